@@ -1,0 +1,76 @@
+# Two commands for a newcomer: `make quickstart` and `make test`. Each sets up what it needs in .venv.
+# On a machine that should not get the default torch wheel, set PIP_EXTRA_INDEX_URL: see README.md.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+.PHONY: help quickstart test test-slow check clean install
+
+help:
+	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
+	@echo "make test         the tests (make test-slow: those that take longer)"
+	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
+	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
+
+quickstart: $(INSTALLED)
+	@if [ -e runs/quickstart/study.json ]; then \
+	    echo "quickstart: runs/quickstart exists; going on with it (remove that folder to start over)"; \
+	    $(BIN)/lawful resume runs/quickstart; \
+	else \
+	    $(BIN)/lawful run quickstart --out runs/quickstart; \
+	fi
+	@test -e runs/quickstart/report.html || { echo "quickstart: no report was written" >&2; exit 1; }
+	@echo "quickstart: the report is $(CURDIR)/runs/quickstart/report.html"
+
+test: $(INSTALLED)
+	$(PYTEST)
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
+
+# $(call step,name,command): says what runs, and which step failed.
+define step
+@echo "check: $(1)"; $(2) || { echo "check: FAILED at: $(1)" >&2; exit 1; }
+endef
+
+check: $(INSTALLED)
+	$(call step,formatting,$(BIN)/ruff format --check .)
+	$(call step,lint,$(BIN)/ruff check .)
+	$(call step,types,$(BIN)/mypy)
+	$(call step,import rules,$(BIN)/lint-imports)
+	$(call step,links of the docs,$(PYTEST) -n 0 -q tests/test_docs.py)
+	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
+	@echo "check: all passed"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@python=""; \
+	for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
+	    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	        2> /dev/null; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "install: expected Python 3.11, 3.12 or 3.13 with its venv module, found none (tried $${PYTHON:-python3.11," \
+	        "python3.12, python3.13, python3, python}); install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	fi; \
+	if ! [ -x $(BIN)/python ]; then \
+	    echo "install: making .venv with $$("$$python" --version)"; "$$python" -m venv .venv; \
+	fi
+	@echo "install: getting the pinned packages (torch is the large one; minutes on a slow line)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --upgrade pip
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	    $(BIN)/python -m pip install --constraint constraints.txt --editable ".[train,dev]" | grep -v "already satisfied"
+	@touch $@
+	@echo "install: done"
+
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

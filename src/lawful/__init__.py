@@ -1,0 +1,52 @@
+"""lawful: small training runs turned into a scaling law that can be trusted.
+
+The public names are below; each is imported when it is first used, so that `import lawful` costs nothing and
+the analysis never loads torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lawful.run import AdamW, Run, Schedule
+    from lawful.study import Question, Rung, Study, grid
+    from lawful.table import Observations
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdamW",
+    "Observations",
+    "Question",
+    "Run",
+    "Rung",
+    "Schedule",
+    "Study",
+    "__version__",
+    "grid",
+]
+
+_HOMES = {
+    "AdamW": "lawful.run",
+    "Observations": "lawful.table",
+    "Question": "lawful.study",
+    "Run": "lawful.run",
+    "Rung": "lawful.study",
+    "Schedule": "lawful.run",
+    "Study": "lawful.study",
+    "grid": "lawful.study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lawful' has no attribute {name!r}; its public names are {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
