@@ -1,0 +1,371 @@
+"""Corpora: real text, split once, kept as fixed token files and served as a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import hashlib
+import importlib
+import json
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from lawful import store
+from lawful.run import to_json
+from lawful.tokenizers import Tokenizer
+
+FORMAT = 1  # raised when prepared files, or the way a text becomes tokens, change their meaning
+
+Split = Literal["train", "validation"]
+Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus(abc.ABC):
+    """What to read and how to split it. Plain data: it enters the Run's id. A leaf sets the three texts below,
+    gives `tokenizer` a default, and says how to read itself; preparing, keeping and checking are done here.
+
+    Prepared files lie in CACHE/corpora/NAME/FINGERPRINT/: train.bin and validation.bin (uint16, little-endian)
+    and, written last, meta.json.
+    """
+
+    name: ClassVar[str]
+    licence: ClassVar[str]
+    source: ClassVar[str]
+
+    tokenizer: Tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        """Symbols that can be predicted; known without the data."""
+        return self.tokenizer.vocab_size
+
+    @property
+    def pinned_fingerprint(self) -> str | None:
+        """The fingerprint, where the text is pinned so that it is known without the data."""
+        return None
+
+    def prepare(self, data: Path | None = None, progress: Progress | None = None) -> TokenData:
+        """The token files, made if they are not there yet; returns at once when they are.
+
+        data    where the user keeps the raw text; checked when given, even if the token files are there
+        """
+        known = self._index(self._source_key(data))
+        if known.exists():
+            try:
+                return self.open(str(store.read_json(known).get("fingerprint")))
+            except ValueError:
+                pass  # damaged or deleted since: made again
+        built = self._build(data, progress or _silent)
+        if len(built.train) < 2 or len(built.validation) < 2:
+            raise ValueError(
+                f"{self.name}: expected at least 2 tokens in each split, got {len(built.train)} for training and "
+                f"{len(built.validation)} for validation; raise first_tokens or change the split."
+            )
+        fingerprint = self._fingerprint(built.text_sha256)
+        self._write(fingerprint, built)
+        store.write_json(known, {"fingerprint": fingerprint})
+        return self.open(fingerprint)
+
+    def open(self, fingerprint: str) -> TokenData:
+        """Prepared tokens by their fingerprint, from the cache alone. ValueError when absent or damaged."""
+        folder = self._folder(fingerprint)
+        meta = self._meta(folder, fingerprint)
+        problems = _problems(folder, meta, is_thorough=int(meta["train_tokens"]) * 2 <= _ALWAYS_HASHED_BYTES)
+        if problems:
+            raise ValueError(
+                f"{self.name}: prepared data is damaged: {'; '.join(problems)}; "
+                f"`lawful data prepare {self.name}` makes it again."
+            )
+        return TokenData(
+            fingerprint=fingerprint,
+            train=_mapped(folder / "train.bin"),
+            validation=_mapped(folder / "validation.bin"),
+            tokenizer=self.tokenizer,
+            validation_bytes=int(meta["validation_bytes"]),
+            details={
+                "corpus": self.name,
+                "licence": self.licence,
+                "source": self.source,
+                "text_sha256": meta["text_sha256"],
+                **meta["facts"],
+            },
+        )
+
+    def verify(self, fingerprint: str) -> list[str]:
+        """What is wrong with a prepared folder, in words, after hashing every byte; an empty list when all is well."""
+        folder = self._folder(fingerprint)
+        try:
+            return _problems(folder, self._meta(folder, fingerprint), is_thorough=True)
+        except ValueError as error:
+            return [str(error)]
+
+    def is_available(self, data: Path | None = None) -> bool:
+        """Whether `prepare` can succeed without a network."""
+        return self._index(self._source_key(data)).exists() or self._can_read(data)
+
+    @abc.abstractmethod
+    def _source_key(self, data: Path | None) -> str:
+        """Quickly computed text that differs whenever the text of the corpus may differ. Checks `data` if given."""
+
+    @abc.abstractmethod
+    def _can_read(self, data: Path | None) -> bool:
+        """Whether the raw text lies on this machine."""
+
+    @abc.abstractmethod
+    def _build(self, data: Path | None, progress: Progress) -> Built:
+        """Read, split by contiguous text, encode."""
+
+    def _fingerprint(self, text_sha256: str) -> str:
+        return _digest({"format": FORMAT, "corpus": to_json(self), "text": text_sha256})
+
+    def _folder(self, fingerprint: str) -> Path:
+        return store.cache_folder() / "corpora" / self.name / fingerprint
+
+    def _index(self, source_key: str) -> Path:
+        key = _digest({"format": FORMAT, "corpus": to_json(self), "source": source_key})
+        return store.cache_folder() / "corpora" / self.name / "index" / f"{key}.json"
+
+    def _meta(self, folder: Path, fingerprint: str) -> dict[str, Any]:
+        if not (folder / "meta.json").exists():
+            raise ValueError(
+                f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare "
+                f"{self.name}` makes it (a different fingerprint then means a different text or split)."
+            )
+        meta = store.read_json(folder / "meta.json")
+        if self._fingerprint(str(meta.get("text_sha256"))) != fingerprint:
+            raise ValueError(
+                f"{self.name}: expected data {fingerprint} of {to_json(self)}, got {folder} prepared from "
+                f"{meta.get('corpus')}; `lawful data prepare {self.name}` makes what is missing."
+            )
+        return meta
+
+    def _write(self, fingerprint: str, built: Built) -> None:
+        folder = self._folder(fingerprint)
+        sha256 = {}
+        for split, tokens in (("train", built.train), ("validation", built.validation)):
+            content = np.ascontiguousarray(tokens, dtype="<u2").tobytes()
+            store.write_bytes(folder / f"{split}.bin", content)
+            sha256[split] = hashlib.sha256(content).hexdigest()
+        store.write_json(
+            folder / "meta.json",
+            {
+                "format": FORMAT,
+                "fingerprint": fingerprint,
+                "corpus": to_json(self),
+                "text_sha256": built.text_sha256,
+                "train_tokens": len(built.train),
+                "validation_tokens": len(built.validation),
+                "train_sha256": sha256["train"],
+                "validation_sha256": sha256["validation"],
+                "validation_bytes": len(self.tokenizer.decode_bytes(built.validation[1:])),
+                "facts": dict(built.facts),
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a corpus hands over to be kept.
+
+    text_sha256    of everything that was read and that decides the tokens
+    facts          what else belongs in the record, such as the version of Python
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    text_sha256: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Inputs and targets, int64, shape (batch, context); targets are the inputs shifted by one."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenData:
+    """A corpus ready for training: two runs of tokens that never meet.
+
+    train, validation    shape (tokens,), uint16, read-only
+    validation_bytes     UTF-8 bytes of the validation targets, by which losses become bits per byte
+    """
+
+    fingerprint: str
+    train: np.ndarray
+    validation: np.ndarray
+    tokenizer: Tokenizer
+    validation_bytes: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.tokenizer.vocab_size
+
+    @property
+    def train_tokens(self) -> int:
+        """Tokens in the training split, each counted once."""
+        return len(self.train)
+
+    @property
+    def validation_tokens(self) -> int:
+        """Targets the validation loss is averaged over: every token of the split but the first."""
+        return len(self.validation) - 1
+
+    def encode(self, text: str) -> np.ndarray:
+        return self.tokenizer.encode(text)
+
+    def decode(self, tokens: np.ndarray) -> str:
+        return self.tokenizer.decode(tokens)
+
+    def bits_per_byte(self, loss_nats_per_token: float) -> float:
+        """Of a loss over all validation tokens; comparable between tokenizers on the same text."""
+        return float(loss_nats_per_token * self.validation_tokens / self.validation_bytes / np.log(2))
+
+    def facts(self) -> dict[str, Any]:
+        """For study.json and the report."""
+        return {
+            "fingerprint": self.fingerprint,
+            "train_tokens": self.train_tokens,
+            "validation_tokens": self.validation_tokens,
+            "validation_bytes": self.validation_bytes,
+            "vocabulary": self.vocab_size,
+            "tokenizer": self.tokenizer.name,
+            **self.details,
+        }
+
+    def batch(self, split: Split = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
+        """The batch of a step: a pure function of its arguments, so that a restart equals no restart.
+
+        An epoch cuts the split into disjoint windows and visits them in an order drawn from (seed, epoch). The first
+        epoch starts at the first token; each later one starts at an offset drawn likewise, so that the windows differ.
+        Row r of step s is the window number s * batch_size + r of that endless sequence: a batch may span two epochs,
+        and rows may be taken in parts without changing what is seen.
+        """
+        tokens = self._split(split)
+        if step < 0 or batch_size < 1 or context < 1:
+            raise ValueError(
+                "batch: expected step >= 0, batch_size >= 1 and context >= 1, "
+                f"got step={step}, batch_size={batch_size}, context={context}."
+            )
+        if len(tokens) < context + 1:
+            raise ValueError(
+                f"batch: expected at least context + 1 = {context + 1} tokens in the {split} split, got {len(tokens)}; "
+                "use a shorter context or more text."
+            )
+        wanted = np.arange(step * batch_size, (step + 1) * batch_size)
+        starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context)
+        windows = tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+        return Batch(inputs=windows[:, :-1], targets=windows[:, 1:])
+
+    def validation_batches(self, context: int, batch_size: int, tokens: int | None = None) -> Iterator[Batch]:
+        """Disjoint windows over the same fixed targets for every run: all of them, or the first `tokens`.
+
+        Every target is covered once whatever the context: the rows that do not fill a batch come as a smaller batch,
+        and the targets that do not fill a window as a last batch of one shorter row. Average by targets, not by batch.
+        """
+        if context < 1 or batch_size < 1 or (tokens is not None and tokens < 1):
+            raise ValueError(
+                "validation_batches: expected context, batch_size and tokens of at least 1, "
+                f"got {context}, {batch_size} and {tokens}."
+            )
+        num_targets = min(tokens or self.validation_tokens, self.validation_tokens)
+        num_windows = num_targets // context
+        for first in range(0, num_windows, batch_size):
+            starts = np.arange(first, min(first + batch_size, num_windows)) * context
+            windows = self.validation[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+            yield Batch(inputs=windows[:, :-1], targets=windows[:, 1:])
+        if num_windows * context < num_targets:
+            rest = self.validation[None, num_windows * context : num_targets + 1].astype(np.int64)
+            yield Batch(inputs=rest[:, :-1], targets=rest[:, 1:])
+
+    def _split(self, split: Split) -> np.ndarray:
+        if split not in ("train", "validation"):
+            raise ValueError(f"split: expected train or validation, got {split!r}.")
+        return self.train if split == "train" else self.validation
+
+
+def known() -> dict[str, type[Corpus]]:
+    """Every corpus that comes with lawful, by name: one per file of this folder."""
+    found: dict[str, type[Corpus]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Corpus) and value is not Corpus:
+                found[value.name] = value
+    return dict(sorted(found.items()))
+
+
+def raw_data_folder() -> Path | None:
+    """LAWFUL_DATA: where raw texts are kept for tests and offline machines."""
+    named = os.environ.get("LAWFUL_DATA")
+    return Path(named) if named else None
+
+
+def _window_starts(numbers: np.ndarray, *, seed: int, num_tokens: int, context: int) -> np.ndarray:
+    """Where the windows of these numbers in the endless sequence start. Shape (windows,)."""
+    in_first = (num_tokens - 1) // context  # windows of epoch 0, offset 0
+    in_later = max(1, (num_tokens - context) // context)  # windows that fit at every offset below the context
+    epochs = np.where(numbers < in_first, 0, 1 + (numbers - in_first) // in_later)
+    starts = np.empty(len(numbers), dtype=np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order = _epoch_order(seed, int(epoch), in_later if epoch else in_first)
+        place = numbers[here] - (in_first + (epoch - 1) * in_later if epoch else 0)
+        room = min(context, num_tokens - in_later * context)  # offsets from 0 to room - 1 leave every window inside
+        offset = order.draw % room if epoch else 0
+        starts[here] = offset + order.windows[place] * context
+    return starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EpochOrder:
+    windows: np.ndarray  # a permutation
+    draw: int  # 64 random bits, for the offset
+
+
+@functools.lru_cache(maxsize=8)
+def _epoch_order(seed: int, epoch: int, num_windows: int) -> _EpochOrder:
+    # Raw bits of PCG64 are the same in every version of numpy; Generator.permutation is not promised to be (NEP 19).
+    # A tie among 64-bit keys has a chance below 1e-6 even for a million windows, and is broken by position.
+    bits = np.random.PCG64(np.random.SeedSequence((seed, epoch))).random_raw(num_windows + 1)
+    windows = np.argsort(bits[1:], kind="stable")
+    windows.setflags(write=False)
+    return _EpochOrder(windows=windows, draw=int(bits[0]))
+
+
+_ALWAYS_HASHED_BYTES = 64 * 2**20  # about 50 ms; larger files are hashed by `lawful data verify`
+
+
+def _problems(folder: Path, meta: Mapping[str, Any], *, is_thorough: bool) -> list[str]:
+    problems = []
+    for split in ("train", "validation"):
+        path = folder / f"{split}.bin"
+        expected = int(meta[f"{split}_tokens"]) * 2
+        got = path.stat().st_size if path.exists() else None
+        if got != expected:
+            problems.append(f"{path}: expected {expected:,} bytes, got {'no file' if got is None else f'{got:,}'}")
+        elif is_thorough and (sha256 := store.sha256_of(path)) != meta[f"{split}_sha256"]:
+            problems.append(f"{path}: expected SHA-256 {meta[f'{split}_sha256']}, got {sha256}")
+    return problems
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return np.asarray(np.memmap(path, dtype="<u2", mode="r"))
+
+
+def _digest(value: Any) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _silent(what: str, share: float) -> None:
+    pass

@@ -1,0 +1,111 @@
+"""tiny_shakespeare: 1.1 MB of Shakespeare's plays, pinned to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, final
+
+from lawful import download, store
+from lawful.corpora import Built, Corpus, Progress, raw_data_folder
+from lawful.tokenizers import Tokenizer
+from lawful.tokenizers.characters import Characters
+
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+BYTES = 1_115_394
+# every character that occurs in the pinned text
+ALPHABET = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TinyShakespeare(Corpus):
+    """The first `train_share` of the text is for training, the rest for validation.
+
+    The text is cut before it is encoded, so that every tokenizer is judged on the same characters; with
+    `first_tokens`, the text is encoded, its first tokens are kept, and these are cut.
+    """
+
+    name: ClassVar[str] = "tiny_shakespeare"
+    licence: ClassVar[str] = "public domain (Shakespeare's plays; compiled by A. Karpathy for char-rnn)"
+    source: ClassVar[str] = URL
+
+    tokenizer: Tokenizer = field(default_factory=lambda: Characters(alphabet=ALPHABET))
+    first_tokens: int | None = None
+    train_share: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.train_share < 1:
+            raise ValueError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
+        if self.first_tokens is not None and self.first_tokens < 4:
+            raise ValueError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
+
+    @property
+    def pinned_fingerprint(self) -> str:
+        return self._fingerprint(SHA256)
+
+    def _source_key(self, data: Path | None) -> str:
+        if data is not None:
+            _checked(_file_in(data))
+        return SHA256
+
+    def _can_read(self, data: Path | None) -> bool:
+        return _local_file(data) is not None
+
+    def _build(self, data: Path | None, progress: Progress) -> Built:
+        path = _local_file(data)
+        if path is None:
+            path = download.pinned(
+                _cached_file(), url=URL, sha256=SHA256, num_bytes=BYTES, flag="--data", report=progress
+            )
+        text = _checked(path).decode("ascii")
+        if self.first_tokens is None:
+            cut = int(len(text) * self.train_share)
+            train, validation = self.tokenizer.encode(text[:cut]), self.tokenizer.encode(text[cut:])
+        else:
+            tokens = self.tokenizer.encode(text)
+            if len(tokens) < self.first_tokens:
+                raise ValueError(
+                    f"first_tokens: expected at most the {len(tokens):,} tokens of the text, got {self.first_tokens:,}."
+                )
+            cut = int(self.first_tokens * self.train_share)
+            train, validation = tokens[:cut], tokens[cut : self.first_tokens]
+        return Built(train=train, validation=validation, text_sha256=SHA256, facts={"text_bytes": BYTES})
+
+
+def _local_file(data: Path | None) -> Path | None:
+    """The user's file; else LAWFUL_DATA's; else the one downloaded before; else None."""
+    if data is not None:
+        return _file_in(data)
+    folder = raw_data_folder()
+    if folder is not None and (path := folder / "tinyshakespeare" / "input.txt").exists():
+        return path
+    return _cached_file() if _cached_file().exists() else None
+
+
+def _file_in(data: Path) -> Path:
+    for path in (data, data / "input.txt", data / "tinyshakespeare" / "input.txt"):
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"--data {data}: expected the text of tiny_shakespeare (a file, or a folder that holds input.txt or "
+        f"tinyshakespeare/input.txt), got {'a folder without it' if data.is_dir() else 'no such file'}; "
+        f"it is {URL} ({BYTES:,} bytes, SHA-256 {SHA256})."
+    )
+
+
+def _checked(path: Path) -> bytes:
+    content = path.read_bytes()
+    got = hashlib.sha256(content).hexdigest()
+    if got != SHA256:
+        raise ValueError(
+            f"{path}: expected tiny_shakespeare ({BYTES:,} bytes, SHA-256 {SHA256}), got {len(content):,} bytes, "
+            f"SHA-256 {got}; take the file from {URL}, line ends unchanged, and pass it with --data."
+        )
+    return content
+
+
+def _cached_file() -> Path:
+    return store.cache_folder() / "downloads" / f"tiny_shakespeare-{SHA256[:8]}.txt"

@@ -1,0 +1,93 @@
+"""Fetches one pinned file: resumed where it was cut, bounded in size, and put in place only once its hash is right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lawful import store
+
+CHUNK_BYTES = 2**16
+TIMEOUT_SECONDS = 20.0
+
+
+def pinned(
+    path: Path,
+    *,
+    url: str,
+    sha256: str,
+    num_bytes: int,
+    flag: str,
+    report: Callable[[str, float], None] | None = None,
+) -> Path:
+    """The file at `url`, in `path`. What came before an interruption waits in `path`.part and is not fetched again.
+
+    flag    the command-line option that takes a file fetched by hand; named in the error
+    Raises ValueError that names the file, its size and hash, where to get it and what to pass.
+    """
+    if path.exists() and path.stat().st_size == num_bytes and store.sha256_of(path) == sha256:
+        return path
+    part = path.with_name(path.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    what = f"{path.name} ({num_bytes:,} bytes, SHA-256 {sha256}) from {url}"
+    by_hand = f"fetch it by hand and pass it with {flag} PATH"
+    with store.claimed(part.with_name(part.name + ".lock")) as is_ours:
+        if not is_ours:
+            raise ValueError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
+        try:
+            _fetch(url, part, num_bytes, report)
+        except _TooLarge as error:
+            part.unlink(missing_ok=True)
+            raise ValueError(f"{what}: expected {num_bytes:,} bytes, got {error}; {by_hand}.") from None
+        except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
+            raise ValueError(
+                f"expected to download {what}, got: {error}. Try again when there is a network "
+                f"(what has arrived is kept), or {by_hand}."
+            ) from None
+        if (got := store.sha256_of(part)) != sha256:
+            part.unlink()
+            raise ValueError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
+        os.replace(part, path)
+        store.sync_folder(path.parent)
+    return path
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], None] | None) -> None:
+    """Appends what is missing to `part`. Raises OSError when the connection fails or ends early."""
+    import http.client
+    import urllib.request
+
+    have = part.stat().st_size if part.exists() else 0
+    if have == num_bytes:
+        return  # complete before: only its hash was not checked yet
+    if have > num_bytes:
+        part.unlink()
+        have = 0
+    request = urllib.request.Request(url, headers={"User-Agent": "lawful"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        is_continued = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if not is_continued:
+            have = 0  # the server sends the whole file again
+        with part.open("ab" if is_continued else "wb") as file:
+            try:
+                while chunk := response.read(CHUNK_BYTES):
+                    have += len(chunk)
+                    if have > num_bytes:
+                        raise _TooLarge("more than that")
+                    file.write(chunk)
+                    if report is not None:
+                        report(f"downloading {part.stem}", have / num_bytes)
+            except http.client.HTTPException as error:
+                raise OSError(f"the connection ended after {have:,} of {num_bytes:,} bytes ({error!r})") from None
+            finally:
+                file.flush()
+                os.fsync(file.fileno())
+    if have < num_bytes:
+        raise OSError(f"the connection ended after {have:,} of {num_bytes:,} bytes")
