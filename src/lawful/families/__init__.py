@@ -1,0 +1,47 @@
+"""Architectures. A family is a frozen value that builds a model, counts its parameters by group and its FLOPs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParamCounts:
+    """Trained parameters by group. `embedding` names the groups that hold one vector per symbol or position."""
+
+    by_group: Mapping[str, int]
+    embedding_groups: frozenset[str]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_group.values())
+
+    @property
+    def embedding(self) -> int:
+        return sum(count for group, count in self.by_group.items() if group in self.embedding_groups)
+
+    @property
+    def non_embedding(self) -> int:
+        return self.total - self.embedding
+
+
+class Family(ABC):
+    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one."""
+
+    @abstractmethod
+    def build(self, generator: torch.Generator) -> nn.Module:
+        """The model with fresh weights, in fp32 on the CPU; every random draw comes from `generator`."""
+
+    @abstractmethod
+    def param_counts(self) -> ParamCounts:
+        """By arithmetic, without building; groups sum to what the built model holds."""
+
+    @abstractmethod
+    def forward_flops_per_token(self, context: int) -> int:
+        """Matrix products of one forward pass, two FLOPs a multiply-add, attention over the full square and the
+        head included, element-wise work not: what torch.utils.flop_counter counts, divided by the tokens."""

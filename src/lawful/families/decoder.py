@@ -1,0 +1,207 @@
+"""A decoder-only transformer: pre-norm, rotary or learned positions, GELU or SwiGLU, tied or untied head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lawful.families import Family, ParamCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder(Family):
+    """width a multiple of heads; context bounds the positions (a learned table's length; rotary angles' reach).
+
+    mlp       "gelu": two matrices, hidden 4 x width. "swiglu" (arXiv:2002.05202): three matrices, hidden 8/3 x width
+              rounded to a multiple of 8; `mlp_residue` says by how many parameters a block then differs.
+    No biases. Norms are LayerNorm with a gain.
+    """
+
+    vocab_size: int
+    width: int
+    depth: int
+    heads: int
+    context: int
+    mlp: Literal["gelu", "swiglu"] = "gelu"
+    positions: Literal["rope", "learned"] = "rope"
+    is_tied: bool = True
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.width % self.heads:
+            problems.append(f"width {self.width} is not a multiple of heads {self.heads}")
+        elif self.positions == "rope" and (self.width // self.heads) % 2:
+            problems.append(f"rope needs an even head size, got {self.width // self.heads} (width / heads)")
+        if min(self.vocab_size, self.width, self.depth, self.heads, self.context) < 1:
+            problems.append("vocab_size, width, depth, heads and context must be at least 1")
+        if self.mlp not in ("gelu", "swiglu"):
+            problems.append(f"mlp: expected gelu or swiglu, got {self.mlp!r}")
+        if self.positions not in ("rope", "learned"):
+            problems.append(f"positions: expected rope or learned, got {self.positions!r}")
+        if not 0 <= self.dropout < 1:
+            problems.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
+        if problems:
+            raise ValueError("Decoder: " + "; ".join(problems) + ".")
+
+    @property
+    def mlp_width(self) -> int:
+        if self.mlp == "gelu":
+            return 4 * self.width
+        return max(8, 8 * round(8 * self.width / 3 / 8))
+
+    @property
+    def mlp_residue(self) -> int:
+        """Feed-forward parameters of one block minus those of the GELU block it is matched to."""
+        matrices = 2 if self.mlp == "gelu" else 3
+        return matrices * self.width * self.mlp_width - 8 * self.width**2
+
+    def param_counts(self) -> ParamCounts:
+        width, depth = self.width, self.depth
+        groups = {
+            "token_embedding": self.vocab_size * width,
+            "attention": depth * 4 * width * width,
+            "mlp": depth * (2 if self.mlp == "gelu" else 3) * width * self.mlp_width,
+            "norms": (2 * depth + 1) * width,
+        }
+        if self.positions == "learned":
+            groups["position_embedding"] = self.context * width
+        if not self.is_tied:
+            groups["head"] = self.vocab_size * width
+        return ParamCounts(
+            by_group=groups, embedding_groups=frozenset({"token_embedding", "position_embedding", "head"})
+        )
+
+    def forward_flops_per_token(self, context: int) -> int:
+        width = self.width
+        matrices = 4 * width * width + (2 if self.mlp == "gelu" else 3) * width * self.mlp_width
+        attention = 2 * context * width  # scores and weighted sum, one multiply-add each per pair and channel
+        return 2 * (self.depth * (matrices + attention) + self.vocab_size * width)
+
+    def build(self, generator: torch.Generator) -> DecoderModel:
+        return DecoderModel(self, generator)
+
+
+class DecoderModel(nn.Module):
+    """tokens [batch, time] of integers -> logits [batch, time, vocab_size]."""
+
+    def __init__(self, spec: Decoder, generator: torch.Generator) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec.vocab_size, spec.width)
+        self.position = nn.Embedding(spec.context, spec.width) if spec.positions == "learned" else None
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
+        self.norm = nn.LayerNorm(spec.width, bias=False)
+        self.head = nn.Linear(spec.width, spec.vocab_size, bias=False)
+        if spec.is_tied:
+            self.head.weight = self.embedding.weight
+        if spec.positions == "rope":
+            cos, sin = rotary_angles(spec.context, spec.width // spec.heads)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        self._initialise(generator)
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        # Standard deviation 1 / sqrt(3 fan_in): GPT-2's .02 at width 768, and right at other widths too.
+        # Projections into the residual stream are divided by sqrt(2 depth) as in GPT-2.
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(1.0)
+                continue
+            fan_in = self.spec.width if "embedding" in name or "position" in name else parameter.shape[1]
+            std = 1 / math.sqrt(3 * fan_in)
+            if name.endswith(("attention.out.weight", "mlp.down.weight")):
+                std /= math.sqrt(2 * self.spec.depth)
+            parameter.normal_(0.0, std, generator=generator)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        time = tokens.shape[1]
+        if time > self.spec.context:
+            raise ValueError(f"Decoder: expected at most {self.spec.context} positions (context), got {time}.")
+        x = self.embedding(tokens)
+        if self.position is not None:
+            x = x + self.position.weight[:time]
+            rotary = None
+        else:
+            rotary = (self.cos[:time], self.sin[:time])  # type: ignore[index]
+        x = F.dropout(x, self.spec.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, rotary)
+        logits: Tensor = self.head(self.norm(x))
+        return logits
+
+
+class Block(nn.Module):
+    def __init__(self, spec: Decoder) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(spec.width, bias=False)
+        self.attention = Attention(spec)
+        self.mlp_norm = nn.LayerNorm(spec.width, bias=False)
+        self.mlp = SwiGLU(spec) if spec.mlp == "swiglu" else GELU(spec)
+        self.dropout = spec.dropout
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        x = x + F.dropout(self.attention(self.attention_norm(x), rotary), self.dropout, self.training)
+        return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
+
+
+class Attention(nn.Module):
+    def __init__(self, spec: Decoder) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.dropout = spec.dropout
+        self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=False)
+        self.out = nn.Linear(spec.width, spec.width, bias=False)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        batch, time, width = x.shape
+        # [batch, time, 3 width] -> three of [batch, heads, time, head size]
+        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+        return out
+
+
+class GELU(nn.Module):
+    def __init__(self, spec: Decoder) -> None:
+        super().__init__()
+        self.up = nn.Linear(spec.width, spec.mlp_width, bias=False)
+        self.down = nn.Linear(spec.mlp_width, spec.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(F.gelu(self.up(x)))
+        return out
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, spec: Decoder) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(spec.width, 2 * spec.mlp_width, bias=False)
+        self.down = nn.Linear(spec.mlp_width, spec.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(F.silu(gate) * up)
+        return out
+
+
+def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
+    """cos and sin, each [context, head_size / 2], base 10,000 (arXiv:2104.09864)."""
+    frequency = 10_000.0 ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
+    angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)

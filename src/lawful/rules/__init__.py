@@ -1,0 +1,23 @@
+"""How gradients are made. A rule fills `.grad` and states its own FLOPs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Rule(ABC):
+    """A frozen dataclass of plain data."""
+
+    @abstractmethod
+    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> tuple[Tensor, int]:
+        """Add the gradient of scale x (summed loss) to each parameter's .grad.
+
+        Returns the summed loss, unscaled and detached, and the number of targets.
+        """
+
+    @abstractmethod
+    def training_flops_per_token(self, forward_flops_per_token: int) -> int:
+        """All the work of one optimiser step per token, the optimiser's own apart."""

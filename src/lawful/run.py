@@ -1,0 +1,139 @@
+"""Run: frozen plain data that determines one trained model completely; its id is a hash of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay on matrices only (arXiv:1711.05101); `clip` bounds the global gradient norm."""
+
+    learning_rate: float
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    clip: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The learning rate over a run, as a multiple of its peak.
+
+    wsd: linear warmup, constant, then 1 - sqrt down to zero over the last `decay_fraction` (arXiv:2405.18392).
+    cosine: linear warmup, then a half cosine to `floor` at exactly the last step.
+    constant: linear warmup, then constant; its final loss is undecayed and never fitted beside decayed ones.
+    """
+
+    shape: Literal["wsd", "cosine", "constant"] = "wsd"
+    warmup_steps: int
+    decay_fraction: float = 0.2
+    floor: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that determines one trained model. Device and micro-batch are not here: they belong to the executor.
+
+    family, corpus, task, rule   values of the plug-in folders, frozen dataclasses themselves
+    steps                        optimiser steps; each sees batch_size windows of `context` targets
+    eval_every                   steps between measurements on the fixed validation set; one more follows the last step
+    data_fingerprint             of the prepared corpus; filled in by the plan
+    """
+
+    family: Any
+    corpus: Any
+    task: Any
+    rule: Any
+    optimizer: AdamW
+    schedule: Schedule
+    steps: int
+    batch_size: int
+    context: int
+    precision: Precision = "fp32"
+    init_seed: int = 0
+    data_seed: int = 0
+    eval_every: int = 100
+    data_fingerprint: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Training targets seen, repeats counted."""
+        return self.steps * self.batch_size * self.context
+
+    @property
+    def decay_start(self) -> int:
+        """The first step at which the learning rate depends on the run's length."""
+        if self.schedule.shape == "wsd":
+            return self.steps - round(self.steps * self.schedule.decay_fraction)
+        return self.steps if self.schedule.shape == "constant" else 0
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the canonical JSON: a changed field is a new run."""
+        return _digest(to_json(self))
+
+    @functools.cached_property
+    def trunk_id(self) -> str:
+        """Runs that share it follow one trajectory until the shorter one's decay starts: one cluster.
+
+        Only for schedules whose stable part does not depend on the length; otherwise the run's own id.
+        """
+        if self.schedule.shape != "wsd":
+            return self.id
+        shared = to_json(self)
+        del shared["steps"]
+        del shared["schedule"]["decay_fraction"]
+        return _digest(shared)
+
+
+def to_json(value: Any) -> Any:
+    """Plain data with each dataclass marked by where it is defined: {"is": "module:Class", field: value}."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        cls = type(value)
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"is": f"{cls.__module__}:{cls.__qualname__}", **fields}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    raise ValueError(f"a Run holds plain data only; expected a number, text, tuple or frozen dataclass, got {value!r}.")
+
+
+def from_json(value: Any, *, also_from: str | None = None) -> Any:
+    """The inverse of to_json. Builds only dataclasses defined in lawful itself, or in the module `also_from`
+    (a user's own study file, already imported); anything else is refused, so that a folder from elsewhere
+    cannot name code to run."""
+    if isinstance(value, list):
+        return tuple(from_json(item, also_from=also_from) for item in value)
+    if not isinstance(value, dict):
+        return value
+    where = str(value.get("is", ""))
+    module_name, _, class_name = where.partition(":")
+    if not (module_name.startswith("lawful.") or (also_from is not None and module_name == also_from)):
+        raise ValueError(f"run.json: expected a type defined in lawful or in the study's own file, got {where!r}.")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"run.json names {where!r}, which this version of lawful does not have ({error}).") from None
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ValueError(f"run.json: expected the name of a dataclass, got {where!r}.")
+    given = {key: from_json(item, also_from=also_from) for key, item in value.items() if key != "is"}
+    known = {field.name for field in dataclasses.fields(cls)}
+    if unknown := sorted(set(given) - known):
+        raise ValueError(f"run.json: {class_name} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return cls(**given)
+
+
+def _digest(value: Any) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

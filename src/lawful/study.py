@@ -1,0 +1,235 @@
+"""Study: a question, its ladder of rungs, and how it will be answered; declared before any training."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lawful.run import Run
+
+Coordinate = str | int | float
+Coordinates = Mapping[str, Coordinate]
+SCALES = ("smoke", "quick", "full", "published")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """A run at named coordinates, either fitted or held out."""
+
+    at: Coordinates
+    run: Run
+    is_held_out: bool = False
+
+    @property
+    def label(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self.at.items())
+
+    @property
+    def seed(self) -> int:
+        return int(self.at.get("seed", self.run.init_seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the fitted law is asked: which law, over which columns of the table, on which rows.
+
+    law      name of a law in lawful.laws
+    where    column -> the value rows must have; "max" and "min" mean the largest and smallest present
+    """
+
+    name: str
+    asks: str
+    law: str
+    params: str = "params_non_embedding"
+    tokens: str = "tokens"
+    loss: str = "loss"
+    where: Mapping[str, Coordinate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A declaration; all its problems are reported at once, before the first second of training.
+
+    held_out    column of `at` -> value: those rungs are never fitted, only predicted
+    arm         the coordinate that names the arms, if the study compares any
+    faults      what is known to be wrong with this design as evidence; the plan and the report print it
+    """
+
+    name: str
+    question: str
+    ladder: Sequence[Rung]
+    questions: Sequence[Question]
+    held_out: Mapping[str, Coordinate] = field(default_factory=dict)
+    arm: str | None = None
+    scale: str = "quick"
+    faults: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        if not self.ladder:
+            problems.append("ladder: expected at least one rung, got none.")
+        axes = {name: sorted({rung.at[name] for rung in self.ladder if name in rung.at}, key=_order)
+                for name in dict.fromkeys(name for rung in self.ladder for name in rung.at)}
+        for name, value in self.held_out.items():
+            levels = ", ".join(str(level) for level in axes.get(name, []))
+            if value not in axes.get(name, []):
+                problems.append(f"held_out: no rung has {name}={value}; {name}s are {levels or 'not an axis here'}.")
+        if self.arm is not None and self.arm not in axes:
+            problems.append(f"arm: no axis is called {self.arm!r}; the axes are {', '.join(axes)}.")
+        labels: dict[str, str] = {}
+        for rung in self.ladder:
+            first = labels.setdefault(rung.run.id, rung.label)
+            if first != rung.label:
+                problems.append(f"ladder: {first} and {rung.label} are the same run; some coordinate is not used.")
+        names = [question.name for question in self.questions]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"questions: two are called {name!r}; each needs its own name.")
+        if self.ladder and self.held_out and not problems:
+            if all(self._matches_held_out(rung) for rung in self.ladder):
+                problems.append("held_out: every rung is held out; nothing is left to fit.")
+        if problems:
+            raise ValueError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
+        marked = [Rung(at=rung.at, run=rung.run, is_held_out=rung.is_held_out or self._matches_held_out(rung))
+                  for rung in self.ladder]
+        object.__setattr__(self, "ladder", tuple(marked))
+
+    def _matches_held_out(self, rung: Rung) -> bool:
+        return bool(self.held_out) and all(rung.at.get(name) == value for name, value in self.held_out.items())
+
+
+def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
+    """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns."""
+    empty = [name for name, values in axes.items() if len(values) == 0]
+    if empty:
+        raise ValueError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
+    points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    return [Rung(at=at, run=rung(**at)) for at in points]
+
+
+def count(text: str | int | float) -> int:
+    """1e6, 10M, 1_000_000, 4k, 2B are all counts. Raises ValueError with what was expected."""
+    if isinstance(text, (int, float)):
+        number = float(text)
+    else:
+        cleaned = text.strip().replace("_", "")
+        scale = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}.get(cleaned[-1:].lower(), 1.0)
+        try:
+            number = float(cleaned[:-1] if scale != 1.0 else cleaned) * scale
+        except ValueError:
+            raise ValueError(f"expected a count such as 1e6, 10M or 1_000_000, got {text!r}.") from None
+    if not (number >= 0 and number == round(number)):
+        raise ValueError(f"expected a whole number of at least 0, got {text!r}.")
+    return round(number)
+
+
+def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str, str] | None = None) -> Study:
+    """The Study that a study file declares: its value `study`, or what its function `study(scale, **settings)` gives.
+
+    settings    the texts of --set NAME=VALUE, converted by the function's annotations; an unknown name is an error
+                that lists the known ones
+    """
+    settings = dict(settings or {})
+    found = getattr(module, "study", None)
+    if isinstance(found, Study):
+        if settings or scale not in (None, found.scale):
+            raise ValueError(
+                f"{module.__name__}: its study is a fixed value and takes neither --scale nor --set; "
+                "make `study` a function of scale and typed settings to allow them."
+            )
+        return found
+    if not callable(found):
+        raise ValueError(f"{module.__name__}: expected a Study or a function that returns one, called `study`; got none.")
+    hints = typing.get_type_hints(found)
+    known = {name: hints.get(name, str) for name in inspect.signature(found).parameters}
+    given: dict[str, Any] = {}
+    if "scale" in known and scale is not None:
+        if scale not in SCALES:
+            raise ValueError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}.")
+        given["scale"] = scale
+    elif scale is not None:
+        raise ValueError(f"{module.__name__}: this study has no scales; leave --scale out.")
+    for name, text in settings.items():
+        if name not in known or name == "scale":
+            names = ", ".join(sorted(set(known) - {"scale"})) or "none"
+            raise ValueError(f"--set: this study has no setting {name!r}; it has {names}.")
+        try:
+            given[name] = convert(text, known[name])
+        except ValueError as error:
+            raise ValueError(f"--set {name}: {error}") from None
+    study = found(**given)
+    if not isinstance(study, Study):
+        raise ValueError(f"{module.__name__}: expected study() to return a Study, got {type(study).__name__}.")
+    return study
+
+
+def settings_of(module: ModuleType) -> dict[str, str]:
+    """The typed settings that a study file takes: name -> "type, default"."""
+    found = getattr(module, "study", None)
+    if isinstance(found, Study) or not callable(found):
+        return {}
+    parameters = inspect.signature(found).parameters.values()
+    return {p.name: f"{p.annotation}, default {p.default}" for p in parameters if p.name != "scale"}
+
+
+def convert(text: str, kind: Any) -> Any:
+    """A setting's text as its annotated type; None beside a type (`int | None`) is for leaving it out."""
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return tuple(convert(part, options[0]) for part in text.split(",") if part.strip())
+    if type(None) in typing.get_args(kind):
+        return convert(text, options[0])
+    if origin is typing.Literal:
+        if text not in options:
+            raise ValueError(f"expected one of {', '.join(map(str, options))}, got {text!r}.")
+        return text
+    if kind is int:
+        return count(text)
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"expected a number, got {text!r}.") from None
+    if kind is bool:
+        if text.lower() not in ("yes", "no", "true", "false"):
+            raise ValueError(f"expected yes or no, got {text!r}.")
+        return text.lower() in ("yes", "true")
+    return text
+
+
+def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
+    """Import a user's own study file under the name `study_file`. This runs it, as `python FILE` would.
+
+    sha256      what the file had when the study was planned; a changed file is refused
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a study's Python file, got no such file.")
+    text = path.read_bytes()
+    digest = hashlib.sha256(text).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise ValueError(
+            f"{path}: expected the study file as it was planned (SHA-256 {sha256[:12]}), got a changed one "
+            f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged."
+        )
+    spec = importlib.util.spec_from_file_location("study_file", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["study_file"] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path}: the study file does not import: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), value

@@ -1,0 +1,35 @@
+"""Predict the next token at every position; the loss is in nats per token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lawful.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextToken(Task):
+    """A batch has inputs and targets, integers [batch, time]; every target counts once."""
+
+    loss_unit: ClassVar[str] = "nats_per_token"
+
+    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+        logits = model(batch.inputs)
+        total = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
+        return total, batch.targets.numel()
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
+        logits = model(batch.inputs).flatten(0, 1).float()
+        targets = batch.targets.flatten()
+        return {
+            "loss": F.cross_entropy(logits, targets, reduction="sum").item(),
+            "accuracy": (logits.argmax(-1) == targets).sum().item(),
+            "targets": targets.numel(),
+        }

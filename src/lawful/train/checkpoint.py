@@ -1,0 +1,116 @@
+"""Checkpoints: whole or not at all, a manifest of SHA-256 written last, two kept; no pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from lawful import store
+
+MANIFEST = "MANIFEST.json"
+KEPT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """state is plain data: step, accumulated sums, numerics; tensors are on the CPU."""
+
+    state: Mapping[str, Any]
+    model: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, torch.Tensor]
+
+    @property
+    def step(self) -> int:
+        return int(self.state["step"])
+
+
+def save(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], *, kept: int = KEPT
+) -> Path:
+    """Write FOLDER/STEP and delete all but the `kept` newest; a kill at any moment leaves the older ones whole."""
+    target = folder / f"{int(state['step']):09d}"
+    files = {
+        "model.safetensors": save_tensors(trained_tensors(model)),
+        "optimizer.safetensors": save_tensors(optimizer_tensors(optimizer)),
+        "state.json": (json.dumps(store.plain(state)) + "\n").encode(),
+    }
+    (target / MANIFEST).unlink(missing_ok=True)
+    for name, data in files.items():
+        store.write_bytes(target / name, data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    store.sync_folder(folder)
+    store.write_json(target / MANIFEST, digests)
+    if kept:
+        for old in sorted(path for path in folder.iterdir() if path.is_dir())[:-kept]:
+            shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def newest(folder: Path, *, at_most: int | None = None) -> Checkpoint | None:
+    """The newest whole checkpoint (with `at_most`, not beyond that step); damaged ones are passed over."""
+    if not folder.is_dir():
+        return None
+    for path in sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True):
+        if at_most is not None and int(path.name) > at_most:
+            continue
+        if (checkpoint := load(path)) is not None:
+            return checkpoint
+    return None
+
+
+def load(path: Path) -> Checkpoint | None:
+    """None unless every file is there and has the hash that the manifest says."""
+    try:
+        manifest = store.read_json(path / MANIFEST)
+        data = {name: (path / name).read_bytes() for name in manifest}
+        if any(hashlib.sha256(data[name]).hexdigest() != digest for name, digest in manifest.items()):
+            return None
+        return Checkpoint(
+            state=json.loads(data["state.json"]),
+            model=load_tensors(data["model.safetensors"]),
+            optimizer=load_tensors(data["optimizer.safetensors"]),
+        )
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    model.load_state_dict(dict(checkpoint.model), strict=False)
+    missing = sorted(set(trained_tensors(model)) - set(checkpoint.model))
+    if missing:
+        raise ValueError(f"checkpoint: expected tensors {', '.join(missing)}, which it does not hold.")
+    by_index: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in checkpoint.optimizer.items():
+        index, _, name = key.partition(".")
+        by_index.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": by_index, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and persistent buffers, on the CPU; a tied tensor once, under the first of its names."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors[name] = tensor.detach().cpu().contiguous()
+    return tensors
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {
+        f"{index}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }

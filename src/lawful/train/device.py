@@ -1,0 +1,82 @@
+"""What this machine computes with: device, precision, threads, and the fingerprint of its numerics."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import resource
+import sys
+from typing import Any
+
+import torch
+
+from lawful.run import Precision
+
+PEAK_SHARE_FOR_BF16 = 0.5  # share of a ladder's FLOPs in runs above 1M parameters, where bf16 starts to pay on AMX
+
+
+def pick_device(name: str) -> torch.device:
+    """auto: CUDA, else Apple's MPS, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
+    if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):
+        raise ValueError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
+    return torch.device(name)
+
+
+def pick_precision(device: torch.device, share_above_1m: float) -> Precision:
+    """One precision for a whole ladder: bf16 where the device has matrix units for it and most of the cost lies
+    above 1M parameters (measured on AMX: bf16 is 0.8 x fp32 at 0.8M, 2.0 x at 3M), always on CUDA; else fp32."""
+    if device.type == "cuda":
+        return "bf16"
+    if device.type == "cpu" and has_matrix_units() and share_above_1m > PEAK_SHARE_FOR_BF16:
+        return "bf16"
+    return "fp32"
+
+
+def has_matrix_units() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
+    """Master weights stay fp32; matrix products run in `precision`."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError(f"precision: fp16 needs a CUDA device, got {device.type}; use fp32 or bf16.")
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def numerics(device: torch.device, precision: Precision, micro_batch: int, is_fused: bool, is_compiled: bool) -> str:
+    """What decides the last bits of a result; a resume under another is allowed and recorded as a break."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    threads = torch.get_num_threads() if device.type == "cpu" else 0
+    return " ".join(
+        [
+            f"torch={torch.__version__.split('+')[0]}",
+            f"device={device.type}:{name}".replace(" ", "_"),
+            f"precision={precision}",
+            f"threads={threads}",
+            f"micro_batch={micro_batch}",
+            f"adamw={'fused' if is_fused else 'loop'}",
+            f"compiled={'yes' if is_compiled else 'no'}",
+        ]
+    )
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Allocated on a CUDA device since the run began; else the process's largest resident set so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

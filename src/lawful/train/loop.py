@@ -1,0 +1,341 @@
+"""The one training loop: from a Run to its final weights and its observation, exact across any interruption."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lawful import store as files
+from lawful.run import Run
+from lawful.store import Store
+from lawful.train import checkpoint, device
+from lawful.train.optimizer import build_adamw, learning_rate
+from lawful.train.sinks import Sink
+
+LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
+COMPILE_MIN_STEPS = 2_000  # compiling costs 12 to 16 s a shape; below this it does not pay
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; it has been checkpointed and can go on later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run happens, none of which is part of the Run: it may change the last bits, never the meaning."""
+
+    device: torch.device
+    micro_batch: int | None = None  # windows in one forward pass; None: the whole batch
+    checkpoint_seconds: float = 30.0
+    branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    sinks: tuple[Sink, ...] = ()
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Progress:
+    """What a checkpoint carries beside the tensors."""
+
+    step: int = 0  # updates made
+    seconds: float = 0.0
+    own_steps: int = 0  # updates made by this run itself, not taken over from its trunk
+    train_loss_sum: float = 0.0  # over the closing stretch, see closing_start
+    train_targets: int = 0
+    loss_best: float = math.inf
+    micro_batch: int = 0
+    numerics: str = ""
+    numerics_breaks: int = 0
+    run: str = ""  # who wrote it
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+class Evaluation(NamedTuple):
+    loss: float
+    accuracy: float
+    targets: int
+
+
+def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
+    """Train `run` to its end, going on from the newest checkpoint or trunk, and return its observation's columns.
+
+    data        what run.corpus.open() gives: batch() and validation_batches()
+    Raises Interrupted after a checkpoint when place.should_stop() turns true.
+    """
+    folder = store.checkpoints(run.id)
+    on_gpu = place.device.type == "cuda"
+    is_compiled = on_gpu and run.steps >= COMPILE_MIN_STEPS
+    model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
+    optimizer = build_adamw(model, run, is_fused=place.device.type in ("cpu", "cuda"))
+    scaler = torch.amp.GradScaler(place.device.type, enabled=run.precision == "fp16")
+
+    progress = Progress(run=run.id)
+    if saved := _where_to_start(run, store):
+        checkpoint.restore(saved, model, optimizer)
+        progress = Progress(**saved.state)
+        if progress.run != run.id:  # from the trunk: what it shares with this run is the past, not the accounts
+            progress = replace(progress, run=run.id, own_steps=0, seconds=0.0, train_loss_sum=0.0, train_targets=0)
+        if progress.scaler:
+            scaler.load_state_dict(progress.scaler)
+    progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
+    _note_numerics(progress, run, place, is_compiled)
+    forward = torch.compile(model) if is_compiled else model
+    flops_per_token = run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context))
+    log_every = max(1, run.steps // LOG_LINES)
+    batch_tokens = run.batch_size * run.context
+    max_loss = math.log(run.family.vocab_size)
+
+    model.train()
+    with _Record(store, run, saved, place.sinks) as record:
+        last_save = mark = time.monotonic()
+        marked_step, evaluation = progress.step, None
+        while progress.step < run.steps:
+            if place.should_stop():
+                progress.seconds += time.monotonic() - mark
+                record.sync()
+                checkpoint.save(folder, model, optimizer, _state(progress, scaler))
+                raise Interrupted(f"stopped at step {progress.step} of {run.steps}")
+            rate = learning_rate(run, progress.step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            try:
+                loss, norm = _step(run, data, forward, optimizer, scaler, place, progress)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error) or progress.micro_batch == 1:
+                    raise
+                progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
+                _note_numerics(progress, run, place, is_compiled)
+                _free_memory(optimizer, place.device)
+                continue
+            if not (math.isfinite(loss) and (math.isfinite(norm) or run.precision == "fp16")):
+                progress.seconds += time.monotonic() - mark
+                reason = f"loss {loss:g}, gradient norm {norm:g} at step {progress.step}: not finite"
+                return _diverged(run, data, progress, place, reason)
+            progress.step += 1
+            progress.own_steps += 1
+            if progress.step > closing_start(run):
+                progress.train_loss_sum += loss * batch_tokens
+                progress.train_targets += batch_tokens
+
+            if progress.step % log_every == 0 or progress.step == run.steps:
+                device.synchronize(place.device)
+                now = time.monotonic()
+                speed = (progress.step - marked_step) * batch_tokens / max(now - mark, 1e-9)
+                progress.seconds += now - mark
+                mark, marked_step = now, progress.step
+                record.write(
+                    step=progress.step,
+                    tokens=progress.step * batch_tokens,
+                    loss=loss,
+                    learning_rate=rate,
+                    grad_norm=norm,
+                    tokens_per_second=speed,
+                    flops_per_second=speed * flops_per_token,
+                    peak_memory_bytes=device.peak_memory_bytes(place.device),
+                    seconds=progress.seconds,
+                )
+            if progress.step % run.eval_every == 0 or progress.step == run.steps:
+                progress.seconds += time.monotonic() - mark
+                evaluation = evaluate(run, data, model, place.device)
+                progress.loss_best = min(progress.loss_best, evaluation.loss)
+                record.write(
+                    step=progress.step,
+                    tokens=progress.step * batch_tokens,
+                    validation_loss=evaluation.loss,
+                    accuracy=evaluation.accuracy,
+                )
+                if not math.isfinite(evaluation.loss) or (
+                    evaluation.loss > max_loss and progress.step > run.schedule.warmup_steps
+                ):
+                    reason = (
+                        f"validation loss {evaluation.loss:.4g} at step {progress.step} is above "
+                        f"log(vocabulary) = {max_loss:.4g}, that of guessing"
+                    )
+                    return _diverged(run, data, progress, place, reason)
+                mark, marked_step = time.monotonic(), progress.step
+            if progress.step in place.branch_steps and progress.step < run.decay_start:
+                record.sync()
+                checkpoint.save(store.trunk(run.trunk_id), model, optimizer, _state(progress, scaler), kept=0)
+            if progress.step < run.steps and time.monotonic() - last_save > place.checkpoint_seconds:
+                progress.seconds += time.monotonic() - mark
+                record.sync()
+                checkpoint.save(folder, model, optimizer, _state(progress, scaler))
+                last_save = mark = time.monotonic()
+                marked_step = progress.step
+        if evaluation is None:  # killed between the last step and the result
+            evaluation = evaluate(run, data, model, place.device)
+
+    tensors = checkpoint.trained_tensors(model)
+    weights = checkpoint.save_tensors(tensors)
+    files.write_bytes(store.weights(run.id), weights)
+    return {
+        "status": "finished",
+        "reason": "",
+        **_columns(run, data, progress, place),
+        "loss": evaluation.loss,
+        "bits_per_byte": evaluation.loss / math.log(2) * evaluation.targets / data.validation_bytes,
+        "accuracy": evaluation.accuracy,
+        "validation_tokens": evaluation.targets,
+        "weights_sha256": files.sha256_of(store.weights(run.id)),
+    }
+
+
+def evaluate(run: Run, data: Any, model: nn.Module, where: torch.device) -> Evaluation:
+    """On the same fixed validation tokens for every run; the sums are taken in float64."""
+    model.eval()
+    sums: dict[str, float] = {}
+    per_pass = max(1, 8192 // run.context)  # windows; a choice of speed, not of meaning
+    for batch in data.validation_batches(run.context, per_pass):
+        with device.autocast(where, run.precision):
+            for name, value in run.task.measure(model, _to(batch, where)).items():
+                sums[name] = sums.get(name, 0.0) + value
+    model.train()
+    return Evaluation(sums["loss"] / sums["targets"], sums["accuracy"] / sums["targets"], int(sums["targets"]))
+
+
+def closing_start(run: Run) -> int:
+    """The step after which the training loss is averaged for the table: the last tenth, within the run's own decay."""
+    start = math.ceil(0.9 * run.steps)
+    return max(start, run.decay_start) if run.schedule.shape == "wsd" else start
+
+
+def _step(
+    run: Run, data: Any, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, place: Place, now: Progress
+) -> tuple[float, float]:
+    """One update; the mean loss over the global batch's targets and the gradient norm before clipping.
+
+    Nothing is updated when either is not finite."""
+    optimizer.zero_grad(set_to_none=True)
+    torch.manual_seed(_mix(run.init_seed, now.step))  # dropout as a pure function of (seed, step)
+    batch = data.batch("train", seed=run.data_seed, step=now.step, batch_size=run.batch_size, context=run.context)
+    share = 1.0 / (run.batch_size * run.context)  # each target weighs the same, however the batch is cut
+    scale = scaler.scale(torch.tensor(share, device=place.device))
+    total = torch.zeros((), device=place.device)
+    for piece in _pieces(batch, now.micro_batch):
+        with device.autocast(place.device, run.precision):
+            loss, _ = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
+        total = total + loss
+    scaler.unscale_(optimizer)
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip))
+    mean = float(total) * share
+    if math.isfinite(mean) and (math.isfinite(norm) or scaler.is_enabled()):
+        scaler.step(optimizer)
+        scaler.update()
+    return mean, norm
+
+
+def _pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
+    count = len(batch.inputs)
+    for start in range(0, count, micro_batch):
+        yield type(batch)(*(part[start : start + micro_batch] for part in batch))
+
+
+def _to(batch: Any, where: torch.device) -> Any:
+    """The batch's arrays as tensors on `where`."""
+    return type(batch)(*(torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=True) for part in batch))
+
+
+def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
+    """The run's own newest checkpoint, or that of its trunk before its decay, whichever is further."""
+    own = checkpoint.newest(store.checkpoints(run.id))
+    trunk = checkpoint.newest(store.trunk(run.trunk_id), at_most=run.decay_start)
+    found = [saved for saved in (own, trunk) if saved is not None]
+    return max(found, key=lambda saved: saved.step, default=None)
+
+
+def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
+    return asdict(replace(progress, scaler=scaler.state_dict() if scaler.is_enabled() else {}))
+
+
+def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool) -> None:
+    is_fused = place.device.type in ("cpu", "cuda")
+    now = device.numerics(place.device, run.precision, progress.micro_batch, is_fused, is_compiled)
+    if progress.numerics and progress.numerics != now:
+        progress.numerics_breaks += 1
+    progress.numerics = now
+
+
+def _columns(run: Run, data: Any, progress: Progress, place: Place) -> dict[str, Any]:
+    """The part of an observation that training knows, whether the run ended well or not."""
+    speed = progress.own_steps * run.batch_size * run.context / max(progress.seconds, 1e-9)
+    per_token = run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context))
+    return {
+        "loss_unit": run.task.loss_unit,
+        "loss_best": progress.loss_best,
+        "loss_train": progress.train_loss_sum / progress.train_targets if progress.train_targets else math.nan,
+        "unique_tokens": data.train_tokens,
+        "epochs": run.tokens / data.train_tokens,
+        "is_decayed": run.schedule.shape != "constant",
+        "masks_padding": True,
+        "seconds": progress.seconds,
+        "tokens_per_second": speed,
+        "flops_per_second": speed * per_token,
+        "peak_memory_bytes": device.peak_memory_bytes(place.device),
+        "numerics": progress.numerics,
+        "numerics_breaks": progress.numerics_breaks,
+    }
+
+
+def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str) -> dict[str, Any]:
+    columns = _columns(run, data, progress, place)
+    return {"status": "diverged", "reason": reason, **columns, "diverged_at_step": progress.step}
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    gc.collect()
+    if where.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _mix(seed: int, step: int) -> int:
+    """A 63-bit seed from two numbers, the same on every machine."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class _Record:
+    """metrics.jsonl, one line at a time; on a resume, cut back to the step that the checkpoint knows."""
+
+    def __init__(self, store: Store, run: Run, saved: checkpoint.Checkpoint | None, sinks: tuple[Sink, ...]) -> None:
+        self.path = store.metrics(run.id)
+        self.sinks = sinks
+        source = store.metrics(str(saved.state["run"])) if saved else None
+        step = saved.step if saved else 0
+        past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
+        files.write_text(self.path, "".join(_line(values) for values in past))
+
+    def __enter__(self) -> _Record:
+        self.file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        for sink in self.sinks:
+            sink.close()
+
+    def write(self, **values: float) -> None:
+        self.file.write(_line(values))
+        self.file.flush()
+        for sink in self.sinks:
+            sink.write(values)
+
+    def sync(self) -> None:
+        """Before a checkpoint: it must never know more steps than the record."""
+        self.file.flush()
+        files.sync_file(self.file)
+
+
+def _line(values: Mapping[str, Any]) -> str:
+    return json.dumps(files.plain(values)) + "\n"

@@ -1,0 +1,45 @@
+"""AdamW as the field uses it (decay on matrices only) and the learning rate of a step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from lawful.run import Run, Schedule
+
+
+def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.AdamW:
+    """Weight decay on parameters of two or more dimensions; none on gains, biases and the like."""
+    spec = run.optimizer
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": spec.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=spec.learning_rate,
+        betas=(spec.beta1, spec.beta2),
+        eps=spec.eps,
+        fused=is_fused,
+        foreach=None if is_fused else False,
+    )
+
+
+def learning_rate(run: Run, step: int) -> float:
+    """Of the update that step number `step` (from 0) makes."""
+    return run.optimizer.learning_rate * schedule_factor(run.schedule, run.steps, run.decay_start, step)
+
+
+def schedule_factor(schedule: Schedule, steps: int, decay_start: int, step: int) -> float:
+    """Warmup never reaches past the decay: the smaller of the two wins, so that very short runs stay sensible."""
+    warmup = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
+    if schedule.shape == "constant":
+        return warmup
+    if schedule.shape == "wsd":
+        share = max(0, step - decay_start + 1) / (steps - decay_start + 1)
+        return min(warmup, max(schedule.floor, 1.0 - math.sqrt(share)))
+    share = max(0, step - schedule.warmup_steps + 1) / (max(1, steps - schedule.warmup_steps) + 1)
+    return min(warmup, schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * share)))

@@ -1,0 +1,145 @@
+"""A worker: `python -m lawful.train.worker FOLDER RUN_ID` trains one run; with `-` it takes ids from standard input.
+
+It needs two strings and nothing else, so any run can be repeated by hand on any machine. With `-`, each line of
+standard input names a run, and each answer on standard output is `RUN_ID STATUS`; the line `end` lets it leave, and
+the input's end without it (its parent was stopped or killed) makes it checkpoint and leave at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lawful import store as files
+from lawful.run import Run, from_json
+from lawful.store import Store
+from lawful.study import import_file
+from lawful.train import device, loop
+from lawful.train.sinks import open_sinks
+
+INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    torch.set_num_threads(options.threads)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    store = Store(options.folder)
+    if options.run_id != "-":
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        status = train_one(store, options.run_id, options, stop)
+        print(options.run_id, status, flush=True)
+        return {"finished": 0, "diverged": 0, "interrupted": INTERRUPTED}.get(status, 1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
+    for run_id in _ids_from_input(stop):
+        status = train_one(store, run_id, options, stop)
+        print(run_id, status, flush=True)
+        if status == "interrupted":
+            return INTERRUPTED
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> str:
+    """Train one run unless it is done or someone else is at it; an error ends the run, never the worker.
+
+    Returns finished, diverged, failed, interrupted or busy."""
+    with files.claimed(store.claim(run_id)) as is_mine:
+        if not is_mine:
+            return "busy"
+        if store.result(run_id).exists():
+            status = str(files.read_json(store.result(run_id))["status"])
+            if status != "failed":
+                return status
+        try:
+            result = _train(store, run_id, options, stop)
+        except loop.Interrupted:
+            return "interrupted"
+        except Exception as error:
+            with store.log(run_id).open("a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
+            print(f"{run_id}: {error}", file=sys.stderr, flush=True)
+            result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        files.write_json(store.result(run_id), result)
+        if result["status"] != "failed":
+            _delete_checkpoints(store, run_id)
+        return str(result["status"])
+
+
+def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
+    study = store.read_study()
+    own_file = study.get("study_file")
+    module = import_file(Path(own_file["path"]), sha256=own_file["sha256"]).__name__ if own_file else None
+    run = from_json(files.read_json(store.run(run_id)), also_from=module)
+    if not isinstance(run, Run) or run.id != run_id:
+        raise ValueError(f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited.")
+    rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
+    data = run.corpus.open(run.data_fingerprint)
+    place = loop.Place(
+        device=device.pick_device(options.device),
+        micro_batch=options.micro_batch,
+        checkpoint_seconds=options.checkpoint_seconds,
+        branch_steps=_branch_steps(study, rung),
+        sinks=open_sinks(options.log, store.folder, study["name"], run_id, rung["label"], files.read_json(store.run(run_id))),
+        should_stop=stop.is_set,
+    )
+    return loop.train(run, data, store, place)
+
+
+def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
+    """Where the shorter runs of this rung's trunk leave it for their own decay."""
+    return frozenset(
+        other["decay_start"]
+        for other in study["rungs"]
+        if other["cluster"] == rung["cluster"] and other["steps"] < rung.get("steps", 0)
+    )
+
+
+def _delete_checkpoints(store: Store, run_id: str) -> None:
+    """The final weights stay; what was needed to go on does not."""
+    shutil.rmtree(store.checkpoints(run_id), ignore_errors=True)
+
+
+def _ids_from_input(stop: threading.Event) -> Any:
+    """Ids as they arrive; a reader thread notices the end of the input even while a run is training."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line.strip())
+            if line.strip() == "end":
+                return
+        stop.set()
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := lines.get()) is not None and line != "end":
+        yield line
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lawful.train.worker", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("run_id", help="or - to take ids from standard input")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
+    parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
+    parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
+    parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
