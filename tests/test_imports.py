@@ -1,0 +1,91 @@
+"""What a command imports is part of its contract: help is fast, and the analysis runs where torch is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lawful import table
+
+HEAVY = ("matplotlib", "pandas", "plotly", "scipy", "torch")
+needs_commands = pytest.mark.skipif(
+    (spec := importlib.util.find_spec("lawful.cli")) is None or spec.origin is None, reason="no commands yet"
+)
+ATTEMPTS = 5  # the least of several runs is what the code costs; the rest is the machine's other work
+
+
+@needs_commands
+def test_help_imports_nothing_heavy() -> None:
+    assert _imported_by("--help") & set(HEAVY) == set()
+
+
+@needs_commands
+def test_help_answers_in_under_half_a_second() -> None:
+    seconds = []
+    for _ in range(ATTEMPTS):
+        start = time.perf_counter()
+        _lawful("--help")
+        seconds.append(time.perf_counter() - start)
+        if seconds[-1] < 0.5:
+            return
+    pytest.fail(f"lawful --help took at least {min(seconds):.2f} s in {ATTEMPTS} runs; expected under 0.5 s.")
+
+
+@needs_commands
+def test_fitting_a_table_does_not_import_torch(small_table: Path) -> None:
+    assert "torch" not in _imported_by("fit", str(small_table))
+
+
+@needs_commands
+def test_predicting_from_a_table_does_not_import_torch(small_table: Path) -> None:
+    assert "torch" not in _imported_by("predict", str(small_table), "--params", "1e9", "--tokens", "2e10")
+
+
+@pytest.mark.parametrize("module", ["fitting", "laws", "report", "study", "run", "table", "store", "baselines"])
+def test_analysis_works_where_torch_cannot_be_imported(module: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; import lawful.{module}"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def small_table(tmp_path: Path) -> Path:
+    """A planted law, L = 1.7 + 400 N^-0.34 + 410 D^-0.28 (after arXiv:2203.15556), on a 4 x 4 grid."""
+    rows = [
+        {"params_non_embedding": n, "tokens": d, "loss": 1.7 + 400 * n**-0.34 + 410 * d**-0.28, "seed": 0}
+        for n in (10**6, 3 * 10**6, 10**7, 3 * 10**7)
+        for d in (10**8, 3 * 10**8, 10**9, 3 * 10**9)
+    ]
+    path = tmp_path / "runs.csv"
+    table.write_csv(path, rows, columns=list(rows[0]))
+    return path
+
+
+def _imported_by(*arguments: str) -> set[str]:
+    """Top-level modules loaded when the command has ended well."""
+    code = (
+        "import sys\n"
+        "from lawful.cli import main\n"
+        f"sys.argv = {['lawful', *arguments]!r}\n"
+        "status = 0\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    status = end.code or 0\n"
+        "print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_environment())
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rpartition("LOADED")[2].split())
+
+
+def _lawful(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "lawful", *arguments], check=True, capture_output=True, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
