@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import os
 import platform
 import re
@@ -22,6 +21,10 @@ from lawful.tokenizers.characters import Characters
 
 UNKNOWN = "\x1a"  # ASCII's own mark for a character that cannot be shown; one byte, so bytes and characters agree
 ALPHABET = "\n" + "".join(map(chr, range(ord(" "), ord("~") + 1))) + UNKNOWN
+# the topics are set with a printer's quotes and dashes
+TYPEWRITTEN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "--"})
+TYPEWRITTEN[ord("\u2026")] = "..."
+RULES = 1  # raised when the text is gathered or cleaned differently, so that older token files are made again
 TRAIN_SHARE = 0.9
 # tests of the library; code not part of it; caches; tables rather than text (character maps, the topics' own file)
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "encodings", "pydoc_data"}
@@ -58,7 +61,7 @@ class PythonDocs(Corpus):
         if data is not None:
             raise ValueError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
         stamps = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _library_files()]
-        return repr((platform.python_implementation(), platform.python_version(), str(_library()), stamps))
+        return repr((RULES, platform.python_implementation(), platform.python_version(), str(_library()), stamps))
 
     def _can_read(self, data: Path | None) -> bool:
         return True
@@ -152,18 +155,21 @@ def _docstrings(source: str, module: str) -> Iterator[str]:
 
 def _docstrings_of(node: ast.AST, name: str) -> Iterator[str]:
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-        if docstring := ast.get_docstring(node, clean=False):
-            yield f"{name}\n\n{inspect.cleandoc(docstring)}"
+        docstring = ast.get_docstring(node)
+        if docstring:
+            yield f"{name}\n\n{docstring}"
     if isinstance(node, (ast.Module, ast.ClassDef, ast.If, ast.Try)):  # definitions inside functions are left out
         for child in ast.iter_child_nodes(node):
-            is_definition = isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            yield from _docstrings_of(child, f"{name}.{child.name}" if is_definition else name)
+            if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield from _docstrings_of(child, f"{name}.{child.name}")
+            else:
+                yield from _docstrings_of(child, name)
 
 
 def _plain(text: str) -> str:
     """Printable ASCII, newlines and the mark; tabs as spaces; one blank line at most; ends in a blank line."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "").expandtabs(8)
-    text = re.sub(r"[^\n -~]", UNKNOWN, text)
+    text = re.sub(r"[^\n -~]", UNKNOWN, text.translate(TYPEWRITTEN))
     text = re.sub(r" +\n", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n\n"
 

