@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]  # "auto" in a declaration; the plan settles one for the ladder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,8 @@ class Run:
 
     family, corpus, task, rule   values of the plug-in folders, frozen dataclasses themselves
     steps                        optimiser steps; each sees batch_size windows of `context` targets
-    eval_every                   steps between measurements on the fixed validation set; one more follows the last step
+    eval_every, eval_tokens      during training, the loss on the first eval_tokens validation targets every so many
+                                 steps; after the last step, always on all of them
     data_fingerprint             of the prepared corpus; filled in by the plan
     """
 
@@ -59,10 +60,11 @@ class Run:
     steps: int
     batch_size: int
     context: int
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
     init_seed: int = 0
     data_seed: int = 0
     eval_every: int = 100
+    eval_tokens: int = 16_384
     data_fingerprint: str = ""
 
     @property

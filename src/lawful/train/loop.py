@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,7 +144,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 )
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
                 progress.seconds += time.monotonic() - mark
-                evaluation = evaluate(run, data, model, place.device)
+                is_last = progress.step == run.steps
+                evaluation = evaluate(run, data, model, place.device, None if is_last else run.eval_tokens)
                 progress.loss_best = min(progress.loss_best, evaluation.loss)
                 record.write(
                     step=progress.step,
@@ -188,12 +189,12 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     }
 
 
-def evaluate(run: Run, data: Any, model: nn.Module, where: torch.device) -> Evaluation:
-    """On the same fixed validation tokens for every run; the sums are taken in float64."""
+def evaluate(run: Run, data: Any, model: nn.Module, where: torch.device, targets: int | None = None) -> Evaluation:
+    """On the same fixed validation targets for every run, all or the first `targets`; summed in float64."""
     model.eval()
     sums: dict[str, float] = {}
     per_pass = max(1, 8192 // run.context)  # windows; a choice of speed, not of meaning
-    for batch in data.validation_batches(run.context, per_pass):
+    for batch in data.validation_batches(run.context, per_pass, targets):
         with device.autocast(where, run.precision):
             for name, value in run.task.measure(model, _to(batch, where)).items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -232,15 +233,34 @@ def _step(
     return mean, norm
 
 
+def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, windows: int) -> None:
+    """One update on `windows` windows of random tokens, to be timed: what a step of training costs here."""
+    tokens = torch.randint(run.family.vocab_size, (windows, run.context + 1), device=where)
+    optimizer.zero_grad(set_to_none=True)
+    with device.autocast(where, run.precision):
+        run.rule.gradients(model, run.task, ProbeBatch(tokens[:, :-1], tokens[:, 1:]), scale=1e-6)
+    nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip)
+    optimizer.step()
+
+
+class ProbeBatch(NamedTuple):
+    inputs: Tensor
+    targets: Tensor
+
+
 def _pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
-    count = len(batch.inputs)
-    for start in range(0, count, micro_batch):
-        yield type(batch)(*(part[start : start + micro_batch] for part in batch))
+    for start in range(0, len(batch.inputs), micro_batch):
+        yield _each(batch, lambda part, at=start: part[at : at + micro_batch])
 
 
 def _to(batch: Any, where: torch.device) -> Any:
     """The batch's arrays as tensors on `where`."""
-    return type(batch)(*(torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=True) for part in batch))
+    return _each(batch, lambda part: torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=True))
+
+
+def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """The batch with `change` made to each of its arrays."""
+    return replace(batch, **{part.name: change(getattr(batch, part.name)) for part in fields(batch)})
 
 
 def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:

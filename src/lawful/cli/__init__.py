@@ -1,0 +1,43 @@
+"""The commands; thin. Each module of this folder registers its own, and imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from lawful.cli import data, fitting, studies
+
+app = typer.Typer(
+    name="lawful",
+    help="Declare a question, train a ladder of small models, fit the law with honest uncertainty, read one page.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for part in (studies, fitting, data):
+    part.register(app)
+
+
+def main() -> None:
+    """Errors a user can mend end with their sentence and status 2; anything else is a bug and shows its traceback."""
+    try:
+        app()
+    except ValueError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        _fail(f"training needs {error.name}, which is not installed: pip install 'lawful[train]'.")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(f"disk full: {error}. Nothing that was finished is lost; make room and `lawful resume` the folder.")
+
+
+def _fail(message: str) -> None:
+    print(f"lawful: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,277 @@
+"""lawful studies | plan | run | resume | status | report | sample: from a declaration to its page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lawful.study import Study
+
+Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")]
+Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, one on a GPU.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
+Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
+Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (studies, plan, run, resume, status, report, sample):
+        app.command(rich_help_panel="Studies")(command)
+
+
+def studies(as_json: AsJson = False) -> None:
+    """List the built-in studies: question, scales, settings, and what data each needs."""
+    from lawful import studies as built_in
+    from lawful.study import declare, settings_of
+
+    found = []
+    for name in built_in.names():
+        module, _ = built_in.find(name)
+        study = declare(module)
+        corpora = {rung.run.corpus for rung in study.ladder}
+        found.append(
+            {
+                "name": name,
+                "question": study.question,
+                "axes": list(dict.fromkeys(axis for rung in study.ladder for axis in rung.at)),
+                "settings": settings_of(module),
+                "data": [f"{c.name} ({'here' if c.is_available() else 'not on this machine'})" for c in corpora],
+            }
+        )
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    from rich.table import Table
+
+    table = Table("study", "question", "axes", "data", box=None, pad_edge=False, header_style="bold")
+    for entry in found:
+        table.add_row(entry["name"], entry["question"], ", ".join(entry["axes"]), ", ".join(entry["data"]))
+    _console().print(table)
+
+
+def plan(
+    study: Annotated[str, typer.Argument(help="A built-in study, or the path of your own Python file.")],
+    scale: Scale = None,
+    data: Data = None,
+    device: Device = "auto",
+    workers: Workers = 0,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; train nothing."""
+    declared = _plan(study, scale, data, device, workers, settings)
+    if as_json:
+        from lawful.store import plain
+
+        print(json.dumps(plain(declared.declaration), indent=1))
+        return
+    from lawful.report.plan import plan_table
+
+    _console().print(plan_table(declared.declaration))
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A built-in study, or the path of your own Python file.")],
+    scale: Scale = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/STUDY-SCALE.")] = None,
+    executor: Annotated[str, typer.Option(help="Where runs go: local.")] = "local",
+    workers: Workers = 0,
+    device: Device = "auto",
+    only: Only = "*",
+    data: Data = None,
+    settings: Set = None,
+    log: Log = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")] = 30.0,
+) -> None:
+    """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again."""
+    if executor != "local":
+        raise ValueError(f"--executor: expected local, got {executor!r}.")
+    planned = _plan(study, scale, data, device, workers, settings)
+    name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
+    folder = out or Path("runs") / name
+    planned.write(folder)
+    for warning in planned.declaration["warnings"]:
+        _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
+    _train_and_conclude(folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds)
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    workers: Workers = 0,
+    device: Device = "auto",
+    only: Only = "*",
+    log: Log = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")] = 30.0,
+) -> None:
+    """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
+    from lawful.store import Store
+
+    Store(folder).read_study()
+    _train_and_conclude(folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds)
+
+
+def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
+    """Say what is done, running and waiting, from the folder alone; on any machine that sees it."""
+    from lawful.report import progress
+
+    state = progress.study_status(folder)
+    if as_json:
+        print(json.dumps(progress.status_json(state), indent=1))
+    else:
+        _console().print(progress.status_table(state))
+
+
+def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
+    """Fit again and write the report again, from the folder alone; torch is not needed."""
+    from lawful.conduct import conclude
+
+    page = conclude(folder, _say)
+    _announce(folder, page)
+
+
+def sample(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
+    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
+    temperature: Annotated[float, typer.Option(help="0: always the most likely.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely only.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws: the same seed gives the same text.")] = 0,
+    length: Annotated[int, typer.Option(help="Tokens to write.")] = 300,
+    device: Device = "cpu",
+) -> None:
+    """Let a trained model write."""
+    from lawful.train.sample import sample_text
+
+    text = sample_text(
+        folder, run_id, prompt=prompt, temperature=temperature, top_k=top_k, seed=seed, length=length, device=device
+    )
+    print(text)
+
+
+def _plan(
+    name: str, scale: str | None, data: Path | None, device: str, workers: int, settings: list[str] | None
+) -> Any:
+    from lawful import studies as built_in
+    from lawful.executors.local import available_cores
+    from lawful.study import declare
+    from lawful.train.plan import make_plan
+
+    given = _settings(settings)
+    module, own_file = built_in.find(name)
+    study: Study = declare(module, scale, given)
+    with _progress() as progress:
+        return make_plan(
+            study,
+            data=data,
+            device_name=device,
+            workers=workers or available_cores(),
+            settings=given,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=own_file,
+            progress=progress,
+        )
+
+
+def _settings(pairs: list[str] | None) -> dict[str, str]:
+    given = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set: expected NAME=VALUE, got {pair!r}.")
+        given[name] = value
+    return given
+
+
+def _train_and_conclude(
+    folder: Path, *, workers: int, device: str, only: str, log: list[str] | None, checkpoint_seconds: float
+) -> None:
+    from lawful.conduct import conclude, train_study
+    from lawful.executors.local import Local
+
+    executor = Local(workers=workers, device=device, log=tuple(log or ()), checkpoint_seconds=checkpoint_seconds)
+    try:
+        with _watching(folder) as watch:
+            train_study(folder, executor, only=only, watch=watch)
+    except KeyboardInterrupt:
+        print(f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
+        raise SystemExit(130) from None
+    page = conclude(folder, _say)
+    _announce(folder, page)
+
+
+def _announce(folder: Path, page: Path) -> None:
+    """The answers, in a sentence each, and where the page is."""
+    from lawful.store import Store, read_json
+
+    store = Store(folder)
+    for question in store.read_study()["questions"]:
+        path = store.fit(question["name"])
+        if path.exists():
+            answer = read_json(path)
+            print(f"{question['asks']}\n  {answer.get('sentence') or answer.get('refusal')}")
+    print(f"report: {page.resolve()}")
+
+
+@contextmanager
+def _watching(folder: Path) -> Iterator[Callable[[], None]]:
+    """A live table in a terminal; a plain line now and then without one."""
+    import time
+
+    from lawful.report import progress
+
+    console = _console(stderr=True)
+    if console.is_terminal:
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            yield lambda: live.update(progress.status_table(progress.study_status(folder)))
+        console.print(progress.status_table(progress.study_status(folder)))
+        return
+    last = [0.0, 10.0]  # when the last line was printed, and how long to wait: plain logs grow slowly
+
+    def say_now_and_then() -> None:
+        if time.monotonic() - last[0] > last[1]:
+            print(progress.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)
+            last[0] = time.monotonic()
+
+    yield say_now_and_then
+    print(progress.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error for what takes longer than a moment."""
+    from rich.progress import Progress
+
+    with Progress(console=_console(stderr=True), transient=True) as bar:
+        task = bar.add_task("planning", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)

@@ -1,0 +1,114 @@
+"""One study from its plan to its report: plan, train, then conclude. Each step reads and writes the folder alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawful import store as files
+from lawful.executors import Executor
+from lawful.observe import write_observations
+from lawful.run import from_json
+from lawful.store import Store
+from lawful.study import import_file
+
+POLL_SECONDS = 0.5
+
+
+def train_study(
+    folder: Path, executor: Executor, *, only: str = "*", watch: Callable[[], None] = lambda: None
+) -> None:
+    """Train every run of the plan that is not over yet; failed ones are tried again, diverged ones are not.
+
+    only     a glob over labels and ids (--only); the rest waits for a later resume
+    watch    called about twice a second
+    On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on.
+    """
+    store = Store(folder)
+    study = store.read_study()
+    job = executor.submit(folder, groups(store, study, only))
+    try:
+        while not job.is_over():
+            watch()
+            time.sleep(POLL_SECONDS)
+        watch()
+    except KeyboardInterrupt:
+        job.stop()
+        raise
+    if not unfinished(store, study):
+        shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
+
+
+def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [rung for rung in study["rungs"] if _status(store, rung["id"]) not in ("finished", "diverged")]
+
+
+def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> list[list[str]]:
+    """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
+    from; and the costliest group first, so that all workers end together."""
+    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
+    if not wanted:
+        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
+        raise ValueError(f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ...")
+    left = {rung["id"] for rung in unfinished(store, study)}
+    by_trunk: dict[str, list[Mapping[str, Any]]] = {}
+    for rung in wanted:
+        if rung["id"] in left:
+            by_trunk.setdefault(rung["cluster"], []).append(rung)
+    ordered = sorted(by_trunk.values(), key=lambda rungs: -sum(rung["flops"] for rung in rungs))
+    return [[rung["id"] for rung in sorted(rungs, key=lambda rung: -rung["steps"])] for rungs in ordered]
+
+
+def matches(rung: Mapping[str, Any], pattern: str) -> bool:
+    return fnmatch.fnmatchcase(rung["label"], pattern) or fnmatch.fnmatchcase(rung["id"], pattern)
+
+
+def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Path:
+    """The table, the count baselines, the fits and the report, from the folder; the page's path."""
+    from lawful.fitting.answer import answer_study
+    from lawful.report.page import write_report
+
+    store = Store(folder)
+    write_observations(folder)
+    if not store.baselines.exists():
+        say("counting n-grams on the same tokens, as reference lines")
+        _write_baselines(store)
+    say("fitting the laws")
+    answer_study(folder)
+    say("writing the report")
+    return write_report(folder)
+
+
+def _write_baselines(store: Store) -> None:
+    """Unigram, bigram and 5-gram on the study's tokens. Skipped where the prepared corpus is not on this machine."""
+    from lawful.baselines.ngram import ngram_baselines
+
+    study = store.read_study()
+    if len(study["corpora"]) != 1:
+        return  # reference lines for one data set only; several would need a line each
+    (facts,) = study["corpora"].values()
+    try:
+        module = study["study_file"] and import_file(Path(study["study_file"]["path"])).__name__
+        data = from_json(facts["value"], also_from=module or None).open(facts["fingerprint"])
+    except (ImportError, ValueError):
+        return  # without torch, or on another machine: the report does without
+    baselines = ngram_baselines(data)
+    files.write_json(store.baselines, {"corpus_fingerprint": facts["fingerprint"], "baselines": baselines})
+
+
+def _status(store: Store, run_id: str) -> str:
+    path = store.result(run_id)
+    return str(files.read_json(path)["status"]) if path.exists() else "waiting"
+
+
+def summary(store: Store, study: Mapping[str, Any]) -> Sequence[tuple[str, int]]:
+    """How many runs are in each state."""
+    counts: dict[str, int] = {}
+    for rung in study["rungs"]:
+        state = _status(store, rung["id"])
+        counts[state] = counts.get(state, 0) + 1
+    return sorted(counts.items())

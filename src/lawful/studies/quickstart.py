@@ -1,0 +1,53 @@
+"""How does the loss of a small character model on Python's own documentation fall with its size and its data?"""
+
+from __future__ import annotations
+
+from lawful.corpora.python_docs import PythonDocs
+from lawful.families.decoder import Decoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.study import Question, Study, grid
+from lawful.tasks.next_token import NextToken
+
+CONTEXT = 64
+BATCH = 32  # windows: 2,048 tokens, small enough for hundreds of updates at the smallest budget
+
+# width -> (depth, heads); non-embedding parameters 1.6K, 6.4K, 25K, 99K, 296K
+SHAPES = {16: (1, 1), 32: (1, 2), 48: (2, 3), 64: (3, 4), 96: (4, 4)}
+LADDERS = {
+    "smoke": ((16, 32, 48), (20_480, 40_960, 81_920)),
+    "quick": ((16, 32, 48, 64, 96), (262_144, 524_288, 1_048_576)),
+}
+
+
+def study(scale: str = "quick", *, seeds: int = 1) -> Study:
+    widths, budgets = LADDERS.get(scale, LADDERS["quick"])
+    corpus = PythonDocs()
+
+    def rung(width: int, tokens: int, seed: int) -> Run:
+        depth, heads = SHAPES[width]
+        return Run(
+            family=Decoder(vocab_size=corpus.vocab_size, width=width, depth=depth, heads=heads, context=CONTEXT),
+            corpus=corpus,
+            task=NextToken(),
+            rule=Backprop(),
+            optimizer=AdamW(learning_rate=0.016 * (16 / width) ** 0.5),
+            schedule=Schedule(shape="wsd", warmup_steps=20),
+            steps=tokens // (CONTEXT * BATCH),
+            batch_size=BATCH,
+            context=CONTEXT,
+            init_seed=seed,
+            data_seed=seed,
+            eval_every=min(budgets) // (CONTEXT * BATCH) // 2,
+        )
+
+    return Study(
+        name="quickstart",
+        question="How does the loss of a small character model on Python's own documentation fall with size and data?",
+        scale=scale,
+        ladder=grid(rung, width=widths, tokens=budgets, seed=range(seeds)),
+        held_out={"width": max(widths)},
+        questions=[
+            Question(name="size-and-data", asks="How does the loss fall with parameters and tokens together?", law="chinchilla"),
+        ],
+    )

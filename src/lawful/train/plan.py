@@ -1,0 +1,332 @@
+"""The plan: a declared Study becomes runs with ids, counts, costs and warnings on this machine; nothing is trained."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lawful
+from lawful import store as files
+from lawful.run import Precision, Run, to_json
+from lawful.store import FORMAT, Store
+from lawful.study import Rung, Study
+from lawful.train import device, loop
+from lawful.train.optimizer import build_adamw
+
+PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """declaration   what becomes study.json
+    runs          complete Runs by id, or none where a corpus is not on this machine
+    """
+
+    declaration: Mapping[str, Any]
+    runs: Mapping[str, Run]
+    missing_data: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete."""
+        if self.missing_data:
+            raise ValueError(self.missing_data)
+        store = Store(folder)
+        for run in self.runs.values():
+            if not store.run(run.id).exists():
+                files.write_json(store.run(run.id), to_json(run))
+        files.write_json(store.study, self.declaration)
+
+
+def make_plan(
+    study: Study,
+    *,
+    data: Path | None = None,
+    device_name: str = "auto",
+    workers: int = 1,
+    settings: Mapping[str, str] | None = None,
+    command: str = "",
+    study_file: Path | None = None,
+    is_timed: bool = True,
+    progress: Callable[[str, float], None] = lambda what, share: None,
+) -> Plan:
+    """Prepare the corpora, settle one precision for the ladder, and count."""
+    where = device.pick_device(device_name)
+    rungs = list(study.ladder)
+    names = _corpus_names(rungs)
+    corpora, missing = _prepare_corpora(names, data, progress)
+    precision = _one_precision(rungs, where)
+    rungs = [
+        replace(
+            rung,
+            run=replace(
+                rung.run,
+                precision=precision if rung.run.precision == "auto" else rung.run.precision,
+                data_fingerprint=corpora[names[rung.run.corpus]]["fingerprint"],
+            ),
+        )
+        for rung in rungs
+    ]
+    rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
+    if is_timed:
+        seconds = _estimate_seconds(rungs, rows, where, progress)
+        for row, estimate in zip(rows, seconds, strict=True):
+            row["seconds_estimate"] = estimate
+    axes = {
+        name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
+        for name in dict.fromkeys(name for rung in rungs for name in rung.at)
+    }
+    declaration = {
+        "format": FORMAT,
+        "name": study.name,
+        "question": study.question,
+        "scale": study.scale,
+        "settings": dict(settings or {}),
+        "held_out": dict(study.held_out),
+        "arm": study.arm,
+        "faults": list(study.faults),
+        "precision": precision,
+        "device": where.type,
+        "workers": workers,
+        "axes": axes,
+        "rungs": rows,
+        "questions": [{field: getattr(q, field) for field in q.__dataclass_fields__} for q in study.questions],
+        "corpora": corpora,
+        "warnings": _warnings(rungs, rows, corpora, missing),
+        "versions": _versions(),
+        "command": command,
+        "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)} if study_file else None,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
+
+
+def _corpus_names(rungs: Sequence[Rung]) -> dict[Any, str]:
+    """What study.json calls each distinct corpus: its name, and a number where one name means several data sets."""
+    names: dict[Any, str] = {}
+    for corpus in dict.fromkeys(rung.run.corpus for rung in rungs):
+        number = sum(other.name == corpus.name for other in names) + 1
+        names[corpus] = corpus.name if number == 1 else f"{corpus.name}-{number}"
+    return names
+
+
+def _prepare_corpora(
+    names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
+) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """Facts of each corpus, and the error of the first that cannot be had here."""
+    facts: dict[str, dict[str, Any]] = {}
+    missing = None
+    for corpus, name in names.items():
+        try:
+            facts[name] = corpus.prepare(data, progress).facts()
+        except ValueError as error:
+            if data is not None:
+                raise  # the user named a place; what is wrong there comes first
+            missing = missing or str(error)
+            facts[name] = {
+                "fingerprint": corpus.pinned_fingerprint or "",
+                "vocabulary": corpus.vocab_size,
+                "tokenizer": corpus.tokenizer.name,
+                "licence": corpus.licence,
+            }
+        facts[name]["value"] = to_json(corpus)
+    return facts, missing
+
+
+def _one_precision(rungs: Sequence[Rung], where: torch.device) -> Precision:
+    """For all of the ladder that says "auto": a change of precision inside it would be a confound."""
+    fixed = {rung.run.precision for rung in rungs} - {"auto"}
+    if len(fixed) == 1 and all(rung.run.precision != "auto" for rung in rungs):
+        return fixed.pop()
+    cost = [(rung.run.family.param_counts().non_embedding, _flops(rung.run)) for rung in rungs]
+    share = sum(flops for params, flops in cost if params > 1e6) / sum(flops for _, flops in cost)
+    return device.pick_precision(where, share)
+
+
+def _flops(run: Run) -> int:
+    return int(run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context)) * run.tokens)
+
+
+def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
+    run = rung.run
+    counts = run.family.param_counts()
+    return {
+        "id": run.id,
+        "label": rung.label,
+        "at": dict(rung.at),
+        "is_held_out": rung.is_held_out,
+        "arm": str(rung.at[study.arm]) if study.arm else "",
+        "seed": rung.seed,
+        "cluster": run.trunk_id,
+        "params_total": counts.total,
+        "params_embedding": counts.embedding,
+        "params_non_embedding": counts.non_embedding,
+        "params_by_group": dict(counts.by_group),
+        "tokens": run.tokens,
+        "flops": _flops(run),
+        "flops_6nd": 6 * counts.non_embedding * run.tokens,
+        "steps": run.steps,
+        "decay_start": run.decay_start,
+        "batch_tokens": run.batch_size * run.context,
+        "context": run.context,
+        "learning_rate": run.optimizer.learning_rate,
+        "schedule": run.schedule.shape,
+        "precision": run.precision,
+        "family": type(run.family).__name__,
+        "corpus": corpus,
+    }
+
+
+def saved_share(rows: Sequence[Mapping[str, Any]]) -> float:
+    """FLOPs of all runs from scratch over those actually spent when runs of one trunk share it (at least 1)."""
+    spent = 0.0
+    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
+        spent += row["flops"] * own_steps / row["steps"]
+    return sum(row["flops"] for row in rows) / spent
+
+
+def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Steps each run does itself: all of them for the longest of a trunk, its decay alone for the others."""
+    longest: dict[str, int] = {}
+    for row in rows:
+        longest[row["cluster"]] = max(longest.get(row["cluster"], 0), row["steps"])
+    return [
+        row["steps"] if row["steps"] == longest[row["cluster"]] else row["steps"] - row["decay_start"] for row in rows
+    ]
+
+
+def _estimate_seconds(
+    rungs: Sequence[Rung],
+    rows: Sequence[Mapping[str, Any]],
+    where: torch.device,
+    progress: Callable[[str, float], None],
+) -> list[float]:
+    """Each run's own training time on one worker: a few steps of each shape are timed here, on random tokens."""
+    per_step: dict[tuple[Any, ...], float] = {}
+    best_rate = 0.0
+    shapes = [(rung.run.family, rung.run.batch_size, rung.run.context, rung.run.precision) for rung in rungs]
+    by_cost = sorted(range(len(rungs)), key=lambda i: rows[i]["flops"] / rows[i]["steps"])
+    for done, index in enumerate(by_cost):
+        shape, row = shapes[index], rows[index]
+        if shape in per_step:
+            continue
+        flops_per_step = row["flops"] / row["steps"]
+        if flops_per_step <= PROBE_FLOPS or not best_rate:
+            progress("timing a few steps of each size", done / len(by_cost))
+            per_step[shape] = _time_step(rungs[index].run, where)
+            best_rate = max(best_rate, flops_per_step / per_step[shape])
+        else:
+            per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
+    return [per_step[shape] * own for shape, own in zip(shapes, _own_steps(rows), strict=True)]
+
+
+def _time_step(run: Run, where: torch.device) -> float:
+    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker computes
+    try:
+        flops = _flops(run) / run.steps
+        windows = max(1, min(run.batch_size, int(run.batch_size * PROBE_FLOPS / flops)))
+        model = run.family.build(torch.Generator().manual_seed(0)).to(where)
+        optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
+        times = []
+        for _ in range(4):
+            device.synchronize(where)
+            start = time.perf_counter()
+            loop.probe_step(run, model, optimizer, where, windows)
+            device.synchronize(where)
+            times.append(time.perf_counter() - start)
+        return sorted(times[1:])[1] * run.batch_size / windows
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _warnings(
+    rungs: Sequence[Rung], rows: Sequence[Mapping[str, Any]], corpora: Mapping[str, Any], missing: str | None
+) -> list[dict[str, str]]:
+    """What a reader of the law should doubt before anything is trained: code, severity, sentence."""
+    found: list[dict[str, str]] = []
+
+    def warn(code: str, severity: str, sentence: str) -> None:
+        found.append({"code": code, "severity": severity, "sentence": sentence})
+
+    if missing:
+        warn("data-missing", "error", missing)
+    fitted = [row for row in rows if not row["is_held_out"]]
+    sizes = sorted({row["params_non_embedding"] for row in fitted})
+    if len(sizes) < 4:
+        warn(
+            "few-sizes",
+            "warning",
+            f"{len(sizes)} fitted sizes: a law of size with a floor has 3 parameters and needs at least 4.",
+        )
+    elif sizes[-1] / sizes[0] < 30:
+        warn("narrow-sizes", "note", f"fitted sizes span only a factor of {sizes[-1] / sizes[0]:.0f}.")
+    if len({row["seed"] for row in rows}) < 2:
+        warn("one-seed", "warning", "one seed: the noise between runs cannot be told from the law's own misfit.")
+    heavy = [row for row in fitted if row["params_embedding"] > row["params_non_embedding"]]
+    if heavy:
+        shares = ", ".join(
+            f"{row['params_non_embedding'] / row['params_total']:.1%}"
+            for row in {row["params_total"]: row for row in heavy}.values()
+        )
+        warn("vocabulary-dominates", "warning", f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary.")
+    for name, facts in corpora.items():
+        tokens = max((row["tokens"] for row in rows if row["corpus"] == name), default=0)
+        if facts.get("train_tokens") and tokens > facts["train_tokens"]:
+            warn(
+                "repeated-data",
+                "warning" if tokens > 4 * facts["train_tokens"] else "note",
+                f"{name}: the largest budget is {tokens / facts['train_tokens']:.1f} epochs of {facts['train_tokens']:,} "
+                "tokens; beyond about 4 a repeated token is worth less than a fresh one (arXiv:2305.16264).",
+            )
+    schedules = sorted({row["schedule"] for row in rows})
+    if len(schedules) > 1:
+        warn("mixed-schedules", "error", f"schedules {', '.join(schedules)} in one ladder cannot be fitted together.")
+    if len({row["precision"] for row in rows}) > 1:
+        warn("mixed-precision", "warning", "precision changes inside the ladder: a confound of size.")
+    if short := [row["label"] for row in rows if row["steps"] < 200]:
+        warn("few-steps", "warning", f"{len(short)} runs make fewer than 200 optimiser steps ({_some(short)}).")
+    return found
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "numpy", "scipy")
+    return {
+        "lawful": lawful.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: metadata.version(name) for name in names},
+    }
+
+
+def _commit() -> str:
+    """Of the checkout lawful runs from, with "+changes" where it differs; empty when installed from a package."""
+    here = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        tracked = subprocess.run(
+            ["git", "-C", str(here), "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10
+        )
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
+            capture_output=True, text=True, timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "" if tracked.returncode else head + ("+changes" if changed else "")
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
