@@ -35,19 +35,25 @@ def pinned(
     with store.claimed(part.with_name(part.name + ".lock")) as is_ours:
         if not is_ours:
             raise ValueError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
-        try:
-            _fetch(url, part, num_bytes, report)
-        except _TooLarge as error:
-            part.unlink(missing_ok=True)
-            raise ValueError(f"{what}: expected {num_bytes:,} bytes, got {error}; {by_hand}.") from None
-        except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
-            raise ValueError(
-                f"expected to download {what}, got: {error}. Try again when there is a network "
-                f"(what has arrived is kept), or {by_hand}."
-            ) from None
-        if (got := store.sha256_of(part)) != sha256:
+        for was_part_there in (part.exists(), False):
+            try:
+                _fetch(url, part, num_bytes, report)
+            except _TooLarge:
+                part.unlink()
+                raise ValueError(
+                    f"{what}: more than {num_bytes:,} bytes arrived, so it is another file; {by_hand}."
+                ) from None
+            except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
+                raise ValueError(
+                    f"expected to download {what}, got: {error}. Try again when there is a network "
+                    f"(what has arrived is kept), or {by_hand}."
+                ) from None
+            got = store.sha256_of(part)
+            if got == sha256:
+                break
             part.unlink()
-            raise ValueError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
+            if not was_part_there:  # else the part was to blame: once more, from the start
+                raise ValueError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
         os.replace(part, path)
         store.sync_folder(path.parent)
     return path
@@ -60,6 +66,7 @@ class _TooLarge(Exception):
 def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], None] | None) -> None:
     """Appends what is missing to `part`. Raises OSError when the connection fails or ends early."""
     import http.client
+    import urllib.error
     import urllib.request
 
     have = part.stat().st_size if part.exists() else 0
@@ -71,7 +78,14 @@ def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], 
     request = urllib.request.Request(url, headers={"User-Agent": "lawful"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()
+        raise OSError(f"the server answered {error.code} {error.reason}") from None
+    with response:
         is_continued = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if not is_continued:
             have = 0  # the server sends the whole file again

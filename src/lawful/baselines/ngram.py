@@ -6,6 +6,12 @@
 count_n of the longest level are plain counts; count_k below it are continuation counts, the number of different
 tokens that come before (c w). held_back_k(c) is what the discounts D took away, so that all probabilities of a
 context sum to one. Everything is estimated on the training tokens.
+
+Witten-Bell smoothing, simpler and weaker, is there to compare with figures that were published with it:
+
+    p_k(w | c) = (count(c w) + types(c) * p_{k-1}(w | c without its first)) / (count(c) + types(c))
+
+where types(c) is the number of different tokens seen after c.
 """
 
 from __future__ import annotations
@@ -13,9 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+Smoothing = Literal["kneser_ney", "witten_bell"]
 
 NAMES = {1: "unigram", 2: "bigram"}
 # for counts 1, 2, 3 and more, where the counts of counts give no estimate: small vocabularies (as in KenLM)
@@ -35,24 +43,29 @@ class Tokens(Protocol):
     def validation_bytes(self) -> int: ...
 
 
-def ngram_baselines(data: Tokens, orders: Sequence[int] = (1, 2, 5)) -> list[dict[str, Any]]:
+def ngram_baselines(
+    data: Tokens, orders: Sequence[int] = (1, 2, 5), smoothing: Smoothing = "kneser_ney"
+) -> list[dict[str, Any]]:
     """One row per order, over every validation token but the first: the same targets that models are judged on.
 
     loss in nats per token; accuracy is the share of targets that were the most likely; params is the number of counts
     kept. A model that sees windows knows nothing before a window's start; counts always see n - 1 tokens back, a small
     advantage to the baseline.
     """
+    if smoothing not in ("kneser_ney", "witten_bell"):
+        raise ValueError(f"smoothing: expected kneser_ney or witten_bell, got {smoothing!r}.")
     if not orders or min(orders) < 1:
         raise ValueError(f"orders: expected lengths of at least 1, got {list(orders)}.")
     grams = _grams(np.asarray(data.train), np.asarray(data.validation), data.vocab_size, max(orders))
     num_targets = len(data.validation) - 1
     rows = []
     for order in orders:
-        judged = _judge(grams, order, data.vocab_size)
+        judged = _judge(grams, order, data.vocab_size, smoothing)
         loss = float(-np.log(judged.probability).mean())
         rows.append(
             {
                 "name": NAMES.get(order, f"{order}-gram"),
+                "smoothing": smoothing,
                 "n": order,
                 "loss": loss,
                 "bits_per_byte": loss * num_targets / data.validation_bytes / math.log(2),
@@ -160,7 +173,7 @@ class _Judged:
     likeliest: np.ndarray
 
 
-def _judge(levels: Sequence[_Level], order: int, vocab_size: int) -> _Judged:
+def _judge(levels: Sequence[_Level], order: int, vocab_size: int, smoothing: Smoothing) -> _Judged:
     """From the shortest level up. The likeliest token of a context is either one seen after it, or the likeliest of
     the shorter context: all others keep the order they have there."""
     num_targets = len(levels[0].gram_of_target)
@@ -171,14 +184,17 @@ def _judge(levels: Sequence[_Level], order: int, vocab_size: int) -> _Judged:
     likeliest = np.zeros(num_targets, dtype=np.int64)
     shorter = np.array([0])  # context of the level below for each context here
     for k, level in enumerate(levels[:order], start=1):
-        count = level.count if k == order else level.continuations
-        discounts = _discounts(count)
-        taken = discounts[np.minimum(count, 3)]
-        total = np.bincount(level.context, weights=count, minlength=level.num_contexts)
-        held_back = np.bincount(level.context, weights=taken, minlength=level.num_contexts)
-        is_seen = total > 0
-        share = np.divide(1.0, total, out=np.zeros_like(total), where=is_seen)
-        held_back = np.where(is_seen, held_back * share, 1.0)
+        if smoothing == "witten_bell":
+            count, taken = level.count, np.zeros(len(level.count))
+            held_back = np.bincount(level.context, minlength=level.num_contexts).astype(float)
+            total = np.bincount(level.context, weights=count, minlength=level.num_contexts) + held_back
+        else:
+            count = level.count if k == order else level.continuations
+            taken = _discounts(count)[np.minimum(count, 3)]
+            held_back = np.bincount(level.context, weights=taken, minlength=level.num_contexts)
+            total = np.bincount(level.context, weights=count, minlength=level.num_contexts)
+        share = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        held_back = np.where(total > 0, held_back * share, 1.0)
 
         lower = of_gram[level.suffix] if k > 1 else np.full(len(count), of_gram[0])
         of_gram = (count - taken) * share[level.context] + held_back[level.context] * lower

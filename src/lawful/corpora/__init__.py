@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from lawful import store
-from lawful.run import to_json
+from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 1  # raised when prepared files, or the way a text becomes tokens, change their meaning
@@ -98,13 +98,27 @@ class Corpus(abc.ABC):
             },
         )
 
-    def verify(self, fingerprint: str) -> list[str]:
-        """What is wrong with a prepared folder, in words, after hashing every byte; an empty list when all is well."""
+    def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
+        """What is wrong with prepared data, in words; an empty list when all is well.
+
+        Every byte is hashed. Where the same text lies on this machine, it is read and encoded again, and compared.
+        """
         folder = self._folder(fingerprint)
         try:
-            return _problems(folder, self._meta(folder, fingerprint), is_thorough=True)
+            meta = self._meta(folder, fingerprint)
         except ValueError as error:
             return [str(error)]
+        problems = _problems(folder, meta, is_thorough=True)
+        if not problems and self._can_read(data):
+            built = self._build(data, progress or _silent)
+            is_same_text = built.text_sha256 == meta["text_sha256"]
+            for split, tokens in (("train", built.train), ("validation", built.validation)):
+                if is_same_text and hashlib.sha256(_file_content(tokens)).hexdigest() != meta[f"{split}_sha256"]:
+                    problems.append(
+                        f"{folder / split}.bin: expected the tokens that the text gives now, got other ones; "
+                        f"another version of lawful made it; delete {folder} and run `lawful data prepare {self.name}`"
+                    )
+        return problems
 
     def is_available(self, data: Path | None = None) -> bool:
         """Whether `prepare` can succeed without a network."""
@@ -150,7 +164,7 @@ class Corpus(abc.ABC):
         folder = self._folder(fingerprint)
         sha256 = {}
         for split, tokens in (("train", built.train), ("validation", built.validation)):
-            content = np.ascontiguousarray(tokens, dtype="<u2").tobytes()
+            content = _file_content(tokens)
             store.write_bytes(folder / f"{split}.bin", content)
             sha256[split] = hashlib.sha256(content).hexdigest()
         store.write_json(
@@ -294,14 +308,39 @@ class TokenData:
         return self.train if split == "train" else self.validation
 
 
-def known() -> dict[str, type[Corpus]]:
-    """Every corpus that comes with lawful, by name: one per file of this folder."""
-    found: dict[str, type[Corpus]] = {}
+def known() -> dict[str, Corpus]:
+    """Every corpus that comes with lawful, by name and as it is by default: one per file of this folder."""
+    found: dict[str, Corpus] = {}
     for module in pkgutil.iter_modules(__path__):
         for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
             if isinstance(value, type) and issubclass(value, Corpus) and value is not Corpus:
-                found[value.name] = value
+                default: Any = value
+                found[value.name] = default()  # a leaf has a default for every field
     return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Data that lies in the cache. `corpus` is None where it was prepared by a version of lawful unlike this one."""
+
+    fingerprint: str
+    corpus: Corpus | None
+    meta: Mapping[str, Any]
+
+
+def prepared(name: str) -> list[Prepared]:
+    """Everything that was ever prepared of a corpus and is still in the cache."""
+    found = []
+    for path in sorted((store.cache_folder() / "corpora" / name).glob("*/meta.json")):
+        meta = store.read_json(path)
+        try:
+            corpus = from_json(meta.get("corpus"))
+        except (ValueError, TypeError):
+            corpus = None
+        found.append(
+            Prepared(fingerprint=path.parent.name, corpus=corpus if isinstance(corpus, Corpus) else None, meta=meta)
+        )
+    return found
 
 
 def raw_data_folder() -> Path | None:
@@ -356,6 +395,10 @@ def _problems(folder: Path, meta: Mapping[str, Any], *, is_thorough: bool) -> li
         elif is_thorough and (sha256 := store.sha256_of(path)) != meta[f"{split}_sha256"]:
             problems.append(f"{path}: expected SHA-256 {meta[f'{split}_sha256']}, got {sha256}")
     return problems
+
+
+def _file_content(tokens: np.ndarray) -> bytes:
+    return np.ascontiguousarray(tokens, dtype="<u2").tobytes()
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -52,15 +52,18 @@ class TinyShakespeare(Corpus):
         return SHA256
 
     def _can_read(self, data: Path | None) -> bool:
-        return _local_file(data) is not None
+        return _file_at_hand(data) is not None or _downloaded().exists()
 
     def _build(self, data: Path | None, progress: Progress) -> Built:
-        path = _local_file(data)
+        path = _file_at_hand(data)
         if path is None:
             path = download.pinned(
-                _cached_file(), url=URL, sha256=SHA256, num_bytes=BYTES, flag="--data", report=progress
+                _downloaded(), url=URL, sha256=SHA256, num_bytes=BYTES, flag="--data", report=progress
             )
-        text = _checked(path).decode("ascii")
+        content = _checked(path)
+        if data is not None and not _downloaded().exists():
+            store.write_bytes(_downloaded(), content)  # so that --data is needed once only
+        text = content.decode("ascii")
         if self.first_tokens is None:
             cut = int(len(text) * self.train_share)
             train, validation = self.tokenizer.encode(text[:cut]), self.tokenizer.encode(text[cut:])
@@ -75,14 +78,13 @@ class TinyShakespeare(Corpus):
         return Built(train=train, validation=validation, text_sha256=SHA256, facts={"text_bytes": BYTES})
 
 
-def _local_file(data: Path | None) -> Path | None:
-    """The user's file; else LAWFUL_DATA's; else the one downloaded before; else None."""
+def _file_at_hand(data: Path | None) -> Path | None:
+    """The user's file; else the one in LAWFUL_DATA; else None."""
     if data is not None:
         return _file_in(data)
     folder = raw_data_folder()
-    if folder is not None and (path := folder / "tinyshakespeare" / "input.txt").exists():
-        return path
-    return _cached_file() if _cached_file().exists() else None
+    path = folder / "tinyshakespeare" / "input.txt" if folder else None
+    return path if path and path.exists() else None
 
 
 def _file_in(data: Path) -> Path:
@@ -107,5 +109,5 @@ def _checked(path: Path) -> bytes:
     return content
 
 
-def _cached_file() -> Path:
+def _downloaded() -> Path:
     return store.cache_folder() / "downloads" / f"tiny_shakespeare-{SHA256[:8]}.txt"

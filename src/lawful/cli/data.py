@@ -1,0 +1,111 @@
+"""The commands `lawful data ...`: which corpora there are, preparing one, checking what was prepared."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lawful.corpora import Corpus, Prepared
+
+Name = Annotated[str, typer.Argument(help="Name of a corpus; `lawful data list` shows them.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
+]
+
+QUIET_SECONDS = 2.0  # shorter work is not worth a line
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `data`."""
+    data = typer.Typer(no_args_is_help=True, help="Corpora: list, prepare, verify.")
+    data.command("list", help="The corpora, where each comes from, and what is prepared already.")(list_corpora)
+    data.command("prepare", help="Read a corpus and keep it as token files, ready for training; harmless to repeat.")(
+        prepare
+    )
+    data.command("verify", help="Check every prepared file of a corpus against its hash and its text.")(verify)
+    app.add_typer(data, name="data")
+
+
+def list_corpora() -> None:
+    from lawful import corpora, store
+
+    for name, corpus in corpora.known().items():
+        typer.echo(f"{name}\n  licence   {corpus.licence}\n  source    {corpus.source}")
+        lines = [_line(item) for item in corpora.prepared(name)]
+        typer.echo("\n".join(f"  prepared  {line}" for line in lines or [f"no; `lawful data prepare {name}`"]))
+    typer.echo(f"kept in {store.cache_folder() / 'corpora'}; LAWFUL_CACHE sets another place")
+
+
+def prepare(name: Name, data: Data = None) -> None:
+    prepared = _corpus(name).prepare(data, progress=show_progress())
+    typer.echo(f"{name}: ready, fingerprint {prepared.fingerprint}")
+    for fact, value in prepared.facts().items():
+        typer.echo(f"  {fact:<18} {value:,}" if isinstance(value, int) else f"  {fact:<18} {value}")
+
+
+def verify(name: Name, data: Data = None) -> None:
+    from lawful import corpora
+
+    _corpus(name)
+    found = corpora.prepared(name)
+    if not found:
+        raise ValueError(f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it.")
+    num_bad = 0
+    for item in found:
+        if item.corpus is None:
+            problems = ["prepared by a version of lawful that described it differently; it may be deleted"]
+        else:
+            problems = item.corpus.verify(item.fingerprint, data, progress=show_progress())
+        typer.echo(f"{'damaged' if problems else 'ok':<8} {_line(item)}")
+        for problem in problems:
+            typer.echo(f"         {problem}")
+        num_bad += bool(problems)
+    if num_bad:
+        raise typer.Exit(1)
+
+
+def show_progress() -> Callable[[str, float], None]:
+    """A report for work that may be long: silent for two seconds, then a line on standard error that is kept fresh
+    (a new line every ten seconds where that is no terminal)."""
+    started = time.monotonic()
+    shown = started
+    is_terminal = sys.stderr.isatty()
+
+    def report(what: str, share: float) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - started < QUIET_SECONDS or now - shown < (0.2 if is_terminal else 10.0):
+            return
+        shown = now
+        line = f"{what}: {share:.0%}, {now - started:.0f} s"
+        print(
+            f"\r{line}\x1b[K" if is_terminal else line, end="\r" if is_terminal else "\n", file=sys.stderr, flush=True
+        )
+
+    return report
+
+
+def _corpus(name: str) -> Corpus:
+    from lawful import corpora
+
+    known = corpora.known()
+    if name not in known:
+        raise ValueError(f"no corpus is called {name!r}; there are {', '.join(known)}.")
+    return known[name]
+
+
+def _line(item: Prepared) -> str:
+    meta = item.meta
+    counts = f"{meta['train_tokens']:,} + {meta['validation_tokens']:,} tokens"
+    corpus = item.corpus
+    if corpus is None:
+        return f"{item.fingerprint}  {counts}"
+    fields = {name: value for name, value in vars(corpus).items() if name != "tokenizer" and value is not None}
+    rest = ", ".join(f"{name}={value}" for name, value in fields.items())
+    return f"{item.fingerprint}  {counts}, {corpus.tokenizer.name} ({corpus.vocab_size:,}), {rest}"
