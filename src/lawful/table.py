@@ -43,7 +43,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "loss_unit": ("text", "nats_per_token and the like; never mixed in one fit"),
     "bits_per_byte": ("bits", "the same loss per byte of validation text, comparable between tokenizers"),
     "accuracy": ("share", "of validation targets whose most likely prediction is right"),
-    "loss_best": ("loss_unit", "the lowest validation loss seen during training (a biased minimum)"),
+    "loss_best": (
+        "loss_unit",
+        "the lowest validation loss seen during training, on its first targets only (a biased minimum)",
+    ),
     "loss_train": ("loss_unit", "mean over the last tenth of the training steps"),
     "steps": ("count", "optimiser steps"),
     "batch_tokens": ("count", "targets in one optimiser step"),
@@ -185,7 +188,9 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
             for role, column in roles.items():
                 if role in ("cluster", "arm"):
                     if role in is_told and row.get(column) in (None, ""):
-                        problems.append(f"row {number}, column {column!r}: expected a name ({role}), got an empty cell.")
+                        problems.append(
+                            f"row {number}, column {column!r}: expected a {role}'s name, got an empty cell."
+                        )
                     continue
                 try:
                     typed[column] = _positive(row.get(column))
@@ -315,7 +320,6 @@ def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
         yield {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
 
 
-
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Schema columns first and in order, then any others; numbers keep every digit (repr round-trips)."""
     rows = list(rows)
@@ -333,4 +337,4 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return repr(value) if isinstance(value, float) else value
+    return repr(float(value)) if isinstance(value, float) else value  # a numpy float is one, with another repr

@@ -1,0 +1,287 @@
+"""Answers a study's declared questions from its folder: fit, predict what was held out, say what was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lawful import store
+from lawful.fitting.estimate import fit
+from lawful.fitting.result import Caution, Fit, Refusal
+from lawful.laws import named
+from lawful.store import Store
+from lawful.table import Observations, is_finished, read_runs
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A run that was never fitted: predicted (with the interval for a new run), then looked at."""
+
+    run: str
+    rung: str
+    params: float | None
+    tokens: float | None
+    seed: int | None
+    predicted: float
+    interval: tuple[float, float]
+    observed: float
+    error_relative: float
+    is_inside: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question answered or refused; what fits/QUESTION.json holds.
+
+    also    sister laws on the same rows: {"law", "fixed", "formula", "n", "aicc", "delta_aicc", "params",
+            "held_out_error", "refusal"}
+    """
+
+    question: Mapping[str, Any]
+    status: Literal["answered", "refused"]
+    refusal: str | None
+    sentence: str
+    fit: Fit | None
+    held_out: tuple[HeldOut, ...]
+    excluded: tuple[Mapping[str, Any], ...]
+    warnings: tuple[Caution, ...]
+    also: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
+        out["held_out"] = [dataclasses.asdict(row) for row in self.held_out]
+        out["warnings"] = [dataclasses.asdict(row) for row in self.warnings]
+        out["fit"] = None if self.fit is None else self.fit.to_json()
+        plain: dict[str, Any] = store.plain(out)
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Answer:
+        return cls(
+            **{
+                **raw,
+                "fit": None if raw["fit"] is None else Fit.from_json(raw["fit"]),
+                "held_out": tuple(HeldOut(**{**row, "interval": tuple(row["interval"])}) for row in raw["held_out"]),
+                "excluded": tuple(raw["excluded"]),
+                "warnings": tuple(Caution(**row) for row in raw["warnings"]),
+                "also": tuple(raw["also"]),
+            }
+        )
+
+
+def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> list[Answer]:
+    """Answer every question of the study in `folder` and write fits/QUESTION.json; a refusal is an answer too.
+
+    Raises ValueError only where the folder is not a study's or its table cannot be read.
+    """
+    home = Store(Path(folder))
+    study = home.read_study()
+    table = _with_coordinates(read_runs(home.folder), study)
+    answers = []
+    for question in study["questions"]:
+        found = _answer(question, table, draws=draws, seed=seed)
+        store.write_json(home.fit(question["name"]), found.to_json())
+        answers.append(found)
+    return answers
+
+
+def read_answers(folder: str | Path) -> list[Answer]:
+    """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
+    home = Store(Path(folder))
+    paths = [home.fit(question["name"]) for question in home.read_study()["questions"]]
+    return [Answer.from_json(store.read_json(path)) for path in paths if path.exists()]
+
+
+def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
+    """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them."""
+    at = {rung["id"]: rung.get("at", {}) for rung in study.get("rungs", [])}
+    rows = tuple({**at.get(str(row.get("run")), {}), **row} for row in table)
+    return dataclasses.replace(table, rows=rows)
+
+
+def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, seed: int) -> Answer:
+    excluded: list[Mapping[str, Any]] = []
+    try:
+        finished = _without(
+            table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
+        )
+        chosen = _matching(finished, question.get("where") or {}, excluded)
+        fitted = chosen.where(lambda row: row.get("held_out") is not True, "held out")
+        law = _law(question, fitted)
+        columns = {"params": question["params"], "tokens": question["tokens"], "loss": question["loss"]}
+        columns = {role: name for role, name in columns.items() if role == "loss" or role in law.inputs}
+        found = fit(fitted, law, **columns, draws=draws, seed=seed)
+    except ValueError as refusal:
+        return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
+    held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+    also = _sisters(found, fitted, columns, chosen)
+    return Answer(
+        question,
+        "answered",
+        None,
+        _sentence(found, held),
+        found,
+        held,
+        tuple(excluded),
+        (*_about_held_out(held), *found.warnings),
+        also,
+    )
+
+
+def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], reason: Any) -> Observations:
+    excluded += [
+        {"run": row.get("run", ""), "rung": row.get("rung", ""), "reason": reason(row)}
+        for row in table
+        if not keep(row)
+    ]
+    return dataclasses.replace(table, rows=tuple(row for row in table if keep(row)))
+
+
+def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapping[str, Any]]) -> Observations:
+    """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
+    for column, wanted in where.items():
+        table._expect(column)
+        value = wanted
+        if wanted in ("max", "min"):
+            present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]
+            if not present:
+                raise Refusal("no_rows", f"where: no run that may be fitted has a value of {column}.")
+            value = max(present) if wanted == "max" else min(present)
+        table = _without(
+            table,
+            lambda row, c=column, v=value: row.get(c) == v,
+            excluded,
+            lambda row, c=column, v=value, w=wanted: f"{c} is not {v}" + (f" ({w})" if w != v else ""),
+        )
+    if not len(table):
+        raise Refusal("no_rows", f"where: no finished run matches {dict(where)}.")
+    return table
+
+
+def _law(question: Mapping[str, Any], fitted: Observations) -> Any:
+    """The question's law; a power law that does not name its axis takes the one that varies."""
+    spec = question["law"]
+    if spec not in ("power", "power_floor"):
+        return named(spec)
+    varying = [
+        axis
+        for axis in ("params", "tokens")
+        if question[axis] in fitted.columns and len(set(fitted.values(question[axis]))) > 1
+    ]
+    if len(varying) == 2:
+        raise Refusal(
+            "two_axes",
+            f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
+            f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
+        )
+    return named(f"{spec}:{varying[0] if varying else 'params'}")
+
+
+def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:
+    out = []
+    for row in rows:
+        at = {axis: float(row[found.data["columns"][axis]]) for axis in found.model.inputs}
+        prediction = found.predict(**at, interval="new_run")
+        observed = float(row[found.data["columns"]["loss"]])
+        out.append(
+            HeldOut(
+                str(row.get("run", "")),
+                str(row.get("rung", "")),
+                at.get("params"),
+                at.get("tokens"),
+                row.get("seed"),
+                prediction.value,
+                (prediction.low, prediction.high),
+                observed,
+                prediction.value / observed - 1,
+                prediction.low <= observed <= prediction.high,
+            )
+        )
+    return tuple(out)
+
+
+def _sisters(
+    found: Fit, fitted: Observations, columns: Mapping[str, str], chosen: Observations
+) -> tuple[Mapping[str, Any], ...]:
+    """The same rows under the law with its floor fixed at zero, or with one added; by AICc and held-out error."""
+    tried = []
+    for spec, fixed in _sister_laws(found):
+        entry: dict[str, Any] = {"law": spec, "fixed": fixed, "formula": named(spec).formula, "refusal": None}
+        try:
+            sister = fit(fitted, spec, **columns, fixed=fixed, draws=0)  # type: ignore[arg-type]
+        except Refusal as refusal:
+            tried.append({**entry, "refusal": str(refusal)})
+            continue
+        held = _held_out(sister, [row for row in chosen if row.get("held_out") is True])
+        tried.append(
+            {
+                **entry,
+                "n": sister.goodness.n,
+                "aicc": sister.goodness.aicc,
+                "delta_aicc": sister.goodness.aicc - found.goodness.aicc,
+                "params": {name: p.value for name, p in sister.params.items()},
+                "held_out_error": float(np.mean([abs(row.error_relative) for row in held])) if held else None,
+            }
+        )
+    return tuple(tried)
+
+
+def _sister_laws(found: Fit) -> list[tuple[str, dict[str, float]]]:
+    name, _, axis = found.law.partition(":")
+    if name == "power":
+        return [(f"power_floor:{axis}", {})]
+    if name == "power_floor":
+        return [(f"power:{axis}", {})]
+    return [(found.law, {"E": 0.0})] if "E" in found.free else []
+
+
+def _about_held_out(held: Sequence[HeldOut]) -> tuple[Caution, ...]:
+    missed = [row for row in held if not row.is_inside]
+    if not held:
+        return (
+            Caution(
+                "nothing_held_out",
+                "note",
+                "No held-out run matches the question: the law was not tested on a run it had not seen.",
+            ),
+        )
+    if missed:
+        return (
+            Caution(
+                "held_out_missed",
+                "warning",
+                f"{len(missed)} of {len(held)} held-out losses lie outside the 95 % interval for a new run.",
+            ),
+        )
+    return ()
+
+
+def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
+    """The answer in one sentence, with n and intervals."""
+    symbols = {"params": "N", "tokens": "D", "flops": "C"}
+    exponents = [s.name for s in found.model.shapes if s.name in found.free]
+    parts = []
+    for name, axis in zip(exponents, found.model.inputs, strict=False):
+        p = found.params[name]
+        parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
+    text = "Loss falls as " + " and ".join(parts) if parts else f"Loss follows {found.formula}"
+    if "E" in found.params and found.params["E"].role == "fitted":
+        floor = found.params["E"]
+        text += f" towards {floor.value:.3f} [{floor.ci95[0]:.3f}, {floor.ci95[1]:.3f}]"
+    runs = f"{found.goodness.n} runs"
+    if found.goodness.clusters < found.goodness.n:
+        runs += f" in {found.goodness.clusters} clusters"
+    text += f" ({runs}, 95 % intervals)"
+    if held:
+        worst = max(abs(row.error_relative) for row in held)
+        inside = sum(row.is_inside for row in held)
+        text += (
+            f"; {len(held)} held-out {'run was' if len(held) == 1 else 'runs were'} predicted within "
+            f"{100 * worst:.1f} %, {inside} of {len(held)} inside the interval"
+        )
+    return text + "."

@@ -1,0 +1,175 @@
+"""What a reader of a fit must be told, with stable codes; and how the exponents move under other choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lawful.fitting import solver
+from lawful.fitting.data import Sample
+from lawful.fitting.result import Caution, Fit
+
+if TYPE_CHECKING:
+    from lawful.fitting.estimate import Point
+
+SUSPECTS = 20  # rows with the largest residuals, each left out once
+RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
+
+
+def sensitivity(fit: Fit, data: Sample, point: Point) -> dict[str, Any]:
+    """The same law under every named objective, and without each of the rows that fit worst."""
+    from lawful.fitting.estimate import OBJECTIVES, best_point
+
+    law = point.problem.law
+    under: dict[str, dict[str, float]] = {}
+    for objective in OBJECTIVES:
+        other = best_point(data, law, objective, point.problem.low, point.problem.high)
+        under[objective] = dict(zip(law.parameters, map(float, other.parameters), strict=True))
+    return {"objective": under, "outlier": _without_one(data, point)}
+
+
+def _without_one(data: Sample, point: Point) -> dict[str, Any]:
+    """{"rows": [{"run", parameter: value}]} for the worst-fitting rows."""
+    rows = np.argsort(-np.abs(point.residuals))[:SUSPECTS]
+    weights = np.ones((len(rows), data.n))
+    weights[np.arange(len(rows)), rows] = 0
+    found = solver.solve(point.problem, np.repeat(point.parameters[None], len(rows), axis=0), weights)
+    names = point.problem.law.parameters
+    runs = data.run_names
+    return {
+        "rows": [
+            {"run": runs[row], **dict(zip(names, map(float, values), strict=True))}
+            for row, values in zip(rows, found.parameters, strict=True)
+        ]
+    }
+
+
+def cautions(fit: Fit) -> tuple[Caution, ...]:
+    """Severe first."""
+    found = [*_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
+    rank = {"severe": 0, "warning": 1, "note": 2}
+    return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
+
+
+def _about_convergence(fit: Fit) -> list[Caution]:
+    found = []
+    c = fit.convergence
+    if not c.is_certified:
+        found.append(Caution("not_certified", "severe", "The optimum is not certified: " + "; ".join(c.problems) + "."))
+    for name in c.at_bounds:
+        p = fit.params[name]
+        found.append(
+            Caution(
+                "at_bound",
+                "warning",
+                f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data "
+                "do not determine it, and intervals beside it are too narrow.",
+            )
+        )
+    if c.eigenvalues and 0 < c.eigenvalues[0] < RIDGE:
+        found.append(
+            Caution(
+                "ridge",
+                "severe",
+                "The parameters lie on a flat ridge (smallest scaled eigenvalue "
+                f"{c.eigenvalues[0]:.1e}): they are not identified one by one.",
+            )
+        )
+    for name in fit.free:
+        p = fit.params[name]
+        if name in {s.name for s in fit.model.shapes} and not p.at_bound:
+            width = (p.ci95[1] - p.ci95[0]) / max(abs(p.value), 1e-12)
+            if width > 2 or not np.isfinite(width):
+                found.append(
+                    Caution(
+                        "not_identified",
+                        "severe",
+                        f"{name} = {p.value:.3g} has the interval "
+                        f"[{p.ci95[0]:.3g}, {p.ci95[1]:.3g}]: this table does not determine it.",
+                    )
+                )
+    return found
+
+
+def _about_data(fit: Fit) -> list[Caution]:
+    found = []
+    g = fit.goodness
+    if g.n - len(fit.free) < 3:
+        found.append(
+            Caution(
+                "few_dof",
+                "warning",
+                f"{g.n} runs for {len(fit.free)} parameters leave "
+                f"{g.n - len(fit.free)} degrees of freedom: the fit cannot be checked by its residuals.",
+            )
+        )
+    if g.clusters < g.n and g.clusters < 10:
+        found.append(
+            Caution(
+                "few_clusters",
+                "warning",
+                f"{g.n} rows come from only {g.clusters} independent clusters: intervals are wide, and rough.",
+            )
+        )
+    if g.sigma_run is None:
+        found.append(
+            Caution(
+                "no_replicates",
+                "note",
+                "No two runs differ only in their seed: the spread between runs is taken from the residuals.",
+            )
+        )
+    if g.lack_of_fit is not None and g.lack_of_fit["p"] < 0.01:
+        found.append(
+            Caution(
+                "lack_of_fit",
+                "warning",
+                f"Residuals exceed the spread between seeds (F = "
+                f"{g.lack_of_fit['F']:.3g}, p = {g.lack_of_fit['p']:.2g}): the law's form is not the data's.",
+            )
+        )
+    dropped = fit.data["dropped"]
+    if dropped:
+        found.append(Caution("rows_dropped", "note", f"{len(dropped)} rows were left out: {_reasons(dropped)}."))
+    return found
+
+
+def _reasons(dropped: list[Mapping[str, Any]]) -> str:
+    reasons = [str(row["reason"]) for row in dropped]
+    return ", ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
+
+
+def _about_choices(fit: Fit) -> list[Caution]:
+    found = []
+    shapes = [s.name for s in fit.model.shapes if s.name in fit.free]
+    for name in shapes:
+        low, high = fit.params[name].ci95
+        under = {key: values[name] for key, values in fit.sensitivity["objective"].items()}
+        outside = {key: value for key, value in under.items() if not low <= value <= high}
+        if outside:
+            listed = ", ".join(f"{value:.3g} under {key}" for key, value in outside.items())
+            found.append(
+                Caution(
+                    "objective_moves",
+                    "warning",
+                    f"The objective moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                )
+            )
+        moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low <= row[name] <= high]
+        if moved:
+            found.append(
+                Caution(
+                    "one_run_decides",
+                    "warning",
+                    f"Leaving out the one run {moved[0]['run']} moves {name} "
+                    f"to {moved[0][name]:.3g}, out of its interval [{low:.3g}, {high:.3g}].",
+                )
+            )
+    return found
+
+
+def with_caution(fit: Fit, *more: Caution) -> Fit:
+    return replace(fit, warnings=(*more, *fit.warnings))

@@ -1,0 +1,142 @@
+"""Sample: the rows a law is fitted to, as arrays, after the refusals that need no fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lawful.fitting.result import Refusal
+from lawful.laws import Array, Axes, Law
+from lawful.table import Observations, is_finished, read_runs
+
+LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
+# columns that must agree over one fit, and what goes wrong where they do not
+_ONE_VALUE = {
+    "loss_unit": ("mixed_loss_units", "losses in different units are not one curve"),
+    "schedule": ("mixed_schedules", "schedules differ by .07 to .25 nats at equal budget, which the law would absorb"),
+    "data_fingerprint": ("mixed_data", "runs on different data are never pooled"),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from."""
+
+    observations: Observations
+    x: Axes
+    values: Mapping[str, Array]
+    loss: Array
+    cluster: Array
+    column: Mapping[str, str]
+
+    @property
+    def n(self) -> int:
+        return len(self.loss)
+
+    @property
+    def clusters(self) -> int:
+        return int(self.cluster.max()) + 1
+
+    @property
+    def run_names(self) -> list[str]:
+        return [
+            str(row.get("run") or row.get(self.column.get("cluster", ""), "") or number)
+            for number, row in enumerate(self.observations, start=1)
+        ]
+
+
+def sample(source: Any, law: Law, columns: Mapping[str, str | None], *, keep_held_out: bool = False) -> Sample:
+    """The rows of `source` that count, as arrays. Rows that are not finished, or declared held out, are left out and
+    recorded. Raises Refusal for what no fit could repair, ValueError for a bad table."""
+    by_row = columns.get("cluster") == "none"
+    table = read_runs(source, **{**columns, "cluster": None if by_row else columns.get("cluster")})
+    if by_row:
+        table = replace(table, roles={role: name for role, name in table.roles.items() if role != "cluster"})
+    observations = table.where(is_finished, "not finished")
+    if not keep_held_out:
+        observations = observations.where(lambda row: row.get("held_out") is not True, "held out")
+    if not len(observations):
+        raise Refusal("no_rows", f"{table.source}: no finished run is left to fit; {len(table)} were left out.")
+    column = dict(observations.roles)
+    values = _axes_values(observations, law, column)
+    loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
+    refuse_mixtures(observations)
+    return Sample(observations, Axes.of(values), values, loss, _cluster_codes(observations, column), column)
+
+
+def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:
+    """Tokens and FLOPs may follow from each other through C = 6 N D; that is recorded in `column`."""
+    values: dict[str, Array] = {}
+    for axis in law.inputs:
+        if axis in column:
+            values[axis] = observations.numbers(column[axis])
+        elif axis == "tokens" and {"params", "flops"} <= column.keys():
+            values[axis] = observations.numbers(column["flops"]) / 6 / observations.numbers(column["params"])
+            column[axis] = f"{column['flops']} / (6 {column['params']})"
+        elif axis == "flops" and {"params", "tokens"} <= column.keys():
+            values[axis] = observations.numbers(column["params"]) * observations.numbers(column["tokens"]) * 6
+            column[axis] = f"6 {column['params']} {column['tokens']}"
+        else:
+            _missing(observations, axis)
+    return values
+
+
+def _missing(observations: Observations, role: str) -> Any:
+    raise ValueError(
+        f"{observations.source}: the law needs {role}; expected a column of that name or one given as {role}=..., "
+        f"got {', '.join(map(repr, observations.columns))}."
+    )
+
+
+def _cluster_codes(observations: Observations, column: Mapping[str, str]) -> Array:
+    """Rows that share a cluster's name are one; without a column every row is its own."""
+    if "cluster" not in column:
+        return np.arange(len(observations))
+    names = [str(row.get(column["cluster"])) for row in observations]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def refuse_mixtures(observations: Observations) -> None:
+    for name, (code, why) in _ONE_VALUE.items():
+        if name in observations.columns:
+            found = sorted({str(value) for value in observations.values(name) if value not in (None, "")})
+            if len(found) > 1:
+                raise Refusal(
+                    code,
+                    f"{name}: expected one value in one fit, got {', '.join(found)}; {why}. "
+                    f"Fit them apart, or filter with where.",
+                )
+    if "is_decayed" in observations.columns:
+        undecayed = [row for row in observations if row.get("is_decayed") is False]
+        if undecayed and len(undecayed) < len(observations):
+            raise Refusal(
+                "undecayed_losses",
+                f"{len(undecayed)} of {len(observations)} losses were taken before the "
+                "learning rate had decayed; they are not final losses. Leave them out, or fit them apart.",
+            )
+    if any(row.get("masks_padding") is False for row in observations):
+        raise Refusal(
+            "padding_in_loss",
+            "masks_padding is no for some runs: padding counts in their loss, which then "
+            "depends on the batch. Evaluate again with padding masked.",
+        )
+
+
+def refuse_too_little(data: Sample, law: Law, free: int) -> None:
+    if data.n < free + 1:
+        raise Refusal(
+            "too_few_points",
+            f"{law.name} has {free} free parameters and needs at least {free + 1} runs; "
+            f"got {data.n}. Add runs, fix a parameter, or choose a law with fewer.",
+        )
+    for axis, value in data.values.items():
+        levels = len(np.unique(np.round(np.log(value), 6)))
+        if levels < LEAST_LEVELS:
+            raise Refusal(
+                "too_few_levels",
+                f"{axis} ({data.column.get(axis, axis)}) takes {levels} distinct "
+                f"value{'s' if levels > 1 else ''}; a law in {axis} needs at least {LEAST_LEVELS}.",
+            )

@@ -1,0 +1,108 @@
+"""What a fit says about runs that were not made: a value, its interval, and how far outside the data it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from lawful.laws import Array
+
+if TYPE_CHECKING:
+    from lawful.fitting.result import Caution, Fit, Interval, Prediction
+
+FAR, VERY_FAR = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
+
+
+def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
+    from lawful.fitting.result import Prediction
+
+    at = checked(fit, at)
+    value = float(fit.loss(fit.values, at)[0])
+    low, high = mean_interval(fit, at, level)
+    if interval == "new_run":
+        reach = float(ndtri(0.5 + level / 2)) * run_spread(fit)
+        if fit.goodness.dof > 0:
+            reach = float(stdtrit(fit.goodness.dof, 0.5 + level / 2)) * run_spread(fit)
+        low = value * np.exp(-np.hypot(np.log(value / low), reach))
+        high = value * np.exp(np.hypot(np.log(high / value), reach))
+    elif interval != "mean":
+        raise ValueError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
+    factor = extrapolation(fit, at)
+    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
+
+
+def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+    """The law's own axes, positive; FLOPs stand for the axis that params or tokens leave open, through C = 6 N D."""
+    inputs = fit.model.inputs
+    at = dict(at)
+    if "flops" in at and "flops" not in inputs and set(inputs) == {"params", "tokens"} and len(at) == 2:
+        known = "params" if "params" in at else "tokens"
+        at["tokens" if known == "params" else "params"] = at.pop("flops") / 6 / at[known]
+    if set(at) != set(inputs):
+        raise ValueError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
+    for axis, value in at.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"predict: expected {axis} to be a positive count, got {value}.")
+    return at
+
+
+def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tuple[float, float]:
+    """Of the curve: percentiles of the draws where the fit's own intervals are, else t on the log of the loss."""
+    if fit.interval_method.startswith("bootstrap"):
+        tail = (1 - level) / 2
+        low, high = np.quantile(fit.loss(fit.drawn, at)[:, 0], [tail, 1 - tail])
+        return float(low), float(high)
+    value = float(fit.loss(fit.values, at)[0])
+    spread = mean_stderr_log(fit, at)
+    reach = float(stdtrit(max(fit.goodness.dof, 1), 0.5 + level / 2)) * spread
+    return float(value * np.exp(-reach)), float(value * np.exp(reach))
+
+
+def mean_stderr_log(fit: Fit, at: Mapping[str, float]) -> float:
+    slope = np.array([log_slope(fit, at, name) for name in fit.free])
+    return float(np.sqrt(max(slope @ np.array(fit.covariance) @ slope, 0.0)))
+
+
+def log_slope(fit: Fit, at: Mapping[str, float], name: str) -> float:
+    """d log L / d parameter, by central differences."""
+    step = 1e-6 * max(abs(fit.values[name]), 1e-3)
+    up, down = ({**fit.values, name: fit.values[name] + sign * step} for sign in (1, -1))
+    return float(np.log(fit.loss(up, at)[0] / fit.loss(down, at)[0]) / (2 * step))
+
+
+def run_spread(fit: Fit) -> float:
+    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger."""
+    return max(fit.goodness.sigma_run or 0.0, fit.goodness.sigma_log)
+
+
+def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:
+    """The largest factor by which an axis lies outside the fitted range; 1 inside."""
+    factors = [1.0]
+    for axis, value in at.items():
+        low, high = fit.data["domain"][axis]
+        factors += [value / high, low / value]
+    return float(max(factors))
+
+
+def _cautions(factor: float) -> tuple[Caution, ...]:
+    from lawful.fitting.result import Caution
+
+    if factor > VERY_FAR:
+        return (
+            Caution(
+                "far_extrapolation",
+                "severe",
+                f"This lies {factor:.3g} times outside the data: no interval here covers a change of regime.",
+            ),
+        )
+    if factor > FAR:
+        return (Caution("extrapolation", "warning", f"This lies {factor:.3g} times outside the data."),)
+    return ()
+
+
+def predict_many(fit: Fit, at: Mapping[str, Array]) -> Array:
+    """The curve itself at arrays of points, for figures."""
+    return fit.loss(fit.values, at)

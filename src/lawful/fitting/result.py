@@ -1,0 +1,246 @@
+"""Fit: a law, its parameters, its uncertainty, its convergence certificate, its warnings. Immutable; JSON both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lawful import store
+from lawful.laws import Array, Axes, Law, named
+
+FORMAT = 1
+Interval = Literal["mean", "new_run"]
+
+
+class Refusal(ValueError):
+    """The data cannot answer what is asked. `code` is stable; the text says what was expected, got, and what to do."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something a reader must know. Codes are stable; severity is note, warning or severe."""
+
+    code: str
+    severity: Literal["note", "warning", "severe"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of a law. role: fitted, fixed, or derived from the others. ci95 and stderr are nan where unknown."""
+
+    name: str
+    value: float
+    stderr: float
+    ci95: tuple[float, float]
+    role: Literal["fitted", "fixed", "derived"] = "fitted"
+    at_bound: Literal["low", "high"] | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """value is the sum over rows of Huber_delta(residual) (of r^2 / 2 for l2), the unit that papers print."""
+
+    name: str
+    value: float
+    delta: float | None
+    is_log: bool
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Why the point is a minimum, in numbers. `is_certified` sums them up; `problems` says what failed.
+
+    decrement      relative Newton decrement: the share of the misfit that another Newton step would remove
+    eigenvalues    of the Hessian at the point, scaled to a unit diagonal, free parameters only
+    starts, agree  starts tried, and how many reached the best misfit to 1e-6 of it
+    """
+
+    is_certified: bool
+    decrement: float
+    eigenvalues: tuple[float, ...]
+    starts: int
+    agree: int
+    steps: int
+    at_bounds: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """n rows in `clusters` clusters; dof = clusters - fitted parameters; errors are of log loss (about relative).
+
+    sigma_run     spread of log loss between replicates (same axes, another cluster); None without replicates
+    lack_of_fit   F test of the residuals against the replicates: {"F", "dof", "p"}, or None
+    """
+
+    n: int
+    clusters: int
+    dof: int
+    rmse_log: float
+    sigma_log: float
+    aicc: float
+    bic: float
+    sigma_run: float | None
+    lack_of_fit: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Residual:
+    run: str
+    axes: Mapping[str, float]
+    observed: float
+    predicted: float
+    residual_log: float
+    standardised: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside)."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    interval: Interval
+    at: Mapping[str, float]
+    extrapolation: float
+    warnings: tuple[Caution, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The result of `lawful.fit`. Plain data: every field survives JSON.
+
+    law           text from which the law is built again; `formula` for readers
+    params        name -> Parameter, fitted ones first, then those derived from them (Chinchilla's A and B)
+    covariance    of the fitted parameters in the order of `free`, robust to clusters
+    draws         bootstrap refits over clusters, one tuple per draw in the order of law.parameters
+    data          facts: source, sha256, columns, clusters, levels, domain, pivot, dropped rows
+    sensitivity   {"objective": {name: {parameter: value}}, "outlier": {...}, "counting": {...}}
+    interval_method   how ci95 was made
+    """
+
+    law: str
+    formula: str
+    params: Mapping[str, Parameter]
+    objective: Objective
+    convergence: Convergence
+    goodness: Goodness
+    data: Mapping[str, Any]
+    covariance: tuple[tuple[float, ...], ...]
+    draws: tuple[tuple[float, ...], ...]
+    sensitivity: Mapping[str, Any]
+    residuals: tuple[Residual, ...]
+    warnings: tuple[Caution, ...]
+    interval_method: str
+    seed: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Law:
+        return named(self.law)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        return tuple(name for name in self.model.parameters if self.params[name].role == "fitted")
+
+    @property
+    def derived(self) -> dict[str, Parameter]:
+        return {name: parameter for name, parameter in self.params.items() if parameter.role == "derived"}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The law's own parameters, fitted and fixed."""
+        return {name: self.params[name].value for name in self.model.parameters}
+
+    @property
+    def drawn(self) -> dict[str, Array]:
+        """The draws by parameter name, each of shape (draws,)."""
+        table = np.array(self.draws, dtype=float).reshape(-1, len(self.model.parameters))
+        return dict(zip(self.model.parameters, table.T, strict=True))
+
+    def predict(
+        self,
+        *,
+        params: float | None = None,
+        tokens: float | None = None,
+        flops: float | None = None,
+        unique_tokens: float | None = None,
+        interval: Interval = "mean",
+        level: float = 0.95,
+    ) -> Prediction:
+        """The loss at one point. interval="mean": of the curve itself; "new_run": of one more run's loss, which adds
+        the spread between runs. Raises ValueError when an axis of the law is missing or one it lacks is given."""
+        from lawful.fitting.predict import predict_one
+
+        given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens}
+        return predict_one(self, {k: float(v) for k, v in given.items() if v is not None}, interval, level)
+
+    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array:
+        """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
+        return self.model.predict(values, Axes.of(at, self.data["pivot"]))
+
+    def to_json(self, path: str | Path | None = None) -> dict[str, Any]:
+        """Plain data, also written whole to `path` where one is given."""
+        out: dict[str, Any] = store.plain({"format": FORMAT, **dataclasses.asdict(self)})
+        if path is not None:
+            store.write_json(Path(path), out)
+        return out
+
+    @classmethod
+    def from_json(cls, source: Mapping[str, Any] | str | Path) -> Fit:
+        """The inverse of to_json, from its data or its file."""
+        raw = dict(source) if isinstance(source, Mapping) else store.read_json(Path(source))
+        if raw.pop("format", None) != FORMAT:
+            raise ValueError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
+        raw["params"] = {
+            name: Parameter(
+                **{
+                    **p,
+                    "value": _number(p["value"]),
+                    "stderr": _number(p["stderr"]),
+                    "ci95": tuple(map(_number, p["ci95"])),
+                }
+            )
+            for name, p in raw["params"].items()
+        }
+        raw["objective"] = Objective(**raw["objective"])
+        raw["convergence"] = Convergence(
+            **{
+                **raw["convergence"],
+                "decrement": _number(raw["convergence"]["decrement"]),
+                "eigenvalues": tuple(map(_number, raw["convergence"]["eigenvalues"])),
+                "at_bounds": tuple(raw["convergence"]["at_bounds"]),
+                "problems": tuple(raw["convergence"]["problems"]),
+            }
+        )
+        raw["goodness"] = Goodness(**{k: _number(v) for k, v in raw["goodness"].items()})
+        raw["residuals"] = tuple(Residual(**row) for row in raw["residuals"])
+        raw["warnings"] = tuple(Caution(**row) for row in raw["warnings"])
+        raw["covariance"] = tuple(tuple(map(_number, row)) for row in raw["covariance"])
+        raw["draws"] = tuple(map(tuple, raw["draws"]))
+        return cls(**raw)
+
+    def summary(self) -> str:
+        """Text in the manner of statsmodels, warnings first."""
+        from lawful.fitting.summary import summary
+
+        return summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value

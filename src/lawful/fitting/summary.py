@@ -1,0 +1,47 @@
+"""A fit as text in the manner of statsmodels, warnings first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lawful.fitting.result import Fit
+
+MARK = {"severe": "!!", "warning": " !", "note": "  "}
+
+
+def summary(fit: Fit) -> str:
+    g, c, o = fit.goodness, fit.convergence, fit.objective
+    lines = [f"{fit.law}: L = {fit.formula}"]
+    lines += [f"{MARK[w.severity]} {w.code}: {w.sentence}" for w in fit.warnings]
+    lines.append("")
+    width = max(map(len, fit.params))
+    lines.append(f"{'':{width}}  {'value':>12}  {'std. error':>11}  {'95 % interval':^25}")
+    for name, p in fit.params.items():
+        role = "" if p.role == "fitted" else f"  {p.role}"
+        role += f"  at its {p.at_bound} bound" if p.at_bound else ""
+        interval = f"[{p.ci95[0]:>11.5g}, {p.ci95[1]:>11.5g}]"
+        lines.append(f"{name:{width}}  {p.value:>12.6g}  {p.stderr:>11.3g}  {interval:^25}{role}")
+    pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data["pivot"].items())
+    delta = "" if o.delta is None else f", delta {o.delta:.3g}"
+    certified = "certified" if c.is_certified else "NOT CERTIFIED"
+    lines += [
+        "",
+        f"n {g.n} in {g.clusters} clusters; rmse of log loss {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
+        + (f", between seeds {g.sigma_run:.3g}" if g.sigma_run is not None else ""),
+        f"AICc {g.aicc:.2f}, BIC {g.bic:.2f}; intervals: {fit.interval_method}",
+        f"objective {o.name}{delta}: {o.value:.10g}; {certified}: decrement {c.decrement:.1e}, smallest eigenvalue "
+        f"{min(c.eigenvalues):.1e}, {c.agree} of {c.starts} starts agree",
+        f"pivot: {pivot}; fitted between "
+        + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data["domain"].items()),
+    ]
+    under = fit.sensitivity.get("objective", {})
+    shapes = [s.name for s in fit.model.shapes]
+    if under and shapes:
+        lines.append(
+            "under other objectives: "
+            + "; ".join(
+                f"{key} " + " ".join(f"{name} {values[name]:.4f}" for name in shapes) for key, values in under.items()
+            )
+        )
+    return "\n".join(lines)

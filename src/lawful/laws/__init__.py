@@ -1,0 +1,163 @@
+"""Laws: formulas with named parameters, each a sum of positive terms. One file each; a user adds one by writing one.
+
+Every law here is  L(x) = sum_k c_k phi_k(x; shapes)  with coefficients c_k >= 0 and a few shape parameters (exponents
+and the like). That form is what makes a fit fast and certain: given the shapes the coefficients are linear, and with
+the logarithm of each phi and its derivatives the gradient and Hessian are exact.
+
+Axes enter as centred logarithms, u = log(N / pivot) with the pivot at the geometric mean of the data, so that a
+coefficient is the loss its term contributes at the pivot. Coefficients at N = 1 (the papers' A and B) correlate with
+their exponents above .999 and are reported as derived.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+Array = np.ndarray
+Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
+
+BUILT_IN = {
+    "power": "lawful.laws.power:Power",
+    "power_floor": "lawful.laws.power_floor:PowerFloor",
+    "chinchilla": "lawful.laws.chinchilla:Chinchilla",
+}
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The rows a law is evaluated on: centred natural logarithms by axis name, and where each is centred.
+
+    logs    axis -> log(value / pivot), shape (rows,)
+    pivot   axis -> the value at which the logarithm is 0
+    """
+
+    logs: Mapping[str, Array]
+    pivot: Mapping[str, float]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], pivot: Mapping[str, float] | None = None) -> Axes:
+        """Centre positive values; by default at their geometric means."""
+        logs = {name: np.log(np.atleast_1d(np.asarray(value, dtype=float))) for name, value in values.items()}
+        centre = {name: float(np.exp(log.mean())) for name, log in logs.items()} if pivot is None else pivot
+        return cls({name: log - np.log(centre[name]) for name, log in logs.items()}, centre)
+
+    def __getitem__(self, axis: str) -> Array:
+        return self.logs[axis]
+
+
+@dataclass(frozen=True)
+class Term:
+    """log phi of one term on every row, with its first and second derivatives by shape name (absent means zero).
+
+    Each is an array that broadcasts to (problems, rows). In `second`, a pair of different names stands once.
+    """
+
+    log: Any = 0.0
+    first: Mapping[str, Any] = field(default_factory=dict)
+    second: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A parameter inside the terms: hard bounds, and the part of them where starts are laid (None: the bounds)."""
+
+    name: str
+    low: float
+    high: float
+    starts: tuple[float, float] | None = None
+
+
+class Law(ABC):
+    """A formula. Leaves are frozen dataclasses; what they must say is below.
+
+    name            as in `lawful fit --law NAME`
+    formula         as in its source, with the coefficients at N = 1 unless it says otherwise
+    source          paper
+    inputs          axes it reads: params (N), tokens (D), flops (C), unique_tokens (U)
+    coefficients    names of c_k, one per term, in the order of `terms`
+    shapes          the parameters inside the terms
+    """
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    @abstractmethod
+    def coefficients(self) -> tuple[str, ...]: ...
+
+    @property
+    @abstractmethod
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @abstractmethod
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        """One Term per coefficient; `shape` values come as arrays of shape (problems, 1)."""
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        """What readers know by other names, from parameter values (numbers or arrays of draws)."""
+        return {}
+
+    @property
+    def spec(self) -> str:
+        """The text from which `named` builds this law again."""
+        return self.name
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (*self.coefficients, *(shape.name for shape in self.shapes))
+
+    def predict(self, values: Values, x: Axes) -> Array:
+        """L on every row, shape (rows,); with values of shape (draws,) each, shape (draws, rows)."""
+        columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
+        terms = self.terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
+        parts = [columns[name] * np.exp(term.log) for name, term in zip(self.coefficients, terms, strict=True)]
+        rows = len(next(iter(x.logs.values())))
+        total = np.sum(np.broadcast_arrays(*parts, np.zeros(rows)), axis=0)
+        return np.asarray(total)
+
+
+def named(spec: str | Law) -> Law:
+    """A law from its text: `chinchilla`, `power_floor:tokens` (its axis after the colon), `my_package.my_law:MyLaw`,
+    or `path/to/my_law.py:MyLaw`. Raises ValueError with the known names."""
+    if isinstance(spec, Law):
+        return spec
+    name, _, argument = spec.partition(":")
+    if name in BUILT_IN:
+        module, _, cls = BUILT_IN[name].partition(":")
+        leaf = getattr(importlib.import_module(module), cls)
+        law: Law = leaf(argument) if argument else leaf()
+        return law
+    if argument:
+        made = getattr(_user_module(name), argument, None)
+        own = made() if isinstance(made, type) else made
+        if isinstance(own, Law):
+            return own
+        raise ValueError(f"law: expected {argument} in {name} to be a Law, got {type(own).__name__}.")
+    raise ValueError(f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own.")
+
+
+def _user_module(name: str) -> Any:
+    import importlib.util
+    from pathlib import Path
+
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        found = importlib.util.spec_from_file_location(Path(name).stem, name)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        raise ValueError(f"law: {name!r} cannot be imported ({error}).") from None
+    return module

@@ -1,0 +1,48 @@
+"""Loss over parameters and tokens, each with its own power: the parametric form of the Chinchilla paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+
+@dataclass(frozen=True)
+class Chinchilla(Law):
+    """L = E + A N^-alpha + B D^-beta."""
+
+    name = "chinchilla"
+    formula = "E + A N^-alpha + B D^-beta"
+    source = "Hoffmann et al. 2022, arXiv:2203.15556"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return ("params", "tokens")
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        return ("E", "A_pivot", "B_pivot")
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return (Shape("alpha", 0.01, 3.0, (0.05, 1.5)), Shape("beta", 0.01, 3.0, (0.05, 1.5)))
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        return (
+            Term(),
+            Term(-shape["alpha"] * x["params"], {"alpha": -x["params"]}),
+            Term(-shape["beta"] * x["tokens"], {"beta": -x["tokens"]}),
+        )
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        """A and B at N = D = 1; the exponents of the best N and D against C = 6ND; gamma, of the best loss above E."""
+        alpha, beta = values["alpha"], values["beta"]
+        return {
+            "A": values["A_pivot"] * pivot["params"] ** alpha,
+            "B": values["B_pivot"] * pivot["tokens"] ** beta,
+            "N_exponent": beta / (alpha + beta),
+            "D_exponent": alpha / (alpha + beta),
+            "gamma": alpha * beta / (alpha + beta),
+        }

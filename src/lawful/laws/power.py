@@ -1,0 +1,48 @@
+"""A pure power law in one axis: a straight line on log-log paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+SYMBOL = {"params": "N", "tokens": "D", "flops": "C"}
+
+
+@dataclass(frozen=True)
+class Power(Law):
+    """L = a x^-alpha, x being `axis`. Right only where the irreducible loss is far below the data."""
+
+    axis: str = "params"
+
+    name = "power"
+    formula = "a x^-alpha"
+    source = "Kaplan et al. 2020, arXiv:2001.08361"
+
+    def __post_init__(self) -> None:
+        if self.axis not in SYMBOL:
+            raise ValueError(f"{self.name}: expected an axis of {', '.join(SYMBOL)}, got {self.axis!r}.")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.axis,)
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        return ("a_pivot",)
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return (Shape("alpha", 1e-4, 5.0, (0.01, 2.0)),)
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}:{self.axis}"
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        return (Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]}),)
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        return {"a": values["a_pivot"] * pivot[self.axis] ** values["alpha"]}

@@ -1,0 +1,48 @@
+"""A power law in one axis above an irreducible loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+SYMBOL = {"params": "N", "tokens": "D", "flops": "C"}
+
+
+@dataclass(frozen=True)
+class PowerFloor(Law):
+    """L = E + a x^-alpha, x being `axis`; E is what no amount of x removes at the other settings held."""
+
+    axis: str = "params"
+
+    name = "power_floor"
+    formula = "E + a x^-alpha"
+    source = "Henighan et al. 2020, arXiv:2010.14701"
+
+    def __post_init__(self) -> None:
+        if self.axis not in SYMBOL:
+            raise ValueError(f"{self.name}: expected an axis of {', '.join(SYMBOL)}, got {self.axis!r}.")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.axis,)
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        return ("E", "a_pivot")
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return (Shape("alpha", 0.01, 5.0, (0.02, 2.0)),)
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}:{self.axis}"
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        return Term(), Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]})
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        return {"a": values["a_pivot"] * pivot[self.axis] ** values["alpha"]}
