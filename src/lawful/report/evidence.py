@@ -1,0 +1,196 @@
+"""Everything that a report says, read once from a study's folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawful import store, table
+from lawful.report.tables import number
+
+CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
+ALL_CURVE_POINTS = 16_000  # over all runs, so that the page stays small with 500 of them
+_SEVERITIES = {"error": 0, "severe": 0, "high": 0, "warning": 1, "caution": 1, "medium": 1}  # any other is a note, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A run's course: `kind` says whether the losses are of validation or of training batches."""
+
+    tokens: tuple[float, ...]
+    loss: tuple[float, ...]
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Runs left out for one reason: (id, rung) each. `question` is empty where every question leaves them out."""
+
+    reason: str
+    question: str
+    runs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A study's folder as a report needs it.
+
+    rows         the observations, one per run that has ended, cells typed by the schema
+    answers      one per question that was fitted, in the study's order
+    unanswered   questions without a fit yet
+    """
+
+    folder: Path
+    study: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    answers: tuple[Mapping[str, Any], ...]
+    unanswered: tuple[Mapping[str, Any], ...]
+    baselines: tuple[Mapping[str, Any], ...]
+    curves: Mapping[str, Curve]
+
+    @property
+    def rungs(self) -> Sequence[Mapping[str, Any]]:
+        return self.study.get("rungs", ())
+
+    @property
+    def finished(self) -> list[Mapping[str, Any]]:
+        return [row for row in self.rows if row.get("status") == "finished"]
+
+    @property
+    def missing(self) -> list[Mapping[str, Any]]:
+        """Rungs that have not ended yet."""
+        ended = {row.get("run") for row in self.rows}
+        return [rung for rung in self.rungs if rung.get("id") not in ended]
+
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(str(row["arm"]) for row in self.rows if row.get("arm") not in (None, "")))
+
+    @property
+    def warnings(self) -> list[Mapping[str, Any]]:
+        """The study's and the answers' own, most severe first, each once; `about` names the question."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for warning in self.study.get("warnings", ()):
+            found.setdefault(warning.get("sentence", ""), {**warning, "about": "design"})
+        for answer in self.answers:
+            fit = answer.get("fit") or {}
+            for warning in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
+                about = answer["question"]["name"] if len(self.answers) > 1 else "fit"
+                found.setdefault(warning.get("sentence", ""), {**warning, "about": about})
+        return sorted(found.values(), key=severity)
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Every run that a fit left out and why: first those that did not finish, then each question's own choice."""
+        unfinished = [row for row in self.rows if row.get("status") != "finished"]
+        groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for row in unfinished:
+            reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
+            groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
+        known = {str(row.get("run")) for row in unfinished}
+        for answer in self.answers:
+            about = str(answer["question"]["name"]) if len(self.answers) > 1 else ""
+            for item in answer.get("excluded", ()):
+                run, reason = str(item.get("run")), str(item.get("reason"))
+                if run not in known:
+                    groups.setdefault((reason, about), []).append((run, str(item.get("rung") or "")))
+        return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
+
+
+def severity(warning: Mapping[str, Any]) -> int:
+    """0 severe, 1 caution, 2 note."""
+    return _SEVERITIES.get(str(warning.get("severity", "")).lower(), 2)
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Raises ValueError where the folder holds no study, or a file in it does not parse."""
+    here = store.Store(folder)
+    study = here.read_study()
+    answers, unanswered = [], []
+    for question in study.get("questions", ()):
+        path = here.fit(question["name"])
+        if path.exists():
+            answers.append(store.read_json(path))
+        else:
+            unanswered.append(question)
+    known = {answer["question"]["name"] for answer in answers}
+    for path in sorted(here.fit("x").parent.glob("*.json")):  # fits that were asked for by hand
+        answer = store.read_json(path)
+        if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
+            answers.append(answer)
+    baselines = store.read_json(here.baselines).get("baselines", ()) if here.baselines.exists() else ()
+    return Evidence(
+        folder=here.folder,
+        study=study,
+        rows=_read_rows(here.observations),
+        answers=tuple(answers),
+        unanswered=tuple(unanswered),
+        baselines=tuple(baselines),
+        curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
+    )
+
+
+def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
+    if not path.exists():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple({name: _typed(name, cell) for name, cell in row.items()} for row in csv.DictReader(file))
+
+
+def _typed(column: str, cell: str | None) -> Any:
+    kind = table.COLUMNS.get(column, ("", ""))[0]
+    if cell is None or cell == "":
+        return "" if kind == "text" else None
+    if kind == "text":
+        return cell
+    if kind == "yes/no":
+        return cell.strip().lower() in ("yes", "true", "1")
+    value = number(cell)
+    if value is None:
+        return None if kind else cell
+    return int(value) if value.is_integer() and "." not in cell and "e" not in cell.lower() else value
+
+
+def _read_curves(here: store.Store, run_ids: Sequence[str]) -> dict[str, Curve]:
+    points = max(8, min(CURVE_POINTS, ALL_CURVE_POINTS // max(len(run_ids), 1)))
+    curves = {}
+    for run_id in run_ids:
+        curve = _read_curve(here.metrics(run_id), points)
+        if curve is not None:
+            curves[run_id] = curve
+    return curves
+
+
+def _read_curve(path: Path, points: int) -> Curve | None:
+    """Decimated before parsing, evenly in the logarithm of the step; the last whole line always stands."""
+    if not path.exists():
+        return None
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn or empty
+    measured = [line for line in lines if b'"validation_loss"' in line]
+    is_validation = len(measured) >= 4
+    if not is_validation:
+        measured = [line for line in lines if b'"loss"' in line]
+    name = "validation_loss" if is_validation else "loss"
+    tokens, losses = [], []
+    for index in _log_spaced(len(measured), points):
+        try:
+            line = json.loads(measured[index])
+        except json.JSONDecodeError:
+            continue
+        seen, value = number(line.get("tokens")), number(line.get(name))
+        if seen and value and seen > 0 and value > 0:
+            tokens.append(seen)
+            losses.append(value)
+    if not tokens:
+        return None
+    return Curve(tokens=tuple(tokens), loss=tuple(losses), kind="validation" if is_validation else "training")
+
+
+def _log_spaced(length: int, points: int) -> list[int]:
+    if length <= points:
+        return list(range(length))
+    return sorted({round(length ** (step / (points - 1))) - 1 for step in range(points)})

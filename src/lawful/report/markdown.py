@@ -1,0 +1,110 @@
+"""report.md: the same answer, doubts and numbers as the page, for a terminal, a pull request or a lab notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lawful.report import tables, words
+from lawful.report.charts import Chart
+from lawful.report.evidence import Evidence, severity
+from lawful.report.tables import markdown_text
+from lawful.report.words import Table
+
+SEVERITY_NAMES = ("severe", "caution", "note")
+
+
+def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
+    """The whole document; figures are linked by their relative paths."""
+    study = evidence.study
+    parts = [f"# {markdown_text(study.get('name', 'study'))}", f"*{markdown_text(study.get('question', ''))}*"]
+    parts.append(f"**{markdown_text(words.headline(evidence))}**")
+    if progress := words.progress_sentence(evidence):
+        parts.append(f"The study is not finished: {progress}")
+    if faults := study.get("faults"):
+        parts += ["## What is wrong with this as evidence", _bullets(map(str, faults))]
+    parts.append(_facts(words.key_facts(evidence)))
+    for index, answer in enumerate(evidence.answers):
+        question = answer["question"]
+        parts.append(f"## {markdown_text(question.get('asks') or question['name'])}")
+        if index:
+            parts.append(markdown_text(words.answer_sentence(answer)))
+        parts += _pictures(drawn, f"{question['name']}_")
+        if answer.get("fit"):
+            parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
+        if answer.get("held_out"):
+            parts += ["### The held-out forecast, and what came", _table(words.held_out_table(answer))]
+    for question in evidence.unanswered:
+        parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
+    if not evidence.answers:
+        parts += [picture for chart in drawn if chart.name.endswith("_runs") for picture in _pictures([chart], "")]
+    parts += _pictures(drawn, "arms")
+    if evidence.baselines:
+        parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
+        parts.append(_table(words.baselines_table(evidence)))
+    parts += _doubts(evidence)
+    if curves := _pictures(drawn, "training_curves"):
+        parts += ["## Training", *curves]
+    parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
+    if command := study.get("command"):
+        parts.append(f"```\n{str(command).replace('```', '')}\n```")
+    parts += [_facts(words.repeat_facts(evidence))]
+    if study.get("corpora"):
+        parts.append(_table(words.corpora_table(evidence)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _doubts(evidence: Evidence) -> list[str]:
+    parts = ["## Doubts"]
+    warnings = evidence.warnings
+    if warnings:
+        lines = [f"{SEVERITY_NAMES[severity(item)]} ({item.get('code')}): {item.get('sentence')}" for item in warnings]
+        parts.append(_bullets(lines))
+    else:
+        parts.append("No warning was raised by the design or the fit.")
+    excluded = words.left_out_table(evidence)
+    if excluded.rows:
+        parts += ["### What was left out, and why", _table(excluded)]
+    for answer in evidence.answers[:1]:
+        for table in words.sensitivity_tables(answer):
+            parts += [f"### {markdown_text(table.title)}", _table(table)]
+        if also := words.also_table(answer):
+            parts += [f"### {also.title}", _table(also)]
+    return parts
+
+
+def _runs(evidence: Evidence) -> Table:
+    rows = [
+        (
+            str(row.get("run") or ""),
+            words.readable(row.get("rung")),
+            str(row.get("status") or "") + (", held out" if row.get("held_out") else ""),
+            tables.count(row.get("params_non_embedding")),
+            tables.count(row.get("tokens")),
+            tables.flops(row.get("flops")),
+            tables.loss(row.get("loss")),
+        )
+        for row in evidence.rows
+    ]
+    return Table(
+        title="Runs", header=("Run", "Rung", "Status", "N", "Tokens", "Compute", "Loss"), rows=rows, right=(3, 4, 5, 6)
+    )
+
+
+def _pictures(drawn: Sequence[Chart], prefix: str) -> list[str]:
+    return [
+        f"![{markdown_text(chart.alt)}](figures/{chart.name}.png)\n\n*{markdown_text(chart.caption)}*"
+        for chart in drawn
+        if chart.name.startswith(prefix)
+    ]
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in facts)
+
+
+def _bullets(sentences: object) -> str:
+    return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)  # type: ignore[attr-defined]
+
+
+def _table(table: Table) -> str:
+    return tables.markdown_table(table.header, table.rows, right=table.right)

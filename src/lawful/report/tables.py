@@ -1,0 +1,178 @@
+"""Numbers with units and sensible digits, and Markdown tables: used by the page, the plan and the progress alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DASH = "–"  # stands where a number is missing
+_COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_FLOP_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float, or None: empty cells, "nan" and text are all missing numbers."""
+    if value is None or isinstance(value, bool) or value == "":
+        return None
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return None
+    return result if math.isfinite(result) else None
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`digits` significant digits, plain notation between 1e-4 and 1e6, else 1.23e-5."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -4 <= exponent < 6:
+        return f"{value:.{max(digits - 1 - exponent, 0)}f}"
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def count(value: Any) -> str:
+    """1234567 is 1.23M; below a thousand every digit stands."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    return _scaled(exact, _COUNT_UNITS) or f"{exact:.0f}"
+
+
+def flops(value: Any) -> str:
+    """Work done, in FLOPs: 2.1e15 is 2.10 PFLOPs."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    return (_scaled(exact, _FLOP_UNITS, space=" ") or f"{exact:.0f} ") + "FLOPs"
+
+
+def flop_rate(value: Any) -> str:
+    """Speed, in FLOP/s: 9.9e10 is 99.0 GFLOP/s."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    return (_scaled(exact, _FLOP_UNITS, space=" ") or f"{exact:.0f} ") + "FLOP/s"
+
+
+def memory(value: Any) -> str:
+    """Bytes in binary units."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    for unit, name in _BYTE_UNITS:
+        if abs(exact) >= unit:
+            return f"{significant(exact / unit)} {name}"
+    return f"{exact:.0f} B"
+
+
+def seconds(value: Any) -> str:
+    """A duration with its two largest units: 3.2 s, 4 min 10 s, 2 h 5 min, 3 d 4 h."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    if exact < 9.95:
+        return f"{exact:.1f} s"
+    whole = round(exact)
+    for unit, name, smaller, smaller_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f"{whole // unit} {name} {rest} {smaller_name}" if rest else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def loss(value: Any) -> str:
+    """Four decimals: seeds differ in the third."""
+    exact = number(value)
+    return DASH if exact is None else f"{exact:.4f}"
+
+
+def percent(value: Any, *, signed: bool = False) -> str:
+    """A share: .0123 is 1.2 %."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    digits = 2 if abs(exact) < 0.00995 else 1
+    return f"{100 * exact:{'+' if signed else ''}.{digits}f} %"
+
+
+def general(value: Any, digits: int = 4) -> str:
+    """A number without a unit, such as a learning rate: trailing zeros dropped."""
+    exact = number(value)
+    if exact is None:
+        return DASH
+    text = significant(exact, digits)
+    mantissa, mark, power = text.partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return mantissa + mark + power
+
+
+def estimate(value: Any, low: Any = None, high: Any = None) -> str:
+    """A value to the digits that its interval supports: two significant digits of the interval's width."""
+    return _to_the_digits_of(value, low, high, value)
+
+
+def interval(low: Any, high: Any) -> str:
+    """[0.31, 0.37], to two significant digits of its width; a dash where there is none."""
+    if number(low) is None or number(high) is None:
+        return DASH
+    return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:
+    """A GitHub-flavoured table; cells are escaped so that data cannot break out of it. `right`: columns of numbers."""
+    rules = ["---:" if index in right else "---" for index in range(len(header))]
+    lines = [header, rules, *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell) if line is rules else markdown_text(cell) for cell in line) + " |" for line in lines
+    )
+
+
+def markdown_text(value: Any) -> str:
+    """Text from data, safe inside Markdown: one line, no table bars, no tags, no emphasis by accident."""
+    text = " ".join(str(value).split())
+    for mark in ("\\", "|", "`", "*", "[", "]", "_"):
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def coordinates(at: Mapping[str, Any]) -> str:
+    """A rung's coordinates for reading: size=3, tokens=1M, seed=0."""
+    return ", ".join(f"{name}={coordinate(value)}" for name, value in at.items())
+
+
+def coordinate(value: Any) -> str:
+    """Large whole numbers as counts, all else as it is."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 10_000:
+        return general_count(value)
+    return str(value)
+
+
+def general_count(value: Any) -> str:
+    """A count as a person declared it: 1000000 is 1M, 1_500_000 is 1.5M."""
+    text = count(value)
+    digits, unit = (text[:-1], text[-1]) if text[-1:] in "TBMk" else (text, "")
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + unit
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]], space: str = "") -> str:
+    for unit, name in units:
+        if abs(float(f"{value:.2e}")) >= unit:  # rounded first, so that 999_999 is 1.00M and not 1000k
+            return f"{significant(value / unit)}{space}{name}"
+    return ""
+
+
+def _to_the_digits_of(value: Any, low: Any, high: Any, shown: Any) -> str:
+    exact, bottom, top = number(shown), number(low), number(high)
+    if exact is None:
+        return DASH
+    if bottom is None or top is None or top <= bottom:
+        return general(exact)
+    decimals = 1 - math.floor(math.log10(top - bottom))
+    if decimals > 8 or abs(exact) >= 1e6:
+        return significant(exact, 3)
+    return f"{round(exact, decimals):.{max(decimals, 0)}f}"

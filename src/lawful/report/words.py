@@ -1,0 +1,425 @@
+"""The sentences and tables of content that the page and report.md share, so that both give the same numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lawful.report import tables
+from lawful.report.evidence import Evidence
+from lawful.report.gallery import fitted_rows
+from lawful.report.law_curve import COUNTING
+from lawful.report.tables import number
+
+GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
+SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
+_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """`right`: indices of the columns that hold numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int] = ()
+
+
+def headline(evidence: Evidence) -> str:
+    """The answer in one sentence: the first question's own, word for word; else why there is none yet."""
+    if evidence.answers:
+        return answer_sentence(evidence.answers[0])
+    if not evidence.rows:
+        return "Nothing has been trained yet, so there is no answer."
+    return f"No law has been fitted yet; {len(evidence.finished)} runs have finished."
+
+
+def answer_sentence(answer: Mapping[str, Any]) -> str:
+    if answer.get("sentence"):
+        return str(answer["sentence"])
+    if answer.get("status") == "refused":
+        return f"No law is claimed. {answer.get('refusal') or 'The fit was refused.'}"
+    return "The question was fitted, but its answer has no sentence."
+
+
+def progress_sentence(evidence: Evidence) -> str | None:
+    """Says so when a study is not done; None when it is."""
+    total, missing = len(evidence.rungs), len(evidence.missing)
+    if not missing:
+        return None
+    return f"{total - missing} of {total} runs have ended; what stands here will change as the other {missing} finish."
+
+
+def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """A few short facts that stand under the answer."""
+    facts: list[tuple[str, str]] = []
+    answer = evidence.answers[0] if evidence.answers else None
+    fit = answer.get("fit") if answer else None
+    total = len(evidence.rungs)
+    if answer and fit:
+        goodness = fit["goodness"]
+        facts.append(("Fitted on", f"{goodness['n']} runs, {goodness['clusters']} clusters"))
+        facts.append(("Law", f"L = {pretty_formula(fit['formula'])}"))
+    else:
+        facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
+    question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
+    rows = (fitted_rows(evidence, answer) if answer else []) or evidence.finished
+    for column, name in ((question.get("params"), "Sizes"), (question.get("tokens"), "Tokens")):
+        values = [value for row in rows if (value := number(row.get(column or ""))) is not None]
+        if values and max(values) > min(values):
+            decades = math.log10(max(values) / min(values))
+            facts.append((name, f"{tables.count(min(values))} to {tables.count(max(values))}, {decades:.1f} decades"))
+    if answer and answer.get("held_out"):
+        facts.append(("Held-out error", held_out_summary(answer)))
+    return facts
+
+
+def held_out_summary(answer: Mapping[str, Any]) -> str:
+    """The mean absolute error of the forecasts and how many intervals held."""
+    items = answer.get("held_out") or ()
+    errors = [abs(value) for item in items if (value := number(item.get("error_relative"))) is not None]
+    if not errors:
+        return "no held-out run has finished"
+    inside = sum(1 for item in items if item.get("is_inside"))
+    return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
+
+
+def parameters_table(answer: Mapping[str, Any]) -> Table:
+    """Fitted parameters and what follows from them, with 95 % intervals."""
+    fit = answer["fit"]
+    axes = fit.get("data", {}).get("pivot") or {}
+    rows = []
+    for name, parameter in fit["params"].items():
+        low, high = parameter.get("ci95") or (None, None)
+        role = str(parameter.get("role", ""))
+        note = f"at its {parameter['at_bound']} bound" if parameter.get("at_bound") else role
+        value = number(parameter["value"])
+        rows.append(
+            (
+                pretty(name),
+                parameter_meaning(name, axes),
+                tables.estimate(value, low, high) if value is not None else tables.DASH,
+                tables.interval(low, high),
+                note,
+            )
+        )
+    return Table(
+        title="Parameters",
+        header=("Parameter", "What it is", "Value", "95 % interval", "Role"),
+        rows=rows,
+        right=(2, 3),
+    )
+
+
+def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
+    axes = list(pivot)
+    first = _SYMBOLS.get(axes[0], axes[0]) if axes else "x"
+    known = {
+        "E": "loss that no amount of it removes",
+        "alpha": f"exponent of {first}",
+        "beta": "exponent of D",
+        "gamma": "exponent of the best loss above E, in C",
+        "N_exponent": "the best N grows as C to this power",
+        "D_exponent": "the best D grows as C to this power",
+        "A": "coefficient of the size term, at N = 1",
+        "B": "coefficient of the token term, at D = 1",
+        "a": f"coefficient, at {first} = 1",
+    }
+    if name in known:
+        return known[name]
+    if name.endswith("_pivot"):
+        axis = {"A": "params", "B": "tokens"}.get(name[0], axes[0] if axes else "")
+        symbol = _SYMBOLS.get(axis, axis)
+        return f"loss of this term at {symbol} = {tables.count(pivot.get(axis))}"
+    return ""
+
+
+def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the fit was made: counts, counting convention, objective, certificate."""
+    fit = answer["fit"]
+    goodness, objective, convergence = fit["goodness"], fit["objective"], fit["convergence"]
+    question = answer["question"]
+    columns = {**{axis: question.get(axis) for axis in _SYMBOLS}, **(fit.get("data", {}).get("columns") or {})}
+    inputs = list(fit.get("data", {}).get("pivot") or ())
+    counting = "; ".join(COUNTING.get(str(columns.get(axis)), str(columns.get(axis) or axis)) for axis in inputs)
+    facts = [
+        ("Runs", f"{goodness['n']} in {goodness['clusters']} clusters (runs that share noise count once)"),
+        ("Counting", counting),
+        ("Held out", held_out_summary(answer) if answer.get("held_out") else "nothing was held out"),
+        ("Residuals", f"{tables.percent(goodness['rmse_log'])} root mean square, of log loss"),
+        ("Objective", _objective(objective)),
+        ("Intervals", str(fit.get("interval_method") or "")),
+        (
+            "Minimum",
+            (
+                "certified"
+                if convergence.get("is_certified")
+                else "not certified: " + "; ".join(map(str, convergence.get("problems", ())))
+            )
+            + f"; {convergence.get('agree')} of {convergence.get('starts')} starts agree",
+        ),
+    ]
+    if number(goodness.get("sigma_run")) is not None:
+        facts.insert(4, ("Seed noise", f"{tables.percent(goodness['sigma_run'])} between replicates"))
+    return [(name, text) for name, text in facts if text]
+
+
+def held_out_table(answer: Mapping[str, Any]) -> Table:
+    rows = []
+    for item in answer.get("held_out") or ():
+        low, high = item.get("interval") or (None, None)
+        rows.append(
+            (
+                str(item.get("run") or ""),
+                tables.count(item.get("params")),
+                tables.count(item.get("tokens")),
+                str(item.get("seed") if item.get("seed") is not None else tables.DASH),
+                tables.loss(item.get("predicted")),
+                f"[{tables.loss(low)}, {tables.loss(high)}]" if number(low) is not None else tables.DASH,
+                tables.loss(item.get("observed")),
+                tables.percent(item.get("error_relative"), signed=True),
+                "inside" if item.get("is_inside") else "outside",
+            )
+        )
+    return Table(
+        title="Held-out forecast",
+        header=("Run", "N", "D", "Seed", "Forecast", "95 % interval", "Came", "Error", "Interval"),
+        rows=rows,
+        right=(1, 2, 3, 4, 5, 6, 7),
+    )
+
+
+def baselines_table(evidence: Evidence) -> Table:
+    """Count models of the same text, and the best run, on the same validation tokens."""
+    rows = [
+        (
+            f"{item.get('name')} counts",
+            tables.count(item.get("params")),
+            tables.loss(item.get("loss")),
+            tables.significant(number(item.get("bits_per_byte")) or 0, 3)
+            if number(item.get("bits_per_byte"))
+            else tables.DASH,
+            tables.general(item.get("perplexity"), 3),
+        )
+        for item in evidence.baselines
+    ]
+    done = [row for row in evidence.finished if number(row.get("loss")) is not None]
+    if done:
+        best = min(done, key=lambda row: number(row.get("loss")) or math.inf)
+        value = number(best.get("loss")) or 0.0
+        rows.append(
+            (
+                f"best run ({best.get('run')})",
+                tables.count(best.get("params_total")),
+                tables.loss(value),
+                tables.significant(number(best.get("bits_per_byte")) or 0, 3)
+                if number(best.get("bits_per_byte"))
+                else tables.DASH,
+                tables.general(math.exp(min(value, 700)), 3)
+                if best.get("loss_unit") == "nats_per_token"
+                else tables.DASH,
+            )
+        )
+    return Table(
+        title="Did the models learn more than counts?",
+        header=("Model", "Parameters", "Loss", "Bits per byte", "Perplexity"),
+        rows=rows,
+        right=(1, 2, 3, 4),
+    )
+
+
+def baseline_sentence(evidence: Evidence) -> str:
+    """Whether the best run beats the strongest count model."""
+    known = [
+        (value, str(item.get("name"))) for item in evidence.baselines if (value := number(item.get("loss"))) is not None
+    ]
+    losses = [value for row in evidence.finished if (value := number(row.get("loss"))) is not None]
+    if not known or not losses:
+        return ""
+    strongest, name = min(known)
+    gap = strongest - min(losses)
+    word = "below" if gap > 0 else "above"
+    verdict = "" if gap > 0 else " The models have not learned more than counting does."
+    return f"The best run is {abs(gap):.3f} {word} the {name} count model, on the same validation tokens.{verdict}"
+
+
+def left_out_table(evidence: Evidence) -> Table:
+    """One row for each reason, every run named in it."""
+    several = any(group.question for group in evidence.left_out)
+    rows = []
+    for group in evidence.left_out:
+        runs = "; ".join(f"{run} ({readable(rung)})" if rung else run for run, rung in group.runs)
+        rows.append((group.reason, *((group.question or "all",) if several else ()), str(len(group.runs)), runs))
+    header = ("Why", *(("Question",) if several else ()), "Runs", "Which")
+    return Table(title="Left out of the fit", header=header, rows=rows, right=(2 if several else 1,))
+
+
+def sensitivity_tables(answer: Mapping[str, Any]) -> list[Table]:
+    """How the parameters move when the analysis does: one table for each kind of change, the fit itself first."""
+    fit = answer.get("fit") or {}
+    found = fit.get("sensitivity") or {}
+    chosen = {name: parameter.get("value") for name, parameter in (fit.get("params") or {}).items()}
+    used = (fit.get("objective") or {}).get("name")
+    made = []
+    for kind, title, first in (
+        ("objective", "By the objective that is minimised", "Objective"),
+        ("counting", "By what counts as a parameter", "Counting"),
+    ):
+        variants = {name: values for name, values in (found.get(kind) or {}).items() if isinstance(values, Mapping)}
+        if variants:
+            rows = [(f"{name} (used here)" if name == used else str(name), values) for name, values in variants.items()]
+            made.append(_variants_table(title, first, rows))
+    without = [row for row in (found.get("outlier") or {}).get("rows", ()) if isinstance(row, Mapping)][:SUSPECTS]
+    if without:
+        rows = [("none", chosen), *((str(row.get("run")), row) for row in without)]
+        made.append(
+            _variants_table("By leaving out one run, those that fit worst first", "Without", rows, like=without[0])
+        )
+    return made
+
+
+def _variants_table(
+    title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], like: Mapping[str, Any] | None = None
+) -> Table:
+    names = [name for name in (like or rows[0][1]) if name != "run"]
+    return Table(
+        title=title,
+        header=(first, *map(pretty, names)),
+        rows=[(label, *(_cell(values.get(name)) for name in names)) for label, values in rows],
+        right=tuple(range(1, len(names) + 1)),
+    )
+
+
+def also_table(answer: Mapping[str, Any]) -> Table | None:
+    """The other laws that were tried on the same rows, beside the one that answers."""
+    others = [item for item in answer.get("also") or () if isinstance(item, Mapping)]
+    fit = answer.get("fit")
+    if not others or not fit:
+        return None
+    errors = [
+        abs(value) for item in answer.get("held_out") or () if (value := number(item.get("error_relative"))) is not None
+    ]
+    rows = [
+        (
+            f"{pretty_formula(fit['formula'])} (used here)",
+            _shapes(fit["params"]),
+            tables.general(fit["goodness"].get("aicc")),
+            "0",
+            tables.percent(sum(errors) / len(errors)) if errors else tables.DASH,
+        )
+    ]
+    for item in others:
+        fixed = ", ".join(
+            f"{pretty(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
+        )
+        name = pretty_formula(str(item.get("formula"))) + (f" with {fixed}" if fixed else "")
+        if item.get("refusal"):
+            rows.append((f"{name}: refused, {item['refusal']}", "", tables.DASH, tables.DASH, tables.DASH))
+            continue
+        change = number(item.get("delta_aicc"))
+        rows.append(
+            (
+                name,
+                _shapes(item.get("params") or {}),
+                tables.general(item.get("aicc")),
+                tables.DASH if change is None else f"{change:+.1f}",
+                tables.percent(item.get("held_out_error")),
+            )
+        )
+    return Table(
+        title="Other laws on the same runs",
+        header=("Law", "Exponents", "AICc", "Difference (lower is better)", "Held-out error"),
+        rows=rows,
+        right=(2, 3, 4),
+    )
+
+
+def _shapes(params: Mapping[str, Any]) -> str:
+    shown = []
+    for name in ("alpha", "beta", "gamma"):
+        value = params.get(name)
+        value = value.get("value") if isinstance(value, Mapping) else value
+        if number(value) is not None:
+            shown.append(f"{pretty(name)} = {tables.general(value, 3)}")
+    return ", ".join(shown)
+
+
+def corpora_table(evidence: Evidence) -> Table:
+    rows = [
+        (
+            str(name),
+            str(corpus.get("fingerprint") or ""),
+            tables.count(corpus.get("train_tokens")),
+            tables.count(corpus.get("validation_tokens")),
+            tables.count(corpus.get("vocabulary")),
+            str(corpus.get("licence") or ""),
+        )
+        for name, corpus in (evidence.study.get("corpora") or {}).items()
+    ]
+    return Table(
+        title="Data",
+        header=("Corpus", "Fingerprint", "Training tokens", "Validation tokens", "Vocabulary", "Licence"),
+        rows=rows,
+        right=(2, 3, 4),
+    )
+
+
+def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """Versions, commit, precision, numerics."""
+    study = evidence.study
+    versions = dict(study.get("versions") or {})
+    commit = versions.pop("commit", None)
+    facts = [("Commit", str(commit or "not recorded"))]
+    facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    facts.append(("Precision", str(study.get("precision") or "")))
+    numerics = list(dict.fromkeys(str(row["numerics"]) for row in evidence.rows if row.get("numerics")))
+    facts.append(("Numerics", " · ".join(numerics)))
+    breaks = sum(int(number(row.get("numerics_breaks")) or 0) for row in evidence.rows)
+    if breaks:
+        facts.append(("Breaks in numerics", f"{breaks}, at resumes; bits may differ from an uninterrupted run"))
+    fits = [answer["fit"] for answer in evidence.answers if answer.get("fit")]
+    if fits:
+        facts.append(
+            ("Fit", f"seed {fits[0].get('seed')}, table {str(fits[0].get('data', {}).get('sha256', ''))[:16]}")
+        )
+    facts.append(("Planned", str(study.get("created") or "")))
+    return [(name, text) for name, text in facts if text]
+
+
+def pretty(name: str) -> str:
+    """alpha is α, N_exponent is N exponent, A_pivot is A at pivot."""
+    if name.endswith("_pivot"):
+        return f"{pretty(name.removesuffix('_pivot'))} at pivot"
+    return GREEK.get(name, name.replace("_", " "))
+
+
+def pretty_formula(formula: str) -> str:
+    for name, letter in GREEK.items():
+        formula = formula.replace(name, letter)
+    return formula.replace("^-", "^−")
+
+
+def readable(rung: Any) -> str:
+    """size=16,tokens=125000 becomes size=16, tokens=125k."""
+    parts = []
+    for part in str(rung or "").split(","):
+        name, mark, value = part.partition("=")
+        parts.append(f"{name}={tables.coordinate(int(value))}" if mark and value.isdigit() else part)
+    return ", ".join(parts)
+
+
+def _objective(objective: Mapping[str, Any]) -> str:
+    name = str(objective.get("name"))
+    where = "residuals of log loss" if objective.get("is_log") else "residuals of the loss"
+    delta = number(objective.get("delta"))
+    return f"{name} on {where}" + (f", δ = {tables.significant(delta, 3)}" if delta is not None else "")
+
+
+def _cell(value: Any) -> str:
+    exact = number(value)
+    if exact is not None:
+        return tables.general(exact)
+    return tables.DASH if value is None or value == "nan" else str(value)
