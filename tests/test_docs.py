@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +16,6 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 PATH = re.compile(r"^(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|txt)$|^(?:src|tests|docs|benchmarks|\.ci)/[\w./-]*$")
 MADE_UP = re.compile(r"^my_\w+")  # a name for the reader's own file
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
-
-needs_commands = pytest.mark.skipif(
-    (spec := importlib.util.find_spec("lawful.cli")) is None or spec.origin is None, reason="no commands yet"
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,6 @@ class TestEveryDocument:
         ]
         assert not wrong, "\n".join(wrong)
 
-    @needs_commands
     def test_the_commands_it_names_exist_with_their_options(self, document: Path) -> None:
         wrong = [
             f"line {code.line}: {problem}"
@@ -68,7 +62,6 @@ class TestEveryDocument:
         assert not wrong, "\n".join(wrong)
 
 
-@needs_commands
 def test_a_planted_fault_of_each_kind_is_found(tmp_path: Path) -> None:
     document = tmp_path / "PLANTED.md"
     document.write_text("# One heading\n[a](nowhere.md) [b](#two-headings) [c](https://nodots) [d](#one-heading)\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,18 +13,13 @@ import pytest
 from lawful import table
 
 HEAVY = ("matplotlib", "pandas", "plotly", "scipy", "torch")
-needs_commands = pytest.mark.skipif(
-    (spec := importlib.util.find_spec("lawful.cli")) is None or spec.origin is None, reason="no commands yet"
-)
 ATTEMPTS = 5  # the least of several runs is what the code costs; the rest is the machine's other work
 
 
-@needs_commands
 def test_help_imports_nothing_heavy() -> None:
     assert _imported_by("--help") & set(HEAVY) == set()
 
 
-@needs_commands
 def test_help_answers_in_under_half_a_second() -> None:
     seconds = []
     for _ in range(ATTEMPTS):
@@ -37,12 +31,10 @@ def test_help_answers_in_under_half_a_second() -> None:
     pytest.fail(f"lawful --help took at least {min(seconds):.2f} s in {ATTEMPTS} runs; expected under 0.5 s.")
 
 
-@needs_commands
 def test_fitting_a_table_does_not_import_torch(small_table: Path) -> None:
     assert "torch" not in _imported_by("fit", str(small_table))
 
 
-@needs_commands
 def test_predicting_from_a_table_does_not_import_torch(small_table: Path) -> None:
     assert "torch" not in _imported_by("predict", str(small_table), "--params", "1e9", "--tokens", "2e10")
 

@@ -14,6 +14,7 @@ import lawful
 
 PUBLIC = [
     "AdamW",
+    "Fit",
     "Observations",
     "Question",
     "Run",
@@ -21,7 +22,9 @@ PUBLIC = [
     "Schedule",
     "Study",
     "__version__",
+    "fit",
     "grid",
+    "read_runs",
 ]
 
 

@@ -10,14 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lawful.fitting import Fit, fit
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
-    from lawful.table import Observations
+    from lawful.table import Observations, read_runs
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdamW",
+    "Fit",
     "Observations",
     "Question",
     "Run",
@@ -25,18 +27,23 @@ __all__ = [
     "Schedule",
     "Study",
     "__version__",
+    "fit",
     "grid",
+    "read_runs",
 ]
 
 _HOMES = {
     "AdamW": "lawful.run",
+    "Fit": "lawful.fitting",
     "Observations": "lawful.table",
     "Question": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
     "Study": "lawful.study",
+    "fit": "lawful.fitting",
     "grid": "lawful.study",
+    "read_runs": "lawful.table",
 }
 
 
