@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -44,9 +45,11 @@ def pinned(
                     f"{what}: more than {num_bytes:,} bytes arrived, so it is another file; {by_hand}."
                 ) from None
             except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
+                if error.errno == errno.ENOSPC:
+                    raise
                 raise ValueError(
-                    f"expected to download {what}, got: {error}. Try again when there is a network "
-                    f"(what has arrived is kept), or {by_hand}."
+                    f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
+                    f"Try again when there is a network (what has arrived is kept), or {by_hand}."
                 ) from None
             got = store.sha256_of(part)
             if got == sha256:
@@ -94,7 +97,7 @@ def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], 
                 while chunk := response.read(CHUNK_BYTES):
                     have += len(chunk)
                     if have > num_bytes:
-                        raise _TooLarge("more than that")
+                        raise _TooLarge
                     file.write(chunk)
                     if report is not None:
                         report(f"downloading {part.stem}", have / num_bytes)

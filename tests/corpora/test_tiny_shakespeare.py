@@ -1,0 +1,112 @@
+"""tiny_shakespeare: pinned to the byte, split as everyone splits it, found without a network where possible."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lawful.corpora import tiny_shakespeare
+from lawful.corpora.tiny_shakespeare import ALPHABET, BYTES, SHA256, URL, TinyShakespeare
+from lawful.tokenizers.bytes import Bytes
+from lawful.tokenizers.gpt2_bpe import GPT2
+
+
+@pytest.fixture
+def text_file() -> Path:
+    if "LAWFUL_DATA" not in os.environ:
+        pytest.skip("LAWFUL_DATA is not set: tiny_shakespeare is not on this machine")
+    path = Path(os.environ["LAWFUL_DATA"]) / "tinyshakespeare" / "input.txt"
+    if not path.exists():
+        pytest.skip(f"{path} does not exist")
+    return path
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
+    """No raw text on this machine, and nobody listens where it would come from."""
+    monkeypatch.delenv("LAWFUL_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(tiny_shakespeare, "URL", "http://127.0.0.1:1/input.txt")
+
+
+def test_characters_split_as_in_nanogpt(text_file: Path) -> None:
+    # the counts that data/shakespeare_char/prepare.py of karpathy/nanoGPT prints
+    data = TinyShakespeare().prepare()
+    assert (data.train_tokens, len(data.validation), data.vocab_size) == (1_003_854, 111_540, 65)
+    assert data.decode(data.train[:14]) == "First Citizen:"
+
+
+def test_gpt2_tokens_are_as_many_as_in_nanogpt(text_file: Path) -> None:
+    # the counts that data/shakespeare/prepare.py of karpathy/nanoGPT prints
+    data = TinyShakespeare(tokenizer=GPT2()).prepare()
+    assert (data.train_tokens, len(data.validation), data.vocab_size) == (301_966, 36_059, 50_257)
+
+
+def test_the_alphabet_is_every_character_of_the_text(text_file: Path) -> None:
+    text = text_file.read_text(encoding="ascii")
+    assert "".join(sorted(set(text))) == ALPHABET
+    data = TinyShakespeare().prepare()
+    assert data.decode(data.train) + data.decode(data.validation) == text
+
+
+def test_every_tokenizer_is_judged_on_the_same_text(text_file: Path) -> None:
+    texts = []
+    for corpus in (TinyShakespeare(), TinyShakespeare(tokenizer=Bytes()), TinyShakespeare(tokenizer=GPT2())):
+        data = corpus.prepare()
+        texts.append(data.decode(data.validation))
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_the_first_tokens_are_cut_after_encoding(text_file: Path) -> None:
+    data = TinyShakespeare(tokenizer=GPT2(), first_tokens=100_000).prepare()
+    assert (data.train_tokens, len(data.validation)) == (90_000, 10_000)
+    text = text_file.read_text(encoding="ascii")
+    assert text.startswith(data.decode(data.train) + data.decode(data.validation))
+    assert (90_000 - 1) // 128 // 8 == 87  # whole batches of 8 windows of 128; the 88th crosses into a second epoch
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "folder of the folder"])
+def test_the_text_is_found_where_the_user_says(kind: str, text_file: Path, offline: None) -> None:
+    place = {"file": text_file, "folder": text_file.parent, "folder of the folder": text_file.parent.parent}[kind]
+    data = TinyShakespeare().prepare(place)
+    assert data.train_tokens == 1_003_854
+    assert TinyShakespeare(tokenizer=Bytes()).prepare().train_tokens == 1_003_854  # said once is enough
+
+
+def test_a_wrong_file_is_refused_with_what_was_expected(tmp_path: Path, empty_cache: Path) -> None:
+    wrong = tmp_path / "input.txt"
+    wrong.write_text("First Citizen:\r\n")
+    for place in (wrong, tmp_path):
+        with pytest.raises(ValueError, match=f"{BYTES:,} bytes, SHA-256 {SHA256}.*got 16 bytes.*--data"):
+            TinyShakespeare().prepare(place)
+
+
+def test_a_wrong_file_is_refused_even_when_tokens_are_prepared(text_file: Path, tmp_path: Path) -> None:
+    TinyShakespeare().prepare()
+    with pytest.raises(ValueError, match="got no such file"):
+        TinyShakespeare().prepare(tmp_path / "nothing.txt")
+    with pytest.raises(ValueError, match="got a folder without it"):
+        TinyShakespeare().prepare(tmp_path)
+
+
+def test_offline_the_error_names_file_hash_source_and_flag(offline: None) -> None:
+    corpus = TinyShakespeare()
+    assert not corpus.is_available()
+    assert corpus.vocab_size == 65 and len(corpus.pinned_fingerprint) == 16
+    with pytest.raises(ValueError, match=r"tiny_shakespeare.*1,115,394 bytes.*--data PATH") as raised:
+        corpus.prepare()
+    assert SHA256 in str(raised.value) and "http://127.0.0.1:1/input.txt" in str(raised.value)
+    assert URL.startswith("https://raw.githubusercontent.com/karpathy/char-rnn/")
+
+
+def test_shares_and_counts_out_of_range_are_refused(text_file: Path) -> None:
+    with pytest.raises(ValueError, match="train_share"):
+        TinyShakespeare(train_share=1.0)
+    with pytest.raises(ValueError, match="first_tokens"):
+        TinyShakespeare(first_tokens=1)
+    with pytest.raises(ValueError, match="at most the 1,115,394 tokens"):
+        TinyShakespeare(first_tokens=2_000_000).prepare()
+    with pytest.raises(ValueError, match="at least 2 tokens in each split"):
+        TinyShakespeare(first_tokens=4, train_share=0.9).prepare()
