@@ -76,7 +76,7 @@ def _runs(evidence: Evidence) -> Table:
     rows = [
         (
             str(row.get("run") or ""),
-            words.readable(row.get("rung")),
+            tables.readable(row.get("rung")),
             str(row.get("status") or "") + (", held out" if row.get("held_out") else ""),
             tables.count(row.get("params_non_embedding")),
             tables.count(row.get("tokens")),

@@ -174,7 +174,7 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
             tag(
                 "p",
                 "L = ",
-                tag("span", words.pretty_formula(answer["fit"]["formula"]), class_="formula"),
+                tag("span", tables.formula(answer["fit"]["formula"]), class_="formula"),
                 class_="note",
             ),
         ),
@@ -355,7 +355,7 @@ def _run_row(row: Mapping[str, Any], columns: Sequence[tuple[str, str, bool]]) -
         elif column == "run":
             cells.append(tag("td", tag("code", str(value or ""))))
         elif column == "rung":
-            cells.append(tag("td", words.readable(value)))
+            cells.append(tag("td", tables.readable(value)))
         elif column == "status":
             state = str(value or "")
             cells.append(
@@ -418,7 +418,7 @@ def _left_out(evidence: Evidence) -> Html:
     table = words.left_out_table(evidence)
     rows = []
     for group, row in zip(evidence.left_out, table.rows, strict=True):
-        which = [tag("li", tag("code", run), f" {words.readable(rung)}") for run, rung in group.runs]
+        which = [tag("li", tag("code", run), f" {tables.readable(rung)}") for run, rung in group.runs]
         listed: Html = tag("ul", which, class_="list")
         if len(which) > 4:
             listed = tag("details", tag("summary", f"{len(which)} runs"), listed)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 DASH = "–"  # stands where a number is missing
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _FLOP_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -150,6 +151,28 @@ def coordinate(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 10_000:
         return general_count(value)
     return str(value)
+
+
+def readable(rung: Any) -> str:
+    """size=16,tokens=125000 becomes size=16, tokens=125k."""
+    parts = []
+    for part in str(rung or "").split(","):
+        name, mark, value = part.partition("=")
+        parts.append(f"{name}={coordinate(int(value))}" if mark and value.isdigit() else part)
+    return ", ".join(parts)
+
+
+def symbol(name: str) -> str:
+    """alpha is α, N_exponent is N exponent, A_pivot is A at pivot."""
+    if name.endswith("_pivot"):
+        return f"{symbol(name.removesuffix('_pivot'))} at pivot"
+    return GREEK.get(name, name.replace("_", " "))
+
+
+def formula(text: str) -> str:
+    for name, letter in GREEK.items():
+        text = text.replace(name, letter)
+    return text.replace("^-", "^−")
 
 
 def general_count(value: Any) -> str:

@@ -13,7 +13,6 @@ from lawful.report.gallery import fitted_rows
 from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
 
-GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
 _SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
 
@@ -62,7 +61,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     if answer and fit:
         goodness = fit["goodness"]
         facts.append(("Fitted on", f"{goodness['n']} runs, {goodness['clusters']} clusters"))
-        facts.append(("Law", f"L = {pretty_formula(fit['formula'])}"))
+        facts.append(("Law", f"L = {tables.formula(fit['formula'])}"))
     else:
         facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
     question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
@@ -99,7 +98,7 @@ def parameters_table(answer: Mapping[str, Any]) -> Table:
         value = number(parameter["value"])
         rows.append(
             (
-                pretty(name),
+                tables.symbol(name),
                 parameter_meaning(name, axes),
                 tables.estimate(value, low, high) if value is not None else tables.DASH,
                 tables.interval(low, high),
@@ -251,7 +250,7 @@ def left_out_table(evidence: Evidence) -> Table:
     several = any(group.question for group in evidence.left_out)
     rows = []
     for group in evidence.left_out:
-        runs = "; ".join(f"{run} ({readable(rung)})" if rung else run for run, rung in group.runs)
+        runs = "; ".join(f"{run} ({tables.readable(rung)})" if rung else run for run, rung in group.runs)
         rows.append((group.reason, *((group.question or "all",) if several else ()), str(len(group.runs)), runs))
     header = ("Why", *(("Question",) if several else ()), "Runs", "Which")
     return Table(title="Left out of the fit", header=header, rows=rows, right=(2 if several else 1,))
@@ -287,7 +286,7 @@ def _variants_table(
     names = [name for name in (like or rows[0][1]) if name != "run"]
     return Table(
         title=title,
-        header=(first, *map(pretty, names)),
+        header=(first, *map(tables.symbol, names)),
         rows=[(label, *(_cell(values.get(name)) for name in names)) for label, values in rows],
         right=tuple(range(1, len(names) + 1)),
     )
@@ -304,7 +303,7 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
     ]
     rows = [
         (
-            f"{pretty_formula(fit['formula'])} (used here)",
+            f"{tables.formula(fit['formula'])} (used here)",
             _shapes(fit["params"]),
             tables.general(fit["goodness"].get("aicc")),
             "0",
@@ -313,9 +312,9 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
     ]
     for item in others:
         fixed = ", ".join(
-            f"{pretty(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
+            f"{tables.symbol(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
         )
-        name = pretty_formula(str(item.get("formula"))) + (f" with {fixed}" if fixed else "")
+        name = tables.formula(str(item.get("formula"))) + (f" with {fixed}" if fixed else "")
         if item.get("refusal"):
             rows.append((f"{name}: refused, {item['refusal']}", "", tables.DASH, tables.DASH, tables.DASH))
             continue
@@ -343,7 +342,7 @@ def _shapes(params: Mapping[str, Any]) -> str:
         value = params.get(name)
         value = value.get("value") if isinstance(value, Mapping) else value
         if number(value) is not None:
-            shown.append(f"{pretty(name)} = {tables.general(value, 3)}")
+            shown.append(f"{tables.symbol(name)} = {tables.general(value, 3)}")
     return ", ".join(shown)
 
 
@@ -387,28 +386,6 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
         )
     facts.append(("Planned", str(study.get("created") or "")))
     return [(name, text) for name, text in facts if text]
-
-
-def pretty(name: str) -> str:
-    """alpha is α, N_exponent is N exponent, A_pivot is A at pivot."""
-    if name.endswith("_pivot"):
-        return f"{pretty(name.removesuffix('_pivot'))} at pivot"
-    return GREEK.get(name, name.replace("_", " "))
-
-
-def pretty_formula(formula: str) -> str:
-    for name, letter in GREEK.items():
-        formula = formula.replace(name, letter)
-    return formula.replace("^-", "^−")
-
-
-def readable(rung: Any) -> str:
-    """size=16,tokens=125000 becomes size=16, tokens=125k."""
-    parts = []
-    for part in str(rung or "").split(","):
-        name, mark, value = part.partition("=")
-        parts.append(f"{name}={tables.coordinate(int(value))}" if mark and value.isdigit() else part)
-    return ", ".join(parts)
 
 
 def _objective(objective: Mapping[str, Any]) -> str:

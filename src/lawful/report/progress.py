@@ -1,0 +1,337 @@
+"""How far a study is, from its folder alone: by the machine that trains it or by any other that sees the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lawful import store
+from lawful.report import tables
+from lawful.report.tables import number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+State = Literal["finished", "diverged", "failed", "running", "waiting"]
+STATES: tuple[State, ...] = ("finished", "diverged", "failed", "running", "waiting")
+TAIL_BYTES = 4096  # holds the last ten lines of a record or more
+MOST_RUNNING, MOST_ENDED = 8, 5  # rows shown, so that the whole fits 24 lines
+_MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
+
+_read_once: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}  # by modification time and size
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """waiting with a step above 0 was stopped part way and goes on from its checkpoint. `ended_at`: seconds since 1970."""
+
+    id: str
+    label: str
+    state: State
+    step: int
+    steps: int
+    loss: float | None
+    tokens_per_second: float | None
+    seconds_left: float | None
+    is_held_out: bool
+    reason: str
+    ended_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyStatus:
+    """share_done weighs runs by their estimated time; seconds_left assumes as many workers as are at work now."""
+
+    name: str
+    scale: str
+    runs: tuple[RunStatus, ...]
+    share_done: float
+    seconds_left: float | None
+    workers: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {state: sum(run.state == state for run in self.runs) for state in STATES}
+
+    @property
+    def is_over(self) -> bool:
+        return all(run.state not in ("running", "waiting") for run in self.runs)
+
+
+def study_status(folder: Path) -> StudyStatus:
+    """Reads study.json, each run's result or the tail of its record, and its claim. Raises ValueError where the folder
+    holds no study."""
+    here = store.Store(Path(folder))
+    study = _cached(here.study) or here.read_study()
+    rungs: Sequence[Mapping[str, Any]] = study["rungs"]
+    results = [_cached(here.result(rung["id"])) for rung in rungs]
+    own_steps = _own_steps(rungs)
+    pace = _pace(here, rungs, results, own_steps)
+    runs = tuple(
+        _ended(here, rung, result) if result else _unfinished(here, rung, own, pace)
+        for rung, result, own in zip(rungs, results, own_steps, strict=True)
+    )
+    weights = [number(rung.get("seconds_estimate")) or float(rung.get("flops") or 1) for rung in rungs]
+    done = sum(weight * _share(run, own) for weight, run, own in zip(weights, runs, own_steps, strict=True))
+    at_work = sum(run.state == "running" for run in runs)
+    workers = max(at_work or int(study.get("workers") or 1), 1)
+    return StudyStatus(
+        name=str(study.get("name", "")),
+        scale=str(study.get("scale", "")),
+        runs=runs,
+        share_done=done / max(sum(weights), 1e-12),
+        seconds_left=_study_seconds_left(rungs, runs, workers),
+        workers=workers,
+    )
+
+
+def status_table(status: StudyStatus) -> Table:
+    """For a terminal of 80 columns and 24 rows: what runs, what ended last, how much is left."""
+    from rich.markup import escape
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = status.counts
+    whole = Table.grid(expand=True)
+    whole.add_column()
+    head = Table.grid(expand=True)
+    head.add_column(overflow="ellipsis", no_wrap=True)
+    head.add_column(justify="right", no_wrap=True)
+    head.add_row(Text(f"{status.name} · {status.scale}", style="bold"), _time_left(status))
+    whole.add_row(head)
+    whole.add_row(ProgressBar(total=1.0, completed=status.share_done))
+    whole.add_row(_counts_text(counts, len(status.runs)))
+    running = [run for run in status.runs if run.state == "running"]
+    if running:
+        whole.add_row("")
+        table = _runs_table("running", ("step", "loss", "tokens/s", "left"))
+        for run in running[:MOST_RUNNING]:
+            table.add_row(
+                escape(_label(run)),
+                f"{run.step}/{run.steps}",
+                tables.loss(run.loss),
+                tables.count(run.tokens_per_second),
+                tables.seconds(run.seconds_left),
+            )
+        whole.add_row(table)
+        if len(running) > MOST_RUNNING:
+            whole.add_row(Text(f"and {len(running) - MOST_RUNNING} more running", style="dim"))
+    ended = sorted((run for run in status.runs if run.ended_at is not None), key=lambda run: -(run.ended_at or 0))
+    if ended:
+        whole.add_row("")
+        table = _runs_table("ended last", ("", "loss", "tokens/s"))
+        for run in ended[:MOST_ENDED]:
+            table.add_row(
+                escape(_label(run)), _MARKS[run.state], tables.loss(run.loss), tables.count(run.tokens_per_second)
+            )
+        whole.add_row(table)
+    return whole
+
+
+def status_line(status: StudyStatus) -> str:
+    """One plain line, for a log or a pipe."""
+    counts = status.counts
+    parts = [f"{counts['finished']} of {len(status.runs)} runs finished"]
+    parts += [f"{counts[state]} {state}" for state in ("running", "waiting", "diverged", "failed") if counts[state]]
+    parts.append(f"{100 * status.share_done:.0f} % of the work")
+    if status.seconds_left is not None and not status.is_over:
+        parts.append(f"about {tables.seconds(status.seconds_left)} left")
+    return f"{status.name} {status.scale}: " + ", ".join(parts)
+
+
+def status_json(status: StudyStatus) -> dict[str, Any]:
+    """Plain data: the counts, the estimate, every run."""
+    plain: dict[str, Any] = store.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
+    return plain
+
+
+def _ended(here: store.Store, rung: Mapping[str, Any], result: Mapping[str, Any]) -> RunStatus:
+    state: State = result["status"] if result.get("status") in STATES else "failed"
+    reached = rung["steps"] if state == "finished" else int(number(result.get("diverged_at_step")) or 0)
+    return RunStatus(
+        id=rung["id"],
+        label=rung["label"],
+        state=state,
+        step=reached,
+        steps=rung["steps"],
+        loss=number(result.get("loss")),
+        tokens_per_second=number(result.get("tokens_per_second")),
+        seconds_left=0.0,
+        is_held_out=bool(rung.get("is_held_out")),
+        reason=str(result.get("reason") or ""),
+        ended_at=_modified(here.result(rung["id"])),
+    )
+
+
+def _unfinished(here: store.Store, rung: Mapping[str, Any], own_steps: int, pace: _Pace) -> RunStatus:
+    last = _last_values(here.metrics(rung["id"]))
+    step = int(number(last.get("step")) or 0)
+    speed = number(last.get("tokens_per_second"))
+    loss = last.get("validation_loss", last.get("loss"))
+    is_running = store.is_claimed(here.claim(rung["id"]))
+    estimate = number(rung.get("seconds_estimate"))
+    left: float | None = None
+    if is_running and speed:
+        left = (rung["steps"] - step) * rung["batch_tokens"] / speed * pace.overhead
+    elif estimate is not None:
+        left = estimate * pace.of_estimate * min(max(rung["steps"] - step, 0) / max(own_steps, 1), 1.0)
+    return RunStatus(
+        id=rung["id"],
+        label=rung["label"],
+        state="running" if is_running else "waiting",
+        step=step,
+        steps=rung["steps"],
+        loss=number(loss),
+        tokens_per_second=speed,
+        seconds_left=left,
+        is_held_out=bool(rung.get("is_held_out")),
+        reason="",
+        ended_at=None,
+    )
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """of_estimate: wall time over the plan's estimate. overhead: wall time over training time (evaluation and start)."""
+
+    of_estimate: float = 1.0
+    overhead: float = 1.0
+
+
+def _pace(
+    here: store.Store,
+    rungs: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any] | None],
+    own_steps: Sequence[int],
+) -> _Pace:
+    """Measured on the runs that finished, each weighed by its estimate; a median, since a night between a stop and a
+    resume is not a slow run. Wall time runs from the claim's making to the result's."""
+    of_estimate, overhead = [], []
+    for rung, result, own in zip(rungs, results, own_steps, strict=True):
+        speed = number((result or {}).get("tokens_per_second"))
+        estimate = number(rung.get("seconds_estimate"))
+        if not result or result.get("status") != "finished" or not speed or not estimate:
+            continue
+        training = own * rung["batch_tokens"] / speed
+        started, ended = _modified(here.claim(rung["id"])), _modified(here.result(rung["id"]))
+        wall = max(ended - started, training) if started is not None and ended is not None else training
+        of_estimate.append((wall / estimate, estimate))
+        overhead.append((wall / training, estimate))
+    if not of_estimate:
+        return _Pace()
+    return _Pace(_weighted_median(of_estimate), _weighted_median(overhead))
+
+
+def _weighted_median(weighted: list[tuple[float, float]]) -> float:
+    half = sum(weight for _, weight in weighted) / 2
+    for value, weight in sorted(weighted):
+        half -= weight
+        if half <= 0:
+            return value
+    return weighted[-1][0]
+
+
+def _own_steps(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Steps each run does itself: all of them for the longest of a trunk, from the decay on for those that branch."""
+    longest: dict[str, int] = {}
+    for rung in rungs:
+        longest[rung["cluster"]] = max(longest.get(rung["cluster"], 0), rung["steps"])
+    return [
+        rung["steps"] - (0 if rung["steps"] == longest[rung["cluster"]] else rung.get("decay_start", 0))
+        for rung in rungs
+    ]
+
+
+def _share(run: RunStatus, own_steps: int) -> float:
+    """Of the run's own work that is done; a run that ended early will not go on."""
+    if run.ended_at is not None:
+        return 1.0
+    return 1 - min(max(run.steps - run.step, 0) / max(own_steps, 1), 1.0)
+
+
+def _study_seconds_left(rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus], workers: int) -> float | None:
+    """All that is left over the workers, but no less than the longest trunk, whose runs follow one another."""
+    if any(run.seconds_left is None for run in runs):
+        return None
+    by_trunk: dict[str, float] = {}
+    for rung, run in zip(rungs, runs, strict=True):
+        by_trunk[rung["cluster"]] = by_trunk.get(rung["cluster"], 0.0) + (run.seconds_left or 0.0)
+    return max(sum(by_trunk.values()) / workers, max(by_trunk.values(), default=0.0))
+
+
+def _last_values(path: Path) -> dict[str, Any]:
+    """The newest value under each name in a record's last whole lines; a torn last line is passed over."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            start = max(file.tell() - TAIL_BYTES, 0)
+            file.seek(start)
+            lines = file.read().split(b"\n")
+    except OSError:
+        return {}
+    found: dict[str, Any] = {}
+    for line in reversed(lines[1 if start else 0 : -1]):
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        for name, value in values.items():
+            found.setdefault(name, value)
+        if "tokens_per_second" in found and "validation_loss" in found:
+            break
+    return found
+
+
+def _cached(path: Path) -> dict[str, Any] | None:
+    """A JSON file parsed once for as long as it does not change; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    key = (facts.st_mtime_ns, facts.st_size)
+    known = _read_once.get(path)
+    if known is None or known[0] != key:
+        known = _read_once[path] = (key, store.read_json(path))
+    return known[1]
+
+
+def _modified(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _runs_table(first: str, others: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+    table.add_column(first, ratio=1, overflow="ellipsis", no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _label(run: RunStatus) -> str:
+    return tables.readable(run.label) + (" (held out)" if run.is_held_out else "")
+
+
+def _counts_text(counts: Mapping[str, int], total: int) -> str:
+    parts = [f"[bold]{counts['finished']}[/] of {total} finished"]
+    parts += [f"{counts[state]} {state}" for state in ("running", "waiting") if counts[state]]
+    parts += [f"[red]{counts[state]} {state}[/]" for state in ("diverged", "failed") if counts[state]]
+    return " · ".join(parts)
+
+
+def _time_left(status: StudyStatus) -> str:
+    if status.is_over:
+        return "all runs have ended"
+    if status.seconds_left is None:
+        return "time left not known yet"
+    workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"
+    return f"about {tables.seconds(status.seconds_left)} left, {workers}"
