@@ -19,9 +19,7 @@ from lawful.study import import_file
 POLL_SECONDS = 0.5
 
 
-def train_study(
-    folder: Path, executor: Executor, *, only: str = "*", watch: Callable[[], None] = lambda: None
-) -> None:
+def train_study(folder: Path, executor: Executor, *, only: str = "*", watch: Callable[[], None] = lambda: None) -> None:
     """Train every run of the plan that is not over yet; failed ones are tried again, diverged ones are not.
 
     only     a glob over labels and ids (--only); the rest waits for a later resume
@@ -53,7 +51,9 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> list[list
     wanted = [rung for rung in study["rungs"] if matches(rung, only)]
     if not wanted:
         labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
-        raise ValueError(f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ...")
+        raise ValueError(
+            f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
+        )
     left = {rung["id"] for rung in unfinished(store, study)}
     by_trunk: dict[str, list[Mapping[str, Any]]] = {}
     for rung in wanted:

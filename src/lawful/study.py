@@ -77,8 +77,10 @@ class Study:
         problems: list[str] = []
         if not self.ladder:
             problems.append("ladder: expected at least one rung, got none.")
-        axes = {name: sorted({rung.at[name] for rung in self.ladder if name in rung.at}, key=_order)
-                for name in dict.fromkeys(name for rung in self.ladder for name in rung.at)}
+        axes = {
+            name: sorted({rung.at[name] for rung in self.ladder if name in rung.at}, key=_order)
+            for name in dict.fromkeys(name for rung in self.ladder for name in rung.at)
+        }
         for name, value in self.held_out.items():
             levels = ", ".join(str(level) for level in axes.get(name, []))
             if value not in axes.get(name, []):
@@ -98,8 +100,10 @@ class Study:
                 problems.append("held_out: every rung is held out; nothing is left to fit.")
         if problems:
             raise ValueError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
-        marked = [Rung(at=rung.at, run=rung.run, is_held_out=rung.is_held_out or self._matches_held_out(rung))
-                  for rung in self.ladder]
+        marked = [
+            Rung(at=rung.at, run=rung.run, is_held_out=rung.is_held_out or self._matches_held_out(rung))
+            for rung in self.ladder
+        ]
         object.__setattr__(self, "ladder", tuple(marked))
 
     def _matches_held_out(self, rung: Rung) -> bool:
@@ -147,7 +151,9 @@ def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str,
             )
         return found
     if not callable(found):
-        raise ValueError(f"{module.__name__}: expected a Study or a function that returns one, called `study`; got none.")
+        raise ValueError(
+            f"{module.__name__}: expected a Study or a function that returns one, called `study`; got none."
+        )
     hints = typing.get_type_hints(found)
     known = {name: hints.get(name, str) for name in inspect.signature(found).parameters}
     given: dict[str, Any] = {}

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lawful.study import Study
 
 Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
+]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, one on a GPU.")]
@@ -37,7 +39,7 @@ def studies(as_json: AsJson = False) -> None:
     from lawful import studies as built_in
     from lawful.study import declare, settings_of
 
-    found = []
+    found: list[dict[str, Any]] = []
     for name in built_in.names():
         module, _ = built_in.find(name)
         study = declare(module)
@@ -105,7 +107,9 @@ def run(
     planned.write(folder)
     for warning in planned.declaration["warnings"]:
         _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
-    _train_and_conclude(folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds)
+    _train_and_conclude(
+        folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds
+    )
 
 
 def resume(
@@ -120,7 +124,9 @@ def resume(
     from lawful.store import Store
 
     Store(folder).read_study()
-    _train_and_conclude(folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds)
+    _train_and_conclude(
+        folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds
+    )
 
 
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
@@ -206,7 +212,10 @@ def _train_and_conclude(
         with _watching(folder) as watch:
             train_study(folder, executor, only=only, watch=watch)
     except KeyboardInterrupt:
-        print(f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
+        print(
+            f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",
+            file=sys.stderr,
+        )
         raise SystemExit(130) from None
     page = conclude(folder, _say)
     _announce(folder, page)

@@ -21,4 +21,6 @@ def find(name_or_path: str) -> tuple[ModuleType, Path | None]:
     path = Path(name_or_path)
     if path.suffix == ".py" or path.exists():
         return import_file(path), path
-    raise ValueError(f"expected a study, one of {', '.join(names())}, or the path of a Python file; got {name_or_path!r}.")
+    raise ValueError(
+        f"expected a study, one of {', '.join(names())}, or the path of a Python file; got {name_or_path!r}."
+    )

@@ -10,18 +10,22 @@ from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 
 CONTEXT = 64
-BATCH = 32  # windows: 2,048 tokens, small enough for hundreds of updates at the smallest budget
+BATCH = 16  # windows: 1,024 tokens, small enough for hundreds of updates at the smallest budget
 
-# width -> (depth, heads); non-embedding parameters 1.6K, 6.4K, 25K, 99K, 296K
-SHAPES = {16: (1, 1), 32: (1, 2), 48: (2, 3), 64: (3, 4), 96: (4, 4)}
+# width -> (depth, heads). Non-embedding parameters 3.1K, 6.9K, 12K, 55K, 148K, and 332K held out
+SHAPES = {16: (1, 1), 24: (1, 2), 32: (1, 2), 48: (2, 3), 64: (3, 4), 96: (3, 4)}
+# scale -> widths, token budgets, seeds
 LADDERS = {
-    "smoke": ((16, 32, 48), (20_480, 40_960, 81_920)),
-    "quick": ((16, 32, 48, 64, 96), (262_144, 524_288, 1_048_576)),
+    "smoke": ((16, 24, 32, 48), (32_768, 65_536, 131_072), 1),
+    "quick": ((16, 24, 32, 48, 64, 96), (262_144, 524_288, 1_048_576), 2),
 }
 
 
-def study(scale: str = "quick", *, seeds: int = 1) -> Study:
-    widths, budgets = LADDERS.get(scale, LADDERS["quick"])
+def study(scale: str = "quick", *, seeds: int | None = None) -> Study:
+    if scale not in LADDERS:
+        raise ValueError(f"quickstart: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
+    widths, budgets, default_seeds = LADDERS[scale]
+    seeds = seeds or default_seeds
     corpus = PythonDocs()
 
     def rung(width: int, tokens: int, seed: int) -> Run:
@@ -48,6 +52,10 @@ def study(scale: str = "quick", *, seeds: int = 1) -> Study:
         ladder=grid(rung, width=widths, tokens=budgets, seed=range(seeds)),
         held_out={"width": max(widths)},
         questions=[
-            Question(name="size-and-data", asks="How does the loss fall with parameters and tokens together?", law="chinchilla"),
+            Question(
+                name="size-and-data",
+                asks="How does the loss fall with parameters and tokens together?",
+                law="chinchilla",
+            ),
         ],
     )

@@ -20,7 +20,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch.")
+        raise ValueError(
+            "device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch."
+        )
     if name == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
     if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import math
+import operator
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lawful import store as files
@@ -50,7 +53,7 @@ class Progress:
     own_steps: int = 0  # updates made by this run itself, not taken over from its trunk
     train_loss_sum: float = 0.0  # over the closing stretch, see closing_start
     train_targets: int = 0
-    loss_best: float = math.inf
+    loss_best: float | None = None
     micro_batch: int = 0
     numerics: str = ""
     numerics_breaks: int = 0
@@ -146,7 +149,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 progress.seconds += time.monotonic() - mark
                 is_last = progress.step == run.steps
                 evaluation = evaluate(run, data, model, place.device, None if is_last else run.eval_tokens)
-                progress.loss_best = min(progress.loss_best, evaluation.loss)
+                progress.loss_best = min(progress.loss_best or math.inf, evaluation.loss)
                 record.write(
                     step=progress.step,
                     tokens=progress.step * batch_tokens,
@@ -174,8 +177,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         if evaluation is None:  # killed between the last step and the result
             evaluation = evaluate(run, data, model, place.device)
 
-    tensors = checkpoint.trained_tensors(model)
-    weights = checkpoint.save_tensors(tensors)
+    weights = save(checkpoint.trained_tensors(model))
     files.write_bytes(store.weights(run.id), weights)
     return {
         "status": "finished",
@@ -185,7 +187,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         "bits_per_byte": evaluation.loss / math.log(2) * evaluation.targets / data.validation_bytes,
         "accuracy": evaluation.accuracy,
         "validation_tokens": evaluation.targets,
-        "weights_sha256": files.sha256_of(store.weights(run.id)),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
 
 
@@ -209,7 +211,7 @@ def closing_start(run: Run) -> int:
 
 
 def _step(
-    run: Run, data: Any, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, place: Place, now: Progress
+    run: Run, data: Any, model: Any, optimizer: torch.optim.Optimizer, scaler: Any, place: Place, now: Progress
 ) -> tuple[float, float]:
     """One update; the mean loss over the global batch's targets and the gradient norm before clipping.
 
@@ -250,7 +252,7 @@ class ProbeBatch(NamedTuple):
 
 def _pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
     for start in range(0, len(batch.inputs), micro_batch):
-        yield _each(batch, lambda part, at=start: part[at : at + micro_batch])
+        yield _each(batch, operator.itemgetter(slice(start, start + micro_batch)))
 
 
 def _to(batch: Any, where: torch.device) -> Any:

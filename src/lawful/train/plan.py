@@ -103,7 +103,9 @@ def make_plan(
         "warnings": _warnings(rungs, rows, corpora, missing),
         "versions": _versions(),
         "command": command,
-        "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)} if study_file else None,
+        "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
+        if study_file
+        else None,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
@@ -187,10 +189,8 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
 
 def saved_share(rows: Sequence[Mapping[str, Any]]) -> float:
     """FLOPs of all runs from scratch over those actually spent when runs of one trunk share it (at least 1)."""
-    spent = 0.0
-    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
-        spent += row["flops"] * own_steps / row["steps"]
-    return sum(row["flops"] for row in rows) / spent
+    spent = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    return float(sum(row["flops"] for row in rows) / spent)
 
 
 def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -278,15 +278,19 @@ def _warnings(
             f"{row['params_non_embedding'] / row['params_total']:.1%}"
             for row in {row["params_total"]: row for row in heavy}.values()
         )
-        warn("vocabulary-dominates", "warning", f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary.")
+        warn(
+            "vocabulary-dominates",
+            "warning",
+            f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary.",
+        )
     for name, facts in corpora.items():
         tokens = max((row["tokens"] for row in rows if row["corpus"] == name), default=0)
         if facts.get("train_tokens") and tokens > facts["train_tokens"]:
             warn(
                 "repeated-data",
                 "warning" if tokens > 4 * facts["train_tokens"] else "note",
-                f"{name}: the largest budget is {tokens / facts['train_tokens']:.1f} epochs of {facts['train_tokens']:,} "
-                "tokens; beyond about 4 a repeated token is worth less than a fresh one (arXiv:2305.16264).",
+                f"{name}: the largest budget is {tokens / facts['train_tokens']:.1f} epochs of "
+                f"{facts['train_tokens']:,} tokens; beyond about 4 a repeated token is worth less than a fresh one (arXiv:2305.16264).",
             )
     schedules = sorted({row["schedule"] for row in rows})
     if len(schedules) > 1:
@@ -321,7 +325,9 @@ def _commit() -> str:
         )
         changed = subprocess.run(
             ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
-            capture_output=True, text=True, timeout=10,
+            capture_output=True,
+            text=True,
+            timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

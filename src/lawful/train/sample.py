@@ -70,5 +70,7 @@ def _find(store: Store, study: dict[str, Any], run: str) -> dict[str, Any]:
     found = exact or [rung for rung in finished if rung["id"].startswith(run) or rung["label"].startswith(run)]
     if len(found) != 1:
         names = ", ".join(f"{rung['id']} ({rung['label']})" for rung in (found or finished)[:8])
-        raise ValueError(f"sample: expected the id or label of one finished run, got {run!r}; finished: {names or 'none'}.")
+        raise ValueError(
+            f"sample: expected the id or label of one finished run, got {run!r}; finished: {names or 'none'}."
+        )
     return dict(found[0])

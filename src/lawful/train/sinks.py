@@ -19,7 +19,9 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ValueError(f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard].") from None
+            raise ValueError(
+                f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard]."
+            ) from None
         self._writer = SummaryWriter(str(folder / "tensorboard" / run_label))
 
     def write(self, values: Mapping[str, float]) -> None:
@@ -50,7 +52,9 @@ class WandB:
         self._run.finish()
 
 
-def open_sinks(names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Any]) -> tuple[Sink, ...]:
+def open_sinks(
+    names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Any]
+) -> tuple[Sink, ...]:
     """`names` from --log; an unknown one is an error that lists the known ones."""
     sinks: list[Sink] = []
     for name in names:

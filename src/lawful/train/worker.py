@@ -84,7 +84,9 @@ def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threadi
     module = import_file(Path(own_file["path"]), sha256=own_file["sha256"]).__name__ if own_file else None
     run = from_json(files.read_json(store.run(run_id)), also_from=module)
     if not isinstance(run, Run) or run.id != run_id:
-        raise ValueError(f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited.")
+        raise ValueError(
+            f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
+        )
     rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
     data = run.corpus.open(run.data_fingerprint)
     place = loop.Place(
@@ -92,7 +94,9 @@ def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threadi
         micro_batch=options.micro_batch,
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
-        sinks=open_sinks(options.log, store.folder, study["name"], run_id, rung["label"], files.read_json(store.run(run_id))),
+        sinks=open_sinks(
+            options.log, store.folder, study["name"], run_id, rung["label"], files.read_json(store.run(run_id))
+        ),
         should_stop=stop.is_set,
     )
     return loop.train(run, data, store, place)

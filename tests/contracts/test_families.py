@@ -1,0 +1,65 @@
+"""What every family promises; a new family adds its examples to FAMILIES and is held to all of it."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lawful.families import Family
+from lawful.families.decoder import Decoder
+from lawful.run import from_json, to_json
+
+FAMILIES = [
+    Decoder(vocab_size=65, width=32, depth=2, heads=4, context=16, mlp=mlp, positions=positions, is_tied=is_tied)
+    for mlp in ("gelu", "swiglu")
+    for positions in ("rope", "learned")
+    for is_tied in (True, False)
+]
+
+
+def build(family: Family, seed: int = 0) -> torch.nn.Module:
+    return family.build(torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_counts_by_group_sum_to_what_the_model_holds(family: Family) -> None:
+    held = sum(parameter.numel() for parameter in build(family).parameters())
+    assert family.param_counts().total == held
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_flops_agree_with_torchs_own_counter(family: Family) -> None:
+    model, context = build(family), 16
+    tokens = torch.randint(65, (3, context))
+    # the fused CPU attention is not counted by torch; the plain one is, over the full square
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        out = model(tokens).sum()
+        forward = counter.get_total_flops()
+        out.backward()
+    assert family.forward_flops_per_token(context) * tokens.numel() == forward
+    assert counter.get_total_flops() == 3 * forward
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_the_same_generator_gives_the_same_weights_and_another_seed_others(family: Family) -> None:
+    first, again, other = build(family, 1), build(family, 1), build(family, 2)
+    pairs = list(zip(first.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert any(not torch.equal(a, c) for a, _, c in pairs)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_no_position_sees_its_future(family: Family) -> None:
+    model = build(family).eval()
+    tokens = torch.randint(65, (2, 16), generator=torch.Generator().manual_seed(3))
+    changed = tokens.clone()
+    changed[:, 9:] = (changed[:, 9:] + 1) % 65
+    with torch.no_grad():
+        before, after = model(tokens), model(changed)
+    torch.testing.assert_close(before[:, :9], after[:, :9])
+    assert not torch.allclose(before[:, 9:], after[:, 9:])
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_a_family_survives_json(family: Family) -> None:
+    assert from_json(to_json(family)) == family

@@ -1,0 +1,56 @@
+"""The decoder's arithmetic by hand, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+
+from lawful.families.decoder import Decoder, rotary_angles, rotate
+
+
+def test_gpt2_small_has_its_published_number_of_parameters_but_for_biases() -> None:
+    """124,439,808 as released, with the biases that ours leaves out counted by hand."""
+    spec = Decoder(vocab_size=50_257, width=768, depth=12, heads=12, context=1024, positions="learned")
+    linear_biases = 12 * (3 + 1 + 4 + 1) * 768
+    norm_biases = (2 * 12 + 1) * 768
+    assert spec.param_counts().total + linear_biases + norm_biases == 124_439_808
+
+
+def test_swiglu_is_matched_to_gelu_within_the_stated_residue() -> None:
+    for width in (24, 64, 96, 144, 768):
+        gelu = Decoder(vocab_size=10, width=width, depth=1, heads=1, context=8)
+        swiglu = Decoder(vocab_size=10, width=width, depth=1, heads=1, context=8, mlp="swiglu")
+        assert swiglu.mlp_width % 8 == 0
+        assert swiglu.param_counts().total - gelu.param_counts().total == swiglu.mlp_residue
+        assert abs(swiglu.mlp_residue) <= 3 * width * 4
+
+
+def test_fresh_model_guesses_uniformly() -> None:
+    spec = Decoder(vocab_size=65, width=64, depth=3, heads=4, context=32)
+    model = spec.build(torch.Generator().manual_seed(0)).eval()
+    tokens = torch.randint(65, (8, 33), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+    assert abs(float(loss) - math.log(65)) < 0.3
+
+
+def test_rotary_scores_depend_on_distance_alone() -> None:
+    cos, sin = rotary_angles(64, 8)
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(8, generator=generator), torch.randn(8, generator=generator)
+    turned_q, turned_k = rotate(q.expand(64, 8), cos, sin), rotate(k.expand(64, 8), cos, sin)
+    scores = turned_q @ turned_k.T
+    torch.testing.assert_close(scores[5, 2], scores[45, 42], rtol=1e-4, atol=1e-4)
+
+
+def test_impossible_shapes_are_refused_all_at_once() -> None:
+    with pytest.raises(ValueError, match="width 10 is not a multiple of heads 4.*dropout"):
+        Decoder(vocab_size=65, width=10, depth=1, heads=4, context=8, dropout=1.0)
+    with pytest.raises(ValueError, match="even head size"):
+        Decoder(vocab_size=65, width=12, depth=1, heads=4, context=8)
+
+
+def test_a_sequence_longer_than_the_context_is_refused() -> None:
+    spec = Decoder(vocab_size=65, width=8, depth=1, heads=1, context=8)
+    with pytest.raises(ValueError, match="at most 8 positions"):
+        spec.build(torch.Generator())(torch.zeros(1, 9, dtype=torch.long))
