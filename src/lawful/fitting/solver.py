@@ -8,11 +8,12 @@ scipy's L-BFGS-B on an unscaled mean loss stops after two iterations far above t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lawful.laws import Array, Axes, Law
+from lawful.laws import Array, Axes, Law, Term
 
 ROWS_PER_CHUNK = 60_000  # residuals handled at once: the working arrays stay in a core's cache
 MOST_STEPS = 120
@@ -28,7 +29,7 @@ class Problem:
     is_log      residuals are log L - log loss; else L - loss
     scale       of the residuals: Huber's delta, or sigma for squares
     is_squares  squares instead of Huber
-    low, high   bounds, shape (parameters,); equal where a parameter is fixed
+    low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
     """
 
     law: Law
@@ -40,9 +41,13 @@ class Problem:
     low: Array
     high: Array
 
-    @property
+    @functools.cached_property
     def target(self) -> Array:
         return np.asarray(np.log(self.loss) if self.is_log else self.loss)
+
+    def take(self, rows: slice | Array) -> Problem:
+        """The same for some of the problems, where each has bounds of its own."""
+        return self if self.low.ndim == 1 else replace(self, low=self.low[rows], high=self.high[rows])
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,6 @@ class Solution:
     misfit: Array
     decrement: Array
     steps: Array
-
-    def take(self, rows: Array) -> Solution:
-        return Solution(self.parameters[rows], self.misfit[rows], self.decrement[rows], self.steps[rows])
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def solve(problem: Problem, starts: Array, weights: Array | None = None) -> Solu
     pieces = []
     for first in range(0, len(starts), size):
         chosen = slice(first, first + size)
-        pieces.append(_descend_in_stages(problem, starts[chosen], None if weights is None else weights[chosen]))
+        part = problem.take(chosen)
+        pieces.append(_descend_in_stages(part, starts[chosen], None if weights is None else weights[chosen]))
     return Solution(
         *(
             np.concatenate([getattr(piece, name) for piece in pieces])
@@ -87,7 +90,8 @@ def solve(problem: Problem, starts: Array, weights: Array | None = None) -> Solu
 def residuals(problem: Problem, parameters: Array) -> Array:
     """Shape (problems, rows), in the residual's own unit."""
     level = problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
-    return np.subtract(np.log(np.maximum(level, 1e-300)) if problem.is_log else level, problem.target)
+    away: Array = (np.log(np.maximum(level, 1e-300)) if problem.is_log else level) - problem.target
+    return away
 
 
 def misfit(problem: Problem, parameters: Array, weights: Array | None = None) -> Array:
@@ -121,10 +125,11 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
     misfits[:] = here.misfit
     for _ in range(MOST_STEPS):
         w = None if weights is None else weights[active]
-        step, decrement = _newton_step(problem, theta, here, blend)
+        part = problem.take(active)
+        step, decrement = _newton_step(part, theta, here, blend)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * len(problem.loss))
-        trial = np.clip(theta + step, problem.low, problem.high)
-        there = local(problem, trial, w)
+        trial = np.clip(theta + step, part.low, part.high)
+        there = local(part, trial, w)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         is_close = (decrement >= 0) & (relative < tolerance) & (blend <= 1)
         steps[active] += 1
@@ -153,7 +158,8 @@ def _fields(here: Local) -> tuple[Array, Array, Array, Array]:
 
 def _newton_step(problem: Problem, theta: Array, here: Local, blend: Array) -> tuple[Array, Array]:
     """The step, and half of -gradient . step (negative where the blended matrix does not give descent)."""
-    is_free = ~(((theta <= problem.low) & (here.gradient > 0)) | ((theta >= problem.high) & (here.gradient < 0)))
+    pushed_out = ((theta <= problem.low) & (here.gradient > 0)) | ((theta >= problem.high) & (here.gradient < 0))
+    is_free = ~pushed_out & (problem.low < problem.high)
     gradient = np.where(is_free, here.gradient, 0.0)
     b = blend[:, None, None]
     matrix = np.maximum(0.0, 1 - b) * here.hessian + b * here.majorant
@@ -173,25 +179,40 @@ def _newton_step(problem: Problem, theta: Array, here: Local, blend: Array) -> t
     return step, -0.5 * (gradient * step).sum(-1)
 
 
-def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
-    """Value, gradient and both matrices at theta, shape (problems, parameters); analytic throughout."""
-    law, rows = problem.law, len(problem.loss)
-    count, size = theta.shape
-    first_shape = len(law.coefficients)
-    position = {shape.name: first_shape + j for j, shape in enumerate(law.shapes)}
-    terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
+@dataclass(frozen=True)
+class _Levels:
+    """The law and its first derivatives: level (problems, rows), slope dL/dtheta (problems, parameters, rows)."""
 
-    slope = np.zeros((count, size, rows))  # dL / dtheta
+    level: Array
+    slope: Array
+    phis: list[Array]
+    parts: list[Array]
+    terms: tuple[Term, ...]
+    position: dict[str, int]
+
+
+def _levels(problem: Problem, theta: Array) -> _Levels:
+    law = problem.law
+    position = {shape.name: len(law.coefficients) + j for j, shape in enumerate(law.shapes)}
+    terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
+    slope = np.zeros((*theta.shape, len(problem.loss)))
     phis, parts = [], []
     for k, term in enumerate(terms):
-        phi = np.exp(np.minimum(term.log, 600.0))
-        slope[:, k] = phi
-        part = theta[:, k, None] * slope[:, k]
-        phis.append(slope[:, k])
-        parts.append(part)
+        phi = slope[:, k]
+        phi[...] = np.exp(np.minimum(term.log, 600.0))
+        part = theta[:, k, None] * phi
         for name, first in term.first.items():
             slope[:, position[name]] += part * first
-    level = np.maximum(np.add.reduce(parts), 1e-300)
+        phis.append(phi)
+        parts.append(part)
+    return _Levels(np.maximum(np.add.reduce(parts), 1e-300), slope, phis, parts, terms, position)
+
+
+def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
+    """Value, gradient and both matrices at theta, shape (problems, parameters); analytic throughout."""
+    at = _levels(problem, theta)
+    slope, parts, phis, terms, level, position = at.slope, at.parts, at.phis, at.terms, at.level, at.position
+    count, size = theta.shape
 
     residual = (np.log(level) if problem.is_log else level) - problem.target
     z = residual / problem.scale
@@ -316,8 +337,7 @@ def _spread(low: float, high: float, number: int) -> Array:
     return np.geomspace(low, high, number) if low > 0 else np.linspace(low, high, number)
 
 
-def scores(problem: Problem, parameters: Array) -> Array:
-    """Each row's share of the gradient of F, shape (rows, parameters)."""
-    rows = len(problem.loss)
-    each = np.eye(rows)
-    return local(problem, np.repeat(parameters[None], rows, axis=0), each).gradient
+def slopes(problem: Problem, parameters: Array) -> Array:
+    """dr / dtheta of one point, shape (rows, parameters)."""
+    columns = _levels(problem, parameters[None])
+    return np.asarray(columns.slope[0].T / (columns.level[0][:, None] if problem.is_log else 1.0))

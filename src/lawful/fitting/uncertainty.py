@@ -1,22 +1,23 @@
-"""How far a fit would have moved: bootstrap over clusters, the cluster-robust covariance, spread between replicates."""
+"""How far a fit would have moved: bootstrap over clusters where they are many, profiles with t quantiles where few."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import fdtrc, stdtrit
 
-from lawful.fitting import solver
+from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.laws import Array
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
-MANY_CLUSTERS = 20  # from here on the bootstrap's own percentiles are used; below, t intervals
+MANY_CLUSTERS = 30  # from here on the bootstrap's own percentiles are used
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,47 +30,100 @@ class Spread:
     derived: Mapping[str, float]
     covariance: Array
     draws: Array
+    dof: float
+    noise: noise.Noise
 
 
 def estimate(point: Point, data: Sample, *, draws: int, seed: int) -> Spread:
     law, free = point.problem.law, point.is_free
     values = dict(zip(law.parameters, point.parameters, strict=True))
     derived = {name: float(value) for name, value in law.derived(values, data.x.pivot).items()}
-    sandwich = cluster_covariance(point, data)
     drawn = resample(point, data, draws=draws, seed=seed)
-    is_many = data.clusters >= MANY_CLUSTERS and draws >= 200
-    if is_many:
+    around = noise.measure(point, data)
+    if data.clusters >= MANY_CLUSTERS and draws >= 200:
         table = dict(zip(law.parameters, drawn.T, strict=True))
         table |= law.derived(table, data.x.pivot)
         stderr = {name: float(np.std(column)) for name, column in table.items()}
         ci95 = {name: _percentiles(column) for name, column in table.items()}
-        return Spread(
-            "bootstrap percentiles over clusters",
-            stderr,
-            ci95,
-            derived,
-            np.cov(drawn[:, free].T).reshape(free.sum(), free.sum()),
-            drawn,
-        )
-    dof = max(data.clusters - int(free.sum()), 1)
-    t = float(stdtrit(dof, 0.975))
-    stderr, ci95 = {}, {}
-    for i, name in enumerate(law.parameters):
-        if free[i]:
-            j = int(free[:i].sum())
-            stderr[name] = float(np.sqrt(max(sandwich[j, j], 0.0)))
-            low, high = values[name] - t * stderr[name], values[name] + t * stderr[name]
-            ci95[name] = (max(low, point.problem.low[i]), min(high, point.problem.high[i]))
+        covariance = np.atleast_2d(np.cov(drawn[:, free].T))
+        dof = float(max(data.clusters - int(free.sum()), 1))
+        return Spread("bootstrap over clusters, percentiles", stderr, ci95, derived, covariance, drawn, dof, around)
+    names = [name for name, is_free in zip(law.parameters, free, strict=True) if is_free]
+    dofs = {name: around.dof(contrast) for name, contrast in zip(names, np.eye(len(names)), strict=True)}
+    stderr = {name: float(np.sqrt(around.covariance[j, j])) for j, name in enumerate(names)}
+    ci95 = profile_intervals(point, around, dofs)
     for name, value in derived.items():
 
-        def of(parameters: Array, name: str = name) -> Any:
+        def log_of(parameters: Array, name: str = name) -> Any:
             return np.log(law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name])
 
-        slope = _gradient(of, point.parameters)[free]
-        relative = float(np.sqrt(max(slope @ sandwich @ slope, 0.0)))
+        slope = gradient(log_of, point.parameters)[free]
+        relative = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
+        reach = float(stdtrit(around.dof(slope), 0.5 + LEVEL / 2)) * relative
         stderr[name] = value * relative
-        ci95[name] = (value * float(np.exp(-t * relative)), value * float(np.exp(t * relative)))
-    return Spread(f"t with {dof} degrees of freedom on cluster-robust errors", stderr, ci95, derived, sandwich, drawn)
+        ci95[name] = (value * float(np.exp(-min(reach, 700))), value * float(np.exp(min(reach, 700))))
+    return Spread(
+        "profile likelihood with t quantiles",
+        stderr,
+        ci95,
+        derived,
+        around.covariance,
+        drawn,
+        min(dofs.values()),
+        around,
+    )
+
+
+def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Per parameter, the values at which the misfit, minimised over the others, is not too much above its minimum.
+
+    The rise is measured as t^2: scaled as if rows were independent, then by how much clusters widen this parameter.
+    All ends are sought at once, by the secant rule on the signed root of the rise, which is nearly a straight line.
+    """
+    names = list(dofs)
+    position = [point.problem.law.parameters.index(name) for name in names]
+    quantile = np.array([stdtrit(dofs[name], 0.5 + LEVEL / 2) for name in names])
+    widen = np.diag(around.covariance) / np.maximum(np.diag(around.plain), 1e-300)
+    step = quantile * np.sqrt(np.diag(around.covariance))
+    which = np.repeat(position, 2)
+    side = np.tile([-1.0, 1.0], len(names))
+    target = np.repeat(quantile, 2)
+    scale = np.repeat(around.steepness / np.maximum(widen, 1e-300), 2)
+    low, high = point.problem.low[which], point.problem.high[which]
+    centre = point.parameters[which]
+    bound = np.where(side < 0, low, high)
+    bound = np.where(np.isfinite(bound), bound, centre + 1e3 * np.maximum(np.abs(centre), 1.0))
+    inner, rise_inner = centre.copy(), np.zeros(len(which))
+    outer, rise_outer = bound.copy(), np.full(len(which), np.nan)  # nan: not yet known to be outside
+    at = centre + np.clip(side * np.repeat(step, 2), np.minimum(bound - centre, 0), np.maximum(bound - centre, 0))
+    start = np.repeat(point.parameters[None], len(which), axis=0)
+    rows = np.arange(len(which))
+    for _ in range(14):
+        start[rows, which] = at
+        lows = np.repeat(point.problem.low[None], len(which), axis=0)
+        highs = np.repeat(point.problem.high[None], len(which), axis=0)
+        lows[rows, which] = highs[rows, which] = at
+        pinned = replace(point.problem, low=lows, high=highs)
+        found = solver.solve(pinned, start)
+        rise = np.sqrt(np.maximum(2 * (found.misfit - point.misfit) * scale, 0.0))
+        is_outside = rise >= target
+        outer = np.where(is_outside, at, outer)
+        rise_outer = np.where(is_outside, rise, rise_outer)
+        inner = np.where(is_outside, inner, at)
+        rise_inner = np.where(is_outside, rise_inner, rise)
+        start = np.where(is_outside[:, None], start, found.parameters)
+        if np.all((np.abs(rise - target) < 1e-3 * target) | (~is_outside & (at == bound))):
+            break
+        share = (target - rise_inner) / np.maximum(rise_outer - rise_inner, 1e-12)
+        between = inner + np.clip(share, 0.02, 0.98) * (outer - inner)
+        further = inner + np.clip(
+            (target / np.maximum(rise_inner, 1e-3 * target) - 1) * (inner - centre) * 1.1, -1e9, 1e9
+        )
+        further = np.where(side < 0, np.maximum(further, bound), np.minimum(further, bound))
+        settled = np.abs(rise - target) < 1e-3 * target
+        at = np.where(settled, at, np.where(np.isnan(rise_outer), further, between))
+    ends = at.reshape(-1, 2)
+    return {name: (float(a), float(b)) for name, (a, b) in zip(names, ends, strict=True)}
 
 
 def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
@@ -85,20 +139,6 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
     from_grid = solver.solve(point.problem, starts, weights)
     is_better = from_grid.misfit < from_point.misfit
     return np.where(is_better[:, None], from_grid.parameters, from_point.parameters)
-
-
-def cluster_covariance(point: Point, data: Sample) -> Array:
-    """Sandwich over clusters of the free parameters, with the small-sample factor of Stata: G/(G-1) (n-1)/(n-p)."""
-    free = point.is_free
-    here = solver.local(point.problem, point.parameters[None], None)
-    bread = here.hessian[0][np.ix_(free, free)]
-    scores = solver.scores(point.problem, point.parameters)[:, free]
-    sums = np.zeros((data.clusters, scores.shape[1]))
-    np.add.at(sums, data.cluster, scores)
-    inverse = np.linalg.pinv(bread, hermitian=True)
-    groups, n, p = data.clusters, data.n, int(free.sum())
-    factor = groups / max(groups - 1, 1) * (n - 1) / max(n - p, 1)
-    return np.asarray(factor * inverse @ sums.T @ sums @ inverse)
 
 
 def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, dict[str, float] | None]:
@@ -127,13 +167,12 @@ def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, 
     }
 
 
-def _percentiles(column: Array, level: float = 0.95) -> tuple[float, float]:
-    tail = (1 - level) / 2
-    low, high = np.quantile(column, [tail, 1 - tail])
+def _percentiles(column: Array) -> tuple[float, float]:
+    low, high = np.quantile(column, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return float(low), float(high)
 
 
-def _gradient(function: Callable[[Array], Any], at: Array) -> Array:
+def gradient(function: Callable[[Array], Any], at: Array) -> Array:
     """Central differences of a smooth scalar function."""
     slope = np.zeros(len(at))
     for i in range(len(at)):

@@ -1,0 +1,38 @@
+"""Tables drawn from laws that are known, for tests of recovery, coverage and false alarms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lawful.table import Observations, read_runs
+
+CHINCHILLA = {"E": 1.8, "A": 480.0, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
+
+
+def chinchilla_loss(params, tokens, law=CHINCHILLA):
+    return law["E"] + law["A"] * params ** -law["alpha"] + law["B"] * tokens ** -law["beta"]
+
+
+def runs_with_checkpoints(
+    rng, *, clusters: int, per_cluster: int = 6, sigma: float = 0.005, sigma_run: float = 0.0, tail: str = "normal"
+) -> Observations:
+    """Runs of at least 6 sizes over 2.5 decades, each measured at several token counts; its rows share a run effect."""
+    sizes = np.geomspace(3e7, 1e10, min(clusters, 10))
+    rows = []
+    for run in range(clusters):
+        params = sizes[run % len(sizes)]
+        effect = sigma_run * rng.standard_normal()
+        for tokens in np.geomspace(1e9, 3e11, per_cluster):
+            noise = rng.standard_normal() if tail == "normal" else rng.standard_t(3) / np.sqrt(3)
+            loss = chinchilla_loss(params, tokens) * np.exp(effect + sigma * noise)
+            rows.append({"params": params, "tokens": tokens, "loss": float(loss), "cluster": f"run{run}"})
+    return read_runs(rows)
+
+
+def single_runs(rng, *, runs: int, sigma: float = 0.005, tail: str = "normal") -> Observations:
+    """Independent runs along one axis, L = 1.8 + 480 N^-.35 over three decades."""
+    rows = []
+    for params in np.geomspace(1e6, 1e9, runs):
+        noise = rng.standard_normal() if tail == "normal" else rng.standard_t(3) / np.sqrt(3)
+        rows.append({"params": params, "loss": float((1.8 + 480 * params**-0.35) * np.exp(sigma * noise))})
+    return read_runs(rows)
