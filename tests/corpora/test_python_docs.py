@@ -103,6 +103,24 @@ def test_a_long_paragraph_is_kept_once_and_a_short_one_always(
     assert text.count(LONG) == 1 and text.count("x = 1") == 8
 
 
+def test_a_text_that_mostly_repeats_others_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
+) -> None:
+    parts = [f"# part {number}: {LONG} And so on, {number} times." for number in range(9)]
+    files = {f"m{number}.py": part + "\n" for number, part in enumerate(parts)}
+    library(tmp_path, monkeypatch, files | {"z.py": "\n\n".join([*parts, "# gathered"]) + "\n"})
+    monkeypatch.setattr(python_docs, "TRAIN_SHARE", 0.5)
+    text = text_of(PythonDocs(part="source"))
+    assert all(text.count(part) == 1 for part in parts)  # whichever came first, the gathering or its parts
+
+
+def test_drawn_lines_are_cut_to_eight_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
+) -> None:
+    library(tmp_path, monkeypatch, {"a.py": "#" + "=" * 70 + "\nx = 1111111111\n", "b.py": "b\n"})
+    assert "#========\nx = 1111111111\n" in text_of(PythonDocs(part="source"))
+
+
 def test_a_package_lies_on_one_side_of_the_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
 ) -> None:

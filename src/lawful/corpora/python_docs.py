@@ -24,7 +24,7 @@ ALPHABET = "\n" + "".join(map(chr, range(ord(" "), ord("~") + 1))) + UNKNOWN
 # the topics are set with a printer's quotes and dashes
 TYPEWRITTEN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "--"})
 TYPEWRITTEN[ord("\u2026")] = "..."
-RULES = 1  # raised when the text is gathered or cleaned differently, so that older token files are made again
+RULES = 2  # raised when the text is gathered or cleaned differently, so that older token files are made again
 TRAIN_SHARE = 0.9
 # tests of the library; code not part of it; caches; tables rather than text (character maps, the topics' own file)
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "encodings", "pydoc_data"}
@@ -167,25 +167,33 @@ def _docstrings_of(node: ast.AST, name: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Printable ASCII, newlines and the mark; tabs as spaces; one blank line at most; ends in a blank line."""
+    """Printable ASCII, newlines and the mark; tabs as spaces; one blank line at most; ends in a blank line.
+
+    Rules and borders are cut to eight characters: they would be free predictions, and alike on both sides of the split.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "").expandtabs(8)
     text = re.sub(r"[^\n -~]", UNKNOWN, text.translate(TYPEWRITTEN))
+    text = re.sub(r"([^\w\s])\1{8,}", r"\1\1\1\1\1\1\1\1", text)
     text = re.sub(r" +\n", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n\n"
 
 
 def _without_repeats(texts: list[str]) -> list[str]:
-    """Each long paragraph where it first occurs only, so that validation holds none that was trained on."""
+    """Each long paragraph where it first occurs only, so that validation holds none that was trained on; a text that
+    repeats more than it adds (a topic that gathers others) becomes empty."""
     seen: set[str] = set()
     kept = []
     for text in texts:
-        paragraphs = []
+        paragraphs, num_repeated = [], 0
         for paragraph in text.split("\n\n"):
             key = " ".join(paragraph.split())
-            if len(key) < REPEATED_CHARACTERS or key not in seen:
+            if len(key) >= REPEATED_CHARACTERS and key in seen:
+                num_repeated += len(paragraph)
+            else:
                 paragraphs.append(paragraph)
                 seen.add(key)
-        kept.append("\n\n".join(paragraphs))
+        rest = "\n\n".join(paragraphs)
+        kept.append(rest if num_repeated < len(rest) else "")
     return kept
 
 
