@@ -71,7 +71,7 @@ def fabricate(
         {
             "format": store.FORMAT,
             "name": name,
-            "question": "How does validation loss fall with the size of a small transformer and with its training tokens?",
+            "question": "How does validation loss fall with the size of a small transformer and its training tokens?",
             "scale": "quick",
             "settings": {"seeds": seeds},
             "held_out": {"size": max(widths)} if held_out else {},

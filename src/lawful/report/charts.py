@@ -38,7 +38,7 @@ DARK = {
 }
 ARMS = 6
 _RAMP_LIGHT = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ab861", "#8fb82a")
-_RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#e3e34a")
+_RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "x")
 
 Scale = Literal["log", "linear"]
@@ -51,6 +51,7 @@ class Axis:
     title: str
     scale: Scale = "log"
     suffix: str = ""
+    is_flops: bool = False  # marked in G, T, P rather than B and T
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ class Evidence:
 
     @property
     def rungs(self) -> Sequence[Mapping[str, Any]]:
-        return self.study.get("rungs", ())
+        return list(self.study.get("rungs", ()))
 
     @property
     def finished(self) -> list[Mapping[str, Any]]:

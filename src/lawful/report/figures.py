@@ -1,4 +1,4 @@
-"""A chart as a picture: PNG for slides and papers' drafts, SVG for print, both drawn by matplotlib without a display."""
+"""A chart as a picture: PNG for slides and drafts, SVG for print, both drawn by matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
     with rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True}):
         for chart in drawn:
             figure = draw(chart)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, for both kinds
             for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
@@ -45,6 +47,7 @@ def draw(chart: Chart) -> Figure:
     figure = Figure(figsize=(7.2, 4.4) if chart.is_wide else (5.6, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    size = 26 if sum(len(points.x) for points in chart.points) <= 150 else 12
     _prepare(axes, chart)
     for band in chart.bands:
         axes.fill_between(
@@ -70,7 +73,7 @@ def draw(chart: Chart) -> Figure:
         axes.scatter(
             points.x,
             points.y,
-            s=26,
+            s=size,
             marker=_MARKERS[points.symbol],
             facecolors=charts.LIGHT["paper"] if points.is_open else colour,
             edgecolors=colour if points.is_open else charts.LIGHT["paper"],
@@ -150,7 +153,7 @@ def _ticks(axis: Any, spec: Axis, limits: tuple[float, float]) -> None:
         return
     places = log_ticks(*limits)
     axis.set_major_locator(FixedLocator(places))
-    axis.set_major_formatter(FixedFormatter([tick_text(place) for place in places]))
+    axis.set_major_formatter(FixedFormatter([tick_text(place, spec) for place in places]))
     axis.set_minor_locator(NullLocator())
 
 
@@ -169,10 +172,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step) + 1)]
 
 
-def tick_text(value: float) -> str:
-    """10k, 2M, 1e15, 2.5: short enough for an axis."""
-    if value >= 1e13:
-        power = math.floor(math.log10(value) + 1e-9)
-        lead = value / 10.0**power
-        return f"1e{power}" if abs(lead - 1) < 1e-6 else f"{lead:.3g}e{power}"
+def tick_text(value: float, axis: Axis) -> str:
+    """10k, 2M, 2.5; on an axis of FLOPs 10G, 2T, 1P: short enough for an axis."""
+    if axis.is_flops:
+        return tables.flops(f"{value:.3g}").removesuffix("FLOPs").replace(".00", "").replace(".0", "").replace(" ", "")
     return tables.general_count(value) if value >= 1000 else f"{value:.6g}"

@@ -14,7 +14,7 @@ from lawful.report.evidence import Evidence
 from lawful.report.law_curve import COUNTING, LawCurve, law_curve
 from lawful.report.tables import number
 
-MOST_LEVELS = 6  # curves that an eye can follow in one chart
+MOST_LEVELS = 10  # curves that an eye can follow in one chart
 CURVE_POINTS = 60
 Row = Mapping[str, Any]
 
@@ -80,8 +80,7 @@ def loss_title(rows: Sequence[Row]) -> str:
 
 
 def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:
-    """The distinct levels of an axis, values within 3 % being one; where there are more than `most`, so many
-    spread evenly in the logarithm."""
+    """The distinct levels of an axis, values within 3 % being one; of more than `most`, so many spread evenly."""
     distinct: list[list[float]] = []
     for value in sorted(values):
         if distinct and value <= distinct[-1][0] * 1.03:
@@ -91,7 +90,7 @@ def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:
     centres = [float(np.exp(np.mean(np.log(group)))) for group in distinct]
     if len(centres) <= most:
         return centres
-    return [float(level) for level in np.geomspace(centres[0], centres[-1], most)]
+    return [centres[round(index * (len(centres) - 1) / (most - 1))] for index in range(most)]
 
 
 def _against(
@@ -144,13 +143,14 @@ def _against(
             )
     if held:
         points.append(_held_points(held, column, question))
-    predicted_from = f"{len(rows)} runs"
     spans = tables.significant(max(xs) / min(xs), 2)
     what = axis_title(column)
     caption = (
-        f"Each mark is a run, each curve the law {curve.fit.formula} fitted to {predicted_from}, its shade the 95 % band "
-        "of the mean curve."
+        f"Each mark is a run, each curve the law {tables.formula(curve.fit.formula)} fitted to {len(rows)} runs, "
+        "its shade the 95 % band of the mean curve."
     )
+    if other and len(levels) == MOST_LEVELS:
+        caption += f" Marks take the colour of the nearest curve's {_short(other)}."
     if held:
         caption += " Hollow diamonds were held out: declared before training, forecast, never fitted."
     references, off = _references(evidence, everything, question)
@@ -164,7 +164,7 @@ def _against(
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {_short(other)}' if other else ''}."
         + _trend(curve, axis, rows),
-        x=Axis(title=what),
+        x=Axis(title=what, is_flops=axis == "flops"),
         y=Axis(title=loss_title(rows)),
         bands=bands,
         lines=lines,
@@ -217,10 +217,11 @@ def _against_compute(
     return Chart(
         name=f"{question['name']}_by_compute",
         title="Loss against compute",
-        caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger one "
-        "becomes the better use of the compute. FLOPs are exact, attention and head included.",
-        alt=f"{loss_title(rows)} against training FLOPs, {len(everything)} runs of {len(levels)} sizes, with the law for each size.",
-        x=Axis(title="Training compute (FLOPs)"),
+        caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger "
+        "one becomes the better use of the compute. FLOPs are exact, attention and head included.",
+        alt=f"{loss_title(rows)} against training FLOPs: {len(everything)} runs of {len(levels)} sizes, "
+        "each with the law for its size.",
+        x=Axis(title="Training compute (FLOPs)", is_flops=True),
         y=Axis(title=loss_title(rows)),
         lines=lines,
         points=points,
@@ -242,10 +243,10 @@ def _forecast(
     return Chart(
         name=f"{question['name']}_forecast",
         title="Forecast against what came",
-        caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are the "
-        "forecasts' 95 % intervals for a new run.",
-        alt=f"Predicted against observed loss: {len(rows)} fitted runs close to the diagonal and {len(ahead)} held-out runs, "
-        f"{inside} of them inside their intervals.",
+        caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
+        "the forecasts' 95 % intervals for a new run.",
+        alt=f"Predicted against observed loss: {len(rows)} fitted runs and {len(ahead)} held-out runs along the "
+        f"diagonal, {inside} of them inside their intervals.",
         x=Axis(title="Observed loss"),
         y=Axis(title="Loss by the law"),
         points=[
@@ -265,8 +266,8 @@ def _forecast(
                 symbol="diamond",
                 is_open=True,
                 hover=[_hover(row, question) for row in ahead],
-                low=[float(pair[0]) for pair in bounds] if have_bounds else (),
-                high=[float(pair[1]) for pair in bounds] if have_bounds else (),
+                low=[number(pair[0]) or 0.0 for pair in bounds] if have_bounds else (),
+                high=[number(pair[1]) or 0.0 for pair in bounds] if have_bounds else (),
                 legend="held_out",
             ),
         ],
@@ -322,7 +323,8 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
         title="Residuals",
         caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
         "A bend along an axis would mean that the law has the wrong shape.",
-        alt=f"Residuals of {len(rows)} fitted runs along {axis_title(column)}, standard deviation {spread:.2g} per cent.",
+        alt=f"Residuals of {len(rows)} fitted runs along {axis_title(column)}, standard deviation "
+        f"{spread:.2g} per cent.",
         x=Axis(title=axis_title(column)),
         y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
         points=points,
@@ -390,7 +392,7 @@ def _arms(evidence: Evidence) -> Chart | None:
             grid = np.geomspace(
                 min(_value(row, column) for row in mine), max(_value(row, column) for row in mine), CURVE_POINTS
             )
-            at: dict[str, Any] = {axis: most for axis in curve.inputs} | {"params": grid}
+            at: dict[str, Any] = dict.fromkeys(curve.inputs, most) | {"params": grid}
             if set(curve.inputs) <= {"params", "tokens"} and "params" in curve.inputs:
                 lines.append(
                     Line(
@@ -428,7 +430,7 @@ def _training(evidence: Evidence) -> Chart | None:
     kind = "validation" if "validation" in kinds else "training"
     rungs = [rung for rung in rungs if evidence.curves[rung["id"]].kind == kind]
     statuses = {row.get("run"): row.get("status") for row in evidence.rows}
-    question = next(iter(evidence.study.get("questions", ())), {})
+    question: Mapping[str, Any] = next(iter(evidence.study.get("questions", ())), {})
     column = question.get("params") or "params_non_embedding"
     column = column if number(rungs[0].get(column)) else "params_total"
     levels = levels_of([float(rung[column]) for rung in rungs if number(rung.get(column))])
@@ -458,9 +460,10 @@ def _training(evidence: Evidence) -> Chart | None:
     return Chart(
         name="training_curves",
         title="Training curves",
-        caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a logarithmic axis. "
+        caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
         "Dashes are held-out runs, dots those that diverged or failed.",
-        alt=f"{kind.capitalize()} loss against tokens seen for {len(lines)} runs, larger models below smaller ones where all is well.",
+        alt=f"{kind.capitalize()} loss against tokens seen for {len(lines)} runs; larger models "
+        "lie below smaller ones where all is well.",
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),
         lines=lines,

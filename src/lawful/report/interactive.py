@@ -1,4 +1,4 @@
-"""A chart as a Plotly figure in plain data: traces and layout, colours by role so that the page's script themes them."""
+"""A chart as a Plotly figure in plain data; colours stand as roles, which the page's script fills in by theme."""
 
 from __future__ import annotations
 
@@ -92,6 +92,7 @@ def _lines(chart: Chart) -> list[dict[str, Any]]:
 
 def _points(chart: Chart) -> list[dict[str, Any]]:
     traces = []
+    size = 9 if sum(len(points.x) for points in chart.points) <= 150 else 6
     for points in chart.points:
         trace: dict[str, Any] = {
             "type": "scatter",
@@ -101,7 +102,7 @@ def _points(chart: Chart) -> list[dict[str, Any]]:
             "name": points.name,
             "marker": {
                 "symbol": _SYMBOLS[points.symbol] + ("-open" if points.is_open else ""),
-                "size": 9,
+                "size": size,
                 "color": f"@{points.colour}",
                 "line": {
                     "color": f"@{points.colour}" if points.is_open else "@paper",
@@ -208,7 +209,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
         places = log_ticks(*limits)
         spec["range"] = [math.log10(limits[0]), math.log10(limits[1])]
         spec["tickvals"] = places
-        spec["ticktext"] = [tick_text(place) for place in places]
+        spec["ticktext"] = [tick_text(place, axis) for place in places]
     else:
         spec["range"] = list(limits)
         spec["ticksuffix"] = axis.suffix

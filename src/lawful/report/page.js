@@ -35,15 +35,17 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
-      margin: { l: 56, r: 8, t: 12, b: 44 },
+      margin: { l: 56, r: 8, t: 28, b: 44 },
       hovermode: "closest",
       hoverlabel: { bgcolor: palette["@paper"], bordercolor: muted, font: { color: ink, size: 12 }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink },
       dragmode: touch.matches ? false : "zoom",
       legend: {
         ...spec.layout.legend,
         ...(roomy ? { x: 1.02, y: 1, yanchor: "top" } : { orientation: "h", x: 0, y: -0.22, yanchor: "top" }),
         font: { color: ink, size: 12 },
-        title: { ...(spec.layout.legend || {}).title, font: { color: muted, size: 12 } },
+        title: roomy ? { ...(spec.layout.legend || {}).title, font: { color: muted, size: 12 } } : { text: "" },
+        tracegroupgap: 0,
         bgcolor: "rgba(0,0,0,0)",
       },
     };
@@ -51,7 +53,8 @@
       displaylogo: false,
       responsive: true,
       showTips: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "pan2d"],
+      displayModeBar: !touch.matches,
+      modeBarButtons: [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
       toImageButtonOptions: { filename: plot.dataset.chart, scale: 2 },
     });
     drawn.add(plot);

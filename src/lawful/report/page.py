@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -52,7 +53,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         _law(evidence, drawn),
         *_other_questions(evidence, drawn),
         _learned(evidence),
-        _doubts(evidence, drawn),
+        _doubts(evidence),
         _training(drawn),
         _runs(evidence),
         _repeat(evidence),
@@ -93,7 +94,7 @@ def _answer(evidence: Evidence) -> Html:
             class_="eyebrow",
         ),
         tag("p", study.get("question", ""), class_="question"),
-        tag("h1", words.headline(evidence), class_="refused" if refused else None),
+        tag("h1", _powers(words.headline(evidence)), class_="refused" if refused else None),
         _notice("The study is not finished", [progress], "progress") if progress else None,
         _notice("What is wrong with this as evidence", faults, "faults") if faults else None,
         _facts(words.key_facts(evidence), "key"),
@@ -118,7 +119,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
             return None
         return tag("section", tag("h2", "The runs"), _charts(alone), id="law")
     answer = evidence.answers[0]
-    own = _own_charts(evidence, answer, drawn, but=("residuals",))
+    own = _own_charts(answer, drawn)
     extra = [chart for chart in drawn if chart.name == "arms"]
     if not answer.get("fit"):
         own = own or [chart for chart in drawn if chart.name.endswith("_runs")]
@@ -142,8 +143,8 @@ def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
             tag(
                 "section",
                 tag("h2", question.get("asks") or question["name"]),
-                tag("p", words.answer_sentence(answer), class_="lede sentence"),
-                _charts(_own_charts(evidence, answer, drawn, but=("residuals",))),
+                tag("p", _powers(words.answer_sentence(answer)), class_="lede sentence"),
+                _charts(_own_charts(answer, drawn)),
                 _fit(answer),
                 _held_out(answer),
                 id=f"question-{question['name']}",
@@ -174,7 +175,7 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
             tag(
                 "p",
                 "L = ",
-                tag("span", tables.formula(answer["fit"]["formula"]), class_="formula"),
+                tag("span", _powers(tables.formula(answer["fit"]["formula"])), class_="formula"),
                 class_="note",
             ),
         ),
@@ -189,7 +190,7 @@ def _held_out(answer: Mapping[str, Any]) -> Html | None:
     return join(
         tag("h3", "The held-out forecast, and what came"),
         tag("p", f"Mean absolute error {words.held_out_summary(answer)}. These runs were set aside before training."),
-        _table(words.held_out_table(answer)),
+        _folded(words.held_out_table(answer)),
     )
 
 
@@ -205,7 +206,7 @@ def _learned(evidence: Evidence) -> Html | None:
     )
 
 
-def _doubts(evidence: Evidence, drawn: Sequence[Chart]) -> Html:
+def _doubts(evidence: Evidence) -> Html:
     warnings = evidence.warnings
     parts: list[Any] = [tag("h2", "Doubts")]
     if warnings:
@@ -248,8 +249,6 @@ def _doubts(evidence: Evidence, drawn: Sequence[Chart]) -> Html:
     also = words.also_table(evidence.answers[0]) if evidence.answers else None
     if also:
         parts += [tag("h3", also.title), _table(also)]
-    residuals = [chart for chart in drawn if chart.name.endswith("_residuals")]
-    parts.append(_charts(residuals))
     return tag("section", parts, id="doubts")
 
 
@@ -392,9 +391,6 @@ def _repeat(evidence: Evidence) -> Html:
         "section",
         tag("h2", "How to repeat it"),
         tag("pre", tag("code", command)) if command else None,
-        tag("p", "The study was declared in ", tag("code", str(study["study_file"])), ".")
-        if study.get("study_file")
-        else None,
         _facts(words.repeat_facts(evidence), "plain"),
         _table(words.corpora_table(evidence)) if study.get("corpora") else None,
         tag(
@@ -436,11 +432,8 @@ def _left_out(evidence: Evidence) -> Html:
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=table.title)
 
 
-def _own_charts(
-    evidence: Evidence, answer: Mapping[str, Any], drawn: Sequence[Chart], but: Sequence[str] = ()
-) -> list[Chart]:
-    prefix = f"{answer['question']['name']}_"
-    return [chart for chart in drawn if chart.name.startswith(prefix) and not chart.name.endswith(tuple(but))]
+def _own_charts(answer: Mapping[str, Any], drawn: Sequence[Chart]) -> list[Chart]:
+    return [chart for chart in drawn if chart.name.startswith(f"{answer['question']['name']}_")]
 
 
 def _charts(drawn: Sequence[Chart], *, heading: bool = True) -> Html | None:
@@ -455,7 +448,7 @@ def _chart(chart: Chart, *, heading: bool) -> Html:
         tag("h3", chart.title) if heading else None,
         tag("div", class_="plot", data_chart=chart.name, role="img", aria_label=chart.alt),
         tag("noscript", tag("p", f"This chart needs scripts; the same one is in figures/{chart.name}.svg.")),
-        tag("figcaption", chart.caption),
+        tag("figcaption", _powers(chart.caption)),
         class_="wide" if chart.is_wide else None,
         id=f"chart-{chart.name}",
     )
@@ -471,7 +464,8 @@ def _notice(title: str, sentences: Sequence[str], kind: str) -> Html:
 def _facts(facts: Sequence[tuple[str, str]], kind: str) -> Html | None:
     if not facts:
         return None
-    return tag("dl", [tag("div", tag("dt", name), tag("dd", text)) for name, text in facts], class_=f"facts {kind}")
+    entries = [tag("div", tag("dt", name), tag("dd", _powers(text))) for name, text in facts]
+    return tag("dl", entries, class_=f"facts {kind}")
 
 
 def _table(table: Table) -> Html:
@@ -492,7 +486,7 @@ def _table(table: Table) -> Html:
             tag(
                 "tbody",
                 [
-                    tag("tr", [tag("td", cell, class_=side(index)) for index, cell in enumerate(row)])
+                    tag("tr", [tag("td", _powers(cell), class_=side(index)) for index, cell in enumerate(row)])
                     for row in table.rows
                 ],
             ),
@@ -502,6 +496,23 @@ def _table(table: Table) -> Html:
         role="region",
         aria_label=table.title,
     )
+
+
+def _powers(text: str) -> Html:
+    """N^-0.38 with its power raised; the caret stays in the text, so that a copy of it still says what it said."""
+    parts: list[Any] = []
+    end = 0
+    for found in re.finditer(r"\^([-−]?(?:[0-9.]*[0-9]|[a-zA-Zα-ω]+))", text):
+        parts += [text[end : found.start()], tag("span", "^", class_="caret"), tag("sup", found[1])]
+        end = found.end()
+    return join(parts, text[end:])
+
+
+def _folded(table: Table, most: int = 16) -> Html:
+    """A long table behind a line that opens it."""
+    if len(table.rows) <= most:
+        return _table(table)
+    return tag("details", tag("summary", f"{len(table.rows)} rows"), _table(table))
 
 
 def _version(study: Mapping[str, Any]) -> str:

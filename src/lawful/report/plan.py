@@ -66,7 +66,7 @@ def plan_table(plan: Mapping[str, Any]) -> Group:
 
 
 def _without_seeds(rungs: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Rungs at the same coordinates but for the seed, in the plan's order; never pooled where anything shown differs."""
+    """Rungs that differ in their seed alone, in the plan's order; apart where anything shown differs."""
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for rung in rungs:
         shown = tuple(rung.get(name) for name in ("params_total", "tokens", "flops", "learning_rate", "batch_tokens"))

@@ -23,11 +23,12 @@ MOST_RUNNING, MOST_ENDED = 8, 5  # rows shown, so that the whole fits 24 lines
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
 _read_once: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}  # by modification time and size
+_started: dict[Path, float | None] = {}  # when the runs that have ended began
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """waiting with a step above 0 was stopped part way and goes on from its checkpoint. `ended_at`: seconds since 1970."""
+    """A waiting run with a step above 0 was stopped part way, and will go on. `ended_at`: seconds since 1970."""
 
     id: str
     label: str
@@ -164,7 +165,7 @@ def _ended(here: store.Store, rung: Mapping[str, Any], result: Mapping[str, Any]
         seconds_left=0.0,
         is_held_out=bool(rung.get("is_held_out")),
         reason=str(result.get("reason") or ""),
-        ended_at=_modified(here.result(rung["id"])),
+        ended_at=_ended_at(here, rung),
     )
 
 
@@ -197,7 +198,7 @@ def _unfinished(here: store.Store, rung: Mapping[str, Any], own_steps: int, pace
 
 @dataclass(frozen=True)
 class _Pace:
-    """of_estimate: wall time over the plan's estimate. overhead: wall time over training time (evaluation and start)."""
+    """Wall time over the plan's estimate, and over training time (it holds evaluation and the start too)."""
 
     of_estimate: float = 1.0
     overhead: float = 1.0
@@ -218,7 +219,10 @@ def _pace(
         if not result or result.get("status") != "finished" or not speed or not estimate:
             continue
         training = own * rung["batch_tokens"] / speed
-        started, ended = _modified(here.claim(rung["id"])), _modified(here.result(rung["id"]))
+        claim = here.claim(rung["id"])
+        if claim not in _started:
+            _started[claim] = _modified(claim)
+        started, ended = _started[claim], _ended_at(here, rung)
         wall = max(ended - started, training) if started is not None and ended is not None else training
         of_estimate.append((wall / estimate, estimate))
         overhead.append((wall / training, estimate))
@@ -298,6 +302,11 @@ def _cached(path: Path) -> dict[str, Any] | None:
     if known is None or known[0] != key:
         known = _read_once[path] = (key, store.read_json(path))
     return known[1]
+
+
+def _ended_at(here: store.Store, rung: Mapping[str, Any]) -> float | None:
+    known = _read_once.get(here.result(rung["id"]))
+    return known[0][0] / 1e9 if known else None
 
 
 def _modified(path: Path) -> float | None:

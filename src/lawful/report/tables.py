@@ -113,12 +113,12 @@ def general(value: Any, digits: int = 4) -> str:
 
 
 def estimate(value: Any, low: Any = None, high: Any = None) -> str:
-    """A value to the digits that its interval supports: two significant digits of the interval's width."""
+    """A value to the digits that its interval supports: its width is 30 to 300 of the last one."""
     return _to_the_digits_of(value, low, high, value)
 
 
 def interval(low: Any, high: Any) -> str:
-    """[0.31, 0.37], to two significant digits of its width; a dash where there is none."""
+    """[0.31, 0.37], to the digits that its width supports; a dash where there is none."""
     if number(low) is None or number(high) is None:
         return DASH
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
@@ -195,7 +195,7 @@ def _to_the_digits_of(value: Any, low: Any, high: Any, shown: Any) -> str:
         return DASH
     if bottom is None or top is None or top <= bottom:
         return general(exact)
-    decimals = 1 - math.floor(math.log10(top - bottom))
+    decimals = 2 - math.floor(math.log10((top - bottom) / 0.3))
     if decimals > 8 or abs(exact) >= 1e6:
         return significant(exact, 3)
     return f"{round(exact, decimals):.{max(decimals, 0)}f}"

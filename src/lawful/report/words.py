@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lawful.report import tables
@@ -93,21 +94,17 @@ def parameters_table(answer: Mapping[str, Any]) -> Table:
     rows = []
     for name, parameter in fit["params"].items():
         low, high = parameter.get("ci95") or (None, None)
-        role = str(parameter.get("role", ""))
-        note = f"at its {parameter['at_bound']} bound" if parameter.get("at_bound") else role
+        meaning = parameter_meaning(name, axes)
+        if parameter.get("at_bound"):
+            meaning = f"at its {parameter['at_bound']} bound: {meaning}"
+        elif parameter.get("role") in ("derived", "fixed"):
+            meaning = f"{parameter['role']}: {meaning}"
         value = number(parameter["value"])
-        rows.append(
-            (
-                tables.symbol(name),
-                parameter_meaning(name, axes),
-                tables.estimate(value, low, high) if value is not None else tables.DASH,
-                tables.interval(low, high),
-                note,
-            )
-        )
+        shown = tables.estimate(value, low, high) if value is not None else tables.DASH
+        rows.append((tables.symbol(name), meaning, shown, tables.interval(low, high)))
     return Table(
         title="Parameters",
-        header=("Parameter", "What it is", "Value", "95 % interval", "Role"),
+        header=("Parameter", "What it is", "Value", "95 % interval"),
         rows=rows,
         right=(2, 3),
     )
@@ -117,7 +114,7 @@ def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
     axes = list(pivot)
     first = _SYMBOLS.get(axes[0], axes[0]) if axes else "x"
     known = {
-        "E": "loss that no amount of it removes",
+        "E": "loss that remains at any size and length",
         "alpha": f"exponent of {first}",
         "beta": "exponent of D",
         "gamma": "exponent of the best loss above E, in C",
@@ -372,6 +369,10 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
     versions = dict(study.get("versions") or {})
     commit = versions.pop("commit", None)
     facts = [("Commit", str(commit or "not recorded"))]
+    if own_file := study.get("study_file"):
+        known = own_file if isinstance(own_file, Mapping) else {"path": own_file}
+        sha = f", SHA-256 {str(known['sha256'])[:16]}" if known.get("sha256") else ""
+        facts.append(("Declared in", f"{Path(str(known.get('path'))).name}{sha}"))
     facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     facts.append(("Precision", str(study.get("precision") or "")))
     numerics = list(dict.fromkeys(str(row["numerics"]) for row in evidence.rows if row.get("numerics")))
@@ -398,5 +399,5 @@ def _objective(objective: Mapping[str, Any]) -> str:
 def _cell(value: Any) -> str:
     exact = number(value)
     if exact is not None:
-        return tables.general(exact)
+        return tables.significant(exact)
     return tables.DASH if value is None or value == "nan" else str(value)
