@@ -97,7 +97,8 @@ def test_tests_tables_and_what_a_build_writes_are_left_out(
 def test_a_long_paragraph_is_kept_once_and_a_short_one_always(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
 ) -> None:
-    files = {f"{name}.py": f"# {name}\n\n{LONG}\n\nx = 1\n\n    {LONG}\n" for name in "abcdefgh"}
+    own = {name: f"# what only {name} says, " + ", ".join(name * 100) for name in "abcdefgh"}
+    files = {f"{name}.py": f"{own[name]}\n\n{LONG}\n\nx = 1\n\n    {LONG}\n" for name in own}
     library(tmp_path, monkeypatch, files)
     text = text_of(PythonDocs(part="source"))
     assert text.count(LONG) == 1 and text.count("x = 1") == 8

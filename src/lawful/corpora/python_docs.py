@@ -184,16 +184,22 @@ def _without_repeats(texts: list[str]) -> list[str]:
     seen: set[str] = set()
     kept = []
     for text in texts:
-        paragraphs, num_repeated = [], 0
+        paragraphs: list[str] = []
+        new: set[str] = set()
+        num_repeated = 0
         for paragraph in text.split("\n\n"):
             key = " ".join(paragraph.split())
-            if len(key) >= REPEATED_CHARACTERS and key in seen:
+            if len(key) >= REPEATED_CHARACTERS and (key in seen or key in new):
                 num_repeated += len(paragraph)
             else:
                 paragraphs.append(paragraph)
-                seen.add(key)
+                new.add(key)
         rest = "\n\n".join(paragraphs)
-        kept.append(rest if num_repeated < len(rest) else "")
+        if num_repeated < len(rest):
+            seen |= new
+            kept.append(rest)
+        else:
+            kept.append("")
     return kept
 
 
