@@ -132,7 +132,8 @@ def refuse_too_little(data: Sample, law: Law, free: int) -> None:
             f"{law.name} has {free} free parameters and needs at least {free + 1} runs; "
             f"got {data.n}. Add runs, fix a parameter, or choose a law with fewer.",
         )
-    for axis, value in data.values.items():
+    for axis in law.fitted_axes:
+        value = data.values[axis]
         levels = len(np.unique(np.round(np.log(value), 6)))
         if levels < LEAST_LEVELS:
             raise Refusal(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
 RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 61)])  # cluster over row variance, searched on this grid
+LEAST_VARIANCE = 1e-24  # of data with no noise at all, so that nothing is divided by zero
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ def measure(point: Point, data: Sample) -> Noise:
         inside = max(float((np.abs(z) <= 1).mean()), 1 / n)
     inflation = 1 + p / n * (1 - inside) / inside
     pseudo = point.problem.scale * pull * inflation / inside
-    variance = float((pseudo**2).sum()) / max(n - p, 1)
+    variance = max(float((pseudo**2).sum()) / max(n - p, 1), LEAST_VARIANCE)
     bread = np.linalg.pinv(slopes.T @ slopes, rcond=1e-14, hermitian=True)
-    steepness = point.problem.scale**2 / (inside * max(variance, 1e-300))
+    steepness = point.problem.scale**2 / (inside * variance)
     if data.clusters == n:
         return Noise(variance**0.5, 0.0, variance * bread, variance * bread, steepness, n, None)
     design = _Design.of(slopes, pseudo, data.cluster)
@@ -102,7 +103,7 @@ class _Design:
     def _information(self, ratio: float, power: int = 1) -> Array:
         """X' V^-power X for V = I + ratio 11' within clusters."""
         lost = (1 - (1 + ratio * self.sizes) ** -power) / self.sizes
-        return self.cross - (self.sums * lost[:, None]).T @ self.sums
+        return np.asarray(self.cross - (self.sums * lost[:, None]).T @ self.sums)
 
     def reml(self) -> tuple[float, float]:
         """Variances of a row and of a cluster that maximise the restricted likelihood."""
@@ -115,7 +116,7 @@ class _Design:
             turned = self.turned - self.sums.T @ (lost * self.totals)
             squares = self.squares - float(lost @ self.totals**2)
             rss = squares - float(turned @ np.linalg.pinv(information, rcond=1e-14, hermitian=True) @ turned)
-            variance = max(rss, 1e-300) / dof
+            variance = max(rss / dof, LEAST_VARIANCE)
             sign, logdet = np.linalg.slogdet(information)
             likelihood = -0.5 * (dof * np.log(variance) + np.log1p(ratio * self.sizes).sum() + logdet)
             if sign > 0 and likelihood > best[0]:
@@ -123,7 +124,7 @@ class _Design:
         return best[1], best[2]
 
     def satterthwaite(self, contrast: Array, row: float, cluster: float) -> float:
-        ratio = cluster / max(row, 1e-300)
+        ratio = cluster / row
         n, p = int(self.sizes.sum()), len(self.cross)
         bread = np.linalg.pinv(self.cross, rcond=1e-14, hermitian=True)
         lever = bread @ contrast
@@ -148,6 +149,6 @@ class _Design:
             + np.trace(u.T @ inverse @ second @ inverse @ u)
         )
         between = np.diag(self.sizes * shrink) - u.T @ inverse @ u
-        information = 0.5 / max(row, 1e-300) ** 2 * np.array([[rows, mixed], [mixed, float((between**2).sum())]])
+        information = 0.5 / row ** 2 * np.array([[rows, mixed], [mixed, float((between**2).sum())]])
         spread = float(slope @ np.linalg.pinv(information, hermitian=True) @ slope)
         return float(np.clip(2 * variance**2 / max(spread, 1e-300), 1.0, max(n - p, 1)))

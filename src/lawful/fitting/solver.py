@@ -129,7 +129,8 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         step, decrement = _newton_step(part, theta, here, blend)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * len(problem.loss))
         trial = np.clip(theta + step, part.low, part.high)
-        there = local(part, trial, w)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step gone too far is not taken
+            there = local(part, trial, w)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         is_close = (decrement >= 0) & (relative < tolerance) & (blend <= 1)
         steps[active] += 1
@@ -199,7 +200,7 @@ def _levels(problem: Problem, theta: Array) -> _Levels:
     phis, parts = [], []
     for k, term in enumerate(terms):
         phi = slope[:, k]
-        phi[...] = np.exp(np.minimum(term.log, 600.0))
+        phi[...] = np.exp(np.minimum(term.log, 150.0))  # so that squares stay finite on the way
         part = theta[:, k, None] * phi
         for name, first in term.first.items():
             slope[:, position[name]] += part * first
@@ -210,8 +211,8 @@ def _levels(problem: Problem, theta: Array) -> _Levels:
 
 def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
     """Value, gradient and both matrices at theta, shape (problems, parameters); analytic throughout."""
-    at = _levels(problem, theta)
-    slope, parts, phis, terms, level, position = at.slope, at.parts, at.phis, at.terms, at.level, at.position
+    law = _levels(problem, theta)
+    slope, parts, phis, terms, level, position = law.slope, law.parts, law.phis, law.terms, law.level, law.position
     count, size = theta.shape
 
     residual = (np.log(level) if problem.is_log else level) - problem.target
@@ -272,7 +273,7 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
     terms = law.terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
     rows = len(problem.loss)
     basis = np.stack(
-        [np.broadcast_to(np.exp(np.clip(term.log, -600, 600)), (len(shapes), rows)) / problem.loss for term in terms]
+        [np.broadcast_to(np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / problem.loss for term in terms]
     )  # (coefficients, cells, rows), relative to the loss
     is_fixed = problem.low[:number] == problem.high[:number]
     target = 1 - np.einsum("k,kcn->cn", np.where(is_fixed, problem.low[:number], 0.0), basis)

@@ -11,6 +11,7 @@ their exponents above .999 and are reported as derived.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,7 +27,15 @@ BUILT_IN = {
     "power": "lawful.laws.power:Power",
     "power_floor": "lawful.laws.power_floor:PowerFloor",
     "chinchilla": "lawful.laws.chinchilla:Chinchilla",
+    "kaplan": "lawful.laws.kaplan:Kaplan",
+    "broken_power": "lawful.laws.broken_power:BrokenPower",
+    "data_constrained": "lawful.laws.data_constrained:DataConstrained",
+    "overtrained": "lawful.laws.overtrained:Overtrained",
+    "saturating": "lawful.laws.saturating:Saturating",
 }
+
+
+ONE_AXIS = ("params", "tokens", "flops")  # what a law of one axis may read
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,21 @@ class Law(ABC):
         return {}
 
     @property
+    def fitted_axes(self) -> tuple[str, ...]:
+        """The inputs of which several levels are needed."""
+        return self.inputs
+
+    @classmethod
+    def check_axis(cls, axis: str) -> None:
+        if axis not in ONE_AXIS:
+            raise ValueError(f"{cls.name}: expected an axis of {', '.join(ONE_AXIS)}, got {axis!r}.")
+
+    @property
     def spec(self) -> str:
-        """The text from which `named` builds this law again."""
-        return self.name
+        """The text from which `named` builds this law again: for a user's own, the file and class that define it."""
+        if self.name in BUILT_IN:
+            return self.name
+        return f"{type(self).terms.__code__.co_filename}:{type(self).__name__}"
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -147,6 +168,7 @@ def named(spec: str | Law) -> Law:
     raise ValueError(f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own.")
 
 
+@functools.cache
 def _user_module(name: str) -> Any:
     import importlib.util
     from pathlib import Path

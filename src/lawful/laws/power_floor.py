@@ -8,8 +8,6 @@ from typing import Any
 
 from lawful.laws import Axes, Law, Shape, Term, Values
 
-SYMBOL = {"params": "N", "tokens": "D", "flops": "C"}
-
 
 @dataclass(frozen=True)
 class PowerFloor(Law):
@@ -22,8 +20,7 @@ class PowerFloor(Law):
     source = "Henighan et al. 2020, arXiv:2010.14701"
 
     def __post_init__(self) -> None:
-        if self.axis not in SYMBOL:
-            raise ValueError(f"{self.name}: expected an axis of {', '.join(SYMBOL)}, got {self.axis!r}.")
+        self.check_axis(self.axis)
 
     @property
     def inputs(self) -> tuple[str, ...]:

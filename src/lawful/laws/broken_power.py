@@ -1,0 +1,78 @@
+"""A power law whose exponent changes once, smoothly, above an irreducible loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+
+@dataclass(frozen=True)
+class BrokenPower(Law):
+    """L = E + b x^-alpha [1 + (x/x_break)^(1/width)]^(-change width): exponent alpha before, alpha + change after."""
+
+    axis: str = "params"
+
+    name = "broken_power"
+    formula = "E + b x^-alpha [1 + (x/x_break)^(1/width)]^(-change width)"
+    source = "Caballero et al. 2022, arXiv:2210.14891"
+
+    def __post_init__(self) -> None:
+        self.check_axis(self.axis)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.axis,)
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        return ("E", "b_pivot")
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return (
+            Shape("alpha", 0.0, 5.0, (0.0, 1.0)),
+            Shape("change", -5.0, 5.0, (-0.6, 1.0)),
+            Shape("log_break", -25.0, 25.0, (-4.0, 4.0)),  # of x_break / pivot
+            Shape("width", 0.05, 5.0, (0.1, 2.0)),
+        )
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}:{self.axis}"
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        u, change, width = x[self.axis], shape["change"], shape["width"]
+        t = (u - shape["log_break"]) / width
+        soft = np.logaddexp(0.0, t)
+        rise = np.exp(t - soft)  # the logistic function
+        q = rise * (1 - rise)
+        return (
+            Term(),
+            Term(
+                -shape["alpha"] * u - change * width * soft,
+                {
+                    "alpha": -u,
+                    "change": -width * soft,
+                    "log_break": change * rise,
+                    "width": -change * (soft - rise * t),
+                },
+                {
+                    ("change", "log_break"): rise,
+                    ("change", "width"): -(soft - rise * t),
+                    ("log_break", "log_break"): -change * q / width,
+                    ("log_break", "width"): -change * q * t / width,
+                    ("width", "width"): -change * q * t**2 / width,
+                },
+            ),
+        )
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        return {
+            "x_break": pivot[self.axis] * np.exp(values["log_break"]),
+            "alpha_after": values["alpha"] + values["change"],
+        }

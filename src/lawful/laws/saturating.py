@@ -1,0 +1,63 @@
+"""A bounded metric, such as an error rate: near chance for small x, falling to a floor for large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+
+@dataclass(frozen=True)
+class Saturating(Law):
+    """y = floor + range / (1 + (x/x_half)^alpha): chance level floor + range, half of the way down at x_half."""
+
+    axis: str = "params"
+
+    name = "saturating"
+    formula = "floor + range / (1 + (x/x_half)^alpha)"
+    source = "the logistic of log x; compare Caballero et al. 2022, arXiv:2210.14891, section 2"
+
+    def __post_init__(self) -> None:
+        self.check_axis(self.axis)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.axis,)
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        return ("floor", "range")
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return (Shape("alpha", 0.02, 8.0, (0.1, 3.0)), Shape("log_half", -25.0, 25.0, (-5.0, 5.0)))  # of x_half / pivot
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}:{self.axis}"
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        away = x[self.axis] - shape["log_half"]
+        alpha = shape["alpha"]
+        soft = np.logaddexp(0.0, alpha * away)
+        rise = np.exp(alpha * away - soft)
+        q = rise * (1 - rise)
+        return (
+            Term(),
+            Term(
+                -soft,
+                {"alpha": -rise * away, "log_half": rise * alpha},
+                {
+                    ("alpha", "alpha"): -q * away**2,
+                    ("alpha", "log_half"): rise + q * alpha * away,
+                    ("log_half", "log_half"): -q * alpha**2,
+                },
+            ),
+        )
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        return {"x_half": pivot[self.axis] * np.exp(values["log_half"]), "chance": values["floor"] + values["range"]}
