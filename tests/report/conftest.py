@@ -280,10 +280,148 @@ def _write_metrics(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def plant_answer(folder: Path) -> dict[str, Any]:
+    """What fits/loss.json would hold had the fit found the planted law exactly, with draws close around it."""
+    study = store.read_json(folder / "study.json")
+    pivot = {"params": 80_000.0, "tokens": 350_000.0}
+    law = PLANTED
+    values = {
+        "E": law["E"],
+        "A_pivot": law["A"] * pivot["params"] ** -law["alpha"],
+        "B_pivot": law["B"] * pivot["tokens"] ** -law["beta"],
+        "alpha": law["alpha"],
+        "beta": law["beta"],
+    }
+    dice = random.Random(3)
+    draws = [[value * math.exp(dice.gauss(0, 0.01)) for value in values.values()] for _ in range(50)]
+    finished = [row for rung in study["rungs"] if (row := _result(folder, rung["id"])) and row["status"] == "finished"]
+    held = [row for row in finished if row["held_out"]]
+    fitted = [row for row in finished if not row["held_out"]]
+    params = {
+        name: {"name": name, "value": value, "stderr": 0.01 * value, "ci95": [0.97 * value, 1.03 * value]}
+        | {"role": "fitted", "at_bound": None}
+        for name, value in values.items()
+    }
+    return {
+        "question": study["questions"][0],
+        "status": "answered",
+        "refusal": None,
+        "sentence": "Loss falls as N^-0.360 [0.349, 0.371] and D^-0.440 [0.427, 0.453] <planted>.",
+        "fit": {
+            "format": 1,
+            "law": "chinchilla",
+            "formula": "E + A N^-alpha + B D^-beta",
+            "params": params,
+            "objective": {"name": "robust", "value": 1.0, "delta": 0.005, "is_log": True},
+            "convergence": {
+                "is_certified": True,
+                "decrement": 1e-12,
+                "eigenvalues": [0.1, 1.0],
+                "starts": 16,
+                "agree": 16,
+                "steps": 9,
+                "at_bounds": [],
+                "problems": [],
+            },
+            "goodness": {
+                "n": len(fitted),
+                "clusters": len(fitted),
+                "dof": len(fitted) - 5,
+                "rmse_log": SEED_SIGMA,
+                "sigma_log": SEED_SIGMA,
+                "aicc": -100.0,
+                "bic": -90.0,
+                "sigma_run": SEED_SIGMA,
+                "lack_of_fit": None,
+            },
+            "data": {
+                "pivot": pivot,
+                "columns": {"params": "params_non_embedding", "tokens": "tokens", "loss": "loss"},
+                "sha256": "0" * 64,
+                "dropped": [],
+            },
+            "covariance": [],
+            "draws": draws,
+            "sensitivity": {
+                "objective": {"robust": values, "l2": values},
+                "outlier": {"rows": [{"run": fitted[0]["run"], **values}]},
+            },
+            "residuals": [
+                {
+                    "run": row["run"],
+                    "axes": {"params": row["params_non_embedding"], "tokens": row["tokens"]},
+                    "observed": row["loss"],
+                    "predicted": planted_loss(row["params_non_embedding"], row["tokens"]),
+                    "residual_log": 0.0,
+                    "standardised": 0.0,
+                }
+                for row in fitted
+            ],
+            "warnings": [{"code": "ridge", "severity": "severe", "sentence": "The parameters lie on a ridge."}],
+            "interval_method": "bootstrap over clusters, percentiles",
+            "seed": 0,
+            "versions": {},
+        },
+        "held_out": [
+            {
+                "run": row["run"],
+                "rung": row["rung"],
+                "params": row["params_non_embedding"],
+                "tokens": row["tokens"],
+                "seed": row["seed"],
+                "predicted": (loss := planted_loss(row["params_non_embedding"], row["tokens"])),
+                "interval": [0.99 * loss, 1.01 * loss],
+                "observed": row["loss"],
+                "error_relative": loss / row["loss"] - 1,
+                "is_inside": abs(loss / row["loss"] - 1) < 0.01,
+            }
+            for row in held
+        ],
+        "excluded": [],
+        "warnings": [],
+        "also": [
+            {
+                "law": "chinchilla",
+                "fixed": {"E": 0.0},
+                "formula": "E + A N^-alpha + B D^-beta",
+                "n": len(fitted),
+                "aicc": -60.0,
+                "delta_aicc": 40.0,
+                "params": values,
+                "held_out_error": 0.03,
+                "refusal": None,
+            }
+        ],
+    }
+
+
+def _result(folder: Path, run_id: str) -> dict[str, Any] | None:
+    path = store.Store(folder).result(run_id)
+    return store.read_json(path) if path.exists() else None
+
+
+# Fixtures that hand out the functions: under importlib's import mode a test cannot import its conftest.
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
     """fabricate() into a fresh folder."""
     return lambda **settings: fabricate(tmp_path / "study", **settings)
+
+
+@pytest.fixture(scope="session", name="fabricate")
+def fabricate_fixture() -> Callable[..., Path]:
+    return fabricate
+
+
+@pytest.fixture(scope="session")
+def planted_answer() -> Callable[[Path], dict[str, Any]]:
+    return plant_answer
+
+
+@pytest.fixture(scope="session", name="planted_loss")
+def planted_loss_fixture() -> Callable[[float, float], float]:
+    return planted_loss
 
 
 if __name__ == "__main__":

@@ -23,16 +23,21 @@ _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (
 def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
     """FOLDER/NAME.png and FOLDER/NAME.svg for every chart; the same chart gives the same bytes."""
     from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    as_png: Any = FigureCanvasAgg  # their stubs leave print_png and print_svg untyped
+    as_svg: Any = FigureCanvasSVG
     written = []
     with rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True}):
         for chart in drawn:
             figure = draw(chart)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # laid out once, for both kinds
-            for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+            png, svg = io.BytesIO(), io.BytesIO()
+            as_png(figure).print_png(png, metadata={"Software": None})
+            as_svg(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+            for kind, buffer in (("png", png), ("svg", svg)):
                 path = folder / f"{chart.name}.{kind}"
                 store.write_bytes(path, buffer.getvalue())
                 written.append(path)
@@ -41,11 +46,9 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
 
 def draw(chart: Chart) -> Figure:
     """The chart on white paper."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.4) if chart.is_wide else (5.6, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(7.2, 4.4) if chart.is_wide else (5.6, 4.2), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.add_subplot()
     size = 26 if sum(len(points.x) for points in chart.points) <= 150 else 12
     _prepare(axes, chart)

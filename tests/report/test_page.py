@@ -1,0 +1,301 @@
+"""The page and report.md say what the answer's JSON says, show what was refused or left out, and need no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lawful import store
+from lawful.report.interactive import plotly_script
+from lawful.report.page import write_report
+
+Make = Callable[..., Path]
+VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
+
+
+class Reader(HTMLParser):
+    """Texts by the id of the nearest element that has one, tags, and whether every element was closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[tuple[str, str]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, str] = {}
+        self.mismatches: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if tag not in VOID:
+            self.open.append((tag, given.get("id") or (self.open[-1][1] if self.open else "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open[-1][0] != tag:
+            self.mismatches.append(tag)
+        else:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1][0] not in ("script", "style"):
+            place = self.open[-1][1]
+            self.text[place] = self.text.get(place, "") + data
+
+
+def read(page: Path) -> Reader:
+    reader = Reader()
+    reader.feed(page.read_text())
+    return reader
+
+
+def first(page: str, tag: str) -> str:
+    """The text of the first such element."""
+    found = re.search(rf"<{tag}[^>]*>(.*?)</{tag}>", page, re.DOTALL)
+    assert found
+    return html.unescape(re.sub(r"<[^>]+>", "", found[1]))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, fabricate: Make, planted_answer: Callable[..., Any]) -> Path:
+    folder = fabricate(
+        tmp_path_factory.mktemp("page") / "study",
+        widths=(16, 32, 64, 128),
+        tokens=(125_000, 250_000, 500_000),
+        diverged=(5,),
+        failed=(9,),
+    )
+    answer = planted_answer(folder)
+    store.write_json(store.Store(folder).fit("loss"), answer)
+    write_report(folder)
+    return folder
+
+
+def test_the_first_heading_is_the_answers_sentence_word_for_word(study: Path) -> None:
+    answer = store.read_json(study / "fits" / "loss.json")
+    assert first((study / "report.html").read_text(), "h1") == answer["sentence"]
+    plain = html.unescape((study / "report.md").read_text().replace("\\", ""))
+    assert f"**{answer['sentence']}**" in plain
+
+
+def test_nothing_in_the_page_names_another_host_or_file(study: Path) -> None:
+    page = (study / "report.html").read_text()
+    assert page.count(plotly_script()) == 1
+    own = page.replace(plotly_script(), "")
+    assert not re.search(r"(https?:)?//[a-z0-9.-]+\.[a-z]{2,}", own, re.IGNORECASE)
+    for tag, attributes in read(study / "report.html").tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base"), tag
+        for name in ("src", "href", "action", "data", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (tag, name, value)
+    assert "default-src 'none'" in html.unescape(own)
+
+
+def test_every_element_is_closed_and_every_id_is_unique(study: Path) -> None:
+    reader = read(study / "report.html")
+    assert reader.mismatches == []
+    assert reader.open == []
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {
+        str(attributes["href"])[1:]
+        for tag, attributes in reader.tags
+        if tag == "a" and str(attributes.get("href", "")).startswith("#")
+    }
+    assert targets <= set(ids)
+
+
+def test_every_chart_is_described_and_has_its_figures(study: Path) -> None:
+    charts = [attributes for _, attributes in read(study / "report.html").tags if attributes.get("class") == "plot"]
+    assert {chart["data-chart"] for chart in charts} == {
+        "loss_by_size",
+        "loss_by_tokens",
+        "loss_by_compute",
+        "loss_forecast",
+        "loss_residuals",
+        "training_curves",
+    }
+    for chart in charts:
+        assert len(str(chart["aria-label"])) > 40
+        png = (study / "figures" / f"{chart['data-chart']}.png").read_bytes()
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack(">II", png[16:24])
+        assert width > 600 and height > 400
+        ElementTree.fromstring((study / "figures" / f"{chart['data-chart']}.svg").read_text())
+
+
+def test_the_drawn_curve_is_the_planted_law(study: Path, planted_loss: Callable[[float, float], float]) -> None:
+    found = re.search(
+        r'<script type="application/json" id="charts">(.*?)</script>', (study / "report.html").read_text()
+    )
+    assert found
+    charts = {chart["name"]: chart for chart in json.loads(found[1])["charts"]}
+    tokens = sorted({rung["tokens"] for rung in store.read_json(study / "study.json")["rungs"]})
+    lines = [trace for trace in charts["loss_by_size"]["data"] if trace["name"].startswith("law at")]
+    assert len(lines) == len(tokens)
+    for line, seen in zip(lines, tokens, strict=True):
+        for params, loss in zip(line["x"], line["y"], strict=True):
+            assert loss == pytest.approx(planted_loss(params, seen), rel=1e-4)
+
+
+def test_hovering_a_point_names_its_run_size_tokens_seed_and_loss(study: Path) -> None:
+    found = re.search(
+        r'<script type="application/json" id="charts">(.*?)</script>', (study / "report.html").read_text()
+    )
+    assert found
+    chart = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "loss_by_size")
+    hovers = [text for trace in chart["data"] if trace["mode"] == "markers" for text in trace["text"]]
+    rungs = {rung["id"]: rung for rung in store.read_json(study / "study.json")["rungs"]}
+    assert len(hovers) == len(rungs) - 2  # one diverged, one failed
+    for hover in hovers:
+        rung = rungs[hover.split("<br>")[0].removeprefix("run ")]
+        assert f"seed {rung['seed']}" in hover
+        assert "<br>N " in hover and "<br>D " in hover and "<br>loss " in hover
+
+
+def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
+    rungs = store.read_json(study / "study.json")["rungs"]
+    page = read(study / "report.html").text["doubts"]
+    markdown = (study / "report.md").read_text()
+    for index, reason in ((5, "diverged: validation loss 5.2 above log(65)"), (9, "failed: out of memory")):
+        for text in (page, markdown):
+            assert rungs[index]["id"] in text
+            assert reason in text
+
+
+def test_markdown_has_the_same_parameters_forecasts_and_losses_as_the_page(study: Path) -> None:
+    page = "".join(read(study / "report.html").text.values())
+    markdown = (study / "report.md").read_text().replace("\\", "")
+    answer = store.read_json(study / "fits" / "loss.json")
+    for item in answer["held_out"]:
+        assert f"{item['predicted']:.4f}" in page
+        assert f"{item['predicted']:.4f}" in markdown
+    table = [line for line in markdown.splitlines() if line.startswith("| α |")]
+    cells = [cell.strip() for cell in table[0].strip("|").split("|")]
+    assert cells[2] == "0.3600"
+    for cell in cells[1:]:
+        assert cell in page
+    for rung in store.read_json(study / "study.json")["rungs"]:
+        assert rung["id"] in page and rung["id"] in markdown
+
+
+def test_the_downloaded_table_is_the_observations_byte_for_byte(study: Path) -> None:
+    links = [str(attributes["href"]) for _, attributes in read(study / "report.html").tags if "download" in attributes]
+    assert len(links) == 1
+    assert base64.b64decode(links[0].partition("base64,")[2]) == (study / "observations.csv").read_bytes()
+
+
+def test_warnings_stand_most_severe_first(study: Path) -> None:
+    badges = [
+        attributes["class"]
+        for _, attributes in read(study / "report.html").tags
+        if "badge" in str(attributes.get("class"))
+    ]
+    names = [str(badge).split()[-1] for badge in badges]
+    assert names == sorted(names, key=["severe", "caution", "note"].index)
+    assert set(names) >= {"severe", "caution"}
+
+
+def test_report_is_the_same_bytes_when_written_again(study: Path) -> None:
+    paths = [study / "report.html", study / "report.md", *sorted((study / "figures").iterdir())]
+    before = [path.read_bytes() for path in paths]
+    write_report(study)
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_text_from_data_is_shown_and_never_becomes_markup(
+    make_folder: Make, planted_answer: Callable[..., Any]
+) -> None:
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000, 500_000), seeds=1, name=evil, faults=(evil,))
+    here = store.Store(folder)
+    study = store.read_json(here.study)
+    study["question"] = study["command"] = evil
+    study["rungs"][0]["label"] = evil
+    store.write_json(here.study, study)
+    answer = planted_answer(folder)
+    answer["warnings"] = [{"code": evil, "severity": evil, "sentence": evil}]
+    answer["sentence"] = f"{evil} N^-0.3"
+    store.write_json(here.fit("loss"), answer)
+    table = here.observations.read_text().splitlines()
+    label = study["rungs"][1]["label"]
+    here.observations.write_text("\n".join(table).replace(label, evil.replace(",", " ")) + "\n")
+
+    page = write_report(folder).read_text()
+
+    own = page.replace(plotly_script(), "")
+    assert "<img" not in own
+    assert len(re.findall(r"<script", own)) == 3  # the charts' data, plotly, the page's own
+    assert "alert(1)" in first(page, "h1")
+    outside_code = re.sub(r"```.*?```", "", (folder / "report.md").read_text(), flags=re.DOTALL)
+    assert "<script>alert" not in outside_code and "<img" not in outside_code
+
+
+def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_folder: Make) -> None:
+    refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
+    folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
+    answer = {
+        "question": store.read_json(folder / "study.json")["questions"][0],
+        "status": "refused",
+        "refusal": refusal,
+        "sentence": f"Refused: {refusal}",
+        "fit": None,
+        "held_out": [],
+        "excluded": [],
+        "warnings": [],
+        "also": [],
+    }
+    store.write_json(store.Store(folder).fit("loss"), answer)
+    page = write_report(folder)
+    assert first(page.read_text(), "h1") == f"Refused: {refusal}"
+    assert "No law is claimed" in page.read_text()
+    shown = [str(attributes["data-chart"]) for _, attributes in read(page).tags if attributes.get("class") == "plot"]
+    assert shown == ["loss_runs", "training_curves"]
+    assert refusal.replace("_", "\\_") in (folder / "report.md").read_text()
+
+
+def test_a_study_partly_done_says_so(make_folder: Make) -> None:
+    folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, waiting=(4,), running=(5,))
+    page = read(write_report(folder))
+    assert "4 of 6 runs have ended" in page.text["answer"]
+    assert "No law has been fitted yet; 4 runs have finished." in page.text["answer"]
+    assert "4 of 6 runs have ended" in (folder / "report.md").read_text()
+
+
+def test_a_study_with_nothing_trained_still_has_a_page(make_folder: Make) -> None:
+    folder = make_folder(widths=(16, 32), tokens=(125_000,), seeds=1, waiting=(0, 1))
+    page = read(write_report(folder))
+    assert "Nothing has been trained yet" in page.text["answer"]
+    assert not any(attributes.get("class") == "plot" for _, attributes in page.tags)
+
+
+def test_faults_of_the_design_stand_before_the_law(make_folder: Make) -> None:
+    fault = "The largest model makes 88 optimiser steps."
+    folder = make_folder(widths=(16, 32), tokens=(125_000,), seeds=1, faults=(fault,))
+    page = write_report(folder).read_text()
+    assert page.index("What is wrong with this as evidence") < page.index('id="law"')
+    assert fault in page and fault in (folder / "report.md").read_text()
+
+
+def test_arms_differ_by_more_than_colour(make_folder: Make) -> None:
+    folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, arms=("gelu", "swiglu"))
+    page = write_report(folder).read_text()
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page)
+    assert found
+    arms = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "arms")
+    marks = [trace for trace in arms["data"] if trace["mode"] == "markers"]
+    assert [trace["name"] for trace in marks] == ["gelu", "swiglu"]
+    assert len({trace["marker"]["symbol"] for trace in marks}) == 2
+
+
+def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a study's folder.*lawful run"):
+        write_report(tmp_path)

@@ -1,0 +1,158 @@
+"""Progress is read from the folder alone: states, torn lines, what is left, and a table that fits a small terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lawful import store
+from lawful.report.plan import plan_table
+from lawful.report.progress import status_json, status_line, status_table, study_status
+
+Make = Callable[..., Path]
+SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
+
+
+def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, diverged=(0,), failed=(1,), running=(3,), waiting=(4,))
+    here = store.Store(folder)
+    rungs = store.read_json(here.study)["rungs"]
+    with store.claimed(here.claim(rungs[3]["id"])):
+        status = study_status(folder)
+        assert [run.state for run in status.runs] == [
+            "diverged",
+            "failed",
+            "finished",
+            "running",
+            "waiting",
+            "finished",
+        ]
+        assert status.counts == {"finished": 2, "diverged": 1, "failed": 1, "running": 1, "waiting": 1}
+        assert status.runs[3].step > 0
+        assert "2 of 6 runs finished, 1 running, 1 waiting, 1 diverged, 1 failed" in status_line(status)
+    assert study_status(folder).runs[3].state == "waiting"  # its holder is gone; it stopped part way
+    assert study_status(folder).runs[3].step > 0
+
+
+def test_a_torn_last_line_is_passed_over(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, running=(2,))
+    here = store.Store(folder)
+    rung = store.read_json(here.study)["rungs"][2]
+    before = study_status(folder).runs[2]
+    with here.metrics(rung["id"]).open("a") as record:
+        record.write('{"step": 999999, "tokens": 12')
+    assert study_status(folder).runs[2] == before
+
+
+def test_time_left_of_a_running_run_is_its_tokens_left_over_its_speed(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, waiting=tuple(range(6)))
+    here = store.Store(folder)
+    rung = store.read_json(here.study)["rungs"][0]
+    line = {"step": rung["steps"] // 2, "loss": 3.0, "tokens_per_second": 1000.0}
+    here.metrics(rung["id"]).write_text(json.dumps(line) + "\n")
+    with store.claimed(here.claim(rung["id"])):
+        run = study_status(folder).runs[0]
+    assert run.tokens_per_second == 1000.0
+    assert run.seconds_left == pytest.approx((rung["steps"] - rung["steps"] // 2) * rung["batch_tokens"] / 1000)
+
+
+def test_time_left_of_the_study_follows_the_pace_that_was_measured(make_folder: Make) -> None:
+    """The fabricated runs took 1.25 times their estimate; so will the waiting ones, on the two workers declared."""
+    folder = make_folder(**SMALL, waiting=(0, 1, 2))
+    here = store.Store(folder)
+    study = {**store.read_json(here.study), "workers": 2}
+    store.write_json(here.study, study)
+    left = [rung["seconds_estimate"] * 1.25 for rung in study["rungs"][:3]]
+    assert study_status(folder).seconds_left == pytest.approx(max(sum(left) / 2, max(left)), rel=1e-6)
+
+
+def test_a_finished_study_is_over_and_has_nothing_left(make_folder: Make) -> None:
+    status = study_status(make_folder(**SMALL))
+    assert status.is_over
+    assert status.share_done == pytest.approx(1.0)
+    assert status.seconds_left == 0
+    assert "left" not in status_line(status)
+
+
+def test_a_retried_result_is_read_again(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, failed=(0,))
+    here = store.Store(folder)
+    rung = store.read_json(here.study)["rungs"][0]
+    assert study_status(folder).runs[0].state == "failed"
+    store.write_json(here.result(rung["id"]), {"status": "finished", "loss": 2.5, "tokens_per_second": 1e3})
+    assert study_status(folder).runs[0].state == "finished"
+
+
+def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
+    folder = make_folder(seeds=3, running=tuple(range(20)), diverged=(30,), failed=(31,))
+    here = store.Store(folder)
+    rungs = store.read_json(here.study)["rungs"]
+    claims = [store.claimed(here.claim(rung["id"])) for rung in rungs[:20]]
+    try:
+        for claim in claims:
+            assert claim.__enter__()
+        with open("/dev/null", "w") as nowhere:
+            console = Console(width=80, height=24, record=True, file=nowhere)
+            console.print(status_table(study_status(folder)))
+    finally:
+        for claim in claims:
+            claim.__exit__(None, None, None)
+    lines = console.export_text().rstrip("\n").split("\n")
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "50 of 72 finished · 20 running" in text
+    assert "and 12 more running" in text
+    assert "size=16, tokens=125k, seed=0" in text
+
+
+def test_a_label_from_data_is_not_read_as_console_markup(make_folder: Make) -> None:
+    folder = make_folder(**SMALL)
+    here = store.Store(folder)
+    study = store.read_json(here.study)
+    study["rungs"][-1]["label"] = "[bold]size[/nonsense]"
+    store.write_json(here.study, study)
+    with open("/dev/null", "w") as nowhere:
+        console = Console(width=80, record=True, file=nowhere)
+        console.print(status_table(study_status(folder)))
+        console.print(plan_table(study))
+    assert "[bold]size[/nonsense]" in console.export_text()
+
+
+def test_the_json_has_the_counts_and_every_run(make_folder: Make) -> None:
+    plain = json.loads(json.dumps(status_json(study_status(make_folder(**SMALL)))))
+    assert plain["counts"]["finished"] == len(plain["runs"]) == 6
+    assert plain["is_over"] is True
+
+
+def test_a_second_look_at_200_runs_is_quick(make_folder: Make) -> None:
+    folder = make_folder(
+        widths=(16, 24, 32, 48, 64), tokens=(125_000, 250_000, 500_000, 1_000_000), seeds=10, points_per_run=5
+    )
+    study_status(folder)
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        study_status(folder)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.05
+
+
+def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, faults=("Three points and one seed.",))
+    study = store.read_json(folder / "study.json")
+    with open("/dev/null", "w") as nowhere:
+        console = Console(width=80, record=True, file=nowhere)
+        console.print(plan_table(study))
+    text = console.export_text()
+    assert max(map(len, text.split("\n"))) <= 80
+    assert "6 runs" in text
+    assert "Three points and one seed." in text
+    assert "optimiser steps, of which 10 are" in text
+    for rung in study["rungs"]:
+        assert f"size={rung['at']['size']}" in text

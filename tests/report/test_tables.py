@@ -1,0 +1,57 @@
+"""Numbers are written with units and sensible digits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lawful.report import tables
+from lawful.report.figures import log_ticks
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (999, "999"), (1000, "1.00k"), (12_432, "12.4k"), (999_999, "1.00M"), (1.5e9, "1.50B"), ("nan", "–")],
+)
+def test_counts_have_three_digits_and_a_unit(value: object, shown: str) -> None:
+    assert tables.count(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(2.1e15, "2.10 PFLOPs"), (9.9996e11, "1.00 TFLOPs"), (5e5, "500 kFLOPs"), (None, "–")]
+)
+def test_flops_have_their_prefix(value: object, shown: str) -> None:
+    assert tables.flops(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.25, "0.2 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3599.9, "1 h"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
+)
+def test_durations_have_two_units(value: float, shown: str) -> None:
+    assert tables.seconds(value) == shown
+
+
+def test_an_estimate_has_the_digits_that_its_interval_supports() -> None:
+    assert tables.estimate(0.381527, 0.302, 0.46299) == "0.382"
+    assert tables.interval(0.302, 0.46299) == "[0.302, 0.463]"
+    assert tables.estimate(15.61, 8.1, 31.2) == "15.6"
+    assert tables.interval("nan", 1) == "–"
+
+
+def test_markdown_cells_cannot_break_out_of_their_table() -> None:
+    table = tables.markdown_table(("a|b", "c"), [("<b>x</b>\nnext", "`*_[link](x)")], right=(1,))
+    lines = table.split("\n")
+    assert len(lines) == 3
+    assert lines[1] == "| --- | ---: |"
+    assert "<b>" not in table
+    assert lines[2].count("|") == 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.8, 2.3), (1.5, 3.4), (1e4, 2e6), (1e9, 1e21), (0.001, 5.0)])
+def test_logarithmic_ticks_are_few_round_and_inside(low: float, high: float) -> None:
+    ticks = log_ticks(low, high)
+    assert 3 <= len(ticks) <= 14
+    assert all(low * 0.999 <= tick <= high * 1.001 for tick in ticks)
+    assert all(math.isclose(tick, float(f"{tick:.2e}"), rel_tol=1e-9) for tick in ticks)
