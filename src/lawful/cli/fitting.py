@@ -54,11 +54,10 @@ def fit_command(
     if Path(source).is_dir() and not (law or x or by or where):
         _answer_folder(source, draws, seed, as_json)
         return
-    with _refusals():
-        columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-        fits = {}
-        for name, part in _parts(_table(source, columns, where), by):
-            fits[name] = _fit(part, law, x, objective, columns, draws, seed)
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    fits = {}
+    for name, part in _parts(_table(source, columns, where), by):
+        fits[name] = _fit(part, law, x, objective, columns, draws, seed)
     if as_json:
         _print_json(
             [{"by": name, **found.to_json()} for name, found in fits.items()]
@@ -94,18 +93,17 @@ def predict_command(
 
     from lawful.study import count
 
-    with _refusals():
-        given = {"params": params, "tokens": tokens, "flops": flops}
-        at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
-        if Path(source).is_dir() and not (law or x or where):
-            fits = _folder_fits(source, set(at), draws, seed)
-        else:
-            columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-            if x is None and law is None:
-                law = "chinchilla" if "flops" not in at and len(at) == 2 else f"power_floor:{next(iter(at), 'params')}"
-            found = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed)
-            fits = {found.law: found}
-        out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
+    given = {"params": params, "tokens": tokens, "flops": flops}
+    at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
+    if Path(source).is_dir() and not (law or x or where):
+        fits = _folder_fits(source, set(at), draws, seed)
+    else:
+        columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+        if x is None and law is None:
+            law = "chinchilla" if "flops" not in at and len(at) == 2 else f"power_floor:{next(iter(at), 'params')}"
+        found = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed)
+        fits = {found.law: found}
+    out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
     if as_json:
         _print_json([{"name": name, **dataclasses.asdict(p)} for name, p in out.items()])
         return
@@ -122,8 +120,7 @@ def predict_command(
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
     from lawful.fitting.answer import answer_study
 
-    with _refusals():
-        answers = answer_study(source, draws=draws, seed=seed)
+    answers = answer_study(source, draws=draws, seed=seed)
     if as_json:
         _print_json([answer.to_json() for answer in answers])
     else:
@@ -221,18 +218,6 @@ def _fit(
             + next((role for role in ("params", "tokens", "flops") if role in table.roles), "params")
         )
     return fit(table, law, objective=objective, **columns, draws=draws, seed=seed)  # type: ignore[arg-type]
-
-
-class _refusals:
-    """Turns a ValueError, ours for whatever the user can mend, into its text on stderr and exit status 1."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ValueError):
-            typer.echo(f"refused: {error}" if hasattr(error, "code") else f"error: {error}", err=True)
-            raise typer.Exit(1)
 
 
 def _print_json(value: Any) -> None:

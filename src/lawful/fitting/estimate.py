@@ -94,6 +94,8 @@ def fit_sample(
         residuals=_residuals(point, data, goodness.sigma_log),
         warnings=(),
         interval_method=spread.method,
+        dof=spread.dof,
+        bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
@@ -301,6 +303,7 @@ def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]
     return tuple(
         Residual(
             run,
+            int(data.cluster[i]),
             {axis: float(v[i]) for axis, v in data.values.items()},
             float(data.loss[i]),
             float(data.loss[i] * np.exp(log[i])),

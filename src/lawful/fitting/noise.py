@@ -149,6 +149,6 @@ class _Design:
             + np.trace(u.T @ inverse @ second @ inverse @ u)
         )
         between = np.diag(self.sizes * shrink) - u.T @ inverse @ u
-        information = 0.5 / row ** 2 * np.array([[rows, mixed], [mixed, float((between**2).sum())]])
+        information = 0.5 / row**2 * np.array([[rows, mixed], [mixed, float((between**2).sum())]])
         spread = float(slope @ np.linalg.pinv(information, hermitian=True) @ slope)
         return float(np.clip(2 * variance**2 / max(spread, 1e-300), 1.0, max(n - p, 1)))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
+from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     value = float(fit.loss(fit.values, at)[0])
     low, high = mean_interval(fit, at, level)
     if interval == "new_run":
-        reach = float(ndtri(0.5 + level / 2)) * run_spread(fit)
-        if fit.goodness.dof > 0:
-            reach = float(stdtrit(fit.goodness.dof, 0.5 + level / 2)) * run_spread(fit)
+        reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * run_spread(fit)
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
@@ -50,14 +49,12 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tuple[float, float]:
-    """Of the curve: percentiles of the draws where the fit's own intervals are, else t on the log of the loss."""
-    if fit.interval_method.startswith("bootstrap"):
-        tail = (1 - level) / 2
-        low, high = np.quantile(fit.loss(fit.drawn, at)[:, 0], [tail, 1 - tail])
-        return float(low), float(high)
+    """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
     value = float(fit.loss(fit.values, at)[0])
-    spread = mean_stderr_log(fit, at)
-    reach = float(stdtrit(max(fit.goodness.dof, 1), 0.5 + level / 2)) * spread
+    if fit.interval_method == BOOTSTRAP:
+        widen = widening(fit.dof, fit.goodness.clusters, level)
+        return percentiles(fit.loss(fit.drawn, at)[:, 0], value, widen, level)
+    reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * mean_stderr_log(fit, at)
     return float(value * np.exp(-reach)), float(value * np.exp(reach))
 
 
@@ -75,7 +72,8 @@ def log_slope(fit: Fit, at: Mapping[str, float], name: str) -> float:
 
 def run_spread(fit: Fit) -> float:
     """Of one run's log loss about the curve: between replicates, or about the fit where that is larger."""
-    return max(fit.goodness.sigma_run or 0.0, fit.goodness.sigma_log)
+    rows, free = fit.goodness.n, len(fit.free)
+    return float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
 
 
 def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:

@@ -96,7 +96,10 @@ class Goodness:
 
 @dataclass(frozen=True)
 class Residual:
+    """One row as it was fitted. residual_log is log(observed / predicted); standardised is in robust sigmas."""
+
     run: str
+    cluster: int
     axes: Mapping[str, float]
     observed: float
     predicted: float
@@ -125,7 +128,10 @@ class Fit:
     law           text from which the law is built again; `formula` for readers
     params        name -> Parameter, fitted ones first, then those derived from them (Chinchilla's A and B)
     covariance    of the fitted parameters in the order of `free`, robust to clusters
-    draws         bootstrap refits over clusters, one tuple per draw in the order of law.parameters
+    draws         refits to resampled clusters (where these are few, to losses drawn from the fitted law and its noise),
+                  one tuple per draw in the order of law.parameters
+    bounds        those given by the user
+    dof           degrees of freedom behind the widest interval
     data          facts: source, sha256, columns, clusters, levels, domain, pivot, dropped rows
     sensitivity   {"objective": {name: {parameter: value}}, "outlier": {...}, "counting": {...}}
     interval_method   how ci95 was made
@@ -144,6 +150,8 @@ class Fit:
     residuals: tuple[Residual, ...]
     warnings: tuple[Caution, ...]
     interval_method: str
+    dof: float
+    bounds: Mapping[str, tuple[float, float]]
     seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -230,6 +238,7 @@ class Fit:
         raw["warnings"] = tuple(Caution(**row) for row in raw["warnings"])
         raw["covariance"] = tuple(tuple(map(_number, row)) for row in raw["covariance"])
         raw["draws"] = tuple(map(tuple, raw["draws"]))
+        raw["bounds"] = {name: tuple(map(_number, pair)) for name, pair in raw["bounds"].items()}
         return cls(**raw)
 
     def summary(self) -> str:

@@ -25,7 +25,7 @@ DECREMENT = 1e-13  # relative; the last step taken below it leaves a misfit righ
 class Problem:
     """What is minimised. Parameters stand in the law's order: coefficients, then shapes.
 
-    loss        observed, shape (rows,)
+    loss        observed, shape (rows,), or (problems, rows) where each problem has losses of its own
     is_log      residuals are log L - log loss; else L - loss
     scale       of the residuals: Huber's delta, or sigma for squares
     is_squares  squares instead of Huber
@@ -46,8 +46,15 @@ class Problem:
         return np.asarray(np.log(self.loss) if self.is_log else self.loss)
 
     def take(self, rows: slice | Array) -> Problem:
-        """The same for some of the problems, where each has bounds of its own."""
-        return self if self.low.ndim == 1 else replace(self, low=self.low[rows], high=self.high[rows])
+        """The same for some of the problems, where each has bounds or losses of its own."""
+        if self.low.ndim == 1 and self.loss.ndim == 1:
+            return self
+        low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
+        return replace(self, low=low, high=high, loss=loss)
+
+    @property
+    def rows(self) -> int:
+        return int(self.loss.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,7 @@ class Local:
 
 def solve(problem: Problem, starts: Array, weights: Array | None = None) -> Solution:
     """Descend from each start, shape (problems, parameters); weights of the rows, shape (problems, rows)."""
-    rows = len(problem.loss)
-    size = max(1, ROWS_PER_CHUNK // max(rows, 1))
+    size = max(1, ROWS_PER_CHUNK // max(problem.rows, 1))
     pieces = []
     for first in range(0, len(starts), size):
         chosen = slice(first, first + size)
@@ -127,7 +133,7 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         w = None if weights is None else weights[active]
         part = problem.take(active)
         step, decrement = _newton_step(part, theta, here, blend)
-        relative = decrement / np.maximum(here.misfit, NO_MISFIT * len(problem.loss))
+        relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
         with np.errstate(over="ignore", invalid="ignore"):  # a step gone too far is not taken
             there = local(part, trial, w)
@@ -196,7 +202,7 @@ def _levels(problem: Problem, theta: Array) -> _Levels:
     law = problem.law
     position = {shape.name: len(law.coefficients) + j for j, shape in enumerate(law.shapes)}
     terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
-    slope = np.zeros((*theta.shape, len(problem.loss)))
+    slope = np.zeros((*theta.shape, problem.rows))
     phis, parts = [], []
     for k, term in enumerate(terms):
         phi = slope[:, k]

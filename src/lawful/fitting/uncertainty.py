@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import fdtrc, stdtrit
+from scipy.special import fdtrc, ndtri, stdtrit
 
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
 MANY_CLUSTERS = 30  # from here on the bootstrap's own percentiles are used
+LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
+BOOTSTRAP = "bootstrap over clusters, percentiles"
+PROFILE = "profile likelihood, t quantiles"
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,41 @@ class Spread:
 
 
 def estimate(point: Point, data: Sample, *, draws: int, seed: int) -> Spread:
-    law, free = point.problem.law, point.is_free
-    values = dict(zip(law.parameters, point.parameters, strict=True))
+    """Bootstrap where clusters are many and draws asked for, else profiles; the draws follow the same choice."""
+    law = point.problem.law
+    values = dict(zip(law.parameters, map(float, point.parameters), strict=True))
     derived = {name: float(value) for name, value in law.derived(values, data.x.pivot).items()}
-    drawn = resample(point, data, draws=draws, seed=seed)
     around = noise.measure(point, data)
-    if data.clusters >= MANY_CLUSTERS and draws >= 200:
-        table = dict(zip(law.parameters, drawn.T, strict=True))
-        table |= law.derived(table, data.x.pivot)
-        stderr = {name: float(np.std(column)) for name, column in table.items()}
-        ci95 = {name: _percentiles(column) for name, column in table.items()}
-        covariance = np.atleast_2d(np.cov(drawn[:, free].T))
-        dof = float(max(data.clusters - int(free.sum()), 1))
-        return Spread("bootstrap over clusters, percentiles", stderr, ci95, derived, covariance, drawn, dof, around)
+    if data.clusters >= MANY_CLUSTERS and draws >= LEAST_DRAWS:
+        return _from_bootstrap(point, data, {**values, **derived}, derived, around, draws, seed)
+    return _from_profiles(point, data, derived, around, draws, seed)
+
+
+def _from_bootstrap(
+    point: Point,
+    data: Sample,
+    values: Mapping[str, float],
+    derived: Mapping[str, float],
+    around: noise.Noise,
+    draws: int,
+    seed: int,
+) -> Spread:
+    law, free = point.problem.law, point.is_free
+    drawn = resample(point, data, draws=draws, seed=seed)
+    table = dict(zip(law.parameters, drawn.T, strict=True))
+    table |= law.derived(table, data.x.pivot)
+    dof = float(max(data.clusters - int(free.sum()), 1))
+    widen = widening(dof, data.clusters)
+    ci95 = {name: percentiles(column, values[name], widen) for name, column in table.items()}
+    stderr = {name: float(np.std(column)) for name, column in table.items()}
+    covariance = np.atleast_2d(np.cov(drawn[:, free].T))
+    return Spread(BOOTSTRAP, stderr, ci95, derived, covariance, drawn, dof, around)
+
+
+def _from_profiles(
+    point: Point, data: Sample, derived: Mapping[str, float], around: noise.Noise, draws: int, seed: int
+) -> Spread:
+    law, free = point.problem.law, point.is_free
     names = [name for name, is_free in zip(law.parameters, free, strict=True) if is_free]
     dofs = {name: around.dof(contrast) for name, contrast in zip(names, np.eye(len(names)), strict=True)}
     stderr = {name: float(np.sqrt(around.covariance[j, j])) for j, name in enumerate(names)}
@@ -59,19 +84,12 @@ def estimate(point: Point, data: Sample, *, draws: int, seed: int) -> Spread:
 
         slope = gradient(log_of, point.parameters)[free]
         relative = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
-        reach = float(stdtrit(around.dof(slope), 0.5 + LEVEL / 2)) * relative
-        stderr[name] = value * relative
-        ci95[name] = (value * float(np.exp(-min(reach, 700))), value * float(np.exp(min(reach, 700))))
-    return Spread(
-        "profile likelihood with t quantiles",
-        stderr,
-        ci95,
-        derived,
-        around.covariance,
-        drawn,
-        min(dofs.values()),
-        around,
-    )
+        reach = min(float(stdtrit(around.dof(slope), 0.5 + LEVEL / 2)) * relative, 700.0)
+        stderr[name] = abs(value) * relative
+        ends = (value * float(np.exp(-reach)), value * float(np.exp(reach)))
+        ci95[name] = (min(ends), max(ends))
+    drawn = redraw(point, data, around, draws=draws, seed=seed)
+    return Spread(PROFILE, stderr, ci95, derived, around.covariance, drawn, min(dofs.values()), around)
 
 
 def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, float]) -> dict[str, tuple[float, float]]:
@@ -167,9 +185,48 @@ def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, 
     }
 
 
-def _percentiles(column: Array) -> tuple[float, float]:
-    low, high = np.quantile(column, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    return float(low), float(high)
+def widening(dof: float, clusters: int, level: float = LEVEL) -> float:
+    """Percentiles of n resampled clusters are too narrow, for want of n / dof in the variance and of Student's tails.
+
+    At 40 clusters and 3 parameters the factor is 1.07 and lifts the measured coverage from .93 to .95.
+    """
+    return float(stdtrit(dof, 0.5 + level / 2) / ndtri(0.5 + level / 2) * np.sqrt(clusters / dof))
+
+
+def percentiles(column: Array, centre: float, widen: float, level: float = LEVEL) -> tuple[float, float]:
+    """The middle `level` of the draws, widened about the point; on a log scale where all is positive."""
+    low, high = map(float, np.quantile(column, [0.5 - level / 2, 0.5 + level / 2]))
+    if min(low, centre) > 0:
+        return centre * (low / centre) ** widen, centre * (high / centre) ** widen
+    return centre + (low - centre) * widen, centre + (high - centre) * widen
+
+
+def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed: int) -> Array:
+    """Refits to losses drawn from the fitted law and its noise, shape (draws, parameters), for few clusters.
+
+    Each draw first draws the variances, as scaled inverse chi-squared with their degrees of freedom, so that the refits
+    spread as Student's t and not as a normal.
+    """
+    if draws == 0:
+        return np.empty((0, len(point.parameters)))
+    rng = np.random.default_rng(seed)
+    free = int(point.is_free.sum())
+    row_dof, cluster_dof = around.rows - free, data.clusters - free
+    if around.sigma_cluster > 0:
+        row_dof = around.rows - data.clusters
+    shake = around.sigma_row * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
+    effect = around.sigma_cluster * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
+    move = shake + effect[:, data.cluster]
+    level = data.loss * np.exp(point.residuals_log)
+    losses = level * np.exp(move) if point.problem.is_log else np.maximum(level + move, 0.01 * level)
+    problem = replace(point.problem, loss=losses)
+    from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
+    return from_point.parameters
+
+
+def _scales(rng: np.random.Generator, draws: int, dof: int) -> Array:
+    dof = max(dof, 3)  # fewer would give draws without a variance
+    return np.sqrt(dof / rng.chisquare(dof, (draws, 1)))
 
 
 def gradient(function: Callable[[Array], Any], at: Array) -> Array:
