@@ -146,7 +146,7 @@ def _against(
     spans = tables.significant(max(xs) / min(xs), 2)
     what = axis_title(column)
     caption = (
-        f"Each mark is a run, each curve the law {tables.formula(curve.fit.formula)} fitted to {len(rows)} runs, "
+        f"Each mark is a run, each curve the law {tables.formula(curve.formula)} fitted to {len(rows)} runs, "
         "its shade the 95 % band of the mean curve."
     )
     if other and len(levels) == MOST_LEVELS:

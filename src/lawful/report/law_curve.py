@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.fitting.result import Fit
+from lawful import laws
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -24,41 +24,52 @@ LEVEL = 0.95  # of every band drawn
 
 @dataclass(frozen=True, kw_only=True)
 class LawCurve:
-    """`columns` maps each axis of the law to the column of the table that holds it."""
+    """values and draws by parameter name; `columns` maps each axis of the law to the table's column that holds it."""
 
-    fit: Fit
-    inputs: tuple[str, ...]
+    law: laws.Law
+    formula: str
+    values: Mapping[str, float]
+    draws: Mapping[str, np.ndarray]
+    pivot: Mapping[str, float]
     columns: Mapping[str, str]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.law.inputs
 
     def predict(self, **axes: Any) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
-        return self.fit.loss(self.fit.values, self._at(axes))
+        return self.law.predict(self.values, self._at(axes))
 
     def band(self, **axes: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
-        if not self.fit.draws:
+        if not self.draws:
             return None
-        curves = self.fit.loss(self.fit.drawn, self._at(axes))
+        curves = self.law.predict(self.draws, self._at(axes))
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
-    def _at(self, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def _at(self, axes: Mapping[str, Any]) -> laws.Axes:
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
-        return dict(zip(self.inputs, columns, strict=True))
+        return laws.Axes.of(dict(zip(self.inputs, columns, strict=True)), self.pivot)
 
 
 def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
-    """None where the answer holds no fit, or one of a law that this installation does not have."""
-    if not answer.get("fit"):
+    """None where the answer holds no fit, or one of a law that is not on this machine."""
+    fit = answer.get("fit")
+    if not fit:
         return None
     try:
-        fit = Fit.from_json(answer["fit"])
-        inputs = fit.model.inputs
-    except (ValueError, KeyError, TypeError):
+        law = laws.named(fit["law"])
+    except ValueError:
         return None
-    question, used = answer["question"], fit.data.get("columns") or {}
+    drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))
+    question, used = answer["question"], fit["data"].get("columns") or {}
     return LawCurve(
-        fit=fit,
-        inputs=inputs,
-        columns={axis: used.get(axis) or question.get(axis) or axis for axis in inputs},
+        law=law,
+        formula=str(fit["formula"]),
+        values={name: float(fit["params"][name]["value"]) for name in law.parameters},
+        draws=dict(zip(law.parameters, drawn.T, strict=True)) if len(drawn) else {},
+        pivot=fit["data"]["pivot"],
+        columns={axis: used.get(axis) or question.get(axis) or axis for axis in law.inputs},
     )

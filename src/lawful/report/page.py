@@ -15,6 +15,7 @@ from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
+from lawful.report.law_curve import law_curve
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.tables import number
@@ -127,6 +128,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
         "section",
         tag("h2", "The law" if answer.get("fit") else "No law is claimed"),
         tag("p", answer["question"].get("asks", ""), class_="lede"),
+        _not_drawn(answer),
         _charts([*extra, *own[:1]]),
         _fit(answer),
         _charts(own[1:]),
@@ -239,8 +241,10 @@ def _doubts(evidence: Evidence) -> Html:
     parts.append(tag("h3", "What was left out, and why"))
     if evidence.left_out:
         parts.append(_left_out(evidence))
-    else:
+    elif any(answer.get("fit") for answer in evidence.answers):
         parts.append(tag("p", "Nothing: every run that finished and was not held out is in the fit."))
+    else:
+        parts.append(tag("p", "Nothing was left out; nothing was fitted either."))
     sensitivity = [table for answer in evidence.answers[:1] for table in words.sensitivity_tables(answer)]
     if sensitivity:
         parts.append(tag("h3", "How the answer moves when the analysis does"))
@@ -430,6 +434,13 @@ def _left_out(evidence: Evidence) -> Html:
         "table", tag("caption", table.title, class_="hidden"), tag("thead", tag("tr", head)), tag("tbody", rows)
     )
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=table.title)
+
+
+def _not_drawn(answer: Mapping[str, Any]) -> Html | None:
+    if not answer.get("fit") or law_curve(answer):
+        return None
+    sentence = f"Its law, {answer['fit'].get('law')}, is not on the machine that wrote this page."
+    return _notice("The law was fitted but cannot be drawn here", [sentence], "progress")
 
 
 def _own_charts(answer: Mapping[str, Any], drawn: Sequence[Chart]) -> list[Chart]:
