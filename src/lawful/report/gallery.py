@@ -532,7 +532,7 @@ def _trend(curve: LawCurve, axis: str, rows: Sequence[Row]) -> str:
 def _hover(row: Row, question: Mapping[str, Any]) -> str:
     parts = [
         f"run {row.get('run') or '?'}",
-        str(row.get("rung") or ""),
+        tables.readable(row.get("rung")),
         f"N {tables.count(row.get(question.get('params') or 'params_non_embedding'))}",
         f"D {tables.count(row.get('tokens'))} tokens",
         f"seed {row.get('seed')}" if row.get("seed") is not None else "",

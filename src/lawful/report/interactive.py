@@ -165,6 +165,8 @@ def _layout(chart: Chart) -> dict[str, Any]:
                     "text": _plain_text(reference.label),
                     "showarrow": False,
                     "font": {"size": 11, "color": "@muted"},
+                    "bgcolor": "@paper/0.75",
+                    "borderpad": 0,
                 }
             )
     if chart.has_identity:

@@ -106,6 +106,9 @@ def _answer(evidence: Evidence) -> Html:
 
 def _navigation(evidence: Evidence) -> Html:
     entries = [("#law", "The law")] if evidence.rows else []
+    entries += [
+        (f"#question-{answer['question']['name']}", answer["question"]["name"]) for answer in evidence.answers[1:]
+    ]
     entries += [("#doubts", "Doubts"), ("#training", "Training")] if evidence.curves else [("#doubts", "Doubts")]
     entries += [("#runs", "Runs"), ("#repeat", "Repeat it")]
     return tag(
@@ -457,7 +460,7 @@ def _chart(chart: Chart, *, heading: bool) -> Html:
     return tag(
         "figure",
         tag("h3", chart.title) if heading else None,
-        tag("div", class_="plot", data_chart=chart.name, role="img", aria_label=chart.alt),
+        tag("div", class_="plot", data_chart=chart.name, role="group", aria_label=chart.alt),
         tag("noscript", tag("p", f"This chart needs scripts; the same one is in figures/{chart.name}.svg.")),
         tag("figcaption", _powers(chart.caption)),
         class_="wide" if chart.is_wide else None,
@@ -469,7 +472,7 @@ def _notice(title: str, sentences: Sequence[str], kind: str) -> Html:
     inner = (
         tag("p", sentences[0]) if len(sentences) == 1 else tag("ul", [tag("li", sentence) for sentence in sentences])
     )
-    return tag("div", tag("h2" if kind == "faults" else "h3", title), inner, class_=f"notice {kind}", role="note")
+    return tag("div", tag("h2", title), inner, class_=f"notice {kind}", role="note")
 
 
 def _facts(facts: Sequence[tuple[str, str]], kind: str) -> Html | None:
