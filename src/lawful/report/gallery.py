@@ -461,7 +461,8 @@ def _training(evidence: Evidence) -> Chart | None:
         name="training_curves",
         title="Training curves",
         caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
-        "Dashes are held-out runs, dots those that diverged or failed.",
+        "Dashes are held-out runs, dots those that diverged or failed. The last point is over all validation tokens, "
+        "those before it may be over a part of them.",
         alt=f"{kind.capitalize()} loss against tokens seen for {len(lines)} runs; larger models "
         "lie below smaller ones where all is well.",
         x=Axis(title="Tokens seen"),

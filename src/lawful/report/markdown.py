@@ -22,6 +22,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts.append(f"The study is not finished: {progress}")
     if faults := study.get("faults"):
         parts += ["## What is wrong with this as evidence", _bullets(map(str, faults))]
+    if severe := words.severe_doubts(evidence):
+        parts += ["## Severe doubts", _bullets(severe)]
     parts.append(_facts(words.key_facts(evidence)))
     for index, answer in enumerate(evidence.answers):
         question = answer["question"]

@@ -84,6 +84,7 @@ def _answer(evidence: Evidence) -> Html:
     refused = bool(evidence.answers) and evidence.answers[0].get("status") == "refused"
     progress = words.progress_sentence(evidence)
     faults = [str(fault) for fault in study.get("faults") or ()]
+    severe = words.severe_doubts(evidence)
     return tag(
         "section",
         tag(
@@ -98,6 +99,7 @@ def _answer(evidence: Evidence) -> Html:
         tag("h1", _powers(words.headline(evidence)), class_="refused" if refused else None),
         _notice("The study is not finished", [progress], "progress") if progress else None,
         _notice("What is wrong with this as evidence", faults, "faults") if faults else None,
+        _notice("Severe doubts", severe, "faults") if severe else None,
         _facts(words.key_facts(evidence), "key"),
         _navigation(evidence),
         id="answer",
@@ -411,6 +413,7 @@ def _repeat(evidence: Evidence) -> Html:
             " (every answer as JSON) and ",
             tag("code", "figures/"),
             " (each chart as PNG and SVG).",
+            class_="after",
         ),
         id="repeat",
     )

@@ -113,8 +113,9 @@ def general(value: Any, digits: int = 4) -> str:
 
 
 def estimate(value: Any, low: Any = None, high: Any = None) -> str:
-    """A value to the digits that its interval supports: its width is 30 to 300 of the last one."""
-    return _to_the_digits_of(value, low, high, value)
+    """A value to the digits that its interval supports (its width is 30 to 300 of the last one), but at least two."""
+    shown, two = _to_the_digits_of(value, low, high, value), general(value, 2)
+    return two if (number(shown) or 0.0) != number(two) and len(shown.strip("-0.")) < 2 else shown
 
 
 def interval(low: Any, high: Any) -> str:

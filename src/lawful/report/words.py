@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful.report import tables
-from lawful.report.evidence import Evidence
+from lawful.report.evidence import Evidence, severity
 from lawful.report.gallery import fitted_rows
 from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
@@ -51,6 +51,11 @@ def progress_sentence(evidence: Evidence) -> str | None:
     if not missing:
         return None
     return f"{total - missing} of {total} runs have ended; what stands here will change as the other {missing} finish."
+
+
+def severe_doubts(evidence: Evidence) -> list[str]:
+    """What a reader must know before believing the answer."""
+    return [str(warning.get("sentence")) for warning in evidence.warnings if severity(warning) == 0]
 
 
 def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
