@@ -332,7 +332,7 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
         )
     return Table(
         title="Other laws on the same runs",
-        header=("Law", "Exponents", "AICc", "Difference (lower is better)", "Held-out error"),
+        header=("Law", "Exponents", "AICc", "Δ AICc", "Held-out error"),
         rows=rows,
         right=(2, 3, 4),
     )
