@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import math
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +131,7 @@ def count(text: str | int | float) -> int:
             number = float(cleaned[:-1] if scale != 1.0 else cleaned) * scale
         except ValueError:
             raise ValueError(f"expected a count such as 1e6, 10M or 1_000_000, got {text!r}.") from None
-    if not (number >= 0 and number == round(number)):
+    if not (0 <= number < math.inf and number == round(number)):
         raise ValueError(f"expected a whole number of at least 0, got {text!r}.")
     return round(number)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from lawful.observe import observations
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
-from lawful.train import loop
+from lawful.train import loop, worker
 
 # what a clock or the operating system decides
 MEASURED = {"seconds", "tokens_per_second", "flops_per_second", "peak_memory_bytes"}
@@ -187,6 +186,8 @@ def assert_same_as_undisturbed(toy_folder: Folder, kills: int, steps: tuple[int,
     expected, got = settled(calm), settled(stormy)
     assert got == expected
     assert len(got) == 2 * len(steps) and all(row["status"] == "finished" for row in got)
+    for folder in (calm, stormy):  # what only a running study needs is gone
+        assert not (folder / "trunks").exists() and not list(folder.glob("runs/*/checkpoints"))
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
@@ -222,14 +223,6 @@ def test_an_edited_run_is_refused(toy_folder: Folder) -> None:
     spec = json.loads(store.run(run_id).read_text())
     spec["optimizer"]["learning_rate"] = 0.02
     store.run(run_id).write_text(json.dumps(spec))
-    train_study(folder, Local(workers=1, device="cpu"), only=run_id)
+    assert worker.main([str(folder), run_id, "--device", "cpu"]) == 1
     (row,) = observations(folder)
     assert row["status"] == "failed" and "it was edited" in row["reason"]
-
-
-def test_trunks_are_deleted_once_nothing_can_use_them(toy_folder: Folder) -> None:
-    folder = toy_folder("toy", widths=(8, 16), steps=(20, 40))
-    train_study(folder, Local(workers=1, device="cpu"))
-    assert not (folder / "trunks").exists()
-    assert not list(folder.glob("runs/*/checkpoints"))
-    shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -208,6 +209,8 @@ def _train_and_conclude(
     from lawful.executors.local import Local
 
     executor = Local(workers=workers, device=device, log=tuple(log or ()), checkpoint_seconds=checkpoint_seconds)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with _watching(folder) as watch:
             train_study(folder, executor, only=only, watch=watch)

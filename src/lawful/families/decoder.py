@@ -162,9 +162,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         batch, time, width = x.shape
         # [batch, time, 3 width] -> three of [batch, heads, time, head size]
-        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))

@@ -1,4 +1,4 @@
-"""How does the validation loss of small decoder-only transformers on tiny_shakespeare fall with parameters and tokens?"""
+"""How does the loss of small decoder-only transformers on tiny_shakespeare fall with parameters and tokens?"""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.gpt2_bpe import GPT2
 
 QUESTION = "How does the loss of a small transformer on tiny_shakespeare fall with its parameters and its tokens?"
-CONTEXT = 64
+CONTEXT = 128
+BATCH = 8  # windows: 1,024 tokens, so that the smallest budget still makes hundreds of updates
 
-# width -> (depth, heads). Non-embedding parameters from 3.1K to 1.0M: 2.5 decades.
+# width -> (depth, heads). Non-embedding parameters from 3.1K to 1.0M, a factor of 3 each; full goes to 10.6M
 SHAPES = {
     16: (1, 1),
-    24: (1, 2),
-    32: (2, 2),
-    48: (2, 3),
-    64: (3, 4),
+    32: (1, 2),
+    40: (2, 2),
+    56: (3, 4),
     96: (3, 4),
     144: (4, 4),
-    256: (6, 4),
+    256: (4, 4),
     384: (6, 6),
 }
 # scale -> widths, token budgets, seeds
 LADDERS = {
-    "smoke": ((16, 24, 32, 48), (32_768, 65_536, 131_072), 1),
-    "quick": ((16, 24, 32, 48, 64, 96, 144), (262_144, 524_288, 1_048_576, 2_097_152), 2),
-    "full": ((24, 32, 48, 64, 96, 144, 256, 384), (524_288, 1_048_576, 2_097_152, 4_194_304), 5),
+    "smoke": ((16, 32, 40, 56), (32_768, 65_536, 131_072), 1),
+    "quick": ((16, 32, 40, 56, 96, 144), (393_216, 786_432, 1_572_864, 3_145_728), 2),
+    "full": ((16, 32, 40, 56, 96, 144, 256, 384), (524_288, 1_048_576, 2_097_152, 4_194_304), 5),
 }
 
 
@@ -50,7 +50,6 @@ def study(
     if unknown:
         raise ValueError(f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}.")
     corpus = TinyShakespeare()
-    batch = 16  # windows: 1,024 tokens, so that the smallest budget still makes 256 updates
 
     def rung(width: int, tokens: int, seed: int) -> Run:
         depth, heads = SHAPES[width]
@@ -61,12 +60,12 @@ def study(
             rule=Backprop(),
             optimizer=AdamW(learning_rate=learning_rate(width)),
             schedule=Schedule(shape="wsd", warmup_steps=20),
-            steps=tokens // (CONTEXT * batch),
-            batch_size=batch,
+            steps=tokens // (CONTEXT * BATCH),
+            batch_size=BATCH,
             context=CONTEXT,
             init_seed=seed,
             data_seed=seed,
-            eval_every=min(budgets) // (CONTEXT * batch) // 2,
+            eval_every=min(budgets) // (CONTEXT * BATCH) // 2,
         )
 
     return Study(
@@ -88,8 +87,8 @@ def study(
 
 
 def learning_rate(width: int) -> float:
-    """Peak, falling with the square root of the width from a bracket measured at both ends (LAB_NOTES, 2026-11-22)."""
-    return 0.016 * (16 / width) ** 0.5
+    """Peak, falling as 1 / width as under muP: from brackets at widths 16, 48, 96 and 128 (LAB_NOTES, 2026-11-22)."""
+    return 0.384 / width
 
 
 def published(*, seeds: int) -> Study:

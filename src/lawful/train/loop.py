@@ -25,6 +25,7 @@ from lawful.train.optimizer import build_adamw, learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
+MAX_LOGITS = 2**25  # in one pass of an evaluation: 128 MiB in fp32
 COMPILE_MIN_STEPS = 2_000  # compiling costs 12 to 16 s a shape; below this it does not pay
 
 
@@ -195,7 +196,8 @@ def evaluate(run: Run, data: Any, model: nn.Module, where: torch.device, targets
     """On the same fixed validation targets for every run, all or the first `targets`; summed in float64."""
     model.eval()
     sums: dict[str, float] = {}
-    per_pass = max(1, 8192 // run.context)  # windows; a choice of speed, not of meaning
+    logits = run.context * run.family.vocab_size  # of one window
+    per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
     for batch in data.validation_batches(run.context, per_pass, targets):
         with device.autocast(where, run.precision):
             for name, value in run.task.measure(model, _to(batch, where)).items():

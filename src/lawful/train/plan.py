@@ -290,7 +290,8 @@ def _warnings(
                 "repeated-data",
                 "warning" if tokens > 4 * facts["train_tokens"] else "note",
                 f"{name}: the largest budget is {tokens / facts['train_tokens']:.1f} epochs of "
-                f"{facts['train_tokens']:,} tokens; beyond about 4 a repeated token is worth less than a fresh one (arXiv:2305.16264).",
+                f"{facts['train_tokens']:,} tokens; beyond about 4 a repeated token is worth less than a fresh one "
+                "(arXiv:2305.16264).",
             )
     schedules = sorted({row["schedule"] for row in rows})
     if len(schedules) > 1:

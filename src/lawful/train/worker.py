@@ -32,7 +32,7 @@ INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parse(arguments)
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -133,7 +133,7 @@ def _ids_from_input(stop: threading.Event) -> Any:
         yield line
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lawful.train.worker", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("run_id", help="or - to take ids from standard input")

@@ -1,0 +1,200 @@
+"""What the training loop does when things go wrong, and that its parts are the field's."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lawful import store as files
+from lawful.observe import observations
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule, from_json
+from lawful.store import Store
+from lawful.study import import_file
+from lawful.train import device, loop, worker
+from lawful.train.optimizer import build_adamw, learning_rate, schedule_factor
+
+Folder = Callable[..., Path]
+CPU = loop.Place(device=torch.device("cpu"))
+
+
+def load(folder: Path) -> tuple[Run, Any, Store]:
+    store = Store(folder)
+    study = store.read_study()
+    module = import_file(Path(study["study_file"]["path"])).__name__
+    run = from_json(files.read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    return run, run.corpus.open(run.data_fingerprint), store
+
+
+def train_here(folder: Path, *options: str) -> None:
+    """Every run of the plan by the worker's own function, in this process: starting one costs seconds."""
+    for rung in Store(folder).read_study()["rungs"]:
+        worker.train_one(
+            Store(folder), rung["id"], worker.parse([str(folder), "-", "--device", "cpu", *options]), threading.Event()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(Backprop):
+    """Backpropagation that fails as told when a pass is larger than `fits`, or at a given call."""
+
+    fits: int = 10**9
+    error: str = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"
+
+    def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
+        if len(batch.inputs) > self.fits:
+            raise RuntimeError(self.error)
+        return super().gradients(model, task, batch, scale=scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poisoned(Backprop):
+    def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
+        loss, targets = super().gradients(model, task, batch, scale=scale)
+        next(model.parameters()).grad[0, 0] = math.nan
+        return loss, targets
+
+
+def test_out_of_memory_halves_the_micro_batch_at_the_same_global_batch(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
+    whole = loop.train(run, data, store, CPU)
+    tight = loop.train(replace(run, rule=Failing(fits=3)), data, store, CPU)
+    assert "micro_batch=2" in tight["numerics"]  # 8, 4, then 2 windows fit
+    assert tight["numerics_breaks"] == 2
+    assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+
+
+def test_another_error_is_not_taken_for_memory(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        loop.train(replace(run, rule=Failing(fits=3, error="shape mismatch")), data, store, CPU)
+
+
+def test_a_non_finite_step_stops_before_the_update_and_counts_as_diverged(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
+    result = loop.train(replace(run, rule=Poisoned()), data, store, CPU)
+    assert result["status"] == "diverged" and result["diverged_at_step"] == 0
+    assert "not finite" in result["reason"] and "loss" not in result
+
+
+def test_a_run_worse_than_guessing_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(16, 24), steps=(40,), learning_rate=50.0)
+    train_here(folder)
+    rows = observations(folder)
+    assert {row["status"] for row in rows} == {"diverged"}
+    assert all("that of guessing" in row["reason"] for row in rows)
+    train_here(folder)  # diverged is an end, not something to try again
+    assert observations(folder) == rows
+
+
+def test_a_failed_run_is_listed_and_tried_again_by_a_resume(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(16, 24), steps=(20,))
+    store = Store(folder)
+    run_id = store.read_study()["rungs"][0]["id"]
+    spec = store.run(run_id).read_text()
+    store.run(run_id).write_text("{")
+    train_here(folder)
+    assert [row["status"] for row in observations(folder)] == ["failed", "finished"]
+    assert "does not parse" in observations(folder)[0]["reason"]
+    store.run(run_id).write_text(spec)
+    train_here(folder)
+    assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
+
+
+def test_the_models_learn(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(300,)))
+    result = loop.train(run, data, store, CPU)
+    shares = np.bincount(data.train, minlength=11) / data.train_tokens
+    unigram = -np.log(shares[data.validation[1:]]).mean()
+    assert result["loss"] < unigram - 0.3
+    assert result["bits_per_byte"] == pytest.approx(result["loss"] / math.log(2))  # a character is a byte here
+    assert result["validation_tokens"] == data.validation_tokens
+
+
+def test_decay_is_on_matrices_only(toy_folder: Folder) -> None:
+    run, _, _ = load(toy_folder(widths=(16, 24), steps=(20,)))
+    model = run.family.build(torch.Generator().manual_seed(0))
+    decayed, plain = build_adamw(model, run, is_fused=True).param_groups
+    assert decayed["weight_decay"] == 0.1 and all(p.dim() >= 2 for p in decayed["params"])
+    assert plain["weight_decay"] == 0.0 and all(p.dim() < 2 for p in plain["params"])
+    held = sum(p.numel() for group in (decayed, plain) for p in group["params"])
+    assert held == run.family.param_counts().total
+
+
+def test_schedules_by_hand() -> None:
+    wsd = Schedule(shape="wsd", warmup_steps=4)
+    factors = [schedule_factor(wsd, 100, 80, step) for step in range(100)]
+    assert factors[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert set(factors[4:80]) == {1.0}
+    assert factors[80] == pytest.approx(1 - math.sqrt(1 / 21)) and factors[99] == pytest.approx(1 - math.sqrt(20 / 21))
+    cosine = [schedule_factor(Schedule(shape="cosine", warmup_steps=4, floor=0.1), 100, 0, step) for step in range(100)]
+    assert cosine[3] == 0.8 and max(cosine) < 1.0
+    assert cosine[51] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 48 / 97)))
+    assert cosine == [*sorted(cosine[:4]), *sorted(cosine[4:], reverse=True)]
+    assert schedule_factor(Schedule(shape="constant", warmup_steps=0), 100, 100, 99) == 1.0
+
+
+def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:
+    base: dict[str, Any] = dict.fromkeys(("family", "corpus", "task", "rule")) | {
+        "batch_size": 1,
+        "context": 1,
+    }
+    short, long = (
+        Run(**base, optimizer=AdamW(learning_rate=1e-2), schedule=Schedule(warmup_steps=10), steps=steps)
+        for steps in (100, 1000)
+    )
+    assert [learning_rate(short, s) for s in range(80)] == [learning_rate(long, s) for s in range(80)]
+
+
+def test_precision_is_one_for_the_whole_ladder() -> None:
+    cpu = torch.device("cpu")
+    assert device.pick_precision(cpu, share_above_1m=0.1) == "fp32"
+    expected = "bf16" if device.has_matrix_units() else "fp32"
+    assert device.pick_precision(cpu, share_above_1m=0.9) == expected
+    with pytest.raises(ValueError, match="fp16 needs a CUDA device"):
+        device.autocast(cpu, "fp16")
+
+
+def test_bf16_trains_to_about_the_same_loss_with_fp32_master_weights(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(200,)))
+    exact = loop.train(run, data, store, CPU)
+    rough_run = replace(run, precision="bf16")
+    rough = loop.train(rough_run, data, store, CPU)
+    assert rough["loss"] == pytest.approx(exact["loss"], rel=0.02) and rough["loss"] != exact["loss"]
+    from safetensors.torch import load_file
+
+    assert {tensor.dtype for tensor in load_file(store.weights(rough_run.id)).values()} == {torch.float32}
+
+
+def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra lawful[tensorboard]")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = toy_folder(widths=(16, 24), steps=(20,))
+    train_here(folder, "--log", "tensorboard")
+    events = next((folder / "tensorboard").glob("width=16*"))
+    reader = EventAccumulator(str(events)).Reload()
+    assert {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"} <= set(
+        reader.Tags()["scalars"]
+    )
+    run_id = next(rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["label"].startswith("width=16"))
+    record = [json.loads(line) for line in Store(folder).metrics(run_id).read_text().splitlines()]
+    written = [round(event.value, 5) for event in reader.Scalars("loss")]
+    assert written == [round(line["loss"], 5) for line in record if "loss" in line]
+
+
+def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> None:
+    with pytest.raises(ValueError, match="expected auto, cpu, cuda or mps, got 'tpu'"):
+        device.pick_device("tpu")
+    folder = toy_folder(widths=(16, 24), steps=(20,))
+    train_here(folder, "--log", "mlflow")
+    assert all("expected tensorboard or wandb" in row["reason"] for row in observations(folder))
