@@ -146,8 +146,8 @@ def _against(
     spans = tables.significant(max(xs) / min(xs), 2)
     what = axis_title(column)
     caption = (
-        f"Each mark is a run, each curve the law {tables.formula(curve.formula)} fitted to {len(rows)} runs, "
-        "its shade the 95 % band of the mean curve."
+        f"Each mark is a run, each curve the law {tables.formula(curve.formula, curve.inputs[0])} fitted to "
+        f"{len(rows)} runs, its shade the 95 % band of the mean curve."
     )
     if other and len(levels) == MOST_LEVELS:
         caption += f" Marks take the colour of the nearest curve's {_short(other)}."
@@ -325,7 +325,7 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
         "A bend along an axis would mean that the law has the wrong shape.",
         alt=f"Residuals of {len(rows)} fitted runs along {axis_title(column)}, standard deviation "
         f"{spread:.2g} per cent.",
-        x=Axis(title=axis_title(column)),
+        x=Axis(title=axis_title(column), is_flops=axis == "flops"),
         y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
         points=points,
         references=[Reference(y=0.0, label="")],
@@ -559,8 +559,7 @@ def _nearest(levels: Sequence[float], value: float) -> int:
 
 
 def _level_name(axis: str | None, level: float) -> str:
-    symbol = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}.get(axis or "", axis or "")
-    return f"{symbol} = {tables.count(level)}"
+    return f"{tables.AXIS_SYMBOLS.get(axis or '', axis or '')} = {tables.count(level)}"
 
 
 def _short(axis: str | None) -> str:

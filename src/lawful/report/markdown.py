@@ -34,7 +34,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         if answer.get("fit"):
             parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
         if answer.get("held_out"):
-            parts += ["### The held-out forecast, and what came", _table(words.held_out_table(answer))]
+            parts += ["### The held-out forecast, and what came", _table(words.held_out_table(evidence, answer))]
     for question in evidence.unanswered:
         parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
     if not evidence.answers:

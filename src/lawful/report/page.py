@@ -73,6 +73,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="description", content=words.headline(evidence)),
         tag("title", f"{study.get('name', 'study')}: {study.get('question', '')}"),
         tag("style", Html(_asset("page.css"))),
     )
@@ -137,7 +138,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
         _charts([*extra, *own[:1]]),
         _fit(answer),
         _charts(own[1:]),
-        _held_out(answer),
+        _held_out(evidence, answer),
         id="law",
     )
 
@@ -150,10 +151,14 @@ def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
             tag(
                 "section",
                 tag("h2", question.get("asks") or question["name"]),
-                tag("p", _powers(words.answer_sentence(answer)), class_="lede sentence"),
+                tag(
+                    "p",
+                    _powers(words.answer_sentence(answer)),
+                    class_="lede sentence refused" if answer.get("status") == "refused" else "lede sentence",
+                ),
                 _charts(_own_charts(answer, drawn)),
                 _fit(answer),
-                _held_out(answer),
+                _held_out(evidence, answer),
                 id=f"question-{question['name']}",
             )
         )
@@ -182,7 +187,7 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
             tag(
                 "p",
                 "L = ",
-                tag("span", _powers(tables.formula(answer["fit"]["formula"])), class_="formula"),
+                tag("span", _powers(words.fit_formula(answer["fit"])), class_="formula"),
                 class_="note",
             ),
         ),
@@ -191,13 +196,13 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
     )
 
 
-def _held_out(answer: Mapping[str, Any]) -> Html | None:
+def _held_out(evidence: Evidence, answer: Mapping[str, Any]) -> Html | None:
     if not answer.get("held_out"):
         return None
     return join(
         tag("h3", "The held-out forecast, and what came"),
         tag("p", f"Mean absolute error {words.held_out_summary(answer)}. These runs were set aside before training."),
-        _folded(words.held_out_table(answer)),
+        _folded(words.held_out_table(evidence, answer)),
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
+AXIS_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
 DASH = "–"  # stands where a number is missing
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _FLOP_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -170,7 +172,10 @@ def symbol(name: str) -> str:
     return GREEK.get(name, name.replace("_", " "))
 
 
-def formula(text: str) -> str:
+def formula(text: str, axis: str = "") -> str:
+    """E + a x^-alpha along the axis params is E + a N^−α."""
+    if axis in AXIS_SYMBOLS:
+        text = re.sub(r"\bx\b", AXIS_SYMBOLS[axis], text)
     for name, letter in GREEK.items():
         text = text.replace(name, letter)
     return text.replace("^-", "^−")

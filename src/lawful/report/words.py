@@ -15,7 +15,6 @@ from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
 
 SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
-_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     if answer and fit:
         goodness = fit["goodness"]
         facts.append(("Fitted on", f"{goodness['n']} runs, {goodness['clusters']} clusters"))
-        facts.append(("Law", f"L = {tables.formula(fit['formula'])}"))
+        facts.append(("Law", f"L = {fit_formula(fit)}"))
     else:
         facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
     question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
@@ -117,7 +116,7 @@ def parameters_table(answer: Mapping[str, Any]) -> Table:
 
 def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
     axes = list(pivot)
-    first = _SYMBOLS.get(axes[0], axes[0]) if axes else "x"
+    first = tables.AXIS_SYMBOLS.get(axes[0], axes[0]) if axes else "x"
     known = {
         "E": "loss that remains at any size and length",
         "alpha": f"exponent of {first}",
@@ -133,8 +132,9 @@ def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
         return known[name]
     if name.endswith("_pivot"):
         axis = {"A": "params", "B": "tokens"}.get(name[0], axes[0] if axes else "")
-        symbol = _SYMBOLS.get(axis, axis)
-        return f"loss of this term at {symbol} = {tables.count(pivot.get(axis))}"
+        symbol = tables.AXIS_SYMBOLS.get(axis, axis)
+        at = tables.flops(pivot.get(axis)) if axis == "flops" else tables.count(pivot.get(axis))
+        return f"loss of this term at {symbol} = {at}"
     return ""
 
 
@@ -143,7 +143,10 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     fit = answer["fit"]
     goodness, objective, convergence = fit["goodness"], fit["objective"], fit["convergence"]
     question = answer["question"]
-    columns = {**{axis: question.get(axis) for axis in _SYMBOLS}, **(fit.get("data", {}).get("columns") or {})}
+    columns = {
+        **{axis: question.get(axis) for axis in tables.AXIS_SYMBOLS},
+        **(fit.get("data", {}).get("columns") or {}),
+    }
     inputs = list(fit.get("data", {}).get("pivot") or ())
     counting = "; ".join(COUNTING.get(str(columns.get(axis)), str(columns.get(axis) or axis)) for axis in inputs)
     facts = [
@@ -168,15 +171,22 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def held_out_table(answer: Mapping[str, Any]) -> Table:
+def fit_formula(fit: Mapping[str, Any]) -> str:
+    return tables.formula(str(fit["formula"]), next(iter(fit.get("data", {}).get("pivot") or ()), ""))
+
+
+def held_out_table(evidence: Evidence, answer: Mapping[str, Any]) -> Table:
+    known = {str(row.get("run")): row for row in evidence.rows}
+    question = answer["question"]
     rows = []
     for item in answer.get("held_out") or ():
         low, high = item.get("interval") or (None, None)
+        row = known.get(str(item.get("run")), {})
         rows.append(
             (
                 str(item.get("run") or ""),
-                tables.count(item.get("params")),
-                tables.count(item.get("tokens")),
+                tables.count(item.get("params") or row.get(question.get("params") or "params_non_embedding")),
+                tables.count(item.get("tokens") or row.get(question.get("tokens") or "tokens")),
                 str(item.get("seed") if item.get("seed") is not None else tables.DASH),
                 tables.loss(item.get("predicted")),
                 f"[{tables.loss(low)}, {tables.loss(high)}]" if number(low) is not None else tables.DASH,
@@ -305,7 +315,7 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
     ]
     rows = [
         (
-            f"{tables.formula(fit['formula'])} (used here)",
+            f"{fit_formula(fit)} (used here)",
             _shapes(fit["params"]),
             tables.general(fit["goodness"].get("aicc")),
             "0",
@@ -316,7 +326,9 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
         fixed = ", ".join(
             f"{tables.symbol(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
         )
-        name = tables.formula(str(item.get("formula"))) + (f" with {fixed}" if fixed else "")
+        name = tables.formula(str(item.get("formula")), str(item.get("law")).partition(":")[2]) + (
+            f" with {fixed}" if fixed else ""
+        )
         if item.get("refusal"):
             rows.append((f"{name}: refused, {item['refusal']}", "", tables.DASH, tables.DASH, tables.DASH))
             continue
