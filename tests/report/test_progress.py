@@ -107,7 +107,8 @@ def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
     assert "50 of 72 finished · 20 running" in text
-    assert "and 12 more running" in text
+    assert "and 14 more running" in text
+    assert "failed: out of memory" in text
     assert "size=16, tokens=125k, seed=0" in text
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 State = Literal["finished", "diverged", "failed", "running", "waiting"]
 STATES: tuple[State, ...] = ("finished", "diverged", "failed", "running", "waiting")
 TAIL_BYTES = 4096  # holds the last ten lines of a record or more
-MOST_RUNNING, MOST_ENDED = 8, 5  # rows shown, so that the whole fits 24 lines
+MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the whole fits 24 lines
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
 _read_once: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}  # by modification time and size
@@ -99,7 +99,7 @@ def status_table(status: StudyStatus) -> Table:
 
     counts = status.counts
     whole = Table.grid(expand=True)
-    whole.add_column()
+    whole.add_column(overflow="ellipsis")
     head = Table.grid(expand=True)
     head.add_column(overflow="ellipsis", no_wrap=True)
     head.add_column(justify="right", no_wrap=True)
@@ -131,6 +131,10 @@ def status_table(status: StudyStatus) -> Table:
                 escape(_label(run)), _MARKS[run.state], tables.loss(run.loss), tables.count(run.tokens_per_second)
             )
         whole.add_row(table)
+    troubled = [run for run in ended if run.state in ("diverged", "failed")]
+    for run in troubled[:MOST_TROUBLED]:
+        text = Text(f"{run.label} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
+        whole.add_row(text)
     return whole
 
 
