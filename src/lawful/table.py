@@ -98,7 +98,7 @@ class Observations:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def values(self, column: str) -> list[Any]:
-        self._expect(column)
+        self.expect(column)
         return [row.get(column) for row in self.rows]
 
     def numbers(self, column: str) -> np.ndarray:
@@ -119,7 +119,7 @@ class Observations:
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(store.plain(self.rows), sort_keys=True).encode()).hexdigest()
 
-    def _expect(self, column: str) -> None:
+    def expect(self, column: str) -> None:
         if self.rows and column not in self.columns:
             raise ValueError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 

@@ -145,7 +145,7 @@ def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], 
 def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapping[str, Any]]) -> Observations:
     """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
     for column, wanted in where.items():
-        table._expect(column)
+        table.expect(column)
         value = wanted
         if wanted in ("max", "min"):
             present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]

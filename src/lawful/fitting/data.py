@@ -40,6 +40,23 @@ class Sample:
     def clusters(self) -> int:
         return int(self.cluster.max()) + 1
 
+    def take(self, rows: Array) -> Sample:
+        """Some of the rows, at the same pivot."""
+        chosen = replace(self.observations, rows=tuple(self.observations.rows[i] for i in rows))
+        return Sample(
+            chosen,
+            Axes({axis: log[rows] for axis, log in self.x.logs.items()}, self.x.pivot),
+            {axis: value[rows] for axis, value in self.values.items()},
+            self.loss[rows],
+            np.unique(self.cluster[rows], return_inverse=True)[1],
+            self.column,
+        )
+
+    def on(self, law: Law) -> Sample:
+        """Only the axes that a law reads."""
+        logs = {axis: self.x.logs[axis] for axis in law.inputs}
+        return replace(self, x=Axes(logs, {axis: self.x.pivot[axis] for axis in law.inputs}))
+
     @property
     def run_names(self) -> list[str]:
         return [
@@ -48,7 +65,9 @@ class Sample:
         ]
 
 
-def sample(source: Any, law: Law, columns: Mapping[str, str | None], *, keep_held_out: bool = False) -> Sample:
+def sample(
+    source: Any, law: Law, columns: Mapping[str, str | None], *, keep_held_out: bool = False, check: bool = True
+) -> Sample:
     """The rows of `source` that count, as arrays. Rows that are not finished, or declared held out, are left out and
     recorded. Raises Refusal for what no fit could repair, ValueError for a bad table."""
     by_row = columns.get("cluster") == "none"
@@ -63,7 +82,8 @@ def sample(source: Any, law: Law, columns: Mapping[str, str | None], *, keep_hel
     column = dict(observations.roles)
     values = _axes_values(observations, law, column)
     loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
-    refuse_mixtures(observations)
+    if check:
+        refuse_mixtures(observations)
     return Sample(observations, Axes.of(values), values, loss, _cluster_codes(observations, column), column)
 
 

@@ -158,12 +158,12 @@ def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array) 
     """The best of many starts. The robust default first estimates its delta from a least-absolute fit's residuals."""
     if objective == "robust":
         delta = _robust_delta(data, law, low, high)
-        return _minimise(_problem(data, law, low, high, is_log=True, delta=delta), delta)
+        return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta)
     if objective in ("l2", "l2-raw"):
-        problem = _problem(data, law, low, high, is_log=objective == "l2", delta=None)
+        problem = problem_of(data, law, low, high, is_log=objective == "l2", delta=None)
         return _minimise(problem, None)
     delta = _named_delta(objective)
-    return _minimise(_problem(data, law, low, high, is_log=True, delta=delta), delta)
+    return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta)
 
 
 def _named_delta(objective: str) -> float:
@@ -182,12 +182,12 @@ def _named_delta(objective: str) -> float:
 
 def _robust_delta(data: Sample, law: Law, low: Array, high: Array) -> float:
     """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles."""
-    point = _minimise(_problem(data, law, low, high, is_log=True, delta=None), None)
+    point = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None)
     delta = max(HUBER * robust_sigma(point), LEAST_DELTA)
     for _ in range(3):
-        problem = _problem(data, law, low, high, is_log=True, delta=delta)
+        problem = problem_of(data, law, low, high, is_log=True, delta=delta)
         found = solver.solve(problem, point.parameters[None])
-        settled = _as_point(problem, found, delta)
+        settled = as_point(problem, found, delta)
         delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
     return delta
 
@@ -198,17 +198,17 @@ def robust_sigma(point: Point) -> float:
     return float(1.4826 * np.median(np.abs(point.residuals_log)) * np.sqrt(n / max(n - free, 1)))
 
 
-def _problem(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
+def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
     scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
     return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high)
 
 
 def _minimise(problem: solver.Problem, delta: float | None) -> Point:
     number = STARTS if delta is None or delta > 2e-4 else 2 * STARTS  # a narrow Huber has more local optima
-    return _as_point(problem, solver.solve(problem, solver.grid_starts(problem, keep=number)[0]), delta)
+    return as_point(problem, solver.solve(problem, solver.grid_starts(problem, keep=number)[0]), delta)
 
 
-def _as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
+def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
     best = int(np.argmin(found.misfit))
     floor = max(float(found.misfit[best]), solver.NO_MISFIT * len(problem.loss))
     agree = int((found.misfit - found.misfit[best] <= AGREES * floor).sum())

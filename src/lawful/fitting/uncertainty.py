@@ -79,15 +79,17 @@ def _from_profiles(
     ci95 = profile_intervals(point, around, dofs)
     for name, value in derived.items():
 
-        def log_of(parameters: Array, name: str = name) -> Any:
-            return np.log(law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name])
+        def value_of(parameters: Array, name: str = name) -> Any:
+            return law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name]
 
-        slope = gradient(log_of, point.parameters)[free]
-        relative = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
-        reach = min(float(stdtrit(around.dof(slope), 0.5 + LEVEL / 2)) * relative, 700.0)
-        stderr[name] = abs(value) * relative
-        ends = (value * float(np.exp(-reach)), value * float(np.exp(reach)))
-        ci95[name] = (min(ends), max(ends))
+        slope = gradient(value_of, point.parameters)[free]
+        stderr[name] = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
+        reach = float(stdtrit(around.dof(slope), 0.5 + LEVEL / 2)) * stderr[name]
+        if value > 0:  # A and B spread over decades: symmetric on a log scale
+            factor = float(np.exp(min(reach / value, 700.0)))
+            ci95[name] = (value / factor, value * factor)
+        else:
+            ci95[name] = (value - reach, value + reach)
     drawn = redraw(point, data, around, draws=draws, seed=seed)
     return Spread(PROFILE, stderr, ci95, derived, around.covariance, drawn, min(dofs.values()), around)
 

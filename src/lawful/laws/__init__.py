@@ -139,13 +139,15 @@ class Law(ABC):
         return (*self.coefficients, *(shape.name for shape in self.shapes))
 
     def predict(self, values: Values, x: Axes) -> Array:
-        """L on every row, shape (rows,); with values of shape (draws,) each, shape (draws, rows)."""
+        """L on every row, shape (rows,); with values of shape (draws,) each, shape (draws, rows).
+
+        An axis may itself have shape (draws, rows), where each draw is asked at points of its own.
+        """
         columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
         terms = self.terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
         parts = [columns[name] * np.exp(term.log) for name, term in zip(self.coefficients, terms, strict=True)]
-        rows = len(next(iter(x.logs.values())))
-        total = np.sum(np.broadcast_arrays(*parts, np.zeros(rows)), axis=0)
-        return np.asarray(total)
+        nothing = [np.zeros_like(log) for log in x.logs.values()]
+        return np.asarray(sum(parts) + sum(nothing))
 
 
 def named(spec: str | Law) -> Law:

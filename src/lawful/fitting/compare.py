@@ -1,0 +1,445 @@
+"""Do arms differ, and in what: a ladder of nested laws, tested with errors that know about clusters and pairs.
+
+Whether two intervals overlap is not a test. Each step of the ladder frees one kind of parameter: the floor, then the
+coefficients, then the shapes (exponents). The rise in misfit, divided by how much clusters widen the contrasts that
+the step frees, is referred to an F distribution (Rao & Scott 1984), with Satterthwaite's degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import fdtrc, stdtr, stdtrit
+
+from lawful.fitting import noise, solver
+from lawful.fitting.arms import ARM, ArmsLaw
+from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.result import Caution, Refusal
+from lawful.laws import Array, Axes, Law, named
+
+ALPHA = 0.05
+Floor = Literal["own", "shared"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One law of the ladder. F, dof and p test it against the one before; None on the first."""
+
+    name: str
+    own: tuple[str, ...]
+    parameters: int
+    misfit: float
+    aicc: float
+    bic: float
+    F: float | None
+    dof: tuple[float, float] | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """second - first in one shape parameter, at the last law of the ladder.
+
+    p_holm        adjusted for all pairs of arms (Holm 1979)
+    equivalence   the smallest bound d for which |difference| < d is shown at 5 % (two one-sided tests)
+    """
+
+    parameter: str
+    first: str
+    second: str
+    value: float
+    stderr: float
+    ci95: tuple[float, float]
+    p: float
+    p_holm: float
+    equivalence: float
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """How many times the compute `second` needs for the loss that `first` reaches at the reference point."""
+
+    first: str
+    second: str
+    value: float
+    ci95: tuple[float, float]
+    loss: float
+    at: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """arms in order of appearance; `verdict` is the last step of the ladder that the data force."""
+
+    law: str
+    by: str
+    arms: tuple[str, ...]
+    floor: Floor
+    steps: tuple[Step, ...]
+    verdict: str
+    sentence: str
+    differences: tuple[Difference, ...]
+    multipliers: tuple[Multiplier, ...]
+    params: Mapping[str, Mapping[str, float]]
+    is_paired: bool
+    n: int
+    clusters: int
+    warnings: tuple[Caution, ...]
+
+
+def compare(
+    source: Any,
+    by: str = "arm",
+    *,
+    law: str | Law = "chinchilla",
+    floor: Floor = "own",
+    params: str | None = None,
+    tokens: str | None = None,
+    loss: str | None = None,
+    flops: str | None = None,
+    cluster: str | None = None,
+    paired: bool | None = None,
+) -> Comparison:
+    """Compare the arms named in column `by`.
+
+    floor    own: each arm may have its irreducible loss; shared: arms on the same data share it (an own floor costs
+             about ten times in the standard error of an exponent's difference)
+    paired   rows at the same axes and seed share noise across arms; by default where every arm has the same cells
+    Raises Refusal where an arm has too few runs for the law.
+    """
+    law = named(law)
+    columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    data, arms = arm_sample(source, by, law, columns)
+    is_paired = _has_pairs(data) if paired is None else paired
+    if is_paired:
+        data = replace(data, cluster=_pairs(data))
+    ladder = _ladder(law, floor)
+    return _compare(data, law, arms, by, floor, ladder, is_paired)
+
+
+def arm_sample(
+    source: Any, by: str, law: Law, columns: Mapping[str, str | None], keep: Sequence[str] | None = None
+) -> tuple[Sample, tuple[str, ...]]:
+    """The rows of all arms with the arm's index as a further axis; each arm must stand on its own."""
+    data = sample(source, law, columns, check=False)
+    data.observations.expect(by)
+    names = [str(row.get(by, "")) for row in data.observations]
+    arms = tuple(dict.fromkeys(name for name in names if keep is None or name in keep))
+    if keep is not None and (missing := [name for name in keep if name not in names]):
+        raise ValueError(f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(dict.fromkeys(names))}.")
+    if len(arms) < 2:
+        raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
+    chosen = np.array([name in arms for name in names])
+    data = data.take(np.flatnonzero(chosen))
+    code = np.array([arms.index(name) for name in names if name in arms])
+    refuse_mixtures(data.observations)
+    for index, arm in enumerate(arms):
+        try:
+            refuse_too_little(data.take(np.flatnonzero(code == index)), law, len(law.parameters))
+        except Refusal as refusal:
+            raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
+    logs = {**data.x.logs, ARM: code.astype(float)}
+    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})), arms
+
+
+def _compare(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    by: str,
+    floor: Floor,
+    ladder: list[tuple[str, frozenset[str]]],
+    is_paired: bool,
+) -> Comparison:
+    points = fit_ladder(data, law, arms, [own for _, own in ladder])
+    steps = _steps(points, data, ladder)
+    last = points[-1]
+    around = noise.measure(last, data)
+    differences = _differences(last, around, law, arms, data)
+    chosen = max((i for i, step in enumerate(steps) if step.p is not None and step.p < ALPHA), default=0)
+    multipliers = tuple(
+        _multiplier(last, around, arms, first, second, data) for first, second in itertools.combinations(arms, 2)
+    )
+    joint = last.problem.law
+    assert isinstance(joint, ArmsLaw)
+    values = dict(zip(joint.parameters, map(float, last.parameters), strict=True))
+    by_arm = {
+        arm: {name: values[joint.names(name)[i if name in joint.own else 0]] for name in law.parameters}
+        for i, arm in enumerate(arms)
+    }
+    verdict = ladder[chosen][0]
+    return Comparison(
+        law.spec,
+        by,
+        arms,
+        floor,
+        steps,
+        verdict,
+        _sentence(verdict, steps, differences, multipliers),
+        differences,
+        multipliers,
+        by_arm,
+        is_paired,
+        data.n,
+        data.clusters,
+        _cautions(last, data),
+    )
+
+
+def _ladder(law: Law, floor: Floor) -> list[tuple[str, frozenset[str]]]:
+    """Names and own parameters of the nested laws, each containing the one before."""
+    if floor not in ("own", "shared"):
+        raise ValueError(f"floor: expected own or shared, got {floor!r}.")
+    floors = frozenset({"E", "floor"} & set(law.coefficients))
+    rest = frozenset(law.coefficients) - floors
+    shapes = frozenset(shape.name for shape in law.shapes)
+    ladder: list[tuple[str, frozenset[str]]] = [("identical", frozenset())]
+    if floors and floor == "own":
+        ladder.append(("the floor differs", floors))
+    own = ladder[-1][1] | rest
+    ladder.append(("coefficients differ", own))
+    if shapes:
+        ladder.append(("exponents differ", own | shapes))
+    return ladder
+
+
+def fit_ladder(data: Sample, law: Law, arms: tuple[str, ...], owns: list[frozenset[str]]) -> list[Point]:
+    """The best point of each nested law, all with the delta of the last, so that their misfits compare."""
+    low, high = limits(law, {}, {})
+    each = []
+    for index in range(len(arms)):
+        alone = data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
+        # the arms' own coefficients at the common pivot
+        each.append(dict(zip(law.parameters, best_point(alone, law, "robust", low, high).parameters, strict=True)))
+    delta, points = None, []
+    for own in reversed(owns):
+        joint = ArmsLaw(law, arms, own)
+        low, high = limits(joint, {}, {})
+        starts = np.array([joint.spread_out(each), *(joint.spread_out([one] * len(arms)) for one in each)])
+        if points:
+            bigger = points[-1].problem.law
+            assert isinstance(bigger, ArmsLaw)
+            found = dict(zip(bigger.parameters, points[-1].parameters, strict=True))
+            back = [
+                {name: found[bigger.names(name)[i if name in bigger.own else 0]] for name in law.parameters}
+                for i in range(len(arms))
+            ]
+            starts = np.concatenate([starts, [joint.spread_out(back)]])
+        if delta is None:
+            point = None
+            for _ in range(4):
+                problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+                first = starts if point is None else point.parameters[None]
+                point = as_point(problem, solver.solve(problem, first), delta)
+                delta = max(HUBER * robust_sigma(point), LEAST_DELTA)
+        problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+        grid = solver.grid_starts(problem, keep=4)[0]
+        points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
+    return points[::-1]
+
+
+def _steps(points: list[Point], data: Sample, ladder: list[tuple[str, frozenset[str]]]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for i, (point, (name, own)) in enumerate(zip(points, ladder, strict=True)):
+        count = len(point.parameters) + 1
+        n = data.n
+        deviance = n * np.log(max(float((point.residuals_log**2).sum()), 1e-300) / n)
+        aicc = deviance + 2 * count + (2 * count * (count + 1) / (n - count - 1) if n > count + 1 else np.inf)
+        test: tuple[float, tuple[float, float], float] | None = None
+        if i:
+            test = step_test(points[i - 1], point, data, own - ladder[i - 1][1])
+        steps.append(
+            Step(
+                name,
+                tuple(sorted(own)),
+                len(point.parameters),
+                point.objective_value,
+                float(aicc),
+                float(deviance + count * np.log(n)),
+                *(test or (None, None, None)),
+            )
+        )
+    return tuple(steps)
+
+
+def step_test(
+    smaller: Point, larger: Point, data: Sample, freed: frozenset[str]
+) -> tuple[float, tuple[float, float], float]:
+    """F of the step, its degrees of freedom and p."""
+    around = noise.measure(larger, data)
+    joint = larger.problem.law
+    assert isinstance(joint, ArmsLaw)
+    contrasts = np.array([contrast for name in sorted(freed) for contrast in _contrasts(joint, name)])
+    plain = contrasts @ around.plain @ contrasts.T
+    clustered = contrasts @ around.covariance @ contrasts.T
+    q = len(contrasts)
+    effect = max(float(np.trace(np.linalg.pinv(plain, rcond=1e-12, hermitian=True) @ clustered)) / q, 1e-12)
+    rise = max(2 * (smaller.misfit - larger.misfit) * around.steepness, 0.0)
+    dof = min(around.dof(contrast) for contrast in contrasts)
+    ratio = rise / q / effect
+    return ratio, (float(q), dof), float(fdtrc(q, dof, ratio))
+
+
+def _contrasts(joint: ArmsLaw, base: str) -> list[Array]:
+    """Every other arm minus the first, as vectors over the joint law's parameters."""
+    names = joint.names(base)
+    out = []
+    for other in names[1:]:
+        vector = np.zeros(len(joint.parameters))
+        vector[joint.parameters.index(other)] = 1.0
+        vector[joint.parameters.index(names[0])] = -1.0
+        out.append(vector)
+    return out
+
+
+def _differences(
+    point: Point, around: noise.Noise, law: Law, arms: tuple[str, ...], data: Sample
+) -> tuple[Difference, ...]:
+    joint = point.problem.law
+    assert isinstance(joint, ArmsLaw)
+    found = []
+    for shape in law.shapes:
+        if shape.name not in joint.own:
+            continue
+        for a, b in itertools.combinations(range(len(arms)), 2):
+            vector = np.zeros(len(joint.parameters))
+            vector[joint.parameters.index(joint.names(shape.name)[b])] = 1.0
+            vector[joint.parameters.index(joint.names(shape.name)[a])] = -1.0
+            value, stderr = float(vector @ point.parameters), float(np.sqrt(vector @ around.covariance @ vector))
+            dof = around.dof(vector)
+            reach, reach90 = (float(stdtrit(dof, level)) * stderr for level in (0.975, 0.95))
+            p = float(2 * stdtr(dof, -abs(value) / max(stderr, 1e-300)))
+            found.append(
+                Difference(
+                    shape.name,
+                    arms[a],
+                    arms[b],
+                    value,
+                    stderr,
+                    (value - reach, value + reach),
+                    p,
+                    p,
+                    max(abs(value - reach90), abs(value + reach90)),
+                )
+            )
+    return tuple(replace(d, p_holm=p) for d, p in zip(found, holm([d.p for d in found]), strict=True))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values adjusted for their number, step down."""
+    order = np.argsort(values)
+    out, running = [0.0] * len(values), 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(values) - rank) * values[i]))
+        out[i] = running
+    return out
+
+
+def _multiplier(
+    point: Point, around: noise.Noise, arms: tuple[str, ...], first: str, second: str, data: Sample
+) -> Multiplier:
+    """At the geometric middle of the upper half of the data. Interval by the delta method on its logarithm."""
+    joint = point.problem.law
+    assert isinstance(joint, ArmsLaw)
+    axes = joint.base.inputs
+    logs = {axis: float(np.quantile(data.x[axis], 0.75)) for axis in axes}
+
+    def level(parameters: Array, arm: str, shift: float) -> float:
+        x = Axes(
+            {
+                **{axis: np.array([value + shift]) for axis, value in logs.items()},
+                ARM: np.array([float(arms.index(arm))]),
+            },
+            data.x.pivot,
+        )
+        return float(joint.predict(dict(zip(joint.parameters, parameters, strict=True)), x)[0])
+
+    def shift_of(parameters: Array) -> float:
+        """By how much log x must grow for the second arm to reach the first's loss; nan where it never does."""
+        wanted = level(parameters, first, 0.0)
+        low, high = -12.0, 12.0
+        if not level(parameters, second, low) > wanted > level(parameters, second, high):
+            return float("nan")
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if level(parameters, second, middle) > wanted else (low, middle)
+        return (low + high) / 2
+
+    from lawful.fitting.uncertainty import gradient
+
+    compute_axes = 1 if "flops" in axes else len([axis for axis in axes if axis in ("params", "tokens")])
+    value = compute_axes * shift_of(point.parameters)
+    slope = compute_axes * gradient(shift_of, point.parameters)
+    stderr = float(np.sqrt(slope @ around.covariance @ slope)) if np.isfinite(slope).all() else float("nan")
+    reach = float(stdtrit(around.dof(slope), 0.975)) * stderr if np.isfinite(stderr) else float("nan")
+    at = {axis: float(np.exp(log) * data.x.pivot[axis]) for axis, log in logs.items()}
+    ends = (float(np.exp(min(value - reach, 700))), float(np.exp(min(value + reach, 700))))
+    return Multiplier(first, second, float(np.exp(value)), ends, level(point.parameters, first, 0.0), at)
+
+
+def _sentence(
+    verdict: str, steps: tuple[Step, ...], differences: tuple[Difference, ...], multipliers: tuple[Multiplier, ...]
+) -> str:
+    tests = "; ".join(f"{step.name}: p = {step.p:.3g}" for step in steps if step.p is not None)
+    if verdict == "identical":
+        text = f"No difference between the arms was found ({tests})"
+        if differences:
+            bound = max(d.equivalence for d in differences)
+            text += f"; exponents that differ by {bound:.3g} or more are excluded at 5 %"
+    else:
+        text = f"The arms differ: {verdict} ({tests})"
+        clear = [d for d in differences if d.p_holm < ALPHA]
+        if verdict == "exponents differ" and clear:
+            text += "; " + ", ".join(
+                f"{d.parameter} of {d.second} is {d.value:+.3g} [{d.ci95[0]:.3g}, {d.ci95[1]:.3g}] from {d.first}'s"
+                for d in clear
+            )
+    known = [m for m in multipliers if np.isfinite(m.value)]
+    if known:
+        text += "; at fixed loss " + ", ".join(
+            f"{m.second} needs {m.value:.3g} [{m.ci95[0]:.3g}, {m.ci95[1]:.3g}] times "
+            f"the compute of {m.first} (at loss {m.loss:.4g})"
+            for m in known
+        )
+    return text + "."
+
+
+def _cautions(point: Point, data: Sample) -> tuple[Caution, ...]:
+    found = []
+    if not point.decrement < 1e-9:
+        found.append(
+            Caution(
+                "not_certified",
+                "severe",
+                f"The joint fit is not certified: its relative Newton decrement is {point.decrement:.1e}.",
+            )
+        )
+    if data.n - len(point.parameters) < 6:
+        found.append(
+            Caution(
+                "few_dof",
+                "warning",
+                f"{data.n} runs for {len(point.parameters)} parameters: the tests have little power.",
+            )
+        )
+    return tuple(found)
+
+
+def _has_pairs(data: Sample) -> bool:
+    """Every row its own cluster, a seed column, and each cell and seed in every arm once."""
+    if data.clusters < data.n or "seed" not in data.observations.columns:
+        return False
+    counts = np.bincount(_pairs(data))
+    return bool((counts == len(np.unique(data.x[ARM]))).all())
+
+
+def _pairs(data: Sample) -> Array:
+    seeds = [str(row.get("seed")) for row in data.observations]
+    axes = [np.round(data.x.logs[axis], 6) for axis in data.values]
+    keys = ["/".join(map(str, key)) for key in zip(seeds, *axes, strict=True)]
+    return np.unique(keys, return_inverse=True)[1]
