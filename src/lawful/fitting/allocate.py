@@ -222,7 +222,8 @@ def _gain(fit: Fit, values: Mapping[str, Array], axis: str, at: Array) -> Array:
         level = fit.loss(values, {axis: at[:, None] * np.array([1.0, 2.0])})
         return np.asarray(level[:, 0] - level[:, 1])
     small, large = (best_size(fit, values, budget, six_n) for budget in (at, 2 * at))
-    return np.subtract(_loss_at(fit, values, small, at / 6 / small), _loss_at(fit, values, large, 2 * at / 6 / large))
+    saved: Array = _loss_at(fit, values, small, at / 6 / small) - _loss_at(fit, values, large, 2 * at / 6 / large)
+    return saved
 
 
 def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float, threshold: float) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from lawful.fitting import solver
 from lawful.fitting.data import Sample
 from lawful.fitting.result import Caution, Fit
+from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
@@ -28,7 +29,30 @@ def sensitivity(fit: Fit, data: Sample, point: Point) -> dict[str, Any]:
     for objective in OBJECTIVES:
         other = best_point(data, law, objective, point.problem.low, point.problem.high)
         under[objective] = dict(zip(law.parameters, map(float, other.parameters), strict=True))
-    return {"objective": under, "outlier": _without_one(data, point)}
+    return {"objective": under, "outlier": _without_one(data, point), "counting": _counted_otherwise(fit, data, point)}
+
+
+COUNTS = {"params": ("params_non_embedding", "params_total"), "flops": ("flops", "flops_6nd")}
+
+
+def _counted_otherwise(fit: Fit, data: Sample, point: Point) -> dict[str, dict[str, float]]:
+    """The shapes under every other count of the same thing that the table holds; one data set gave .835 or .707."""
+    from lawful.fitting.estimate import best_point
+
+    law, out = point.problem.law, {}
+    for axis in law.inputs:
+        for name in COUNTS.get(axis, ()):
+            if name == data.column[axis] or name not in data.observations.columns:
+                continue
+            counted = data.observations.numbers(name)
+            if not (np.isfinite(counted) & (counted > 0)).all():
+                continue
+            values = {**data.values, axis: counted}
+            other = replace(data, values=values, x=Axes.of(values))
+            found = best_point(other, law, fit.objective.name, point.problem.low, point.problem.high)
+            shapes = {s.name: float(found.parameters[law.parameters.index(s.name)]) for s in law.shapes}
+            out[f"{axis} as {name}"] = shapes
+    return out
 
 
 def _without_one(data: Sample, point: Point) -> dict[str, Any]:
@@ -80,17 +104,18 @@ def _about_convergence(fit: Fit) -> list[Caution]:
         )
     for name in fit.free:
         p = fit.params[name]
-        if name in {s.name for s in fit.model.shapes} and not p.at_bound:
-            width = (p.ci95[1] - p.ci95[0]) / max(abs(p.value), 1e-12)
-            if width > 2 or not np.isfinite(width):
-                found.append(
-                    Caution(
-                        "not_identified",
-                        "severe",
-                        f"{name} = {p.value:.3g} has the interval "
-                        f"[{p.ci95[0]:.3g}, {p.ci95[1]:.3g}]: this table does not determine it.",
-                    )
+        if name not in {s.name for s in fit.model.shapes}:
+            continue
+        width = (p.ci95[1] - p.ci95[0]) / max(abs(p.value), 1e-12)
+        if p.at_bound or width > 2 or not np.isfinite(width):
+            found.append(
+                Caution(
+                    "not_identified",
+                    "severe",
+                    f"{name} = {p.value:.3g} with the interval [{p.ci95[0]:.3g}, {p.ci95[1]:.3g}]: this table does not "
+                    "determine it.",
                 )
+            )
     return found
 
 
@@ -158,6 +183,16 @@ def _about_choices(fit: Fit) -> list[Caution]:
                     f"The objective moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
                 )
             )
+        counted = {key: v[name] for key, v in fit.sensitivity["counting"].items() if not low <= v[name] <= high}
+        if counted:
+            listed = ", ".join(f"{value:.3g} with {key}" for key, value in counted.items())
+            found.append(
+                Caution(
+                    "counting_moves",
+                    "warning",
+                    f"How things are counted moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                )
+            )
         moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low <= row[name] <= high]
         if moved:
             found.append(
@@ -169,7 +204,3 @@ def _about_choices(fit: Fit) -> list[Caution]:
                 )
             )
     return found
-
-
-def with_caution(fit: Fit, *more: Caution) -> Fit:
-    return replace(fit, warnings=(*more, *fit.warnings))

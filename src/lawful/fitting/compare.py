@@ -216,7 +216,8 @@ def fit_ladder(data: Sample, law: Law, arms: tuple[str, ...], owns: list[frozens
         alone = data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
         # the arms' own coefficients at the common pivot
         each.append(dict(zip(law.parameters, best_point(alone, law, "robust", low, high).parameters, strict=True)))
-    delta, points = None, []
+    delta: float | None = None
+    points: list[Point] = []
     for own in reversed(owns):
         joint = ArmsLaw(law, arms, own)
         low, high = limits(joint, {}, {})

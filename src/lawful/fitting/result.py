@@ -6,12 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lawful import store
 from lawful.laws import Array, Axes, Law, named
+
+if TYPE_CHECKING:
+    from lawful.fitting.allocate import Allocation, DiminishingReturns
+    from lawful.fitting.checklist import Item
+    from lawful.fitting.holdout import Holdout
 
 FORMAT = 1
 Interval = Literal["mean", "new_run"]
@@ -195,6 +200,36 @@ class Fit:
         given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens}
         return predict_one(self, {k: float(v) for k, v in given.items() if v is not None}, interval, level)
 
+    def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
+        """The best params and tokens for a budget; see lawful.fitting.allocate."""
+        from lawful.fitting.allocate import allocate
+
+        return allocate(self, flops=flops, cost=cost)
+
+    def diminishing_returns(self, *, threshold: float | None = None) -> DiminishingReturns:
+        """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
+        from lawful.fitting.allocate import diminishing_returns
+
+        return diminishing_returns(self, threshold=threshold)
+
+    def holdout(self, *, top: int = 1) -> Holdout:
+        """Drop the `top` largest budgets, refit, predict them; see lawful.fitting.holdout."""
+        from lawful.fitting.holdout import holdout
+
+        return holdout(self, top=top)
+
+    def checklist(self, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
+        """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
+        from lawful.fitting.checklist import checklist
+
+        return checklist(self, study)
+
+    def plot(self) -> Any:
+        """A matplotlib figure: the data and the law on the left, the residuals on the right."""
+        from lawful.fitting.plot import plot
+
+        return plot(self)
+
     def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
         return self.model.predict(values, Axes.of(at, self.data["pivot"]))
@@ -249,6 +284,12 @@ class Fit:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from lawful.fitting.summary import as_html
+
+        return as_html(self)
 
 
 def _number(value: Any) -> Any:

@@ -117,9 +117,10 @@ def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None) -
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
     last = _descend(problem, starts, weights, tolerance=DECREMENT)
-    return replace(last, steps=steps + last.steps)
+    return replace(last, misfit=np.nan_to_num(last.misfit, nan=np.inf), steps=steps + last.steps)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a step gone too far is not taken
 def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float) -> Solution:
     """Newton with the exact Hessian, blended towards the majorant wherever a step fails to descend."""
     best = np.clip(starts, problem.low, problem.high)
@@ -135,8 +136,7 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         step, decrement = _newton_step(part, theta, here, blend)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
-        with np.errstate(over="ignore", invalid="ignore"):  # a step gone too far is not taken
-            there = local(part, trial, w)
+        there = local(part, trial, w)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         is_close = (decrement >= 0) & (relative < tolerance) & (blend <= 1)
         steps[active] += 1

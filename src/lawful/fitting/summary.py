@@ -45,3 +45,22 @@ def summary(fit: Fit) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def as_html(fit: Fit) -> str:
+    """A table of parameters under the warnings, for notebooks."""
+    from html import escape
+
+    cautions = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{p.value:.6g}</td><td>{p.stderr:.3g}</td>"
+        f"<td>{p.ci95[0]:.5g} to {p.ci95[1]:.5g}</td><td>{p.role}</td></tr>"
+        for name, p in fit.params.items()
+    )
+    g = fit.goodness
+    return (
+        f"<p><b>{escape(fit.law)}</b>: L = {escape(fit.formula)}; n {g.n} in {g.clusters} clusters, "
+        f"{'certified' if fit.convergence.is_certified else 'not certified'}</p><ul>{cautions}</ul>"
+        "<table><tr><th></th><th>value</th><th>std. error</th><th>95 % interval</th><th></th></tr>"
+        f"{rows}</table>"
+    )

@@ -1,0 +1,157 @@
+"""The checklist of "(Mis)Fitting scaling laws" (arXiv:2502.18969), answered from what was recorded; the rest open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lawful.fitting.result import Fit
+
+
+@dataclass(frozen=True)
+class Item:
+    """answer is None where nothing recorded answers it: the author must."""
+
+    section: str
+    question: str
+    answer: str | None
+
+
+def checklist(fit: Fit, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
+    """Every item of the paper's four parts. `study` is what study.json holds, where the runs are a study's."""
+    sections = {
+        "scaling law hypothesis": _hypothesis(fit),
+        "training setup": _training(fit, study or {}),
+        "data collection": _collection(fit, study or {}),
+        "fitting": _fitting(fit),
+    }
+    return tuple(Item(section, question, answer) for section, items in sections.items() for question, answer in items)
+
+
+def as_text(items: tuple[Item, ...]) -> str:
+    lines: list[str] = []
+    section = ""
+    for item in items:
+        if item.section != section:
+            lines += ["", item.section]
+            section = item.section
+        lines.append(f"  [{'x' if item.answer else ' '}] {item.question}")
+        lines.append(f"      {item.answer or 'not answered by what was recorded'}")
+    answered = sum(item.answer is not None for item in items)
+    return "\n".join([f"{answered} of {len(items)} items answered (arXiv:2502.18969)", *lines])
+
+
+_Items = list[tuple[str, str | None]]
+
+
+def _hypothesis(fit: Fit) -> _Items:
+    fixed = [f"{name} = {p.value:g} (fixed)" for name, p in fit.params.items() if p.role == "fixed"]
+    axes = "; ".join(f"{axis}: {fit.data['columns'].get(axis, axis)}" for axis in fit.model.inputs)
+    additive = len(fit.model.coefficients) > 1
+    return [
+        ("What is the form of the law?", f"L = {fit.formula}"),
+        ("What are the variables?", axes),
+        ("Which parameters are fitted?", ", ".join([*fit.free, *fixed])),
+        ("On what principle was the form chosen?", f"as in {fit.model.source}"),
+        (
+            "What is assumed about interactions between variables?",
+            "terms add; none interact" if additive and len(fit.model.inputs) > 1 else None,
+        ),
+    ]
+
+
+def _training(fit: Fit, study: Mapping[str, Any]) -> _Items:
+    rungs = study.get("rungs", [])
+    sizes = fit.data["domain"].get("params")
+    tokens = fit.data["domain"].get("tokens")
+    corpora = study.get("corpora") or {}
+    rates = sorted({rung["learning_rate"] for rung in rungs if rung.get("learning_rate") is not None})
+    schedules = sorted({rung["schedule"] for rung in rungs if rung.get("schedule")})
+    return [
+        (
+            "How many models are trained?",
+            str(len(rungs)) if rungs else f"{fit.goodness.n} rows in {fit.goodness.clusters} clusters are fitted",
+        ),
+        ("Of which sizes?", f"{sizes[0]:.4g} to {sizes[1]:.4g} parameters" if sizes else None),
+        ("On how much data?", f"{tokens[0]:.4g} to {tokens[1]:.4g} tokens" if tokens else None),
+        (
+            "On which data?",
+            "; ".join(f"{name} (fingerprint {c.get('fingerprint')})" for name, c in corpora.items()) or None,
+        ),
+        ("Is data repeated?", _repeats(rungs, corpora)),
+        (
+            "How are parameters, data and compute counted?",
+            ", ".join(
+                f"{role} = {column}"
+                for role, column in fit.data["columns"].items()
+                if role in ("params", "tokens", "flops")
+            ),
+        ),
+        (
+            "How are hyperparameters chosen, and do they scale with size?",
+            f"learning rates {rates[0]:.3g} to {rates[-1]:.3g}, by the study's own rule" if rates else None,
+        ),
+        ("Which learning rate schedule?", ", ".join(schedules) or None),
+        ("Which other choices of architecture?", None),
+        ("Is the code given?", _versions(study)),
+    ]
+
+
+def _repeats(rungs: list[Mapping[str, Any]], corpora: Mapping[str, Any]) -> str | None:
+    unique = [float(c["train_tokens"]) for c in corpora.values() if c.get("train_tokens")]
+    tokens = [float(rung["tokens"]) for rung in rungs if rung.get("tokens")]
+    if not unique or not tokens:
+        return None
+    return f"at most {max(tokens) / min(unique):.3g} passes over the training split"
+
+
+def _versions(study: Mapping[str, Any]) -> str | None:
+    versions = study.get("versions") or {}
+    if not versions:
+        return None
+    return f"lawful {versions.get('lawful')}, commit {versions.get('commit')}; {study.get('command') or ''}".strip("; ")
+
+
+def _collection(fit: Fit, study: Mapping[str, Any]) -> _Items:
+    units = {row.get("loss_unit") for row in study.get("rungs", []) if row.get("loss_unit")}
+    clustered = fit.goodness.clusters < fit.goodness.n
+    dropped = fit.data["dropped"]
+    return [
+        ("Are checkpoints given?", None),
+        (
+            "Which checkpoints of each run are used?",
+            "several rows share a run or trunk, and count as one cluster" if clustered else "one row for each run",
+        ),
+        (
+            "What metric, on what evaluation data?",
+            f"column {fit.data['columns']['loss']}" + (f" ({', '.join(units)})" if units else ""),
+        ),
+        ("Is the metric transformed?", "residuals are of the logarithm of the loss" if fit.objective.is_log else "no"),
+        (
+            "Are rows left out, and why?",
+            f"{len(dropped)}: " + ", ".join(sorted({str(row["reason"]) for row in dropped})) if dropped else "none",
+        ),
+        (
+            "Are results repeated over seeds?",
+            f"yes; spread between runs {fit.goodness.sigma_run:.3g} of log loss" if fit.goodness.sigma_run else "no",
+        ),
+    ]
+
+
+def _fitting(fit: Fit) -> _Items:
+    c, g = fit.convergence, fit.goodness
+    delta = "" if fit.objective.delta is None else f" with delta {fit.objective.delta:.3g}"
+    alternatives = ", ".join(name for name in fit.sensitivity.get("objective", {}) if name != fit.objective.name)
+    return [
+        ("What is the objective?", f"{fit.objective.name}{delta}, sum over rows"),
+        ("Which algorithm?", "Newton with exact Hessians, safeguarded, from a grid with the linear part solved"),
+        ("With which tolerances?", f"relative Newton decrement {c.decrement:.1e} at the point"),
+        ("How is it initialised?", f"{c.starts} starts, of which {c.agree} agree"),
+        ("Are all points used?", f"{g.n} rows fitted, {len(fit.data['dropped'])} left out"),
+        ("Are results sensitive to the objective?", f"refitted under {alternatives}" if alternatives else None),
+        ("What uncertainty is given?", f"95 % intervals by {fit.interval_method}"),
+        ("How good is the fit?", f"rmse of log loss {g.rmse_log:.3g}, AICc {g.aicc:.2f}, BIC {g.bic:.2f}"),
+        ("Is it tested by extrapolation?", None),
+    ]

@@ -1,0 +1,192 @@
+"""Which run to do next, and how many seeds a comparison needs: from the law's slopes, before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from lawful.fitting import solver
+from lawful.fitting.predict import log_slope, run_spread
+from lawful.fitting.uncertainty import gradient
+from lawful.laws import Array, Axes, Law, named
+
+if TYPE_CHECKING:
+    from lawful.fitting.result import Fit
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run that could be done: what it costs, and the target's standard error after it."""
+
+    at: Mapping[str, float]
+    flops: float
+    stderr_after: float
+    variance_saved: float
+    variance_saved_per_flop: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """Candidates, best first by variance saved per FLOP. The error is of the parameter, or of log loss at a point."""
+
+    target: str
+    stderr_now: float
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+    best_within_budget: Candidate | None
+
+
+def design(
+    fit: Fit,
+    *,
+    budget: float | None = None,
+    target: str | Mapping[str, float] | None = None,
+    candidates: Sequence[Mapping[str, float]] | None = None,
+) -> Design:
+    """Rank runs by how much each would shrink the target's variance per FLOP.
+
+    target       a parameter's name (default: the law's first exponent), or a point {"params": ..., "tokens": ...}
+                 whose predicted loss matters
+    candidates   points; by default the levels of the data, and two doublings beyond the largest
+    budget       FLOPs that one run may cost
+    Assumes the law is right and one run's log loss has the spread seen so far.
+    """
+    inputs = fit.model.inputs
+    price = _price(inputs)
+    slope, label = _target(fit, target)
+    covariance = np.array(fit.covariance)
+    variance = run_spread(fit) ** 2
+    now = float(slope @ covariance @ slope)
+    out = []
+    for at in candidates or _grid(fit):
+        j = np.array([log_slope(fit, at, name) for name in fit.free])
+        moved = covariance @ j
+        saved = float((slope @ moved) ** 2 / (variance + j @ moved))
+        flops = price(at)
+        out.append(Candidate(dict(at), flops, math.sqrt(max(now - saved, 0.0)), saved, saved / flops))
+    if not out:
+        raise ValueError("design: expected at least one candidate run, got none.")
+    out.sort(key=lambda c: -c.variance_saved_per_flop)
+    within = [c for c in out if budget is None or c.flops <= budget]
+    best_within = max(within, key=lambda c: c.variance_saved) if within else None
+    return Design(label, math.sqrt(now), tuple(out), out[0], best_within)
+
+
+def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, str]:
+    free = fit.free
+    if target is None:
+        target = next((s.name for s in fit.model.shapes if s.name in free), free[0])
+    if isinstance(target, str):
+        if target in free:
+            return np.eye(len(free))[free.index(target)], target
+        known = fit.model.derived(fit.values, fit.data["pivot"])
+        if target not in known:
+            raise ValueError(f"target: no parameter is called {target!r}; there are {', '.join([*free, *known])}.")
+        names = fit.model.parameters
+
+        def value_of(parameters: Array) -> Any:
+            return fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data["pivot"])[target]
+
+        whole = gradient(value_of, np.array([fit.values[name] for name in names]))
+        return whole[[names.index(name) for name in free]], target
+    from lawful.fitting.predict import checked
+
+    at = checked(fit, target)
+    label = "log loss at " + ", ".join(f"{axis} {value:.4g}" for axis, value in at.items())
+    return np.array([log_slope(fit, at, name) for name in free]), label
+
+
+def _grid(fit: Fit) -> list[dict[str, float]]:
+    levels = {}
+    for axis in fit.model.inputs:
+        values = np.array([row.axes[axis] for row in fit.residuals])
+        low, high = values.min(), values.max()
+        levels[axis] = np.unique(np.geomspace(low, 4 * high, 12))
+    axes = np.meshgrid(*levels.values(), indexing="ij")
+    return [dict(zip(levels, map(float, point), strict=True)) for point in zip(*(a.ravel() for a in axes), strict=True)]
+
+
+def _price(inputs: Sequence[str]) -> Any:
+    """6 N D where both are known; a law of one axis is priced by that axis."""
+    if {"params", "tokens"} <= set(inputs):
+        return lambda at: 6 * at["params"] * at["tokens"]
+    return lambda at: at[inputs[0]]
+
+
+@dataclass(frozen=True)
+class Power:
+    """How many seeds per arm show a shift; stderr_one_seed is of the difference, with one seed per arm."""
+
+    parameter: str
+    shift: float
+    sigma: float
+    floor: Literal["own", "shared"]
+    seeds: int
+    stderr_one_seed: float
+    stderr_per_arm: float
+    level: float
+    power: float
+
+
+def power(
+    law: str | Law = "power_floor",
+    values: Mapping[str, float] | None = None,
+    *,
+    at: Mapping[str, Sequence[float]],
+    shift: float,
+    sigma: float,
+    parameter: str | None = None,
+    floor: Literal["own", "shared"] = "own",
+    level: float = 0.05,
+    target_power: float = 0.8,
+) -> Power:
+    """Seeds per arm to see that a shape parameter differs by `shift` between two arms, each trained at the points `at`.
+
+    law, values   the law expected and its parameters at the pivot of `at` (default: E 1.7, every other term 2 at the
+                  pivot, exponents of .2: about what small language models on characters and words show)
+    sigma         spread of log loss between seeds
+    floor         own: each arm has its irreducible loss; shared: one for both
+    """
+    law = named(law)
+    usual = {**dict.fromkeys(law.coefficients, 2.0), **{shape.name: 0.2 for shape in law.shapes}, "E": 1.7}
+    expected = {**usual, **(values or {})}
+    expected = {name: expected[name] for name in law.parameters}
+    name = parameter or law.shapes[0].name
+    if name not in law.parameters:
+        raise ValueError(f"parameter: {law.name} has no {name!r}; it has {', '.join(law.parameters)}.")
+    if not (sigma > 0 and shift):
+        raise ValueError(f"power: expected sigma > 0 and a shift other than 0, got {sigma} and {shift}.")
+    x = Axes.of(at)
+    loss = law.predict(expected, x)
+    bounds = np.full(len(law.parameters), np.nan)
+    problem = solver.Problem(law, x, loss, True, sigma, True, bounds, bounds)
+    slopes = solver.slopes(problem, np.array([expected[p] for p in law.parameters]))
+    n, p = slopes.shape
+    shared = [law.parameters.index("E")] if floor == "shared" and "E" in law.parameters else []
+    own = [i for i in range(p) if i not in shared]
+    # columns: shared ones, the first arm's own, the second arm's own
+    nothing = np.zeros((n, len(own)))
+    both = np.block([[slopes[:, shared], slopes[:, own], nothing], [slopes[:, shared], nothing, slopes[:, own]]])
+    if len(np.unique(np.round(np.stack(list(x.logs.values())), 9), axis=1).T) < p:
+        raise ValueError(f"power: {law.name} has {p} parameters and needs at least as many distinct points.")
+    covariance = sigma**2 * np.linalg.inv(both.T @ both)
+    first = len(shared) + own.index(law.parameters.index(name))
+    second = first + len(own)
+    stderr = math.sqrt(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second])
+    needed = float(ndtri(1 - level / 2) + ndtri(target_power)) * stderr / abs(shift)
+    return Power(
+        name,
+        shift,
+        sigma,
+        floor,
+        max(1, math.ceil(needed**2)),
+        stderr,
+        math.sqrt(covariance[first, first]),
+        level,
+        target_power,
+    )
