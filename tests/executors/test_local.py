@@ -1,0 +1,75 @@
+"""The local executor: a worker that dies takes nothing with it, and no run is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lawful.conduct import groups, train_study
+from lawful.executors.local import Local
+from lawful.observe import observations
+from lawful.store import Store, claimed
+from lawful.study import import_file
+from lawful.train.plan import make_plan
+
+DEADLY = '''
+"""Does one run that kills its worker spoil the others?"""
+import os
+from dataclasses import dataclass
+from lawful.corpora.python_docs import PythonDocs
+from lawful.families.decoder import Decoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.study import Study, grid
+from lawful.tasks.next_token import NextToken
+
+@dataclass(frozen=True, kw_only=True)
+class Deadly(Backprop):
+    def gradients(self, model, task, batch, *, scale):
+        os.kill(os.getpid(), 9)
+
+def rung(width, seed):
+    corpus = PythonDocs()
+    return Run(
+        family=Decoder(vocab_size=corpus.vocab_size, width=width, depth=1, heads=1, context=8),
+        corpus=corpus, task=NextToken(), rule=Deadly() if width == 4 else Backprop(),
+        optimizer=AdamW(learning_rate=1e-2), schedule=Schedule(warmup_steps=2), steps=10, batch_size=2, context=8,
+        eval_every=5, eval_tokens=64, init_seed=seed,
+    )
+
+study = Study(name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)), questions=[])
+'''
+
+Folder = Callable[..., Path]
+
+
+def test_a_run_that_kills_its_worker_fails_with_the_reason_and_the_others_finish(tmp_path: Path) -> None:
+    path = tmp_path / "deadly.py"
+    path.write_text(DEADLY)
+    folder = tmp_path / "study"
+    make_plan(import_file(path).study, device_name="cpu", study_file=path, is_timed=False).write(folder)
+    train_study(folder, Local(workers=1, device="cpu"))
+    killed, whole = observations(folder)
+    assert killed["status"] == "failed" and "killed by signal 9" in killed["reason"]
+    assert whole["status"] == "finished"
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(8, 16), steps=(20,))
+    store = Store(folder)
+    held, free = (rung["id"] for rung in store.read_study()["rungs"])
+    with claimed(store.claim(held)) as is_mine:
+        assert is_mine
+        train_study(folder, Local(workers=1, device="cpu"))
+    assert not store.result(held).exists() and store.result(free).exists()
+
+
+def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_that_branch_from_it(
+    toy_folder: Folder,
+) -> None:
+    folder = toy_folder(widths=(8, 16, 24), steps=(20, 40, 80))
+    store = Store(folder)
+    study = store.read_study()
+    label = {rung["id"]: (rung["at"]["width"], rung["at"]["steps"]) for rung in study["rungs"]}
+    ordered = [[label[run_id] for run_id in group] for group in groups(store, study)]
+    assert ordered == [[(width, steps) for steps in (80, 40, 20)] for width in (24, 16, 8)]
