@@ -67,7 +67,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "install: getting the pinned packages (torch is the large one; minutes on a slow line)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --upgrade pip
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-	    $(BIN)/python -m pip install --constraint constraints.txt --editable ".[train,dev]" | grep -v "already satisfied"
+	    $(BIN)/python -m pip install --constraint constraints.txt --editable ".[train,dev]" \
+	    | { grep -v "already satisfied" || true; }
 	@touch $@
 	@echo "install: done"
 

@@ -12,9 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("examples/**/*.md")]
+)
 PATH = re.compile(r"^(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|txt)$|^(?:src|tests|docs|benchmarks|\.ci)/[\w./-]*$")
-MADE_UP = re.compile(r"^my_\w+")  # a name for the reader's own file
+NOT_HERE = re.compile(
+    r"(?:^|/)my_\w+\.py$|^[A-Z]+/|(?:^|/)report\.md$"
+)  # the reader's own files, and what studies write
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 
 
@@ -38,7 +42,7 @@ class TestEveryDocument:
             f"line {code.line}: no file or folder {code.text}"
             for code in _spans(document)
             if PATH.match(code.text)
-            and not MADE_UP.match(Path(code.text).name)
+            and not NOT_HERE.search(code.text)
             and not any((place / code.text).exists() for place in places)
         ]
         assert not wrong, "\n".join(wrong)
