@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import lawful
+from lawful import studies
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -65,6 +68,15 @@ class TestEveryDocument:
         ]
         assert not wrong, "\n".join(wrong)
 
+    def test_the_public_names_it_uses_exist(self, document: Path) -> None:
+        wrong = [
+            f"line {code.line}: no public name lawful.{name}; there are {', '.join(lawful.__all__)}"
+            for code in _code(document)
+            for name in re.findall(r"(?<![\w.])lawful\.(\w+)\(", code.text)
+            if name not in lawful.__all__
+        ]
+        assert not wrong, "\n".join(wrong)
+
 
 def test_a_planted_fault_of_each_kind_is_found(tmp_path: Path) -> None:
     document = tmp_path / "PLANTED.md"
@@ -73,6 +85,7 @@ def test_a_planted_fault_of_each_kind_is_found(tmp_path: Path) -> None:
     assert [bool(fault) for fault in faults] == [True, True, True, False]
     assert _command_fault(["fitt", "runs.csv"])
     assert _command_fault(["fit", "runs.csv", "--lawe", "power"])
+    assert _command_fault(["run", "shakespear"])
     assert not _command_fault(["fit", "runs.csv", "--law", "power"])
 
 
@@ -103,6 +116,9 @@ def _command_fault(words: list[str]) -> str | None:
         if not choices:
             return None  # a placeholder
         command, names = command.commands[choices[0]], [*names, choices[0]]
+    if names[-1] in ("plan", "run") and words and words[0].islower() and not words[0].endswith(".py"):
+        if words[0] not in studies.names():
+            return f"there is no built-in study {words[0]}; there are {', '.join(studies.names())}"
     known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
     for option in re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", " ".join(words)):
         if option not in known | {"--help"}:
