@@ -22,8 +22,13 @@ PUBLIC = [
     "Schedule",
     "Study",
     "__version__",
+    "compare",
+    "crossover",
+    "design",
     "fit",
     "grid",
+    "isoflop",
+    "power",
     "read_runs",
 ]
 

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawful.fitting import Fit, fit
+    from lawful.fitting.compare import compare
+    from lawful.fitting.crossover import crossover
+    from lawful.fitting.design import design, power
+    from lawful.fitting.compare import compare
+    from lawful.fitting.crossover import crossover
+    from lawful.fitting.design import design, power
+    from lawful.fitting.isoflop import isoflop
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
     from lawful.table import Observations, read_runs
@@ -27,8 +34,13 @@ __all__ = [
     "Schedule",
     "Study",
     "__version__",
+    "compare",
+    "crossover",
+    "design",
     "fit",
     "grid",
+    "isoflop",
+    "power",
     "read_runs",
 ]
 
@@ -41,8 +53,17 @@ _HOMES = {
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
     "Study": "lawful.study",
+    "compare": "lawful.fitting.compare",
+    "crossover": "lawful.fitting.crossover",
+    "design": "lawful.fitting.design",
+    "compare": "lawful.fitting.compare",
+    "crossover": "lawful.fitting.crossover",
+    "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
     "grid": "lawful.study",
+    "power": "lawful.fitting.design",
+    "isoflop": "lawful.fitting.isoflop",
+    "power": "lawful.fitting.design",
     "read_runs": "lawful.table",
 }
 
