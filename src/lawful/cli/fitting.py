@@ -1,4 +1,4 @@
-"""The commands that question a table or a study's folder: fit, predict. Thin: arguments in, text or JSON out."""
+"""The commands that question a table or a study's folder: fit, predict, compare and the rest. Thin."""
 
 from __future__ import annotations
 
@@ -29,9 +29,22 @@ Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
 Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.")]
 
 
+ByArm = Annotated[str, typer.Option("--by", help="The column that names the arms.")]
+Cost = Annotated[str, typer.Option(help="6nd, or exact: FLOPs per token as the table counts them.")]
+Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
+
+
 def register(app: typer.Typer) -> None:
     app.command("fit")(fit_command)
     app.command("predict")(predict_command)
+    app.command("allocate")(allocate_command)
+    app.command("compare")(compare_command)
+    app.command("crossover")(crossover_command)
+    app.command("holdout")(holdout_command)
+    app.command("isoflop")(isoflop_command)
+    app.command("design")(design_command)
+    app.command("power")(power_command)
+    app.command("checklist")(checklist_command)
 
 
 def fit_command(
@@ -115,6 +128,281 @@ def predict_command(
         )
         for caution in p.warnings:
             typer.echo(f"  {caution.code}: {caution.sentence}")
+
+
+def allocate_command(
+    source: Source,
+    flops: Annotated[str, typer.Option(help="The budget: 1e21.")],
+    threshold: Annotated[float | None, typer.Option(help="Also: where a doubling buys less than this loss.")] = None,
+    cost: Cost = "6nd",
+    law: LawName = None,
+    objective: ObjectiveName = "robust",
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
+    from lawful.fitting.allocate import exact_cost
+    from lawful.study import count
+
+    if cost not in ("6nd", "exact"):
+        raise ValueError(f"--cost: expected 6nd or exact, got {cost!r}.")
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    table = _table(source, columns, where)
+    found = _fit(table, law or "chinchilla", None, objective, columns, draws, seed)
+    best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
+    stops = found.diminishing_returns(threshold=threshold)
+    if as_json:
+        _print_plain({"allocation": best, "diminishing_returns": stops})
+        return
+    typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
+    for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
+        typer.echo(f"  {name:17}{_interval(getattr(best, name))}")
+    typer.echo(f"  sizes from {best.band[0]:.4g} to {best.band[1]:.4g} waste at most 5 % of the compute")
+    typer.echo(
+        f"a doubling of {stops.axis} buys less than {stops.threshold:.3g} ({stops.threshold_is}) beyond "
+        f"{_interval(stops.at)}"
+    )
+    _print_cautions((*best.warnings, *stops.warnings))
+
+
+def compare_command(
+    source: Source,
+    by: ByArm = "arm",
+    law: LawName = None,
+    floor: Annotated[str, typer.Option(help="own: one irreducible loss per arm; shared: one for all.")] = "own",
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether arms differ, and in what: a ladder of nested laws, tested."""
+    from lawful.fitting.compare import compare
+
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    found = compare(_table(source, columns, where), by, law=law or "chinchilla", floor=floor, **columns)  # type: ignore[arg-type]
+    if as_json:
+        _print_plain(found)
+        return
+    typer.echo(found.sentence + "\n")
+    typer.echo(f"{'':24}{'parameters':>11}{'F':>9}{'p':>10}{'AICc':>10}{'BIC':>10}")
+    for step in found.steps:
+        test = "" if step.F is None or step.p is None else f"{step.F:9.3g}{step.p:10.3g}"
+        typer.echo(f"{step.name:24}{step.parameters:11}{test or ' ' * 19}{step.aicc:10.1f}{step.bic:10.1f}")
+    for d in found.differences:
+        typer.echo(
+            f"{d.parameter}: {d.second} - {d.first} = {d.value:.4g} [{d.ci95[0]:.4g}, {d.ci95[1]:.4g}], p = {d.p:.3g} "
+            f"(Holm {d.p_holm:.3g}), equivalent within {d.equivalence:.3g}"
+        )
+    _print_cautions(found.warnings)
+
+
+def crossover_command(
+    source: Source,
+    by: ByArm = "arm",
+    arms: Annotated[str | None, typer.Option(help="FIRST,SECOND where there are more than two.")] = None,
+    law: LawName = None,
+    x: Axis = None,
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Where the curves of two arms cross, if the data establish that they do."""
+    from lawful.fitting.crossover import crossover
+
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    table = _table(source, columns, where)
+    law, columns = _one_axis(table, law, x, columns)
+    pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
+    if pair is not None and len(pair) != 2:
+        raise ValueError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
+    found = crossover(table, by, arms=pair, law=law, draws=draws, seed=seed, **columns)
+    if as_json:
+        _print_plain(found)
+        return
+    typer.echo(found.sentence)
+    _print_cautions(found.warnings)
+
+
+def holdout_command(
+    source: Source,
+    top: Annotated[int, typer.Option(help="How many of the largest budgets to drop.")] = 1,
+    law: LawName = None,
+    x: Axis = None,
+    objective: ObjectiveName = "robust",
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Drop the largest budgets, refit, and predict them."""
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    found = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed).holdout(top=top)
+    if as_json:
+        _print_plain(found)
+        return
+    typer.echo(found.sentence)
+    for row in found.rows:
+        p = row.prediction
+        typer.echo(
+            f"  {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
+            f"{'' if row.is_inside else '  outside'}"
+        )
+
+
+def isoflop_command(
+    source: Source,
+    method: Annotated[str, typer.Option(help="interpolate, local, parabola or cubic.")] = "interpolate",
+    by: By = None,
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """The best size at each budget, read off its curve, and how it grows with compute."""
+    from lawful.fitting.isoflop import isoflop
+
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, None)
+    out = {
+        name: isoflop(part, method=method)  # type: ignore[arg-type]
+        for name, part in _parts(_table(source, columns, where), by)
+    }
+    if as_json:
+        _print_plain(
+            [{"by": name, "isoflop": found} for name, found in out.items()] if by else next(iter(out.values()))
+        )
+        return
+    for name, found in out.items():
+        low, high = found.N_exponent_ci95
+        typer.echo(
+            f"{f'{by} = {name}: ' if by else ''}N* grows as C^{found.N_exponent:.3f} [{low:.3f}, {high:.3f}] over "
+            f"{sum(c.params is not None for c in found.curves)} budgets ({found.method})"
+        )
+        typer.echo(
+            "  by method: "
+            + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
+            + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
+        )
+        _print_cautions(found.warnings)
+
+
+def design_command(
+    source: Source,
+    target: Annotated[str | None, typer.Option(help="A parameter, or params=7e9,tokens=1e12.")] = None,
+    budget: Annotated[str | None, typer.Option(help="FLOPs one run may cost.")] = None,
+    law: LawName = None,
+    x: Axis = None,
+    objective: ObjectiveName = "robust",
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Which run to do next to shrink a target's error most per FLOP."""
+    from lawful.fitting.design import design
+    from lawful.study import count
+
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    found = design(
+        _fit(_table(source, columns, where), law, x, objective, columns, draws, seed),
+        budget=None if budget is None else float(count(budget)),
+        target=_numbers(target.split(","), "--target") if target and "=" in target else target,
+    )
+    if as_json:
+        _print_plain(found)
+        return
+    typer.echo(f"standard error of {found.target} now: {found.stderr_now:.3g}")
+    shown = [("most per FLOP", found.best)]
+    if found.best_within_budget is not None:
+        shown.append(("most" if budget is None else "most within the budget", found.best_within_budget))
+    for label, run in shown:
+        at = ", ".join(f"{axis} {value:.3g}" for axis, value in run.at.items())
+        typer.echo(f"{label}: {at} ({run.flops:.3g} FLOPs): {run.stderr_after:.3g}")
+
+
+def power_command(
+    shift: Annotated[float, typer.Option(help="The difference of the exponents to be seen.")],
+    sigma: Annotated[float, typer.Option(help="Spread of log loss between seeds.")],
+    params: Annotated[str | None, typer.Option(help="Sizes: 1e6,1e7,1e8,...")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Tokens of the same runs.")] = None,
+    law: LawName = None,
+    value: Values = None,
+    floor: Annotated[str, typer.Option(help="own or shared.")] = "own",
+    as_json: AsJson = False,
+) -> None:
+    """How many seeds per arm it takes to see a shift of the exponent."""
+    from lawful.fitting.design import power
+    from lawful.study import count
+
+    given = {"params": params, "tokens": tokens}
+    at = {axis: [float(count(part)) for part in text.split(",")] for axis, text in given.items() if text is not None}
+    if not at:
+        raise ValueError("power: expected the points of the ladder, as --params 1e6,1e7,... or --tokens ...")
+    law = law or ("chinchilla" if len(at) == 2 else f"power_floor:{next(iter(at))}")
+    found = power(law, _numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
+    if as_json:
+        _print_plain(found)
+        return
+    typer.echo(
+        f"{found.seeds} seeds per arm to see {found.parameter} shift by {shift:g} with power {found.power:g} at level "
+        f"{found.level:g} (a floor {'per arm' if floor == 'own' else 'shared by the arms'}; with one seed the "
+        f"difference has a standard error of {found.stderr_one_seed:.3g})"
+    )
+
+
+def checklist_command(
+    source: Source,
+    law: LawName = None,
+    x: Axis = None,
+    objective: ObjectiveName = "robust",
+    params_column: ParamsColumn = None,
+    tokens_column: TokensColumn = None,
+    loss_column: LossColumn = None,
+    flops_column: FlopsColumn = None,
+    cluster: ClusterColumn = None,
+    where: Where = None,
+    draws: Draws = 200,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The reproducibility checklist of arXiv:2502.18969, answered as far as is recorded."""
+    from lawful.fitting.checklist import as_text
+    from lawful.store import Store
+
+    study = Store(Path(source)).read_study() if (Path(source) / "study.json").exists() else None
+    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
+    items = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed).checklist(study)
+    if as_json:
+        _print_plain(items)
+    else:
+        typer.echo(as_text(items))
 
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
@@ -204,20 +492,61 @@ def _fit(
 ) -> Any:
     from lawful.fitting import fit
 
-    columns = dict(columns)
     if x is not None:
-        axis = next((role for role in ("params", "tokens", "flops") if x in (role, table.roles.get(role))), "params")
-        if x != axis:
-            columns[axis] = x
-        law = f"{(law or 'power_floor').partition(':')[0]}:{axis}"
+        law, columns = _one_axis(table, law, x, columns)
     if law is None:
-        law = (
-            "chinchilla"
-            if len({"params", "tokens", "flops"} & table.roles.keys()) >= 2
-            else "power_floor:"
-            + next((role for role in ("params", "tokens", "flops") if role in table.roles), "params")
-        )
+        present = [role for role in ("params", "tokens", "flops") if role in table.roles]
+        law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
     return fit(table, law, objective=objective, **columns, draws=draws, seed=seed)  # type: ignore[arg-type]
+
+
+def _one_axis(
+    table: Any, law: str | None, x: str | None, columns: dict[str, str | None]
+) -> tuple[str, dict[str, str | None]]:
+    """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
+    name, _, axis = (law or "power_floor").partition(":")
+    roles = ("params", "tokens", "flops")
+    if x is None:
+        axis = axis or next((role for role in roles if role in table.roles), "params")
+        return f"{name}:{axis}", columns
+    axis = next((role for role in roles if x in (role, table.roles.get(role))), axis or "params")
+    return f"{name}:{axis}", columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
+
+
+def _numbers(parts: list[str], flag: str) -> dict[str, float]:
+    out = {}
+    for part in parts:
+        name, sign, number = part.partition("=")
+        try:
+            out[name.strip()] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise ValueError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
+    return out
+
+
+def _interval(value: Any) -> str:
+    return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
+
+
+def _print_cautions(cautions: Any) -> None:
+    for caution in cautions:
+        typer.echo(f"  {caution.severity}: {caution.code}: {caution.sentence}")
+
+
+def _print_plain(value: Any) -> None:
+    """A result, or a list or mapping of results, as JSON."""
+    import dataclasses
+
+    def plain(item: Any) -> Any:
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return dataclasses.asdict(item)
+        if isinstance(item, dict):
+            return {key: plain(part) for key, part in item.items()}
+        return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item
+
+    _print_json(plain(value))
 
 
 def _print_json(value: Any) -> None:

@@ -38,8 +38,11 @@ class HeldOut:
 class Answer:
     """One question answered or refused; what fits/QUESTION.json holds.
 
-    also    sister laws on the same rows: {"law", "fixed", "formula", "n", "aicc", "delta_aicc", "params",
-            "held_out_error", "refusal"}
+    fit         None where refused, and where the question compares arms: each arm's own answer then stands beside it,
+                named QUESTION--ARM
+    also        sister laws on the same rows: {"law", "fixed", "formula", "n", "aicc", "delta_aicc", "params",
+                "held_out_error", "refusal"}
+    comparison  of the arms (lawful.fitting.compare.Comparison as plain data), or None
     """
 
     question: Mapping[str, Any]
@@ -51,6 +54,7 @@ class Answer:
     excluded: tuple[Mapping[str, Any], ...]
     warnings: tuple[Caution, ...]
     also: tuple[Mapping[str, Any], ...]
+    comparison: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
@@ -85,16 +89,48 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     answers = []
     for question in study["questions"]:
         found = _answer(question, table, draws=draws, seed=seed)
-        store.write_json(home.fit(question["name"]), found.to_json())
-        answers.append(found)
+        if isinstance(found, _Arms):
+            each = [_answer(one, table, draws=draws, seed=seed) for one in found.questions]
+            answers += [_compared(question, found), *(answer for answer in each if isinstance(answer, Answer))]
+        else:
+            answers.append(found)
+    for answer in answers:
+        store.write_json(home.fit(answer.question["name"]), answer.to_json())
     return answers
 
 
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
-    paths = [home.fit(question["name"]) for question in home.read_study()["questions"]]
+    names = [question["name"] for question in home.read_study()["questions"]]
+    paths = [
+        path for name in names for path in (home.fit(name), *sorted(home.fit(name).parent.glob(f"{name}--*.json")))
+    ]
     return [Answer.from_json(store.read_json(path)) for path in paths if path.exists()]
+
+
+@dataclass(frozen=True)
+class _Arms:
+    """The question, asked of each arm apart."""
+
+    questions: list[dict[str, Any]]
+    law: Any
+    columns: Mapping[str, str]
+    fitted: Observations
+    excluded: list[Mapping[str, Any]]
+
+
+def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
+    from lawful.fitting.compare import compare
+
+    rest: dict[str, Any] = {"fit": None, "held_out": (), "excluded": tuple(arms.excluded), "also": ()}
+    try:
+        found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
+    except ValueError as refusal:
+        sentence = f"The arms cannot be compared: {refusal}"
+        return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
+    plain = store.plain(dataclasses.asdict(found))
+    return Answer(question, "answered", None, found.sentence, warnings=found.warnings, comparison=plain, **rest)
 
 
 def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
@@ -104,7 +140,7 @@ def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observat
     return dataclasses.replace(table, rows=rows)
 
 
-def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, seed: int) -> Answer:
+def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, seed: int) -> Answer | _Arms:
     excluded: list[Mapping[str, Any]] = []
     try:
         finished = _without(
@@ -115,6 +151,9 @@ def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, see
         law = _law(question, fitted)
         columns = {"params": question["params"], "tokens": question["tokens"], "loss": question["loss"]}
         columns = {role: name for role, name in columns.items() if role == "loss" or role in law.inputs}
+        arms = _arm_names(fitted)
+        if len(arms) > 1:
+            return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
         found = fit(fitted, law, **columns, draws=draws, seed=seed)
     except ValueError as refusal:
         return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
@@ -131,6 +170,18 @@ def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, see
         (*_about_held_out(held), *found.warnings),
         also,
     )
+
+
+def _arm_names(table: Observations) -> list[str]:
+    if "arm" not in table.columns:
+        return []
+    return list(dict.fromkeys(str(value) for value in table.values("arm") if value not in (None, "")))
+
+
+def _of_arm(question: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in arm)
+    where = {**(question.get("where") or {}), "arm": arm}
+    return {**question, "name": f"{question['name']}--{safe}", "asks": f"{question['asks']} ({arm})", "where": where}
 
 
 def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], reason: Any) -> Observations:
