@@ -273,7 +273,7 @@ def test_a_study_partly_done_says_so(make_folder: Make) -> None:
 def test_a_study_with_nothing_trained_still_has_a_page(make_folder: Make) -> None:
     folder = make_folder(widths=(16, 32), tokens=(125_000,), seeds=1, waiting=(0, 1))
     page = read(write_report(folder))
-    assert "Nothing has been trained yet" in page.text["answer"]
+    assert "No run has finished yet" in page.text["answer"]
     assert not any(attributes.get("class") == "plot" for _, attributes in page.tags)
 
 

@@ -147,7 +147,7 @@ def _against(
     what = axis_title(column)
     caption = (
         f"Each mark is a run, each curve the law {tables.formula(curve.formula, curve.inputs[0])} fitted to "
-        f"{len(rows)} runs, its shade the 95 % band of the mean curve."
+        f"{tables.many(len(rows), 'run')}, its shade the 95 % band of the mean curve."
     )
     if other and len(levels) == MOST_LEVELS:
         caption += f" Marks take the colour of the nearest curve's {_short(other)}."
@@ -160,7 +160,7 @@ def _against(
         name=f"{question['name']}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
         title=f"Loss against {_short(axis)}",
         caption=caption,
-        alt=f"{loss_title(rows)} against {what} over a factor of {spans}: {len(rows)} fitted runs"
+        alt=f"{loss_title(rows)} against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {_short(other)}' if other else ''}."
         + _trend(curve, axis, rows),
@@ -245,8 +245,8 @@ def _forecast(
         title="Forecast against what came",
         caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
         "the forecasts' 95 % intervals for a new run.",
-        alt=f"Predicted against observed loss: {len(rows)} fitted runs and {len(ahead)} held-out runs along the "
-        f"diagonal, {inside} of them inside their intervals.",
+        alt=f"Predicted against observed loss: {tables.many(len(rows), 'fitted run')} along the diagonal and "
+        f"{tables.many(len(ahead), 'held-out run')}, {inside} of them inside their intervals.",
         x=Axis(title="Observed loss"),
         y=Axis(title="Loss by the law"),
         points=[
@@ -323,7 +323,7 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
         title="Residuals",
         caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
         "A bend along an axis would mean that the law has the wrong shape.",
-        alt=f"Residuals of {len(rows)} fitted runs along {axis_title(column)}, standard deviation "
+        alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
         f"{spread:.2g} per cent.",
         x=Axis(title=axis_title(column), is_flops=axis == "flops"),
         y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
@@ -357,7 +357,7 @@ def _points_alone(evidence: Evidence) -> Chart | None:
         name=f"{question['name']}_runs",
         title="The runs, without a law",
         caption="No law is drawn because none was fitted." + (f" Off the chart: {', '.join(off)}." if off else ""),
-        alt=f"{loss_title(rows)} of {len(rows)} runs against {axis_title(column)}; no law is drawn.",
+        alt=f"{loss_title(rows)} of {tables.many(len(rows), 'run')} against {axis_title(column)}; no law is drawn.",
         x=Axis(title=axis_title(column)),
         y=Axis(title=loss_title(rows)),
         points=points,
@@ -463,7 +463,7 @@ def _training(evidence: Evidence) -> Chart | None:
         caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
         "Dashes are held-out runs, dots those that diverged or failed. The last point is over all validation tokens, "
         "those before it may be over a part of them.",
-        alt=f"{kind.capitalize()} loss against tokens seen for {len(lines)} runs; larger models "
+        alt=f"{kind.capitalize()} loss against tokens seen for {tables.many(len(lines), 'run')}; larger models "
         "lie below smaller ones where all is well.",
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),

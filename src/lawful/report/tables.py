@@ -127,6 +127,11 @@ def interval(low: Any, high: Any) -> str:
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
 
 
+def many(number_of: int, noun: str) -> str:
+    """1 run, 2 runs."""
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:
     """A GitHub-flavoured table; cells are escaped so that data cannot break out of it. `right`: columns of numbers."""
     rules = ["---:" if index in right else "---" for index in range(len(header))]

@@ -32,8 +32,9 @@ def headline(evidence: Evidence) -> str:
     if evidence.answers:
         return answer_sentence(evidence.answers[0])
     if not evidence.rows:
-        return "Nothing has been trained yet, so there is no answer."
-    return f"No law has been fitted yet; {len(evidence.finished)} runs have finished."
+        return "No run has finished yet, so there is no answer."
+    done = len(evidence.finished)
+    return f"No law has been fitted yet; {tables.many(done, 'run')} {'has' if done == 1 else 'have'} finished."
 
 
 def answer_sentence(answer: Mapping[str, Any]) -> str:
@@ -49,7 +50,7 @@ def progress_sentence(evidence: Evidence) -> str | None:
     total, missing = len(evidence.rungs), len(evidence.missing)
     if not missing:
         return None
-    return f"{total - missing} of {total} runs have ended; what stands here will change as the other {missing} finish."
+    return f"{total - missing} of {total} runs have ended; what stands here will change as the rest do."
 
 
 def severe_doubts(evidence: Evidence) -> list[str]:
