@@ -31,7 +31,7 @@ def test_the_real_library_gives_about_two_megabytes_of_prose() -> None:
     data = PythonDocs().prepare()
     total = data.train_tokens + len(data.validation)
     assert 1.8e6 < total < 3.2e6
-    assert 0.88 < data.train_tokens / total < 0.92
+    assert 0.93 < data.train_tokens / total < 0.97
     assert data.facts()["python"] == f"{platform.python_implementation()} {platform.python_version()}"
     text = data.decode(data.train) + data.decode(data.validation)
     assert "The class of an instance" in text or "Metaclasses" in text  # from the topics
@@ -133,7 +133,7 @@ def test_a_package_lies_on_one_side_of_the_split(
         for tokens in (data.train, data.validation)
     ]
     assert len(sides[0] | sides[1]) == 20 and not sides[0] & sides[1]
-    assert len(sides[1]) == 2  # a tenth
+    assert len(sides[1]) == 1  # a twentieth
 
 
 def test_the_same_files_in_another_place_have_the_same_fingerprint_and_changed_ones_another(

@@ -15,8 +15,6 @@ from lawful import store as files
 from lawful.executors import Executor, Job
 from lawful.store import Store
 
-# glibc: keep freed memory instead of returning it at every step (1.3 to 1.9 x faster with a vocabulary of 50,257)
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 ATTEMPTS = 2  # how often a run may take its worker down before it counts as failed
 
 
@@ -105,7 +103,7 @@ class LocalJob(Job):
                 command += ["--micro-batch", str(options.micro_batch)]
             for sink in options.log:
                 command += ["--log", sink]
-            environment = {**KEEP_MEMORY, **os.environ, "OMP_NUM_THREADS": str(options.threads)}
+            environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
             self._store.folder.mkdir(parents=True, exist_ok=True)
             with (self._store.folder / "workers.log").open("ab") as log:
                 process = subprocess.Popen(

@@ -111,11 +111,12 @@ def published(*, seeds: int) -> Study:
             corpus=corpus,
             task=NextToken(),
             rule=Backprop(),
-            optimizer=AdamW(learning_rate=3e-4, weight_decay=0.01),
+            optimizer=AdamW(learning_rate=3e-4, weight_decay=0.01, beta2=0.999),  # torch's defaults
             schedule=Schedule(shape="constant", warmup_steps=0),
             steps=-(-windows // batch),  # one epoch of disjoint windows; the last batch takes a few from the next
             batch_size=batch,
             context=context,
+            precision="fp32",
             init_seed=seed,
             data_seed=seed,
             eval_every=22,

@@ -210,6 +210,7 @@ def _estimate_seconds(
     progress: Callable[[str, float], None],
 ) -> list[float]:
     """Each run's own training time on one worker: a few steps of each shape are timed here, on random tokens."""
+    device.keep_freed_memory()
     per_step: dict[tuple[Any, ...], float] = {}
     best_rate = 0.0
     shapes = [(rung.run.family, rung.run.batch_size, rung.run.context, rung.run.precision) for rung in rungs]
@@ -299,7 +300,7 @@ def _warnings(
     if len({row["precision"] for row in rows}) > 1:
         warn("mixed-precision", "warning", "precision changes inside the ladder: a confound of size.")
     if short := [row["label"] for row in rows if row["steps"] < 200]:
-        warn("few-steps", "warning", f"{len(short)} runs make fewer than 200 optimiser steps ({_some(short)}).")
+        warn("few-steps", "warning", f"{len(short)} runs make fewer than 200 optimiser steps ({_some(short, 2)}).")
     return found
 
 

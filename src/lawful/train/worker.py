@@ -34,6 +34,7 @@ INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
+    device.keep_freed_memory()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     store = Store(options.folder)
