@@ -132,7 +132,9 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
     given = {key: from_json(item, also_from=also_from) for key, item in value.items() if key != "is"}
     known = {field.name for field in dataclasses.fields(cls)}
     if unknown := sorted(set(given) - known):
-        raise ValueError(f"run.json: {class_name} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+        raise ValueError(
+            f"run.json: {class_name} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}."
+        )
     return cls(**given)
 
 
