@@ -16,7 +16,7 @@ from lawful.laws import Array
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
-MANY_CLUSTERS = 30  # from here on the bootstrap's own percentiles are used
+MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
 BOOTSTRAP = "bootstrap over clusters, percentiles"
@@ -214,10 +214,11 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     rng = np.random.default_rng(seed)
     free = int(point.is_free.sum())
     row_dof, cluster_dof = around.rows - free, data.clusters - free
-    if around.sigma_cluster > 0:
+    shared = max(around.variance_cluster, 0.0)
+    if shared > 0:
         row_dof = around.rows - data.clusters
-    shake = around.sigma_row * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
-    effect = around.sigma_cluster * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
+    shake = np.sqrt(around.variance_row) * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
+    effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
     move = shake + effect[:, data.cluster]
     level = data.loss * np.exp(point.residuals_log)
     losses = level * np.exp(move) if point.problem.is_log else np.maximum(level + move, 0.01 * level)

@@ -1,0 +1,125 @@
+"""Tables in: every bad one is an error that names the row and the column; every good one is numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lawful.table import COLUMNS, Observations, read_runs, write_csv
+
+GOOD = [
+    {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},
+    {"params": 2_000_000, "tokens": 40_000_000, "loss": 3.0, "run": "b"},
+]
+
+
+def written(tmp_path, text, name="runs.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_survives_being_written_and_read(tmp_path):
+    rows = [
+        dict.fromkeys(COLUMNS) | {"run": "007", "loss": 0.1 + 0.2, "params_total": 10**12, "held_out": True},
+        dict.fromkeys(COLUMNS) | {"run": "008", "loss": np.float64(1) / 3, "params_total": 5, "held_out": False},
+    ]
+    write_csv(tmp_path / "observations.csv", rows)
+    back = read_runs(tmp_path / "observations.csv")
+    assert back.values("run") == ["007", "008"]
+    assert back.values("loss") == [0.1 + 0.2, 1 / 3]
+    assert back.values("params_total") == [10**12, 5]
+    assert back.values("held_out") == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "frame", "rows"])
+def test_every_source_gives_the_same_rows(tmp_path, kind):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(GOOD)
+    path = tmp_path / f"runs.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "tsv":
+        frame.to_csv(path, index=False, sep="\t")
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+        frame.to_parquet(path)
+    source = {"frame": frame, "rows": GOOD}.get(kind, path)
+    table = read_runs(source)
+    assert [dict(row) for row in table] == GOOD
+    assert table.roles == {"params": "params", "tokens": "tokens", "loss": "loss", "cluster": "run"}
+
+
+def test_columns_are_named_by_hand_or_recognised(tmp_path):
+    path = written(tmp_path, "Model Size,D,val_loss\n1e6,2e7,3.1\n2e6,2e7,3.0\n")
+    table = read_runs(path, params="Model Size")
+    assert table.roles == {"params": "Model Size", "tokens": "D", "loss": "val_loss"}
+    assert table.numbers("Model Size").tolist() == [1e6, 2e6]
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ("1e6,2e7,", r"row 2, column 'loss': expected a positive loss, got an empty cell"),
+        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got NaN"),
+        ("1e6,2e7,-1.5", r"row 2, column 'loss': expected a positive loss, got -1.5"),
+        ("1e6,2e7,inf", r"row 2, column 'loss': expected a positive loss, got inf"),
+        ("big,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got the text 'big'"),
+        ("0,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got 0"),
+        ('"1,000,000",2e7,3.0', r"row 2, column 'params': .* got the text '1,000,000' .*without thousands separators"),
+        ("1,000,000,2e7,3.0", r"row 2 \(line 3\): expected 3 cells, got 5"),
+        ("1e5,2e7,3.5", r"row 2: the same as row 1 in every column"),
+    ],
+)
+def test_a_bad_cell_is_named_by_row_and_column(tmp_path, cells, complaint):
+    path = written(tmp_path, f"params,tokens,loss\n1e5,2e7,3.5\n{cells}\n")
+    with pytest.raises(ValueError, match=complaint):
+        read_runs(path)
+
+
+def test_a_number_stored_as_text_is_named(tmp_path):
+    path = written(tmp_path, json.dumps({"params": "1e18", "loss": 2.0}) + "\n", "runs.jsonl")
+    with pytest.raises(ValueError, match=r"row 1, column 'params': .* the text '1e18' \(a number stored as text"):
+        read_runs(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("", "got an empty file"), ("params,loss\n", "at least one row, got an empty one"), ("a,a\n1,2\n", "two columns")],
+)
+def test_an_empty_or_ambiguous_file_is_refused(tmp_path, text, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        read_runs(written(tmp_path, text))
+
+
+def test_a_missing_column_is_an_error_that_lists_those_there_are():
+    with pytest.raises(ValueError, match="params: no column 'N'; the table has 'params', 'tokens', 'loss', 'run'"):
+        read_runs(GOOD, params="N")
+
+
+def test_a_missing_file_and_an_unknown_kind_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        read_runs(tmp_path / "absent.csv")
+    with pytest.raises(ValueError, match=r"expected a \.csv, \.tsv, \.jsonl or \.parquet table, got '\.xlsx'"):
+        read_runs(written(tmp_path, "x", "runs.xlsx"))
+
+
+def test_all_problems_are_reported_at_once():
+    rows = [{"params": -1, "loss": 2.0}, {"params": 1e6, "loss": None}]
+    with pytest.raises(ValueError, match=r"(?s)row 1, column 'params'.*row 2, column 'loss'"):
+        read_runs(rows)
+
+
+def test_a_run_that_did_not_finish_may_lack_its_loss():
+    rows = [*GOOD, {"params": 4_000_000, "tokens": 1, "loss": "", "run": "c", "status": "diverged"}]
+    assert len(read_runs(rows)) == 3
+
+
+def test_filters_are_recorded():
+    table = read_runs(GOOD).where(lambda row: row["loss"] < 3.1, "too high")
+    assert [row["run"] for row in table] == ["b"]
+    assert table.dropped == ({"row": 1, "run": "a", "rung": "", "reason": "too high"},)
+    assert isinstance(table, Observations)
+    assert table.sha256 != read_runs(GOOD).sha256
