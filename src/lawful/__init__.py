@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
-    from lawful.fitting.compare import compare
-    from lawful.fitting.crossover import crossover
-    from lawful.fitting.design import design, power
     from lawful.fitting.isoflop import isoflop
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
@@ -56,12 +53,8 @@ _HOMES = {
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
-    "compare": "lawful.fitting.compare",
-    "crossover": "lawful.fitting.crossover",
-    "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
     "grid": "lawful.study",
-    "power": "lawful.fitting.design",
     "isoflop": "lawful.fitting.isoflop",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.table",
