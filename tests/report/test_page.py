@@ -296,6 +296,47 @@ def test_arms_differ_by_more_than_colour(make_folder: Make) -> None:
     assert len({trace["marker"]["symbol"] for trace in marks}) == 2
 
 
+def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
+    make_folder: Make, planted_answer: Callable[..., Any]
+) -> None:
+    folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, arms=("gelu", "swiglu"))
+    here = store.Store(folder)
+    sentence = (
+        "The arms differ: the floor differs (p = 0.002); swiglu needs 0.82 [0.79, 0.85] times the compute of gelu."
+    )
+    own = planted_answer(folder)
+    others = [
+        {"run": rung["id"], "rung": rung["label"], "reason": "arm is not gelu"}
+        for rung in store.read_json(here.study)["rungs"]
+        if rung["arm"] == "swiglu"
+    ]
+    mine = {**own["question"], "name": "loss--gelu", "where": {"arm": "gelu"}}
+    store.write_json(here.fit("loss--gelu"), {**own, "question": mine, "excluded": others})
+    comparison = {
+        "arms": ["gelu", "swiglu"],
+        "n": 12,
+        "clusters": 12,
+        "verdict": "the floor differs",
+        "steps": [
+            {"name": "identical", "own": [], "parameters": 5, "aicc": -74.0, "F": None, "p": None},
+            {"name": "the floor differs", "own": ["E"], "parameters": 6, "aicc": -87.0, "F": 24.6, "p": 0.002},
+        ],
+        "differences": [
+            {"parameter": "alpha", "first": "gelu", "second": "swiglu", "value": -0.0018, "ci95": [-0.076, 0.073]}
+        ],
+        "multipliers": [{"first": "gelu", "second": "swiglu", "value": 0.82, "ci95": [0.79, 0.85], "loss": 2.05}],
+    }
+    lead = {**own, "fit": None, "held_out": [], "also": [], "sentence": sentence, "comparison": comparison}
+    store.write_json(here.fit("loss"), lead)
+    page = write_report(folder)
+    assert first(page.read_text(), "h1") == sentence
+    reader = read(page)
+    assert "the floor differs" in reader.text["law"] and "24.6" in reader.text["law"] and "0.820" in reader.text["law"]
+    assert own["sentence"] in reader.text["question-loss--gelu"].replace("\n", " ")
+    assert "arm is not gelu" not in page.read_text()  # the other arm is not an exclusion
+    assert "| the floor differs | E | 6 |" in (folder / "report.md").read_text()
+
+
 def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a study's folder.*lawful run"):
         write_report(tmp_path)

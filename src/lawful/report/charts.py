@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 # Colours by role, so that one chart serves light, dark and print. Arms are Okabe and Ito's (2008), told apart by the
@@ -41,6 +41,7 @@ _RAMP_LIGHT = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ab861", "#8fb82a")
 _RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "x")
 
+Kind = Literal["law", "runs", "arms", "training"]
 Scale = Literal["log", "linear"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
@@ -102,9 +103,15 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """`name` is also the figures' file name; `alt` tells a reader who cannot see the chart what it shows."""
+    """`name` is also the figures' file name; `alt` tells a reader who cannot see the chart what it shows.
+
+    kind        of what: a question's law, the runs without a law, the arms side by side, or training
+    question    the name of the question that a law's chart belongs to
+    """
 
     name: str
+    kind: Kind
+    question: str = ""
     title: str
     caption: str
     alt: str
@@ -118,7 +125,6 @@ class Chart:
     legend_title: str = ""
     is_wide: bool = False
     y_range: tuple[float, float] | None = None
-    tags: Sequence[str] = field(default=())
 
 
 def level_colours(levels: int) -> list[str]:

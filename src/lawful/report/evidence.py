@@ -61,6 +61,11 @@ class Evidence:
         return [row for row in self.rows if row.get("status") == "finished"]
 
     @property
+    def fitted(self) -> list[Mapping[str, Any]]:
+        """The answers that hold a fit of their own."""
+        return [answer for answer in self.answers if answer.get("fit")]
+
+    @property
     def missing(self) -> list[Mapping[str, Any]]:
         """Rungs that have not ended yet."""
         ended = {row.get("run") for row in self.rows}
@@ -92,11 +97,14 @@ class Evidence:
             reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
             groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
         known = {str(row.get("run")) for row in unfinished}
+        arms = {str(row.get("run")): str(row.get("arm")) for row in self.rows}
         for answer in self.answers:
             about = str(answer["question"]["name"]) if len(self.answers) > 1 else ""
+            arm = (answer["question"].get("where") or {}).get("arm")
             for item in answer.get("excluded", ()):
                 run, reason = str(item.get("run")), str(item.get("reason"))
-                if run not in known:
+                is_other_arm = arm is not None and arms.get(run) != str(arm)
+                if run not in known and not is_other_arm:
                     groups.setdefault((reason, about), []).append((run, str(item.get("rung") or "")))
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
 
@@ -117,6 +125,7 @@ def read_evidence(folder: Path) -> Evidence:
             answers.append(store.read_json(path))
         else:
             unanswered.append(question)
+        answers += [store.read_json(arm) for arm in sorted(path.parent.glob(f"{path.stem}--*.json"))]
     known = {answer["question"]["name"] for answer in answers}
     for path in sorted(here.fit("x").parent.glob("*.json")):  # fits that were asked for by hand
         answer = store.read_json(path)

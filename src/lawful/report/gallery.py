@@ -41,14 +41,12 @@ def question_charts(evidence: Evidence, answer: Mapping[str, Any]) -> list[Chart
     held = held_out_rows(evidence, answer)
     if curve is None or not rows:
         return []
-    prefix = answer["question"]["name"]
     made = [_against(evidence, answer, curve, axis, rows, held) for axis in curve.inputs]
     if {"params", "tokens"} <= set(curve.inputs):
         made.append(_against_compute(evidence, answer, curve, rows, held))
     if held:
         made.append(_forecast(evidence, answer, curve, rows, held))
     made.append(_residuals(answer, curve, rows, held))
-    assert all(chart.name.startswith(prefix) for chart in made)
     return made
 
 
@@ -158,6 +156,8 @@ def _against(
         caption += f" Off the chart: {', '.join(off)}."
     return Chart(
         name=f"{question['name']}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
+        kind="law",
+        question=question["name"],
         title=f"Loss against {_short(axis)}",
         caption=caption,
         alt=f"{loss_title(rows)} against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
@@ -216,6 +216,8 @@ def _against_compute(
     references, _ = _references(evidence, everything, question)
     return Chart(
         name=f"{question['name']}_by_compute",
+        kind="law",
+        question=question["name"],
         title="Loss against compute",
         caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger "
         "one becomes the better use of the compute. FLOPs are exact, attention and head included.",
@@ -242,6 +244,8 @@ def _forecast(
     inside = sum(1 for item in answer.get("held_out", ()) if item.get("is_inside"))
     return Chart(
         name=f"{question['name']}_forecast",
+        kind="law",
+        question=question["name"],
         title="Forecast against what came",
         caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
         "the forecasts' 95 % intervals for a new run.",
@@ -320,6 +324,8 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
     spread = float(np.std(beyond(rows)))
     return Chart(
         name=f"{question['name']}_residuals",
+        kind="law",
+        question=question["name"],
         title="Residuals",
         caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
         "A bend along an axis would mean that the law has the wrong shape.",
@@ -355,6 +361,7 @@ def _points_alone(evidence: Evidence) -> Chart | None:
     references, off = _references(evidence, rows, question)
     return Chart(
         name=f"{question['name']}_runs",
+        kind="runs",
         title="The runs, without a law",
         caption="No law is drawn because none was fitted." + (f" Off the chart: {', '.join(off)}." if off else ""),
         alt=f"{loss_title(rows)} of {tables.many(len(rows), 'run')} against {axis_title(column)}; no law is drawn.",
@@ -408,6 +415,7 @@ def _arms(evidence: Evidence) -> Chart | None:
     references, _ = _references(evidence, top, question)
     return Chart(
         name="arms",
+        kind="arms",
         title="The arms side by side",
         caption=f"Runs of the largest budget, {tables.count(most)} tokens. Each arm has its own mark, colour and dash.",
         alt=f"{loss_title(rows)} against {axis_title(column)} for the arms {', '.join(evidence.arms)}.",
@@ -459,6 +467,7 @@ def _training(evidence: Evidence) -> Chart | None:
             named.add(level)
     return Chart(
         name="training_curves",
+        kind="training",
         title="Training curves",
         caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
         "Dashes are held-out runs, dots those that diverged or failed. The last point is over all validation tokens, "

@@ -30,21 +30,22 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts.append(f"## {markdown_text(question.get('asks') or question['name'])}")
         if index:
             parts.append(markdown_text(words.answer_sentence(answer)))
-        parts += _pictures(drawn, f"{question['name']}_")
+        parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == question["name"]])
         if answer.get("fit"):
             parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
+        for table in words.comparison_tables(answer):
+            parts += [f"### {table.title}", _table(table)]
         if answer.get("held_out"):
             parts += ["### The held-out forecast, and what came", _table(words.held_out_table(evidence, answer))]
     for question in evidence.unanswered:
         parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
-    if not evidence.answers:
-        parts += [picture for chart in drawn if chart.name.endswith("_runs") for picture in _pictures([chart], "")]
-    parts += _pictures(drawn, "arms")
+    parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
+    parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
     parts += _doubts(evidence)
-    if curves := _pictures(drawn, "training_curves"):
+    if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
     parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
     if command := study.get("command"):
@@ -66,7 +67,7 @@ def _doubts(evidence: Evidence) -> list[str]:
     excluded = words.left_out_table(evidence)
     if excluded.rows:
         parts += ["### What was left out, and why", _table(excluded)]
-    for answer in evidence.answers[:1]:
+    for answer in evidence.fitted[:1]:
         for table in words.sensitivity_tables(answer):
             parts += [f"### {markdown_text(table.title)}", _table(table)]
         if also := words.also_table(answer):
@@ -92,11 +93,10 @@ def _runs(evidence: Evidence) -> Table:
     )
 
 
-def _pictures(drawn: Sequence[Chart], prefix: str) -> list[str]:
+def _pictures(drawn: Sequence[Chart]) -> list[str]:
     return [
         f"![{markdown_text(chart.alt)}](figures/{chart.name}.png)\n\n*{markdown_text(chart.caption)}*"
         for chart in drawn
-        if chart.name.startswith(prefix)
     ]
 
 

@@ -110,7 +110,8 @@ def _answer(evidence: Evidence) -> Html:
 def _navigation(evidence: Evidence) -> Html:
     entries = [("#law", "The law")] if evidence.rows else []
     entries += [
-        (f"#question-{answer['question']['name']}", answer["question"]["name"]) for answer in evidence.answers[1:]
+        (f"#question-{answer['question']['name']}", str(answer["question"]["name"]).replace("--", ", "))
+        for answer in evidence.answers[1:]
     ]
     entries += [("#doubts", "Doubts"), ("#training", "Training")] if evidence.curves else [("#doubts", "Doubts")]
     entries += [("#runs", "Runs"), ("#repeat", "Repeat it")]
@@ -121,22 +122,24 @@ def _navigation(evidence: Evidence) -> Html:
 
 def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
     if not evidence.answers:
-        alone = [chart for chart in drawn if chart.name != "training_curves"]
+        alone = [chart for chart in drawn if chart.kind != "training"]
         if not alone:
             return None
         return tag("section", tag("h2", "The runs"), _charts(alone), id="law")
     answer = evidence.answers[0]
     own = _own_charts(answer, drawn)
-    extra = [chart for chart in drawn if chart.name == "arms"]
+    extra = [chart for chart in drawn if chart.kind == "arms"]
+    heading = "The law" if answer.get("fit") else "The arms" if answer.get("comparison") else "No law is claimed"
     if not answer.get("fit"):
-        own = own or [chart for chart in drawn if chart.name.endswith("_runs")]
+        own = own or [chart for chart in drawn if chart.kind == "runs"]
     return tag(
         "section",
-        tag("h2", "The law" if answer.get("fit") else "No law is claimed"),
+        tag("h2", heading),
         tag("p", answer["question"].get("asks", ""), class_="lede"),
         _not_drawn(answer),
         _charts([*extra, *own[:1]]),
         _fit(answer),
+        _compared(answer),
         _charts(own[1:]),
         _held_out(evidence, answer),
         id="law",
@@ -158,6 +161,7 @@ def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
                 ),
                 _charts(_own_charts(answer, drawn)),
                 _fit(answer),
+                _compared(answer),
                 _held_out(evidence, answer),
                 id=f"question-{question['name']}",
             )
@@ -194,6 +198,11 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
         tag("div", tag("h3", "How it was fitted"), _facts(words.fit_facts(answer), "plain")),
         class_="columns",
     )
+
+
+def _compared(answer: Mapping[str, Any]) -> Html | None:
+    found = words.comparison_tables(answer)
+    return join(*(join(tag("h3", table.title), _table(table)) for table in found)) if found else None
 
 
 def _held_out(evidence: Evidence, answer: Mapping[str, Any]) -> Html | None:
@@ -255,19 +264,19 @@ def _doubts(evidence: Evidence) -> Html:
         parts.append(tag("p", "Nothing: every run that finished and was not held out is in the fit."))
     else:
         parts.append(tag("p", "Nothing was left out; nothing was fitted either."))
-    sensitivity = [table for answer in evidence.answers[:1] for table in words.sensitivity_tables(answer)]
+    sensitivity = [table for answer in evidence.fitted[:1] for table in words.sensitivity_tables(answer)]
     if sensitivity:
         parts.append(tag("h3", "How the answer moves when the analysis does"))
         for table in sensitivity:
             parts += [tag("h4", table.title), _table(table)]
-    also = words.also_table(evidence.answers[0]) if evidence.answers else None
+    also = words.also_table(evidence.fitted[0]) if evidence.fitted else None
     if also:
         parts += [tag("h3", also.title), _table(also)]
     return tag("section", parts, id="doubts")
 
 
 def _training(drawn: Sequence[Chart]) -> Html | None:
-    curves = [chart for chart in drawn if chart.name == "training_curves"]
+    curves = [chart for chart in drawn if chart.kind == "training"]
     return tag("section", tag("h2", "Training"), _charts(curves, heading=False), id="training") if curves else None
 
 
@@ -455,7 +464,7 @@ def _not_drawn(answer: Mapping[str, Any]) -> Html | None:
 
 
 def _own_charts(answer: Mapping[str, Any], drawn: Sequence[Chart]) -> list[Chart]:
-    return [chart for chart in drawn if chart.name.startswith(f"{answer['question']['name']}_")]
+    return [chart for chart in drawn if chart.kind == "law" and chart.question == answer["question"]["name"]]
 
 
 def _charts(drawn: Sequence[Chart], *, heading: bool = True) -> Html | None:

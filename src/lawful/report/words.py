@@ -68,6 +68,10 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
         goodness = fit["goodness"]
         facts.append(("Fitted on", f"{goodness['n']} runs, {goodness['clusters']} clusters"))
         facts.append(("Law", f"L = {fit_formula(fit)}"))
+    elif answer and (found := answer.get("comparison")):
+        facts.append(("Compared on", f"{found.get('n')} runs, {found.get('clusters')} clusters"))
+        facts.append(("Arms", ", ".join(map(str, found.get("arms") or ()))))
+        facts.append(("Verdict", str(found.get("verdict"))))
     else:
         facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
     question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
@@ -170,6 +174,75 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     if number(goodness.get("sigma_run")) is not None:
         facts.insert(4, ("Seed noise", f"{tables.percent(goodness['sigma_run'])} between replicates"))
     return [(name, text) for name, text in facts if text]
+
+
+def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
+    """Of the arms: the ladder of nested laws, the differences in exponents, the compute that one needs of another's."""
+    found = answer.get("comparison")
+    if not found:
+        return []
+    steps = [
+        (
+            str(step.get("name")),
+            ", ".join(tables.symbol(str(name)) for name in step.get("own") or ()) or "nothing",
+            str(step.get("parameters")),
+            tables.general(step.get("aicc")),
+            tables.general(step.get("F"), 3),
+            _p_value(step.get("p")),
+        )
+        for step in found.get("steps") or ()
+    ]
+    differences = [
+        (
+            tables.symbol(str(item.get("parameter"))),
+            f"{item.get('second')} − {item.get('first')}",
+            tables.estimate(item.get("value"), *_pair(item.get("ci95"))),
+            tables.interval(*_pair(item.get("ci95"))),
+            _p_value(item.get("p_holm")),
+            tables.general(item.get("equivalence"), 2),
+        )
+        for item in found.get("differences") or ()
+    ]
+    multipliers = [
+        (
+            f"{item.get('second')} for what {item.get('first')} reaches",
+            tables.estimate(item.get("value"), *_pair(item.get("ci95"))),
+            tables.interval(*_pair(item.get("ci95"))),
+            tables.loss(item.get("loss")),
+        )
+        for item in found.get("multipliers") or ()
+    ]
+    made = [
+        Table(
+            title="In what the arms differ: each law frees more than the one before",
+            header=("Law", "Own to each arm", "Parameters", "AICc", "F", "p"),
+            rows=steps,
+            right=(2, 3, 4, 5),
+        ),
+        Table(
+            title="Differences between arms",
+            header=("Parameter", "Arms", "Difference", "95 % interval", "p (Holm)", "Smaller than, at 5 %"),
+            rows=differences,
+            right=(2, 3, 4, 5),
+        ),
+        Table(
+            title="Compute at equal loss",
+            header=("Arm", "Times the compute", "95 % interval", "At loss"),
+            rows=multipliers,
+            right=(1, 2, 3),
+        ),
+    ]
+    return [table for table in made if table.rows]
+
+
+def _pair(interval: Any) -> tuple[Any, Any]:
+    low, high = interval or (None, None)
+    return low, high
+
+
+def _p_value(value: Any) -> str:
+    exact = number(value)
+    return tables.DASH if exact is None else "< 0.0001" if exact < 1e-4 else tables.general(exact, 2)
 
 
 def fit_formula(fit: Mapping[str, Any]) -> str:
