@@ -353,11 +353,14 @@ def _points_alone(evidence: Evidence) -> Chart | None:
     levels = levels_of([_value(row, other) for row in rows]) if other else [0.0]
     colours = charts.level_colours(len(levels)) if other else ["arm0"]
     points = []
+    fitted = [row for row in rows if not row.get("held_out")]
     for index, level in enumerate(levels):
-        mine = [row for row in rows if not other or _nearest(levels, _value(row, other)) == index]
+        mine = [row for row in fitted if not other or _nearest(levels, _value(row, other)) == index]
         if mine:
             name = _level_name(other, level) if other else "runs"
             points.append(_points(name, mine, column, question, colours[index], index if other else 0, f"level{index}"))
+    if held := [row for row in rows if row.get("held_out")]:
+        points.append(_held_points(held, column, question))
     references, off = _references(evidence, rows, question)
     return Chart(
         name=f"{question['name']}_runs",
