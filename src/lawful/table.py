@@ -157,12 +157,13 @@ def read_runs(
     observations = source if isinstance(source, Observations) else _read(source)
     if not observations.rows:
         raise ValueError(f"{observations.source}: expected a table with at least one row, got an empty one.")
+    filled = {name for row in observations.rows for name, cell in row.items() if cell not in (None, "")}
     told = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
     columns = observations.columns
     roles: dict[str, str] = {}
     problems: list[str] = []
     for role, name in told.items():
-        found = name or observations.roles.get(role) or next((n for n in _KNOWN_AS[role] if n in columns), None)
+        found = name or observations.roles.get(role) or next((n for n in _KNOWN_AS[role] if n in filled), None)
         if name is not None and name not in columns:
             problems.append(f"{role}: no column {name!r}; the table has {', '.join(map(repr, columns))}.")
         elif found is not None:

@@ -36,3 +36,29 @@ def single_runs(rng, *, runs: int, sigma: float = 0.005, tail: str = "normal") -
         noise = rng.standard_normal() if tail == "normal" else rng.standard_t(3) / np.sqrt(3)
         rows.append({"params": params, "loss": float((1.8 + 480 * params**-0.35) * np.exp(sigma * noise))})
     return read_runs(rows)
+
+
+def two_arms(
+    rng,
+    *,
+    runs: int = 8,
+    seeds: int = 2,
+    sigma: float = 0.005,
+    sigma_pair: float = 0.0,
+    shift: float = 0.0,
+    gain: float = 1.0,
+    lift: float = 0.0,
+    tail: str = "normal",
+) -> list[dict]:
+    """Arms a and b at the same sizes and seeds; b differs as told: exponent + shift, size x gain, floor + lift."""
+    pair = sigma_pair * rng.standard_normal((runs, seeds))
+    rows = []
+    for arm in "ab":
+        is_b = arm == "b"
+        for i, params in enumerate(np.geomspace(1e6, 1e9, runs)):
+            for seed in range(seeds):
+                noise = rng.standard_normal() if tail == "normal" else rng.standard_t(3) / np.sqrt(3)
+                reached = (params * (gain if is_b else 1) / 3e7) ** -(0.35 + shift * is_b)
+                loss = (1.8 + lift * is_b + 1.2 * reached) * np.exp(sigma * noise + pair[i, seed])
+                rows.append({"arm": arm, "params": params, "seed": seed, "loss": float(loss)})
+    return rows

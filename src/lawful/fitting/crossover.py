@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -161,14 +162,19 @@ def _first_zero(at: Array, gap: Array) -> float | None:
 
 
 def _undecided(at: Array, gap: Array) -> tuple[tuple[float, float], ...]:
-    """Where the middle 95 % of the draws hold zero."""
+    """Where the middle 95 % of the draws hold zero, between the points at which one arm is ahead."""
     low, high = np.quantile(gap, [0.025, 0.975], axis=0)
-    is_open = np.concatenate([[False], (low <= 0) & (high >= 0), [False]])
-    starts, ends = np.flatnonzero(np.diff(is_open.astype(int)) == 1), np.flatnonzero(np.diff(is_open.astype(int)) == -1)
-    return tuple(
-        (0.0 if s == 0 else float(at[s]), float("inf") if e == len(at) else float(at[e - 1]))
-        for s, e in zip(starts, ends, strict=True)
-    )
+    ahead = np.where(high < 0, -1, np.where(low > 0, 1, 0))
+    decided = np.flatnonzero(ahead != 0)
+    if not len(decided):
+        return ((0.0, float("inf")),)
+    pieces = [] if decided[0] == 0 else [(0.0, float(at[decided[0]]))]
+    for i, j in itertools.pairwise(decided):
+        if j > i + 1 or ahead[i] != ahead[j]:  # a change of lead lies between, however narrow
+            pieces.append((float(at[i]), float(at[j])))
+    if decided[-1] < len(at) - 1:
+        pieces.append((float(at[decided[-1]]), float("inf")))
+    return tuple(pieces)
 
 
 def _better(gap: Array, arms: tuple[str, str]) -> tuple[str, float]:

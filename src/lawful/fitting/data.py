@@ -101,7 +101,27 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             column[axis] = f"6 {column['params']} {column['tokens']}"
         else:
             _missing(observations, axis)
+        if not np.isfinite(values[axis]).all():
+            row = int(np.flatnonzero(~np.isfinite(values[axis]))[0])
+            name = observations.rows[row].get("run") or f"row {row + 1} of those fitted"
+            raise ValueError(
+                f"{observations.source}: {name}, column {column[axis]!r}: expected a positive count ({axis}), "
+                "got an empty cell."
+            )
     return values
+
+
+def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:
+    """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it."""
+    at = {}
+    for axis in law.inputs:
+        if column[axis] in row:
+            at[axis] = float(row[column[axis]])
+        elif axis == "flops":
+            at[axis] = 6 * float(row[column["params"]]) * float(row[column["tokens"]])
+        else:
+            at[axis] = float(row[column["flops"]]) / 6 / float(row[column["params"]])
+    return at
 
 
 def _missing(observations: Observations, role: str) -> Any:

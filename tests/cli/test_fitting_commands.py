@@ -1,0 +1,147 @@
+"""The fitting commands as a person types them: text, JSON, column flags, refusals that exit non-zero."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lawful.cli import app
+from lawful.table import write_csv
+
+SURFACE = ("--draws", "200")
+
+
+def loss(n, d, gain=1.0):
+    return 1.8 + 480 * n**-0.35 + 2100 * (gain * d) ** -0.37
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Two arms on a 5 x 4 grid under the usual names, and N, D, C, L under others."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for arm, gain in (("a", 1.0), ("b", 1.4)):
+        for n in np.geomspace(1e7, 1e10, 5):
+            for d in np.geomspace(1e9, 1e12, 4):
+                value = float(loss(n, d, gain) * np.exp(0.003 * rng.standard_normal()))
+                rows.append(
+                    {"arm": arm, "params": float(n), "tokens": float(d), "loss": value, "size in units": float(n)}
+                )
+    path = tmp_path_factory.mktemp("tables") / "runs.csv"
+    write_csv(path, rows, columns=list(rows[0]))
+    return str(path)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def said(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+def test_fit_prints_the_law_and_its_intervals(table):
+    out = said("fit", table, "--where", "arm=a", *SURFACE)
+    assert out.startswith("chinchilla: L = E + A N^-alpha + B D^-beta")
+    assert "certified" in out
+
+
+def test_fit_in_json_is_a_fit(table):
+    from lawful.fitting import Fit
+
+    raw = json.loads(said("fit", table, "--where", "arm=a", "--json", *SURFACE))
+    assert Fit.from_json(raw).params["alpha"].value == pytest.approx(0.35, abs=0.03)
+
+
+def test_fit_by_arm_gives_one_fit_for_each(table):
+    out = json.loads(said("fit", table, "--by", "arm", "--json", "--draws", 0))
+    assert [one["by"] for one in out] == ["a", "b"]
+
+
+def test_fit_takes_its_axis_by_column(table):
+    out = said(
+        "fit", table, "--law", "power_floor", "--x", "size in units", "--where", "arm=a", "--where", "tokens>9e11"
+    )
+    assert "power_floor:params" in out
+
+
+def test_predict_is_for_one_more_run_unless_told(table):
+    one = json.loads(said("predict", table, "--where", "arm=a", "--params", "20B", "--tokens", "1e12", "--json"))[0]
+    curve = json.loads(
+        said(
+            "predict", table, "--where", "arm=a", "--params", "20B", "--tokens", "1e12", "--interval", "mean", "--json"
+        )
+    )[0]
+    assert one["low"] < curve["low"] < loss(2e10, 1e12) < curve["high"] < one["high"]
+    assert curve["interval"] == "mean"
+
+
+def test_allocate(table):
+    out = said("allocate", table, "--where", "arm=a", "--flops", "1e21", "--threshold", "0.02", *SURFACE)
+    assert "waste at most 5 % of the compute" in out
+    assert "buys less than 0.02 (given)" in out
+    assert "params" in json.loads(said("allocate", table, "--flops", "1e21", "--json", *SURFACE))["allocation"]
+
+
+def test_compare(table):
+    out = said("compare", table)
+    assert "The arms differ: coefficients differ" in out
+    assert json.loads(said("compare", table, "--json"))["verdict"] == "coefficients differ"
+
+
+def test_crossover(table):
+    out = said("crossover", table, "--law", "power_floor:params", "--where", "tokens>9e11")
+    assert "No crossing inside the data is established" in out
+
+
+def test_holdout(table):
+    out = said("holdout", table, "--where", "arm=a", "--top", 2, *SURFACE)
+    assert "inside their 95 % intervals" in out
+
+
+def test_isoflop(tmp_path):
+    rows = [
+        {"params": n, "flops": c, "loss": loss(n, c / 6 / n)}
+        for c in (1e19, 1e20, 1e21)
+        for n in (c / 6) ** 0.5 * np.geomspace(0.01, 3, 9)
+    ]
+    write_csv(tmp_path / "iso.csv", rows, columns=list(rows[0]))
+    out = said("isoflop", tmp_path / "iso.csv")
+    assert "N* grows as C^0.5" in out
+
+
+def test_design_and_power(table):
+    assert "most within the budget" in said("design", table, "--where", "arm=a", "--budget", "1e20", *SURFACE)
+    by_point = said("design", table, "--where", "arm=a", "--target", "params=1e11,tokens=1e13", *SURFACE)
+    assert "log loss at params 1e+11" in by_point
+    ladder = "1e6,5.3e6,2.8e7,1.5e8,7.9e8"
+    out = said("power", "--params", ladder, "--shift", 0.01, "--sigma", 0.005)
+    assert "seeds per arm" in out
+
+
+def test_checklist(table):
+    out = said("checklist", table, "--where", "arm=a")
+    assert "items answered (arXiv:2502.18969)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("fit", "absent.csv"), "no such file"),
+        (("fit", "{table}", "--law", "chincilla"), "no law is called"),
+        (("fit", "{table}", "--loss-column", "wer"), "no column 'wer'"),
+        (("fit", "{table}", "--where", "width=3"), "COLUMN=VALUE"),
+        (("fit", "{table}", "--where", "params<2e7"), "distinct value"),
+        (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
+        (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
+        (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "expected 6nd or exact"),
+        (("power", "--shift", "0.01", "--sigma", "0.01"), "points of the ladder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_exits_non_zero(table, arguments, complaint):
+    result = run(*(argument.format(table=table) for argument in arguments))
+    assert result.exit_code != 0
+    assert complaint in str(result.exception)

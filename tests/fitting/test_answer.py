@@ -1,0 +1,131 @@
+"""A study's questions, answered from its folder: predicted before looked at, refused where that is honest."""
+
+import json
+
+import numpy as np
+import pytest
+from planted import chinchilla_loss
+
+from lawful import store
+from lawful.fitting.answer import Answer, answer_study, read_answers
+from lawful.table import write_csv
+
+SURFACE = {
+    "name": "surface",
+    "asks": "How does loss depend on N and D?",
+    "law": "chinchilla",
+    "params": "params_non_embedding",
+    "tokens": "tokens",
+    "loss": "loss",
+    "where": {},
+}
+
+
+def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, **changed):
+    """A folder as training leaves it: the largest size held out, one run diverged."""
+    rng = np.random.default_rng(0)
+    rows, rungs = [], []
+    for arm in arms:
+        for i, n in enumerate(np.geomspace(1e6, 1e9, sizes)):
+            for d in (1e9, 4e9, 16e9, 64e9):
+                for s in (0, 1):
+                    run = f"{arm}{i}-{d:.0f}-{s}"
+                    failed = (i, s, d) == (2, 1, 1e9)
+                    loss = chinchilla_loss(n, d * (gain if arm == "b" else 1)) * np.exp(sigma * rng.standard_normal())
+                    rows.append(
+                        {
+                            "study": "planted",
+                            "run": run,
+                            "rung": f"size={i},tokens={d:.0f},seed={s}",
+                            "arm": arm,
+                            "seed": s,
+                            "held_out": i == sizes - 1,
+                            "cluster": run,
+                            "status": "diverged" if failed else "finished",
+                            "reason": "loss above log vocabulary" if failed else "",
+                            "params_non_embedding": int(n),
+                            "tokens": int(d),
+                            "loss": None if failed else float(loss),
+                            "loss_unit": "nats_per_token",
+                            "schedule": "wsd",
+                            "is_decayed": True,
+                            **changed,
+                        }
+                    )
+                    rungs.append({"id": run, "at": {"size": i, "tokens": int(d), "seed": s}})
+    write_csv(folder / "observations.csv", rows)
+    store.write_json(folder / "study.json", {"format": 1, "name": "planted", "rungs": rungs, "questions": questions})
+    return folder
+
+
+def test_a_surface_is_answered_and_its_held_out_runs_predicted(tmp_path):
+    (found,) = answer_study(study(tmp_path, [SURFACE]), draws=400)
+    assert found.status == "answered"
+    assert found.fit.goodness.n == 39
+    assert len(found.held_out) == 8
+    assert max(abs(row.error_relative) for row in found.held_out) < 0.02
+    assert sum(row.is_inside for row in found.held_out) >= 6
+    assert [row["reason"] for row in found.excluded] == ["diverged: loss above log vocabulary"]
+    assert "N^-0.3" in found.sentence
+    assert "39 runs" in found.sentence
+    assert "8 held-out runs were predicted" in found.sentence
+    (sister,) = found.also
+    assert sister["fixed"] == {"E": 0.0}
+    assert sister["delta_aicc"] > 50  # the planted law has a floor
+
+
+def test_an_answer_is_written_and_read_back(tmp_path):
+    answers = answer_study(study(tmp_path, [SURFACE]), draws=200)
+    assert read_answers(tmp_path) == answers
+    raw = json.loads((tmp_path / "fits" / "surface.json").read_text())
+    assert Answer.from_json(raw) == answers[0]
+    assert {"question", "status", "refusal", "sentence", "fit", "held_out", "excluded", "warnings", "also"} <= set(raw)
+
+
+@pytest.mark.parametrize(
+    ("where", "axis", "n"),
+    [({"tokens": "max"}, "params", 10), ({"size": 4}, "tokens", 8), ({"params_non_embedding": "min"}, "tokens", 8)],
+)
+def test_a_power_law_takes_the_axis_that_where_leaves_open(tmp_path, where, axis, n):
+    (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor", "where": where}]), draws=0)
+    assert found.fit.law == f"power_floor:{axis}"
+    assert found.fit.goodness.n == n
+
+
+def test_a_power_law_with_both_axes_open_is_refused_with_the_way_out(tmp_path):
+    (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor"}]), draws=0)
+    assert found.status == "refused"
+    assert "power_floor:tokens" in found.refusal
+    (named,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor:flops", "flops": "x"}]), draws=0)
+    assert named.status == "answered"  # FLOPs as 6 N D, where no column of them is
+
+
+@pytest.mark.parametrize(
+    ("question", "changed", "sizes", "reason"),
+    [
+        ({}, {}, 3, "distinct values"),
+        ({"law": "chinchila"}, {}, 6, "no law is called"),
+        ({"where": {"width": 3}}, {}, 6, "no column 'width'"),
+        ({"where": {"tokens": 17}}, {}, 6, "no finished run matches"),
+        ({"loss": "wer"}, {}, 6, "no column 'wer'"),
+        ({}, {"masks_padding": False}, 6, "padding counts in their loss"),
+        ({}, {"status": "failed", "loss": None}, 6, "no finished run"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_and_written(tmp_path, question, changed, sizes, reason):
+    (found,) = answer_study(study(tmp_path, [{**SURFACE, **question}], sizes=sizes, **changed), draws=0)
+    assert found.status == "refused"
+    assert reason in found.refusal
+    assert json.loads((tmp_path / "fits" / "surface.json").read_text())["status"] == "refused"
+
+
+def test_arms_are_answered_apart_and_compared(tmp_path):
+    folder = study(tmp_path, [SURFACE], arms=("a", "b"), gain=1.5)
+    whole, first, second = answer_study(folder, draws=0)
+    assert [a.question["name"] for a in (whole, first, second)] == ["surface", "surface--a", "surface--b"]
+    assert whole.fit is None
+    assert whole.comparison["verdict"] != "identical"
+    assert "times the compute" in whole.sentence
+    assert first.fit.goodness.n == second.fit.goodness.n == 39
+    assert len(first.held_out) == 8
+    assert read_answers(folder) == [whole, first, second]
