@@ -75,6 +75,11 @@ class ArmsLaw(Law):
                 second[key[0], key[1]] = second.get((key[0], key[1]), 0.0) + np.where(mask, bend, 0.0)
         return Term(log, first, second)
 
+    def of_arm(self, parameters: Array, index: int) -> dict[str, float]:
+        """One arm's parameters, by their names in the base law."""
+        values = dict(zip(self.parameters, map(float, parameters), strict=True))
+        return {name: values[self.names(name)[index if name in self.own else 0]] for name in self.base.parameters}
+
     def spread_out(self, by_arm: Sequence[Mapping[str, float]]) -> list[float]:
         """Parameters of this law from each arm's: shared ones take the mean."""
         out = []

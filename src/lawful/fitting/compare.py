@@ -20,6 +20,7 @@ from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
 from lawful.fitting.result import Caution, Refusal
+from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
 
 ALPHA = 0.05
@@ -167,11 +168,7 @@ def _compare(
     )
     joint = last.problem.law
     assert isinstance(joint, ArmsLaw)
-    values = dict(zip(joint.parameters, map(float, last.parameters), strict=True))
-    by_arm = {
-        arm: {name: values[joint.names(name)[i if name in joint.own else 0]] for name in law.parameters}
-        for i, arm in enumerate(arms)
-    }
+    by_arm = {arm: joint.of_arm(last.parameters, i) for i, arm in enumerate(arms)}
     verdict = ladder[chosen][0]
     return Comparison(
         law.spec,
@@ -225,11 +222,7 @@ def fit_ladder(data: Sample, law: Law, arms: tuple[str, ...], owns: list[frozens
         if points:
             bigger = points[-1].problem.law
             assert isinstance(bigger, ArmsLaw)
-            found = dict(zip(bigger.parameters, points[-1].parameters, strict=True))
-            back = [
-                {name: found[bigger.names(name)[i if name in bigger.own else 0]] for name in law.parameters}
-                for i in range(len(arms))
-            ]
+            back = [bigger.of_arm(points[-1].parameters, i) for i in range(len(arms))]
             starts = np.concatenate([starts, [joint.spread_out(back)]])
         if delta is None:
             point = None
@@ -349,38 +342,34 @@ def _multiplier(
     assert isinstance(joint, ArmsLaw)
     axes = joint.base.inputs
     logs = {axis: float(np.quantile(data.x[axis], 0.75)) for axis in axes}
+    pivot = {axis: data.x.pivot[axis] for axis in axes}
 
     def level(parameters: Array, arm: str, shift: float) -> float:
-        x = Axes(
-            {
-                **{axis: np.array([value + shift]) for axis, value in logs.items()},
-                ARM: np.array([float(arms.index(arm))]),
-            },
-            data.x.pivot,
-        )
-        return float(joint.predict(dict(zip(joint.parameters, parameters, strict=True)), x)[0])
+        x = Axes({axis: np.array([log + shift]) for axis, log in logs.items()}, pivot)
+        return float(joint.base.predict(joint.of_arm(parameters, arms.index(arm)), x)[0])
 
-    def shift_of(parameters: Array) -> float:
-        """By how much log x must grow for the second arm to reach the first's loss; nan where it never does."""
-        wanted = level(parameters, first, 0.0)
-        low, high = -12.0, 12.0
-        if not level(parameters, second, low) > wanted > level(parameters, second, high):
-            return float("nan")
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if level(parameters, second, middle) > wanted else (low, middle)
-        return (low + high) / 2
+    wanted = level(point.parameters, first, 0.0)
+    low, high = -12.0, 12.0  # of the logarithm of every axis: beyond it there is nothing to be said
+    nothing = (float("nan"), float("nan"))
+    at = {axis: float(np.exp(log) * pivot[axis]) for axis, log in logs.items()}
+    if not level(point.parameters, second, low) > wanted > level(point.parameters, second, high):
+        return Multiplier(first, second, float("nan"), nothing, wanted, at)
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if level(point.parameters, second, middle) > wanted else (low, middle)
+    shift = (low + high) / 2
 
-    from lawful.fitting.uncertainty import gradient
+    def gap(parameters: Array) -> float:
+        return level(parameters, second, shift) - level(parameters, first, 0.0)
 
-    compute_axes = 1 if "flops" in axes else len([axis for axis in axes if axis in ("params", "tokens")])
-    value = compute_axes * shift_of(point.parameters)
-    slope = compute_axes * gradient(shift_of, point.parameters)
-    stderr = float(np.sqrt(slope @ around.covariance @ slope)) if np.isfinite(slope).all() else float("nan")
-    reach = float(stdtrit(around.dof(slope), 0.975)) * stderr if np.isfinite(stderr) else float("nan")
-    at = {axis: float(np.exp(log) * data.x.pivot[axis]) for axis, log in logs.items()}
-    ends = (float(np.exp(min(value - reach, 700))), float(np.exp(min(value + reach, 700))))
-    return Multiplier(first, second, float(np.exp(value)), ends, level(point.parameters, first, 0.0), at)
+    # the gap stays zero as the shift follows the parameters
+    steepness = (level(point.parameters, second, shift + 1e-5) - level(point.parameters, second, shift - 1e-5)) / 2e-5
+    slope = -gradient(gap, point.parameters) / steepness
+    compute_axes = len({"params", "tokens"} & set(axes)) or 1
+    stderr = compute_axes * float(np.sqrt(slope @ around.covariance @ slope))
+    reach = min(float(stdtrit(around.dof(slope), 0.975)) * stderr, 700.0)
+    value = float(np.exp(compute_axes * shift))
+    return Multiplier(first, second, value, (value * float(np.exp(-reach)), value * float(np.exp(reach))), wanted, at)
 
 
 def _sentence(
