@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+_PIECE_TOKENS = 2**20  # decoded at a time, so that memory is bounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,15 @@ class Tokenizer(abc.ABC):
     def vocab_size(self) -> int:
         """Symbols that can be predicted."""
 
+    @property
+    def end(self) -> int | None:
+        """The symbol put after each text where several are packed; it stands for no text. None where there is none."""
+        return None
+
+    def trained(self, texts: Iterable[str]) -> Tokenizer:
+        """Itself, with what it has to learn from training text learned; most have nothing to learn and read nothing."""
+        return self
+
     @abc.abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """Shape (tokens,), uint16."""
@@ -32,6 +44,14 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def decode_bytes(self, tokens: np.ndarray) -> bytes:
         """The UTF-8 bytes that the tokens stand for; a cut inside a character is kept as it is."""
+
+    def num_bytes(self, tokens: np.ndarray) -> int:
+        """UTF-8 bytes of the text that the tokens stand for, by which losses of different tokenizers are compared."""
+        total = 0
+        for start in range(0, len(tokens), _PIECE_TOKENS):
+            piece = np.asarray(tokens[start : start + _PIECE_TOKENS])
+            total += len(self.decode_bytes(piece if self.end is None else piece[piece != self.end]))
+        return total
 
     def decode(self, tokens: np.ndarray) -> str:
         """Text; bytes that are not UTF-8 (a character cut in two) become U+FFFD."""

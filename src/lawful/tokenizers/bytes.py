@@ -23,6 +23,10 @@ class Bytes(Tokenizer):
     def vocab_size(self) -> int:
         return 256
 
+    @property
+    def end(self) -> int:
+        return 0xFF  # a byte that UTF-8 never uses
+
     def encode(self, text: str) -> np.ndarray:
         return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.uint16)
 

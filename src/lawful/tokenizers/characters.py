@@ -10,6 +10,8 @@ import numpy as np
 
 from lawful.tokenizers import Tokenizer
 
+END_OF_TEXT = "\x03"  # ASCII's own
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,11 @@ class Characters(Tokenizer):
     @property
     def vocab_size(self) -> int:
         return len(self.alphabet)
+
+    @property
+    def end(self) -> int | None:
+        """ASCII's own mark for it, where the alphabet has it."""
+        return self.alphabet.index(END_OF_TEXT) if END_OF_TEXT in self.alphabet else None
 
     def encode(self, text: str) -> np.ndarray:
         """Raises ValueError naming the first character outside the alphabet, when there is no `unknown`."""

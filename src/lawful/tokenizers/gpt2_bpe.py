@@ -39,6 +39,10 @@ class GPT2(Tokenizer):
     def vocab_size(self) -> int:
         return VOCAB_SIZE
 
+    @property
+    def end(self) -> int:
+        return END_OF_TEXT
+
     def encode(self, text: str) -> np.ndarray:
         return np.array(_packaged().encode_ordinary(text), dtype=np.uint16)
 
