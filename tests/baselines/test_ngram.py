@@ -21,6 +21,7 @@ class Data:
     train: np.ndarray
     validation: np.ndarray
     vocab_size: int
+    counted_from: int = 0
 
     @property
     def validation_bytes(self) -> int:

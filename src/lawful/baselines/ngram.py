@@ -31,7 +31,8 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
 class Tokens(Protocol):
-    """What is needed of prepared data: two runs of tokens, and the bytes of the validation targets."""
+    """What is needed of prepared data: two runs of tokens, the bytes of the validation targets, and the symbol below
+    which a token is given and no target."""
 
     @property
     def train(self) -> np.ndarray: ...
@@ -41,12 +42,14 @@ class Tokens(Protocol):
     def vocab_size(self) -> int: ...
     @property
     def validation_bytes(self) -> int: ...
+    @property
+    def counted_from(self) -> int: ...
 
 
 def ngram_baselines(
     data: Tokens, orders: Sequence[int] = (1, 2, 5), smoothing: Smoothing = "kneser_ney"
 ) -> list[dict[str, Any]]:
-    """One row per order, over every validation token but the first: the same targets that models are judged on.
+    """One row per order, over every validation token but the first that counts: the targets that models are judged on.
 
     loss in nats per token; accuracy is the share of targets that were the most likely; params is the number of counts
     kept. A model that sees windows knows nothing before a window's start; counts always see n - 1 tokens back, a small
@@ -57,11 +60,13 @@ def ngram_baselines(
     if not orders or min(orders) < 1:
         raise ValueError(f"orders: expected lengths of at least 1, got {list(orders)}.")
     grams = _grams(np.asarray(data.train), np.asarray(data.validation), data.vocab_size, max(orders))
-    num_targets = len(data.validation) - 1
+    targets = np.asarray(data.validation)[1:]
+    is_counted = targets >= data.counted_from
+    num_targets = int(is_counted.sum())
     rows = []
     for order in orders:
         judged = _judge(grams, order, data.vocab_size, smoothing)
-        loss = float(-np.log(judged.probability).mean())
+        loss = float(-np.log(judged.probability[is_counted]).mean())
         rows.append(
             {
                 "name": NAMES.get(order, f"{order}-gram"),
@@ -71,7 +76,7 @@ def ngram_baselines(
                 "bits_per_byte": loss * num_targets / data.validation_bytes / math.log(2),
                 "perplexity": math.exp(loss),
                 "params": sum(len(level.count) for level in grams[:order]),
-                "accuracy": float((judged.likeliest == np.asarray(data.validation)[1:]).mean()),
+                "accuracy": float((judged.likeliest == targets)[is_counted].mean()),
             }
         )
     return rows

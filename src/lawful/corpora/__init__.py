@@ -9,10 +9,11 @@ import importlib
 import json
 import os
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 1  # raised when prepared files, or the way a text becomes tokens, change their meaning
+IGNORED = -100  # torch's own mark of a target that is not counted
 
 Split = Literal["train", "validation"]
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
@@ -51,6 +53,16 @@ class Corpus(abc.ABC):
         """The fingerprint, where the text is pinned so that it is known without the data."""
         return None
 
+    @property
+    def counted_from(self) -> int:
+        """Symbols below this one are given, never predicted; 0: every token is a target."""
+        return 0
+
+    @property
+    def block(self) -> int:
+        """Tokens that belong together: windows hold whole blocks."""
+        return 1
+
     def prepare(self, data: Path | None = None, progress: Progress | None = None) -> TokenData:
         """The token files, made if they are not there yet; returns at once when they are.
 
@@ -66,7 +78,7 @@ class Corpus(abc.ABC):
         if len(built.train) < 2 or len(built.validation) < 2:
             raise ValueError(
                 f"{self.name}: expected at least 2 tokens in each split, got {len(built.train)} for training and "
-                f"{len(built.validation)} for validation; raise first_tokens or change the split."
+                f"{len(built.validation)} for validation; take more text or change the split."
             )
         fingerprint = self._fingerprint(built.text_sha256)
         self._write(fingerprint, built)
@@ -87,8 +99,10 @@ class Corpus(abc.ABC):
             fingerprint=fingerprint,
             train=_mapped(folder / "train.bin"),
             validation=_mapped(folder / "validation.bin"),
-            tokenizer=self.tokenizer,
+            tokenizer=from_json(meta["tokenizer"]) if "tokenizer" in meta else self.tokenizer,
             validation_bytes=int(meta["validation_bytes"]),
+            counted_from=self.counted_from,
+            block=self.block,
             details={
                 "corpus": self.name,
                 "licence": self.licence,
@@ -113,7 +127,7 @@ class Corpus(abc.ABC):
             built = self._build(data, progress or _silent)
             is_same_text = built.text_sha256 == meta["text_sha256"]
             for split, tokens in (("train", built.train), ("validation", built.validation)):
-                if is_same_text and hashlib.sha256(_file_content(tokens)).hexdigest() != meta[f"{split}_sha256"]:
+                if is_same_text and _sha256_of_tokens(tokens) != meta[f"{split}_sha256"]:
                     problems.append(
                         f"{folder / split}.bin: expected the tokens that the text gives now, got other ones; "
                         f"another version of lawful made it; delete {folder} and run `lawful data prepare {self.name}`"
@@ -164,9 +178,10 @@ class Corpus(abc.ABC):
         folder = self._folder(fingerprint)
         sha256 = {}
         for split, tokens in (("train", built.train), ("validation", built.validation)):
-            content = _file_content(tokens)
-            store.write_bytes(folder / f"{split}.bin", content)
-            sha256[split] = hashlib.sha256(content).hexdigest()
+            store.write_whole(folder / f"{split}.bin", functools.partial(_write_tokens, tokens))
+            sha256[split] = _sha256_of_tokens(tokens)
+        tokenizer = built.tokenizer or self.tokenizer
+        targets = built.validation[1:]
         store.write_json(
             folder / "meta.json",
             {
@@ -178,7 +193,8 @@ class Corpus(abc.ABC):
                 "validation_tokens": len(built.validation),
                 "train_sha256": sha256["train"],
                 "validation_sha256": sha256["validation"],
-                "validation_bytes": len(self.tokenizer.decode_bytes(built.validation[1:])),
+                "validation_bytes": tokenizer.num_bytes(targets[targets >= self.counted_from]),
+                **({"tokenizer": to_json(tokenizer)} if tokenizer != self.tokenizer else {}),
                 "facts": dict(built.facts),
             },
         )
@@ -188,19 +204,34 @@ class Corpus(abc.ABC):
 class Built:
     """What a corpus hands over to be kept.
 
-    text_sha256    of everything that was read and that decides the tokens
-    facts          what else belongs in the record, such as the version of Python
+    train, validation    shape (tokens,); `spooled` where they may be larger than memory
+    text_sha256          of everything that was read and that decides the tokens
+    tokenizer            as it is after learning from the training text, where it learns; kept with the tokens
+    facts                what else belongs in the record, such as the version of Python
     """
 
     train: np.ndarray
     validation: np.ndarray
     text_sha256: str
+    tokenizer: Tokenizer | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def spooled(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """Tokens one piece after another, on disk instead of in memory. The file has no name and goes with the array."""
+    folder = store.cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for piece in pieces:
+            _write_tokens(piece, file)
+        file.flush()
+        return np.memmap(file, dtype="<u2", mode="r") if file.tell() else np.empty(0, dtype=np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Inputs and targets, int64, shape (batch, context); targets are the inputs shifted by one."""
+    """Inputs and targets, int64, shape (batch, context); targets are the inputs shifted by one, IGNORED where they are
+    given and not to be predicted."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -212,6 +243,8 @@ class TokenData:
 
     train, validation    shape (tokens,), uint16, read-only
     validation_bytes     UTF-8 bytes of the validation targets, by which losses become bits per byte
+    counted_from         symbols below this one are given, never predicted: their targets are IGNORED
+    block                tokens that belong together: windows start at its multiples and hold whole blocks
     """
 
     fingerprint: str
@@ -219,6 +252,8 @@ class TokenData:
     validation: np.ndarray
     tokenizer: Tokenizer
     validation_bytes: int
+    counted_from: int = 0
+    block: int = 1
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -232,8 +267,10 @@ class TokenData:
 
     @property
     def validation_tokens(self) -> int:
-        """Targets the validation loss is averaged over: every token of the split but the first."""
-        return len(self.validation) - 1
+        """Targets the validation loss is averaged over: every token of the split but the first, if it is counted."""
+        if not self.counted_from:
+            return len(self.validation) - 1
+        return int((self.validation[1:] >= self.counted_from).sum())
 
     def encode(self, text: str) -> np.ndarray:
         return self.tokenizer.encode(text)
@@ -271,18 +308,18 @@ class TokenData:
                 "batch: expected step >= 0, batch_size >= 1 and context >= 1, "
                 f"got step={step}, batch_size={batch_size}, context={context}."
             )
+        self._check_whole_blocks(context)
         if len(tokens) < context + 1:
             raise ValueError(
                 f"batch: expected at least context + 1 = {context + 1} tokens in the {split} split, got {len(tokens)}; "
                 "use a shorter context or more text."
             )
         wanted = np.arange(step * batch_size, (step + 1) * batch_size)
-        starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context)
-        windows = tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64)
-        return Batch(inputs=windows[:, :-1], targets=windows[:, 1:])
+        starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context, block=self.block)
+        return self._windows(tokens[starts[:, None] + np.arange(context + 1)])
 
     def validation_batches(self, context: int, batch_size: int, tokens: int | None = None) -> Iterator[Batch]:
-        """Disjoint windows over the same fixed targets for every run: all of them, or the first `tokens`.
+        """Disjoint windows over the same fixed targets for every run: all of them, or those of the first `tokens`.
 
         Every target is covered once whatever the context: the rows that do not fill a batch come as a smaller batch,
         and the targets that do not fill a window as a last batch of one shorter row. Average by targets, not by batch.
@@ -292,15 +329,29 @@ class TokenData:
                 "validation_batches: expected context, batch_size and tokens of at least 1, "
                 f"got {context}, {batch_size} and {tokens}."
             )
-        num_targets = min(tokens or self.validation_tokens, self.validation_tokens)
+        self._check_whole_blocks(context)
+        num_targets = min(tokens or len(self.validation) - 1, len(self.validation) - 1)
         num_windows = num_targets // context
         for first in range(0, num_windows, batch_size):
             starts = np.arange(first, min(first + batch_size, num_windows)) * context
-            windows = self.validation[starts[:, None] + np.arange(context + 1)].astype(np.int64)
-            yield Batch(inputs=windows[:, :-1], targets=windows[:, 1:])
+            yield self._windows(self.validation[starts[:, None] + np.arange(context + 1)])
         if num_windows * context < num_targets:
-            rest = self.validation[None, num_windows * context : num_targets + 1].astype(np.int64)
-            yield Batch(inputs=rest[:, :-1], targets=rest[:, 1:])
+            yield self._windows(self.validation[None, num_windows * context : num_targets + 1])
+
+    def _windows(self, tokens: np.ndarray) -> Batch:
+        """tokens: shape (batch, context + 1)."""
+        tokens = tokens.astype(np.int64)
+        targets = tokens[:, 1:]
+        if self.counted_from:
+            targets = np.where(targets < self.counted_from, IGNORED, targets)
+        return Batch(inputs=tokens[:, :-1], targets=targets)
+
+    def _check_whole_blocks(self, context: int) -> None:
+        if context % self.block:
+            raise ValueError(
+                f"context: expected a multiple of {self.block}, the tokens of one block of this data, got {context}; "
+                f"{max(1, round(context / self.block)) * self.block} is the nearest."
+            )
 
     def _split(self, split: Split) -> np.ndarray:
         if split not in ("train", "validation"):
@@ -349,7 +400,7 @@ def raw_data_folder() -> Path | None:
     return Path(named) if named else None
 
 
-def _window_starts(numbers: np.ndarray, *, seed: int, num_tokens: int, context: int) -> np.ndarray:
+def _window_starts(numbers: np.ndarray, *, seed: int, num_tokens: int, context: int, block: int) -> np.ndarray:
     """Where the windows of these numbers in the endless sequence start. Shape (windows,)."""
     in_first = (num_tokens - 1) // context  # windows of epoch 0, offset 0
     in_later = max(1, (num_tokens - context) // context)  # windows that fit at every offset below the context
@@ -360,7 +411,7 @@ def _window_starts(numbers: np.ndarray, *, seed: int, num_tokens: int, context: 
         order = _epoch_order(seed, int(epoch), in_later if epoch else in_first)
         place = numbers[here] - (in_first + (epoch - 1) * in_later if epoch else 0)
         room = min(context, num_tokens - in_later * context)  # offsets from 0 to room - 1 leave every window inside
-        offset = order.draw % room if epoch else 0
+        offset = order.draw % room // block * block if epoch else 0
         starts[here] = offset + order.windows[place] * context
     return starts
 
@@ -397,8 +448,22 @@ def _problems(folder: Path, meta: Mapping[str, Any], *, is_thorough: bool) -> li
     return problems
 
 
-def _file_content(tokens: np.ndarray) -> bytes:
-    return np.ascontiguousarray(tokens, dtype="<u2").tobytes()
+def _write_tokens(tokens: np.ndarray, file: IO[bytes]) -> None:
+    for piece in _pieces(tokens):
+        file.write(piece)
+
+
+def _sha256_of_tokens(tokens: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces(tokens):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(tokens: np.ndarray) -> Iterator[bytes]:
+    """The content of a token file, some MiB at a time."""
+    for start in range(0, len(tokens), 2**22):
+        yield np.ascontiguousarray(tokens[start : start + 2**22], dtype="<u2").tobytes()
 
 
 def _mapped(path: Path) -> np.ndarray:

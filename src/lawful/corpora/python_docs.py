@@ -74,10 +74,12 @@ class PythonDocs(Corpus):
         train, validation = "".join(texts[:cut]), "".join(texts[cut:])
         sha256 = hashlib.sha256(f"{len(train)} {train}{validation}".encode()).hexdigest()
         progress("encoding", 0.95)
+        tokenizer = self.tokenizer.trained([train])
         return Built(
-            train=self.tokenizer.encode(train),
-            validation=self.tokenizer.encode(validation),
+            train=tokenizer.encode(train),
+            validation=tokenizer.encode(validation),
             text_sha256=sha256,
+            tokenizer=tokenizer,
             facts={
                 "python": f"{platform.python_implementation()} {platform.python_version()}",
                 "part": self.part,

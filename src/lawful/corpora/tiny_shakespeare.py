@@ -64,18 +64,25 @@ class TinyShakespeare(Corpus):
         if data is not None and not _downloaded().exists():
             store.write_bytes(_downloaded(), content)  # so that --data is needed once only
         text = content.decode("ascii")
+        tokenizer = self.tokenizer.trained([text[: int(len(text) * self.train_share)]])
         if self.first_tokens is None:
             cut = int(len(text) * self.train_share)
-            train, validation = self.tokenizer.encode(text[:cut]), self.tokenizer.encode(text[cut:])
+            train, validation = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
         else:
-            tokens = self.tokenizer.encode(text)
+            tokens = tokenizer.encode(text)
             if len(tokens) < self.first_tokens:
                 raise ValueError(
                     f"first_tokens: expected at most the {len(tokens):,} tokens of the text, got {self.first_tokens:,}."
                 )
             cut = int(self.first_tokens * self.train_share)
             train, validation = tokens[:cut], tokens[cut : self.first_tokens]
-        return Built(train=train, validation=validation, text_sha256=SHA256, facts={"text_bytes": BYTES})
+        return Built(
+            train=train,
+            validation=validation,
+            text_sha256=SHA256,
+            tokenizer=tokenizer,
+            facts={"text_bytes": BYTES},
+        )
 
 
 def _file_at_hand(data: Path | None) -> Path | None:

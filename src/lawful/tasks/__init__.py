@@ -15,6 +15,10 @@ class Task(ABC):
     loss_unit: ClassVar[str]
 
     @abstractmethod
+    def count(self, batch: Any) -> int:
+        """How many targets the batch has (what is given or padding is never one); arrays or tensors."""
+
+    @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
         """The loss summed over the batch's targets, and their number (padding is never a target)."""
 

@@ -12,17 +12,23 @@ from torch import Tensor, nn
 
 from lawful.tasks import Task
 
+IGNORED = -100  # what cross_entropy leaves out of its sum by default
+
 
 @dataclass(frozen=True, kw_only=True)
 class NextToken(Task):
-    """A batch has inputs and targets, integers [batch, time]; every target counts once."""
+    """A batch has inputs and targets, integers [batch, time]; every target counts once, one that is IGNORED never."""
 
     loss_unit: ClassVar[str] = "nats_per_token"
 
+    def count(self, batch: Any) -> int:
+        return int((batch.targets != IGNORED).sum())
+
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+        targets = self.count(batch)  # before the model, so that a GPU waits for nothing but the batch
         logits = model(batch.inputs)
         total = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
-        return total, batch.targets.numel()
+        return total, targets
 
     @torch.no_grad()
     def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
@@ -31,5 +37,5 @@ class NextToken(Task):
         return {
             "loss": F.cross_entropy(logits, targets, reduction="sum").item(),
             "accuracy": (logits.argmax(-1) == targets).sum().item(),
-            "targets": targets.numel(),
+            "targets": self.count(batch),
         }

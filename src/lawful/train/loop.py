@@ -62,6 +62,12 @@ class Progress:
     scaler: dict[str, Any] = field(default_factory=dict)
 
 
+class Update(NamedTuple):
+    loss: float  # mean over the global batch's targets
+    grad_norm: float  # before clipping
+    targets: int
+
+
 class Evaluation(NamedTuple):
     loss: float
     accuracy: float
@@ -111,7 +117,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             try:
-                loss, norm = _step(run, data, forward, optimizer, scaler, place, progress)
+                loss, norm, targets = _step(run, data, forward, optimizer, scaler, place, progress)
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
@@ -126,8 +132,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             progress.step += 1
             progress.own_steps += 1
             if progress.step > closing_start(run):
-                progress.train_loss_sum += loss * batch_tokens
-                progress.train_targets += batch_tokens
+                progress.train_loss_sum += loss * targets
+                progress.train_targets += targets
 
             if progress.step % log_every == 0 or progress.step == run.steps:
                 device.synchronize(place.device)
@@ -214,14 +220,13 @@ def closing_start(run: Run) -> int:
 
 def _step(
     run: Run, data: Any, model: Any, optimizer: torch.optim.Optimizer, scaler: Any, place: Place, now: Progress
-) -> tuple[float, float]:
-    """One update; the mean loss over the global batch's targets and the gradient norm before clipping.
-
-    Nothing is updated when either is not finite."""
+) -> Update:
+    """One update. Nothing is updated when the loss or the gradient norm is not finite."""
     optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(_mix(run.init_seed, now.step))  # dropout as a pure function of (seed, step)
     batch = data.batch("train", seed=run.data_seed, step=now.step, batch_size=run.batch_size, context=run.context)
-    share = 1.0 / (run.batch_size * run.context)  # each target weighs the same, however the batch is cut
+    targets = run.task.count(batch)
+    share = 1.0 / max(targets, 1)  # each target weighs the same, however the batch is cut
     scale = scaler.scale(torch.tensor(share, device=place.device))
     total = torch.zeros((), device=place.device)
     for piece in _pieces(batch, now.micro_batch):
@@ -234,7 +239,7 @@ def _step(
     if math.isfinite(mean) and (math.isfinite(norm) or scaler.is_enabled()):
         scaler.step(optimizer)
         scaler.update()
-    return mean, norm
+    return Update(mean, norm, targets)
 
 
 def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, windows: int) -> None:
