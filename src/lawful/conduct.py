@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lawful import store as files
 from lawful.executors import Executor
@@ -19,16 +19,39 @@ from lawful.study import import_file
 POLL_SECONDS = 0.5
 
 
-def train_study(folder: Path, executor: Executor, *, only: str = "*", watch: Callable[[], None] = lambda: None) -> None:
+def train_study(
+    folder: Path,
+    executor: Executor,
+    *,
+    only: str = "*",
+    is_anchors_only: bool = False,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
     """Train every run of the plan that is not over yet; failed ones are tried again, diverged ones are not.
 
-    only     a glob over labels and ids (--only); the rest waits for a later resume
-    watch    called about twice a second
+    The anchors first; then the forecasts of the held-out runs are written; only then may these begin.
+
+    only             a glob over labels and ids (--only); the rest waits for a later resume
+    is_anchors_only  leave the held-out runs for a later resume
+    watch            called about twice a second
     On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on.
     """
     store = Store(folder)
     study = store.read_study()
-    job = executor.submit(folder, groups(store, study, only))
+    waiting = groups(store, study, only)
+    _train_groups(folder, executor, waiting.anchors, watch)
+    if waiting.held_out and not is_anchors_only:
+        from lawful.fitting.forecast import register_forecasts
+
+        write_observations(folder)
+        register_forecasts(folder)
+        _train_groups(folder, executor, waiting.held_out, watch)
+    if not unfinished(store, study):
+        shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
+
+
+def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], watch: Callable[[], None]) -> None:
+    job = executor.submit(folder, waiting)
     try:
         while not job.is_over():
             watch()
@@ -37,15 +60,20 @@ def train_study(folder: Path, executor: Executor, *, only: str = "*", watch: Cal
     except KeyboardInterrupt:
         job.stop()
         raise
-    if not unfinished(store, study):
-        shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
 
 
 def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [rung for rung in study["rungs"] if _status(store, rung["id"]) not in ("finished", "diverged")]
 
 
-def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> list[list[str]]:
+class Waiting(NamedTuple):
+    """Ids of what is left to do, by trunk."""
+
+    anchors: list[list[str]]
+    held_out: list[list[str]]
+
+
+def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
     from; and the costliest group first, so that all workers end together."""
     wanted = [rung for rung in study["rungs"] if matches(rung, only)]
@@ -55,12 +83,19 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> list[list
             f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
         )
     left = {rung["id"] for rung in unfinished(store, study)}
-    by_trunk: dict[str, list[Mapping[str, Any]]] = {}
-    for rung in wanted:
-        if rung["id"] in left:
-            by_trunk.setdefault(rung["cluster"], []).append(rung)
-    ordered = sorted(by_trunk.values(), key=lambda rungs: -sum(rung["flops"] for rung in rungs))
-    return [[rung["id"] for rung in sorted(rungs, key=lambda rung: -rung["steps"])] for rungs in ordered]
+    wanted = [rung for rung in wanted if rung["id"] in left]
+    return Waiting(
+        _by_trunk([rung for rung in wanted if not rung["is_held_out"]]),
+        _by_trunk([rung for rung in wanted if rung["is_held_out"]]),
+    )
+
+
+def _by_trunk(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    trunks: dict[str, list[Mapping[str, Any]]] = {}
+    for rung in rungs:
+        trunks.setdefault(rung["cluster"], []).append(rung)
+    ordered = sorted(trunks.values(), key=lambda siblings: -sum(rung["flops"] for rung in siblings))
+    return [[rung["id"] for rung in sorted(siblings, key=lambda rung: -rung["steps"])] for siblings in ordered]
 
 
 def matches(rung: Mapping[str, Any], pattern: str) -> bool:

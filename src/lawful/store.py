@@ -7,6 +7,7 @@ import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Store:
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
+    FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
     FOLDER/fits/QUESTION.json             one answer each
     FOLDER/observations.csv               one row per run that has ended: the seam
     FOLDER/report.html, report.md, figures/
@@ -59,6 +61,10 @@ class Store:
     @property
     def baselines(self) -> Path:
         return self.folder / "baselines.json"
+
+    @property
+    def forecasts(self) -> Path:
+        return self.folder / "forecasts.json"
 
     def fit(self, question: str) -> Path:
         return self.folder / "fits" / f"{question}.json"
@@ -199,7 +205,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[bool]:
+def claimed(path: Path, *, patience_seconds: float = 0.0) -> Iterator[bool]:
     """Hold an exclusive claim on a run while inside; False when another live process holds it.
 
     An flock, so that a killed holder's claim ends with it. Good on one machine.
@@ -207,12 +213,17 @@ def claimed(path: Path) -> Iterator[bool]:
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience_seconds
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.02)
         yield True
 
 

@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lawful.executors import Executor
     from lawful.study import Study
 
 Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
@@ -27,6 +28,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, one on a GPU.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
 Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
+AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 
@@ -94,6 +96,7 @@ def run(
     workers: Workers = 0,
     device: Device = "auto",
     only: Only = "*",
+    anchors_only: AnchorsOnly = False,
     data: Data = None,
     settings: Set = None,
     log: Log = None,
@@ -108,9 +111,8 @@ def run(
     planned.write(folder)
     for warning in planned.declaration["warnings"]:
         _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
-    _train_and_conclude(
-        folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds
-    )
+    local = _local(workers, device, log, checkpoint_seconds)
+    _train_and_conclude(folder, local, only=only, is_anchors_only=anchors_only)
 
 
 def resume(
@@ -118,6 +120,7 @@ def resume(
     workers: Workers = 0,
     device: Device = "auto",
     only: Only = "*",
+    anchors_only: AnchorsOnly = False,
     log: Log = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")] = 30.0,
 ) -> None:
@@ -125,9 +128,8 @@ def resume(
     from lawful.store import Store
 
     Store(folder).read_study()
-    _train_and_conclude(
-        folder, workers=workers, device=device, only=only, log=log, checkpoint_seconds=checkpoint_seconds
-    )
+    local = _local(workers, device, log, checkpoint_seconds)
+    _train_and_conclude(folder, local, only=only, is_anchors_only=anchors_only)
 
 
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
@@ -202,18 +204,20 @@ def _settings(pairs: list[str] | None) -> dict[str, str]:
     return given
 
 
-def _train_and_conclude(
-    folder: Path, *, workers: int, device: str, only: str, log: list[str] | None, checkpoint_seconds: float
-) -> None:
-    from lawful.conduct import conclude, train_study
+def _local(workers: int, device: str, log: list[str] | None, checkpoint_seconds: float) -> Executor:
     from lawful.executors.local import Local
 
-    executor = Local(workers=workers, device=device, log=tuple(log or ()), checkpoint_seconds=checkpoint_seconds)
+    return Local(workers=workers, device=device, log=tuple(log or ()), checkpoint_seconds=checkpoint_seconds)
+
+
+def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
+    from lawful.conduct import conclude, train_study
+
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with _watching(folder) as watch:
-            train_study(folder, executor, only=only, watch=watch)
+            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch)
     except KeyboardInterrupt:
         print(
             f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",

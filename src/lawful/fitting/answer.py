@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
+from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.laws import named
@@ -32,6 +33,7 @@ class HeldOut:
     observed: float
     error_relative: float
     is_inside: bool
+    is_registered: bool = False  # forecast in forecasts.json before the run began
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     home = Store(Path(folder))
     study = home.read_study()
     table = _with_coordinates(read_runs(home.folder), study)
+    registered = store.read_json(home.forecasts)["forecasts"] if home.forecasts.exists() else []
     answers = []
     for question in study["questions"]:
-        found = _answer(question, table, draws=draws, seed=seed)
+        found = _answer(question, table, registered, draws=draws, seed=seed)
         if isinstance(found, _Arms):
-            each = [_answer(one, table, draws=draws, seed=seed) for one in found.questions]
+            each = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
             answers += [_compared(question, found), *(answer for answer in each if isinstance(answer, Answer))]
         else:
             answers.append(found)
@@ -140,7 +143,24 @@ def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observat
     return dataclasses.replace(table, rows=rows)
 
 
-def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, seed: int) -> Answer | _Arms:
+def question_rows(
+    question: Mapping[str, Any], table: Observations, extra: Observations
+) -> tuple[Mapping[str, Any], ...]:
+    """Those of the `extra` rows that the question asks about, where "max" and "min" are over the table's own."""
+    finished = tuple(row for row in table if is_finished(row))
+    both = dataclasses.replace(table, rows=(*finished, *extra))
+    wanted = {id(row) for row in extra}
+    return tuple(row for row in _matching(both, question.get("where") or {}, []) if id(row) in wanted)
+
+
+def _answer(
+    question: Mapping[str, Any],
+    table: Observations,
+    registered: Sequence[Mapping[str, Any]],
+    *,
+    draws: int,
+    seed: int,
+) -> Answer | _Arms:
     excluded: list[Mapping[str, Any]] = []
     try:
         finished = _without(
@@ -150,7 +170,8 @@ def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, see
         fitted = chosen.where(lambda row: row.get("held_out") is not True, "held out")
         law = _law(question, fitted)
         columns = {"params": question["params"], "tokens": question["tokens"], "loss": question["loss"]}
-        columns = {role: name for role, name in columns.items() if role == "loss" or role in law.inputs}
+        needed = {"loss", *law.inputs, *(("params", "tokens") if "flops" in law.inputs else ())}
+        columns = {role: name for role, name in columns.items() if role in needed}
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
@@ -158,6 +179,7 @@ def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, see
     except ValueError as refusal:
         return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
     held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+    held, moved = _as_registered(question, held, registered)
     also = _sisters(found, fitted, columns, chosen)
     return Answer(
         question,
@@ -167,7 +189,7 @@ def _answer(question: Mapping[str, Any], table: Observations, *, draws: int, see
         found,
         held,
         tuple(excluded),
-        (*_about_held_out(held), *found.warnings),
+        (*_about_held_out(held), *moved, *found.warnings),
         also,
     )
 
@@ -236,7 +258,7 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Any:
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:
     out = []
     for row in rows:
-        at = {axis: float(row[found.data["columns"][axis]]) for axis in found.model.inputs}
+        at = coordinates(row, found.model, found.data["columns"])
         prediction = found.predict(**at, interval="new_run")
         observed = float(row[found.data["columns"]["loss"]])
         out.append(
@@ -254,6 +276,34 @@ def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, .
             )
         )
     return tuple(out)
+
+
+def _as_registered(
+    question: Mapping[str, Any], held: Sequence[HeldOut], registered: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[HeldOut, ...], tuple[Caution, ...]]:
+    """The forecasts that were written before the held-out runs began are the ones that are scored."""
+    earlier = {entry["run"]: entry for entry in registered if entry["question"] == question["name"]}
+    out, moved = [], 0
+    for row in held:
+        if row.run not in earlier:
+            out.append(row)
+            continue
+        value, (low, high) = float(earlier[row.run]["predicted"]), map(float, earlier[row.run]["interval"])
+        moved += abs(row.predicted / value - 1) > 0.001
+        out.append(
+            dataclasses.replace(
+                row,
+                predicted=value,
+                interval=(low, high),
+                error_relative=value / row.observed - 1,
+                is_inside=low <= row.observed <= high,
+                is_registered=True,
+            )
+        )
+    sentence = (
+        f"{moved} held-out forecasts, written before those runs began, differ from what the law says now by over .1 %."
+    )
+    return tuple(out), (Caution("forecast_moved", "note", sentence),) if moved else ()
 
 
 def _sisters(

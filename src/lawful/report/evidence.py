@@ -50,6 +50,7 @@ class Evidence:
     answers: tuple[Mapping[str, Any], ...]
     unanswered: tuple[Mapping[str, Any], ...]
     baselines: tuple[Mapping[str, Any], ...]
+    registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
 
     @property
@@ -139,6 +140,7 @@ def read_evidence(folder: Path) -> Evidence:
         answers=tuple(answers),
         unanswered=tuple(unanswered),
         baselines=tuple(baselines),
+        registered=store.read_json(here.forecasts) if here.forecasts.exists() else {},
         curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
     )
 

@@ -36,7 +36,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         for table in words.comparison_tables(answer):
             parts += [f"### {table.title}", _table(table)]
         if answer.get("held_out"):
-            parts += ["### The held-out forecast, and what came", _table(words.held_out_table(evidence, answer))]
+            parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
+            parts.append(_table(words.held_out_table(evidence, answer)))
     for question in evidence.unanswered:
         parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])

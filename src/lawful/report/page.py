@@ -210,7 +210,9 @@ def _held_out(evidence: Evidence, answer: Mapping[str, Any]) -> Html | None:
         return None
     return join(
         tag("h3", "The held-out forecast, and what came"),
-        tag("p", f"Mean absolute error {words.held_out_summary(answer)}. These runs were set aside before training."),
+        tag(
+            "p", f"Mean absolute error {words.held_out_summary(answer)}. {words.held_out_registered(evidence, answer)}"
+        ),
         _folded(words.held_out_table(evidence, answer)),
     )
 

@@ -96,6 +96,17 @@ def held_out_summary(answer: Mapping[str, Any]) -> str:
     return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
 
 
+def held_out_registered(evidence: Evidence, answer: Mapping[str, Any]) -> str:
+    """When the forecasts were made, and how one can tell that they were not changed since."""
+    items = answer.get("held_out") or ()
+    if items and all(item.get("is_registered") for item in items):
+        return (
+            f"The forecasts were written on {evidence.registered['created']}, before any of these runs began "
+            f"(SHA-256 {evidence.registered['sha256'][:16]}, forecasts.json)."
+        )
+    return "These runs were set aside before training; their forecasts were not written before they began."
+
+
 def parameters_table(answer: Mapping[str, Any]) -> Table:
     """Fitted parameters and what follows from them, with 95 % intervals."""
     fit = answer["fit"]

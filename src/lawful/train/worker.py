@@ -57,7 +57,7 @@ def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: thre
     """Train one run unless it is done or someone else is at it; an error ends the run, never the worker.
 
     Returns finished, diverged, failed, interrupted or busy."""
-    with files.claimed(store.claim(run_id)) as is_mine:
+    with files.claimed(store.claim(run_id), patience_seconds=1.0) as is_mine:  # a status may be looking just now
         if not is_mine:
             return "busy"
         if store.result(run_id).exists():

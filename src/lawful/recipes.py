@@ -1,0 +1,110 @@
+"""Named recipes, each with its source, for what a rung's size, tokens and batch decide.
+
+N counts parameters without embeddings, D tokens, B tokens in a batch. Published laws are extrapolated below 50M
+parameters, so each is the centre of a bracket, never the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class RateAndBatch(NamedTuple):
+    learning_rate: float  # peak
+    batch_tokens: float
+
+
+def step_law(params: float, tokens: float) -> RateAndBatch:
+    """lr = 1.79 N^-0.713 D^0.307 and B = 0.58 D^0.571 tokens (Step Law, arXiv:2503.04715, for AdamW and cosine decay).
+
+    The batch follows the tokens and not the size: at a fixed budget C = 6 N D a larger model sees fewer tokens and gets
+    a smaller batch. A well-known isoFLOP script derives both from N, which gave a run 14 times the decay it asked for.
+    """
+    _expect_positive(params=params, tokens=tokens)
+    return RateAndBatch(1.79 * params**-0.713 * tokens**0.307, 0.58 * tokens**0.571)
+
+
+def rate_for_batch(learning_rate: float, *, batch_tokens: float, tuned_batch_tokens: float) -> float:
+    """Square-root scaling of a tuned rate to another batch, as for Adam near its noise scale (arXiv:2205.10287)."""
+    _expect_positive(learning_rate=learning_rate, batch_tokens=batch_tokens, tuned_batch_tokens=tuned_batch_tokens)
+    return float(learning_rate * (batch_tokens / tuned_batch_tokens) ** 0.5)
+
+
+def decay_for_timescale(timescale: float, *, learning_rate: float, batch_tokens: float, tokens: float) -> float:
+    """The weight decay whose memory spans `timescale` of the run: tau = B / (lr wd D) (arXiv:2505.13738)."""
+    _expect_positive(timescale=timescale, learning_rate=learning_rate, batch_tokens=batch_tokens, tokens=tokens)
+    return batch_tokens / (learning_rate * timescale * tokens)
+
+
+def timescale_of(weight_decay: float, *, learning_rate: float, batch_tokens: float, tokens: float) -> float:
+    """The inverse of decay_for_timescale: the share of the run that the weights remember."""
+    _expect_positive(weight_decay=weight_decay, learning_rate=learning_rate, batch_tokens=batch_tokens, tokens=tokens)
+    return batch_tokens / (learning_rate * weight_decay * tokens)
+
+
+def tokens_by_ratio(params: int, tokens_per_param: float = 20.0) -> int:
+    """D = ratio x N; 20 is near the optimum of arXiv:2203.15556."""
+    _expect_positive(params=params, tokens_per_param=tokens_per_param)
+    return round(params * tokens_per_param)
+
+
+def isoflop_tokens(flops: float, params: int) -> int:
+    """D = C / 6N: the tokens that a budget C pays for at this size."""
+    _expect_positive(flops=flops, params=params)
+    return round(flops / (6 * params))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Of a decoder without biases: width, depth and heads, and the non-embedding parameters they give."""
+
+    width: int
+    depth: int
+    heads: int
+    params_non_embedding: int
+
+
+def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, tolerance: float = 0.03) -> Shape:
+    """The decoder nearest to `target` non-embedding parameters with width / depth nearest to `aspect`.
+
+    Widths are multiples of head_size. A block holds 12 width^2 + 2 width parameters (GELU, no biases), the last norm
+    width more.
+    Raises ValueError that lists the nearest reachable sizes when none is within `tolerance`.
+    """
+    _expect_positive(target=target, aspect=aspect, head_size=head_size)
+    shapes = [
+        Shape(width=width, depth=depth, heads=width // head_size, params_non_embedding=decoder_params(width, depth))
+        for depth in range(1, 129)
+        for width in _widths(depth, aspect, head_size)
+    ]
+    near = [shape for shape in shapes if abs(shape.params_non_embedding / target - 1) <= tolerance]
+    if not near:
+        closest = sorted(shapes, key=lambda shape: abs(shape.params_non_embedding / target - 1))[:4]
+        listed = ", ".join(
+            f"{shape.params_non_embedding:,} ({shape.width} wide, {shape.depth} deep)"
+            for shape in sorted(closest, key=lambda shape: shape.params_non_embedding)
+        )
+        raise ValueError(
+            f"decoder_shape: no decoder with width / depth near {aspect:g} and heads of {head_size} has {target:,.0f} "
+            f"non-embedding parameters within {tolerance:.0%}; the nearest reachable sizes are {listed}."
+        )
+    return min(near, key=lambda shape: abs(shape.params_non_embedding / target - 1))
+
+
+def decoder_params(width: int, depth: int) -> int:
+    """Non-embedding parameters of a GELU decoder without biases."""
+    return depth * (12 * width * width + 2 * width) + width
+
+
+def _widths(depth: int, aspect: float, head_size: int) -> range:
+    """Multiples of head_size within a factor of sqrt(2) of aspect x depth: the aspect is kept, the size can be met."""
+    low = max(1, round(aspect * depth / 2**0.5 / head_size))
+    high = max(low, round(aspect * depth * 2**0.5 / head_size))
+    return range(low * head_size, high * head_size + 1, head_size)
+
+
+def _expect_positive(**values: float) -> None:
+    wrong = [f"{name}={value}" for name, value in values.items() if not value > 0]
+    if wrong:
+        raise ValueError(f"expected positive numbers, got {', '.join(wrong)}.")
