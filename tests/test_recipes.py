@@ -1,0 +1,61 @@
+"""Recipes by hand, and the trap of a well-known isoFLOP script kept as a test of the planner."""
+
+from __future__ import annotations
+
+import pytest
+
+from lawful.families.decoder import Decoder
+from lawful.recipes import (
+    decay_for_timescale,
+    decoder_shape,
+    isoflop_tokens,
+    rate_for_batch,
+    step_law,
+    timescale_of,
+    tokens_by_ratio,
+)
+
+
+def test_step_law_by_hand() -> None:
+    """arXiv:2503.04715, at N = 1e8 and D = 1e10: 1.79 e^(-.713 ln 1e8 + .307 ln 1e10), .58 e^(.571 ln 1e10)."""
+    rate, batch = step_law(1e8, 1e10)
+    assert rate == pytest.approx(1.79 * 10 ** (-0.713 * 8 + 0.307 * 10))
+    assert batch == pytest.approx(0.58 * 10**5.71)
+
+
+def test_at_a_fixed_budget_the_batch_follows_the_tokens_and_the_decay_keeps_its_timescale() -> None:
+    """Deriving batch and decay from N where they should follow D = C / 6N gave one run 14 times its decay."""
+    budget = 1e19
+    sizes = (1e7, 1e8, 1e9)
+    batches = [step_law(size, budget / (6 * size)).batch_tokens for size in sizes]
+    assert batches == sorted(batches, reverse=True), "a larger model at the same budget sees fewer tokens"
+    for size in sizes:
+        tokens = isoflop_tokens(budget, int(size))
+        rate, batch = step_law(size, tokens)
+        decay = decay_for_timescale(0.2, learning_rate=rate, batch_tokens=batch, tokens=tokens)
+        assert timescale_of(decay, learning_rate=rate, batch_tokens=batch, tokens=tokens) == pytest.approx(0.2)
+
+
+def test_square_root_batch_scaling_and_ratios() -> None:
+    assert rate_for_batch(1e-3, batch_tokens=4096, tuned_batch_tokens=1024) == pytest.approx(2e-3)
+    assert tokens_by_ratio(1_000_000) == 20_000_000
+    assert isoflop_tokens(6e12, 1_000_000) == 1_000_000
+
+
+@pytest.mark.parametrize("target", [1e5, 8e5, 1e6, 2.7e6, 6.3e6, 38e6])
+def test_a_shape_has_the_asked_size_within_three_percent_and_the_counts_of_the_family(target: float) -> None:
+    shape = decoder_shape(target)
+    assert abs(shape.params_non_embedding / target - 1) <= 0.03
+    family = Decoder(vocab_size=100, width=shape.width, depth=shape.depth, heads=shape.heads, context=32)
+    assert family.param_counts().non_embedding == shape.params_non_embedding
+    assert 32 / 1.5 <= shape.width / shape.depth <= 32 * 1.5
+
+
+def test_a_size_that_cannot_be_met_lists_the_nearest_reachable_ones() -> None:
+    with pytest.raises(ValueError, match=r"within 3%; the nearest reachable sizes are 221,664 \(96 wide, 2 deep\)"):
+        decoder_shape(3e5)
+
+
+def test_nonsense_is_named() -> None:
+    with pytest.raises(ValueError, match="expected positive numbers, got tokens=0"):
+        step_law(1e6, 0)
