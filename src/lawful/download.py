@@ -1,4 +1,4 @@
-"""Fetches one pinned file: resumed where it was cut, bounded in size, and put in place only once its hash is right."""
+"""Fetches one pinned file, or its beginning: resumed where cut, bounded in size, whole only when its hash is right."""
 
 from __future__ import annotations
 
@@ -62,12 +62,43 @@ def pinned(
     return path
 
 
+def beginning(
+    path: Path, *, url: str, num_bytes: int, flag: str, report: Callable[[str, float], None] | None = None
+) -> Path:
+    """A file that holds at least the first `num_bytes` at `url`: `path` if it is there, else `path`.part, with which a
+    longer beginning, or `pinned`, goes on. No hash can tell whether a beginning is right."""
+    part = path.with_name(path.name + ".part")
+    if path.exists() or (part.exists() and part.stat().st_size >= num_bytes):
+        return path if path.exists() else part
+    part.parent.mkdir(parents=True, exist_ok=True)
+    what = f"the first {num_bytes:,} bytes of {path.name} from {url}"
+    with store.claimed(part.with_name(part.name + ".lock")) as is_ours:
+        if not is_ours:
+            raise ValueError(f"{what}: another process is fetching it; wait for that one, or pass it with {flag} PATH.")
+        try:
+            _fetch(url, part, num_bytes, report, is_all=False)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise ValueError(
+                f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
+                f"Try again when there is a network (what has arrived is kept), or fetch it by hand and pass it with "
+                f"{flag} PATH."
+            ) from None
+    return part
+
+
 class _TooLarge(Exception):
     pass
 
 
-def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], None] | None) -> None:
-    """Appends what is missing to `part`. Raises OSError when the connection fails or ends early."""
+def _fetch(
+    url: str, part: Path, num_bytes: int, report: Callable[[str, float], None] | None, is_all: bool = True
+) -> None:
+    """Appends what is missing to `part`. Raises OSError when the connection fails or ends early.
+
+    is_all    whether the file ends after num_bytes; else the rest of it is not asked for
+    """
     import http.client
     import urllib.error
     import urllib.request
@@ -79,8 +110,8 @@ def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], 
         part.unlink()
         have = 0
     request = urllib.request.Request(url, headers={"User-Agent": "lawful"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    if have or not is_all:
+        request.add_header("Range", f"bytes={have}-" if is_all else f"bytes={have}-{num_bytes - 1}")
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -96,9 +127,11 @@ def _fetch(url: str, part: Path, num_bytes: int, report: Callable[[str, float], 
             try:
                 while chunk := response.read(CHUNK_BYTES):
                     have += len(chunk)
-                    if have > num_bytes:
+                    if have > num_bytes and is_all:
                         raise _TooLarge
                     file.write(chunk)
+                    if have >= num_bytes and not is_all:
+                        return  # this server sends all there is
                     if report is not None:
                         report(f"downloading {part.stem}", have / num_bytes)
             except http.client.HTTPException as error:

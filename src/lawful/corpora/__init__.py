@@ -461,9 +461,9 @@ def _sha256_of_tokens(tokens: np.ndarray) -> str:
 
 
 def _pieces(tokens: np.ndarray) -> Iterator[bytes]:
-    """The content of a token file, some MiB at a time."""
-    for start in range(0, len(tokens), 2**22):
-        yield np.ascontiguousarray(tokens[start : start + 2**22], dtype="<u2").tobytes()
+    """The content of a token file, a MiB at a time."""
+    for start in range(0, len(tokens), 2**19):
+        yield np.ascontiguousarray(tokens[start : start + 2**19], dtype="<u2").tobytes()
 
 
 def _mapped(path: Path) -> np.ndarray:

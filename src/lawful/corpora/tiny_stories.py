@@ -1,0 +1,308 @@
+"""tiny_stories: two million short stories in a small child's words (arXiv:2305.07759), packed one after another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar, NamedTuple, final
+
+import numpy as np
+
+from lawful import download, store
+from lawful.corpora import Built, Corpus, Progress, raw_data_folder, spooled
+from lawful.tokenizers import Tokenizer
+from lawful.tokenizers.trained_bpe import TrainedBPE
+
+# the files of this revision have never changed since; their hashes are those of its large-file pointers
+HOME = "https://huggingface.co/datasets/roneneldan/TinyStories/resolve/f54c09fd23315a6f9c86f9dc80f725de7d8f9c64"
+TRAIN, TRAIN_BYTES = "TinyStories-train.txt", 1_924_281_556
+TRAIN_SHA256 = "c5cf5e22ff13614e830afbe61a99fbcbe8bcb7dd72252b989fa1117a368d401f"
+VALID, VALID_BYTES = "TinyStories-valid.txt", 19_447_282
+VALID_SHA256 = "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4"
+SAMPLE = "sample.txt"  # some hundred stories, where LAWFUL_DATA has no more
+MARK = b"<|endoftext|>"
+RULES = 1  # raised when stories are found or cleaned differently, so that older token files are made again
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TinyStories(Corpus):
+    """Each story, without blanks around it, and the tokenizer's end mark; a window may span stories, nothing is padded.
+
+    first_bytes    read only so much of the training text, in whole stories; of the public file, only that is fetched
+    train_share    where there is one text only: its stories up to there are for training, the rest for validation.
+                   The data set's own validation file, where there is one, is always the whole validation split
+
+    `data` is a text file, a parquet file with a column `text`, or a folder that holds TinyStories-train.txt and
+    TinyStories-valid.txt, or other such files (those with "valid" in their name are for validation). In a text, a
+    line <|endoftext|> ends a story; where its first MiB has none, a line break that leaves no blank line does.
+    """
+
+    name: ClassVar[str] = "tiny_stories"
+    licence: ClassVar[str] = "CDLA-Sharing-1.0 (R. Eldan and Y. Li)"
+    source: ClassVar[str] = "https://huggingface.co/datasets/roneneldan/TinyStories"
+
+    tokenizer: Tokenizer = field(default_factory=TrainedBPE)
+    first_bytes: int | None = None
+    train_share: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.end is None:
+            raise ValueError(
+                f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
+                "an alphabet of characters has one if it holds ASCII's, \\x03."
+            )
+        if not 0 < self.train_share < 1:
+            raise ValueError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
+        if self.first_bytes is not None and self.first_bytes < 1:
+            raise ValueError(f"first_bytes: expected at least 1, got {self.first_bytes}.")
+
+    def _source_key(self, data: Path | None) -> str:
+        """Places, sizes and times of files at hand; the hashes of the public ones."""
+        files = _at_hand(data)
+        if files is None:
+            return repr((RULES, TRAIN_SHA256, VALID_SHA256))
+        stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files.all]
+        return repr((RULES, len(files.validation), stamps))
+
+    def _can_read(self, data: Path | None) -> bool:
+        if _at_hand(data) is not None:
+            return True
+        train, wanted = _downloaded(TRAIN), self.first_bytes
+        part = train.with_name(train.name + ".part")
+        has_part = wanted is not None and part.exists() and part.stat().st_size >= wanted
+        return (train.exists() or has_part) and _downloaded(VALID).exists()
+
+    def _build(self, data: Path | None, progress: Progress) -> Built:
+        files = _at_hand(data) or self._fetched(progress)
+        tokenizer = self.tokenizer.trained(self._split(files).train)
+        split = self._split(files, progress)
+        train = spooled(_packed(split.train, tokenizer, split))
+        validation = spooled(_packed(split.validation, tokenizer, split))
+        return Built(
+            train=train,
+            validation=validation,
+            text_sha256=split.digest.hexdigest(),
+            tokenizer=tokenizer,
+            facts={
+                "files": [path.name.removesuffix(".part") for path in files.all],
+                "stories": split.num_stories,
+                "text_bytes": split.num_bytes,
+            },
+        )
+
+    def _split(self, files: _Files, progress: Progress | None = None) -> _Split:
+        return _Split(files, first_bytes=self.first_bytes, train_share=self.train_share, progress=progress)
+
+    def _fetched(self, progress: Progress) -> _Files:
+        train, valid = _downloaded(TRAIN), _downloaded(VALID)
+        download.pinned(
+            valid,
+            url=f"{HOME}/{VALID}",
+            sha256=VALID_SHA256,
+            num_bytes=VALID_BYTES,
+            flag="--data",
+            report=progress,
+        )
+        url = f"{HOME}/{TRAIN}"
+        if self.first_bytes is not None and self.first_bytes < TRAIN_BYTES:
+            train = download.beginning(train, url=url, num_bytes=self.first_bytes, flag="--data", report=progress)
+        else:
+            train = download.pinned(
+                train, url=url, sha256=TRAIN_SHA256, num_bytes=TRAIN_BYTES, flag="--data", report=progress
+            )
+        return _Files(train=(train,), validation=(valid,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """Validation is empty where it is to be cut from the end of the rest."""
+
+    train: tuple[Path, ...]
+    validation: tuple[Path, ...] = ()
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return self.train + self.validation
+
+
+class _Split:
+    """The stories of both splits, read once and in order: `train` must be used up before `validation`.
+
+    digest    SHA-256 of what was packed, complete once both are used up
+    """
+
+    def __init__(
+        self, files: _Files, *, first_bytes: int | None, train_share: float, progress: Progress | None
+    ) -> None:
+        self.digest = hashlib.sha256()
+        self.num_stories = self.num_bytes = 0
+        self._progress = progress
+        self._stories = _stories(files.train, first_bytes)
+        self._share = None if files.validation else train_share
+        self._held: list[str] = []  # the first story past the share
+        self._own = files.validation
+
+    @property
+    def train(self) -> Iterator[str]:
+        yield from self._counted(self._until_share(), "reading the training stories")
+
+    @property
+    def validation(self) -> Iterator[str]:
+        rest = chain(((1.0, story) for story in self._held), self._stories)
+        stories = _stories(self._own, None) if self._own else rest
+        yield from self._counted(stories, "reading the validation stories")
+
+    def _until_share(self) -> Iterator[tuple[float, str]]:
+        for share, story in self._stories:
+            if self._share is not None and share >= self._share:
+                self._held.append(story)
+                return
+            yield share, story
+
+    def _counted(self, stories: Iterable[tuple[float, str]], what: str) -> Iterator[str]:
+        self.digest.update(b"\0")
+        for share, story in stories:
+            content = story.encode()
+            self.digest.update(content + MARK)
+            self.num_stories += 1
+            self.num_bytes += len(content)
+            if self._progress is not None:
+                self._progress(what, share)
+            yield story
+
+
+def _packed(stories: Iterable[str], tokenizer: Tokenizer, split: _Split) -> Iterator[np.ndarray]:
+    end = np.array([tokenizer.end], dtype=np.uint16)
+    for story in stories:
+        try:
+            yield tokenizer.encode(story)
+        except ValueError as error:
+            raise ValueError(f"tiny_stories: story number {split.num_stories} ({story[:30]!r}...): {error}") from None
+        yield end
+
+
+def _stories(paths: Sequence[Path], first_bytes: int | None) -> Iterator[tuple[float, str]]:
+    """Each story of the files, with the share of all that lies before it. Raises ValueError naming file and place."""
+    share_per_file, past_bytes, before = 1 / len(paths), 0, 0.0
+    for number, path in enumerate(paths):
+        found = _Found(0.0, 0, "")
+        is_empty = True
+        for found in _parquet_stories(path) if path.suffix == ".parquet" else _text_stories(path):
+            if first_bytes is not None and past_bytes + found.end_bytes > first_bytes:
+                return
+            story = found.text.replace("\r\n", "\n").replace("\x03", "").strip()  # \x03 may be the end mark
+            if story:
+                is_empty = False
+                yield before, story
+            before = (number + found.share) * share_per_file
+            if first_bytes is not None:
+                before = max(before, (past_bytes + found.end_bytes) / first_bytes)
+        if is_empty:
+            raise ValueError(f"{path}: expected stories, got {path.stat().st_size:,} bytes without any; {_WHERE}")
+        past_bytes += found.end_bytes
+
+
+class _Found(NamedTuple):
+    share: float  # of the file, up to the end of this text
+    end_bytes: int  # up to there: of the file, its mark included; of a parquet file, of its texts
+    text: str
+
+
+def _text_stories(path: Path) -> Iterator[_Found]:
+    """Each piece of text between marks."""
+    size = max(path.stat().st_size, 1)
+    with path.open("rb") as file:
+        is_marked = MARK in file.read(2**20)  # a story has some thousand bytes: a file with marks has one by then
+        file.seek(0)
+        start = place = 0
+        lines: list[bytes] = []
+        for line in file:
+            if not is_marked and line.strip() and lines and lines[-1].strip():
+                yield _Found(place / size, place, _decoded(b"".join(lines), path, start))
+                start, lines = place, []
+            while is_marked and MARK in line:
+                before, _, line = line.partition(MARK)
+                place += len(before) + len(MARK)
+                yield _Found(place / size, place, _decoded(b"".join(lines) + before, path, start))
+                start, lines = place, []
+            lines.append(line)
+            place += len(line)
+        if path.suffix != ".part":  # the story at which a beginning was cut is left out
+            yield _Found(1.0, place, _decoded(b"".join(lines), path, start))
+
+
+def _decoded(content: bytes, path: Path, start: int) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected UTF-8, got byte 0x{content[error.start]:02x} at byte {start + error.start:,}; the file "
+            f"is damaged or of another encoding. {_WHERE}"
+        ) from None
+
+
+def _parquet_stories(path: Path) -> Iterator[_Found]:
+    """Each row's text."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(
+            f"{path}: expected pyarrow, which reads parquet files, got none; `pip install 'lawful[table]'` brings it."
+        ) from None
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            if "text" not in file.schema_arrow.names:
+                raise ValueError(
+                    f"{path}: expected a column `text`, got {', '.join(file.schema_arrow.names) or 'none'}."
+                )
+            row = num_bytes = 0
+            for batch in file.iter_batches(batch_size=1000, columns=["text"]):
+                for text in batch.column(0).to_pylist():
+                    row += 1
+                    num_bytes += len((text or "").encode())
+                    yield _Found(row / file.metadata.num_rows, num_bytes, text or "")
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
+
+
+def _at_hand(data: Path | None) -> _Files | None:
+    """The user's files; else those in LAWFUL_DATA, whole or the sample; else None."""
+    if data is not None:
+        return _files_in(data)
+    folder = raw_data_folder()
+    if folder is None or not (folder / "tinystories").is_dir():
+        return None
+    folder = folder / "tinystories"
+    if (folder / TRAIN).exists():
+        return _files_in(folder)
+    return _Files(train=(folder / SAMPLE,)) if (folder / SAMPLE).exists() else None
+
+
+def _files_in(data: Path) -> _Files:
+    if data.is_file():
+        return _Files(train=(data,))
+    for folder in (data, data / "tinystories", data / "data"):
+        if (folder / TRAIN).is_file():
+            valid = (folder / VALID,) if (folder / VALID).is_file() else ()
+            return _Files(train=(folder / TRAIN,), validation=valid)
+        for ending in ("*.parquet", "*.txt"):
+            files = sorted(path for path in folder.glob(ending) if path.is_file())
+            train = tuple(path for path in files if "valid" not in path.name)
+            if train:
+                return _Files(train=train, validation=tuple(path for path in files if path not in train))
+    raise ValueError(
+        f"--data {data}: expected stories (a text or parquet file, or a folder with such files), got "
+        f"{'a folder without any' if data.is_dir() else 'no such file'}; {_WHERE}"
+    )
+
+
+_WHERE = f"the data set is {TRAIN} ({TRAIN_BYTES:,} bytes) and {VALID} ({VALID_BYTES:,} bytes) from {HOME}."
+
+
+def _downloaded(name: str) -> Path:
+    return store.cache_folder() / "downloads" / name
