@@ -11,6 +11,7 @@ from lawful.corpora import tiny_shakespeare
 from lawful.corpora.tiny_shakespeare import ALPHABET, BYTES, SHA256, URL, TinyShakespeare
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.gpt2_bpe import GPT2
+from lawful.tokenizers.trained_bpe import TrainedBPE
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def test_the_alphabet_is_every_character_of_the_text(text_file: Path) -> None:
 
 def test_every_tokenizer_is_judged_on_the_same_text(text_file: Path) -> None:
     texts = []
-    for corpus in (TinyShakespeare(), TinyShakespeare(tokenizer=Bytes()), TinyShakespeare(tokenizer=GPT2())):
+    for corpus in (TinyShakespeare(), *(TinyShakespeare(tokenizer=one) for one in (Bytes(), GPT2(), TrainedBPE()))):
         data = corpus.prepare()
         texts.append(data.decode(data.validation))
-    assert texts[0] == texts[1] == texts[2]
+    assert texts[0] == texts[1] == texts[2] == texts[3]
 
 
 def test_the_first_tokens_are_cut_after_encoding(text_file: Path) -> None:
