@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import fdtrc, stdtr, stdtrit
 
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.result import Caution, Refusal
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
@@ -276,7 +276,7 @@ def step_test(
     rise = max(2 * (smaller.misfit - larger.misfit) * around.steepness, 0.0)
     dof = min(around.dof(contrast) for contrast in contrasts)
     ratio = rise / q / effect
-    return ratio, (float(q), dof), float(fdtrc(q, dof, ratio))
+    return ratio, (float(q), dof), f_tail(ratio, q, dof)
 
 
 def _contrasts(joint: ArmsLaw, base: str) -> list[Array]:
@@ -306,8 +306,8 @@ def _differences(
             vector[joint.parameters.index(joint.names(shape.name)[a])] = -1.0
             value, stderr = float(vector @ point.parameters), float(np.sqrt(vector @ around.covariance @ vector))
             dof = around.dof(vector)
-            reach, reach90 = (float(stdtrit(dof, level)) * stderr for level in (0.975, 0.95))
-            p = float(2 * stdtr(dof, -abs(value) / max(stderr, 1e-300)))
+            reach, reach90 = (t_quantile(level, dof) * stderr for level in (0.975, 0.95))
+            p = 2 * t_cdf(-abs(value) / max(stderr, 1e-300), dof)
             found.append(
                 Difference(
                     shape.name,
@@ -367,7 +367,7 @@ def _multiplier(
     slope = -gradient(gap, point.parameters) / steepness
     compute_axes = len({"params", "tokens"} & set(axes)) or 1
     stderr = compute_axes * float(np.sqrt(slope @ around.covariance @ slope))
-    reach = min(float(stdtrit(around.dof(slope), 0.975)) * stderr, 700.0)
+    reach = min(t_quantile(0.975, around.dof(slope)) * stderr, 700.0)
     value = float(np.exp(compute_axes * shift))
     return Multiplier(first, second, value, (value * float(np.exp(-reach)), value * float(np.exp(reach))), wanted, at)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from lawful.fitting import solver
 from lawful.fitting.predict import log_slope, run_spread
+from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
 
@@ -178,7 +178,7 @@ def power(
     first = len(shared) + own.index(law.parameters.index(name))
     second = first + len(own)
     stderr = math.sqrt(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second])
-    needed = float(ndtri(1 - level / 2) + ndtri(target_power)) * stderr / abs(shift)
+    needed = (normal_quantile(1 - level / 2) + normal_quantile(target_power)) * stderr / abs(shift)
     return Power(
         name,
         shift,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
+from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.result import Caution, Refusal
 from lawful.laws import Array
 from lawful.table import Observations, is_finished, read_runs
@@ -161,7 +161,7 @@ def _line(curves: list[Curve]) -> tuple[float, tuple[float, float]]:
     slope = float(x @ y / (x @ x))
     rest = y - y.mean() - slope * x
     dof = len(x) - 2
-    reach = float(stdtrit(dof, 0.975) * np.sqrt(rest @ rest / dof / (x @ x)))
+    reach = t_quantile(0.975, dof) * float(np.sqrt(rest @ rest / dof / (x @ x)))
     return slope, (slope - reach, slope + reach)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
+from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array
 
@@ -24,7 +24,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     value = float(fit.loss(fit.values, at)[0])
     low, high = mean_interval(fit, at, level)
     if interval == "new_run":
-        reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * run_spread(fit)
+        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit)
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
@@ -54,7 +54,7 @@ def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tup
     if fit.interval_method == BOOTSTRAP:
         widen = widening(fit.dof, fit.goodness.clusters, level)
         return percentiles(fit.loss(fit.drawn, at)[:, 0], value, widen, level)
-    reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * mean_stderr_log(fit, at)
+    reach = t_quantile(0.5 + level / 2, fit.dof) * mean_stderr_log(fit, at)
     return float(value * np.exp(-reach)), float(value * np.exp(reach))
 
 

@@ -77,14 +77,26 @@ class Local:
     majorant: Array
 
 
-def solve(problem: Problem, starts: Array, weights: Array | None = None) -> Solution:
-    """Descend from each start, shape (problems, parameters); weights of the rows, shape (problems, rows)."""
+def solve(
+    problem: Problem,
+    starts: Array,
+    weights: Array | None = None,
+    *,
+    tolerance: float = DECREMENT,
+    is_near: bool = False,
+) -> Solution:
+    """Descend from each start, shape (problems, parameters); weights of the rows, shape (problems, rows).
+
+    A narrow Huber is almost flat-sided, and is reached through wider ones, unless the starts are near already.
+    """
     size = max(1, ROWS_PER_CHUNK // max(problem.rows, 1))
     pieces = []
     for first in range(0, len(starts), size):
         chosen = slice(first, first + size)
         part = problem.take(chosen)
-        pieces.append(_descend_in_stages(part, starts[chosen], None if weights is None else weights[chosen]))
+        w = None if weights is None else weights[chosen]
+        descend = _descend if is_near else _descend_in_stages
+        pieces.append(descend(part, starts[chosen], w, tolerance))
     return Solution(
         *(
             np.concatenate([getattr(piece, name) for piece in pieces])
@@ -106,8 +118,8 @@ def misfit(problem: Problem, parameters: Array, weights: Array | None = None) ->
     return np.asarray((rho if weights is None else weights * rho).sum(-1))
 
 
-def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None) -> Solution:
-    """A narrow Huber is almost flat-sided: reach it through wider ones, each a good start for the next."""
+def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None, tolerance: float) -> Solution:
+    """Through ever narrower Hubers, each a good start for the next."""
     steps = np.zeros(len(starts), dtype=int)
     if not problem.is_squares:
         spread = float(np.median(np.abs(residuals(problem, starts)))) * 1.5
@@ -116,8 +128,8 @@ def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None) -
             stage = _descend(replace(problem, scale=scale), starts, weights, tolerance=1e-4)
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
-    last = _descend(problem, starts, weights, tolerance=DECREMENT)
-    return replace(last, misfit=np.nan_to_num(last.misfit, nan=np.inf), steps=steps + last.steps)
+    last = _descend(problem, starts, weights, tolerance)
+    return replace(last, steps=steps + last.steps)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a step gone too far is not taken
@@ -149,14 +161,14 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         )
         best[active], misfits[active] = theta, here.misfit
         decrements[active] = np.where(decrement >= 0, relative, np.inf)
-        shrunk = np.where(blend < 1e-3, 0.0, blend / 5)
+        shrunk = np.where(blend < 1e-3, 0.0, blend / 10)
         blend = np.where(is_down, shrunk, np.maximum(blend * 6, 0.02))
         go_on = ~is_close & (blend < 1e12)
         active, theta, blend = active[go_on], theta[go_on], blend[go_on]
         if not len(active):
             break
         here = Local(*(part[go_on] for part in _fields(here)))
-    return Solution(best, misfits, decrements, steps)
+    return Solution(best, np.nan_to_num(misfits, nan=np.inf), decrements, steps)
 
 
 def _fields(here: Local) -> tuple[Array, Array, Array, Array]:
@@ -206,7 +218,8 @@ def _levels(problem: Problem, theta: Array) -> _Levels:
     phis, parts = [], []
     for k, term in enumerate(terms):
         phi = slope[:, k]
-        phi[...] = np.exp(np.minimum(term.log, 150.0))  # so that squares stay finite on the way
+        np.minimum(term.log, 150.0, out=phi)  # so that squares stay finite on the way
+        np.exp(phi, out=phi)
         part = theta[:, k, None] * phi
         for name, first in term.first.items():
             slope[:, position[name]] += part * first
@@ -221,19 +234,11 @@ def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
     slope, parts, phis, terms, level, position = law.slope, law.parts, law.phis, law.terms, law.level, law.position
     count, size = theta.shape
 
-    residual = (np.log(level) if problem.is_log else level) - problem.target
-    z = residual / problem.scale
-    size_z = np.abs(z)
-    if problem.is_squares:
-        rho, pull, inside, soft = 0.5 * z**2, z, 1.0, 1.0
-    else:
-        is_inside = size_z <= 1
-        rho = np.where(is_inside, 0.5 * z**2, size_z - 0.5)
-        pull = np.clip(z, -1, 1)
-        inside = is_inside.astype(float)
-        soft = 1 / np.maximum(size_z, 1)
+    z = ((np.log(level) if problem.is_log else level) - problem.target) / problem.scale
+    pull = z if problem.is_squares else np.clip(z, -1, 1)
     w = 1.0 if weights is None else weights
-    value = np.broadcast_to(w * rho, residual.shape).sum(-1)
+    misfit = (w * pull * (z - 0.5 * pull)).sum(-1)  # z^2 / 2 inside Huber's delta, |z| - 1/2 outside
+    stiff = np.broadcast_to(w / problem.scale**2, z.shape)  # d2F / dr2 inside
     force = w * pull / problem.scale  # dF / dr
     lever = force / level if problem.is_log else force  # dF / dL
 
@@ -259,11 +264,12 @@ def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
     if problem.is_log:
         slope /= level[:, None, :]  # dr / dtheta
     turned = np.swapaxes(slope, 1, 2)
+    inside = stiff if problem.is_squares else stiff * (pull == z)
+    soft = stiff if problem.is_squares else stiff / np.maximum(np.abs(z), 1)
     gradient = (slope @ force[..., None])[..., 0]
-    stiff = w * inside / problem.scale**2 + np.zeros_like(residual)
-    hessian = (slope * (stiff - force if problem.is_log else stiff)[:, None, :]) @ turned + curvature
-    majorant = (slope * (w * soft / problem.scale**2 + np.zeros_like(residual))[:, None, :]) @ turned
-    return Local(value, gradient, hessian, majorant)
+    hessian = (slope * (inside - force if problem.is_log else inside)[:, None, :]) @ turned + curvature
+    majorant = (slope * soft[:, None, :]) @ turned
+    return Local(misfit, gradient, hessian, majorant)
 
 
 def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, cells: int = 400) -> Array:
