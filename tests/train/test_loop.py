@@ -198,3 +198,13 @@ def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> Non
     folder = toy_folder(widths=(16, 24), steps=(20,))
     train_here(folder, "--log", "mlflow")
     assert all("expected tensorboard or wandb" in row["reason"] for row in observations(folder))
+
+
+def test_metrics_go_to_wandb_offline_as_well(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="needs the extra lawful[wandb]")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = toy_folder(widths=(16, 24), steps=(20,))
+    train_here(folder, "--log", "wandb")
+    assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
+    assert len(list((folder / "wandb").glob("offline-run-*/run-*.wandb"))) == 2

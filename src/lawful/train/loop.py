@@ -181,7 +181,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 checkpoint.save(folder, model, optimizer, _state(progress, scaler))
                 last_save = mark = time.monotonic()
                 marked_step = progress.step
-        if evaluation is None:  # killed between the last step and the result
+        if evaluation is None:  # nothing was left to train after the trunk
             evaluation = evaluate(run, data, model, place.device)
 
     weights = save(checkpoint.trained_tensors(model))
