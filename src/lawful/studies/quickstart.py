@@ -42,7 +42,8 @@ def study(scale: str = "quick", *, seeds: int | None = None) -> Study:
             context=CONTEXT,
             init_seed=seed,
             data_seed=seed,
-            eval_every=min(budgets) // (CONTEXT * BATCH) // 2,
+            eval_every=min(budgets) // (CONTEXT * BATCH),
+            eval_tokens=8192,
         )
 
     return Study(

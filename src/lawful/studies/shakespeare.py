@@ -14,13 +14,13 @@ QUESTION = "How does the loss of a small transformer on tiny_shakespeare fall wi
 CONTEXT = 128
 BATCH = 8  # windows: 1,024 tokens, so that the smallest budget still makes hundreds of updates
 
-# width -> (depth, heads). Non-embedding parameters from 3.1K to 1.0M, a factor of 3 each; full goes to 10.6M
+# width -> (depth, heads). Non-embedding parameters from 3.1K to 1.0M (2.5 decades); full goes to 10.6M
 SHAPES = {
     16: (1, 1),
     32: (1, 2),
     40: (2, 2),
     56: (3, 4),
-    96: (3, 4),
+    80: (3, 4),
     144: (4, 4),
     256: (4, 4),
     384: (6, 6),
@@ -28,8 +28,8 @@ SHAPES = {
 # scale -> widths, token budgets, seeds
 LADDERS = {
     "smoke": ((16, 32, 40, 56), (32_768, 65_536, 131_072), 1),
-    "quick": ((16, 32, 40, 56, 96, 144), (393_216, 786_432, 1_572_864, 3_145_728), 2),
-    "full": ((16, 32, 40, 56, 96, 144, 256, 384), (524_288, 1_048_576, 2_097_152, 4_194_304), 5),
+    "quick": ((16, 32, 40, 56, 80, 144), (393_216, 786_432, 1_572_864, 3_145_728), 2),
+    "full": ((16, 32, 40, 56, 80, 144, 256, 384), (524_288, 1_048_576, 2_097_152, 4_194_304), 5),
 }
 
 
@@ -65,7 +65,8 @@ def study(
             context=CONTEXT,
             init_seed=seed,
             data_seed=seed,
-            eval_every=min(budgets) // (CONTEXT * BATCH) // 2,
+            eval_every=min(budgets) // (CONTEXT * BATCH),
+            eval_tokens=8192,
         )
 
     return Study(
