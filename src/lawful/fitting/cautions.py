@@ -27,7 +27,10 @@ def sensitivity(fit: Fit, data: Sample, point: Point) -> dict[str, Any]:
     law = point.problem.law
     under: dict[str, dict[str, float]] = {}
     for objective in OBJECTIVES:
-        other = best_point(data, law, objective, point.problem.low, point.problem.high)
+        if objective == fit.objective.name:
+            under[objective] = fit.values
+            continue
+        other = best_point(data, law, objective, point.problem.low, point.problem.high, near=point.parameters)
         under[objective] = dict(zip(law.parameters, map(float, other.parameters), strict=True))
     return {"objective": under, "outlier": _without_one(data, point), "counting": _counted_otherwise(fit, data, point)}
 

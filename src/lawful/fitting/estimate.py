@@ -20,6 +20,8 @@ HOFFMANN_DELTA = 1e-3  # arXiv:2203.15556, on log loss
 LAD_DELTA = 1e-8  # so narrow that the optimum interpolates as many rows as there are parameters
 LEAST_DELTA = 1e-7  # of the robust default, for data with no noise at all
 STARTS = 16
+FEW_STARTS = 3  # beside a point that is known to be near
+NARROW = 2e-4
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
 
@@ -154,16 +156,19 @@ def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[floa
     return low, high
 
 
-def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array) -> Point:
-    """The best of many starts. The robust default first estimates its delta from a least-absolute fit's residuals."""
+def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
+    """The best of many starts; of few, and `near` (another fit's parameters), where one is given.
+
+    The robust default first estimates its delta.
+    """
     if objective == "robust":
-        delta = _robust_delta(data, law, low, high)
-        return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta)
+        delta = _robust_delta(data, law, low, high, near)
+        return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
     if objective in ("l2", "l2-raw"):
         problem = problem_of(data, law, low, high, is_log=objective == "l2", delta=None)
-        return _minimise(problem, None)
+        return _minimise(problem, None, near)
     delta = _named_delta(objective)
-    return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta)
+    return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
 
 
 def _named_delta(objective: str) -> float:
@@ -180,9 +185,9 @@ def _named_delta(objective: str) -> float:
     raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)} or huber:DELTA, got {objective!r}.")
 
 
-def _robust_delta(data: Sample, law: Law, low: Array, high: Array) -> float:
+def _robust_delta(data: Sample, law: Law, low: Array, high: Array, near: Array | None) -> float:
     """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles."""
-    point = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None)
+    point = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None, near)
     delta = max(HUBER * robust_sigma(point), LEAST_DELTA)
     for _ in range(3):
         problem = problem_of(data, law, low, high, is_log=True, delta=delta)
@@ -203,9 +208,12 @@ def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool,
     return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high)
 
 
-def _minimise(problem: solver.Problem, delta: float | None) -> Point:
-    number = STARTS if delta is None or delta > 2e-4 else 2 * STARTS  # a narrow Huber has more local optima
-    return as_point(problem, solver.solve(problem, solver.grid_starts(problem, keep=number)[0]), delta)
+def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) -> Point:
+    number = STARTS if delta is None or delta > NARROW else 2 * STARTS  # a narrow Huber has more local optima
+    starts = solver.grid_starts(problem, keep=number if near is None else FEW_STARTS)[0]
+    if near is not None:
+        starts = np.concatenate([near[None], starts])
+    return as_point(problem, solver.solve(problem, starts), delta)
 
 
 def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:

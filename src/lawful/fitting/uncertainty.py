@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
+DRAW_CELLS = 49  # of the grid from which each draw takes its second start
 ROUGH = 1e-4  # relative decrement at which the better of a draw's two starts is chosen, and then polished
 BOOTSTRAP = "bootstrap over clusters, percentiles"
 PROFILE = "profile likelihood, t quantiles"
@@ -156,7 +157,7 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
     picks = rng.integers(0, data.clusters, (draws, data.clusters))
     counts = np.stack([np.bincount(row, minlength=data.clusters) for row in picks]).astype(float)
     weights = counts[:, data.cluster]
-    from_grid = solver.grid_starts(point.problem, weights, keep=1, cells=100)[:, 0]
+    from_grid = solver.grid_starts(point.problem, weights, keep=1, cells=DRAW_CELLS)[:, 0]
     from_point = np.repeat(point.parameters[None], draws, axis=0)
     first, second = (solver.solve(point.problem, start, weights, tolerance=ROUGH) for start in (from_point, from_grid))
     is_better = second.misfit < first.misfit
