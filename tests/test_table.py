@@ -123,3 +123,25 @@ def test_filters_are_recorded():
     assert table.dropped == ({"row": 1, "run": "a", "rung": "", "reason": "too high"},)
     assert isinstance(table, Observations)
     assert table.sha256 != read_runs(GOOD).sha256
+
+
+def test_tensorboard_logs_give_a_row_a_run_with_each_scalars_last_value(tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard logs need tensorboard")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    for run, losses in (("small", (4.0, 3.5)), ("large", (3.8, 3.0))):
+        writer = EventFileWriter(str(tmp_path / run))
+        for step, loss in enumerate(losses):
+            values = [Summary.Value(tag="eval/loss", simple_value=loss), Summary.Value(tag="params", simple_value=1e6)]
+            writer.add_event(Event(step=step, wall_time=float(step), summary=Summary(value=values)))
+        writer.close()
+    table = read_runs(tmp_path, loss="eval/loss")
+    assert table.values("run") == ["large", "small"]
+    assert table.numbers("eval/loss").tolist() == [3.0, 3.5]
+    assert table.roles["params"] == "params"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="got neither"):
+        read_runs(empty)

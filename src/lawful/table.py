@@ -149,7 +149,8 @@ def read_runs(
     flops: str | None = None,
     unique_tokens: str | None = None,
 ) -> Observations:
-    """A table of runs, checked, from CSV, JSONL, Parquet, a study's folder, a pandas DataFrame or rows in memory.
+    """A table of runs, checked, from CSV (a W&B export too), JSONL, Parquet, a study's folder, TensorBoard logs (a run
+    a folder, the last value of each scalar), a pandas DataFrame or rows in memory.
 
     The keywords name the columns; those not named are recognised where they carry a usual name. Counts (params,
     tokens, flops) and losses must be positive numbers. Raises ValueError that names every bad row and column.
@@ -247,7 +248,11 @@ def _read(source: Any) -> Observations:
     if path.is_dir():
         table = store.Store(path).observations
         if not table.exists():
-            raise ValueError(f"{path}: expected a study's folder with observations.csv, got a folder without it.")
+            if logs := sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
+                return Observations(tuple(_tensorboard_row(log, path) for log in logs), str(path))
+            raise ValueError(
+                f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
+            )
         return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
         raise ValueError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
@@ -314,6 +319,20 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     return rows
+
+
+def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
+    """One run: the last value of each scalar it logged, under the scalar's tag."""
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError:
+        raise ValueError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
+    events = EventAccumulator(str(log), size_guidance={"scalars": 0})
+    events.Reload()
+    row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}
+    for tag in events.Tags()["scalars"]:
+        row[tag] = float(events.Scalars(tag)[-1].value)
+    return row
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:

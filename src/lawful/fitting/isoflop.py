@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.fitting.data import refuse_too_little, sample
+from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.result import Caution, Refusal
-from lawful.laws import Array
+from lawful.laws import Array, Law, named
 from lawful.table import Observations, is_finished, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
@@ -166,22 +168,25 @@ def _line(curves: list[Curve]) -> tuple[float, tuple[float, float]]:
 
 
 def _surface_exponent(table: Observations) -> float | None:
-    from lawful.fitting.estimate import fit
-
-    try:
-        return fit(table, "chinchilla", draws=0, cluster="none").params["N_exponent"].value
-    except ValueError:
-        return None
+    values = _best_values(table, named("chinchilla"))
+    return None if values is None else values["beta"] / (values["alpha"] + values["beta"])
 
 
 def _envelope_exponent(curves: list[Curve]) -> float | None:
-    from lawful.fitting.estimate import fit
+    rows = tuple({"flops": c.flops, "loss": c.loss} for c in curves)
+    values = _best_values(Observations(rows), named("power_floor:flops"))
+    return None if values is None else values["alpha"]
 
+
+def _best_values(table: Observations, law: Law) -> dict[str, float] | None:
+    """The law's parameters at its best fit; None where the table cannot determine it."""
     try:
-        rows = [{"flops": c.flops, "loss": c.loss} for c in curves]
-        return fit(rows, "power_floor:flops", draws=0).params["alpha"].value
+        data = sample(table, law, {})
+        low, high = limits(law, {}, {})
+        refuse_too_little(data, law, len(low))
     except ValueError:
         return None
+    return dict(zip(law.parameters, map(float, best_point(data, law, "robust", low, high).parameters), strict=True))
 
 
 def _cautions(
