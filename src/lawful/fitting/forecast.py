@@ -11,6 +11,7 @@ from typing import Any
 
 from lawful import store
 from lawful.fitting.answer import answer_study, question_rows
+from lawful.fitting.data import coordinates
 from lawful.store import Store
 from lawful.table import Observations, read_runs
 
@@ -37,9 +38,8 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     for answer in answer_study(folder):
         if answer.fit is None:
             continue
-        columns = answer.fit.data["columns"]
         for row in question_rows(answer.question, table, to_come):
-            at = {axis: float(row[columns[axis]]) for axis in answer.fit.model.inputs}
+            at = coordinates(row, answer.fit.model, answer.fit.data["columns"])
             prediction = answer.fit.predict(**at, interval="new_run")
             forecasts.append(
                 {
