@@ -30,8 +30,21 @@ class ParamCounts:
         return self.total - self.embedding
 
 
+@dataclass(frozen=True, kw_only=True)
+class OptimizerScale:
+    """By what a parametrisation multiplies the run's learning rate, weight decay and Adam epsilon for one parameter."""
+
+    rate: float = 1.0
+    decay: float = 1.0
+    eps: float = 1.0
+
+
 class Family(ABC):
     """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one."""
+
+    def optimizer_scale(self, name: str) -> OptimizerScale:
+        """For the model's parameter of this name; all 1 in the standard parametrisation."""
+        return OptimizerScale()
 
     @abstractmethod
     def build(self, generator: torch.Generator) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lawful.families import Family, ParamCounts
+from lawful.families import Family, OptimizerScale, ParamCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,11 @@ class Decoder(Family):
     mlp       "gelu": two matrices, hidden 4 x width. "swiglu" (arXiv:2002.05202): three matrices, hidden 8/3 x width
               rounded to a multiple of 8; `mlp_residue` says by how many parameters a block then differs.
     No biases. Norms are LayerNorm with a gain.
+
+    parametrisation   how width and depth enter initialisation, multipliers and the optimiser, so that one learning rate
+                      serves all sizes: "standard"; "mup" for width (arXiv:2203.03466); "completep" for width and depth
+                      (arXiv:2505.01618). The last two are stated relative to base_width and base_depth, where they
+                      equal the standard one but for attention, which is scaled by 1 / head size.
     """
 
     vocab_size: int
@@ -31,9 +36,18 @@ class Decoder(Family):
     positions: Literal["rope", "learned"] = "rope"
     is_tied: bool = True
     dropout: float = 0.0
+    parametrisation: Literal["standard", "mup", "completep"] = "standard"
+    base_width: int | None = None
+    base_depth: int | None = None
 
     def __post_init__(self) -> None:
         problems = []
+        if self.parametrisation not in ("standard", "mup", "completep"):
+            problems.append(f"parametrisation: expected standard, mup or completep, got {self.parametrisation!r}")
+        if self.parametrisation != "standard" and not (self.base_width and self.base_depth):
+            problems.append(f"parametrisation {self.parametrisation} needs base_width and base_depth")
+        if self.parametrisation == "standard" and (self.base_width or self.base_depth):
+            problems.append("base_width and base_depth mean nothing in the standard parametrisation")
         if self.width % self.heads:
             problems.append(f"width {self.width} is not a multiple of heads {self.heads}")
         elif self.positions == "rope" and (self.width // self.heads) % 2:
@@ -83,6 +97,26 @@ class Decoder(Family):
         attention = 2 * context * width  # scores and weighted sum, one multiply-add each per pair and channel
         return 2 * (self.depth * (matrices + attention) + self.vocab_size * width)
 
+    @property
+    def width_ratio(self) -> float:
+        return self.width / self.base_width if self.base_width else 1.0
+
+    @property
+    def depth_ratio(self) -> float:
+        """1 unless the parametrisation reaches over depth."""
+        return self.depth / self.base_depth if self.parametrisation == "completep" and self.base_depth else 1.0
+
+    def optimizer_scale(self, name: str) -> OptimizerScale:
+        """Hidden matrices: rate / m, decay x m, eps / (m l); embeddings: eps / m; gains: eps / (m l) in the blocks."""
+        m, l = self.width_ratio, self.depth_ratio  # noqa: E741
+        if self.parametrisation == "standard":
+            return OptimizerScale()
+        if not name.startswith("blocks."):
+            return OptimizerScale(eps=1 / m)
+        if name.endswith("norm.weight"):
+            return OptimizerScale(eps=1 / (m * l))
+        return OptimizerScale(rate=1 / m, decay=m, eps=1 / (m * l))
+
     def build(self, generator: torch.Generator) -> DecoderModel:
         return DecoderModel(self, generator)
 
@@ -109,15 +143,18 @@ class DecoderModel(nn.Module):
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
         # Standard deviation 1 / sqrt(3 fan_in): GPT-2's .02 at width 768, and right at other widths too.
-        # Projections into the residual stream are divided by sqrt(2 depth) as in GPT-2.
+        # Projections into the residual stream are divided by sqrt(2 depth) as in GPT-2. Under mup and completep,
+        # vectors per symbol (embeddings and head) keep the scale of the base width; completep keeps the base's depth.
+        spec = self.spec
+        symbol_width = spec.base_width or spec.width
+        depth = spec.depth / spec.depth_ratio
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
                 parameter.fill_(1.0)
                 continue
-            fan_in = self.spec.width if "embedding" in name or "position" in name else parameter.shape[1]
-            std = 1 / math.sqrt(3 * fan_in)
+            std = 1 / math.sqrt(3 * (parameter.shape[1] if name.startswith("blocks.") else symbol_width))
             if name.endswith(("attention.out.weight", "mlp.down.weight")):
-                std /= math.sqrt(2 * self.spec.depth)
+                std /= math.sqrt(2 * depth)
             parameter.normal_(0.0, std, generator=generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -134,7 +171,7 @@ class DecoderModel(nn.Module):
         for block in self.blocks:
             x = block(x, rotary)
         logits: Tensor = self.head(self.norm(x))
-        return logits
+        return logits if self.spec.parametrisation == "standard" else logits / self.spec.width_ratio
 
 
 class Block(nn.Module):
@@ -145,10 +182,15 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(spec.width, bias=False)
         self.mlp = SwiGLU(spec) if spec.mlp == "swiglu" else GELU(spec)
         self.dropout = spec.dropout
+        self.branch_scale = 1 / spec.depth_ratio
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
-        x = x + F.dropout(self.attention(self.attention_norm(x), rotary), self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
+        x = self._add(x, self.attention(self.attention_norm(x), rotary))
+        return self._add(x, self.mlp(self.mlp_norm(x)))
+
+    def _add(self, x: Tensor, branch: Tensor) -> Tensor:
+        branch = F.dropout(branch, self.dropout, self.training)
+        return x + (branch if self.branch_scale == 1 else branch * self.branch_scale)
 
 
 class Attention(nn.Module):
@@ -156,6 +198,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = spec.heads
         self.dropout = spec.dropout
+        # None is torch's 1 / sqrt(head size); muP wants 1 / head size
+        self.scale = None if spec.parametrisation == "standard" else spec.heads / spec.width
         self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=False)
         self.out = nn.Linear(spec.width, spec.width, bias=False)
 
@@ -165,7 +209,7 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout, scale=self.scale)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
 

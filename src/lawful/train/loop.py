@@ -21,7 +21,7 @@ from lawful import store as files
 from lawful.run import Run
 from lawful.store import Store
 from lawful.train import checkpoint, device
-from lawful.train.optimizer import build_adamw, learning_rate
+from lawful.train.optimizer import build_adamw, learning_rate, set_learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
@@ -114,8 +114,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 checkpoint.save(folder, model, optimizer, _state(progress, scaler))
                 raise Interrupted(f"stopped at step {progress.step} of {run.steps}")
             rate = learning_rate(run, progress.step)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_learning_rate(optimizer, rate)
             try:
                 loss, norm, targets = _step(run, data, forward, optimizer, scaler, place, progress)
             except RuntimeError as error:

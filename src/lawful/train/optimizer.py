@@ -11,21 +11,32 @@ from lawful.run import Run, Schedule
 
 
 def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.AdamW:
-    """Weight decay on parameters of two or more dimensions; none on gains, biases and the like."""
+    """Weight decay on parameters of two or more dimensions; none on gains, biases and the like.
+
+    Each group's `rate_scale` multiplies the step's learning rate, as the family's parametrisation asks.
+    """
     spec = run.optimizer
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": spec.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    groups: dict[tuple[float, float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = run.family.optimizer_scale(name)
+            decay = spec.weight_decay * scale.decay if parameter.dim() >= 2 else 0.0
+            groups.setdefault((decay, scale.rate, spec.eps * scale.eps), []).append(parameter)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {"params": parameters, "weight_decay": decay, "rate_scale": rate, "eps": eps}
+            for (decay, rate, eps), parameters in groups.items()
+        ],
         lr=spec.learning_rate,
         betas=(spec.beta1, spec.beta2),
-        eps=spec.eps,
         fused=is_fused,
         foreach=None if is_fused else False,
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_scale"]
 
 
 def learning_rate(run: Run, step: int) -> float:
