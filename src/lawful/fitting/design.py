@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.predict import log_slope, run_spread
+from lawful.fitting.predict import log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
@@ -64,7 +64,7 @@ def design(
     now = float(slope @ covariance @ slope)
     out = []
     for at in candidates or _grid(fit):
-        j = np.array([log_slope(fit, at, name) for name in fit.free])
+        j = log_slopes(fit, at)
         moved = covariance @ j
         saved = float((slope @ moved) ** 2 / (variance + j @ moved))
         flops = price(at)
@@ -98,7 +98,7 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
 
     at = checked(fit, target)
     label = "log loss at " + ", ".join(f"{axis} {value:.4g}" for axis, value in at.items())
-    return np.array([log_slope(fit, at, name) for name in free]), label
+    return log_slopes(fit, at), label
 
 
 def _grid(fit: Fit) -> list[dict[str, float]]:

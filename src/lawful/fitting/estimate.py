@@ -65,6 +65,7 @@ def fit(
     return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
 
 
+@np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
 def fit_sample(
     data: Sample,
     law: Law,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lawful.fitting import solver
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
-from lawful.laws import Array
+from lawful.laws import Array, Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Caution, Fit, Interval, Prediction
@@ -59,15 +60,19 @@ def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tup
 
 
 def mean_stderr_log(fit: Fit, at: Mapping[str, float]) -> float:
-    slope = np.array([log_slope(fit, at, name) for name in fit.free])
+    slope = log_slopes(fit, at)
     return float(np.sqrt(max(slope @ np.array(fit.covariance) @ slope, 0.0)))
 
 
-def log_slope(fit: Fit, at: Mapping[str, float], name: str) -> float:
-    """d log L / d parameter, by central differences."""
-    step = 1e-6 * max(abs(fit.values[name]), 1e-3)
-    up, down = ({**fit.values, name: fit.values[name] + sign * step} for sign in (1, -1))
-    return float(np.log(fit.loss(up, at)[0] / fit.loss(down, at)[0]) / (2 * step))
+def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
+    """d log L / d parameter at one point, for the free parameters."""
+    law = fit.model
+    x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data["pivot"])
+    open_ended = np.full(len(law.parameters), np.inf)
+    problem = solver.Problem(law, x, np.ones(1), True, 1.0, True, -open_ended, open_ended)
+    slopes = solver.slopes(problem, np.array([fit.values[name] for name in law.parameters]))[0]
+    free: Array = slopes[[law.parameters.index(name) for name in fit.free]]
+    return free
 
 
 def run_spread(fit: Fit) -> float:

@@ -16,7 +16,8 @@ import numpy as np
 from lawful.laws import Array, Axes, Law, Term
 
 ROWS_PER_CHUNK = 60_000  # residuals handled at once: the working arrays stay in a core's cache
-MOST_STEPS = 120
+MOST_STEPS = 100
+RIDGE, STALLED = 1e-8, 1e-12  # relative: along a flat ridge steps promise a little and bring nothing
 NO_MISFIT = 1e-12  # per row: a misfit below it is rounding, and relative measures start there
 DECREMENT = 1e-13  # relative; the last step taken below it leaves a misfit right to rounding
 
@@ -151,6 +152,7 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         there = local(part, trial, w)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         is_close = (decrement >= 0) & (relative < tolerance) & (blend <= 1)
+        is_stalled = (relative < RIDGE) & (np.abs(here.misfit - there.misfit) <= STALLED * here.misfit)
         steps[active] += 1
         theta = np.where(is_down[:, None], trial, theta)
         here = Local(
@@ -163,7 +165,7 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         decrements[active] = np.where(decrement >= 0, relative, np.inf)
         shrunk = np.where(blend < 1e-3, 0.0, blend / 10)
         blend = np.where(is_down, shrunk, np.maximum(blend * 6, 0.02))
-        go_on = ~is_close & (blend < 1e12)
+        go_on = ~is_close & ~is_stalled & (blend < 1e12)
         active, theta, blend = active[go_on], theta[go_on], blend[go_on]
         if not len(active):
             break

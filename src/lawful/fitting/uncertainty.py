@@ -43,7 +43,7 @@ class Spread:
 def estimate(point: Point, data: Sample, *, draws: int, seed: int) -> Spread:
     """Bootstrap where clusters are many and draws asked for, else profiles; the draws follow the same choice."""
     law = point.problem.law
-    values = dict(zip(law.parameters, map(float, point.parameters), strict=True))
+    values = dict(zip(law.parameters, point.parameters, strict=True))  # numpy's floats: 1e300**2 is inf, not an error
     derived = {name: float(value) for name, value in law.derived(values, data.x.pivot).items()}
     around = noise.measure(point, data)
     if data.clusters >= MANY_CLUSTERS and draws >= LEAST_DRAWS:
@@ -78,7 +78,7 @@ def _from_profiles(
     law, free = point.problem.law, point.is_free
     names = [name for name, is_free in zip(law.parameters, free, strict=True) if is_free]
     dofs = {name: around.dof(contrast) for name, contrast in zip(names, np.eye(len(names)), strict=True)}
-    stderr = {name: float(np.sqrt(around.covariance[j, j])) for j, name in enumerate(names)}
+    stderr = {name: float(np.sqrt(max(around.covariance[j, j], 0.0))) for j, name in enumerate(names)}
     ci95 = profile_intervals(point, around, dofs)
     for name, value in derived.items():
 
@@ -106,7 +106,8 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
     names = list(dofs)
     position = [point.problem.law.parameters.index(name) for name in names]
     quantile = np.array([t_quantile(0.5 + LEVEL / 2, dofs[name]) for name in names])
-    widen = np.diag(around.covariance) / np.maximum(np.diag(around.plain), 1e-300)
+    plain = np.diag(around.plain)
+    widen = np.where(plain > 0, np.diag(around.covariance) / np.where(plain > 0, plain, 1.0), 1.0)
     step = quantile * np.sqrt(np.diag(around.covariance))
     which = np.repeat(position, 2)
     side = np.tile([-1.0, 1.0], len(names))

@@ -145,7 +145,10 @@ class Law(ABC):
         """
         columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
         terms = self.terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
-        parts = [columns[name] * np.exp(term.log) for name, term in zip(self.coefficients, terms, strict=True)]
+        parts = [
+            columns[name] * np.exp(np.minimum(term.log, 700.0))
+            for name, term in zip(self.coefficients, terms, strict=True)
+        ]
         nothing = [np.zeros_like(log) for log in x.logs.values()]
         return np.asarray(sum(parts) + sum(nothing))
 
