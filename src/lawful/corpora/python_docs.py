@@ -61,7 +61,9 @@ class PythonDocs(Corpus):
         if data is not None:
             raise ValueError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
         stamps = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _library_files()]
-        return repr((RULES, platform.python_implementation(), platform.python_version(), str(_library()), stamps))
+        return repr(
+            (RULES, TRAIN_SHARE, platform.python_implementation(), platform.python_version(), str(_library()), stamps)
+        )
 
     def _can_read(self, data: Path | None) -> bool:
         return True
