@@ -94,8 +94,8 @@ def test_gemstones_optima_are_reached(name, objective, published):
 
 
 def test_a_row_bootstrap_is_several_times_too_narrow_on_gemstones():
-    by_run = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=2000)
-    by_row = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=2000, cluster="none")
+    by_run = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=1000)
+    by_row = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=1000, cluster="none")
     assert by_run.goodness.clusters == 22
     assert by_row.params["alpha"].stderr == pytest.approx(0.018, rel=0.15)
     assert by_run.params["alpha"].stderr == pytest.approx(0.056, rel=0.15)
