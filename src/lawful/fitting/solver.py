@@ -96,8 +96,10 @@ def solve(
         chosen = slice(first, first + size)
         part = problem.take(chosen)
         w = None if weights is None else weights[chosen]
-        descend = _descend if is_near else _descend_in_stages
-        pieces.append(descend(part, starts[chosen], w, tolerance))
+        if is_near:
+            pieces.append(_descend(part, starts[chosen], w, tolerance, blend=0.0))
+        else:
+            pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance))
     return Solution(
         *(
             np.concatenate([getattr(piece, name) for piece in pieces])
@@ -134,24 +136,24 @@ def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None, t
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a step gone too far is not taken
-def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float) -> Solution:
-    """Newton with the exact Hessian, blended towards the majorant wherever a step fails to descend."""
+def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float, blend: float = 1.0) -> Solution:
+    """Newton with the exact Hessian, blended towards the majorant at first, and wherever a step fails to descend."""
     best = np.clip(starts, problem.low, problem.high)
     count = len(best)
     misfits, decrements, steps = np.empty(count), np.full(count, np.inf), np.zeros(count, dtype=int)
     active = np.arange(count)
-    theta, blend = best.copy(), np.ones(count)
+    theta, mix = best.copy(), np.full(count, blend)
     here = local(problem, theta, weights)
     misfits[:] = here.misfit
     for _ in range(MOST_STEPS):
         w = None if weights is None else weights[active]
         part = problem.take(active)
-        step, decrement = _newton_step(part, theta, here, blend)
+        step, decrement = _newton_step(part, theta, here, mix)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
         there = local(part, trial, w)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
-        is_close = (decrement >= 0) & (relative < tolerance) & (blend <= 1)
+        is_close = (decrement >= 0) & (relative < tolerance) & (mix <= 1)
         is_stalled = (relative < RIDGE) & (np.abs(here.misfit - there.misfit) <= STALLED * here.misfit)
         steps[active] += 1
         theta = np.where(is_down[:, None], trial, theta)
@@ -163,10 +165,10 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         )
         best[active], misfits[active] = theta, here.misfit
         decrements[active] = np.where(decrement >= 0, relative, np.inf)
-        shrunk = np.where(blend < 1e-3, 0.0, blend / 10)
-        blend = np.where(is_down, shrunk, np.maximum(blend * 6, 0.02))
-        go_on = ~is_close & ~is_stalled & (blend < 1e12)
-        active, theta, blend = active[go_on], theta[go_on], blend[go_on]
+        shrunk = np.where(mix < 1e-3, 0.0, mix / 10)
+        mix = np.where(is_down, shrunk, np.maximum(mix * 6, 0.02))
+        go_on = ~is_close & ~is_stalled & (mix < 1e12)
+        active, theta, mix = active[go_on], theta[go_on], mix[go_on]
         if not len(active):
             break
         here = Local(*(part[go_on] for part in _fields(here)))
