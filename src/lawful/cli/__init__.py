@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 
 import typer
@@ -24,6 +25,10 @@ for part in (studies, fitting, data):
 
 def main() -> None:
     """Errors a user can mend end with their sentence and status 2; anything else is a bug and shows its traceback."""
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # before numpy: its matrices here are small, threads only get in the way
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except ValueError as error:
