@@ -192,7 +192,7 @@ def assert_same_as_undisturbed(toy_folder: Folder, kills: int, steps: tuple[int,
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
 def test_a_killed_study_ends_in_the_same_weights_and_observations(toy_folder: Folder) -> None:
-    assert_same_as_undisturbed(toy_folder, kills=2, steps=(400, 1200))
+    assert_same_as_undisturbed(toy_folder, kills=2, steps=(800, 2400))
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_twenty_random_kills_end_in_the_same_weights_and_observations(toy_folder
 
 
 def test_ctrl_c_checkpoints_and_a_resume_finishes(toy_folder: Folder) -> None:
-    folder = toy_folder("toy", widths=(8, 16), steps=(600,))
+    folder = toy_folder("toy", widths=(8, 16), steps=(4000,))  # seconds of training, so that the signal hits it
     process = study_process(folder)
     records = folder / "runs"
     deadline = time.monotonic() + 60
