@@ -122,8 +122,9 @@ def test_resume_under_other_numerics_is_allowed_and_recorded_as_a_break(toy_fold
 
 def study_process(folder: Path) -> subprocess.Popen[bytes]:
     code = (
-        "import sys; from pathlib import Path; from lawful.conduct import train_study; "
+        "import signal, sys; from pathlib import Path; from lawful.conduct import train_study; "
         "from lawful.executors.local import Local; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # as the command does: background jobs ignore it
         "train_study(Path(sys.argv[1]), Local(workers=2, device='cpu', checkpoint_seconds=0.05))"
     )
     return subprocess.Popen([sys.executable, "-c", code, str(folder)], start_new_session=True)
