@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lawful.corpora import Built, Corpus
+from lawful.corpora import Built, TokenCorpus
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -20,7 +20,7 @@ from lawful.tokenizers.characters import Characters
 
 
 @dataclass(frozen=True, kw_only=True)
-class InventedWords(Corpus):
+class InventedWords(TokenCorpus):
     """Words drawn from a Zipf law over 200 invented ones; the same text for the same seed."""
 
     name: ClassVar[str] = "invented_words"

@@ -14,7 +14,7 @@ from lawful.executors import Executor
 from lawful.observe import write_observations
 from lawful.run import from_json
 from lawful.store import Store
-from lawful.study import import_file
+from lawful.study import own_module
 
 POLL_SECONDS = 0.5
 
@@ -127,8 +127,7 @@ def _write_baselines(store: Store) -> None:
         return  # reference lines for one data set only; several would need a line each
     (facts,) = study["corpora"].values()
     try:
-        module = study["study_file"] and import_file(Path(study["study_file"]["path"])).__name__
-        data = from_json(facts["value"], also_from=module or None).open(facts["fingerprint"])
+        data = from_json(facts["value"], also_from=own_module(study)).open(facts["fingerprint"])
     except (ImportError, ValueError):
         return  # without torch, or on another machine: the report does without
     baselines = ngram_baselines(data)
@@ -138,12 +137,3 @@ def _write_baselines(store: Store) -> None:
 def _status(store: Store, run_id: str) -> str:
     path = store.result(run_id)
     return str(files.read_json(path)["status"]) if path.exists() else "waiting"
-
-
-def summary(store: Store, study: Mapping[str, Any]) -> Sequence[tuple[str, int]]:
-    """How many runs are in each state."""
-    counts: dict[str, int] = {}
-    for rung in study["rungs"]:
-        state = _status(store, rung["id"])
-        counts[state] = counts.get(state, 0) + 1
-    return sorted(counts.items())

@@ -48,6 +48,7 @@ class Run:
     steps                        optimiser steps; each sees batch_size windows of `context` targets
     eval_every, eval_tokens      during training, the loss on the first eval_tokens validation targets every so many
                                  steps; after the last step, always on all of them
+    keep_best                    also keep the weights of the lowest loss seen in training, and judge them at the end
     data_fingerprint             of the prepared corpus; filled in by the plan
     """
 
@@ -65,6 +66,7 @@ class Run:
     data_seed: int = 0
     eval_every: int = 100
     eval_tokens: int = 16_384
+    keep_best: bool = False
     data_fingerprint: str = ""
 
     @property

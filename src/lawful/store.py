@@ -84,6 +84,9 @@ class Store:
     def weights(self, run_id: str) -> Path:
         return self.run_folder(run_id) / "model.safetensors"
 
+    def best_weights(self, run_id: str) -> Path:
+        return self.run_folder(run_id) / "best.safetensors"
+
     def claim(self, run_id: str) -> Path:
         return self.run_folder(run_id) / "claim"
 

@@ -238,5 +238,14 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
     return module
 
 
+def own_module(study: Mapping[str, Any]) -> str | None:
+    """Import the study's own file, if it has one, as it was planned; the module's name, for from_json.
+
+    study       what study.json holds
+    """
+    known = study.get("study_file")
+    return import_file(Path(known["path"]), sha256=known["sha256"]).__name__ if known else None
+
+
 def _order(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value

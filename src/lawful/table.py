@@ -45,8 +45,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "accuracy": ("share", "of validation targets whose most likely prediction is right"),
     "loss_best": (
         "loss_unit",
-        "the lowest validation loss seen during training, on its first targets only (a biased minimum)",
+        "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
+        "the corpus has one (a biased minimum)",
     ),
+    "test_loss": ("loss_unit", "on the test split, where the corpus has one; other test_ columns likewise"),
+    "best_loss": ("loss_unit", "on validation, of the weights that gave loss_best, where those are kept"),
     "loss_train": ("loss_unit", "mean over the last tenth of the training steps"),
     "steps": ("count", "optimiser steps"),
     "batch_tokens": ("count", "targets in one optimiser step"),
@@ -62,6 +65,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "vocabulary": ("count", "symbols that can be predicted"),
     "data_fingerprint": ("text", "hash of the prepared data; runs with different ones are never pooled"),
     "validation_tokens": ("count", "targets the loss is averaged over"),
+    "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),
     "flops_per_second": ("rate", "attained, by the exact count"),

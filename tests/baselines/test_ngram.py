@@ -23,9 +23,8 @@ class Data:
     vocab_size: int
     counted_from: int = 0
 
-    @property
-    def validation_bytes(self) -> int:
-        return 2 * (len(self.validation) - 1)  # as if a token were two bytes
+    def bits_per_byte(self, loss: float) -> float:
+        return loss / 2 / math.log(2)  # as if a token were two bytes
 
 
 def random_data(seed: int, vocab_size: int = 6, num_train: int = 400, num_validation: int = 60) -> Data:

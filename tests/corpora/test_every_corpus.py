@@ -94,9 +94,9 @@ def test_the_bytes_of_the_validation_targets_are_counted(name: str) -> None:
     data = prepared(name)
     targets = data.validation[1:]
     targets = targets[targets >= data.counted_from]
-    assert data.validation_tokens == len(targets)
+    assert data.targets("validation") == len(targets)
     texts = targets[targets != data.tokenizer.end] if data.tokenizer.end is not None else targets
-    assert data.validation_bytes == len(data.decode(texts).encode())
+    assert data.num_bytes["validation"] == len(data.decode(texts).encode())
 
 
 @names
@@ -164,7 +164,7 @@ def test_verifying_reads_the_text_again(name: str, empty_cache: Path, small_libr
     tokens = meta_file.with_name("train.bin")
     swapped = tokens.read_bytes()[2:] + tokens.read_bytes()[:2]
     tokens.write_bytes(swapped)
-    meta["train_sha256"] = hashlib.sha256(swapped).hexdigest()  # consistent, but not what the text gives
+    meta["splits"]["train"]["sha256"] = hashlib.sha256(swapped).hexdigest()  # consistent, but not what the text gives
     meta_file.write_text(json.dumps(meta))
     assert "another version of lawful" in " ".join(corpus.verify(data.fingerprint))
 

@@ -162,7 +162,7 @@ def test_bytes_and_characters_are_the_same_text_so_that_their_bits_per_byte_comp
 ) -> None:
     characters, as_bytes = PythonDocs().prepare(), PythonDocs(tokenizer=Bytes()).prepare()
     assert as_bytes.decode(as_bytes.validation) == characters.decode(characters.validation)
-    assert as_bytes.validation_bytes == characters.validation_bytes
+    assert as_bytes.num_bytes["validation"] == characters.num_bytes["validation"]
     assert as_bytes.fingerprint != characters.fingerprint
 
 

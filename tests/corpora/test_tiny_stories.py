@@ -103,14 +103,14 @@ def test_bits_per_byte_are_comparable_between_tokenizers(tokenizer: Tokenizer, t
     assert data.bits_per_byte(math.log(data.vocab_size)) == pytest.approx(uniform)
     lost = len(data.tokenizer.decode_bytes(data.validation[:1]))  # the first token is no target
     text = [story(number) for number in range(100)][-int((data.validation == data.tokenizer.end).sum()) :]
-    assert data.validation_bytes == sum(len(text.encode()) for text in text) - lost
+    assert data.num_bytes["validation"] == sum(len(text.encode()) for text in text) - lost
 
 
 def test_no_target_is_padding_and_windows_span_stories(tmp_path: Path) -> None:
     data = TinyStories(tokenizer=Bytes()).prepare(written(tmp_path / "stories.txt", marked(0, 100)))
     batch = data.batch("train", seed=0, step=0, batch_size=4, context=256)
     assert (batch.targets != IGNORED).all() and (batch.targets == 0xFF).any()
-    assert data.validation_tokens == len(data.validation) - 1
+    assert data.targets("validation") == len(data.validation) - 1
 
 
 def test_a_trained_tokenizer_learns_from_training_stories_only_and_is_kept(tmp_path: Path) -> None:

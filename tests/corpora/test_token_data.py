@@ -18,10 +18,12 @@ def data_of(num_train: int, num_validation: int = 10) -> TokenData:
     """Each token is its own position, so that a batch shows where it comes from."""
     return TokenData(
         fingerprint="0" * 16,
-        train=np.arange(num_train, dtype=np.uint16),
-        validation=np.arange(num_validation, dtype=np.uint16),
+        arrays={
+            "train": np.arange(num_train, dtype=np.uint16),
+            "validation": np.arange(num_validation, dtype=np.uint16),
+        },
+        num_bytes={"train": 0, "validation": num_validation - 1},
         tokenizer=Bytes(),
-        validation_bytes=num_validation - 1,
     )
 
 
@@ -120,7 +122,7 @@ def test_a_context_longer_than_the_split_is_refused_with_both_lengths() -> None:
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected train or validation, got 'test'"):
+    with pytest.raises(ValueError, match="expected one of train, validation, got 'test'"):
         data_of(20).batch("test", seed=0, step=0, batch_size=1, context=2)  # type: ignore[arg-type]
 
 
@@ -130,24 +132,23 @@ def test_validation_covers_every_target_once_whatever_the_context(
     num_tokens: int, context: int, batch_size: int
 ) -> None:
     data = data_of(20, num_tokens)
-    batches = list(data.validation_batches(context, batch_size))
+    batches = list(data.evaluation_batches("validation", context=context, batch_size=batch_size))
     assert np.concatenate([batch.targets.ravel() for batch in batches]).tolist() == list(range(1, num_tokens))
     assert np.concatenate([batch.inputs.ravel() for batch in batches]).tolist() == list(range(num_tokens - 1))
     assert all(len(batch.inputs) <= batch_size and batch.inputs.shape[1] <= context for batch in batches)
-    assert data.validation_tokens == num_tokens - 1
+    assert data.targets("validation") == num_tokens - 1
 
 
 def test_validation_can_stop_after_a_number_of_targets() -> None:
-    batches = list(data_of(20, 100).validation_batches(8, 4, tokens=37))
+    batches = list(data_of(20, 100).evaluation_batches("validation", context=8, batch_size=4, targets=37))
     assert np.concatenate([batch.targets.ravel() for batch in batches]).tolist() == list(range(1, 38))
 
 
 def test_bits_per_byte_by_hand() -> None:
     data = TokenData(
         fingerprint="",
-        train=np.arange(4, dtype=np.uint16),
-        validation=np.arange(4, dtype=np.uint16),  # 3 targets
+        arrays={"train": np.arange(4, dtype=np.uint16), "validation": np.arange(4, dtype=np.uint16)},  # 3 targets
+        num_bytes={"train": 0, "validation": 12},  # 4 bytes a token
         tokenizer=Bytes(),
-        validation_bytes=12,  # 4 bytes a token
     )
     assert data.bits_per_byte(8 * math.log(2)) == pytest.approx(2.0)  # 8 bits for 4 bytes

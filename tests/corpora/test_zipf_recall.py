@@ -129,8 +129,11 @@ def test_only_values_are_targets_and_each_comes_with_its_whole_key() -> None:
         assert is_target.sum(1).tolist() == [5] * 10
         assert (batch.targets[is_target] >= corpus.base).all()
         assert (np.flatnonzero(is_target[0]) % corpus.block == corpus.digits - 1).all()
-    counted = [(batch.targets != IGNORED).sum() for batch in data.validation_batches(context, 3)]
-    assert sum(counted) == data.validation_tokens == 100
+    counted = [
+        (batch.targets != IGNORED).sum()
+        for batch in data.evaluation_batches("validation", context=context, batch_size=3)
+    ]
+    assert sum(counted) == data.targets("validation") == 100
     assert data.facts()["tokens_per_sample"] == corpus.block == 4
 
 
@@ -150,7 +153,7 @@ def test_a_context_that_tears_a_block_is_refused() -> None:
     data: TokenData = ZipfRecall().prepare()
     for act in (
         lambda: data.batch("train", seed=0, step=0, batch_size=1, context=30),
-        lambda: next(data.validation_batches(30, 1)),
+        lambda: next(data.evaluation_batches("validation", context=30, batch_size=1)),
     ):
         with pytest.raises(ValueError, match="context: expected a multiple of 4, .* got 30; 32 is the nearest"):
             act()

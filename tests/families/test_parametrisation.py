@@ -11,8 +11,7 @@ import torch
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.tasks.next_token import NextToken
-from lawful.train.loop import ProbeBatch
+from lawful.tasks.next_token import NextToken, Tokens
 from lawful.train.optimizer import build_adamw, set_learning_rate
 
 BASE = Decoder(vocab_size=50, width=32, depth=2, heads=4, context=32)
@@ -43,7 +42,9 @@ def trained(family: Decoder, steps: int, rate: float = RATE) -> tuple[torch.nn.M
         jumps = torch.randint(1, 3, (8, 33), generator=generator)
         tokens = jumps.cumsum(1) % 50
         optimizer.zero_grad()
-        total, targets = run.rule.gradients(model, run.task, ProbeBatch(tokens[:, :-1], tokens[:, 1:]), scale=1 / 256)
+        total, targets = run.rule.gradients(
+            model, run.task, Tokens(inputs=tokens[:, :-1], targets=tokens[:, 1:]), scale=1 / 256
+        )
         set_learning_rate(optimizer, rate)
         optimizer.step()
         losses.append(float(total) / targets)

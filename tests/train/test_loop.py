@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lawful import store as files
 from lawful.observe import observations
@@ -117,7 +118,7 @@ def test_the_models_learn(toy_folder: Folder) -> None:
     unigram = -np.log(shares[data.validation[1:]]).mean()
     assert result["loss"] < unigram - 0.3
     assert result["bits_per_byte"] == pytest.approx(result["loss"] / math.log(2))  # a character is a byte here
-    assert result["validation_tokens"] == data.validation_tokens
+    assert result["validation_tokens"] == data.targets("validation")
 
 
 def test_decay_is_on_matrices_only(toy_folder: Folder) -> None:
@@ -208,3 +209,30 @@ def test_metrics_go_to_wandb_offline_as_well(toy_folder: Folder, monkeypatch: py
     train_here(folder, "--log", "wandb")
     assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
     assert len(list((folder / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+
+
+def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(60,)))
+    few = replace(data, arrays={**data.arrays, "train": data.train[:130]})  # learned by heart: it gets worse
+    run = replace(run, keep_best=True, steps=300)
+    result = loop.train(run, few, store, CPU)
+    lines = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
+    assert result["loss_best"] == min(line["validation_loss"] for line in lines[:-1])
+    model = run.family.build(torch.Generator().manual_seed(0))
+    model.load_state_dict(load_file(store.best_weights(run.id)), strict=False)
+    assert result["best_loss"] == pytest.approx(loop.evaluate(run, data, model, CPU.device)["loss"], abs=1e-12)
+    assert result["best_loss"] < result["loss"]
+
+
+def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watched(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(20,)))
+    tokens = data.validation
+    parts = {"train": data.train, "validation": tokens, "test": tokens[:400], "selection": tokens[400:]}
+    split = replace(data, arrays=parts, num_bytes={name: len(part) - 1 for name, part in parts.items()})
+    result = loop.train(run, split, store, CPU)
+    lines = list(files.read_jsonl(store.metrics(run.id)))
+    assert [line["step"] for line in lines if "selection_loss" in line] == [10, 20]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [20]
+    assert result["test_tokens"] == 399
+    assert result["test_bits_per_byte"] == pytest.approx(result["test_loss"] / math.log(2))
+    assert result["test_loss"] != result["loss"]

@@ -31,8 +31,7 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
 class Tokens(Protocol):
-    """What is needed of prepared data: two runs of tokens, the bytes of the validation targets, and the symbol below
-    which a token is given and no target."""
+    """What is needed of prepared data: two runs of tokens, and the symbol below which a token is given, no target."""
 
     @property
     def train(self) -> np.ndarray: ...
@@ -41,9 +40,8 @@ class Tokens(Protocol):
     @property
     def vocab_size(self) -> int: ...
     @property
-    def validation_bytes(self) -> int: ...
-    @property
     def counted_from(self) -> int: ...
+    def bits_per_byte(self, loss_nats_per_token: float) -> float | None: ...
 
 
 def ngram_baselines(
@@ -62,7 +60,6 @@ def ngram_baselines(
     grams = _grams(np.asarray(data.train), np.asarray(data.validation), data.vocab_size, max(orders))
     targets = np.asarray(data.validation)[1:]
     is_counted = targets >= data.counted_from
-    num_targets = int(is_counted.sum())
     rows = []
     for order in orders:
         judged = _judge(grams, order, data.vocab_size, smoothing)
@@ -73,7 +70,7 @@ def ngram_baselines(
                 "smoothing": smoothing,
                 "n": order,
                 "loss": loss,
-                "bits_per_byte": loss * num_targets / data.validation_bytes / math.log(2),
+                "bits_per_byte": data.bits_per_byte(loss),
                 "perplexity": math.exp(loss),
                 "params": sum(len(level.count) for level in grams[:order]),
                 "accuracy": float((judged.likeliest == targets)[is_counted].mean()),

@@ -102,10 +102,11 @@ def _corpus(name: str) -> Corpus:
 
 def _line(item: Prepared) -> str:
     meta = item.meta
-    counts = f"{meta['train_tokens']:,} + {meta['validation_tokens']:,} tokens"
+    counts = " + ".join(f"{known['tokens']:,}" for known in meta["splits"].values()) + " tokens"
     corpus = item.corpus
     if corpus is None:
         return f"{item.fingerprint}  {counts}"
     fields = {name: value for name, value in vars(corpus).items() if name != "tokenizer" and value is not None}
     rest = ", ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{item.fingerprint}  {counts}, {corpus.tokenizer.name} ({corpus.vocab_size:,}), {rest}"
+    symbols = f"{corpus.known_facts()['tokenizer']} ({corpus.vocab_size:,})"
+    return f"{item.fingerprint}  {counts}, {symbols}, {rest}"

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -21,37 +21,85 @@ from lawful import store
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
-FORMAT = 1  # raised when prepared files, or the way a text becomes tokens, change their meaning
+FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
 IGNORED = -100  # torch's own mark of a target that is not counted
 
-Split = Literal["train", "validation"]
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus(abc.ABC):
-    """What to read and how to split it. Plain data: it enters the Run's id. A leaf sets the three texts below,
-    gives `tokenizer` a default, and says how to read itself; preparing, keeping and checking are done here.
+    """What to read and how to split it. Plain data: it enters the Run's id. A leaf sets the three texts below.
 
-    Prepared files lie in CACHE/corpora/NAME/FINGERPRINT/: train.bin and validation.bin (uint16, little-endian)
-    and, written last, meta.json.
+    What `prepare` and `open` return is data as the training loop needs it:
+    fingerprint, train_tokens, facts()
+    splits                                  "train" and "validation"; "test" where a final judgement is kept apart;
+                                            "selection" where early stopping must not look at validation
+    batch(seed, step, batch_size, context)  of the training split, a frozen dataclass of arrays, rows first
+    evaluation_batches(split, context=, batch_size=, targets=None)
+    bits_per_byte(loss, split)              None where there are no bytes
     """
 
     name: ClassVar[str]
     licence: ClassVar[str]
     source: ClassVar[str]
 
+    @property
+    @abc.abstractmethod
+    def vocab_size(self) -> int:
+        """Symbols that can be predicted; known without the data."""
+
+    @property
+    def pinned_fingerprint(self) -> str | None:
+        """The fingerprint, where the content is pinned so that it is known without the data."""
+        return None
+
+    @abc.abstractmethod
+    def prepare(self, data: Path | None = None, progress: Progress | None = None) -> Any:
+        """The data, made ready if it is not yet; returns at once when it is.
+
+        data    where the user keeps the raw files; checked when given, even if prepared ones are there
+        """
+
+    @abc.abstractmethod
+    def open(self, fingerprint: str) -> Any:
+        """Prepared data by its fingerprint, from the cache alone. ValueError when absent or damaged."""
+
+    @abc.abstractmethod
+    def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
+        """What is wrong with prepared data, in words; an empty list when all is well."""
+
+    @abc.abstractmethod
+    def is_available(self, data: Path | None = None) -> bool:
+        """Whether `prepare` can succeed without a network."""
+
+    def known_facts(self) -> dict[str, Any]:
+        """For study.json where the data itself is not on this machine."""
+        return {
+            "fingerprint": self.pinned_fingerprint or "",
+            "vocabulary": self.vocab_size,
+            "tokenizer": "",
+            "licence": self.licence,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCorpus(Corpus):
+    """A text, or anything that becomes runs of tokens. A leaf gives `tokenizer` a default and says how to read itself;
+    preparing, keeping and checking are done here.
+
+    Prepared files lie in CACHE/corpora/NAME/FINGERPRINT/: a SPLIT.bin each (uint16, little-endian) and, written last,
+    meta.json.
+    """
+
     tokenizer: Tokenizer
 
     @property
     def vocab_size(self) -> int:
-        """Symbols that can be predicted; known without the data."""
         return self.tokenizer.vocab_size
 
-    @property
-    def pinned_fingerprint(self) -> str | None:
-        """The fingerprint, where the text is pinned so that it is known without the data."""
-        return None
+    def known_facts(self) -> dict[str, Any]:
+        return {**super().known_facts(), "tokenizer": self.tokenizer.name}
 
     @property
     def counted_from(self) -> int:
@@ -64,10 +112,6 @@ class Corpus(abc.ABC):
         return 1
 
     def prepare(self, data: Path | None = None, progress: Progress | None = None) -> TokenData:
-        """The token files, made if they are not there yet; returns at once when they are.
-
-        data    where the user keeps the raw text; checked when given, even if the token files are there
-        """
         known = self._index(self._source_key(data))
         if known.exists():
             try:
@@ -75,10 +119,10 @@ class Corpus(abc.ABC):
             except ValueError:
                 pass  # damaged or deleted since: made again
         built = self._build(data, progress or _silent)
-        if len(built.train) < 2 or len(built.validation) < 2:
+        if short := [f"{len(tokens)} for {split}" for split, tokens in built.splits.items() if len(tokens) < 2]:
             raise ValueError(
-                f"{self.name}: expected at least 2 tokens in each split, got {len(built.train)} for training and "
-                f"{len(built.validation)} for validation; take more text or change the split."
+                f"{self.name}: expected at least 2 tokens in each split, got {' and '.join(short)}; take more text or "
+                "change the split."
             )
         fingerprint = self._fingerprint(built.text_sha256)
         self._write(fingerprint, built)
@@ -86,10 +130,10 @@ class Corpus(abc.ABC):
         return self.open(fingerprint)
 
     def open(self, fingerprint: str) -> TokenData:
-        """Prepared tokens by their fingerprint, from the cache alone. ValueError when absent or damaged."""
         folder = self._folder(fingerprint)
         meta = self._meta(folder, fingerprint)
-        problems = _problems(folder, meta, is_thorough=int(meta["train_tokens"]) * 2 <= _ALWAYS_HASHED_BYTES)
+        is_small = int(meta["splits"]["train"]["tokens"]) * 2 <= _ALWAYS_HASHED_BYTES
+        problems = _problems(folder, meta, is_thorough=is_small)
         if problems:
             raise ValueError(
                 f"{self.name}: prepared data is damaged: {'; '.join(problems)}; "
@@ -97,10 +141,9 @@ class Corpus(abc.ABC):
             )
         return TokenData(
             fingerprint=fingerprint,
-            train=_mapped(folder / "train.bin"),
-            validation=_mapped(folder / "validation.bin"),
+            arrays={split: _mapped(folder / f"{split}.bin") for split in meta["splits"]},
+            num_bytes={split: int(known["bytes"]) for split, known in meta["splits"].items()},
             tokenizer=from_json(meta["tokenizer"]) if "tokenizer" in meta else self.tokenizer,
-            validation_bytes=int(meta["validation_bytes"]),
             counted_from=self.counted_from,
             block=self.block,
             details={
@@ -126,8 +169,8 @@ class Corpus(abc.ABC):
         if not problems and self._can_read(data):
             built = self._build(data, progress or _silent)
             is_same_text = built.text_sha256 == meta["text_sha256"]
-            for split, tokens in (("train", built.train), ("validation", built.validation)):
-                if is_same_text and _sha256_of_tokens(tokens) != meta[f"{split}_sha256"]:
+            for split, tokens in built.splits.items():
+                if is_same_text and _sha256_of_tokens(tokens) != meta["splits"][split]["sha256"]:
                     problems.append(
                         f"{folder / split}.bin: expected the tokens that the text gives now, got other ones; "
                         f"another version of lawful made it; delete {folder} and run `lawful data prepare {self.name}`"
@@ -135,7 +178,6 @@ class Corpus(abc.ABC):
         return problems
 
     def is_available(self, data: Path | None = None) -> bool:
-        """Whether `prepare` can succeed without a network."""
         return self._index(self._source_key(data)).exists() or self._can_read(data)
 
     @abc.abstractmethod
@@ -176,12 +218,16 @@ class Corpus(abc.ABC):
 
     def _write(self, fingerprint: str, built: Built) -> None:
         folder = self._folder(fingerprint)
-        sha256 = {}
-        for split, tokens in (("train", built.train), ("validation", built.validation)):
-            store.write_whole(folder / f"{split}.bin", functools.partial(_write_tokens, tokens))
-            sha256[split] = _sha256_of_tokens(tokens)
         tokenizer = built.tokenizer or self.tokenizer
-        targets = built.validation[1:]
+        splits = {}
+        for split, tokens in built.splits.items():
+            store.write_whole(folder / f"{split}.bin", functools.partial(_write_tokens, tokens))
+            targets = tokens[1:] if split != "train" else tokens[:0]  # the bytes of the training text are of no use
+            splits[split] = {
+                "tokens": len(tokens),
+                "bytes": tokenizer.num_bytes(targets[targets >= self.counted_from]),
+                "sha256": _sha256_of_tokens(tokens),
+            }
         store.write_json(
             folder / "meta.json",
             {
@@ -189,11 +235,7 @@ class Corpus(abc.ABC):
                 "fingerprint": fingerprint,
                 "corpus": to_json(self),
                 "text_sha256": built.text_sha256,
-                "train_tokens": len(built.train),
-                "validation_tokens": len(built.validation),
-                "train_sha256": sha256["train"],
-                "validation_sha256": sha256["validation"],
-                "validation_bytes": tokenizer.num_bytes(targets[targets >= self.counted_from]),
+                "splits": splits,
                 **({"tokenizer": to_json(tokenizer)} if tokenizer != self.tokenizer else {}),
                 "facts": dict(built.facts),
             },
@@ -205,6 +247,7 @@ class Built:
     """What a corpus hands over to be kept.
 
     train, validation    shape (tokens,); `spooled` where they may be larger than memory
+    others               further splits, by name: test, selection
     text_sha256          of everything that was read and that decides the tokens
     tokenizer            as it is after learning from the training text, where it learns; kept with the tokens
     facts                what else belongs in the record, such as the version of Python
@@ -214,7 +257,12 @@ class Built:
     validation: np.ndarray
     text_sha256: str
     tokenizer: Tokenizer | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, np.ndarray]:
+        return {"train": self.train, "validation": self.validation, **self.others}
 
 
 def spooled(pieces: Iterable[np.ndarray]) -> np.ndarray:
@@ -239,19 +287,18 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A corpus ready for training: two runs of tokens that never meet.
+    """A corpus ready for training: runs of tokens that never meet.
 
-    train, validation    shape (tokens,), uint16, read-only
-    validation_bytes     UTF-8 bytes of the validation targets, by which losses become bits per byte
+    arrays               split -> shape (tokens,), uint16, read-only
+    num_bytes            split -> UTF-8 bytes of its targets, by which losses become bits per byte
     counted_from         symbols below this one are given, never predicted: their targets are IGNORED
     block                tokens that belong together: windows start at its multiples and hold whole blocks
     """
 
     fingerprint: str
-    train: np.ndarray
-    validation: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+    num_bytes: Mapping[str, int]
     tokenizer: Tokenizer
-    validation_bytes: int
     counted_from: int = 0
     block: int = 1
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -261,16 +308,26 @@ class TokenData:
         return self.tokenizer.vocab_size
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.arrays)
+
+    @property
+    def train(self) -> np.ndarray:
+        return self.arrays["train"]
+
+    @property
+    def validation(self) -> np.ndarray:
+        return self.arrays["validation"]
+
+    @property
     def train_tokens(self) -> int:
         """Tokens in the training split, each counted once."""
         return len(self.train)
 
-    @property
-    def validation_tokens(self) -> int:
-        """Targets the validation loss is averaged over: every token of the split but the first, if it is counted."""
-        if not self.counted_from:
-            return len(self.validation) - 1
-        return int((self.validation[1:] >= self.counted_from).sum())
+    def targets(self, split: str) -> int:
+        """What a loss is averaged over: every token of the split but the first, if it is counted."""
+        tokens = self._split(split)
+        return len(tokens) - 1 if not self.counted_from else int((tokens[1:] >= self.counted_from).sum())
 
     def encode(self, text: str) -> np.ndarray:
         return self.tokenizer.encode(text)
@@ -278,23 +335,24 @@ class TokenData:
     def decode(self, tokens: np.ndarray) -> str:
         return self.tokenizer.decode(tokens)
 
-    def bits_per_byte(self, loss_nats_per_token: float) -> float:
-        """Of a loss over all validation tokens; comparable between tokenizers on the same text."""
-        return float(loss_nats_per_token * self.validation_tokens / self.validation_bytes / np.log(2))
+    def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
+        """Of a loss over all tokens of a split; comparable between tokenizers on the same text."""
+        return float(loss_nats_per_token * self.targets(split) / self.num_bytes[split] / np.log(2))
 
     def facts(self) -> dict[str, Any]:
         """For study.json and the report."""
         return {
             "fingerprint": self.fingerprint,
             "train_tokens": self.train_tokens,
-            "validation_tokens": self.validation_tokens,
-            "validation_bytes": self.validation_bytes,
+            "validation_tokens": self.targets("validation"),
+            "validation_bytes": self.num_bytes["validation"],
+            **({"test_tokens": self.targets("test")} if "test" in self.splits else {}),
             "vocabulary": self.vocab_size,
             "tokenizer": self.tokenizer.name,
             **self.details,
         }
 
-    def batch(self, split: Split = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
+    def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
         """The batch of a step: a pure function of its arguments, so that a restart equals no restart.
 
         An epoch cuts the split into disjoint windows and visits them in an order drawn from (seed, epoch). The first
@@ -318,25 +376,28 @@ class TokenData:
         starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context, block=self.block)
         return self._windows(tokens[starts[:, None] + np.arange(context + 1)])
 
-    def validation_batches(self, context: int, batch_size: int, tokens: int | None = None) -> Iterator[Batch]:
-        """Disjoint windows over the same fixed targets for every run: all of them, or those of the first `tokens`.
+    def evaluation_batches(
+        self, split: str, *, context: int, batch_size: int, targets: int | None = None
+    ) -> Iterator[Batch]:
+        """Disjoint windows over the same fixed targets for every run: all of the split, or its first `targets`.
 
         Every target is covered once whatever the context: the rows that do not fill a batch come as a smaller batch,
         and the targets that do not fill a window as a last batch of one shorter row. Average by targets, not by batch.
         """
-        if context < 1 or batch_size < 1 or (tokens is not None and tokens < 1):
+        if context < 1 or batch_size < 1 or (targets is not None and targets < 1):
             raise ValueError(
-                "validation_batches: expected context, batch_size and tokens of at least 1, "
-                f"got {context}, {batch_size} and {tokens}."
+                "evaluation_batches: expected context, batch_size and targets of at least 1, "
+                f"got {context}, {batch_size} and {targets}."
             )
         self._check_whole_blocks(context)
-        num_targets = min(tokens or len(self.validation) - 1, len(self.validation) - 1)
+        tokens = self._split(split)
+        num_targets = min(targets or len(tokens) - 1, len(tokens) - 1)
         num_windows = num_targets // context
         for first in range(0, num_windows, batch_size):
             starts = np.arange(first, min(first + batch_size, num_windows)) * context
-            yield self._windows(self.validation[starts[:, None] + np.arange(context + 1)])
+            yield self._windows(tokens[starts[:, None] + np.arange(context + 1)])
         if num_windows * context < num_targets:
-            yield self._windows(self.validation[None, num_windows * context : num_targets + 1])
+            yield self._windows(tokens[None, num_windows * context : num_targets + 1])
 
     def _windows(self, tokens: np.ndarray) -> Batch:
         """tokens: shape (batch, context + 1)."""
@@ -353,10 +414,10 @@ class TokenData:
                 f"{max(1, round(context / self.block)) * self.block} is the nearest."
             )
 
-    def _split(self, split: Split) -> np.ndarray:
-        if split not in ("train", "validation"):
-            raise ValueError(f"split: expected train or validation, got {split!r}.")
-        return self.train if split == "train" else self.validation
+    def _split(self, split: str) -> np.ndarray:
+        if split not in self.arrays:
+            raise ValueError(f"split: expected one of {', '.join(self.splits)}, got {split!r}.")
+        return self.arrays[split]
 
 
 def known() -> dict[str, Corpus]:
@@ -364,7 +425,7 @@ def known() -> dict[str, Corpus]:
     found: dict[str, Corpus] = {}
     for module in pkgutil.iter_modules(__path__):
         for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Corpus) and value is not Corpus:
+            if isinstance(value, type) and issubclass(value, Corpus) and value not in (Corpus, TokenCorpus):
                 default: Any = value
                 found[value.name] = default()  # a leaf has a default for every field
     return dict(sorted(found.items()))
@@ -437,14 +498,14 @@ _ALWAYS_HASHED_BYTES = 64 * 2**20  # about 50 ms; larger files are hashed by `la
 
 def _problems(folder: Path, meta: Mapping[str, Any], *, is_thorough: bool) -> list[str]:
     problems = []
-    for split in ("train", "validation"):
+    for split, known in meta["splits"].items():
         path = folder / f"{split}.bin"
-        expected = int(meta[f"{split}_tokens"]) * 2
+        expected = int(known["tokens"]) * 2
         got = path.stat().st_size if path.exists() else None
         if got != expected:
             problems.append(f"{path}: expected {expected:,} bytes, got {'no file' if got is None else f'{got:,}'}")
-        elif is_thorough and (sha256 := store.sha256_of(path)) != meta[f"{split}_sha256"]:
-            problems.append(f"{path}: expected SHA-256 {meta[f'{split}_sha256']}, got {sha256}")
+        elif is_thorough and (sha256 := store.sha256_of(path)) != known["sha256"]:
+            problems.append(f"{path}: expected SHA-256 {known['sha256']}, got {sha256}")
     return problems
 
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, Literal, final
 
-from lawful.corpora import Built, Corpus, Progress
+from lawful.corpora import Built, Progress, TokenCorpus
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -35,7 +35,7 @@ REPEATED_CHARACTERS = 60  # a paragraph at least this long is kept only once: li
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PythonDocs(Corpus):
+class PythonDocs(TokenCorpus):
     """Text of the running Python's standard library.
 
     part    "prose": the topics of its help() and all docstrings; "source": its source files, without tests

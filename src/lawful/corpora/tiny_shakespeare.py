@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, final
 
 from lawful import download, store
-from lawful.corpora import Built, Corpus, Progress, raw_data_folder
+from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -21,7 +21,7 @@ ALPHABET = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class TinyShakespeare(Corpus):
+class TinyShakespeare(TokenCorpus):
     """The first `train_share` of the text is for training, the rest for validation.
 
     The text is cut before it is encoded, so that every tokenizer is judged on the same characters; with

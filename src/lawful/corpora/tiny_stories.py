@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 
 from lawful import download, store
-from lawful.corpora import Built, Corpus, Progress, raw_data_folder, spooled
+from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -29,7 +29,7 @@ RULES = 1  # raised when stories are found or cleaned differently, so that older
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class TinyStories(Corpus):
+class TinyStories(TokenCorpus):
     """Each story, without blanks around it, and the tokenizer's end mark; a window may span stories, nothing is padded.
 
     first_bytes    read only so much of the training text, in whole stories; of the public file, only that is fetched

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from lawful.corpora import Built, Corpus, Progress
+from lawful.corpora import Built, Progress, TokenCorpus
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -22,7 +22,7 @@ MAX_KEYS = 2**24  # drawn from tables in memory
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ZipfRecall(Corpus):
+class ZipfRecall(TokenCorpus):
     """Blocks of a key's digits and a value; only the value is to be predicted.
 
     The key of rank k has the probability p_k = k**-(1 + a) / sum(j**-(1 + a)), and a value of its own, drawn once. What

@@ -46,6 +46,11 @@ class Family(ABC):
         """For the model's parameter of this name; all 1 in the standard parametrisation."""
         return OptimizerScale()
 
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Values predicted at each position; they bound what fits into one pass of an evaluation."""
+
     @abstractmethod
     def build(self, generator: torch.Generator) -> nn.Module:
         """The model with fresh weights, in fp32 on the CPU; every random draw comes from `generator`."""

@@ -64,6 +64,10 @@ class Decoder(Family):
             raise ValueError("Decoder: " + "; ".join(problems) + ".")
 
     @property
+    def outputs(self) -> int:
+        return self.vocab_size
+
+    @property
     def mlp_width(self) -> int:
         if self.mlp == "gelu":
             return 4 * self.width

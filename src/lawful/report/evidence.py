@@ -19,7 +19,7 @@ _SEVERITIES = {"error": 0, "severe": 0, "high": 0, "warning": 1, "caution": 1, "
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A run's course: `kind` says whether the losses are of validation or of training batches."""
+    """A run's course: `kind` says of what the losses are: validation, selection or training."""
 
     tokens: tuple[float, ...]
     loss: tuple[float, ...]
@@ -181,11 +181,10 @@ def _read_curve(path: Path, points: int) -> Curve | None:
     if not path.exists():
         return None
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn or empty
-    measured = [line for line in lines if b'"validation_loss"' in line]
-    is_validation = len(measured) >= 4
-    if not is_validation:
-        measured = [line for line in lines if b'"loss"' in line]
-    name = "validation_loss" if is_validation else "loss"
+    for name in ("validation_loss", "selection_loss", "loss"):
+        measured = [line for line in lines if f'"{name}"'.encode() in line]
+        if len(measured) >= 4:
+            break
     tokens, losses = [], []
     for index in _log_spaced(len(measured), points):
         try:
@@ -198,7 +197,9 @@ def _read_curve(path: Path, points: int) -> Curve | None:
             losses.append(value)
     if not tokens:
         return None
-    return Curve(tokens=tuple(tokens), loss=tuple(losses), kind="validation" if is_validation else "training")
+    return Curve(
+        tokens=tuple(tokens), loss=tuple(losses), kind="training" if name == "loss" else name.removesuffix("_loss")
+    )
 
 
 def _log_spaced(length: int, points: int) -> list[int]:

@@ -177,7 +177,7 @@ def _unfinished(here: store.Store, rung: Mapping[str, Any], own_steps: int, pace
     last = _last_values(here.metrics(rung["id"]))
     step = int(number(last.get("step")) or 0)
     speed = number(last.get("tokens_per_second"))
-    loss = last.get("validation_loss", last.get("loss"))
+    loss = last.get("validation_loss", last.get("selection_loss", last.get("loss")))
     is_running = store.is_claimed(here.claim(rung["id"]))
     estimate = number(rung.get("seconds_estimate"))
     left: float | None = None
@@ -290,7 +290,7 @@ def _last_values(path: Path) -> dict[str, Any]:
             continue
         for name, value in values.items():
             found.setdefault(name, value)
-        if "tokens_per_second" in found and "validation_loss" in found:
+        if "tokens_per_second" in found and ("validation_loss" in found or "selection_loss" in found):
             break
     return found
 

@@ -19,5 +19,5 @@ class Rule(ABC):
         """
 
     @abstractmethod
-    def training_flops_per_token(self, forward_flops_per_token: int) -> int:
+    def training_flops_per_token(self, family: Any, context: int) -> int:
         """All the work of one optimiser step per token, the optimiser's own apart."""

@@ -17,5 +17,5 @@ class Backprop(Rule):
         (loss * scale).backward()
         return loss.detach(), targets
 
-    def training_flops_per_token(self, forward_flops_per_token: int) -> int:
-        return 3 * forward_flops_per_token
+    def training_flops_per_token(self, family: Any, context: int) -> int:
+        return int(3 * family.forward_flops_per_token(context))

@@ -24,4 +24,17 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
-        """Sums over the batch's targets, each to be divided by "targets": at least "loss" and "targets"."""
+        """Sums over the batch, which are summed over batches: at least "loss" and "targets"."""
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The columns of an evaluation, from all sums but "targets"; "loss" is one of them and is averaged over the
+        targets."""
+        return {name: value / sums["targets"] for name, value in sums.items() if name != "targets"}
+
+    @abstractmethod
+    def probe(self, run: Any, rows: int) -> Any:
+        """A batch of random tensors, shaped as this run's own, to time a step where the data is not at hand."""
+
+    def worst_loss(self, run: Any) -> float | None:
+        """That of guessing: a run above it after its warmup has diverged. None where there is no such number."""
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +14,14 @@ from torch import Tensor, nn
 from lawful.tasks import Task
 
 IGNORED = -100  # what cross_entropy leaves out of its sum by default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Integers [batch, time]; the targets are the inputs one step later."""
+
+    inputs: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +48,10 @@ class NextToken(Task):
             "accuracy": (logits.argmax(-1) == targets).sum().item(),
             "targets": self.count(batch),
         }
+
+    def probe(self, run: Any, rows: int) -> Tokens:
+        tokens = torch.randint(run.family.vocab_size, (rows, run.context + 1))
+        return Tokens(inputs=tokens[:, :-1], targets=tokens[:, 1:])
+
+    def worst_loss(self, run: Any) -> float:
+        return math.log(run.family.vocab_size)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from safetensors.torch import load, save
+from torch import nn
 
 from lawful import store as files
 from lawful.run import Run
@@ -68,16 +68,10 @@ class Update(NamedTuple):
     targets: int
 
 
-class Evaluation(NamedTuple):
-    loss: float
-    accuracy: float
-    targets: int
-
-
 def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     """Train `run` to its end, going on from the newest checkpoint or trunk, and return its observation's columns.
 
-    data        what run.corpus.open() gives: batch() and validation_batches()
+    data        what run.corpus.open() gives; see corpora.Corpus
     Raises Interrupted after a checkpoint when place.should_stop() turns true.
     """
     folder = store.checkpoints(run.id)
@@ -98,15 +92,16 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
     _note_numerics(progress, run, place, is_compiled)
     forward = torch.compile(model) if is_compiled else model
-    flops_per_token = run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context))
+    flops_per_token = run.rule.training_flops_per_token(run.family, run.context)
     log_every = max(1, run.steps // LOG_LINES)
     batch_tokens = run.batch_size * run.context
-    max_loss = math.log(run.family.vocab_size)
+    watched = "selection" if "selection" in data.splits else "validation"
+    worst = run.task.worst_loss(run)
 
     model.train()
     with _Record(store, run, saved, place.sinks) as record:
         last_save = mark = time.monotonic()
-        marked_step, evaluation = progress.step, None
+        marked_step = progress.step
         while progress.step < run.steps:
             if place.should_stop():
                 progress.seconds += time.monotonic() - mark
@@ -153,25 +148,24 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 )
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
                 progress.seconds += time.monotonic() - mark
-                is_last = progress.step == run.steps
-                evaluation = evaluate(run, data, model, place.device, None if is_last else run.eval_tokens)
-                progress.loss_best = min(progress.loss_best or math.inf, evaluation.loss)
-                record.write(
-                    step=progress.step,
-                    tokens=progress.step * batch_tokens,
-                    validation_loss=evaluation.loss,
-                    accuracy=evaluation.accuracy,
-                )
-                if not math.isfinite(evaluation.loss) or (
-                    evaluation.loss > max_loss and progress.step > run.schedule.warmup_steps
+                seen = evaluate(run, data, model, place.device, watched, run.eval_tokens)
+                if progress.step < run.steps or watched != "validation":  # the last line is of all validation targets
+                    record.write(**_line_of(progress.step, batch_tokens, watched, seen))
+                if not math.isfinite(seen["loss"]) or (
+                    # the training loss too: above guessing on validation alone is learning by heart
+                    worst is not None and min(seen["loss"], loss) > worst and progress.step > run.schedule.warmup_steps
                 ):
                     reason = (
-                        f"validation loss {evaluation.loss:.4g} at step {progress.step} is above "
-                        f"log(vocabulary) = {max_loss:.4g}, that of guessing"
+                        f"{watched} loss {seen['loss']:.4g} at step {progress.step} is above {worst or math.inf:.4g}, "
+                        "that of guessing"
                     )
                     return _diverged(run, data, progress, place, reason)
+                if seen["loss"] < (progress.loss_best or math.inf):
+                    progress.loss_best = seen["loss"]
+                    if run.keep_best:
+                        files.write_bytes(store.best_weights(run.id), save(checkpoint.trained_tensors(model)))
                 mark, marked_step = time.monotonic(), progress.step
-            if progress.step in place.branch_steps and progress.step < run.decay_start:
+            if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
                 record.sync()
                 checkpoint.save(store.trunk(run.trunk_id), model, optimizer, _state(progress, scaler), kept=0)
             if progress.step < run.steps and time.monotonic() - last_save > place.checkpoint_seconds:
@@ -180,35 +174,65 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 checkpoint.save(folder, model, optimizer, _state(progress, scaler))
                 last_save = mark = time.monotonic()
                 marked_step = progress.step
-        if evaluation is None:  # nothing was left to train after the trunk
-            evaluation = evaluate(run, data, model, place.device)
+        last = evaluate(run, data, model, place.device)
+        record.write(**_line_of(run.steps, batch_tokens, "validation", last))
 
     weights = save(checkpoint.trained_tensors(model))
     files.write_bytes(store.weights(run.id), weights)
+    judged = _judged(run, data, model, place.device, "validation", last)
+    if "test" in data.splits:
+        judged |= _judged(run, data, model, place.device, "test")
+    if run.keep_best:
+        model.load_state_dict(load(store.best_weights(run.id).read_bytes()), strict=False)
+        judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
+        if "test" in data.splits:
+            judged |= _judged(run, data, model, place.device, "test", prefix="best_")
     return {
         "status": "finished",
         "reason": "",
         **_columns(run, data, progress, place),
-        "loss": evaluation.loss,
-        "bits_per_byte": evaluation.loss / math.log(2) * evaluation.targets / data.validation_bytes,
-        "accuracy": evaluation.accuracy,
-        "validation_tokens": evaluation.targets,
+        **judged,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
 
 
-def evaluate(run: Run, data: Any, model: nn.Module, where: torch.device, targets: int | None = None) -> Evaluation:
-    """On the same fixed validation targets for every run, all or the first `targets`; summed in float64."""
+def evaluate(
+    run: Run, data: Any, model: nn.Module, where: torch.device, split: str = "validation", targets: int | None = None
+) -> dict[str, float]:
+    """The task's metrics and the number of targets, on the same fixed ones for every run: all, or the first `targets`.
+    Summed in float64."""
     model.eval()
     sums: dict[str, float] = {}
-    logits = run.context * run.family.vocab_size  # of one window
+    logits = run.context * run.family.outputs  # of one window
     per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
-    for batch in data.validation_batches(run.context, per_pass, targets):
+    for batch in data.evaluation_batches(split, context=run.context, batch_size=per_pass, targets=targets):
         with device.autocast(where, run.precision):
             for name, value in run.task.measure(model, _to(batch, where)).items():
                 sums[name] = sums.get(name, 0.0) + value
     model.train()
-    return Evaluation(sums["loss"] / sums["targets"], sums["accuracy"] / sums["targets"], int(sums["targets"]))
+    return {**run.task.summary(sums), "targets": int(sums["targets"])}
+
+
+def _judged(
+    run: Run,
+    data: Any,
+    model: nn.Module,
+    where: torch.device,
+    split: str,
+    found: Mapping[str, float] | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """A final evaluation as columns: plain names for validation, test_ before those of the test split."""
+    values = dict(found or evaluate(run, data, model, where, split))
+    targets = values.pop("targets")
+    values["bits_per_byte"] = data.bits_per_byte(values["loss"], split)
+    of_split = prefix + ("" if split == "validation" else f"{split}_")
+    return {f"{split}_tokens": targets, **{f"{of_split}{name}": value for name, value in values.items()}}
+
+
+def _line_of(step: int, batch_tokens: int, split: str, found: Mapping[str, float]) -> dict[str, float]:
+    others = {name: value for name, value in found.items() if name not in ("loss", "targets")}
+    return {"step": step, "tokens": step * batch_tokens, f"{split}_loss": found["loss"], **others}
 
 
 def closing_start(run: Run) -> int:
@@ -241,19 +265,14 @@ def _step(
     return Update(mean, norm, targets)
 
 
-def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, windows: int) -> None:
-    """One update on `windows` windows of random tokens, to be timed: what a step of training costs here."""
-    tokens = torch.randint(run.family.vocab_size, (windows, run.context + 1), device=where)
+def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, rows: int) -> None:
+    """One update on `rows` windows of random inputs, to be timed: what a step of training costs here."""
+    batch = run.task.probe(run, rows)
     optimizer.zero_grad(set_to_none=True)
     with device.autocast(where, run.precision):
-        run.rule.gradients(model, run.task, ProbeBatch(tokens[:, :-1], tokens[:, 1:]), scale=1e-6)
+        run.rule.gradients(model, run.task, _each(batch, lambda part: part.to(where)), scale=1e-6)
     nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip)
     optimizer.step()
-
-
-class ProbeBatch(NamedTuple):
-    inputs: Tensor
-    targets: Tensor
 
 
 def _pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
@@ -274,7 +293,7 @@ def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
 def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
     """The run's own newest checkpoint, or that of its trunk before its decay, whichever is further."""
     own = checkpoint.newest(store.checkpoints(run.id))
-    trunk = checkpoint.newest(store.trunk(run.trunk_id), at_most=run.decay_start)
+    trunk = None if run.keep_best else checkpoint.newest(store.trunk(run.trunk_id), at_most=run.decay_start)
     found = [saved for saved in (own, trunk) if saved is not None]
     return max(found, key=lambda saved: saved.step, default=None)
 
@@ -294,7 +313,7 @@ def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool
 def _columns(run: Run, data: Any, progress: Progress, place: Place) -> dict[str, Any]:
     """The part of an observation that training knows, whether the run ended well or not."""
     speed = progress.own_steps * run.batch_size * run.context / max(progress.seconds, 1e-9)
-    per_token = run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context))
+    per_token = run.rule.training_flops_per_token(run.family, run.context)
     return {
         "loss_unit": run.task.loss_unit,
         "loss_best": progress.loss_best,

@@ -133,12 +133,7 @@ def _prepare_corpora(
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)
-            facts[name] = {
-                "fingerprint": corpus.pinned_fingerprint or "",
-                "vocabulary": corpus.vocab_size,
-                "tokenizer": corpus.tokenizer.name,
-                "licence": corpus.licence,
-            }
+            facts[name] = corpus.known_facts()
         facts[name]["value"] = to_json(corpus)
     return facts, missing
 
@@ -154,7 +149,7 @@ def _one_precision(rungs: Sequence[Rung], where: torch.device) -> Precision:
 
 
 def _flops(run: Run) -> int:
-    return int(run.rule.training_flops_per_token(run.family.forward_flops_per_token(run.context)) * run.tokens)
+    return int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens)
 
 
 def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:

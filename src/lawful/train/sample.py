@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from lawful import store as files
 from lawful.run import from_json
 from lawful.store import Store
-from lawful.study import import_file
+from lawful.study import own_module
 from lawful.train import device as devices
 
 
@@ -39,8 +39,7 @@ def sample_text(
     store = Store(folder)
     study = store.read_study()
     rung = _find(store, study, run)
-    module = import_file(Path(study["study_file"]["path"])).__name__ if study.get("study_file") else None
-    spec = from_json(files.read_json(store.run(rung["id"])), also_from=module)
+    spec = from_json(files.read_json(store.run(rung["id"])), also_from=own_module(study))
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
     model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()

@@ -24,7 +24,7 @@ import torch
 from lawful import store as files
 from lawful.run import Run, from_json
 from lawful.store import Store
-from lawful.study import import_file
+from lawful.study import own_module
 from lawful.train import device, loop
 from lawful.train.sinks import open_sinks
 
@@ -81,9 +81,7 @@ def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: thre
 
 def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
     study = store.read_study()
-    own_file = study.get("study_file")
-    module = import_file(Path(own_file["path"]), sha256=own_file["sha256"]).__name__ if own_file else None
-    run = from_json(files.read_json(store.run(run_id)), also_from=module)
+    run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
         raise ValueError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
