@@ -7,6 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lawful.families import Family
 from lawful.families.decoder import Decoder
+from lawful.families.equilibrium import Equilibrium
+from lawful.families.mlp import WindowMLP
 from lawful.run import from_json, to_json
 
 FAMILIES = [
@@ -15,6 +17,17 @@ FAMILIES = [
     for positions in ("rope", "learned")
     for is_tied in (True, False)
 ]
+# an evaluation of an energy model may stop before max_steps; with no tolerance it takes them all
+FAMILIES += [
+    Equilibrium(vocab_size=65, width=16, context=16, heads=2, max_steps=3, tolerance=0.0, **settings)
+    for settings in (
+        {"variant": "looped_mlp", "window": 4},
+        {"variant": "recurrent_core", "mlp_width": 24},
+        {"variant": "recurrent_core", "mlp_width": 24, "positions": "learned"},
+        {"variant": "full", "mlp_width": 24, "depth": 3},
+    )
+]
+FAMILIES += [WindowMLP(vocab_size=65, window=4, embedding_width=8, width=24, depth=depth) for depth in (1, 2)]
 
 
 def build(family: Family, seed: int = 0) -> torch.nn.Module:

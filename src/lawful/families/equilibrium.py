@@ -77,6 +77,10 @@ class Equilibrium(Family):
         if problems:
             raise ValueError("Equilibrium: " + "; ".join(problems) + ".")
 
+    @property
+    def outputs(self) -> int:
+        return self.vocab_size
+
     def build(self, generator: torch.Generator) -> EnergyModel:
         return LoopedMLP(self, generator) if self.variant == "looped_mlp" else Core(self, generator)
 
@@ -169,7 +173,7 @@ class EnergyModel(nn.Module):
         self.spec = spec
         self.embedding = nn.Embedding(spec.vocab_size, spec.width)
         self.head = nn.Linear(spec.width, spec.vocab_size)
-        self.sums: dict[str, float] = {}
+        self.evaluation_sums: dict[str, float] = {}
 
     @abstractmethod
     def clamp(self, tokens: Tensor) -> tuple[Tensor, ...]:
@@ -185,8 +189,7 @@ class EnergyModel(nn.Module):
         """dPhi/dh, shaped like h, written out: no automatic differentiation while settling."""
 
     def readout(self, top: Tensor) -> Tensor:
-        logits: Tensor = self.head(top)
-        return logits
+        return F.linear(top, self.head.weight, self.head.bias)
 
     def start(self, clamped: tuple[Tensor, ...]) -> State:
         drive = clamped[0]
@@ -206,8 +209,8 @@ class EnergyModel(nn.Module):
         return state
 
     def settle(self, clamped: tuple[Tensor, ...]) -> State:
-        """To the tolerance, or for max_steps; a position that is settled stays as it is. Leaves in `sums` how many
-        steps were taken, what residual was left and how many positions settled, each summed over the positions."""
+        """To the tolerance, or for max_steps; a position that is settled stays as it is. Leaves in
+        `evaluation_sums` how many steps were taken, what residual was left and how many positions settled."""
         state = self.start(clamped)
         taken = torch.zeros_like(state.step)
         is_settled = torch.zeros_like(state.step, dtype=torch.bool)
@@ -216,7 +219,7 @@ class EnergyModel(nn.Module):
             taken = taken + ~is_settled
             if bool(is_settled.all()):
                 break
-        self.sums = {
+        self.evaluation_sums = {
             "settling_steps": float(taken.sum()),
             "settling_residual": float(state.residual.sum()),
             "settled_share": float(is_settled.sum()),
@@ -319,7 +322,7 @@ class Core(EnergyModel):
         flat = memory.flatten(0, 1)
         drive = torch.matmul(flat, self.input) + self.bias[:, None]
         keys = self._turned(self._heads(torch.matmul(flat, self.key), tokens.shape[1]))
-        return drive.unflatten(1, tokens.shape), keys.contiguous()
+        return drive.view(-1, *memory.shape), keys.contiguous()
 
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         drive, keys = clamped

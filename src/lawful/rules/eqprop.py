@@ -50,8 +50,8 @@ class EqProp(Rule):
         net: Any = model
         if not hasattr(net, "potential"):
             raise ValueError(
-                f"EqProp: expected a model with an energy, such as families/equilibrium.py builds, got {type(net).__name__}; "
-                "use Backprop for it."
+                f"EqProp: expected a model with an energy, such as families/equilibrium.py builds, "
+                f"got {type(net).__name__}; use Backprop for it."
             )
 
         def loss_at(top: Tensor) -> tuple[Tensor, int]:
