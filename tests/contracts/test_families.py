@@ -1,5 +1,9 @@
 """What every family promises; a new family adds its examples to FAMILIES and is held to all of it."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -7,8 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lawful.families import Family
 from lawful.families.decoder import Decoder
-from lawful.families.equilibrium import Equilibrium
-from lawful.families.mlp import WindowMLP
+from lawful.families.lstm import LSTM
 from lawful.run import from_json, to_json
 
 FAMILIES = [
@@ -17,17 +20,11 @@ FAMILIES = [
     for positions in ("rope", "learned")
     for is_tied in (True, False)
 ]
-# an evaluation of an energy model may stop before max_steps; with no tolerance it takes them all
 FAMILIES += [
-    Equilibrium(vocab_size=65, width=16, context=16, heads=2, max_steps=3, tolerance=0.0, **settings)
-    for settings in (
-        {"variant": "looped_mlp", "window": 4},
-        {"variant": "recurrent_core", "mlp_width": 24},
-        {"variant": "recurrent_core", "mlp_width": 24, "positions": "learned"},
-        {"variant": "full", "mlp_width": 24, "depth": 3},
-    )
+    Decoder(vocab_size=65, width=32, depth=2, heads=4, context=16, separator=64),
+    LSTM(vocab_size=65, width=32, hidden=40, depth=1),
+    LSTM(vocab_size=65, width=32, hidden=24, depth=2, separator=64),
 ]
-FAMILIES += [WindowMLP(vocab_size=65, window=4, embedding_width=8, width=24, depth=depth) for depth in (1, 2)]
 
 
 def build(family: Family, seed: int = 0) -> torch.nn.Module:
@@ -43,14 +40,24 @@ def test_counts_by_group_sum_to_what_the_model_holds(family: Family) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_flops_agree_with_torchs_own_counter(family: Family) -> None:
     model, context = build(family), 16
-    tokens = torch.randint(65, (3, context))
-    # the fused CPU attention is not counted by torch; the plain one is, over the full square
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    tokens = torch.randint(64, (3, context), generator=torch.Generator().manual_seed(0))
+    # the fused CPU attention and oneDNN's LSTM are not counted by torch; the plain ones are, over the full square
+    with sdpa_kernel(SDPBackend.MATH), plain_lstm(), FlopCounterMode(display=False) as counter:
         out = model(tokens).sum()
         forward = counter.get_total_flops()
         out.backward()
     assert family.forward_flops_per_token(context) * tokens.numel() == forward
-    assert counter.get_total_flops() == 3 * forward
+    # the state before the first position needs no gradient
+    first_state = 2 * 3 * family.param_counts().by_group.get("recurrent", 0)
+    assert counter.get_total_flops() == 3 * forward - first_state
+
+
+@contextlib.contextmanager
+def plain_lstm() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's remark about a GPU that is not there
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
@@ -64,9 +71,9 @@ def test_the_same_generator_gives_the_same_weights_and_another_seed_others(famil
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_no_position_sees_its_future(family: Family) -> None:
     model = build(family).eval()
-    tokens = torch.randint(65, (2, 16), generator=torch.Generator().manual_seed(3))
+    tokens = torch.randint(63, (2, 16), generator=torch.Generator().manual_seed(3))
     changed = tokens.clone()
-    changed[:, 9:] = (changed[:, 9:] + 1) % 65
+    changed[:, 9:] = (changed[:, 9:] + 1) % 64
     with torch.no_grad():
         before, after = model(tokens), model(changed)
     torch.testing.assert_close(before[:, :9], after[:, :9])
@@ -76,3 +83,16 @@ def test_no_position_sees_its_future(family: Family) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_a_family_survives_json(family: Family) -> None:
     assert from_json(to_json(family)) == family
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if getattr(family, "separator", None)], ids=str)
+def test_a_family_that_knows_where_a_text_starts_sees_nothing_before_it(family: Family) -> None:
+    """Each text of a row gets what it would get alone."""
+    model = build(family).eval()
+    tokens = torch.randint(64, (2, 16), generator=torch.Generator().manual_seed(3))
+    tokens[0, 0] = tokens[0, 6] = tokens[0, 11] = tokens[1, 9] = 64
+    with torch.no_grad():
+        packed = model(tokens)
+        for row, first, last in ((0, 0, 6), (0, 6, 11), (0, 11, 16), (1, 0, 9), (1, 9, 16)):
+            alone = model(tokens[row : row + 1, first:last])[0]
+            torch.testing.assert_close(packed[row, first:last], alone)

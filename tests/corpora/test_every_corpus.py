@@ -14,10 +14,13 @@ import pytest
 
 from lawful import corpora
 from lawful.corpora import Corpus, TokenData
+from lawful.corpora.music import Music
 from lawful.corpora.python_docs import PythonDocs
 from lawful.run import from_json, to_json
 
-names = pytest.mark.parametrize("name", list(corpora.known()))
+# as they are by default, but for music: three pieces of music21's corpus are read in seconds, all of it in minutes
+EVERY = {**corpora.known(), "music": Music(collections=("chopin", "handel", "verdi"), min_notes=1)}
+names = pytest.mark.parametrize("name", list(EVERY))
 
 
 def prepared(name: str) -> TokenData:
@@ -25,7 +28,7 @@ def prepared(name: str) -> TokenData:
 
 
 def available(name: str) -> Corpus:
-    corpus = corpora.known()[name]
+    corpus = EVERY[name]
     if not corpus.is_available():
         pytest.skip(f"{name} is not on this machine; LAWFUL_DATA may point to a folder that holds it")
     return corpus
@@ -37,16 +40,16 @@ def folder_of(name: str, data: TokenData, cache: Path) -> Path:
 
 @names
 def test_it_is_plain_data_and_tells_where_it_comes_from(name: str) -> None:
-    corpus = corpora.known()[name]
+    corpus = EVERY[name]
     assert from_json(json.loads(json.dumps(to_json(corpus)))) == corpus
     assert corpus.name == name
     assert corpus.licence and corpus.source
-    assert hash(corpus) == hash(corpora.known()[name])
+    assert hash(corpus) == hash(EVERY[name])
 
 
 @names
 def test_its_vocabulary_is_known_without_the_data_and_right(name: str) -> None:
-    vocab_size = corpora.known()[name].vocab_size
+    vocab_size = EVERY[name].vocab_size
     data = prepared(name)
     assert data.vocab_size == vocab_size
     assert max(int(data.train.max()), int(data.validation.max())) < vocab_size
@@ -59,13 +62,13 @@ def test_preparing_again_changes_nothing(name: str, cache: Path) -> None:
     times = [file.stat().st_mtime_ns for file in files]
     assert prepared(name).fingerprint == first.fingerprint
     assert [file.stat().st_mtime_ns for file in files] == times
-    assert [file.name for file in files] == ["meta.json", "train.bin", "validation.bin"]
+    assert [file.name for file in files] == sorted(["meta.json", *(f"{split}.bin" for split in first.splits)])
 
 
 @names
 def test_its_fingerprint_is_the_same_in_another_process_and_cache(name: str, tmp_path: Path) -> None:
     expected = prepared(name).fingerprint
-    code = f"from lawful import corpora; print(corpora.known()[{name!r}].prepare().fingerprint)"
+    code = f"from lawful.run import from_json; print(from_json({to_json(EVERY[name])!r}).prepare().fingerprint)"
     environment = {**os.environ, "LAWFUL_CACHE": str(tmp_path), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == expected
@@ -73,7 +76,7 @@ def test_its_fingerprint_is_the_same_in_another_process_and_cache(name: str, tmp
 
 @names
 def test_a_pinned_fingerprint_is_the_one_that_preparing_gives(name: str) -> None:
-    pinned = corpora.known()[name].pinned_fingerprint
+    pinned = EVERY[name].pinned_fingerprint
     if pinned is None:
         pytest.skip(f"{name} is not pinned")
     assert prepared(name).fingerprint == pinned
@@ -91,6 +94,8 @@ def test_opened_tokens_cannot_be_written_to_and_are_on_disk(name: str, cache: Pa
 @names
 def test_the_bytes_of_the_validation_targets_are_counted(name: str) -> None:
     """An end mark is a target, but stands for no text; what is given and not predicted is no target."""
+    if prepared(name).bits_per_byte(1.0) is None:
+        pytest.skip(f"{name} has no bytes")
     data = prepared(name)
     targets = data.validation[1:]
     targets = targets[targets >= data.counted_from]
@@ -102,7 +107,7 @@ def test_the_bytes_of_the_validation_targets_are_counted(name: str) -> None:
 @names
 def test_facts_hold_what_the_record_of_a_study_needs(name: str) -> None:
     facts = prepared(name).facts()
-    needed = "fingerprint train_tokens validation_tokens validation_bytes vocabulary licence source".split()
+    needed = "fingerprint train_tokens validation_tokens vocabulary licence source".split()
     assert set(needed) <= set(facts)
     assert json.loads(json.dumps(facts)) == facts
 
@@ -110,6 +115,8 @@ def test_facts_hold_what_the_record_of_a_study_needs(name: str) -> None:
 @names
 def test_long_passages_of_the_validation_text_do_not_occur_in_training(name: str) -> None:
     """Less than 1 % of the passages of 64 characters: phrases are shared, texts are not."""
+    if name == "music":
+        pytest.skip("its tokens are named, and every two pieces share names; test_music compares the pieces")
     data = prepared(name)
     train, validation = data.decode(data.train), data.decode(data.validation)
     known = {hash(train[start : start + 64]) for start in range(len(train) - 63)}
@@ -122,7 +129,7 @@ def test_data_that_was_never_prepared_is_refused_with_what_to_run(
     name: str, empty_cache: Path, small_library: None
 ) -> None:
     with pytest.raises(ValueError, match=f"expected prepared data abcdef.*got none; `lawful data prepare {name}`"):
-        corpora.known()[name].open("abcdef")
+        EVERY[name].open("abcdef")
 
 
 @names

@@ -21,6 +21,7 @@ class Decoder(Family):
               rounded to a multiple of 8; `mlp_residue` says by how many parameters a block then differs.
     No biases. Norms are LayerNorm with a gain.
 
+    separator         the symbol at which a text starts: nothing before the latest one is attended to; None: all is
     parametrisation   how width and depth enter initialisation, multipliers and the optimiser, so that one learning rate
                       serves all sizes: "standard"; "mup" for width (arXiv:2203.03466); "completep" for width and depth
                       (arXiv:2505.01618). The last two are stated relative to base_width and base_depth, where they
@@ -39,6 +40,7 @@ class Decoder(Family):
     parametrisation: Literal["standard", "mup", "completep"] = "standard"
     base_width: int | None = None
     base_depth: int | None = None
+    separator: int | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -172,8 +174,9 @@ class DecoderModel(nn.Module):
         else:
             rotary = (self.cos[:time], self.sin[:time])  # type: ignore[index]
         x = F.dropout(x, self.spec.dropout, self.training)
+        mask = None if self.spec.separator is None else same_text(tokens, self.spec.separator)
         for block in self.blocks:
-            x = block(x, rotary)
+            x = block(x, rotary, mask)
         logits: Tensor = self.head(self.norm(x))
         return logits if self.spec.parametrisation == "standard" else logits / self.spec.width_ratio
 
@@ -188,8 +191,8 @@ class Block(nn.Module):
         self.dropout = spec.dropout
         self.branch_scale = 1 / spec.depth_ratio
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
-        x = self._add(x, self.attention(self.attention_norm(x), rotary))
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None = None) -> Tensor:
+        x = self._add(x, self.attention(self.attention_norm(x), rotary, mask))
         return self._add(x, self.mlp(self.mlp_norm(x)))
 
     def _add(self, x: Tensor, branch: Tensor) -> Tensor:
@@ -207,13 +210,15 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=False)
         self.out = nn.Linear(spec.width, spec.width, bias=False)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
         batch, time, width = x.shape
         # [batch, time, 3 width] -> three of [batch, heads, time, head size]
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout, scale=self.scale)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=self.scale
+        )
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
 
@@ -239,6 +244,16 @@ class SwiGLU(nn.Module):
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         out: Tensor = self.down(F.silu(gate) * up)
         return out
+
+
+def same_text(tokens: Tensor, separator: int) -> Tensor | None:
+    """Who may look at whom, [batch, 1, time, time]: earlier ones of the same text. None where rows hold one text each,
+    so that the plain causal attention, which is faster, does."""
+    starts = tokens == separator
+    if not bool(starts[:, 1:].any()):
+        return None
+    text = starts.cumsum(1)
+    return (text[:, :, None] == text[:, None, :]).tril()[:, None]
 
 
 def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,369 @@
+"""Pieces of music from files: MIDI by symusic; ABC, MusicXML, Humdrum by music21; token files of others as they are."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
+TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
+MIDI = (".mid", ".midi")
+NOTATION = {".abc": "abc", ".krn": "humdrum", ".mxl": "musicxml", ".musicxml": "musicxml", ".xml": "musicxml"}
+TOKENS = (".json", ".jsonl")
+KINDS = (*MIDI, *NOTATION, *TOKENS)
+MOST_BYTES = 64 * 2**20  # of one file inside an archive: no piece of music is larger, a bomb is
+RESERVED = re.compile(r"\brights\b[^\n<]{0,60}\breserved\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file as it lies, or one inside an archive. `problem` says why its content is not here."""
+
+    name: str
+    content: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A piece, as a symusic Score or as tokens (numbers, or a tokenizer's names). `problem`: why it is neither."""
+
+    name: str
+    title: str = ""
+    score: Score | None = None
+    tokens: Sequence[int] | Sequence[str] | None = None
+    problem: str = ""
+
+
+def files_in(path: Path) -> list[Path]:
+    """The files that may hold music, and archives; in the order of their names. ValueError when there is none."""
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and _may_hold_music(file))
+    if not found:
+        raise ValueError(
+            f"--data {path}: expected music ({', '.join(KINDS)}; or a .zip or .tar of such files), got "
+            f"{'a folder without any' if path.is_dir() else 'no such file or folder'}."
+        )
+    return found
+
+
+def sources_in(file: Path) -> Iterator[Source]:
+    """The file, or what an archive holds; nothing is unpacked to disk. A member that cannot be read says why."""
+    name = file.name
+    try:
+        if zipfile.is_zipfile(file) and file.suffix.lower() != ".mxl":
+            with zipfile.ZipFile(file) as archive:
+                for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
+                    if not entry.is_dir():
+                        yield from _member(name, entry.filename, entry.file_size, archive, entry)
+        elif _is_tar(file):
+            with tarfile.open(file) as tar:
+                for member in tar:
+                    if member.isfile():
+                        yield from _member(name, member.name, member.size, tar, member)
+                    elif not member.isdir():
+                        yield Source(name=f"{name}/{member.name}", problem="a link or device, not a file")
+        else:
+            yield Source(name=name, content=file.read_bytes())
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
+        yield Source(name=name, problem=f"cannot be read ({error})")
+
+
+def pieces_in(source: Source) -> Iterator[Piece]:
+    """The pieces of one file, each with its score or the reason why there is none; bad input never raises."""
+    if source.problem:
+        yield Piece(name=source.name, problem=source.problem)
+        return
+    suffix = PurePosixPath(source.name).suffix.lower()
+    try:
+        if suffix in MIDI:
+            yield Piece(name=source.name, title=PurePosixPath(source.name).stem, score=read_midi(source.content))
+        elif suffix in TOKENS:
+            yield from _token_pieces(source, is_lines=suffix == ".jsonl")
+        elif suffix in NOTATION:
+            yield from _notation_pieces(source, NOTATION[suffix])
+        else:
+            yield Piece(name=source.name, problem=f"expected one of {', '.join(KINDS)}, got {suffix or 'no ending'}")
+    except Exception as error:  # parsers of other people's formats raise anything
+        yield Piece(name=source.name, problem=_in_short(error))
+
+
+def read_midi(content: bytes) -> Score:
+    """ValueError when the bytes are no MIDI."""
+    symusic = _imported("symusic")
+    if not content.startswith(b"MThd"):
+        raise ValueError(f"expected MIDI (a file that begins with MThd), got {content[:4]!r}")
+    try:
+        return symusic.Score.from_midi(content)
+    except Exception as error:
+        raise ValueError(f"expected MIDI, got a file that does not parse ({_in_short(error)})") from None
+
+
+def read_score(path: Path) -> Score:
+    """The first piece of a file. ValueError that names the file."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected music ({', '.join((*MIDI, *NOTATION))}).")
+    first = next(iter(pieces_in(Source(name=path.name, content=path.read_bytes()))))
+    if first.score is None:
+        raise ValueError(f"{path}: {first.problem or 'expected music, got tokens'}.")
+    return first.score
+
+
+def note_table(score: Score) -> np.ndarray:
+    """Shape (notes, 3): onset and duration in quarters, pitch; in the order of onset, then pitch. Drums left out."""
+    rows = [
+        (note.time / score.tpq, note.duration / score.tpq, note.pitch)
+        for track in score.tracks
+        if not track.is_drum
+        for note in track.notes
+    ]
+    table = np.array(rows, dtype=float).reshape(-1, 3)
+    return np.asarray(table[np.lexsort((table[:, 2], table[:, 0]))])
+
+
+def contour(notes: np.ndarray) -> np.ndarray:
+    """Semitones from each highest note to the next: the same in every key, speed and notation. notes: as note_table."""
+    if not len(notes):
+        return np.empty(0, dtype=int)
+    last_of_onset = np.append(notes[1:, 0] > notes[:-1, 0], True)  # sorted by pitch within an onset: the highest
+    return np.asarray(np.diff(notes[last_of_onset, 2]), dtype=int)
+
+
+SHINGLE = 10  # steps of a contour that are compared as one: about two bars of a tune
+SKETCH = 24  # of a piece's shingles, those of the smallest hashes; they estimate the share two pieces have in common
+
+
+def sketch(steps: Sequence[int] | np.ndarray) -> list[int]:
+    """The smallest 48-bit hashes of all runs of SHINGLE steps (bottom-k sketch, Broder 1997)."""
+    values = [int(step) for step in steps]
+    runs = {tuple(values[place : place + SHINGLE]) for place in range(max(1, len(values) - SHINGLE + 1))}
+    return sorted(int(hashlib.sha256(repr(run).encode()).hexdigest()[:12], 16) for run in runs)[:SKETCH]
+
+
+def corpus_files(collections: Sequence[str]) -> list[Path]:
+    """The files of music21's own corpus in these collections, without Roman-numeral analyses. Needs no import."""
+    root = corpus_folder()
+    if root is None:
+        raise ValueError("expected music21, which carries the pieces; `pip install 'lawful[music]'`.")
+    missing = [name for name in collections if not (root / name).is_dir()]
+    if missing:
+        raise ValueError(
+            f"collections: expected folders of music21's corpus, got {', '.join(missing)}; there are "
+            f"{', '.join(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] != '_'))}."
+        )
+    return [
+        file for name in collections for file in sorted((root / name).rglob("*")) if file.suffix.lower() in NOTATION
+    ]
+
+
+@functools.cache
+def corpus_folder() -> Path | None:
+    found = importlib.util.find_spec("music21")
+    folder = Path(found.origin).parent / "corpus" if found is not None and found.origin else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def reserves_rights(source: Source) -> bool:
+    """Whether a notice inside the file itself says that rights are reserved."""
+    content = _inner_xml(source.content) if source.content.startswith(b"PK") else source.content
+    return bool(RESERVED.search(content.decode("utf-8", errors="replace")))
+
+
+def _may_hold_music(file: Path) -> bool:
+    return file.suffix.lower() in (*KINDS, ".zip") or _is_tar(file)
+
+
+def _is_tar(file: Path) -> bool:
+    return file.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+
+def _member(archive_name: str, name: str, size: int, archive: Any, entry: Any) -> Iterator[Source]:
+    path = PurePosixPath(name.replace("\\", "/"))
+    where = f"{archive_name}/{name}"
+    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+        yield Source(name=where, problem="its name leads outside the archive")
+    elif path.suffix.lower() not in KINDS:
+        return  # a readme beside the music is no loss
+    elif size > MOST_BYTES:
+        yield Source(name=where, problem=f"expected at most {MOST_BYTES:,} bytes, got {size:,}")
+    else:
+        try:
+            content = archive.read(entry) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(entry).read()
+        except Exception as error:  # a damaged member: the others may be whole
+            yield Source(name=where, problem=f"cannot be read ({_in_short(error)})")
+        else:
+            yield Source(name=where, content=content)
+
+
+def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
+    text = source.content.decode("utf-8")
+    if is_lines:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                name = f"{source.name}, line {number}"
+                try:
+                    yield _token_piece(name, json.loads(line))
+                except ValueError as error:
+                    yield Piece(name=name, problem=_in_short(error))
+        return
+    value = json.loads(text)
+    is_many = isinstance(value, list) and not all(isinstance(item, (int, str)) for item in value)
+    for number, item in enumerate(value if is_many else [value], start=1):
+        try:
+            yield _token_piece(f"{source.name}, piece {number}", item)
+        except ValueError as error:
+            yield Piece(name=f"{source.name}, piece {number}", problem=_in_short(error))
+
+
+def _token_piece(name: str, value: Any) -> Piece:
+    title = ""
+    if isinstance(value, dict):
+        title = str(value.get("title") or "")
+        found = next((key for key in ("tokens", "token_ids", "ids") if key in value), None)
+        if found is None:
+            raise ValueError(f"expected `tokens` or `token_ids`, got {', '.join(sorted(value)) or 'no key'}")
+        value = value[found]
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+            value = value[0]  # as MidiTok saves one track
+    if not isinstance(value, list) or not value:
+        raise ValueError("expected a list of tokens, got " + ("an empty one" if value == [] else type(value).__name__))
+    is_numbers = all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+    if not is_numbers and not all(isinstance(item, str) for item in value):
+        raise ValueError("expected tokens that are all whole numbers or all names")
+    return Piece(name=name, title=title, tokens=tuple(value))
+
+
+def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
+    _imported("symusic")
+    if kind == "abc":
+        for number, tune in enumerate(_tunes(source.content.decode("utf-8", errors="replace")), start=1):
+            name = f"{source.name}, tune {number}"
+            try:
+                yield _notated(name, tune, kind)
+            except Exception as error:
+                yield Piece(name=name, title=_abc_title(tune), problem=_in_short(error))
+        return
+    content = _inner_xml(source.content) if source.content.startswith(b"PK") else source.content
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1")
+    yield _notated(source.name, text, kind)
+
+
+def _tunes(text: str) -> list[str]:
+    """The tunes of an ABC book, each with what stands above the first; they begin with X:."""
+    parts = re.split(r"(?m)^(?=X:)", text)
+    head = parts[0] if parts[0].strip() and not re.search(r"(?m)^K:", parts[0]) else ""
+    tunes = [part for part in parts if part.strip() and re.search(r"(?m)^K:", part)]
+    return [head + tune for tune in tunes]
+
+
+def _abc_title(tune: str) -> str:
+    found = re.search(r"(?m)^T:\s*(.+)$", tune)
+    return found[1].strip() if found else ""
+
+
+def _notated(name: str, text: str, kind: str) -> Piece:
+    _imported("music21")
+    from music21 import converter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # music21's remarks about odd notation
+        parsed: Any = converter.parseData(text, format=kind)
+        if type(parsed).__name__ == "Opus":
+            parsed = next(iter(parsed.scores))
+        score = _as_score(parsed)
+    title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
+    return Piece(name=name, title=title, score=score)
+
+
+def _as_score(parsed: Any) -> Score:
+    """Sounding notes of a music21 stream on one track, repeats as written, a pickup at the end of its bar."""
+    from music21 import meter, tempo
+
+    symusic = _imported("symusic")
+    parts = list(parsed.parts) or [parsed] if hasattr(parsed, "parts") else [parsed]
+    first = next(iter(parts[0].getElementsByClass("Measure")), None)
+    pickup = Fraction(first.paddingLeft if first is not None else 0).limit_denominator(TICKS)
+
+    def ticks(quarters: Any) -> int:
+        return round(Fraction(quarters).limit_denominator(TICKS) * TICKS)
+
+    flat = [part.flatten() for part in parts]
+    score = symusic.Score(TICKS)
+    track = symusic.Track(program=0)
+    for part in flat:
+        for start, length, pitch in _untied(part.notes):
+            track.notes.append(symusic.Note(ticks(start + pickup), ticks(length), pitch, 64))
+    score.tracks.append(track)
+    seen = set()
+    for part in flat:
+        for found in part.getElementsByClass(meter.TimeSignature):
+            start = ticks(found.offset + pickup) if found.offset else 0
+            if start not in seen:
+                seen.add(start)
+                score.time_signatures.append(symusic.TimeSignature(start, found.numerator, found.denominator))
+        for mark in part.getElementsByClass(tempo.MetronomeMark):
+            if speed := mark.getQuarterBPM():
+                score.tempos.append(symusic.Tempo(ticks(mark.offset + pickup) if mark.offset else 0, qpm=float(speed)))
+    return score
+
+
+def _untied(elements: Any) -> list[list[Any]]:
+    """[start, length, pitch] of each note that sounds, in quarters; tied ones are one. Grace notes have no time."""
+    found: list[list[Any]] = []
+    held: dict[int, list[Any]] = {}  # pitch -> the note that a tie may go on from
+    for element in elements:
+        length = element.duration.quarterLength
+        if not length or "ChordSymbol" in element.classes or "Unpitched" in element.classes:
+            continue
+        for note in element.notes if "Chord" in element.classes else [element]:
+            pitch, before = int(note.pitch.midi), held.get(int(note.pitch.midi))
+            kind = note.tie.type if note.tie is not None else (element.tie.type if element.tie is not None else "")
+            if kind in ("stop", "continue") and before is not None and before[0] + before[1] == element.offset:
+                before[1] += length
+            elif 0 <= pitch <= 127:
+                held[pitch] = [element.offset, length, pitch]
+                found.append(held[pitch])
+    return found
+
+
+def _inner_xml(content: bytes) -> bytes:
+    """The score inside compressed MusicXML."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.filename.startswith("META-INF")]
+        scores = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".musicxml"))]
+        if not scores:
+            raise ValueError("expected compressed MusicXML, got an archive without a score")
+        if scores[0].file_size > MOST_BYTES:
+            raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
+        return archive.read(scores[0])
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ValueError(f"expected {name}, which reads this, got none; `pip install 'lawful[music]'`") from None
+
+
+def _in_short(error: BaseException) -> str:
+    """One line that says what happened; some libraries raise without words."""
+    said = " ".join(str(error).split())[:160]
+    return said if isinstance(error, ValueError) and said else f"{type(error).__name__}{': ' + said if said else ''}"

@@ -1,0 +1,47 @@
+"""Given: whole numbers that someone else's tokenizer made, as they are; only how many there are is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from lawful.tokenizers import Tokenizer
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Given(Tokenizer):
+    """Numbers below `symbols`, and one more for the mark between pieces. As a text: the numbers with spaces between."""
+
+    symbols: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.symbols < 2**16:
+            raise ValueError(f"given: expected 1 to 65,535 symbols, got {self.symbols:,}.")
+
+    @property
+    def name(self) -> str:
+        return "given"
+
+    @property
+    def vocab_size(self) -> int:
+        return self.symbols + 1
+
+    @property
+    def end(self) -> int:
+        return self.symbols
+
+    def encode(self, text: str) -> np.ndarray:
+        words = text.split()
+        if wrong := next((word for word in words if not word.isdecimal() or int(word) >= self.vocab_size), None):
+            raise ValueError(f"given: expected whole numbers below {self.vocab_size}, got {wrong!r}.")
+        return np.array([int(word) for word in words], dtype=np.uint16)
+
+    def decode_bytes(self, tokens: np.ndarray) -> bytes:
+        return " ".join(str(int(token)) for token in tokens).encode()
+
+    def num_bytes(self, tokens: np.ndarray) -> int:
+        """None: what the numbers stand for is not known."""
+        return 0

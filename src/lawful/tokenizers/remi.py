@@ -1,0 +1,255 @@
+"""REMI: music as bars, positions, pitches and durations, encoded by MidiTok; the vocabulary is known without it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from lawful.tokenizers import Tokenizer
+
+Score = Any  # symusic's
+FIRST = 0x4E00  # base symbols as characters for the learner of merges: any range without gaps
+# signatures: beats a bar -> of this note value. Others are refused, never squeezed into a wrong bar
+TIME_SIGNATURES = {2: range(1, 5), 4: range(1, 13), 8: range(1, 13), 16: range(1, 13)}
+LONG_BEATS, LONGEST_BEATS, LONG_POSITIONS = 4, 16, 4  # notes beyond 4 beats: in quarters of a beat, up to 16 beats
+TEMPO_RANGE = (40, 250)  # quarter notes a minute
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Remi(Tokenizer):
+    """Bar, TimeSig, Position, Tempo, Pitch, Duration (arXiv:2002.00212, with time signatures). Notes that sound
+    together follow one Position. A beat is what the time signature counts: an eighth in 6/8.
+
+    positions      in a beat; 12 holds sixteenths and triplets. Onsets and ends are rounded to it; a note longer than 16
+                   beats is cut, and one longer than 4 is rounded to a quarter of a beat
+    tempos         levels from 40 to 250 quarters a minute; 0: not kept
+    velocities     levels; 0: not kept, as most notated music has none
+    has_programs   a Program before each note, drums among them; without, all tracks become one and drums are left out
+    learned        symbols made of frequent neighbours within a bar, learned from the training pieces (BPE)
+    merges         pairs of symbols, in the order of learning; None in a declaration, as in trained_bpe
+
+    As a text, tokens are MidiTok's names with spaces between; `encode_score` and `decode_score` deal with music.
+    """
+
+    positions: int = 12
+    tempos: int = 32
+    velocities: int = 0
+    has_programs: bool = False
+    learned: int = 0
+    merges: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            not 1 <= self.positions <= 96
+            or min(self.tempos, self.velocities, self.learned) < 0
+            or self.velocities > 127
+        ):
+            raise ValueError(
+                "remi: expected positions from 1 to 96, tempos and learned of at least 0 and velocities from 0 to 127, "
+                f"got {self.positions}, {self.tempos}, {self.learned} and {self.velocities}."
+            )
+        if self.vocab_size > 2**16:
+            raise ValueError(f"remi: expected at most 65,536 symbols, got {self.vocab_size:,}.")
+
+    @property
+    def name(self) -> str:
+        return "remi_bpe" if self.learned else "remi"
+
+    @property
+    def base_size(self) -> int:
+        """Symbols before any merge: padding, the mark between pieces, Bar, 128 pitches, ..."""
+        durations = LONG_BEATS * self.positions + (LONGEST_BEATS - LONG_BEATS) * LONG_POSITIONS
+        bars = sum(map(len, TIME_SIGNATURES.values()))
+        longest = max(max(beats) for beats in TIME_SIGNATURES.values())
+        programs = 129 if self.has_programs else 0
+        return 3 + 128 + self.velocities + durations + longest * self.positions + programs + bars + self.tempos
+
+    @property
+    def vocab_size(self) -> int:
+        return self.base_size + self.learned
+
+    @property
+    def end(self) -> int:
+        """The mark before and after each piece."""
+        return 1
+
+    def encode_score(self, score: Score) -> np.ndarray:
+        """Shape (tokens,), uint16. ValueError when there is no note or a time signature has no symbol."""
+        score = self._as_kept(score)
+        library = _library(self._base)
+        known = set(library.time_signatures)
+        for found in score.time_signatures:
+            if (found.numerator, found.denominator) not in known:
+                raise ValueError(f"time signature {found.numerator}/{found.denominator} is not in the vocabulary")
+        encoded: Any = library.encode(score)
+        sequence = encoded if self.has_programs else encoded[0]
+        return self._merged(np.array(sequence.ids, dtype=np.uint16))
+
+    def decode_score(self, tokens: np.ndarray) -> Score:
+        """A symusic Score; what makes no music (a Pitch without its Duration) is passed over, as MidiTok does."""
+        library = _library(self._base)
+        ids = [int(token) for token in self.base_tokens(tokens) if token > self.end]
+        return library.decode(ids if self.has_programs else [ids])
+
+    def base_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        """Merged symbols taken apart."""
+        tokens = np.asarray(tokens)
+        parts = _parts(self.base_size, self.merges or ())
+        if tokens.size and int(tokens.max()) >= len(parts):
+            raise ValueError(f"{self.name}: expected tokens below {len(parts)}, got {int(tokens.max())}.")
+        if not self.merges:
+            return tokens.astype(np.uint16)
+        return np.array([part for token in tokens for part in parts[int(token)]], dtype=np.uint16)
+
+    def names(self, tokens: np.ndarray) -> list[str]:
+        """MidiTok's name of each base token: Pitch_60."""
+        table = _names(self._base)
+        return [table[int(token)] for token in self.base_tokens(tokens)]
+
+    def trained(self, texts: Iterable[str]) -> Remi:
+        if not self.learned or self.merges is not None:
+            return self
+        pieces = (self._base.encode(text) for text in texts)
+        return replace(self, merges=_learn(pieces, self._bar, self.base_size, self.vocab_size))
+
+    def encode(self, text: str) -> np.ndarray:
+        symbols = _symbols(self._base)
+        words = text.split()
+        if unknown := next((word for word in words if word not in symbols), None):
+            raise ValueError(f"remi: expected MidiTok's names, such as Pitch_60, got {unknown!r}.")
+        return self._merged(np.array([symbols[word] for word in words], dtype=np.uint16))
+
+    def decode_bytes(self, tokens: np.ndarray) -> bytes:
+        return " ".join(self.names(tokens)).encode()
+
+    def num_bytes(self, tokens: np.ndarray) -> int:
+        """None: the names are only one way to write it down, so a loss per byte would mean nothing."""
+        return 0
+
+    @property
+    def _base(self) -> Remi:
+        return replace(self, learned=0, merges=None)
+
+    @property
+    def _bar(self) -> int:
+        return 2
+
+    def _merged(self, tokens: np.ndarray) -> np.ndarray:
+        if not self.learned:
+            return tokens
+        if self.merges is None:
+            raise ValueError(
+                "remi: expected a tokenizer that has learned its merges, got a declaration; prepare the corpus and "
+                "take the tokenizer of what that returns."
+            )
+        text = "".join(chr(FIRST + int(token)) for token in tokens)
+        return np.array(_merger(self.base_size, self._bar, self.merges).encode(text).ids, dtype=np.uint16)
+
+    def _as_kept(self, score: Score) -> Score:
+        """One track of notes where programs are not kept; without drums."""
+        import symusic as library
+
+        symusic: Any = library
+        score = score.copy()
+        if not self.has_programs:
+            notes = [note for track in score.tracks if not track.is_drum for note in track.notes]
+            track = symusic.Track(program=0)
+            track.notes.extend(notes)
+            track.notes.sort()
+            score.tracks = [track]
+        if not any(len(track.notes) for track in score.tracks):
+            raise ValueError("no notes")
+        score.time_signatures.sort()
+        score.tempos.sort()
+        return score
+
+
+@functools.lru_cache(maxsize=8)
+def _library(base: Remi) -> Any:
+    try:
+        from miditok import REMI, TokenizerConfig
+    except ImportError:
+        raise ValueError("expected MidiTok, which turns music into tokens; `pip install 'lawful[music]'`.") from None
+    return REMI(
+        TokenizerConfig(
+            pitch_range=(0, 127),
+            beat_res={(0, LONG_BEATS): base.positions, (LONG_BEATS, LONGEST_BEATS): LONG_POSITIONS},
+            special_tokens=["PAD", "BOS"],
+            use_velocities=base.velocities > 0,
+            num_velocities=base.velocities or 1,
+            use_tempos=base.tempos > 0,
+            num_tempos=base.tempos or 1,
+            tempo_range=TEMPO_RANGE,
+            use_time_signatures=True,
+            time_signature_range={value: list(beats) for value, beats in TIME_SIGNATURES.items()},
+            use_programs=base.has_programs,
+            one_token_stream_for_programs=base.has_programs,
+            use_pitchdrum_tokens=False,
+        )
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _symbols(base: Remi) -> dict[str, int]:
+    return {str(name): int(number) for name, number in _library(base).vocab.items()}
+
+
+@functools.lru_cache(maxsize=8)
+def _names(base: Remi) -> list[str]:
+    return sorted(_symbols(base), key=_symbols(base).__getitem__)
+
+
+@functools.lru_cache(maxsize=8)
+def _parts(base_size: int, merges: tuple[tuple[int, int], ...]) -> list[tuple[int, ...]]:
+    """The base symbols that each symbol stands for."""
+    parts: list[tuple[int, ...]] = [(symbol,) for symbol in range(base_size)]
+    for first, second in merges:
+        parts.append(parts[first] + parts[second])
+    return parts
+
+
+def _learn(pieces: Iterable[np.ndarray], bar: int, base_size: int, vocab_size: int) -> tuple[tuple[int, int], ...]:
+    from tokenizers.trainers import BpeTrainer
+
+    learner = _byte_pairs(base_size, bar, {}, [])
+    alphabet = [chr(FIRST + symbol) for symbol in range(base_size)]
+    learner.train_from_iterator(
+        ("".join(chr(FIRST + int(token)) for token in piece) for piece in pieces),
+        BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False),
+    )
+    numbers = learner.get_vocab()
+    merged = sorted((name for name in numbers if len(name) > 1), key=numbers.__getitem__)
+    return tuple(_pair(name, numbers) for name in merged)
+
+
+def _pair(name: str, numbers: dict[str, int]) -> tuple[int, int]:
+    """The two symbols that made this one: both older than it."""
+    for cut in range(1, len(name)):
+        first, second = numbers.get(name[:cut], 2**31), numbers.get(name[cut:], 2**31)
+        if max(first, second) < numbers[name]:
+            return first, second
+    raise AssertionError(f"no two symbols give {name!r}")
+
+
+@functools.lru_cache(maxsize=4)
+def _merger(base_size: int, bar: int, merges: tuple[tuple[int, int], ...]) -> Any:
+    names = ["".join(chr(FIRST + symbol) for symbol in parts) for parts in _parts(base_size, merges)]
+    numbers = {name: number for number, name in enumerate(names)}
+    return _byte_pairs(base_size, bar, numbers, [(names[first], names[second]) for first, second in merges])
+
+
+def _byte_pairs(base_size: int, bar: int, numbers: dict[str, int], merges: Sequence[tuple[str, str]]) -> Any:
+    """A learner of pairs, or one that applies them, in which no pair crosses the start of a bar."""
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import Split
+
+    from tokenizers import Tokenizer as Pairs
+
+    pairs = Pairs(BPE(numbers, list(merges)) if numbers else BPE())
+    pairs.pre_tokenizer = Split(chr(FIRST + bar), "merged_with_next")
+    return pairs
