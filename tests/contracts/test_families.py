@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lawful.families import Family
 from lawful.families.decoder import Decoder
+from lawful.families.equilibrium import Equilibrium
 from lawful.families.lstm import LSTM
+from lawful.families.mlp import WindowMLP
 from lawful.run import from_json, to_json
 
 FAMILIES = [
@@ -25,6 +27,17 @@ FAMILIES += [
     LSTM(vocab_size=65, width=32, hidden=40, depth=1),
     LSTM(vocab_size=65, width=32, hidden=24, depth=2, separator=64),
 ]
+# an evaluation of an energy model may stop before max_steps; with no tolerance it takes them all
+FAMILIES += [
+    Equilibrium(vocab_size=65, width=16, context=16, heads=2, max_steps=3, tolerance=0.0, **settings)
+    for settings in (
+        {"variant": "looped_mlp", "window": 4},
+        {"variant": "recurrent_core", "mlp_width": 24},
+        {"variant": "recurrent_core", "mlp_width": 24, "positions": "learned"},
+        {"variant": "full", "mlp_width": 24, "depth": 3},
+    )
+]
+FAMILIES += [WindowMLP(vocab_size=65, window=4, embedding_width=8, width=24, depth=depth) for depth in (1, 2)]
 
 
 def build(family: Family, seed: int = 0) -> torch.nn.Module:

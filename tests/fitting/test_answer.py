@@ -119,6 +119,21 @@ def test_what_cannot_be_answered_is_refused_and_written(tmp_path, question, chan
     assert json.loads((tmp_path / "fits" / "surface.json").read_text())["status"] == "refused"
 
 
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [({"tokens": "max"}, "tokens is not the largest, 64,000,000,000"), ({"size": 4}, "size is not 4")],
+)
+def test_rows_that_a_question_leaves_out_have_a_reason_in_words(tmp_path, where, reason):
+    (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor", "where": where}]), draws=0)
+    assert reason in {row["reason"] for row in found.excluded}
+
+
+def test_a_refusal_names_the_study_and_not_the_folder_it_lies_in(tmp_path):
+    (found,) = answer_study(study(tmp_path, [{**SURFACE, "loss": "wer"}]), draws=0)
+    assert found.refusal.startswith("planted: ")
+    assert str(tmp_path) not in json.dumps(found.to_json())
+
+
 def test_arms_are_answered_apart_and_compared(tmp_path):
     folder = study(tmp_path, [SURFACE], arms=("a", "b"), gain=1.5)
     whole, first, second = answer_study(folder, draws=0)

@@ -50,6 +50,16 @@ def test_a_weight_of_two_is_a_row_twice():
         np.testing.assert_allclose(solver.solve(alone, start[:1]).parameters[0], one, rtol=1e-6)
 
 
+def test_the_misfits_of_all_at_all_candidates_are_those_of_one_at_a_time():
+    rng = np.random.default_rng(5)
+    p = problem(rng)
+    weights, candidates = rng.integers(0, 3, (4, 60)).astype(float), rng.uniform(0.3, 0.6, (3, 5))
+    together = solver.misfit_of_each(p, candidates, weights)
+    for i, weight in enumerate(weights):
+        for j, candidate in enumerate(candidates):
+            assert together[i, j] == pytest.approx(solver.misfit(p, candidate[None], weight[None])[0], rel=1e-12)
+
+
 def test_fixed_and_bounded_parameters_stay_where_they_must():
     p = problem(np.random.default_rng(2))
     low, high = limits(p.law, {"E": 1.7}, {"alpha": (0.4, 0.6)})

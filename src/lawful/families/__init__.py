@@ -46,6 +46,14 @@ class Family(ABC):
         """For the model's parameter of this name; all 1 in the standard parametrisation."""
         return OptimizerScale()
 
+    def trouble(self, columns: Mapping[str, float]) -> str | None:
+        """Why a run with these columns of an evaluation has diverged, beside its loss; None where it has not.
+
+        What a model leaves in its attribute `evaluation_sums`, summed over the positions of its last forward pass,
+        is among them, as means.
+        """
+        return None
+
     @property
     @abstractmethod
     def outputs(self) -> int:

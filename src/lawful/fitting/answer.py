@@ -137,10 +137,11 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 
 
 def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
-    """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them."""
+    """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them; the
+    study's name stands for its folder, which may move."""
     at = {rung["id"]: rung.get("at", {}) for rung in study.get("rungs", [])}
     rows = tuple({**at.get(str(row.get("run")), {}), **row} for row in table)
-    return dataclasses.replace(table, rows=rows)
+    return dataclasses.replace(table, rows=rows, source=str(study["name"]))
 
 
 def question_rows(
@@ -229,11 +230,21 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
             table,
             lambda row, c=column, v=value: row.get(c) == v,
             excluded,
-            lambda row, c=column, v=value, w=wanted: f"{c} is not {v}" + (f" ({w})" if w != v else ""),
+            lambda row, c=column, v=value, w=wanted: f"{c} is not {_MOST.get(w, '')}{_shown(v)}",
         )
     if not len(table):
-        raise Refusal("no_rows", f"where: no finished run matches {dict(where)}.")
+        asked = " and ".join(f"{column}={_shown(wanted)}" for column, wanted in where.items()) or "the question"
+        raise Refusal("no_rows", f"where: no finished run matches {asked}.")
     return table
+
+
+_MOST = {"max": "the largest, ", "min": "the smallest, "}
+
+
+def _shown(value: Any) -> str:
+    """A count with separators, anything else as it is."""
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
+    return f"{int(value):,}" if whole else str(value)
 
 
 def _law(question: Mapping[str, Any], fitted: Observations) -> Any:

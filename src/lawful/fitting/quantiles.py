@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 
@@ -18,6 +19,7 @@ def t_cdf(t: float, dof: float) -> float:
     return tail if t < 0 else 1 - tail
 
 
+@functools.cache
 def t_quantile(probability: float, dof: float) -> float:
     """The t below which `probability` lies, by bisection on the upper half."""
     if probability < 0.5:

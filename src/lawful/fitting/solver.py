@@ -9,17 +9,21 @@ scipy's L-BFGS-B on an unscaled mean loss stops after two iterations far above t
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from lawful.laws import Array, Axes, Law, Term
 
-ROWS_PER_CHUNK = 60_000  # residuals handled at once: the working arrays stay in a core's cache
+ROWS_PER_CHUNK = 60_000  # residuals handled at once: of 15,000 to 120,000 tried, about the fastest
 MOST_STEPS = 100
 RIDGE, STALLED = 1e-8, 1e-12  # relative: along a flat ridge steps promise a little and bring nothing
 NO_MISFIT = 1e-12  # per row: a misfit below it is rounding, and relative measures start there
 DECREMENT = 1e-13  # relative; the last step taken below it leaves a misfit right to rounding
+ROUGH = 1e-4  # the same, of a stage on the way
+FAR, NEAR = 1.5, 0.3  # times the median residual: the widest Huber that starts are led through
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,14 @@ class Solution:
 
 @dataclass(frozen=True)
 class Local:
-    """The misfit around a point: value, gradient, exact Hessian, and the reweighted Gauss-Newton matrix above it."""
+    """The misfit around a point: value, gradient, exact Hessian."""
 
     misfit: Array
     gradient: Array
     hessian: Array
-    majorant: Array
+
+    def take(self, chosen: Array) -> Local:
+        return Local(self.misfit[chosen], self.gradient[chosen], self.hessian[chosen])
 
 
 def solve(
@@ -88,7 +94,7 @@ def solve(
 ) -> Solution:
     """Descend from each start, shape (problems, parameters); weights of the rows, shape (problems, rows).
 
-    A narrow Huber is almost flat-sided, and is reached through wider ones, unless the starts are near already.
+    A narrow Huber is almost flat-sided, and is reached through wider ones: fewer where the starts are known to be near.
     """
     size = max(1, ROWS_PER_CHUNK // max(problem.rows, 1))
     pieces = []
@@ -96,10 +102,7 @@ def solve(
         chosen = slice(first, first + size)
         part = problem.take(chosen)
         w = None if weights is None else weights[chosen]
-        if is_near:
-            pieces.append(_descend(part, starts[chosen], w, tolerance, blend=0.0))
-        else:
-            pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance))
+        pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance, is_near))
     return Solution(
         *(
             np.concatenate([getattr(piece, name) for piece in pieces])
@@ -116,52 +119,64 @@ def residuals(problem: Problem, parameters: Array) -> Array:
 
 
 def misfit(problem: Problem, parameters: Array, weights: Array | None = None) -> Array:
-    z = np.abs(residuals(problem, parameters)) / problem.scale
-    rho = 0.5 * z**2 if problem.is_squares else np.where(z <= 1, 0.5 * z**2, z - 0.5)
+    """Of each problem at its own parameters, shape (problems,)."""
+    rho = _rho(problem, parameters)
     return np.asarray((rho if weights is None else weights * rho).sum(-1))
 
 
-def _descend_in_stages(problem: Problem, starts: Array, weights: Array | None, tolerance: float) -> Solution:
+def misfit_of_each(problem: Problem, candidates: Array, weights: Array) -> Array:
+    """Of every problem at every candidate, shape (problems, candidates): one matrix product."""
+    return np.asarray(weights @ _rho(problem, candidates).T)
+
+
+def _rho(problem: Problem, parameters: Array) -> Array:
+    z = np.abs(residuals(problem, parameters)) / problem.scale
+    return np.asarray(0.5 * z**2 if problem.is_squares else np.where(z <= 1, 0.5 * z**2, z - 0.5))
+
+
+def _descend_in_stages(
+    problem: Problem, starts: Array, weights: Array | None, tolerance: float, is_near: bool
+) -> Solution:
     """Through ever narrower Hubers, each a good start for the next."""
-    steps = np.zeros(len(starts), dtype=int)
+    steps, blend = np.zeros(len(starts), dtype=int), 0.0 if is_near else 1.0
     if not problem.is_squares:
-        spread = float(np.median(np.abs(residuals(problem, starts)))) * 1.5
+        spread = float(np.median(np.abs(residuals(problem, starts)))) * (NEAR if is_near else FAR)
         scale = min(spread, 0.3 * float(np.std(problem.target)) + problem.scale)
         while scale > 2 * problem.scale:
-            stage = _descend(replace(problem, scale=scale), starts, weights, tolerance=1e-4)
+            stage = _descend(replace(problem, scale=scale), starts, weights, ROUGH, blend)
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
-    last = _descend(problem, starts, weights, tolerance)
+    last = _descend(problem, starts, weights, tolerance, blend)
     return replace(last, steps=steps + last.steps)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a step gone too far is not taken
-def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float, blend: float = 1.0) -> Solution:
+def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float, blend: float) -> Solution:
     """Newton with the exact Hessian, blended towards the majorant at first, and wherever a step fails to descend."""
     best = np.clip(starts, problem.low, problem.high)
     count = len(best)
     misfits, decrements, steps = np.empty(count), np.full(count, np.inf), np.zeros(count, dtype=int)
     active = np.arange(count)
     theta, mix = best.copy(), np.full(count, blend)
-    here = local(problem, theta, weights)
+    room = _Room(problem, count)
+    here = local(problem, theta, weights, room)
     misfits[:] = here.misfit
     for _ in range(MOST_STEPS):
         w = None if weights is None else weights[active]
         part = problem.take(active)
-        step, decrement = _newton_step(part, theta, here, mix)
+        step, decrement = _newton_step(part, theta, here, mix, w, room)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
-        there = local(part, trial, w)
+        there = local(part, trial, w, room)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         is_close = (decrement >= 0) & (relative < tolerance) & (mix <= 1)
         is_stalled = (relative < RIDGE) & (np.abs(here.misfit - there.misfit) <= STALLED * here.misfit)
         steps[active] += 1
         theta = np.where(is_down[:, None], trial, theta)
         here = Local(
-            *(
-                np.where(is_down.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-                for new, old in zip(_fields(there), _fields(here), strict=True)
-            )
+            np.where(is_down, there.misfit, here.misfit),
+            np.where(is_down[:, None], there.gradient, here.gradient),
+            np.where(is_down[:, None, None], there.hessian, here.hessian),
         )
         best[active], misfits[active] = theta, here.misfit
         decrements[active] = np.where(decrement >= 0, relative, np.inf)
@@ -171,23 +186,25 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
         active, theta, mix = active[go_on], theta[go_on], mix[go_on]
         if not len(active):
             break
-        here = Local(*(part[go_on] for part in _fields(here)))
+        here = here.take(go_on)
     return Solution(best, np.nan_to_num(misfits, nan=np.inf), decrements, steps)
 
 
-def _fields(here: Local) -> tuple[Array, Array, Array, Array]:
-    return here.misfit, here.gradient, here.hessian, here.majorant
-
-
-def _newton_step(problem: Problem, theta: Array, here: Local, blend: Array) -> tuple[Array, Array]:
+def _newton_step(
+    problem: Problem, theta: Array, here: Local, blend: Array, weights: Array | None, room: _Room
+) -> tuple[Array, Array]:
     """The step, and half of -gradient . step (negative where the blended matrix does not give descent)."""
     pushed_out = ((theta <= problem.low) & (here.gradient > 0)) | ((theta >= problem.high) & (here.gradient < 0))
     is_free = ~pushed_out & (problem.low < problem.high)
     gradient = np.where(is_free, here.gradient, 0.0)
-    b = blend[:, None, None]
-    matrix = np.maximum(0.0, 1 - b) * here.hessian + b * here.majorant
-    pair = is_free[:, :, None] & is_free[:, None, :]
-    matrix = np.where(pair, matrix, 0.0)
+    matrix = here.hessian.copy()
+    blended = np.flatnonzero(blend)
+    if len(blended):
+        w = None if weights is None else weights[blended]
+        above = majorant(problem.take(blended), theta[blended], w, room)
+        b = blend[blended, None, None]
+        matrix[blended] = np.maximum(0.0, 1 - b) * matrix[blended] + b * above
+    matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
     diagonal = np.einsum("bii->bi", matrix)
     ridge = 1e-13 * np.abs(diagonal) + 1e-16 * np.abs(diagonal).max(-1, keepdims=True) + 1e-280
     diagonal += np.where(is_free, ridge, 1.0)
@@ -202,78 +219,137 @@ def _newton_step(problem: Problem, theta: Array, here: Local, blend: Array) -> t
     return step, -0.5 * (gradient * step).sum(-1)
 
 
+class _Room:
+    """Working arrays for up to `problems` at once, used again at every step: to fault in fresh pages for them would
+    cost more than the arithmetic. Rows vary fastest, then problems."""
+
+    def __init__(self, problem: Problem, problems: int) -> None:
+        parameters, rows = len(problem.law.parameters), problem.rows
+        self.slope = np.empty((parameters, problems, rows))
+        self.left = np.empty((parameters + 1, problems, rows))
+        self.level, self.part, self.pull, self.rho, self.stiff = np.empty((5, problems, rows))
+
+
 @dataclass(frozen=True)
 class _Levels:
-    """The law and its first derivatives: level (problems, rows), slope dL/dtheta (problems, parameters, rows)."""
+    """The law and its first derivatives: level (problems, rows), slope dL/dtheta (parameters, problems, rows)."""
 
     level: Array
     slope: Array
-    phis: list[Array]
-    parts: list[Array]
     terms: tuple[Term, ...]
     position: dict[str, int]
 
 
-def _levels(problem: Problem, theta: Array) -> _Levels:
-    law = problem.law
+def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Levels:
+    law, count = problem.law, len(theta)
+    room = room or _Room(problem, count)
     position = {shape.name: len(law.coefficients) + j for j, shape in enumerate(law.shapes)}
     terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
-    slope = np.zeros((*theta.shape, problem.rows))
-    phis, parts = [], []
+    level, slope, part = room.level[:count], room.slope[:, :count], room.part[:count]
+    is_filled = set()
     for k, term in enumerate(terms):
-        phi = slope[:, k]
-        np.minimum(term.log, 150.0, out=phi)  # so that squares stay finite on the way
-        np.exp(phi, out=phi)
-        part = theta[:, k, None] * phi
-        for name, first in term.first.items():
-            slope[:, position[name]] += part * first
-        phis.append(phi)
-        parts.append(part)
-    return _Levels(np.maximum(np.add.reduce(parts), 1e-300), slope, phis, parts, terms, position)
-
-
-def local(problem: Problem, theta: Array, weights: Array | None) -> Local:
-    """Value, gradient and both matrices at theta, shape (problems, parameters); analytic throughout."""
-    law = _levels(problem, theta)
-    slope, parts, phis, terms, level, position = law.slope, law.parts, law.phis, law.terms, law.level, law.position
-    count, size = theta.shape
-
-    z = ((np.log(level) if problem.is_log else level) - problem.target) / problem.scale
-    pull = z if problem.is_squares else np.clip(z, -1, 1)
-    w = 1.0 if weights is None else weights
-    misfit = (w * pull * (z - 0.5 * pull)).sum(-1)  # z^2 / 2 inside Huber's delta, |z| - 1/2 outside
-    stiff = np.broadcast_to(w / problem.scale**2, z.shape)  # d2F / dr2 inside
-    force = w * pull / problem.scale  # dF / dr
-    lever = force / level if problem.is_log else force  # dF / dL
-
-    curvature = np.zeros((count, size, size))  # sum_i dF/dL_i  d2L_i
-    for k, term in enumerate(terms):
-        leant = lever * phis[k]
+        phi = slope[k]
+        if np.ndim(term.log):
+            np.minimum(term.log, 150.0, out=phi)  # so that squares stay finite on the way
+            np.exp(phi, out=phi)
+        else:
+            phi[:] = math.exp(term.log)
+        np.multiply(theta[:, k, None], phi, out=part)
+        np.add(level, part, out=level) if k else np.copyto(level, part)
         for name, first in term.first.items():
             j = position[name]
-            curvature[:, k, j] += (leant * first).sum(-1)
-        pushed = lever * parts[k]
-        names = list(term.first)
-        for at, name in enumerate(names):
-            moved = pushed * term.first[name]
-            for other in names[at:]:
-                i, j = sorted((position[name], position[other]))
-                curvature[:, i, j] += (moved * term.first[other]).sum(-1)
-        for (name, other), second in term.second.items():
-            i, j = sorted((position[name], position[other]))
-            curvature[:, i, j] += (pushed * second).sum(-1)
-    upper = np.triu(np.ones((size, size)), 1)
-    curvature += np.swapaxes(curvature * upper, 1, 2)
+            if j in is_filled:
+                slope[j] += part * first
+            else:
+                np.multiply(part, first, out=slope[j])
+                is_filled.add(j)
+    for j in set(position.values()) - is_filled:
+        slope[j] = 0.0
+    np.maximum(level, 1e-300, out=level)
+    return _Levels(level, slope, terms, position)
 
-    if problem.is_log:
-        slope /= level[:, None, :]  # dr / dtheta
-    turned = np.swapaxes(slope, 1, 2)
-    inside = stiff if problem.is_squares else stiff * (pull == z)
-    soft = stiff if problem.is_squares else stiff / np.maximum(np.abs(z), 1)
-    gradient = (slope @ force[..., None])[..., 0]
-    hessian = (slope * (inside - force if problem.is_log else inside)[:, None, :]) @ turned + curvature
-    majorant = (slope * soft[:, None, :]) @ turned
-    return Local(misfit, gradient, hessian, majorant)
+
+def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None) -> Local:
+    """Value, gradient and Hessian at theta, shape (problems, parameters); analytic throughout."""
+    count, size = theta.shape
+    room = room or _Room(problem, count)
+    law = _levels(problem, theta, room)
+    slope, level = law.slope, law.level
+    left, pull, rho, stiff = room.left[:, :count], room.pull[:count], room.rho[:count], room.stiff[:count]
+
+    z = _in_scales(problem, level, out=room.part[:count])
+    np.clip(z, *((-np.inf, np.inf) if problem.is_squares else (-1, 1)), out=pull)
+    np.equal(z, pull, out=stiff)  # d2 rho / dz2
+    np.multiply(pull, -0.5, out=rho)
+    rho += z
+    rho *= pull  # z^2 / 2 inside Huber's delta, |z| - 1/2 outside
+    lever = np.divide(pull, problem.scale, out=left[size])
+    stiff /= problem.scale**2
+    if weights is None:
+        misfit = rho.sum(-1)
+    else:
+        misfit = np.einsum("bn,bn->b", rho, weights)
+        lever *= weights
+        stiff *= weights
+    if problem.is_log:  # from here lever is dF / dL, and stiff d2F / dL2
+        stiff -= lever
+        inverse = np.divide(1.0, level, out=level)
+        lever *= inverse
+        stiff *= inverse
+        stiff *= inverse
+
+    np.multiply(slope, stiff, out=left[:size])
+    product = left.transpose(1, 0, 2) @ slope.transpose(1, 2, 0)  # Hessian and gradient in one
+    hessian, gradient = product[:, :size], product[:, size]
+    lifted = room.part[:count]
+    for k, term in enumerate(law.terms):  # and sum_i dF/dL_i d2L_i
+        names = list(term.first)
+        if names:
+            np.multiply(lever, slope[k], out=lifted)
+        for at, name in enumerate(names):
+            j, first = law.position[name], term.first[name]
+            _add(hessian, k, j, _sums(lifted, first))
+            for other in names[at:]:
+                bend = first * term.first[other]
+                for pair in {(name, other), (other, name)} & term.second.keys():
+                    bend = bend + term.second[pair]
+                _add(hessian, j, law.position[other], theta[:, k] * _sums(lifted, bend))
+    return Local(misfit, gradient, hessian)
+
+
+def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None) -> Array:
+    """The reweighted Gauss-Newton matrix: never indefinite, and above the Hessian wherever the law is straight."""
+    law = _levels(problem, theta, room)
+    soft = np.ones_like(law.level) if weights is None else weights
+    if not problem.is_squares:
+        soft = soft / np.maximum(np.abs(_in_scales(problem, law.level)), 1)
+    soft = soft / (problem.scale * (law.level if problem.is_log else 1.0)) ** 2
+    above: Array = (law.slope * soft).transpose(1, 0, 2) @ law.slope.transpose(1, 2, 0)
+    return above
+
+
+def _in_scales(problem: Problem, level: Array, out: Array | None = None) -> Array:
+    """Residuals divided by the scale."""
+    z: Array = np.subtract(np.log(level, out=out) if problem.is_log else level, problem.target, out=out)
+    z /= problem.scale
+    return z
+
+
+def _sums(values: Array, factor: Any) -> Array:
+    """Over rows, of values (problems, rows) times what broadcasts against them."""
+    factor = np.asarray(factor)
+    if factor.ndim == 1:
+        return np.asarray(values @ factor)
+    if factor.shape == values.shape:
+        return np.asarray(np.einsum("bn,bn->b", values, factor))
+    return np.asarray((values * factor).sum(-1))
+
+
+def _add(matrix: Array, i: int, j: int, values: Array) -> None:
+    """To a symmetric matrix's entry, and its mirror image."""
+    matrix[:, i, j] += values
+    if i != j:
+        matrix[:, j, i] += values
 
 
 def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, cells: int = 400) -> Array:
@@ -356,5 +432,5 @@ def _spread(low: float, high: float, number: int) -> Array:
 
 def slopes(problem: Problem, parameters: Array) -> Array:
     """dr / dtheta of one point, shape (rows, parameters)."""
-    columns = _levels(problem, parameters[None])
-    return np.asarray(columns.slope[0].T / (columns.level[0][:, None] if problem.is_log else 1.0))
+    law = _levels(problem, parameters[None])
+    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0)).T)

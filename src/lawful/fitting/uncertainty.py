@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
-DRAW_CELLS = 49  # of the grid from which each draw takes its second start
-ROUGH = 1e-4  # relative decrement at which the better of a draw's two starts is chosen, and then polished
+PILOTS = 256  # draws that descend from two starts; the others start at the best of their optima
+GRID_CELLS = 49  # of the grid from which each pilot takes its second start
+PEERS = 512  # optima of other draws against which each draw's is held
+BETTER = 1e-9  # relative: another optimum is better by more than rounding
 BOOTSTRAP = "bootstrap over clusters, percentiles"
 PROFILE = "profile likelihood, t quantiles"
 
@@ -151,19 +153,34 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
 
 
 def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
-    """Refits with clusters drawn with replacement, shape (draws, parameters); the better of two starts each."""
+    """Refits with clusters drawn with replacement, shape (draws, parameters).
+
+    The misfits of all draws at many parameters are one matrix product. So the pilots' optima, each the better of two
+    starts, are the grid from which the draws start; and in the end each draw is held against the optima of many others,
+    and descends again from any that is better.
+    """
     if draws == 0:
         return np.empty((0, len(point.parameters)))
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, data.clusters, (draws, data.clusters))
-    counts = np.stack([np.bincount(row, minlength=data.clusters) for row in picks]).astype(float)
-    weights = counts[:, data.cluster]
-    from_grid = solver.grid_starts(point.problem, weights, keep=1, cells=DRAW_CELLS)[:, 0]
-    from_point = np.repeat(point.parameters[None], draws, axis=0)
-    first, second = (solver.solve(point.problem, start, weights, tolerance=ROUGH) for start in (from_point, from_grid))
-    is_better = second.misfit < first.misfit
-    start = np.where(is_better[:, None], second.parameters, first.parameters)
-    return solver.solve(point.problem, start, weights, is_near=True).parameters
+    problem, number = point.problem, data.clusters
+    picks = np.random.default_rng(seed).integers(0, number, (draws, number)) + number * np.arange(draws)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=draws * number).reshape(draws, number)
+    weights = counts.astype(float)[:, data.cluster]
+
+    pilots = weights[:PILOTS]
+    from_grid = solver.grid_starts(problem, pilots, keep=1, cells=GRID_CELLS)[:, 0]
+    from_point = np.repeat(point.parameters[None], len(pilots), axis=0)
+    rough = [solver.solve(problem, start, pilots, tolerance=solver.ROUGH) for start in (from_grid, from_point)]
+    known = np.concatenate([point.parameters[None], *(found.parameters for found in rough)])
+    start = known[solver.misfit_of_each(problem, known, weights).argmin(axis=1)]
+    found = solver.solve(problem, start, weights, is_near=True)
+
+    known = found.parameters[:PEERS]
+    misfits = solver.misfit_of_each(problem, known, weights)
+    worse = np.flatnonzero(misfits.min(axis=1) < found.misfit * (1 - BETTER))
+    if len(worse):
+        start = known[misfits[worse].argmin(axis=1)]
+        found.parameters[worse] = solver.solve(problem, start, weights[worse], is_near=True).parameters
+    return found.parameters
 
 
 def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, dict[str, float] | None]:

@@ -122,11 +122,6 @@ class Law(ABC):
         """The inputs of which several levels are needed."""
         return self.inputs
 
-    @classmethod
-    def check_axis(cls, axis: str) -> None:
-        if axis not in ONE_AXIS:
-            raise ValueError(f"{cls.name}: expected an axis of {', '.join(ONE_AXIS)}, got {axis!r}.")
-
     @property
     def spec(self) -> str:
         """The text from which `named` builds this law again: for a user's own, the file and class that define it."""
@@ -151,6 +146,25 @@ class Law(ABC):
         ]
         nothing = [np.zeros_like(log) for log in x.logs.values()]
         return np.asarray(sum(parts) + sum(nothing))
+
+
+@dataclass(frozen=True)
+class OneAxisLaw(Law):
+    """Loss over one axis, chosen when the law is made: `power_floor:tokens`."""
+
+    axis: str = "params"
+
+    def __post_init__(self) -> None:
+        if self.axis not in ONE_AXIS:
+            raise ValueError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.axis,)
+
+    @property
+    def spec(self) -> str:
+        return f"{super().spec}:{self.axis}" if self.name in BUILT_IN else super().spec
 
 
 def named(spec: str | Law) -> Law:

@@ -8,25 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
-class BrokenPower(Law):
+class BrokenPower(OneAxisLaw):
     """L = E + b x^-alpha [1 + (x/x_break)^(1/width)]^(-change width): exponent alpha before, alpha + change after."""
-
-    axis: str = "params"
 
     name = "broken_power"
     formula = "E + b x^-alpha [1 + (x/x_break)^(1/width)]^(-change width)"
     source = "Caballero et al. 2022, arXiv:2210.14891"
-
-    def __post_init__(self) -> None:
-        self.check_axis(self.axis)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.axis,)
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -40,10 +31,6 @@ class BrokenPower(Law):
             Shape("log_break", -25.0, 25.0, (-4.0, 4.0)),  # of x_break / pivot
             Shape("width", 0.05, 5.0, (0.1, 2.0)),
         )
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}:{self.axis}"
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         u, change, width = x[self.axis], shape["change"], shape["width"]

@@ -6,25 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
-class Power(Law):
+class Power(OneAxisLaw):
     """L = a x^-alpha, x being `axis`. Right only where the irreducible loss is far below the data."""
-
-    axis: str = "params"
 
     name = "power"
     formula = "a x^-alpha"
     source = "Kaplan et al. 2020, arXiv:2001.08361"
-
-    def __post_init__(self) -> None:
-        self.check_axis(self.axis)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.axis,)
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -33,10 +24,6 @@ class Power(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (Shape("alpha", 1e-4, 5.0, (0.01, 2.0)),)
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}:{self.axis}"
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return (Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]}),)

@@ -6,25 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
-class PowerFloor(Law):
+class PowerFloor(OneAxisLaw):
     """L = E + a x^-alpha, x being `axis`; E is what no amount of x removes at the other settings held."""
-
-    axis: str = "params"
 
     name = "power_floor"
     formula = "E + a x^-alpha"
     source = "Henighan et al. 2020, arXiv:2010.14701"
-
-    def __post_init__(self) -> None:
-        self.check_axis(self.axis)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.axis,)
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -33,10 +24,6 @@ class PowerFloor(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (Shape("alpha", 0.01, 5.0, (0.02, 2.0)),)
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}:{self.axis}"
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return Term(), Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]})

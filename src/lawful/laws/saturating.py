@@ -8,25 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
-class Saturating(Law):
+class Saturating(OneAxisLaw):
     """y = floor + range / (1 + (x/x_half)^alpha): chance level floor + range, half of the way down at x_half."""
-
-    axis: str = "params"
 
     name = "saturating"
     formula = "floor + range / (1 + (x/x_half)^alpha)"
     source = "the logistic of log x; compare Caballero et al. 2022, arXiv:2210.14891, section 2"
-
-    def __post_init__(self) -> None:
-        self.check_axis(self.axis)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.axis,)
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -35,10 +26,6 @@ class Saturating(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (Shape("alpha", 0.02, 8.0, (0.1, 3.0)), Shape("log_half", -25.0, 25.0, (-5.0, 5.0)))  # of x_half / pivot
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}:{self.axis}"
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         away = x[self.axis] - shape["log_half"]

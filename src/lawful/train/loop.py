@@ -160,6 +160,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                         "that of guessing"
                     )
                     return _diverged(run, data, progress, place, reason)
+                if trouble := run.family.trouble(seen):
+                    return _diverged(run, data, progress, place, f"{watched}, step {progress.step}: {trouble}")
                 if seen["loss"] < (progress.loss_best or math.inf):
                     progress.loss_best = seen["loss"]
                     if run.keep_best:
@@ -176,6 +178,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 marked_step = progress.step
         last = evaluate(run, data, model, place.device)
         record.write(**_line_of(run.steps, batch_tokens, "validation", last))
+        if trouble := run.family.trouble(last):
+            return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
 
     weights = save(checkpoint.trained_tensors(model))
     files.write_bytes(store.weights(run.id), weights)
@@ -207,8 +211,9 @@ def evaluate(
     per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
     for batch in data.evaluation_batches(split, context=run.context, batch_size=per_pass, targets=targets):
         with device.autocast(where, run.precision):
-            for name, value in run.task.measure(model, _to(batch, where)).items():
-                sums[name] = sums.get(name, 0.0) + value
+            measured = run.task.measure(model, _to(batch, where))
+        for name, value in {**measured, **getattr(model, "evaluation_sums", {})}.items():
+            sums[name] = sums.get(name, 0.0) + value
     model.train()
     return {**run.task.summary(sums), "targets": int(sums["targets"])}
 
