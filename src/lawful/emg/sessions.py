@@ -1,0 +1,302 @@
+"""Sessions in the layout of emg2qwerty: one HDF5 file each, a metadata.csv, and split files in YAML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lawful import store
+
+GROUP, SERIES = "emg2qwerty", "timeseries"
+RATE = 2000  # samples a second, of every published session
+ELECTRODES = 16  # around each wrist
+FIELDS = np.dtype([("emg_right", "<f4", (ELECTRODES,)), ("time", "<f8"), ("emg_left", "<f4", (ELECTRODES,))])
+ATTRIBUTES = ("session_name", "user", "condition", "duration_mins", "keystrokes", "prompts")
+METADATA = ("user", "session", "condition", "duration_mins", "num_keystrokes", "num_prompts", "quality_check_tags")
+SPLITS = ("train", "val", "test")
+CHECKED_SAMPLES = 2**16  # read at a time when a whole session is looked through: 9 MB
+RATE_TOLERANCE = 0.02  # relative, of the median distance between samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keystroke:
+    """`key` is a character or a name such as "Key.space"; start and end are unix seconds."""
+
+    key: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What is known of a session without its signal; `samples` at 2 kHz, the first of them at `start` (unix seconds)."""
+
+    path: Path
+    name: str
+    user: str
+    condition: str
+    samples: int
+    start: float
+    keystrokes: tuple[Keystroke, ...]
+    prompts: tuple[Mapping[str, Any], ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / RATE
+
+    def read(self, first: int = 0, last: int | None = None) -> np.ndarray:
+        """Samples first to last as float32 [samples, 2, 16]: left wrist, right wrist. Reads no more than that."""
+        with _open(self.path) as file:
+            return _bands(file[GROUP][SERIES][first : self.samples if last is None else last])
+
+    def pieces(self, samples: int) -> Iterator[np.ndarray]:
+        """The whole session, `samples` at a time, as `read` gives it."""
+        with _open(self.path) as file:
+            series = file[GROUP][SERIES]
+            for first in range(0, self.samples, samples):
+                yield _bands(series[first : first + samples])
+
+
+def read_session(path: Path) -> Session:
+    """Everything but the signal. Raises ValueError naming the file and what is wrong with it."""
+    with _open(path) as file:
+        if GROUP not in file or SERIES not in file[GROUP]:
+            raise ValueError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}.")
+        group, series = file[GROUP], file[GROUP][SERIES]
+        names = series.dtype.names or ()
+        for field in ("emg_left", "emg_right", "time"):
+            if field not in names:
+                raise ValueError(f"{path}: expected the field {field} in {SERIES}, got {', '.join(names) or 'none'}.")
+        for field in ("emg_left", "emg_right"):
+            if series.dtype[field].shape != (ELECTRODES,):
+                raise ValueError(
+                    f"{path}: expected {ELECTRODES} electrodes in {field}, got shape {series.dtype[field].shape}."
+                )
+        if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
+            raise ValueError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
+        if not len(series):
+            raise ValueError(f"{path}: expected samples, got a session of zero length.")
+        _check_rate(path, series[: RATE * 2]["time"])
+        keystrokes = tuple(
+            Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
+            for stroke in _parsed(path, group, "keystrokes", ("key", "start", "end"))
+        )
+        start, end = float(series[0]["time"]), float(series[len(series) - 1]["time"])
+        if outside := [stroke for stroke in keystrokes if not start <= stroke.start <= end + 1 / RATE]:
+            raise ValueError(
+                f"{path}: expected keystrokes within the recording ({end - start:.1f} s), got {len(outside)} of "
+                f"{len(keystrokes)} outside, the first at {outside[0].start - start:.3f} s."
+            )
+        return Session(
+            path=path,
+            name=_text(group.attrs["session_name"]),
+            user=_text(group.attrs["user"]),
+            condition=_text(group.attrs["condition"]),
+            samples=len(series),
+            start=start,
+            keystrokes=tuple(sorted(keystrokes, key=lambda stroke: stroke.start)),
+            prompts=tuple(_parsed(path, group, "prompts", ("name", "start", "end"))),
+        )
+
+
+def check_signal(session: Session) -> None:
+    """Look through every sample, a bounded piece at a time. Raises ValueError naming the first that is not a number."""
+    first = 0
+    for piece in session.pieces(CHECKED_SAMPLES):
+        if not (good := np.isfinite(piece)).all():
+            row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
+            raise ValueError(f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s).")
+        first += len(piece)
+
+
+def session_bytes(
+    *,
+    name: str,
+    user: str,
+    emg: np.ndarray,
+    start: float,
+    keystrokes: Sequence[Keystroke],
+    prompts: Sequence[Mapping[str, Any]],
+) -> bytes:
+    """An HDF5 file as emg2qwerty distributes them, complete. emg: [samples, 2 (left, right), 16] in the unit of choice."""
+    h5py = _h5py()
+    rows = np.empty(len(emg), dtype=FIELDS)
+    rows["emg_left"], rows["emg_right"] = emg[:, 0], emg[:, 1]
+    rows["time"] = start + np.arange(len(emg)) / RATE
+    held = io.BytesIO()
+    with h5py.File(held, "w") as file:
+        group = file.create_group(GROUP)
+        group.create_dataset(SERIES, data=rows)
+        text = h5py.string_dtype()  # of variable length: a fixed one fails above 64 kB
+        strokes = [{"key": stroke.key, "start": stroke.start, "end": stroke.end} for stroke in keystrokes]
+        for attribute, value in {
+            "session_name": name,
+            "user": user,
+            "condition": "on_keyboard",
+            "keystrokes": json.dumps(strokes),
+            "prompts": json.dumps(list(prompts)),
+        }.items():
+            group.attrs.create(attribute, value, dtype=text)
+        group.attrs["duration_mins"] = len(emg) / RATE / 60
+        group.attrs["daq_channels"] = ELECTRODES
+        group.attrs["daq_sample_rate"] = float(RATE)
+    return held.getvalue()
+
+
+def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """metadata.csv with the official columns."""
+    held = io.StringIO()
+    writer = csv.DictWriter(held, METADATA, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return held.getvalue()
+
+
+def read_metadata(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := [name for name in ("user", "session") if name not in (reader.fieldnames or ())]:
+            raise ValueError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
+        return list(reader)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Sessions by split: (user, session) each, in the file's order."""
+
+    train: tuple[tuple[str, str], ...]
+    val: tuple[tuple[str, str], ...]
+    test: tuple[tuple[str, str], ...]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        yield from (*self.train, *self.val, *self.test)
+
+
+def read_split(path: Path) -> Split:
+    """An official split file: `dataset: {train, val, test: [{user, session}]}`. Raises ValueError naming the place."""
+    try:
+        import yaml
+    except ImportError:
+        raise ValueError(f"{path}: reading a split file needs PyYAML: pip install 'lawful[emg]'.") from None
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a split file (YAML), got no such file.")
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected YAML, got a file that does not parse ({error}).") from None
+    listed = found.get("dataset") if isinstance(found, dict) else None
+    if not isinstance(listed, dict) or not listed.get("train"):
+        raise ValueError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
+    parts: dict[str, tuple[tuple[str, str], ...]] = {}
+    for name in SPLITS:
+        entries = listed.get(name) or []
+        for place, entry in enumerate(entries):
+            if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
+                raise ValueError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
+        parts[name] = tuple((str(entry["user"]), str(entry["session"])) for entry in entries)
+    every = [pair for part in parts.values() for pair in part]
+    if repeated := sorted({session for _, session in every if [s for _, s in every].count(session) > 1}):
+        raise ValueError(f"{path}: expected each session once, got {repeated[0]} more than once.")
+    return Split(**parts)
+
+
+def split_text(split: Split, user: str = "generic") -> str:
+    """The official form of a split file."""
+    lines = [f"user: {user}", "", "dataset:"]
+    for name in SPLITS:
+        entries = getattr(split, name)
+        lines.append(f"  {name}:" + ("" if entries else " []"))
+        lines += [f"    - user: {json.dumps(who)}\n      session: {json.dumps(session)}" for who, session in entries]
+    return "\n".join(lines) + "\n"
+
+
+def extract(archive: Path, split: Path, into: Path, *, progress: Any = lambda what, share: None) -> list[Path]:
+    """Keep from the one big archive only the sessions of a split, and metadata.csv; reads it once, front to back.
+
+    Any tar that Python opens (.tar, .tar.gz). Ends as soon as all is found. What is there already is kept. Raises
+    ValueError where the archive ends without one of them.
+    """
+    wanted = {f"{session}.hdf5" for _, session in read_split(split)} | {"metadata.csv"}
+    kept = {name: into / name for name in wanted if (into / name).exists()}
+    total = archive.stat().st_size
+    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
+        for member in tar:
+            name = Path(member.name).name  # only the file's own name: nothing can land outside `into`
+            progress(f"{len(kept)} of {len(wanted)} files found", raw.tell() / max(total, 1))
+            if name in wanted and name not in kept and member.isfile():
+                content = tar.extractfile(member)
+                assert content is not None
+                store.write_whole(into / name, lambda file, content=content: _copy(content, file))
+                kept[name] = into / name
+            if len(kept) == len(wanted):
+                break
+    if missing := sorted(wanted - set(kept) - {"metadata.csv"}):
+        raise ValueError(
+            f"{archive}: expected {len(wanted) - 1} sessions of {split.name}, got {len(kept)}; missing: {missing[0]}"
+            + (f" and {len(missing) - 1} more." if len(missing) > 1 else ".")
+        )
+    return sorted(kept.values())
+
+
+def _copy(source: Any, target: Any) -> None:
+    while piece := source.read(2**22):
+        target.write(piece)
+
+
+def _bands(rows: np.ndarray) -> np.ndarray:
+    return np.stack([rows["emg_left"], rows["emg_right"]], axis=1)
+
+
+def _check_rate(path: Path, time: np.ndarray) -> None:
+    steps = np.diff(time)
+    if not np.isfinite(time).all() or (steps < 0).any():
+        raise ValueError(f"{path}: expected times that never decrease, got a step of {np.nanmin(steps):g} s.")
+    if len(steps) and not abs(np.median(steps) * RATE - 1) < RATE_TOLERANCE:
+        got = 1 / np.median(steps) if np.median(steps) > 0 else float("inf")
+        raise ValueError(f"{path}: expected {RATE} samples a second, got {got:.1f}.")
+
+
+def _parsed(path: Path, group: Any, attribute: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(_text(group.attrs[attribute]))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected JSON in the attribute {attribute} ({error}).") from None
+    for place, item in enumerate(value if isinstance(value, list) else [None]):
+        if not (isinstance(item, dict) and set(needed) <= set(item)):
+            raise ValueError(f"{path}: {attribute}, entry {place + 1}: expected {', '.join(needed)}, got {_short(item)}.")
+    return list(value)
+
+
+def _open(path: Path) -> Any:
+    h5py = _h5py()
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a session (HDF5), got no such file.")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path}: expected a whole HDF5 file, got one that is damaged or cut short ({error}).") from None
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise ValueError("EMG recordings are HDF5 files; reading them needs h5py: pip install 'lawful[emg]'.") from None
+    return h5py
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
