@@ -35,7 +35,6 @@ ROTATIONS = (-1, 0, 1)  # electrodes, each band apart
 JITTER_SAMPLES = 120  # the bands against each other; here in whole frames, since spectrograms are what is kept
 TIME_MASKS, TIME_MASK_FRAMES = 3, 25  # 0 to 3 masks of 0 to 25 frames of 125 Hz
 FREQUENCY_MASKS, FREQUENCY_MASK_BINS = 2, 4
-MASK_VALUE = 0.0  # log10 units
 
 CACHED_BYTES = 24e9  # spectrograms of smaller data are kept on disk; above, they are made from the recordings as needed
 LISTED = 8  # problems that one message names
@@ -44,7 +43,7 @@ LISTED = 8  # problems that one message names
 @final
 @dataclass(frozen=True, kw_only=True)
 class Emg(Corpus):
-    """`--data FOLDER` names a folder of recordings in the layout of emg2qwerty; without it the twin is made up and read.
+    """`--data FOLDER` names recordings in the layout of emg2qwerty; without it the twin is made up and read.
 
     split          file with the lists train, val and test: a path, or a place below the folder
     train_users    train on the first so many users of the split only; None: on all. Evaluation stays the same, and so
@@ -79,7 +78,7 @@ class Emg(Corpus):
         return data is not None or self.twin is not None
 
     def prepare(self, data: Path | None = None, progress: Progress | None = None) -> EmgData:
-        """Keystrokes of all sessions, and spectrograms where they are not too many, in CACHE/corpora/emg/FINGERPRINT."""
+        """Keys of all sessions, and spectrograms where they are not too many, in CACHE/corpora/emg/FINGERPRINT."""
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
         split = sessions.read_split(split_file)
@@ -107,9 +106,7 @@ class Emg(Corpus):
         meta = store.read_json(folder / "meta.json")
         if damaged := _damaged(folder, meta):
             raise ValueError(f"emg: prepared data is damaged: {damaged}; delete {folder} and prepare it again.")
-        return EmgData(
-            fingerprint=fingerprint, folder=folder, meta=meta, pool=self.pool, train_users=self.train_users
-        )
+        return EmgData(fingerprint=fingerprint, folder=folder, meta=meta, pool=self.pool, train_users=self.train_users)
 
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
         """Every session's file, every sample of it, the keystrokes kept of it, and its spectrogram."""
@@ -208,7 +205,9 @@ class Emg(Corpus):
                 frames = num_frames(session.samples, self.pool)
                 if is_cached:
                     progress(f"spectrogram of {name}", done / total)
-                    store.write_whole(target / f"{name}.spectrogram", functools.partial(_spectrogram, session, self.pool))
+                    store.write_whole(
+                        target / f"{name}.spectrogram", functools.partial(_spectrogram, session, self.pool)
+                    )
                 done += frames
                 listed.append(
                     {
@@ -366,8 +365,11 @@ class EmgData:
                 )
             moved = first + int(rng.integers(-(context // 2), context // 2 + 1))
             chosen.append((known[session], int(np.clip(moved, least, most))))
-        jitter = JITTER_SAMPLES // (HOP * self.pool)
-        inputs = np.stack([self._window(one, first, context, rng, jitter) for one, first in chosen])
+        inputs = np.empty(
+            (batch_size, self.past + context + self.future, 2, sessions.ELECTRODES, BINS), dtype=np.float16
+        )
+        for row, (one, first) in zip(inputs, chosen, strict=True):
+            self._fill(row, one, first - self.past, rng)
         _mask(inputs, rng, self.pool)
         return self._batch(chosen, inputs, context)
 
@@ -397,17 +399,19 @@ class EmgData:
                 inputs[row, start : start + high - low] = self.spectrogram(known, low, high)
             yield self._batch(chosen, inputs, context)
 
-    def _window(self, known: Known, first: int, context: int, rng: np.random.Generator, jitter: int) -> np.ndarray:
-        """One augmented training window: each band turned by up to one electrode, and moved against the other."""
-        low, high = first - self.past, first + context + self.future
-        whole = self.spectrogram(known, max(0, low - jitter), min(known.frames, high + jitter))
-        bands = []
+    def _fill(self, row: np.ndarray, known: Known, first: int, rng: np.random.Generator) -> None:
+        """A training window in place: each band turned by up to one electrode, and the right moved against the left."""
+        frames = len(row)
+        jitter = JITTER_SAMPLES // (HOP * self.pool)
+        low, high = max(0, first - jitter), min(known.frames, first + frames + jitter)
+        whole = self.spectrogram(known, low, high)
         for band in (0, 1):
             turn = ROTATIONS[int(rng.integers(len(ROTATIONS)))]
-            shift = int(rng.integers(-jitter, jitter + 1)) if band else 0
-            start = int(np.clip(low + shift, 0, known.frames - (high - low))) - max(0, low - jitter)
-            bands.append(np.roll(whole[start : start + high - low, band], turn, axis=1))
-        return np.stack(bands, axis=1)
+            moved = first + (int(rng.integers(-jitter, jitter + 1)) if band else 0)
+            start = min(max(moved, 0), known.frames - frames) - low
+            source = whole[start : start + frames, band]
+            row[:, band, : turn or None] = source[:, -turn:]  # as np.roll over the electrodes
+            row[:, band, turn:] = source[:, : -turn or None]
 
     def _batch(self, chosen: Sequence[tuple[Known, int]], inputs: np.ndarray, context: int) -> Batch:
         labels = [self._keys_within(known, first, context) for known, first in chosen]
@@ -424,7 +428,7 @@ class EmgData:
         )
 
     def _keys_within(self, known: Known, first: int, context: int) -> np.ndarray:
-        """The keys pressed while the labelled window lasts; after the last whole frame, those that the session holds."""
+        """The keys pressed while the labelled window lasts; in a session's last window, to the session's end."""
         seconds = self.pool * HOP / sessions.RATE
         until = np.inf if first + context >= known.frames else (first + context) * seconds
         low, high = np.searchsorted(known.times, (first * seconds, until))
@@ -438,13 +442,12 @@ def _mask(inputs: np.ndarray, rng: np.random.Generator, pool: int) -> None:
     longest = max(1, TIME_MASK_FRAMES // pool)
     hidden_frames = _spans(rng, channels, TIME_MASKS, longest, frames)  # [rows, 2, 16, frames]
     hidden_bins = _spans(rng, channels, FREQUENCY_MASKS, FREQUENCY_MASK_BINS, bins)  # [rows, 2, 16, 33]
-    inputs[np.moveaxis(hidden_frames, 3, 1)] = MASK_VALUE
-    np.multiply(inputs, ~hidden_bins[:, None], out=inputs)  # MASK_VALUE is 0
+    bits = inputs.view(np.uint16)  # hidden is 0 log10 units, whose bits are 0: far faster than arithmetic on halves
+    bits &= np.where(np.moveaxis(hidden_frames, 3, 1), np.uint16(0), np.uint16(0xFFFF))[..., None]
+    bits &= np.where(hidden_bins, np.uint16(0), np.uint16(0xFFFF))[:, None]
 
 
-def _spans(
-    rng: np.random.Generator, shape: tuple[int, ...], most: int, longest: int, length: int
-) -> np.ndarray:
+def _spans(rng: np.random.Generator, shape: tuple[int, ...], most: int, longest: int, length: int) -> np.ndarray:
     """True inside 0 to `most` spans of 0 to `longest`, drawn for each channel. Shape (*shape, length)."""
     wanted = rng.integers(0, most + 1, shape)
     hidden = np.zeros((*shape, length), dtype=bool)
@@ -456,9 +459,7 @@ def _spans(
     return hidden
 
 
-def _read_all(
-    folder: Path, split: sessions.Split, progress: Progress
-) -> tuple[dict[str, sessions.Session], list[str]]:
+def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[dict[str, sessions.Session], list[str]]:
     """Every session of the split but for its signal, and what is wrong with the others."""
     found: dict[str, sessions.Session] = {}
     problems = []
@@ -589,7 +590,7 @@ def _session(path: Path) -> sessions.Session:
 
 @functools.lru_cache(maxsize=2048)
 def _mapped(path: Path, frames: int) -> np.ndarray:
-    return np.memmap(path, dtype="<f2", mode="r", shape=(frames, 2, sessions.ELECTRODES, BINS))
+    return np.asarray(np.memmap(path, dtype="<f2", mode="r", shape=(frames, 2, sessions.ELECTRODES, BINS)))
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import tarfile
@@ -37,7 +38,7 @@ class Keystroke:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What is known of a session without its signal; `samples` at 2 kHz, the first of them at `start` (unix seconds)."""
+    """What is known of a session without its signal; `samples` at 2 kHz, the first at `start` (unix seconds)."""
 
     path: Path
     name: str
@@ -69,7 +70,9 @@ def read_session(path: Path) -> Session:
     """Everything but the signal. Raises ValueError naming the file and what is wrong with it."""
     with _open(path) as file:
         if GROUP not in file or SERIES not in file[GROUP]:
-            raise ValueError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}.")
+            raise ValueError(
+                f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}."
+            )
         group, series = file[GROUP], file[GROUP][SERIES]
         names = series.dtype.names or ()
         for field in ("emg_left", "emg_right", "time"):
@@ -113,7 +116,9 @@ def check_signal(session: Session) -> None:
     for piece in session.pieces(CHECKED_SAMPLES):
         if not (good := np.isfinite(piece)).all():
             row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
-            raise ValueError(f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s).")
+            raise ValueError(
+                f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
+            )
         first += len(piece)
 
 
@@ -126,7 +131,7 @@ def session_bytes(
     keystrokes: Sequence[Keystroke],
     prompts: Sequence[Mapping[str, Any]],
 ) -> bytes:
-    """An HDF5 file as emg2qwerty distributes them, complete. emg: [samples, 2 (left, right), 16] in the unit of choice."""
+    """An HDF5 file as emg2qwerty distributes them, complete. emg: [samples, 2 (left, right), 16], any unit."""
     h5py = _h5py()
     rows = np.empty(len(emg), dtype=FIELDS)
     rows["emg_left"], rows["emg_right"] = emg[:, 0], emg[:, 1]
@@ -234,7 +239,7 @@ def extract(archive: Path, split: Path, into: Path, *, progress: Any = lambda wh
             if name in wanted and name not in kept and member.isfile():
                 content = tar.extractfile(member)
                 assert content is not None
-                store.write_whole(into / name, lambda file, content=content: _copy(content, file))
+                store.write_whole(into / name, functools.partial(_copy, content))
                 kept[name] = into / name
             if len(kept) == len(wanted):
                 break
@@ -271,7 +276,9 @@ def _parsed(path: Path, group: Any, attribute: str, needed: tuple[str, ...]) -> 
         raise ValueError(f"{path}: expected JSON in the attribute {attribute} ({error}).") from None
     for place, item in enumerate(value if isinstance(value, list) else [None]):
         if not (isinstance(item, dict) and set(needed) <= set(item)):
-            raise ValueError(f"{path}: {attribute}, entry {place + 1}: expected {', '.join(needed)}, got {_short(item)}.")
+            raise ValueError(
+                f"{path}: {attribute}, entry {place + 1}: expected {', '.join(needed)}, got {_short(item)}."
+            )
     return list(value)
 
 
@@ -282,7 +289,9 @@ def _open(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path}: expected a whole HDF5 file, got one that is damaged or cut short ({error}).") from None
+        raise ValueError(
+            f"{path}: expected a whole HDF5 file, got one that is damaged or cut short ({error})."
+        ) from None
 
 
 def _h5py() -> Any:

@@ -1,4 +1,4 @@
-"""A synthetic twin of emg2qwerty: prose typed by made-up hands, as sessions in the same files. Says nothing about people.
+"""A synthetic twin of emg2qwerty: prose typed by made-up hands, in the same files. It says nothing about people.
 
 Text, fingers, muscles, motor units, electrodes, in that order; each draw follows from (seed, user, session).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -45,9 +45,9 @@ uncle valley village voice wagon wall war water wave way week wheel wind window 
 year zoo
 """.split()
 _OTHERS = """
-a about above after again all almost also always an and any are as at away bad be because before best better between big
-black blue both brown but by can clear cold could dark deep did do dry each early easy eight even ever every far fast few
-first five for four free fresh from full good great green had happy hard has have he her here high him his hot how i if
+a about above after again all almost also always an and any are as at away bad be because before best better between
+big black blue both brown but by can clear cold could dark deep did do dry each early easy eight even ever every far fast
+few first five for four free fresh from full good great green had happy hard has have he her here high him his hot how i if
 in into is it its just kind large last late left less like little long low many may me more most much must my near never
 new next nice no north not now of off often old on once one only or other our out over own poor quick quiet rather ready
 red rich right round safe same second seven she short should six slow small so soft some soon south still strong such
@@ -55,9 +55,7 @@ sure ten than that the their them then there these they this those three to toda
 us very was we well were west what when where which while white who why wide wild will with without yes yet you young
 your zero
 """.split()
-WORDS = tuple(
-    sorted({*_VERBS, *(f"{word}s" for word in _VERBS), *_NOUNS, *(f"{word}s" for word in _NOUNS), *_OTHERS})
-)
+WORDS = tuple(sorted({*_VERBS, *(f"{word}s" for word in _VERBS), *_NOUNS, *(f"{word}s" for word in _NOUNS), *_OTHERS}))
 ZIPF = 0.6  # weight of a word of rank r is r^-ZIPF
 LINE_WORDS = 7
 TYPO_SHARE = 0.02
@@ -120,7 +118,6 @@ MICROVOLTS = 1.0  # brings the log spectrum near what was measured on real sessi
 DRIVE_RATE = 200  # steps a second of the drive
 ELECTRODES = sessions.ELECTRODES
 _PIECE_SECONDS = 30
-_SECONDS = 5.0  # what is typed may start and end this far from... the recording's ends
 FIRST_START = 1_700_000_000.0  # unix seconds of the first session
 
 
@@ -176,7 +173,8 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
     Sessions that are there already are kept: they are the same, bit for bit.
     """
     split_file = folder / "split" / "generic.yaml"
-    rows, parts = [], {name: [] for name in sessions.SPLITS}  # type: dict[str, list[tuple[str, str]]]
+    rows: list[dict[str, Any]] = []
+    parts: dict[str, list[tuple[str, str]]] = {name: [] for name in sessions.SPLITS}
     plan = twin.plan
     for number, (split, user, session, minutes) in enumerate(plan):
         progress(f"making up EMG, session {number + 1} of {len(plan)}", number / len(plan))
@@ -236,7 +234,9 @@ def _type(rng: np.random.Generator, seconds: float, words_a_minute: float) -> tu
     weights = np.arange(1, len(WORDS) + 1, dtype=float) ** -ZIPF
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(WORDS))  # one language for everybody
     interval = 60 / (words_a_minute * 5)
-    now, before, strokes, prompts = 1.0, "", [], []
+    now, before = 1.0, ""
+    strokes: list[Keystroke] = []
+    prompts: list[Prompt] = []
     while True:
         chosen = rng.choice(len(WORDS), size=LINE_WORDS, p=weights / weights.sum())
         text = " ".join(WORDS[order[word]] for word in chosen)
@@ -362,7 +362,7 @@ def _drive(
     """[18, steps] at DRIVE_RATE: a burst before each press, one at each release."""
     steps = -(-samples * DRIVE_RATE // RATE) + 1
     drive = np.zeros((MUSCLES, steps))
-    drive[EXTENSOR : EXTENSOR + 8] = TONIC
+    drive[EXTENSOR:THUMB_MUSCLE] = TONIC
     spread = 0.06 + 0.09 * twin.difficulty
     reach = round(4 * BURST_SECONDS * DRIVE_RATE)
     for stroke in strokes:
@@ -387,7 +387,8 @@ def _record(
     turned = 2 * np.pi * (np.arange(ELECTRODES) + rng.normal(0, 0.3 * dial)) / ELECTRODES
     apart = 1 + spec.depth**2 - 2 * spec.depth * np.cos(turned[:, None] - spec.angle)  # squared distance [16, units]
     gain = (apart**-1.25) * rng.lognormal(0.0, 0.15 * dial, (ELECTRODES, 1))
-    mix = np.eye(ELECTRODES) + 0.12 * dial * (np.eye(ELECTRODES)[:, np.r_[1:ELECTRODES, 0]] + np.eye(ELECTRODES)[:, np.r_[-1:ELECTRODES - 1]])
+    alone = np.eye(ELECTRODES)
+    mix = alone + 0.12 * dial * (np.roll(alone, 1, axis=1) + np.roll(alone, -1, axis=1))  # cross-talk of neighbours
     gain = (mix @ gain).astype(np.float32)
     seen = np.zeros((samples + POTENTIAL_TAPS, ELECTRODES), dtype=np.float32)
     step = RATE // DRIVE_RATE
@@ -398,7 +399,7 @@ def _record(
         inside = when < length
         unit, when = unit[inside], when[inside]
         trains = np.zeros((len(spec.muscle), length + POTENTIAL_TAPS), dtype=np.float32)
-        for tap in range(POTENTIAL_TAPS):  # in one tap no two spikes of a unit meet, but for the rare double
+        for tap in range(POTENTIAL_TAPS):
             np.add.at(trains, (unit, when + tap), spec.potential[unit, tap])
         seen[first : first + length + POTENTIAL_TAPS] += (gain @ trains).T
     time = np.arange(samples) / RATE

@@ -69,7 +69,7 @@ def fold(key: str) -> str:
 
 
 def typed(symbols: str) -> str:
-    """The text that a run of keys leaves on the page: a backspace removes the character before it, shift leaves none."""
+    """The text that keys leave on the page: a backspace removes the character before it, shift leaves none."""
     text: list[str] = []
     for symbol in symbols:
         if symbol == BACKSPACE:

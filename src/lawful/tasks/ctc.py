@@ -1,0 +1,383 @@
+"""Connectionist temporal classification (Graves et al. 2006): the keys pressed, in order, without being told when.
+
+The loss is in nats per character: minus the log-likelihood of a window's keys, summed over alignments, over their
+number. Decoding is by its greedy path or by prefix beam search; the error rate is edits over characters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lawful.tasks import Task
+from lawful.tokenizers.keys import BACKSPACE, SYMBOLS
+
+IGNORED = -100  # what fills the targets after a row's last
+FRAMES_PER_PASS = 16_384  # of an evaluation: 70 MB of inputs in fp32
+# A trained model that does one of these has learned nothing about keys; no law goes through it
+COLLAPSED_CER, COLLAPSED_SYMBOLS, COLLAPSED_BLANKS = 0.9, 3, 0.998
+EXAMPLE_SECONDS = 6.0
+LEAST_LIKELY = 0.05  # an emission below it is not drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """As corpora/emg.py makes it, in tensors."""
+
+    inputs: Tensor
+    targets: Tensor
+    begin: Tensor
+    end: Tensor
+    session: Tensor
+    user: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ctc(Task):
+    """The blank is the last class. Targets are [rows, most], filled with IGNORED after a row's last.
+
+    beam    0: greedy decoding; else the width of a prefix beam search, without a language model
+    """
+
+    loss_unit: ClassVar[str] = "nats_per_character"
+
+    beam: int = 0
+
+    def count(self, batch: Any) -> int:
+        return int((batch.targets >= 0).sum())
+
+    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+        """A row that its emissions are too few for adds nothing to the loss; see `is_feasible`."""
+        scores, lengths = model(batch.inputs, batch.begin, batch.end)
+        return ctc_loss(scores, lengths, batch.targets).sum(), self.count(batch)
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
+        """Rows of a session follow each other in time: their emissions are laid end to end, and decoded as a whole."""
+        sums: dict[str, float] = {"loss": 0.0, "targets": 0.0, "infeasible": 0.0}
+        for read in self.read(model, batch):
+            sums["loss"] += read.loss
+            sums["targets"] += read.targets
+            sums["infeasible"] += read.infeasible
+            for name, value in read.sums().items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        characters = max(sums["characters"], 1.0)
+        per_user = [
+            sums[f"edits of {user}"] / max(sums[f"characters of {user}"], 1.0)
+            for user in (name.removeprefix("edits of ") for name in sums if name.startswith("edits of "))
+        ]
+        return {
+            "loss": sums["loss"] / max(sums["targets"], 1.0),
+            "cer": (sums["insertions"] + sums["deletions"] + sums["substitutions"]) / characters,
+            "cer_insertions": sums["insertions"] / characters,
+            "cer_deletions": sums["deletions"] / characters,
+            "cer_substitutions": sums["substitutions"] / characters,
+            "cer_users": float(np.mean(per_user)),
+            "cer_users_sd": float(np.std(per_user, ddof=1)) if len(per_user) > 1 else math.nan,
+            "users": float(len(per_user)),
+            "blank_share": sums["blanks"] / max(sums["emissions"], 1.0),
+            "symbols_used": float(sum(name.startswith("used ") and value > 0 for name, value in sums.items())),
+            "infeasible": sums["infeasible"],
+        }
+
+    def no_evidence(self, found: Mapping[str, float]) -> str | None:
+        """The blank basin and its like."""
+        signs = []
+        if found["cer"] > COLLAPSED_CER:
+            signs.append(f"CER {found['cer']:.1%}")
+        if found["symbols_used"] < COLLAPSED_SYMBOLS:
+            signs.append(f"{found['symbols_used']:.0f} distinct symbols")
+        if found["blank_share"] > COLLAPSED_BLANKS:
+            signs.append(f"{found['blank_share']:.2%} blanks")
+        return f"collapsed: {', '.join(signs)}" if signs else None
+
+    def probe(self, run: Any, rows: int) -> Batch:
+        family = run.family
+        frames = family.past + run.context + family.future
+        each = torch.arange(rows)
+        return Batch(
+            inputs=torch.randn(rows, frames, 2, 16, 33),
+            targets=torch.randint(family.classes - 1, (rows, max(1, run.context // 12))),
+            begin=torch.zeros_like(each),
+            end=torch.full_like(each, frames),
+            session=each,
+            user=each,
+        )
+
+    @torch.no_grad()
+    def details(self, model: nn.Module, batches: Iterable[Any], names: Callable[[int], Mapping[str, str]]) -> Any:
+        """For the report: each session's edits and texts, which key was taken for which, and a stretch to look at."""
+        each, confusions, example = [], {}, None  # type: list[Any], dict[tuple[str, str], int], Any
+        for batch in batches:
+            for read in self.read(model, batch):
+                edits = read.edits
+                each.append(
+                    {
+                        **names(read.session),
+                        "characters": len(read.reference),
+                        "insertions": edits.insertions,
+                        "deletions": edits.deletions,
+                        "substitutions": edits.substitutions,
+                        "loss": read.loss / max(read.targets, 1),
+                        "reference": read.reference,
+                        "decoded": read.decoded,
+                    }
+                )
+                for pair in aligned(read.reference, read.decoded):
+                    confusions[pair] = confusions.get(pair, 0) + 1
+                example = example or {**names(read.session), **_example(batch, read)}
+        return {
+            "sessions": each,
+            "confusions": [[true, seen, number] for (true, seen), number in sorted(confusions.items())],
+            "always_commonest_cer": commonest_cer([row["reference"] for row in each]),
+            "example": example,
+        }
+
+    def read(self, model: nn.Module, batch: Any) -> list[Read]:
+        """Every session of a batch, decoded."""
+        rows_per_pass = max(1, FRAMES_PER_PASS // batch.inputs.shape[1])
+        parts = []
+        for first in range(0, len(batch.inputs), rows_per_pass):
+            rows = slice(first, first + rows_per_pass)
+            parts.append((rows, model(batch.inputs[rows], batch.begin[rows], batch.end[rows])))
+        scores = torch.cat([scores.float() for _, (scores, _) in parts])
+        lengths = torch.cat([lengths for _, (_, lengths) in parts])
+        losses = ctc_loss(scores, lengths, batch.targets).cpu().numpy()
+        feasible = is_feasible(lengths, batch.targets).cpu().numpy()
+        log_probs = scores.log_softmax(-1).cpu().numpy()
+        targets, lengths_np = batch.targets.cpu().numpy(), lengths.cpu().numpy()
+        sessions = batch.session.cpu().numpy()
+        out = []
+        for session in dict.fromkeys(sessions.tolist()):
+            rows_of = np.flatnonzero(sessions == session)
+            path = np.concatenate([log_probs[row, : lengths_np[row]] for row in rows_of])
+            labels = [targets[row][targets[row] >= 0] for row in rows_of]
+            counted = [row for row in rows_of if feasible[row]]
+            decoded = beam_search(path, beam=self.beam) if self.beam else greedy(path.argmax(-1), path.shape[1] - 1)
+            out.append(
+                Read(
+                    session=int(session),
+                    user=int(batch.user[int(rows_of[0])]),
+                    reference=_text(np.concatenate(labels)),
+                    decoded=_text(decoded),
+                    log_probs=path,
+                    loss=float(losses[counted].sum()),
+                    targets=int(sum(len(targets[row][targets[row] >= 0]) for row in counted)),
+                    infeasible=int((~feasible[rows_of]).sum()),
+                )
+            )
+        return out
+
+
+class Edits(NamedTuple):
+    """From the true text to the decoded one: a missed character is a deletion, one too many an insertion.
+
+    emg2qwerty's public code goes the other way, so that its insertions are these deletions; the rate is the same.
+    """
+
+    insertions: int
+    deletions: int
+    substitutions: int
+
+    @property
+    def total(self) -> int:
+        return self.insertions + self.deletions + self.substitutions
+
+    def counted(self, convention: Literal["reference", "emg2qwerty"]) -> dict[str, int]:
+        missed, extra = self.deletions, self.insertions
+        if convention == "emg2qwerty":
+            missed, extra = extra, missed
+        return {"insertions": extra, "deletions": missed, "substitutions": self.substitutions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """A session as a model reads it. log_probs: [emissions, classes]; reference and decoded: a character a key."""
+
+    session: int
+    user: int
+    reference: str
+    decoded: str
+    log_probs: np.ndarray
+    loss: float
+    targets: int
+    infeasible: int
+
+    @property
+    def edits(self) -> Edits:
+        return edits(self.reference, self.decoded)
+
+    def sums(self) -> dict[str, float]:
+        made, best = self.edits, self.log_probs.argmax(-1)
+        blank = self.log_probs.shape[1] - 1
+        return {
+            "insertions": made.insertions,
+            "deletions": made.deletions,
+            "substitutions": made.substitutions,
+            "characters": len(self.reference),
+            "blanks": float((best == blank).sum()),
+            "emissions": len(best),
+            f"edits of {self.user}": made.total,
+            f"characters of {self.user}": len(self.reference),
+            **{f"used {symbol}": 1.0 for symbol in sorted(set(self.decoded))},
+        }
+
+
+def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+    """Minus the log-likelihood of each row's targets, [rows]; 0 where there are too few emissions for them."""
+    is_target = targets >= 0
+    log_probs = scores.float().log_softmax(-1).transpose(0, 1)  # [emissions, rows, classes]
+    return F.ctc_loss(
+        log_probs,
+        targets.clamp(min=0),
+        lengths,
+        is_target.sum(1),
+        blank=scores.shape[-1] - 1,
+        reduction="none",
+        zero_infinity=True,
+    )
+
+
+def is_feasible(lengths: Tensor, targets: Tensor) -> Tensor:
+    """Whether each row has an emission for every target and one blank between equal neighbours."""
+    repeats = ((targets[:, 1:] == targets[:, :-1]) & (targets[:, 1:] >= 0)).sum(1)
+    return (targets >= 0).sum(1) + repeats <= lengths
+
+
+def greedy(best: np.ndarray, blank: int) -> np.ndarray:
+    """The labels of a best path [emissions]: repeats collapsed, then blanks dropped."""
+    kept = np.ones(len(best), dtype=bool)
+    kept[1:] = best[1:] != best[:-1]
+    labels: np.ndarray = best[kept & (best != blank)]
+    return labels
+
+
+def beam_search(
+    log_probs: np.ndarray,
+    *,
+    beam: int = 50,
+    top: int = 10,
+    language_model: Callable[[Sequence[int], int], float] | None = None,
+) -> np.ndarray:
+    """The likeliest labels that a prefix beam search finds (Hannun et al. 2014, arXiv:1408.2873). [emissions, classes].
+
+    beam, top         prefixes kept, and labels tried, at each emission; 50 and 10 as the emg2qwerty baseline has them
+    language_model    (text so far, next label) -> weighted log-probability, added when the label is appended. The text
+                      is what stands on the page: a backspace takes back the character before it, and is not scored
+    """
+    blank = log_probs.shape[1] - 1
+    nothing = (0.0, -math.inf, 0.0)  # log-probability of ending in a blank, in a label; what the language model adds
+    beams: dict[tuple[int, ...], tuple[float, float, float]] = {(): nothing}
+    for row in log_probs.astype(float):
+        tried = [int(label) for label in np.argpartition(-row, min(top, len(row) - 1))[:top] if label != blank]
+        grown: dict[tuple[int, ...], tuple[float, float, float]] = {}
+
+        def add(prefix: tuple[int, ...], in_blank: float, in_label: float, extra: float, grown: Any = grown) -> None:
+            old = grown.get(prefix)
+            if old is not None:
+                in_blank, in_label = float(np.logaddexp(old[0], in_blank)), float(np.logaddexp(old[1], in_label))
+            grown[prefix] = (in_blank, in_label, extra)
+
+        for prefix, (in_blank, in_label, extra) in beams.items():
+            both = float(np.logaddexp(in_blank, in_label))
+            add(prefix, both + row[blank], -math.inf, extra)
+            if prefix:
+                add(prefix, -math.inf, in_label + row[prefix[-1]], extra)
+            for label in tried:
+                before = in_blank if prefix and label == prefix[-1] else both
+                if before == -math.inf:
+                    continue
+                more = extra
+                if language_model is not None and SYMBOLS[label] != BACKSPACE:
+                    more += language_model(_on_page(prefix), label)
+                add((*prefix, label), -math.inf, before + row[label], more)
+        ranked = sorted(grown.items(), key=lambda item: -(float(np.logaddexp(*item[1][:2])) + item[1][2]))
+        beams = dict(ranked[:beam])
+    return np.array(next(iter(beams)), dtype=np.int64)
+
+
+def _on_page(labels: Sequence[int]) -> list[int]:
+    text: list[int] = []
+    for label in labels:
+        if SYMBOLS[label] == BACKSPACE:
+            del text[-1:]
+        else:
+            text.append(label)
+    return text
+
+
+def edits(reference: str, decoded: str) -> Edits:
+    """The fewest; where several ways are equally few, rapidfuzz's."""
+    kinds = [operation.tag for operation in _levenshtein().editops(reference, decoded)]
+    return Edits(
+        insertions=kinds.count("insert"), deletions=kinds.count("delete"), substitutions=kinds.count("replace")
+    )
+
+
+def aligned(reference: str, decoded: str) -> list[tuple[str, str]]:
+    """(true, seen) pairs of the same alignment; "" stands for nothing, where a character was missed or made up."""
+    pairs: list[tuple[str, str]] = []
+    for part in _levenshtein().opcodes(reference, decoded):
+        true, seen = reference[part.src_start : part.src_end], decoded[part.dest_start : part.dest_end]
+        if part.tag in ("equal", "replace"):
+            pairs += zip(true, seen, strict=True)
+        else:
+            pairs += [(letter, "") for letter in true] + [("", letter) for letter in seen]
+    return pairs
+
+
+def commonest_cer(references: Sequence[str], most: int = 6) -> float:
+    """What typing the commonest keys over and over gives, at its best: k of them in turn, at the text's own length."""
+    whole = "".join(references)
+    if not whole:
+        return math.nan
+    ranked = sorted(set(whole), key=lambda symbol: -whole.count(symbol))
+    rates = []
+    for number in range(1, most + 1):
+        pattern = "".join(ranked[:number])
+        typed = ((pattern * (len(text) // number + 1))[: len(text)] for text in references)
+        rates.append(sum(edits(text, other).total for text, other in zip(references, typed, strict=True)) / len(whole))
+    return min(rates)
+
+
+def _example(batch: Any, read: Read) -> dict[str, Any]:
+    """The first stretch of a session: power per electrode over time, the likeliest keys over time, true and decoded."""
+    rows = np.flatnonzero(batch.session.cpu().numpy() == read.session)
+    per_row = len(read.log_probs) / max(len(rows), 1)
+    taken = read.log_probs[: min(len(read.log_probs), max(int(per_row * 2), 1))]
+    probs = np.exp(taken)
+    likely = [label for label in range(probs.shape[1] - 1) if probs[:, label].max() > LEAST_LIKELY]
+    shown = rows[:2]
+    begin, end = batch.begin.cpu().numpy(), batch.end.cpu().numpy()
+    window = batch.inputs[shown].float().mean(-1).cpu().numpy()  # [rows, frames, 2, 16]
+    return {
+        "power": np.round(window[:, :, :, :].reshape(len(shown), window.shape[1], -1), 2).tolist(),
+        "begin": begin[shown].tolist(),
+        "end": end[shown].tolist(),
+        "keys": {SYMBOLS[label]: np.round(probs[:, label], 3).tolist() for label in likely},
+        "blank": np.round(probs[:, -1], 3).tolist(),
+        "reference": "".join(_text(row[row >= 0]) for row in batch.targets[shown].cpu().numpy()),
+        "decoded": _text(greedy(taken.argmax(-1), taken.shape[1] - 1)),
+    }
+
+
+def _text(labels: np.ndarray) -> str:
+    return "".join(SYMBOLS[int(label)] for label in labels)
+
+
+def _levenshtein() -> Any:
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError:
+        raise ValueError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
+    return Levenshtein
