@@ -47,7 +47,7 @@ def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str,
         **found,
         **coordinates,
     }
-    for name in ("label", "is_held_out", "seconds_estimate", "decay_start"):
+    for name in ("label", "is_held_out", "seconds_estimate", "decay_start", "own_flops"):
         row.pop(name, None)
     row["held_out"] = rung["is_held_out"]
     return row

@@ -9,7 +9,7 @@ import math
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -24,11 +24,16 @@ SCALES = ("smoke", "quick", "full", "published")
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """A run at named coordinates, either fitted or held out."""
+    """A run at named coordinates: fitted, held out, or part of a learning-rate bracket.
+
+    bracket     how many times the rate of the rung whose other coordinates it shares; never fitted, only looked at for
+                whether the ladder's own rate is the best of those tried. Its coordinate is called `rate`
+    """
 
     at: Coordinates
     run: Run
     is_held_out: bool = False
+    bracket: float | None = None
 
     @property
     def label(self) -> str:
@@ -101,10 +106,7 @@ class Study:
                 problems.append("held_out: every rung is held out; nothing is left to fit.")
         if problems:
             raise ValueError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
-        marked = [
-            Rung(at=rung.at, run=rung.run, is_held_out=rung.is_held_out or self._matches_held_out(rung))
-            for rung in self.ladder
-        ]
+        marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
         object.__setattr__(self, "ladder", tuple(marked))
 
     def _matches_held_out(self, rung: Rung) -> bool:
@@ -118,6 +120,19 @@ def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
         raise ValueError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
     points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     return [Rung(at=at, run=rung(**at)) for at in points]
+
+
+def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = (0.5, 2.0)) -> list[Rung]:
+    """The run at `at` again, at multiples of its learning rate and nothing else changed."""
+    run = rung(**at)
+    return [
+        Rung(
+            at={**at, "rate": factor},
+            run=replace(run, optimizer=replace(run.optimizer, learning_rate=factor * run.optimizer.learning_rate)),
+            bracket=factor,
+        )
+        for factor in times
+    ]
 
 
 def count(text: str | int | float) -> int:

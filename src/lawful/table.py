@@ -28,6 +28,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "arm": ("text", "what is compared (empty where the study has one arm)"),
     "seed": ("integer", "replicate number"),
     "held_out": ("yes/no", "declared before training as not to be fitted"),
+    "bracket": ("ratio", "of the learning rate to the ladder's own, where a run only tries another; never fitted"),
     "cluster": ("text", "runs that share noise: branches of one trunk, checkpoints of one run"),
     "status": ("text", "finished, diverged or failed; only finished runs are fitted"),
     "reason": ("text", "why a run is not finished, in words"),
@@ -38,6 +39,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "unique_tokens": ("count", "tokens in the training split"),
     "epochs": ("ratio", "tokens / unique_tokens"),
     "flops": ("FLOPs", "the family's exact count by the rule, attention and head included, as if trained from scratch"),
+    "flops_spent": ("FLOPs", "on the steps this run did itself; the rest came from its trunk"),
     "flops_6nd": ("FLOPs", "6 x params_non_embedding x tokens"),
     "loss": ("loss_unit", "on the fixed validation tokens, after the last step"),
     "loss_unit": ("text", "nats_per_token and the like; never mixed in one fit"),
@@ -55,6 +57,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "batch_tokens": ("count", "targets in one optimiser step"),
     "context": ("count", "targets in one window"),
     "learning_rate": ("number", "peak"),
+    "weight_decay": ("number", "of matrices, decoupled"),
     "schedule": ("text", "wsd, cosine or constant"),
     "is_decayed": ("yes/no", "the learning rate reached its floor at the last step"),
     "masks_padding": ("yes/no", "no padding counts in the loss"),
@@ -181,6 +184,11 @@ def read_runs(
 
 def is_finished(row: Mapping[str, Any]) -> bool:
     return row.get("status", "finished") in ("finished", "", None)
+
+
+def is_of_ladder(row: Mapping[str, Any]) -> bool:
+    """Whether the run is a rung, and not there to try another learning rate."""
+    return row.get("bracket") in ("", None)
 
 
 def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told: set[str]) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ def compared(seed=0, floor="own", paired=False, **planted):
 def test_identical_arms_are_called_identical_with_a_bound_on_what_was_missed():
     found = compared(1)
     assert found.verdict == "identical"
-    assert "are excluded at 5 %" in found.sentence
+    assert "is excluded at 5 %" in found.sentence
     assert found.differences[0].equivalence > abs(found.differences[0].value)
 
 
@@ -39,6 +39,31 @@ def test_a_shift_of_the_exponent_is_found():
 
 def test_a_shift_of_the_floor_is_found():
     assert compared(4, lift=0.1).verdict == "the floor differs"
+
+
+def test_a_constant_gain_measured_well_is_told_from_a_shift_of_the_exponent():
+    found = compared(2, gain=1.2, floor="auto", seeds=6, sigma=0.001)
+    assert found.decision == "exponents agree"
+    assert found.differences[0].equivalence < found.matters["alpha"] == pytest.approx(0.035, rel=0.1)
+    assert "the exponents agree" in found.sentence
+    assert found.more_seeds is None
+
+
+def test_what_noise_hides_is_not_decided_and_the_seeds_asked_for_would_decide_it():
+    found = compared(3, gain=1.2, floor="shared", seeds=2, sigma=0.05)
+    assert found.decision == "not decided"
+    assert f"{found.more_seeds} more seeds per arm would show" in found.sentence
+    enough = 2 + found.more_seeds
+    shift = found.matters["alpha"]
+    seen = [compared(s, shift=shift, floor="shared", seeds=enough, sigma=0.05).verdict for s in range(20)]
+    assert seen.count("exponents differ") >= 12  # four in five: below 12 of 20 by chance once in a hundred
+
+
+def test_arms_share_their_floor_unless_a_test_rejects_it():
+    shared, own = compared(4, floor="auto"), compared(4, floor="auto", lift=0.1)
+    assert (shared.floor, own.floor) == ("shared", "own")
+    assert own.floor_p < 0.05 < shared.floor_p
+    assert compared(4).floor_p is None
 
 
 def test_the_ladders_misfits_fall_as_parameters_are_freed():

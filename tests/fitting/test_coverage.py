@@ -28,6 +28,7 @@ NULLS = {
     "own floors, heavy tails": {"floor": "own", "tail": "t"},
     "shared floor, pairs": {"floor": "shared", "sigma_pair": 0.005, "paired": True},
     "own floors, 5 sizes, 1 seed": {"floor": "own", "runs": 5, "seeds": 1},
+    "floors by test": {"floor": "auto"},
 }
 
 

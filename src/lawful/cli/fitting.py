@@ -176,7 +176,9 @@ def compare_command(
     source: Source,
     by: ByArm = "arm",
     law: LawName = None,
-    floor: Annotated[str, typer.Option(help="own: one irreducible loss per arm; shared: one for all.")] = "own",
+    floor: Annotated[
+        str, typer.Option(help="own: one irreducible loss per arm; shared: one for all; auto: shared unless rejected.")
+    ] = "own",
     params_column: ParamsColumn = None,
     tokens_column: TokensColumn = None,
     loss_column: LossColumn = None,

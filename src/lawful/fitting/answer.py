@@ -16,7 +16,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.laws import named
 from lawful.store import Store
-from lawful.table import Observations, is_finished, read_runs
+from lawful.table import Observations, is_finished, is_of_ladder, read_runs
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,10 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 
     rest: dict[str, Any] = {"fit": None, "held_out": (), "excluded": tuple(arms.excluded), "also": ()}
     try:
-        found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
+        # arms on the same data may share their floor; on different data there is no reason why they should
+        is_same_data = len(set(arms.fitted.values("data_fingerprint"))) == 1
+        floor: Any = "auto" if is_same_data else "own"
+        found = compare(arms.fitted, "arm", law=arms.law, floor=floor, **arms.columns)  # type: ignore[arg-type]
     except ValueError as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
@@ -167,7 +170,8 @@ def _answer(
         finished = _without(
             table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
         )
-        chosen = _matching(finished, question.get("where") or {}, excluded)
+        own = _without(finished, is_of_ladder, excluded, lambda row: "tries another learning rate (bracket)")
+        chosen = _matching(own, question.get("where") or {}, excluded)
         fitted = chosen.where(lambda row: row.get("held_out") is not True, "held out")
         law = _law(question, fitted)
         columns = {"params": question["params"], "tokens": question["tokens"], "loss": question["loss"]}

@@ -24,7 +24,10 @@ from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
 
 ALPHA = 0.05
-Floor = Literal["own", "shared"]
+MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
+DETECT = 2.8  # standard errors that a difference must have to be seen at 5 % four times in five (1.96 + .84)
+Floor = Literal["own", "shared", "auto"]
+Decision = Literal["exponents differ", "exponents agree", "not decided"]
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,25 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class Comparison:
-    """arms in order of appearance; `verdict` is the last step of the ladder that the data force."""
+    """arms in order of appearance; `verdict` is the last step of the ladder that the data force.
+
+    floor_p       of the test that own floors are needed, where that decided `floor`
+    decision      on the exponents: they differ; they agree, as every difference that would matter is excluded; or
+                  neither is shown
+    matters       the smallest difference that would matter, by exponent
+    more_seeds    per arm, to see such a difference four times in five, where it is not decided; None where unknown
+    """
 
     law: str
     by: str
     arms: tuple[str, ...]
-    floor: Floor
+    floor: Literal["own", "shared"]
+    floor_p: float | None
     steps: tuple[Step, ...]
     verdict: str
+    decision: Decision
+    matters: Mapping[str, float]
+    more_seeds: int | None
     sentence: str
     differences: tuple[Difference, ...]
     multipliers: tuple[Multiplier, ...]
@@ -105,22 +119,43 @@ def compare(
     flops: str | None = None,
     cluster: str | None = None,
     paired: bool | None = None,
+    matters: float = MATTERS,
 ) -> Comparison:
     """Compare the arms named in column `by`.
 
     floor    own: each arm may have its irreducible loss; shared: arms on the same data share it (an own floor costs
-             about ten times in the standard error of an exponent's difference)
+             about ten times in the standard error of an exponent's difference); auto: shared unless a test rejects
+             it at 5 %
     paired   rows at the same axes and seed share noise across arms; by default where every arm has the same cells
+    matters  the smallest difference of exponents that would matter, as a share of the first arm's
     Raises Refusal where an arm has too few runs for the law.
     """
+    if floor not in ("own", "shared", "auto"):
+        raise ValueError(f"floor: expected own, shared or auto, got {floor!r}.")
     law = named(law)
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     data, arms = arm_sample(source, by, law, columns)
     is_paired = _has_pairs(data) if paired is None else paired
     if is_paired:
         data = replace(data, cluster=_pairs(data))
-    ladder = _ladder(law, floor)
-    return _compare(data, law, arms, by, floor, ladder, is_paired)
+    floor_p = _floor_test(data, law, arms) if floor == "auto" else None
+    chosen: Literal["own", "shared"]
+    chosen = floor if floor != "auto" else "own" if floor_p is not None and floor_p < ALPHA else "shared"
+    return _compare(data, law, arms, by, chosen, floor_p, is_paired, matters)
+
+
+def _floors(law: Law) -> frozenset[str]:
+    return frozenset({"E", "floor"} & set(law.coefficients))
+
+
+def _floor_test(data: Sample, law: Law, arms: tuple[str, ...]) -> float | None:
+    """p of the arms having a floor each, beside own coefficients and shapes; None for a law without a floor."""
+    floors = _floors(law)
+    if not floors:
+        return None
+    rest = frozenset(law.parameters) - floors
+    shared, own = fit_ladder(data, law, arms, [rest, rest | floors])
+    return step_test(shared, own, data, floors)[2]
 
 
 def arm_sample(
@@ -153,10 +188,12 @@ def _compare(
     law: Law,
     arms: tuple[str, ...],
     by: str,
-    floor: Floor,
-    ladder: list[tuple[str, frozenset[str]]],
+    floor: Literal["own", "shared"],
+    floor_p: float | None,
     is_paired: bool,
+    matters: float,
 ) -> Comparison:
+    ladder = _ladder(law, floor)
     points = fit_ladder(data, law, arms, [own for _, own in ladder])
     steps = _steps(points, data, ladder)
     last = points[-1]
@@ -170,14 +207,21 @@ def _compare(
     assert isinstance(joint, ArmsLaw)
     by_arm = {arm: joint.of_arm(last.parameters, i) for i, arm in enumerate(arms)}
     verdict = ladder[chosen][0]
+    smallest = {shape.name: matters * abs(by_arm[arms[0]][shape.name]) for shape in law.shapes}
+    decision = _decision(verdict, differences, smallest)
+    more = _more_seeds(data, differences, smallest) if decision == "not decided" else None
     return Comparison(
         law.spec,
         by,
         arms,
         floor,
+        floor_p,
         steps,
         verdict,
-        _sentence(verdict, steps, differences, multipliers),
+        decision,
+        smallest,
+        more,
+        _sentence(verdict, decision, steps, differences, multipliers, smallest, more),
         differences,
         multipliers,
         by_arm,
@@ -188,11 +232,28 @@ def _compare(
     )
 
 
-def _ladder(law: Law, floor: Floor) -> list[tuple[str, frozenset[str]]]:
+def _decision(verdict: str, differences: Sequence[Difference], smallest: Mapping[str, float]) -> Decision:
+    if verdict == "exponents differ":
+        return "exponents differ"
+    if differences and all(d.equivalence < smallest[d.parameter] for d in differences):
+        return "exponents agree"
+    return "not decided"
+
+
+def _more_seeds(data: Sample, differences: Sequence[Difference], smallest: Mapping[str, float]) -> int | None:
+    """Standard errors fall with the root of the number of seeds, as long as the law itself fits."""
+    if "seed" not in data.observations.columns or not differences:
+        return None
+    seeds = len({str(row.get("seed")) for row in data.observations})
+    ratios = [DETECT * d.stderr / smallest[d.parameter] for d in differences if smallest[d.parameter] > 0]
+    if not ratios or not np.isfinite(max(ratios)):
+        return None
+    return max(int(np.ceil(seeds * max(ratios) ** 2)) - seeds, 1)
+
+
+def _ladder(law: Law, floor: Literal["own", "shared"]) -> list[tuple[str, frozenset[str]]]:
     """Names and own parameters of the nested laws, each containing the one before."""
-    if floor not in ("own", "shared"):
-        raise ValueError(f"floor: expected own or shared, got {floor!r}.")
-    floors = frozenset({"E", "floor"} & set(law.coefficients))
+    floors = _floors(law)
     rest = frozenset(law.coefficients) - floors
     shapes = frozenset(shape.name for shape in law.shapes)
     ladder: list[tuple[str, frozenset[str]]] = [("identical", frozenset())]
@@ -373,14 +434,17 @@ def _multiplier(
 
 
 def _sentence(
-    verdict: str, steps: tuple[Step, ...], differences: tuple[Difference, ...], multipliers: tuple[Multiplier, ...]
+    verdict: str,
+    decision: Decision,
+    steps: tuple[Step, ...],
+    differences: tuple[Difference, ...],
+    multipliers: tuple[Multiplier, ...],
+    smallest: Mapping[str, float],
+    more_seeds: int | None,
 ) -> str:
     tests = "; ".join(f"{step.name}: p = {step.p:.3g}" for step in steps if step.p is not None)
     if verdict == "identical":
         text = f"No difference between the arms was found ({tests})"
-        if differences:
-            bound = max(d.equivalence for d in differences)
-            text += f"; exponents that differ by {bound:.3g} or more are excluded at 5 %"
     else:
         text = f"The arms differ: {verdict} ({tests})"
         clear = [d for d in differences if d.p_holm < ALPHA]
@@ -389,6 +453,8 @@ def _sentence(
                 f"{d.parameter} of {d.second} is {d.value:+.3g} [{d.ci95[0]:.3g}, {d.ci95[1]:.3g}] from {d.first}'s"
                 for d in clear
             )
+    if decision != "exponents differ" and differences:
+        text += _about_exponents(decision, differences, smallest, more_seeds)
     known = [m for m in multipliers if np.isfinite(m.value)]
     if known:
         text += "; at fixed loss " + ", ".join(
@@ -397,6 +463,22 @@ def _sentence(
             for m in known
         )
     return text + "."
+
+
+def _about_exponents(
+    decision: Decision, differences: Sequence[Difference], smallest: Mapping[str, float], more_seeds: int | None
+) -> str:
+    widest = max(differences, key=lambda d: d.equivalence / smallest[d.parameter])
+    bound = f"{widest.parameter} differs by {widest.equivalence:.2g} or more is excluded at 5 %"
+    if decision == "exponents agree":
+        return f"; the exponents agree: that {bound}"
+    text = f"; whether the exponents differ is not decided: only that {bound}"
+    if more_seeds is not None:
+        text += (
+            f"; {more_seeds} more seed{'s' if more_seeds > 1 else ''} per arm would show a difference of "
+            f"{smallest[widest.parameter]:.2g} four times in five"
+        )
+    return text
 
 
 def _cautions(point: Point, data: Sample) -> tuple[Caution, ...]:

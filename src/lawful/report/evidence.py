@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lawful import store, table
+from lawful import linter, store, table
 from lawful.report.tables import number
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
@@ -82,6 +82,8 @@ class Evidence:
         found: dict[str, Mapping[str, Any]] = {}
         for warning in self.study.get("warnings", ()):
             found.setdefault(warning.get("sentence", ""), {**warning, "about": "design"})
+        for warning in linter.observed(self.rungs, self.rows):
+            found.setdefault(warning["sentence"], {**warning, "about": "runs"})
         for answer in self.answers:
             fit = answer.get("fit") or {}
             for warning in [*answer.get("warnings", ()), *fit.get("warnings", ())]:

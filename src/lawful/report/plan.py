@@ -85,9 +85,9 @@ def _totals(plan: Mapping[str, Any], rungs: list[Mapping[str, Any]]) -> str:
     flops = sum(number(rung.get("flops")) or 0.0 for rung in rungs)
     parts = [f"{len(rungs)} runs", f"{tables.count(_sum(rungs, 'tokens'))} tokens", tables.flops(flops)]
     parts.append(str(plan.get("precision") or ""))
-    trunks = {rung.get("cluster") for rung in rungs}
-    if len(trunks) < len(rungs):
-        parts.append(f"{len(trunks)} trunks, so that less is trained than is counted")
+    spent = sum(number(rung.get("own_flops")) or 0.0 for rung in rungs)
+    if 0 < spent < 0.999 * flops:
+        parts.append(f"of which {tables.flops(spent)} are spent, {flops / spent:.2f} times fewer: budgets share trunks")
     text = ", ".join(part for part in parts if part) + "."
     estimates = [number(rung.get("seconds_estimate")) for rung in rungs]
     if rungs and all(estimate is not None for estimate in estimates):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import lawful
+from lawful import linter
 from lawful import store as files
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
@@ -76,6 +77,8 @@ def make_plan(
         for rung in rungs
     ]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
+    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
+        row["own_flops"] = row["flops"] * own_steps // row["steps"]
     if is_timed:
         seconds = _estimate_seconds(rungs, rows, where, progress)
         for row, estimate in zip(rows, seconds, strict=True):
@@ -93,14 +96,14 @@ def make_plan(
         "held_out": dict(study.held_out),
         "arm": study.arm,
         "faults": list(study.faults),
-        "precision": precision,
+        "precision": " and ".join(sorted({row["precision"] for row in rows})),
         "device": where.type,
         "workers": workers,
         "axes": axes,
         "rungs": rows,
         "questions": [{field: getattr(q, field) for field in q.__dataclass_fields__} for q in study.questions],
         "corpora": corpora,
-        "warnings": _warnings(rungs, rows, corpora, missing),
+        "warnings": _warnings(rows, corpora, study.arm, missing),
         "versions": _versions(),
         "command": command,
         "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
@@ -140,9 +143,9 @@ def _prepare_corpora(
 
 def _one_precision(rungs: Sequence[Rung], where: torch.device) -> Precision:
     """For all of the ladder that says "auto": a change of precision inside it would be a confound."""
-    fixed = {rung.run.precision for rung in rungs} - {"auto"}
-    if len(fixed) == 1 and all(rung.run.precision != "auto" for rung in rungs):
-        return fixed.pop()
+    declared = {rung.run.precision for rung in rungs}
+    if len(declared) == 1 and "auto" not in declared:
+        return declared.pop()
     cost = [(rung.run.family.param_counts().non_embedding, _flops(rung.run)) for rung in rungs]
     share = sum(flops for params, flops in cost if params > 1e6) / sum(flops for _, flops in cost)
     return device.pick_precision(where, share)
@@ -160,6 +163,7 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "label": rung.label,
         "at": dict(rung.at),
         "is_held_out": rung.is_held_out,
+        "bracket": rung.bracket,
         "arm": str(rung.at[study.arm]) if study.arm else "",
         "seed": rung.seed,
         "cluster": run.trunk_id,
@@ -175,17 +179,12 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "batch_tokens": run.batch_size * run.context,
         "context": run.context,
         "learning_rate": run.optimizer.learning_rate,
+        "weight_decay": run.optimizer.weight_decay,
         "schedule": run.schedule.shape,
         "precision": run.precision,
         "family": type(run.family).__name__,
         "corpus": corpus,
     }
-
-
-def saved_share(rows: Sequence[Mapping[str, Any]]) -> float:
-    """FLOPs of all runs from scratch over those actually spent when runs of one trunk share it (at least 1)."""
-    spent = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
-    return float(sum(row["flops"] for row in rows) / spent)
 
 
 def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -246,57 +245,10 @@ def _time_step(run: Run, where: torch.device) -> float:
 
 
 def _warnings(
-    rungs: Sequence[Rung], rows: Sequence[Mapping[str, Any]], corpora: Mapping[str, Any], missing: str | None
+    rows: Sequence[Mapping[str, Any]], corpora: Mapping[str, Any], arm: str | None, missing: str | None
 ) -> list[dict[str, str]]:
-    """What a reader of the law should doubt before anything is trained: code, severity, sentence."""
-    found: list[dict[str, str]] = []
-
-    def warn(code: str, severity: str, sentence: str) -> None:
-        found.append({"code": code, "severity": severity, "sentence": sentence})
-
-    if missing:
-        warn("data-missing", "error", missing)
-    fitted = [row for row in rows if not row["is_held_out"]]
-    sizes = sorted({row["params_non_embedding"] for row in fitted})
-    if len(sizes) < 4:
-        warn(
-            "few-sizes",
-            "warning",
-            f"{len(sizes)} fitted sizes: a law of size with a floor has 3 parameters and needs at least 4.",
-        )
-    elif sizes[-1] / sizes[0] < 30:
-        warn("narrow-sizes", "note", f"fitted sizes span only a factor of {sizes[-1] / sizes[0]:.0f}.")
-    if len({row["seed"] for row in rows}) < 2:
-        warn("one-seed", "warning", "one seed: the noise between runs cannot be told from the law's own misfit.")
-    heavy = [row for row in fitted if row["params_embedding"] > row["params_non_embedding"]]
-    if heavy:
-        shares = ", ".join(
-            f"{row['params_non_embedding'] / row['params_total']:.1%}"
-            for row in {row["params_total"]: row for row in heavy}.values()
-        )
-        warn(
-            "vocabulary-dominates",
-            "warning",
-            f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary.",
-        )
-    for name, facts in corpora.items():
-        tokens = max((row["tokens"] for row in rows if row["corpus"] == name), default=0)
-        if facts.get("train_tokens") and tokens > facts["train_tokens"]:
-            warn(
-                "repeated-data",
-                "warning" if tokens > 4 * facts["train_tokens"] else "note",
-                f"{name}: the largest budget is {tokens / facts['train_tokens']:.1f} epochs of "
-                f"{facts['train_tokens']:,} tokens; beyond about 4 a repeated token is worth less than a fresh one "
-                "(arXiv:2305.16264).",
-            )
-    schedules = sorted({row["schedule"] for row in rows})
-    if len(schedules) > 1:
-        warn("mixed-schedules", "error", f"schedules {', '.join(schedules)} in one ladder cannot be fitted together.")
-    if len({row["precision"] for row in rows}) > 1:
-        warn("mixed-precision", "warning", "precision changes inside the ladder: a confound of size.")
-    if short := [row["label"] for row in rows if row["steps"] < 200]:
-        warn("few-steps", "warning", f"{len(short)} runs make fewer than 200 optimiser steps ({_some(short, 2)}).")
-    return found
+    absent = [{"code": "data-missing", "severity": "error", "sentence": missing}] if missing else []
+    return absent + linter.declared(rows, corpora, arm)
 
 
 def _versions() -> dict[str, str]:
@@ -329,7 +281,3 @@ def _commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return "" if tracked.returncode else head + ("+changes" if changed else "")
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

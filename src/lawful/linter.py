@@ -1,0 +1,273 @@
+"""Confounds: what, beside the thing studied, changes along a ladder and could be mistaken for its law.
+
+`declared` looks at the plan, before anything is trained; `observed` at the table, once runs have ended. Each warning is
+plain data: a stable code, a severity (error, warning or note), and a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Row = Mapping[str, Any]
+Warning_ = dict[str, str]
+
+LEAST_SIZES = 4  # a law of size with a floor has three parameters
+JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor between neighbours
+UNEQUAL = 0.03  # arms of one rung may differ by so much in size or FLOPs
+EPOCHS = 4  # up to about so many, a repeated token is worth nearly a fresh one (arXiv:2305.16264)
+FEW_STEPS = 200
+TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by this factor (arXiv:2505.13738)
+
+
+def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None = None) -> list[Warning_]:
+    """Of the rows of study.json's `rungs`, and its `corpora`. `arm` is the coordinate that names the arms."""
+    fitted = [rung for rung in rungs if not rung["is_held_out"] and rung.get("bracket") is None]
+    own = [rung for rung in rungs if rung.get("bracket") is None]
+    found = [
+        *_sizes(fitted),
+        *_seeds(own),
+        *_arms(own, arm),
+        *_rates(own),
+        *_batches(own),
+        *_decays(own),
+        *_mixed(own, corpora),
+        *_vocabulary(fitted),
+        *_repeats(rungs, corpora),
+        *_steps(own),
+    ]
+    return found
+
+
+def observed(rungs: Sequence[Row], rows: Iterable[Row]) -> list[Warning_]:
+    """What the runs that have ended add: the verdict of the learning-rate brackets, and padding that was counted."""
+    ended = [row for row in rows if row.get("status") == "finished"]
+    padded = [row for row in ended if row.get("masks_padding") is False]
+    found = []
+    if padded:
+        text = f"padding counts in the loss of {len(padded)} runs: their losses are of padding as much as of data."
+        found.append(_warning("padding", "error", text))
+    return [*found, *_brackets(rungs, ended)]
+
+
+def _sizes(fitted: Sequence[Row]) -> list[Warning_]:
+    sizes = sorted({rung["params_non_embedding"] for rung in fitted})
+    per_arm = defaultdict(set)
+    for rung in fitted:
+        per_arm[rung["arm"]].add(rung["params_non_embedding"])
+    fewest = min((len(found) for found in per_arm.values()), default=0)
+    if len({rung["tokens"] for rung in fitted}) > 1 and fewest == 1:
+        return []  # a ladder in data, at one size
+    if fewest < LEAST_SIZES:
+        text = f"{fewest} fitted sizes: a law of size with a floor has 3 parameters and needs at least {LEAST_SIZES}."
+        return [_warning("few-sizes", "warning", text)]
+    if sizes[-1] / sizes[0] < 8:
+        return [_warning("narrow-sizes", "note", f"fitted sizes span only a factor of {sizes[-1] / sizes[0]:.0f}.")]
+    return []
+
+
+def _seeds(rungs: Sequence[Row]) -> list[Warning_]:
+    if len({rung["seed"] for rung in rungs}) >= 2:
+        return []
+    return [_warning("one-seed", "warning", "one seed: the noise between runs cannot be told from the law's misfit.")]
+
+
+def _arms(rungs: Sequence[Row], arm: str | None) -> list[Warning_]:
+    """Runs that differ in their arm alone should be of one size and cost."""
+    if arm is None:
+        return []
+    cells: dict[Any, list[Row]] = defaultdict(list)
+    for rung in rungs:
+        cells[tuple((name, value) for name, value in rung["at"].items() if name != arm)].append(rung)
+    found = []
+    for column, what in (("params_non_embedding", "parameters without embeddings"), ("flops", "FLOPs")):
+        spreads = {
+            max(row[column] for row in cell) / min(row[column] for row in cell) - 1: cell
+            for cell in cells.values()
+            if len(cell) > 1 and min(row[column] for row in cell) > 0
+        }
+        worst = max(spreads, default=0.0)
+        if worst > UNEQUAL:
+            names = " and ".join(f"{row['arm']} {row[column]:.3g}" for row in spreads[worst])
+            text = f"arms differ by up to {worst:.1%} in {what} ({names}): part of their gap is size."
+            found.append(_warning("unequal-arms", "warning", text))
+        elif worst > 0.001:
+            text = f"arms are matched in {what} within {worst:.1%}."
+            found.append(_warning("arms-residue", "note", text))
+    return found
+
+
+def _rates(rungs: Sequence[Row]) -> list[Warning_]:
+    """The peak rate may follow size smoothly; one that was set by hand in steps moves the law."""
+    for arm in dict.fromkeys(rung["arm"] for rung in rungs):
+        by_size = _by_size([rung for rung in rungs if rung["arm"] == arm], "learning_rate")
+        if len(by_size) < 3:
+            continue
+        sizes, rates = np.log(list(by_size)), np.log(list(by_size.values()))
+        slopes = np.diff(rates) / np.diff(sizes)
+        jumps = np.abs(slopes - np.median(slopes)) * np.diff(sizes)
+        if jumps.max() > math.log(JUMP):
+            at = int(jumps.argmax())
+            first, second = list(by_size)[at : at + 2]
+            text = (
+                f"the learning rate goes from {by_size[first]:.3g} to {by_size[second]:.3g} between {first:,.0f} and "
+                f"{second:,.0f} parameters, off any smooth rule for the ladder: a confound of size."
+            )
+            return [_warning("rate-jumps", "warning", text)]
+    return []
+
+
+def _batches(rungs: Sequence[Row]) -> list[Warning_]:
+    """The best batch grows with the tokens and not with the size (arXiv:2503.04715): where a run with fewer tokens
+    has the larger batch, size decided it."""
+    order = sorted({(rung["tokens"], rung["batch_tokens"], rung["params_non_embedding"]) for rung in rungs})
+    for tokens, batch, params in order:
+        for more, smaller, other in order:
+            if more >= tokens and smaller < 0.8 * batch and other < params:
+                text = (
+                    f"the batch follows the parameters: {batch:,} tokens a step for {tokens:,} in all at {params:,} "
+                    f"parameters, but {smaller:,} for {more:,} at {other:,}. It should follow the tokens."
+                )
+                return [_warning("batch-follows-size", "warning", text)]
+    return []
+
+
+def _decays(rungs: Sequence[Row]) -> list[Warning_]:
+    """Weight decay acts over B / (rate x decay) tokens; as a share of the run, that should stay the same."""
+    spans = [
+        rung["batch_tokens"] / (rung["learning_rate"] * rung["weight_decay"] * rung["tokens"])
+        for rung in rungs
+        if rung.get("weight_decay")
+    ]
+    if spans and max(spans) / min(spans) > TIMESCALES:
+        text = (
+            f"weights remember {min(spans):.2g} to {max(spans):.2g} of a run: weight decay acts "
+            f"{max(spans) / min(spans):.0f} times as strongly on some rungs as on others."
+        )
+        return [_warning("decay-varies", "note", text)]
+    return []
+
+
+def _mixed(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]:
+    found = []
+    schedules = sorted({rung["schedule"] for rung in rungs})
+    if len(schedules) > 1:
+        text = f"schedules {', '.join(schedules)} in one ladder cannot be fitted together."
+        found.append(_warning("mixed-schedules", "error", text))
+    if len({rung["precision"] for rung in rungs}) > 1:
+        by_size = {rung["params_non_embedding"]: rung["precision"] for rung in rungs}
+        listed = ", ".join(f"{by_size[size]} at {size:,}" for size in sorted(by_size))
+        text = f"precision changes inside the ladder ({listed} parameters): a confound of size."
+        found.append(_warning("mixed-precision", "warning", text))
+    sets = {
+        (name, facts.get("validation_sha256") or facts.get("fingerprint"))
+        for name, facts in corpora.items()
+        if name in {rung["corpus"] for rung in rungs}
+    }
+    if len({digest for _, digest in sets}) > 1:
+        names = ", ".join(sorted(name for name, _ in sets))
+        text = f"runs are judged on different validation sets ({names}): their losses do not compare."
+        found.append(_warning("validation-changes", "warning", text))
+    return found
+
+
+def _vocabulary(fitted: Sequence[Row]) -> list[Warning_]:
+    heavy = {
+        rung["params_total"]: rung["params_non_embedding"] / rung["params_total"]
+        for rung in fitted
+        if rung["params_embedding"] > rung["params_non_embedding"]
+    }
+    if not heavy:
+        return []
+    shares = ", ".join(f"{share:.1%}" for _, share in sorted(heavy.items()))
+    text = f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary."
+    return [_warning("vocabulary-dominates", "warning", text)]
+
+
+def _repeats(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]:
+    found = []
+    for name, facts in corpora.items():
+        tokens = max((rung["tokens"] for rung in rungs if rung["corpus"] == name), default=0)
+        unique = facts.get("train_tokens")
+        if unique and tokens > unique:
+            text = (
+                f"{name}: the largest budget is {tokens / unique:.1f} epochs of {unique:,} tokens; beyond about "
+                f"{EPOCHS} a repeated token is worth less than a fresh one (arXiv:2305.16264)."
+            )
+            found.append(_warning("repeated-data", "warning" if tokens > EPOCHS * unique else "note", text))
+    return found
+
+
+def _steps(rungs: Sequence[Row]) -> list[Warning_]:
+    short = [rung["label"] for rung in rungs if rung["steps"] < FEW_STEPS]
+    if not short:
+        return []
+    listed = ", ".join(short[:2]) + (f" and {len(short) - 2} more" if len(short) > 2 else "")
+    text = f"{len(short)} runs make fewer than {FEW_STEPS} optimiser steps ({listed})."
+    return [_warning("few-steps", "warning", text)]
+
+
+def _brackets(rungs: Sequence[Row], ended: Sequence[Row]) -> list[Warning_]:
+    """Around each bracketed run, its best rate; at an edge, the rate of the whole ladder is in doubt."""
+    losses = {row["run"]: row["loss"] for row in ended if isinstance(row.get("loss"), (int, float))}
+    groups: dict[Any, dict[float, float]] = defaultdict(dict)
+    labels: dict[Any, str] = {}
+    bracketed = {_same_but_rate(rung) for rung in rungs if rung.get("bracket") is not None}
+    for rung in rungs:
+        key = _same_but_rate(rung)
+        if key in bracketed and rung["id"] in losses:
+            groups[key][float(rung.get("bracket") or 1.0)] = float(losses[rung["id"]])
+            if rung.get("bracket") is None:
+                labels[key] = str(rung["label"])
+    found = []
+    for key, by_rate in groups.items():
+        if len(by_rate) < 3 or 1.0 not in by_rate:
+            continue
+        best = min(by_rate, key=lambda rate: by_rate[rate])
+        gain = by_rate[1.0] - by_rate[best]
+        is_noise = gain < 2 * math.sqrt(2) * _seed_spread(rungs, losses)
+        if best in (min(by_rate), max(by_rate)):
+            text = (
+                f"{labels[key]}: of the learning rates tried, the best is at the edge, {best:g} times the one used, by "
+                f"{gain:.4f} in the loss: "
+                + (
+                    "no more than seeds differ by."
+                    if is_noise
+                    else "the best may lie beyond, and the ladder is not at it."
+                )
+            )
+            found.append(_warning("rate-at-edge", "note" if is_noise else "warning", text))
+    return found
+
+
+def _seed_spread(rungs: Sequence[Row], losses: Mapping[str, float]) -> float:
+    """Standard deviation of the loss between seeds of one rung, pooled; 0 where no rung has two."""
+    groups: dict[Any, list[float]] = defaultdict(list)
+    for rung in rungs:
+        if rung["id"] in losses and rung.get("bracket") is None:
+            groups[tuple((name, value) for name, value in rung["at"].items() if name != "seed")].append(
+                losses[rung["id"]]
+            )
+    several = [group for group in groups.values() if len(group) > 1]
+    dof = sum(len(group) - 1 for group in several)
+    return math.sqrt(sum(float(np.var(group)) * len(group) for group in several) / dof) if dof else 0.0
+
+
+def _same_but_rate(rung: Row) -> tuple[Any, ...]:
+    return tuple((name, value) for name, value in rung["at"].items() if name != "rate")
+
+
+def _by_size(rungs: Sequence[Row], column: str) -> dict[int, float]:
+    """Geometric mean of a column over the runs of each size, sizes ascending."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for rung in rungs:
+        values[rung["params_non_embedding"]].append(math.log(rung[column]))
+    return {size: math.exp(sum(values[size]) / len(values[size])) for size in sorted(values)}
+
+
+def _warning(code: str, severity: str, sentence: str) -> Warning_:
+    return {"code": code, "severity": severity, "sentence": sentence}
