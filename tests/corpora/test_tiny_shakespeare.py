@@ -111,3 +111,25 @@ def test_shares_and_counts_out_of_range_are_refused(text_file: Path) -> None:
         TinyShakespeare(first_tokens=2_000_000).prepare()
     with pytest.raises(ValueError, match="at least 2 tokens in each split"):
         TinyShakespeare(first_tokens=4, train_share=0.9).prepare()
+
+
+def test_cuts_of_the_first_characters_share_validation_selection_and_vocabulary(text_file: Path) -> None:
+    whole = text_file.read_text(encoding="ascii")
+    cuts = [TinyShakespeare(first_characters=1000 * thousands).prepare() for thousands in (1, 50)]
+    later = TinyShakespeare(first_characters=1000, from_character=50_000).prepare()
+    for data, start, characters in ((cuts[0], 0, 1000), (cuts[1], 0, 50_000), (later, 50_000, 1000)):
+        assert data.decode(data.train) == whole[start : start + characters]
+        assert data.decode(data.arrays["selection"]) == whole[983_854:1_003_854]
+        assert data.decode(data.validation) == whole[1_003_854:1_103_854]
+        assert data.vocab_size == 65
+    assert len({data.fingerprint for data in (*cuts, later)}) == 3
+    assert len({data.facts()["validation_fingerprint"] for data in (*cuts, later)}) == 1
+
+
+def test_a_cut_that_reaches_into_the_selection_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 2 to 983,854 characters"):
+        TinyShakespeare(first_characters=983_000, from_character=1000)
+    with pytest.raises(ValueError, match="no first_tokens"):
+        TinyShakespeare(first_characters=1000, first_tokens=1000)
+    with pytest.raises(ValueError, match="without first_characters"):
+        TinyShakespeare(from_character=7)

@@ -155,6 +155,20 @@ def test_mixtures_are_refused(change, code):
     assert refusal.value.code == code
 
 
+def test_cuts_of_one_text_are_pooled_along_their_size_and_nowhere_else():
+    rows = [
+        {**row, "data_fingerprint": str(row["tokens"]), "validation_fingerprint": "one", "corpus": "text"}
+        | {"unique_tokens": row["tokens"]}
+        for row in grid(np.random.default_rng(7))
+    ]
+    assert lawful.fit(rows, "chinchilla", tokens="unique_tokens", draws=0).goodness.n == len(rows)
+    for change in ({"validation_fingerprint": "other"}, {"validation_fingerprint": ""}, {"corpus": "another"}):
+        with pytest.raises(Refusal, match="never pooled"):
+            lawful.fit([rows[0] | change, *rows[1:]], "chinchilla", tokens="unique_tokens", draws=0)
+    with pytest.raises(Refusal, match="never pooled"):
+        lawful.fit(rows, "chinchilla", tokens="tokens", draws=0)
+
+
 def test_runs_that_failed_or_were_held_out_never_enter_silently():
     rows = [{**row, "status": "finished", "held_out": False} for row in grid(np.random.default_rng(8))]
     rows[0] |= {"status": "diverged", "loss": ""}

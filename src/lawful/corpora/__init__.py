@@ -151,6 +151,7 @@ class TokenCorpus(Corpus):
                 "licence": self.licence,
                 "source": self.source,
                 "text_sha256": meta["text_sha256"],
+                "validation_fingerprint": str(meta["splits"]["validation"]["sha256"])[:16],
                 **meta["facts"],
             },
         )

@@ -15,6 +15,9 @@ from lawful.tokenizers.characters import Characters
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 BYTES = 1_115_394
+# Of a cut by first_characters: what early stopping looks at, and what all are judged on. They lie on either side of
+# where the last tenth of the text begins, and are the same for every cut.
+SELECTION_CHARACTERS, VALIDATION_CHARACTERS = 20_000, 100_000
 # every character that occurs in the pinned text
 ALPHABET = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -26,6 +29,10 @@ class TinyShakespeare(TokenCorpus):
 
     The text is cut before it is encoded, so that every tokenizer is judged on the same characters; with
     `first_tokens`, the text is encoded, its first tokens are kept, and these are cut.
+
+    With `first_characters`, to ask how much text matters: that many are for training, from `from_character` on; the
+    validation text is cut to its first 100,000 characters, and the 20,000 before it are the split "selection". What a
+    tokenizer learns, it learns from the whole training part, so that the vocabulary is one at every size.
     """
 
     name: ClassVar[str] = "tiny_shakespeare"
@@ -35,12 +42,25 @@ class TinyShakespeare(TokenCorpus):
     tokenizer: Tokenizer = field(default_factory=lambda: Characters(alphabet=ALPHABET))
     first_tokens: int | None = None
     train_share: float = 0.9
+    first_characters: int | None = None
+    from_character: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.train_share < 1:
             raise ValueError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
         if self.first_tokens is not None and self.first_tokens < 4:
             raise ValueError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
+        if self.first_characters is None:
+            if self.from_character:
+                raise ValueError("from_character: it means nothing without first_characters.")
+            return
+        room = int(BYTES * self.train_share) - SELECTION_CHARACTERS
+        last = self.from_character + self.first_characters
+        if self.first_tokens is not None or self.from_character < 0 or not 2 <= self.first_characters <= last <= room:
+            raise ValueError(
+                f"first_characters: expected 2 to {room:,} characters, from_character included, and no first_tokens; "
+                f"got {self.first_characters:,} from {self.from_character:,}."
+            )
 
     @property
     def pinned_fingerprint(self) -> str:
@@ -65,7 +85,13 @@ class TinyShakespeare(TokenCorpus):
             store.write_bytes(_downloaded(), content)  # so that --data is needed once only
         text = content.decode("ascii")
         tokenizer = self.tokenizer.trained([text[: int(len(text) * self.train_share)]])
-        if self.first_tokens is None:
+        others = {}
+        if self.first_characters is not None:
+            cut = int(len(text) * self.train_share)
+            train = tokenizer.encode(text[self.from_character : self.from_character + self.first_characters])
+            validation = tokenizer.encode(text[cut : cut + VALIDATION_CHARACTERS])
+            others["selection"] = tokenizer.encode(text[cut - SELECTION_CHARACTERS : cut])
+        elif self.first_tokens is None:
             cut = int(len(text) * self.train_share)
             train, validation = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
         else:
@@ -81,6 +107,7 @@ class TinyShakespeare(TokenCorpus):
             validation=validation,
             text_sha256=SHA256,
             tokenizer=tokenizer,
+            others=others,
             facts={"text_bytes": BYTES},
         )
 

@@ -140,8 +140,20 @@ def _cluster_codes(observations: Observations, column: Mapping[str, str]) -> Arr
     return np.unique(names, return_inverse=True)[1]
 
 
+def _are_cuts_of_one_text(observations: Observations) -> bool:
+    """Judged on the same validation data, and either cut to one size or fitted by their size."""
+    for name in ("validation_fingerprint", "corpus"):
+        found = {row.get(name) for row in observations}
+        if len(found) != 1 or found <= {None, ""}:
+            return False
+    is_axis = observations.roles.get("tokens") == "unique_tokens"
+    return is_axis or len({row.get("unique_tokens") for row in observations}) == 1
+
+
 def refuse_mixtures(observations: Observations) -> None:
     for name, (code, why) in _ONE_VALUE.items():
+        if name == "data_fingerprint" and _are_cuts_of_one_text(observations):
+            continue
         if name in observations.columns:
             found = sorted({str(value) for value in observations.values(name) if value not in (None, "")})
             if len(found) > 1:
