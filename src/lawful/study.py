@@ -48,8 +48,11 @@ class Rung:
 class Question:
     """What the fitted law is asked: which law, over which columns of the table, on which rows.
 
-    law      name of a law in lawful.laws
-    where    column -> the value rows must have; "max" and "min" mean the largest and smallest present
+    law      name of a law in lawful.laws; or "paired": no law, the arms are compared run by run (fitting/paired.py)
+    flops    the column of a law in flops, where it is not the exact count: seconds, for one
+    along    paired only: the coordinate whose levels are compared one by one
+    where    column -> the value rows must have, or several in a tuple; "max" and "min" mean the largest and smallest
+             present
     """
 
     name: str
@@ -58,7 +61,13 @@ class Question:
     params: str = "params_non_embedding"
     tokens: str = "tokens"
     loss: str = "loss"
-    where: Mapping[str, Coordinate] = field(default_factory=dict)
+    flops: str | None = None
+    along: str | None = None
+    where: Mapping[str, Coordinate | tuple[Coordinate, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.law == "paired") != (self.along is not None):
+            raise ValueError(f"question {self.name!r}: the law paired needs along, and along the law paired.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,8 @@ class Study:
     held_out    column of `at` -> value: those rungs are never fitted, only predicted
     arm         the coordinate that names the arms, if the study compares any
     faults      what is known to be wrong with this design as evidence; the plan and the report print it
+    reported    figures that others published for rungs of this ladder, laid beside ours: each {"at": coordinates,
+                name: value, ...}
     """
 
     name: str
@@ -78,6 +89,7 @@ class Study:
     arm: str | None = None
     scale: str = "quick"
     faults: Sequence[str] = ()
+    reported: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         problems: list[str] = []

@@ -186,8 +186,10 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     judged = _judged(run, data, model, place.device, "validation", last)
     if "test" in data.splits:
         judged |= _judged(run, data, model, place.device, "test")
-    if run.keep_best:
-        model.load_state_dict(load(store.best_weights(run.id).read_bytes()), strict=False)
+    if run.keep_best and (best := store.best_weights(run.id).read_bytes()) == weights:
+        judged |= {f"best_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
+    elif run.keep_best:
+        model.load_state_dict(load(best), strict=False)
         judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
         if "test" in data.splits:
             judged |= _judged(run, data, model, place.device, "test", prefix="best_")

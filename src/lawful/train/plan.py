@@ -96,6 +96,7 @@ def make_plan(
         "held_out": dict(study.held_out),
         "arm": study.arm,
         "faults": list(study.faults),
+        "reported": list(study.reported),
         "precision": " and ".join(sorted({row["precision"] for row in rows})),
         "device": where.type,
         "workers": workers,

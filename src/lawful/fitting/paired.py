@@ -1,0 +1,200 @@
+"""Arms compared run by run, where no law is asked: who is ahead over all levels of a coordinate, and how the gap moves.
+
+Two runs are a pair where they differ in the arm alone: their difference is free of what a seed shares (its text, its
+order). The noise of a difference is its spread between seeds within a level, pooled over the levels; the levels
+themselves are fixed, never noise. Several pairs of arms are several tests: p is adjusted after Holm (1979).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.fitting.quantiles import t_cdf, t_quantile
+from lawful.fitting.result import Caution, Refusal
+from lawful.table import Observations
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Loss of `second` minus that of `first`: its mean over the levels, and its change per doubling of the coordinate
+    (None where that has fewer than three levels, or no numbers).
+
+    levels      level -> mean difference there
+    """
+
+    first: str
+    second: str
+    pairs: int
+    mean: float
+    ci95: tuple[float, float]
+    p: float
+    p_holm: float
+    slope: float | None
+    slope_ci95: tuple[float, float] | None
+    slope_p_holm: float | None
+    levels: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """losses: arm -> its mean over the levels; best: the lowest of them; is_decided: ahead of every other at 5 %."""
+
+    along: str
+    arms: tuple[str, ...]
+    losses: Mapping[str, float]
+    best: str
+    is_decided: bool
+    gaps: tuple[Gap, ...]
+    dof: int
+    sentence: str
+    warnings: tuple[Caution, ...]
+
+
+def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "loss") -> Paired:
+    """Compare all arms of the finished runs in `table` along one of its coordinates.
+
+    Raises Refusal where there are not two arms, or no level has two seeds of a pair.
+    """
+    for column in (along, by, loss, "seed"):
+        table.expect(column)
+    cells: dict[str, dict[Any, dict[Any, float]]] = {}
+    for row in table:
+        if row.get(loss) not in (None, ""):
+            cells.setdefault(str(row[by]), {}).setdefault(row[along], {})[row["seed"]] = float(row[loss])
+    arms = tuple(cells)
+    if len(arms) < 2:
+        raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
+    found = [_gap(cells, first, second, along) for first, second in itertools.combinations(arms, 2)]
+    holm = _holm([gap.p for gap in found])
+    moving = [gap for gap in found if gap.slope_p is not None]
+    slope_holm = dict(zip([id(gap) for gap in moving], _holm([gap.slope_p or 0.0 for gap in moving]), strict=True))
+    gaps = tuple(gap.finish(p, slope_holm.get(id(gap))) for gap, p in zip(found, holm, strict=True))
+    common = set.intersection(*(set(levels) for levels in cells.values()))
+    losses = {
+        arm: float(np.mean([np.mean(list(seeds.values())) for level, seeds in levels.items() if level in common]))
+        for arm, levels in cells.items()
+    }
+    best = min(losses, key=lambda arm: losses[arm])
+    rivals = [gap for gap in gaps if best in (gap.first, gap.second)]
+    is_decided = all(gap.p_holm < ALPHA and _leads(best, gap) for gap in rivals)
+    unsure = [_other(best, gap) for gap in rivals if not (gap.p_holm < ALPHA and _leads(best, gap))]
+    dof = min(gap.dof for gap in found)
+    return Paired(
+        along,
+        arms,
+        losses,
+        best,
+        is_decided,
+        gaps,
+        dof,
+        _sentence(along, best, losses, unsure, gaps),
+        _cautions(dof),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A gap before the adjustment for its being one of several."""
+
+    values: Mapping[str, Any]
+    p: float
+    slope_p: float | None
+    dof: int
+
+    def finish(self, p_holm: float, slope_p_holm: float | None) -> Gap:
+        return Gap(**self.values, p=self.p, p_holm=p_holm, slope_p_holm=slope_p_holm)
+
+
+def _gap(cells: Mapping[str, Any], first: str, second: str, along: str) -> _Found:
+    differences = {
+        level: np.array([cells[second][level][seed] - cells[first][level][seed] for seed in sorted(shared)])
+        for level in sorted(set(cells[first]) & set(cells[second]), key=lambda level: (isinstance(level, str), level))
+        if (shared := set(cells[first][level]) & set(cells[second][level]))
+    }
+    sizes = np.array([len(values) for values in differences.values()])
+    dof = int(sizes.sum() - len(sizes))
+    if dof < 1:
+        raise Refusal(
+            "no_replicates",
+            f"{first} and {second}: expected at least two seeds at some level of {along}, got one at each of "
+            f"{len(sizes)}; the noise of a difference is not known. Add seeds.",
+        )
+    means = np.array([values.mean() for values in differences.values()])
+    spread = sum(((values - values.mean()) ** 2).sum() for values in differences.values())
+    sigma = math.sqrt(float(spread) / dof)
+    mean, stderr = float(means.mean()), sigma * math.sqrt(float((1 / sizes).sum())) / len(sizes)
+    reach = t_quantile(0.975, dof)
+    slope = slope_ci = slope_p = None
+    if len(sizes) >= 3 and all(isinstance(level, (int, float)) and level > 0 for level in differences):
+        x = np.log2(np.array([float(level) for level in differences]))
+        centred = x - np.average(x, weights=sizes)
+        slope = float((sizes * centred * means).sum() / (sizes * centred**2).sum())
+        slope_stderr = sigma / math.sqrt(float((sizes * centred**2).sum()))
+        slope_ci = (slope - reach * slope_stderr, slope + reach * slope_stderr)
+        slope_p = _two_sided(slope, slope_stderr, dof)
+    values = {
+        "first": first,
+        "second": second,
+        "pairs": int(sizes.sum()),
+        "mean": mean,
+        "ci95": (mean - reach * stderr, mean + reach * stderr),
+        "slope": slope,
+        "slope_ci95": slope_ci,
+        "levels": {str(level): float(value) for level, value in zip(differences, means, strict=True)},
+    }
+    return _Found(values, _two_sided(mean, stderr, dof), slope_p, dof)
+
+
+def _two_sided(value: float, stderr: float, dof: int) -> float:
+    return 2 * (1 - t_cdf(abs(value) / stderr, dof)) if stderr > 0 else float(value == 0)
+
+
+def _holm(ps: list[float]) -> list[float]:
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    out, highest = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+        out[i] = highest
+    return out
+
+
+def _leads(arm: str, gap: Gap) -> bool:
+    return gap.mean > 0 if gap.first == arm else gap.mean < 0
+
+
+def _other(arm: str, gap: Gap) -> str:
+    return gap.second if gap.first == arm else gap.first
+
+
+def _sentence(along: str, best: str, losses: Mapping[str, float], unsure: list[str], gaps: tuple[Gap, ...]) -> str:
+    text = f"Over all levels of {along}, {best} has the lowest mean loss ({losses[best]:.4g})"
+    if unsure:
+        text += f"; whether it is ahead of {', '.join(unsure)} is not decided at 5 % (Holm, {len(gaps)} pairs)"
+    else:
+        text += f", ahead of every other arm at 5 % (Holm, {len(gaps)} pairs)"
+    moving = [gap for gap in gaps if gap.slope_p_holm is not None]
+    clear = [gap for gap in moving if (gap.slope_p_holm or 0.0) < ALPHA]
+    for gap in clear:
+        low, high = gap.slope_ci95 or (math.nan, math.nan)
+        text += (
+            f"; per doubling of {along} the loss of {gap.second} moves by {gap.slope:+.3g} [{low:.3g}, {high:.3g}] "
+            f"against that of {gap.first}"
+        )
+    if moving and not clear:
+        text += f"; no gap is shown to move with {along}"
+    return text + "."
+
+
+def _cautions(dof: int) -> tuple[Caution, ...]:
+    if dof >= 6:
+        return ()
+    sentence = f"The noise of a difference is known from {dof} degrees of freedom: more seeds would narrow the intervals."
+    return (Caution("few_dof", "warning", sentence),)
