@@ -119,19 +119,26 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
 
 
 def _write_baselines(store: Store) -> None:
-    """Unigram, bigram and 5-gram on the study's tokens. Skipped where the prepared corpus is not on this machine."""
+    """Unigram, bigram and 5-gram on the study's tokens; of several corpora each, orders 1 to 5, since they move with
+    the data. Skipped where a prepared corpus is not on this machine."""
     from lawful.baselines.ngram import ngram_baselines
 
     study = store.read_study()
-    if len(study["corpora"]) != 1:
-        return  # reference lines for one data set only; several would need a line each
-    (facts,) = study["corpora"].values()
     try:
-        data = from_json(facts["value"], also_from=own_module(study)).open(facts["fingerprint"])
+        module = own_module(study)
+        opened = {
+            name: from_json(facts["value"], also_from=module).open(facts["fingerprint"])
+            for name, facts in study["corpora"].items()
+        }
     except (ImportError, ValueError):
         return  # without torch, or on another machine: the report does without
-    baselines = ngram_baselines(data)
-    files.write_json(store.baselines, {"corpus_fingerprint": facts["fingerprint"], "baselines": baselines})
+    if len(opened) > 1:
+        counted = {name: ngram_baselines(data, orders=(1, 2, 3, 4, 5)) for name, data in opened.items()}
+        files.write_json(store.baselines, {"by_corpus": counted})
+        return
+    ((name, data),) = opened.items()
+    fingerprint = study["corpora"][name]["fingerprint"]
+    files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
 
 
 def _status(store: Store, run_id: str) -> str:

@@ -31,7 +31,7 @@ def write_observations(folder: Path) -> list[dict[str, Any]]:
 
 def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    declared = {name: value for name, value in rung.items() if name not in ("id", "at", "params_by_group")}
+    declared = {name: value for name, value in rung.items() if name not in ("id", "at", "corpus", "params_by_group")}
     coordinates = {f"at_{name}": value for name, value in rung["at"].items()}
     facts = study["corpora"][rung["corpus"]]
     found = {name: None if value in ("nan", "inf", "-inf") else value for name, value in result.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
+from lawful.fitting.crossover import SURE, between
 from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
+from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.laws import named
 from lawful.store import Store
@@ -45,6 +48,9 @@ class Answer:
     also        sister laws on the same rows: {"law", "fixed", "formula", "n", "aicc", "delta_aicc", "params",
                 "held_out_error", "refusal"}
     comparison  of the arms (lawful.fitting.compare.Comparison as plain data), or None
+    crossings   of every two arms along a law's one axis (Crossover as plain data, without its fits), the pairs that
+                cannot be had with their refusal
+    paired      of the arms run by run (lawful.fitting.paired.Paired as plain data), or None
     """
 
     question: Mapping[str, Any]
@@ -57,6 +63,8 @@ class Answer:
     warnings: tuple[Caution, ...]
     also: tuple[Mapping[str, Any], ...]
     comparison: Mapping[str, Any] | None = None
+    crossings: tuple[Mapping[str, Any], ...] = ()
+    paired: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
@@ -76,6 +84,7 @@ class Answer:
                 "excluded": tuple(raw["excluded"]),
                 "warnings": tuple(Caution(**row) for row in raw["warnings"]),
                 "also": tuple(raw["also"]),
+                "crossings": tuple(raw.get("crossings", ())),
             }
         )
 
@@ -93,8 +102,9 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     for question in study["questions"]:
         found = _answer(question, table, registered, draws=draws, seed=seed)
         if isinstance(found, _Arms):
-            each = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
-            answers += [_compared(question, found), *(answer for answer in each if isinstance(answer, Answer))]
+            asked = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
+            each = [answer for answer in asked if isinstance(answer, Answer)]
+            answers += [_with_crossings(_compared(question, found), each), *each]
         else:
             answers.append(found)
     for answer in answers:
@@ -139,6 +149,77 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
     return Answer(question, "answered", None, found.sentence, warnings=found.warnings, comparison=plain, **rest)
 
 
+def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
+    """Where every two arms cross, if the law has one axis; the leading sentence, before in what the laws differ."""
+    fits = {answer.question["where"]["arm"]: answer.fit for answer in each}
+    if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
+        return compared
+    found: list[dict[str, Any]] = []
+    for first, second in itertools.combinations(fits, 2):
+        a, b = fits[first], fits[second]
+        if a is None or b is None:
+            missing = " and ".join(arm for arm in (first, second) if fits[arm] is None)
+            found.append({"arms": (first, second), "refusal": f"no law of {missing}"})
+            continue
+        try:
+            one = between({first: a, second: b}, (first, second))
+        except ValueError as refusal:
+            found.append({"arms": (first, second), "refusal": str(refusal)})
+            continue
+        found.append(
+            {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
+        )
+    sentence = " ".join(part for part in (_crossings_sentence(found), compared.sentence) if part)
+    crossings = tuple(store.plain(found))
+    if any("refusal" not in one for one in found):
+        compared = dataclasses.replace(compared, status="answered", refusal=None)
+    return dataclasses.replace(compared, crossings=crossings, sentence=sentence)
+
+
+def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
+    """Who wins where, the pairs that cross first, each with its set; then who is ahead throughout."""
+    known = [one for one in found if "refusal" not in one]
+    if not known:
+        return ""
+    parts = [
+        f"{one['better_small']} is ahead of {one['better_large']} below {_axis_words(one)} = {one['at']:.3g} "
+        f"(95 % set {_pieces(one)}) and behind above"
+        for one in known
+        if one["at"] is not None
+    ]
+    rest = [one for one in known if one["at"] is None]
+    ahead = [
+        f"{one['better_large']} of {_loser(one)}"
+        for one in rest
+        if one["better_small"] == one["better_large"]
+        and min(one["better_small_probability"], one["better_large_probability"]) >= SURE
+    ]
+    if ahead:
+        parts.append("ahead over the whole range: " + ", ".join(ahead))
+    if unsure := len(rest) - len(ahead):
+        parts.append(f"for {unsure} of {len(known)} pairs neither a crossing nor a lead throughout is established")
+    low, high = known[0]["shared_range"]
+    lead = (
+        ""
+        if any(one["at"] is not None for one in known)
+        else f"No crossing inside the data ({low:.3g} to {high:.3g}): "
+    )
+    return lead + "; ".join(parts) + "."
+
+
+def _axis_words(one: Mapping[str, Any]) -> str:
+    return str(one["sentence"]).partition(" = ")[0].rpartition("cross at ")[2] or str(one["axis"])
+
+
+def _pieces(one: Mapping[str, Any]) -> str:
+    return " and ".join(f"[{low:.3g}, {high:.3g}]" for low, high in one["set95"]) or "empty"
+
+
+def _loser(one: Mapping[str, Any]) -> str:
+    first, second = one["arms"]
+    return str(second if one["better_large"] == first else first)
+
+
 def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
     """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them; the
     study's name stands for its folder, which may move."""
@@ -173,8 +254,11 @@ def _answer(
         own = _without(finished, is_of_ladder, excluded, lambda row: "tries another learning rate (bracket)")
         chosen = _matching(own, question.get("where") or {}, excluded)
         fitted = chosen.where(lambda row: row.get("held_out") is not True, "held out")
+        if question["law"] == "paired":
+            return _in_pairs(question, fitted, excluded)
         law = _law(question, fitted)
-        columns = {"params": question["params"], "tokens": question["tokens"], "loss": question["loss"]}
+        roles = ("params", "tokens", "flops", "loss")
+        columns: dict[str, Any] = {role: question[role] for role in roles if question.get(role) is not None}
         needed = {"loss", *law.inputs, *(("params", "tokens") if "flops" in law.inputs else ())}
         columns = {role: name for role, name in columns.items() if role in needed}
         arms = _arm_names(fitted)
@@ -197,6 +281,13 @@ def _answer(
         (*_about_held_out(held), *moved, *found.warnings),
         also,
     )
+
+
+def _in_pairs(question: Mapping[str, Any], rows: Observations, excluded: list[Mapping[str, Any]]) -> Answer:
+    found = paired(rows, question["along"], loss=question["loss"])
+    plain = store.plain(dataclasses.asdict(found))
+    rest = (None, (), tuple(excluded), found.warnings, ())
+    return Answer(question, "answered", None, found.sentence, *rest, paired=plain)
 
 
 def _arm_names(table: Observations) -> list[str]:
@@ -224,7 +315,15 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
     """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
     for column, wanted in where.items():
         table.expect(column)
-        value = wanted
+        value: Any = wanted
+        if isinstance(wanted, (list, tuple)):
+            table = _without(
+                table,
+                lambda row, c=column, v=tuple(wanted): row.get(c) in v,
+                excluded,
+                lambda row, c=column, v=tuple(wanted): f"{c} is none of {', '.join(map(str, v))}",
+            )
+            continue
         if wanted in ("max", "min"):
             present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]
             if not present:

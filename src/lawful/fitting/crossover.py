@@ -12,7 +12,7 @@ import numpy as np
 from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.laws import Array, Law, named
-from lawful.table import Observations, read_runs
+from lawful.table import COLUMNS, Observations, read_runs
 
 SURE = 0.9  # probability of a crossing inside the data below which no point is named
 POINTS = 400
@@ -86,7 +86,7 @@ def crossover(
             )
         except Refusal as refusal:
             raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
-    return _cross(fits, (first, second), law.inputs[0])
+    return between(fits, (first, second))
 
 
 def _of_arm(table: Observations, by: str, arm: str) -> Observations:
@@ -103,8 +103,10 @@ def _two(arms: tuple[str, str] | None, present: list[str], by: str) -> tuple[str
     return arms
 
 
-def _cross(fits: Mapping[str, Fit], arms: tuple[str, str], axis: str) -> Crossover:
+def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
+    """The crossing of two arms whose laws of one axis are fitted already, each with draws."""
     a, b = (fits[arm] for arm in arms)
+    (axis,) = a.model.inputs
     low = max(a.data["domain"][axis][0], b.data["domain"][axis][0])
     high = min(a.data["domain"][axis][1], b.data["domain"][axis][1])
     if not low < high:
@@ -135,7 +137,7 @@ def _cross(fits: Mapping[str, Fit], arms: tuple[str, str], axis: str) -> Crossov
         small_p,
         large,
         large_p,
-        _sentence(axis, at, probability, pieces, small, small_p, large, large_p),
+        _sentence(_name(a, axis), at, probability, pieces, small, small_p, large, large_p),
         dict(fits),
         _cautions(fits, centre, probability),
     )
@@ -180,6 +182,12 @@ def _undecided(at: Array, gap: Array) -> tuple[tuple[float, float], ...]:
 def _better(gap: Array, arms: tuple[str, str]) -> tuple[str, float]:
     share = float((gap < 0).mean())
     return (arms[0], share) if share >= 0.5 else (arms[1], 1 - share)
+
+
+def _name(fit: Fit, axis: str) -> str:
+    """What the axis is in words: the column, where it is one of a study's own, such as seconds."""
+    column = str(fit.data["columns"].get(axis, axis))
+    return column.replace("_", " ") if column in COLUMNS else axis
 
 
 def _sentence(

@@ -196,5 +196,7 @@ def _sentence(along: str, best: str, losses: Mapping[str, float], unsure: list[s
 def _cautions(dof: int) -> tuple[Caution, ...]:
     if dof >= 6:
         return ()
-    sentence = f"The noise of a difference is known from {dof} degrees of freedom: more seeds would narrow the intervals."
+    sentence = (
+        f"The noise of a difference is known from {dof} degrees of freedom: more seeds would narrow the intervals."
+    )
     return (Caution("few_dof", "warning", sentence),)

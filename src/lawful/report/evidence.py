@@ -50,6 +50,7 @@ class Evidence:
     answers: tuple[Mapping[str, Any], ...]
     unanswered: tuple[Mapping[str, Any], ...]
     baselines: tuple[Mapping[str, Any], ...]
+    counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
     registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
 
@@ -134,14 +135,15 @@ def read_evidence(folder: Path) -> Evidence:
         answer = store.read_json(path)
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)
-    baselines = store.read_json(here.baselines).get("baselines", ()) if here.baselines.exists() else ()
+    counted = store.read_json(here.baselines) if here.baselines.exists() else {}
     return Evidence(
         folder=here.folder,
         study=study,
         rows=_read_rows(here.observations),
         answers=tuple(answers),
         unanswered=tuple(unanswered),
-        baselines=tuple(baselines),
+        baselines=tuple(counted.get("baselines", ())),
+        counts=counted.get("by_corpus", {}),
         registered=store.read_json(here.forecasts) if here.forecasts.exists() else {},
         curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
     )

@@ -438,7 +438,7 @@ def _training(evidence: Evidence) -> Chart | None:
         return None
     rungs = [rung for rung in evidence.rungs if rung.get("id") in evidence.curves]
     kinds = {evidence.curves[rung["id"]].kind for rung in rungs}
-    kind = "validation" if "validation" in kinds else "training"
+    kind = next(kind for kind in ("validation", "selection", "training") if kind in kinds)
     rungs = [rung for rung in rungs if evidence.curves[rung["id"]].kind == kind]
     statuses = {row.get("run"): row.get("status") for row in evidence.rows}
     question: Mapping[str, Any] = next(iter(evidence.study.get("questions", ())), {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import tables, words
+from lawful.report import arms, tables, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
 from lawful.report.tables import markdown_text
@@ -33,13 +33,18 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == question["name"]])
         if answer.get("fit"):
             parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
-        for table in words.comparison_tables(answer):
+        for table in [*arms.arm_tables(answer), *words.comparison_tables(answer)]:
             parts += [f"### {table.title}", _table(table)]
         if answer.get("held_out"):
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
             parts.append(_table(words.held_out_table(evidence, answer)))
     for question in evidence.unanswered:
         parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
+    if paragraph := arms.in_words(evidence):
+        parts += ["## In words", markdown_text(paragraph)]
+    for table in (arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)):
+        if table.rows:
+            parts += [f"## {markdown_text(table.title)}", _table(table)]
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     if evidence.baselines:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.report import interactive, tables, words
+from lawful.report import arms, interactive, tables, words
+from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
 from lawful.report.figures import write_figures
@@ -35,7 +36,7 @@ def write_report(folder: Path) -> Path:
     """
     here = store.Store(folder)
     evidence = read_evidence(here.folder)
-    drawn = gallery(evidence)
+    drawn = [*arm_charts(evidence), *gallery(evidence)]
     write_figures(drawn, here.figures)
     store.write_text(here.report_markdown, markdown(evidence, drawn))
     store.write_text(here.report, page(evidence, drawn))
@@ -53,6 +54,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         _answer(evidence),
         _law(evidence, drawn),
         *_other_questions(evidence, drawn),
+        _all_arms(evidence),
         _learned(evidence),
         _doubts(evidence),
         _training(drawn),
@@ -201,7 +203,7 @@ def _fit(answer: Mapping[str, Any]) -> Html | None:
 
 
 def _compared(answer: Mapping[str, Any]) -> Html | None:
-    found = words.comparison_tables(answer)
+    found = [*arm_tables(answer), *words.comparison_tables(answer)]
     return join(*(join(tag("h3", table.title), _table(table)) for table in found)) if found else None
 
 
@@ -214,6 +216,21 @@ def _held_out(evidence: Evidence, answer: Mapping[str, Any]) -> Html | None:
             "p", f"Mean absolute error {words.held_out_summary(answer)}. {words.held_out_registered(evidence, answer)}"
         ),
         _folded(words.held_out_table(evidence, answer)),
+    )
+
+
+def _all_arms(evidence: Evidence) -> Html | None:
+    """The arms of the whole study: the answers in one paragraph, every cell of the ladder, others' figures beside."""
+    found = [arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)]
+    paragraph = arms.in_words(evidence)
+    if not paragraph and not any(table.rows for table in found):
+        return None
+    return tag(
+        "section",
+        tag("h2", "In words, and cell by cell"),
+        tag("p", _powers(paragraph), class_="lede") if paragraph else None,
+        [join(tag("h3", table.title), _folded(table)) for table in found if table.rows],
+        id="arms",
     )
 
 

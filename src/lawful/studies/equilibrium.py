@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, Literal
 
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
+from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.equilibrium import Equilibrium
 from lawful.families.mlp import WindowMLP
@@ -37,7 +38,7 @@ STRETCH = 60_000  # each seed trains on its own stretch of the text, so that see
 
 # scale -> (steps, data sizes in characters, sequence lengths, shorter trainings as parts of the steps, seeds, arms)
 LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]]] = {
-    "smoke": (40, (1_000, 5_000, 20_000), (16, 64), (), 1, FOUR),
+    "smoke": (24, (1_000, 5_000, 20_000), (16, 64), (), 2, FOUR),
     "quick": (400, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (8, 4, 2), 2, FOUR),
     "full": (4_000, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (16, 8, 4, 2), 3, ARMS),
 }
@@ -96,10 +97,16 @@ def study(
             eval_tokens=4096,
             keep_best=True,
         )
-        at = {"arm": arm, "characters": characters, "length": length, "steps": steps, "seed": seed}
+        at: dict[str, str | int] = {
+            "arm": arm,
+            "characters": characters,
+            "length": length,
+            "steps": steps,
+            "seed": seed,
+        }
         return Rung(at=at, run=run)
 
-    cells = [
+    cells: list[tuple[int, int, int]] = [
         *((size, LENGTH, steps) for size in sizes),
         *((middle, length, steps) for length in lengths),
         *((max(sizes), LENGTH, steps // part) for part in parts),
@@ -108,7 +115,10 @@ def study(
         name="equilibrium",
         question=QUESTION,
         scale=scale,
-        ladder=[rung(arm, *cell, seed) for cell, arm, seed in product(dict.fromkeys(cells), arms, range(seeds))],
+        ladder=[
+            rung(arm, size, length, duration, seed)
+            for (size, length, duration), arm, seed in product(dict.fromkeys(cells), arms, range(seeds))
+        ],
         arm="arm",
         questions=questions(steps, sizes, middle, arms),
     )
@@ -173,8 +183,8 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
 
 
 def _families(looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tuple[int, ...], decoder: Any) -> Any:
-    """Of one size: looped width; core (width, heads, mlp_width); full the same, 3 layers; mlp (embedding, width, depth);
-    decoder (width, depth, heads)."""
+    """Of one size: looped width; core (width, heads, mlp_width); full the same, 3 layers; mlp (embedding width, width,
+    depth); decoder (width, depth, heads)."""
     shared: dict[str, Any] = {"vocab_size": VOCABULARY, "context": 128, "tolerance": 1e-2, "max_steps": 30}
     return {
         "looped_mlp": Equilibrium(variant="looped_mlp", width=looped, window=8, **shared),
@@ -215,12 +225,10 @@ def published(form: str, *, seeds: int) -> Study:
             "max_steps": unrolled.get(model, 1),
             "tolerance": 0.0,  # no test of convergence
         }
-        core = {"heads": 4, "mlp_width": 4 * width, "positions": "learned"}
-        family: Any = {
-            "looped_mlp": lambda: Equilibrium(variant="looped_mlp", window=1, **shared),
-            "recurrent_core": lambda: Equilibrium(variant="recurrent_core", **shared, **core),
-            "full": lambda: Equilibrium(variant="full", depth=depth, **shared, **core),
-            "transformer": lambda: Decoder(
+        core: dict[str, Any] = {"heads": 4, "mlp_width": 4 * width, "positions": "learned"}
+        family: Family
+        if model == "transformer":
+            family = Decoder(
                 vocab_size=VOCABULARY,
                 width=width,
                 depth=depth,
@@ -228,8 +236,13 @@ def published(form: str, *, seeds: int) -> Study:
                 context=context,
                 positions="learned",
                 is_tied=False,
-            ),
-        }[model]()
+            )
+        elif model == "looped_mlp":
+            family = Equilibrium(variant="looped_mlp", window=1, **shared)
+        elif model == "recurrent_core":
+            family = Equilibrium(variant="recurrent_core", **shared, **core)
+        else:
+            family = Equilibrium(variant="full", depth=depth, **shared, **core)
         # an epoch saw about 20,000 characters wherever the text was shorter: 30 are about 600 passes over 1,000
         steps = round(0.9 * max(characters, 20_000) * epochs / (batch * context))
         run = Run(
@@ -272,8 +285,8 @@ def published(form: str, *, seeds: int) -> Study:
         ],
         faults=[
             "What the original calls equilibrium propagation is backprop through a fixed number of unrolled steps: no "
-            "nudged phase, no beta, no energy, no test of convergence. Its setting of the steps was ignored: 20, 20 and "
-            "15 ran.",
+            "nudged phase, no beta, no energy, no test of convergence. Its setting of the steps was ignored: 20, 20 "
+            "and 15 ran.",
             "Its looped_mlp sees one input and mixes no positions: a bigram at best, whatever its size.",
             "The arms differ up to sixfold in parameters, and it compares them by data alone.",
             "One seed; the last epoch, not the best, where small texts are learned by heart; an epoch is about 20,000 "

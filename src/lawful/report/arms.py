@@ -1,0 +1,339 @@
+"""What a study of arms shows beyond their laws: where two cross, who is ahead run by run, and others' own figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lawful.report import charts as drawing
+from lawful.report import tables
+from lawful.report.charts import Axis, Band, Chart, Line, Points
+from lawful.report.evidence import Evidence
+from lawful.report.gallery import CURVE_POINTS, axis_title, loss_title
+from lawful.report.law_curve import law_curve
+from lawful.report.tables import number
+from lawful.report.words import Table
+
+Answer = Mapping[str, Any]
+
+
+def arm_charts(evidence: Evidence) -> list[Chart]:
+    """Of each question that compares arms along one axis: every arm's runs and law, or its means at each level."""
+    made = []
+    for answer in evidence.answers:
+        if answer.get("paired"):
+            made.append(_levels_chart(evidence, answer))
+        elif answer.get("crossings"):
+            made += [chart for chart in (_crossings_chart(evidence, answer),) if chart]
+    return made
+
+
+def arm_tables(answer: Answer) -> list[Table]:
+    return [table for table in (_crossings(answer), *_paired(answer)) if table.rows]
+
+
+def in_words(evidence: Evidence) -> str:
+    """One paragraph: what each question about the arms came to. Empty where none was asked."""
+    asked = [answer for answer in evidence.answers if answer.get("crossings") or answer.get("paired")]
+    if len(asked) < 2:
+        return ""
+    parts = []
+    for answer in asked:
+        sentence = str(answer.get("sentence") or "")
+        if answer.get("crossings"):
+            sentence = sentence.partition(" The arms ")[0].partition(" No difference between ")[0]
+        parts.append(f"{answer['question'].get('asks')} {sentence}")
+    return " ".join(parts)
+
+
+def reported_table(evidence: Evidence) -> Table:
+    """Figures that others published for rungs of this ladder, and ours at the same coordinates, seeds averaged."""
+    rows = []
+    for entry in evidence.study.get("reported") or ():
+        at = entry["at"]
+        ours = [
+            row
+            for row in evidence.finished
+            if all(str(row.get(f"at_{name}")) == str(value) for name, value in at.items())
+        ]
+        losses = [value for row in ours if (value := number(row.get("loss"))) is not None]
+        mean = math.exp(sum(losses) / len(losses)) if losses else None
+        theirs = number(entry.get("perplexity"))
+        rows.append(
+            (
+                tables.coordinates(at),
+                tables.general(theirs, 4),
+                tables.general(mean, 4),
+                tables.general(mean / theirs, 3) if mean and theirs else tables.DASH,
+                tables.count(entry.get("parameters")),
+                tables.count(ours[0].get("params_total")) if ours else tables.DASH,
+            )
+        )
+    return Table(
+        title="Beside the original's table",
+        header=("At", "Perplexity there", "Here", "Here / there", "Parameters there", "Here"),
+        rows=rows,
+        right=(1, 2, 3, 4, 5),
+    )
+
+
+def text_table(evidence: Evidence) -> Table:
+    """Runs by arm and coordinates, seeds averaged: loss as perplexity and bits, after the best and the last step."""
+    if not any(number(row.get("best_loss")) for row in evidence.finished):
+        return Table(title="", header=(), rows=())
+    cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in evidence.finished:
+        at = {name.removeprefix("at_"): row[name] for name in row if name.startswith("at_") and name != "at_seed"}
+        cells.setdefault((tables.coordinates(at),), []).append(row)
+    rows = []
+    for (where,), group in cells.items():
+
+        def mean(column: str, group: Sequence[Mapping[str, Any]] = group) -> float | None:
+            values = [value for row in group if (value := number(row.get(column))) is not None]
+            return sum(values) / len(values) if values else None
+
+        best, last = mean("best_loss"), mean("loss")
+        rows.append(
+            (
+                where,
+                str(len(group)),
+                tables.general(math.exp(best), 4) if best else tables.DASH,
+                tables.general(math.exp(last), 4) if last else tables.DASH,
+                tables.general(mean("best_bits_per_byte"), 4),
+                tables.percent(mean("best_accuracy")),
+                tables.general(mean("best_settling_steps"), 3),
+                tables.percent(mean("best_settled_share")),
+            )
+        )
+    return Table(
+        title="Early stopped and last, seeds averaged",
+        header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best", "Steps", "Settled"),
+        rows=rows,
+        right=(1, 2, 3, 4, 5, 6, 7),
+    )
+
+
+def counts_table(evidence: Evidence) -> Table:
+    """Count models of each corpus of the study, where it has several: reference lines that move with the data."""
+    names: list[str] = []
+    rows = []
+    for corpus, entries in evidence.counts.items():
+        names = names or [str(entry.get("name")) for entry in entries]
+        facts = (evidence.study.get("corpora") or {}).get(corpus) or {}
+        rows.append((corpus, tables.count(facts.get("train_tokens")), *(tables.loss(e.get("loss")) for e in entries)))
+    return Table(
+        title="Count models of each corpus, loss on the same validation text",
+        header=("Corpus", "Training tokens", *names),
+        rows=rows,
+        right=tuple(range(1, len(names) + 2)),
+    )
+
+
+def _crossings(answer: Answer) -> Table:
+    rows = []
+    for item in answer.get("crossings") or ():
+        first, second = item["arms"]
+        if item.get("refusal"):
+            rows.append((f"{first}, {second}", f"refused: {item['refusal']}", *[tables.DASH] * 4))
+            continue
+        pieces = " and ".join(f"[{tables.general(low, 3)}, {_end(high)}]" for low, high in item.get("set95") or ())
+        rows.append(
+            (
+                f"{first}, {second}",
+                tables.general(item.get("at"), 3) if item.get("at") is not None else "none established",
+                tables.general(item.get("probability"), 2),
+                pieces or "empty",
+                f"{item['better_small']} (P = {tables.general(item['better_small_probability'], 2)})",
+                f"{item['better_large']} (P = {tables.general(item['better_large_probability'], 2)})",
+            )
+        )
+    column = _axis_column(answer)
+    return Table(
+        title=f"Where two arms cross, along {axis_title(column).lower() if column else 'the axis'}",
+        header=("Arms", "Crossing", "P", "95 % set: neither ahead", "Ahead at the small end", "At the large end"),
+        rows=rows,
+        right=(1, 2),
+    )
+
+
+def _paired(answer: Answer) -> list[Table]:
+    found = answer.get("paired")
+    if not found:
+        return []
+    along = str(found["along"])
+    gaps = [
+        (
+            f"{gap['second']} − {gap['first']}",
+            str(gap["pairs"]),
+            tables.estimate(gap["mean"], *gap["ci95"]),
+            tables.interval(*gap["ci95"]),
+            tables.general(gap["p_holm"], 2),
+            tables.DASH if gap["slope"] is None else f"{gap['slope']:+.4f}",
+            tables.DASH if gap["slope"] is None else tables.interval(*gap["slope_ci95"]),
+            tables.general(gap["slope_p_holm"], 2),
+        )
+        for gap in found["gaps"]
+    ]
+    levels = list(dict.fromkeys(level for gap in found["gaps"] for level in gap["levels"]))
+    by_level = [
+        (f"{gap['second']} − {gap['first']}", *(_signed(gap["levels"].get(level)) for level in levels))
+        for gap in found["gaps"]
+    ]
+    return [
+        Table(
+            title=f"Differences in loss over all levels of {along}, and per doubling of it",
+            header=("Arms", "Pairs", "Mean", "95 % interval", "p (Holm)", "Per doubling", "95 % interval", "p (Holm)"),
+            rows=gaps,
+            right=(1, 2, 3, 4, 5, 6, 7),
+        ),
+        Table(
+            title=f"Differences in loss at each level of {along}",
+            header=("Arms", *levels),
+            rows=by_level,
+            right=tuple(range(1, len(levels) + 1)),
+        ),
+    ]
+
+
+def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
+    """Every arm's runs and its fitted law along the one axis."""
+    name, loss = answer["question"]["name"], str(answer["question"].get("loss") or "loss")
+    bands, lines, points = [], [], []
+    column = _axis_column(answer) or "tokens"
+    shown: list[Mapping[str, Any]] = []
+    of_arm = [other for other in evidence.answers if str(other["question"]["name"]).startswith(f"{name}--")]
+    for index, other in enumerate(of_arm):
+        curve, arm = law_curve(other), str((other["question"].get("where") or {}).get("arm"))
+        colour = f"arm{index % drawing.ARMS}"
+        if curve is None:
+            continue
+        (axis,) = curve.inputs
+        column = curve.columns[axis]
+        used = {str(item.get("run")) for item in other["fit"].get("residuals", ())}
+        rows = [row for row in evidence.finished if str(row.get("run")) in used]
+        shown += rows
+        grid = np.geomspace(*_span(rows, column), CURVE_POINTS)
+        spread = curve.band(**{axis: grid})
+        if spread:
+            bands.append(
+                Band(x=list(grid), low=list(spread[0]), high=list(spread[1]), colour=colour, legend=f"arm{index}")
+            )
+        dash = drawing.DASHES[index % len(drawing.DASHES)]
+        y = [float(value) for value in curve.predict(**{axis: grid})]
+        lines.append(Line(name=f"law, {arm}", x=list(grid), y=y, colour=colour, dash=dash, legend=f"arm{index}"))
+        points.append(_marks(arm, rows, column, loss, index))
+    if len(points) < 2:
+        return None
+    lines += _count_lines(evidence, loss) if column == "unique_tokens" else []
+    arms = ", ".join(mark.name for mark in points)
+    return Chart(
+        name=f"{name}_arms",
+        kind="law",
+        question=name,
+        title="The arms, their laws and where they cross",
+        caption="A mark is a run, a line the arm's own law with its 95 % band. "
+        + ("Grey: count models of the same text, seeds averaged." if column == "unique_tokens" else ""),
+        alt=f"{loss_title(shown)} against {axis_title(column)} for {arms}, each with its law.",
+        x=Axis(title=axis_title(column), is_flops=column == "flops"),
+        y=Axis(title=loss_title(shown)),
+        bands=bands,
+        lines=lines,
+        points=points,
+        legend_title="arm",
+        is_wide=True,
+    )
+
+
+def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
+    """Every arm's runs and their mean at each level."""
+    question, found = answer["question"], answer["paired"]
+    name, along, loss = question["name"], found["along"], str(question.get("loss") or "loss")
+    left_out = {str(item.get("run")) for item in answer.get("excluded") or ()}
+    rows = [row for row in evidence.finished if str(row.get("run")) not in left_out and number(row.get(loss))]
+    lines, points = [], []
+    for index, arm in enumerate(found["arms"]):
+        mine = [row for row in rows if str(row.get("arm")) == arm]
+        levels = sorted({number(row.get(f"at_{along}")) or 0.0 for row in mine})
+        means = [
+            float(np.mean([number(row[loss]) for row in mine if number(row.get(f"at_{along}")) == level]))
+            for level in levels
+        ]
+        colour, dash = f"arm{index % drawing.ARMS}", drawing.DASHES[index % len(drawing.DASHES)]
+        lines.append(Line(name=f"mean, {arm}", x=levels, y=means, colour=colour, dash=dash, legend=f"arm{index}"))
+        points.append(_marks(arm, mine, f"at_{along}", loss, index))
+    return Chart(
+        name=f"{name}_levels",
+        kind="law",
+        question=name,
+        title=f"The arms at each level of {along}",
+        caption="A mark is a run, a line joins an arm's means; no law is fitted.",
+        alt=f"{loss_title(rows)} against {along} for {', '.join(found['arms'])}.",
+        x=Axis(title=axis_title(str(along))),
+        y=Axis(title=loss_title(rows)),
+        lines=lines,
+        points=points,
+        legend_title="arm",
+        is_wide=True,
+    )
+
+
+def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
+    """Loss of each count model against the size of the text it counted."""
+    if loss not in ("loss", "best_loss"):
+        return []
+    by_name: dict[str, dict[float, list[float]]] = {}
+    for corpus, entries in evidence.counts.items():
+        size = number(((evidence.study.get("corpora") or {}).get(corpus) or {}).get("train_tokens"))
+        for entry in entries:
+            value = number(entry.get("loss"))
+            if size and value:
+                by_name.setdefault(str(entry.get("name")), {}).setdefault(size, []).append(value)
+    return [
+        Line(
+            name=f"{name} counts",
+            x=sorted(found),
+            y=[float(np.mean(found[size])) for size in sorted(found)],
+            colour="reference",
+            dash="dot",
+            is_thin=True,
+            hover=f"{name} counts",
+        )
+        for name, found in by_name.items()
+        if len(found) > 1
+    ]
+
+
+def _marks(arm: str, rows: Sequence[Mapping[str, Any]], column: str, loss: str, index: int) -> Points:
+    return Points(
+        name=arm,
+        x=[number(row.get(column)) or math.nan for row in rows],
+        y=[number(row.get(loss)) or math.nan for row in rows],
+        colour=f"arm{index % drawing.ARMS}",
+        symbol=drawing.SYMBOLS[index % len(drawing.SYMBOLS)],
+        hover=[f"{tables.readable(row.get('rung'))}\n{loss} {tables.loss(row.get(loss))}" for row in rows],
+        legend=f"arm{index}",
+    )
+
+
+def _axis_column(answer: Answer) -> str | None:
+    """The column of the law's one axis, as the question has it."""
+    question = answer["question"]
+    axis = str(question.get("law") or "").partition(":")[2]
+    return str(question.get(axis) or axis) or None
+
+
+def _span(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[float, float]:
+    values = [value for row in rows if (value := number(row.get(column)))]
+    return min(values), max(values)
+
+
+def _end(value: Any) -> str:
+    return "∞" if number(value) is None else tables.general(value, 3)
+
+
+def _signed(value: Any) -> str:
+    exact = number(value)
+    return tables.DASH if exact is None else f"{exact:+.4f}"

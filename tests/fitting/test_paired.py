@@ -1,0 +1,75 @@
+"""Arms compared run by run: planted gaps come back, and several comparisons do not pass for one."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lawful.fitting.paired import paired
+from lawful.fitting.result import Refusal
+from lawful.table import Observations
+
+
+def runs(gaps, *, levels=(16, 32, 64, 128), seeds=3, noise=0.01, slope=0.0, seed=0):
+    """Loss = 2 + what a seed shares + the arm's gap + slope for each doubling of the level + noise."""
+    dice = np.random.default_rng(seed)
+    shared = dice.normal(0, 0.3, size=(len(levels), seeds))
+    rows = [
+        {
+            "arm": arm,
+            "length": level,
+            "seed": one,
+            "loss": 2 + shared[i, one] + gap + (slope * i if arm == "b" else 0) + dice.normal(0, noise),
+        }
+        for (arm, gap), (i, level), one in itertools.product(gaps.items(), enumerate(levels), range(seeds))
+    ]
+    return Observations(tuple(rows))
+
+
+def test_a_planted_gap_is_found_though_what_the_seeds_share_is_thirty_times_larger():
+    found = paired(runs({"a": 0.0, "b": 0.05}), "length")
+    (gap,) = found.gaps
+    assert gap.ci95[0] < 0.05 < gap.ci95[1] and gap.ci95[0] > 0
+    assert (found.best, found.is_decided, gap.pairs, found.dof) == ("a", True, 12, 8)
+    assert "a has the lowest mean loss" in found.sentence and "ahead of every other arm" in found.sentence
+
+
+def test_the_intervals_hold_at_their_level():
+    inside = sum(
+        gap.ci95[0] < 0.02 < gap.ci95[1] and gap.slope_ci95[0] < -0.01 < gap.slope_ci95[1]
+        for seed in range(300)
+        for gap in paired(runs({"a": 0.0, "b": 0.035}, slope=-0.01, seed=seed), "length").gaps
+    )
+    assert 0.85 < inside / 300 < 0.98  # two intervals of 95 % each
+
+
+def test_a_gap_that_moves_is_told_with_its_slope_per_doubling():
+    found = paired(runs({"a": 0.0, "b": 0.1}, slope=0.03), "length")
+    assert found.gaps[0].slope == pytest.approx(0.03, abs=0.01)
+    assert f"per doubling of length the loss of b moves by {found.gaps[0].slope:+.3g}" in found.sentence
+
+
+def test_equal_arms_are_rarely_called_different_though_ten_pairs_are_tested():
+    wrong = sum(
+        any(gap.p_holm < 0.05 for gap in paired(runs(dict.fromkeys("abcde", 0.0), seed=seed), "length").gaps)
+        for seed in range(200)
+    )
+    assert wrong / 200 < 0.09
+
+
+def test_what_is_not_decided_is_said_and_named():
+    found = paired(runs({"a": 0.0, "b": 0.001, "c": 0.2}, noise=0.02), "length")
+    assert not found.is_decided
+    assert "is not decided" in found.sentence and "c" not in found.sentence.split("not decided")[0].split("ahead of")[1]
+
+
+def test_one_seed_or_one_arm_is_refused():
+    with pytest.raises(Refusal, match="at least two seeds at some level of length, got one at each of 4"):
+        paired(runs({"a": 0.0, "b": 0.1}, seeds=1), "length")
+    with pytest.raises(Refusal, match="at least two arms"):
+        paired(runs({"a": 0.0}), "length")
+
+
+def test_levels_that_are_no_numbers_have_no_slope():
+    table = Observations(tuple({**row, "length": f"level{row['length']}"} for row in runs({"a": 0.0, "b": 0.1})))
+    assert paired(table, "length").gaps[0].slope is None

@@ -1,0 +1,130 @@
+"""A study of arms: where they cross, who is ahead run by run, what others published; on the page and in report.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lawful import store
+from lawful.fitting.answer import answer_study
+from lawful.report.page import write_report
+from lawful.table import write_csv
+
+SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+CROSSING = 5_000.0
+SHARED = {"loss": "loss", "params": "params_non_embedding", "where": {"length": 64}}
+QUESTIONS = [
+    {"name": "data", "asks": "At how much text do they cross?", "law": "power_floor:tokens", "tokens": "unique_tokens"}
+    | SHARED,
+    {"name": "variant", "asks": "Which is best?", "law": "paired", "along": "characters", "tokens": "tokens"} | SHARED,
+]
+
+
+def planted(arm: str, size: float) -> float:
+    """Slow and steady against quick and floored: equal at CROSSING."""
+    if arm == "steady":
+        return 1.2 + 1.2 * (size / CROSSING) ** -0.35
+    return 2.0 + 0.4 * (size / CROSSING) ** -0.35 if arm == "floored" else 2.9 + 0.4 * (size / CROSSING) ** -0.35
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    here, dice = tmp_path_factory.mktemp("arms") / "study", np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for arm in ("steady", "floored", "poor"):
+        for size in SIZES:
+            for seed in (0, 1, 2):
+                run, loss = f"{arm}{size}{seed}", planted(arm, size) * np.exp(0.004 * dice.standard_normal())
+                rows.append(
+                    {
+                        "study": "arms",
+                        "run": run,
+                        "rung": f"arm={arm},characters={size},length=64,seed={seed}",
+                        "arm": arm,
+                        "seed": seed,
+                        "held_out": False,
+                        "cluster": run,
+                        "status": "finished",
+                        "params_non_embedding": 30_000,
+                        "params_total": 35_000,
+                        "tokens": 200_000,
+                        "unique_tokens": size,
+                        "loss": float(loss),
+                        "best_loss": float(loss) - 0.01,
+                        "loss_unit": "nats_per_token",
+                        "schedule": "wsd",
+                        "corpus": "text",
+                        "data_fingerprint": f"{size}-{seed}",
+                        "validation_fingerprint": "one",
+                        "at_arm": arm,
+                        "at_characters": size,
+                        "at_length": 64,
+                        "at_seed": seed,
+                    }
+                )
+    rungs = [
+        {
+            "id": row["run"],
+            "label": row["rung"],
+            "is_held_out": False,
+            "at": {name: row[f"at_{name}"] for name in ("arm", "characters", "length", "seed")},
+            "params_non_embedding": 30_000,
+        }
+        for row in rows
+    ]
+    corpora = {f"text-{size}": {"train_tokens": size} for size in SIZES}
+    counts = {name: [{"name": "bigram", "loss": 3.0 - 0.1 * i}] for i, name in enumerate(corpora)}
+    reported = [{"at": {"arm": "steady", "characters": 5_000}, "perplexity": 10.0, "parameters": 40_000}]
+    declared = {"format": 1, "name": "arms", "question": "Which?", "rungs": rungs, "questions": QUESTIONS}
+    write_csv(here / "observations.csv", rows)
+    store.write_json(here / "study.json", {**declared, "corpora": corpora, "reported": reported, "arm": "arm"})
+    store.write_json(here / "baselines.json", {"by_corpus": counts})
+    answer_study(here, draws=300)
+    write_report(here)
+    return here
+
+
+def test_the_planted_crossing_lies_in_its_confidence_set_and_says_who_wins_where(folder: Path) -> None:
+    found = store.read_json(folder / "fits" / "data.json")
+    (pair,) = [one for one in found["crossings"] if set(one["arms"]) == {"steady", "floored"}]
+    assert pair["at"] == pytest.approx(CROSSING, rel=0.1)
+    assert any(low <= CROSSING <= float(high) for low, high in pair["set95"])
+    assert (pair["better_small"], pair["better_large"]) == ("floored", "steady")
+    sentence = found["sentence"]
+    assert "floored is ahead of steady below unique tokens = " in sentence
+    assert "ahead over the whole range: " in sentence and "floored of poor" in sentence
+
+
+def test_page_and_markdown_show_crossings_pairs_counts_and_others_figures(folder: Path) -> None:
+    page, text = (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    for part in (
+        "Where two arms cross, along unique training tokens",
+        "Differences in loss over all levels of characters, and per doubling of it",
+        "Beside the original",
+        "Early stopped and last, seeds averaged",
+        "Count models of each corpus",
+    ):
+        assert part in page and part in text
+    assert (folder / "figures" / "data_arms.png").exists() and (folder / "figures" / "variant_levels.svg").exists()
+
+
+def test_ours_and_theirs_stand_in_one_row_with_their_ratio(folder: Path) -> None:
+    from lawful.report.arms import reported_table
+    from lawful.report.evidence import read_evidence
+
+    ((at, theirs, ours, ratio, *_),) = reported_table(read_evidence(folder)).rows
+    assert "steady" in at and theirs == "10"
+    assert float(ours) == pytest.approx(np.exp(planted("steady", 5_000)), rel=0.03)
+    assert float(ratio) == pytest.approx(float(ours) / 10, rel=1e-2)
+
+
+def test_one_paragraph_says_what_every_question_came_to(folder: Path) -> None:
+    from lawful.report.arms import in_words
+    from lawful.report.evidence import read_evidence
+
+    paragraph = in_words(read_evidence(folder))
+    assert paragraph.startswith("At how much text do they cross? ")
+    assert "Which is best? Over all levels of characters, " in paragraph
