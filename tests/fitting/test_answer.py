@@ -96,7 +96,7 @@ def test_a_power_law_with_both_axes_open_is_refused_with_the_way_out(tmp_path):
     (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor"}]), draws=0)
     assert found.status == "refused"
     assert "power_floor:tokens" in found.refusal
-    (named,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor:flops", "flops": "x"}]), draws=0)
+    (named,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor:flops"}]), draws=0)
     assert named.status == "answered"  # FLOPs as 6 N D, where no column of them is
 
 
