@@ -145,3 +145,11 @@ def test_tensorboard_logs_give_a_row_a_run_with_each_scalars_last_value(tmp_path
     empty.mkdir()
     with pytest.raises(ValueError, match="got neither"):
         read_runs(empty)
+
+
+def test_numpys_own_numbers_are_numbers() -> None:
+    rows = [{"tokens": np.int64(2) ** k, "loss": np.float32(1) + np.float32(k)} for k in (10, 11)]
+    table = read_runs(rows)
+    assert [row["tokens"] for row in table] == [1024, 2048]
+    with pytest.raises(ValueError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
+        read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -237,13 +238,14 @@ def _positive(value: Any) -> float:
     """A cell as a positive finite float; ValueError says what it is instead."""
     if value in (None, ""):
         raise ValueError("got an empty cell")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real, too
         raise ValueError(f"got {'the text ' if isinstance(value, str) else ''}{value!r}{_hint(value)}")
-    if math.isnan(value):
+    exact = float(value)
+    if math.isnan(exact):
         raise ValueError("got NaN")
-    if not (0 < value < math.inf):
+    if not (0 < exact < math.inf):
         raise ValueError(f"got {value!r}")
-    return float(value)
+    return exact
 
 
 def _hint(value: Any) -> str:
