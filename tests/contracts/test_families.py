@@ -14,6 +14,7 @@ from lawful.families.decoder import Decoder
 from lawful.families.equilibrium import Equilibrium
 from lawful.families.lstm import LSTM
 from lawful.families.mlp import WindowMLP
+from lawful.families.recall import Recall
 from lawful.run import from_json, to_json
 
 FAMILIES = [
@@ -38,6 +39,9 @@ FAMILIES += [
     )
 ]
 FAMILIES += [WindowMLP(vocab_size=65, window=4, embedding_width=8, width=24, depth=depth) for depth in (1, 2)]
+FAMILIES += [
+    Recall(base=49, digits=2, values=16, slots=slots, heeds=heeds) for slots, heeds in ((2000, 1.0), (3000, 0.5))
+]
 
 
 def build(family: Family, seed: int = 0) -> torch.nn.Module:

@@ -119,6 +119,33 @@ def test_the_excess_by_hand_for_two_keys() -> None:
     assert [corpus.excess_nats(known) for known in (0, 1, 2)] == pytest.approx([math.log(2), math.log(2) / 5, 0])
 
 
+def test_ranked_keys_are_numbered_by_their_frequency() -> None:
+    corpus = ZipfRecall(num_keys=1000, digits=2, is_ranked=True, train_samples=100_000)
+    keys, _ = blocks(corpus, corpus.prepare().train)
+    shares = np.arange(1, 1001) ** -1.5
+    expected = shares / shares.sum() * 100_000
+    counts = np.bincount(keys, minlength=1000)
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 1).all()
+    met_often = int((np.arange(1, 1001) <= corpus.keys_met(20, 100_000)).sum())
+    assert expected[met_often - 1] >= 20 > expected[met_often]
+
+
+def test_who_knows_what_was_met_once_has_the_excess_that_is_promised() -> None:
+    corpus = ZipfRecall(a=0.8, num_keys=5000, digits=2, is_ranked=True, train_samples=200_000)
+    keys, _ = blocks(corpus, corpus.prepare().train)
+    shares = np.arange(1, 5001) ** -1.8
+    shares /= shares.sum()
+    unmet = []
+    for part in keys.reshape(100, 2000):  # a hundred learners of 2,000 samples each, with 300 slots
+        is_known = np.zeros(5000, dtype=bool)
+        is_known[part] = True
+        is_known[300:] = False
+        unmet.append(shares[~is_known].sum())
+    gap = math.log(16) - corpus.floor_nats
+    assert corpus.excess_nats(300, 2000) == pytest.approx(gap * np.mean(unmet), abs=4 * gap * np.std(unmet) / 10)
+    assert corpus.excess_nats(300) < corpus.excess_nats(300, 2000) < corpus.excess_nats(300, 200)
+
+
 def test_only_values_are_targets_and_each_comes_with_its_whole_key() -> None:
     corpus = ZipfRecall(num_keys=1000, digits=3, train_samples=500, validation_samples=100)
     data = corpus.prepare()

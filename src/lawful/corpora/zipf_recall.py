@@ -35,7 +35,8 @@ class ZipfRecall(TokenCorpus):
 
     Both powers hold where K, and D**(1 / (1 + a)), are far above 1 and far below num_keys; excess_nats() is exact.
 
-    a, num_keys              the Zipf law; ranks and digits are unrelated
+    a, num_keys              the Zipf law
+    is_ranked                a key's digits say its rank, the most frequent 0; else ranks and digits are unrelated
     digits                   symbols a key is written with, in base `base`
     train_samples            blocks; a run of D samples trains on D * (digits + 1) tokens
     validation_samples       blocks; drawn in equal shares of probability, and with exactly the expected number of noisy
@@ -50,6 +51,7 @@ class ZipfRecall(TokenCorpus):
     tokenizer: Tokenizer = field(default=Characters(alphabet="!"))  # follows from the other fields
     a: float = 0.5
     num_keys: int = 2**18
+    is_ranked: bool = False
     digits: int = 3
     values: int = 16
     label_noise: float = 0.1
@@ -107,10 +109,15 @@ class ZipfRecall(TokenCorpus):
         q = self.label_noise
         return -(1 - q) * math.log(1 - q) - q * math.log(q / (self.values - 1)) if q else 0.0
 
-    def excess_nats(self, keys_known: int) -> float:
-        """What the loss is above the floor when the most frequent keys are known and all others guessed."""
-        known = self._shares()[:keys_known].sum()
-        return float((math.log(self.values) - self.floor_nats) * (1 - known))
+    def excess_nats(self, keys_known: int, samples: float = math.inf) -> float:
+        """What the loss is above the floor, in expectation, for who guesses all keys but those that are among the
+        `keys_known` most frequent and, given `samples`, were seen at least once."""
+        known = self._shares()[:keys_known]
+        return float((math.log(self.values) - self.floor_nats) * (1 + (known * np.expm1(-samples * known)).sum()))
+
+    def keys_met(self, times: float, samples: int) -> int:
+        """The rank of the last key that is met so many times among the samples, in expectation; at least 1."""
+        return max(1, int((self._shares() * samples >= times).sum()))
 
     def _shares(self) -> np.ndarray:
         """Shape (keys,): the probability of each rank."""
@@ -127,8 +134,9 @@ class ZipfRecall(TokenCorpus):
 
     def _build(self, data: Path | None, progress: Progress) -> Built:
         value_of_key = _raw(self.seed, 0, self.num_keys) % np.uint64(self.values)
-        # a permutation: ranks and digits are unrelated
-        code_of_key = np.argsort(_raw(self.seed, 1, self.num_keys), kind="stable")
+        code_of_key = np.arange(self.num_keys)
+        if not self.is_ranked:
+            code_of_key = np.argsort(_raw(self.seed, 1, self.num_keys), kind="stable")  # a permutation
         up_to = np.cumsum(self._shares())
         progress("drawing keys", 0.3)
         train = np.searchsorted(up_to, _uniform(self.seed, 2, self.train_samples))
