@@ -53,6 +53,8 @@ class Question:
     along    paired only: the coordinate whose levels are compared one by one
     where    column -> the value rows must have, or several in a tuple; "max" and "min" mean the largest and smallest
              present
+    truth    what is known beforehand, where the data were made so: parameter -> value; of arms, parameter -> difference
+             from the first arm, "multiplier", "verdict", "decision". The answer says whether it was recovered
     """
 
     name: str
@@ -64,6 +66,7 @@ class Question:
     flops: str | None = None
     along: str | None = None
     where: Mapping[str, Coordinate | tuple[Coordinate, ...]] = field(default_factory=dict)
+    truth: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.law == "paired") != (self.along is not None):

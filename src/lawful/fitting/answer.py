@@ -17,6 +17,7 @@ from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit, Refusal
+from lawful.fitting.truth import recovered
 from lawful.laws import named
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs
@@ -51,6 +52,7 @@ class Answer:
     crossings   of every two arms along a law's one axis (Crossover as plain data, without its fits), the pairs that
                 cannot be had with their refusal
     paired      of the arms run by run (lawful.fitting.paired.Paired as plain data), or None
+    truth       what was known beforehand beside what was found (lawful.fitting.truth.Recovered as plain data)
     """
 
     question: Mapping[str, Any]
@@ -65,6 +67,7 @@ class Answer:
     comparison: Mapping[str, Any] | None = None
     crossings: tuple[Mapping[str, Any], ...] = ()
     paired: Mapping[str, Any] | None = None
+    truth: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
@@ -85,6 +88,7 @@ class Answer:
                 "warnings": tuple(Caution(**row) for row in raw["warnings"]),
                 "also": tuple(raw["also"]),
                 "crossings": tuple(raw.get("crossings", ())),
+                "truth": tuple(raw.get("truth", ())),
             }
         )
 
@@ -146,7 +150,10 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
     plain = store.plain(dataclasses.asdict(found))
-    return Answer(question, "answered", None, found.sentence, warnings=found.warnings, comparison=plain, **rest)
+    truth = _recovered(question, comparison=plain)
+    return Answer(
+        question, "answered", None, found.sentence, warnings=found.warnings, comparison=plain, truth=truth, **rest
+    )
 
 
 def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
@@ -280,6 +287,7 @@ def _answer(
         tuple(excluded),
         (*_about_held_out(held), *moved, *found.warnings),
         also,
+        truth=_recovered(question, fit=found.to_json()),
     )
 
 
@@ -288,6 +296,10 @@ def _in_pairs(question: Mapping[str, Any], rows: Observations, excluded: list[Ma
     plain = store.plain(dataclasses.asdict(found))
     rest = (None, (), tuple(excluded), found.warnings, ())
     return Answer(question, "answered", None, found.sentence, *rest, paired=plain)
+
+
+def _recovered(question: Mapping[str, Any], **found: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(dataclasses.asdict(row) for row in recovered(question.get("truth") or {}, **found))
 
 
 def _arm_names(table: Observations) -> list[str]:
@@ -299,7 +311,8 @@ def _arm_names(table: Observations) -> list[str]:
 def _of_arm(question: Mapping[str, Any], arm: str) -> dict[str, Any]:
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in arm)
     where = {**(question.get("where") or {}), "arm": arm}
-    return {**question, "name": f"{question['name']}--{safe}", "asks": f"{question['asks']} ({arm})", "where": where}
+    asks = f"{question['asks']} ({arm})"
+    return {**question, "name": f"{question['name']}--{safe}", "asks": asks, "where": where, "truth": {}}
 
 
 def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], reason: Any) -> Observations:

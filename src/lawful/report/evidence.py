@@ -105,9 +105,10 @@ class Evidence:
         for answer in self.answers:
             about = str(answer["question"]["name"]) if len(self.answers) > 1 else ""
             arm = (answer["question"].get("where") or {}).get("arm")
+            asked = {str(one) for one in (arm if isinstance(arm, (list, tuple)) else [arm])}
             for item in answer.get("excluded", ()):
                 run, reason = str(item.get("run")), str(item.get("reason"))
-                is_other_arm = arm is not None and arms.get(run) != str(arm)
+                is_other_arm = arm is not None and arms.get(run) not in asked
                 if run not in known and not is_other_arm:
                     groups.setdefault((reason, about), []).append((run, str(item.get("rung") or "")))
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]

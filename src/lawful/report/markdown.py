@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import arms, tables, words
+from lawful.report import arms, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
 from lawful.report.tables import markdown_text
@@ -25,6 +25,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     if severe := words.severe_doubts(evidence):
         parts += ["## Severe doubts", _bullets(severe)]
     parts.append(_facts(words.key_facts(evidence)))
+    if known := truth.truth_table(evidence):
+        parts += [f"## {truth.TITLE}", truth.truth_sentence(evidence), _table(known)]
     for index, answer in enumerate(evidence.answers):
         question = answer["question"]
         parts.append(f"## {markdown_text(question.get('asks') or question['name'])}")

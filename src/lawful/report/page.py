@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.report import arms, interactive, tables, words
+from lawful.report import arms, interactive, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
@@ -52,6 +52,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     }
     sections = [
         _answer(evidence),
+        _truth(evidence),
         _law(evidence, drawn),
         *_other_questions(evidence, drawn),
         _all_arms(evidence),
@@ -110,7 +111,8 @@ def _answer(evidence: Evidence) -> Html:
 
 
 def _navigation(evidence: Evidence) -> Html:
-    entries = [("#law", "The law")] if evidence.rows else []
+    entries = [("#truth", truth.TITLE)] if truth.truth_table(evidence) else []
+    entries += [("#law", "The law")] if evidence.rows else []
     entries += [
         (f"#question-{answer['question']['name']}", str(answer["question"]["name"]).replace("--", ", "))
         for answer in evidence.answers[1:]
@@ -120,6 +122,14 @@ def _navigation(evidence: Evidence) -> Html:
     return tag(
         "nav", tag("ul", [tag("li", tag("a", name, href=place)) for place, name in entries]), aria_label="On this page"
     )
+
+
+def _truth(evidence: Evidence) -> Html | None:
+    table = truth.truth_table(evidence)
+    if table is None:
+        return None
+    sentence = tag("p", truth.truth_sentence(evidence), class_="lede")
+    return tag("section", tag("h2", truth.TITLE), sentence, _table(table), id="truth")
 
 
 def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
