@@ -30,6 +30,7 @@ PUBLIC = [
     "isoflop",
     "power",
     "read_runs",
+    "run_study",
 ]
 
 

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lawful.conduct import run_study
     from lawful.fitting import Fit, fit
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
@@ -39,6 +40,7 @@ __all__ = [
     "isoflop",
     "power",
     "read_runs",
+    "run_study",
 ]
 
 _HOMES = {
@@ -58,6 +60,7 @@ _HOMES = {
     "isoflop": "lawful.fitting.isoflop",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.table",
+    "run_study": "lawful.conduct",
 }
 
 

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawful import store as files
 from lawful.executors import Executor
@@ -16,7 +16,42 @@ from lawful.run import from_json
 from lawful.store import Store
 from lawful.study import own_module
 
+if TYPE_CHECKING:
+    from lawful.study import Study
+
 POLL_SECONDS = 0.5
+
+
+def run_study(
+    study: Study,
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    workers: int = 0,
+    device: str = "auto",
+    is_anchors_only: bool = False,
+) -> Path:
+    """Plan, train, fit and report, as `lawful run` does, for notebooks and scripts; the path of the report's page.
+
+    Runs that are done in `folder` already are not done again. A study whose families or corpora are classes of your own
+    must be run by the path of its file, `lawful run my_study.py`, since workers import them from there.
+
+    data        where the raw data lies, as --data
+    workers     processes; 0 means one per core on the CPU, one on a GPU
+    """
+    from lawful.executors.local import Local, available_cores
+    from lawful.train.plan import make_plan
+
+    planned = make_plan(
+        study,
+        data=None if data is None else Path(data),
+        device_name=device,
+        workers=workers or available_cores(),
+        is_timed=False,
+    )
+    planned.write(Path(folder))
+    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only)
+    return conclude(Path(folder))
 
 
 def train_study(

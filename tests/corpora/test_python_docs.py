@@ -110,7 +110,7 @@ def test_a_text_that_mostly_repeats_others_is_left_out(
     parts = [f"# part {number}: {LONG} And so on, {number} times." for number in range(9)]
     files = {f"m{number}.py": part + "\n" for number, part in enumerate(parts)}
     library(tmp_path, monkeypatch, files | {"z.py": "\n\n".join([*parts, "# gathered"]) + "\n"})
-    monkeypatch.setattr(python_docs, "TRAIN_SHARE", 0.5)
+    monkeypatch.setitem(python_docs.TRAIN_SHARES, "prose", 0.5)
     text = text_of(PythonDocs(part="source"))
     assert all(text.count(part) == 1 for part in parts)  # whichever came first, the gathering or its parts
 

@@ -25,7 +25,8 @@ ALPHABET = "\n" + "".join(map(chr, range(ord(" "), ord("~") + 1))) + UNKNOWN
 TYPEWRITTEN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "--"})
 TYPEWRITTEN[ord("\u2026")] = "..."
 RULES = 2  # raised when the text is gathered or cleaned differently, so that older token files are made again
-TRAIN_SHARE = 0.95  # some 110,000 validation tokens: enough for a loss to .003 nats, cheap enough to measure each run
+# some 110,000 or 200,000 validation characters: enough for a loss to .003 nats, cheap enough to measure each run
+TRAIN_SHARES = {"prose": 0.95, "source": 0.98}
 # tests of the library; code not part of it; caches; tables rather than text (character maps, the topics' own file)
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "encodings", "pydoc_data"}
 # and what differs between two builds of one version
@@ -62,7 +63,7 @@ class PythonDocs(TokenCorpus):
             raise ValueError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
         stamps = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _library_files()]
         return repr(
-            (RULES, TRAIN_SHARE, platform.python_implementation(), platform.python_version(), str(_library()), stamps)
+            (RULES, TRAIN_SHARES, platform.python_implementation(), platform.python_version(), str(_library()), stamps)
         )
 
     def _can_read(self, data: Path | None) -> bool:
@@ -72,7 +73,8 @@ class PythonDocs(TokenCorpus):
         documents = list(_prose(progress) if self.part == "prose" else _sources(progress))
         documents.sort(key=lambda document: (hashlib.sha256(document.group.encode()).digest(), document.name))
         texts = _without_repeats([_plain(document.text) for document in documents])
-        cut = _cut([document.group for document in documents], [len(text) for text in texts])
+        sizes = [len(text) for text in texts]
+        cut = _cut([document.group for document in documents], sizes, TRAIN_SHARES[self.part])
         train, validation = "".join(texts[:cut]), "".join(texts[cut:])
         sha256 = hashlib.sha256(f"{len(train)} {train}{validation}".encode()).hexdigest()
         progress("encoding", 0.95)
@@ -207,9 +209,9 @@ def _without_repeats(texts: list[str]) -> list[str]:
     return kept
 
 
-def _cut(groups: list[str], sizes: list[int]) -> int:
-    """The document at which validation starts: the border between two groups that is nearest to TRAIN_SHARE."""
+def _cut(groups: list[str], sizes: list[int], train_share: float) -> int:
+    """The document at which validation starts: the border between two groups that is nearest to the share."""
     total = sum(sizes)
     before = [0, *accumulate(sizes)]
     borders = [n for n in range(1, len(groups)) if groups[n] != groups[n - 1]]
-    return min(borders, key=lambda n: abs(before[n] - TRAIN_SHARE * total))
+    return min(borders, key=lambda n: abs(before[n] - train_share * total))

@@ -55,6 +55,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _doubts(evidence)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
+        for sentence, table in words.collapse_tables(evidence):
+            parts += [sentence, _table(table)]
     parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
     if command := study.get("command"):
         parts.append(f"```\n{str(command).replace('```', '')}\n```")

@@ -58,7 +58,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         _all_arms(evidence),
         _learned(evidence),
         _doubts(evidence),
-        _training(drawn),
+        _training(evidence, drawn),
         _runs(evidence),
         _repeat(evidence),
     ]
@@ -304,9 +304,15 @@ def _doubts(evidence: Evidence) -> Html:
     return tag("section", parts, id="doubts")
 
 
-def _training(drawn: Sequence[Chart]) -> Html | None:
+def _training(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
     curves = [chart for chart in drawn if chart.kind == "training"]
-    return tag("section", tag("h2", "Training"), _charts(curves, heading=False), id="training") if curves else None
+    if not curves:
+        return None
+    collapsed = [
+        tag("div", tag("p", sentence), tag("details", tag("summary", "By size"), _table(table)))
+        for sentence, table in words.collapse_tables(evidence)
+    ]
+    return tag("section", tag("h2", "Training"), _charts(curves, heading=False), collapsed, id="training")
 
 
 def _runs(evidence: Evidence) -> Html:

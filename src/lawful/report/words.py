@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lawful.fitting.collapse import Course, collapse
 from lawful.report import tables
 from lawful.report.evidence import Evidence, severity
-from lawful.report.gallery import fitted_rows
+from lawful.report.gallery import fitted_rows, held_out_rows
 from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
 
@@ -443,6 +444,48 @@ def _shapes(params: Mapping[str, Any]) -> str:
         if number(value) is not None:
             shown.append(f"{tables.symbol(name)} = {tables.general(value, 3)}")
     return ", ".join(shown)
+
+
+def collapse_tables(evidence: Evidence) -> list[tuple[str, Table]]:
+    """For each fitted law whose runs compare: whether all sizes trained along one curve, in a sentence and a table."""
+    made = []
+    for answer in evidence.fitted:
+        floor = (answer["fit"].get("params") or {}).get("E")
+        rows = [*fitted_rows(evidence, answer), *held_out_rows(evidence, answer)]
+        courses = [
+            Course(
+                params=float(row["params_non_embedding"]),
+                seed=int(number(row.get("seed")) or 0),
+                total_tokens=float(row["tokens"]),
+                tokens=evidence.curves[row["run"]].tokens,
+                loss=evidence.curves[row["run"]].loss,
+            )
+            for row in rows
+            if number(row.get("params_non_embedding"))
+            and row.get("run") in evidence.curves
+            and evidence.curves[row["run"]].kind == "validation"
+        ]
+        found = collapse(courses, float(floor["value"])) if floor and len(courses) == len(rows) else None
+        if found is None:
+            continue
+        arm = (answer["question"].get("where") or {}).get("arm")
+        about = f" ({arm})" if arm else ""
+        noise = "" if found.seed_spread is None else f"; seeds of one size differ by {found.seed_spread:.1%}"
+        sentence = (
+            f"All sizes train along one curve{about}: their reducible losses, as shares of the last, depart by at most "
+            f"{max(found.departs.values()):.1%}{noise}."
+            if found.broken is None
+            else f"The size {tables.count(found.broken)} leaves the curve that the others share{about}, by "
+            f"{found.departs[found.broken]:.1%}{noise}: its learning rate or warmup may not suit it."
+        )
+        table = Table(
+            title="Loss collapse",
+            header=("N", "Departs from the other sizes by"),
+            rows=[(tables.count(size), f"{value:.2%}") for size, value in found.departs.items()],
+            right=(0, 1),
+        )
+        made.append((sentence, table))
+    return made
 
 
 def corpora_table(evidence: Evidence) -> Table:
