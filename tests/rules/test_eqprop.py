@@ -107,6 +107,21 @@ def test_a_settled_state_is_a_fixed_point_and_its_record_says_how_it_was_reached
     assert model.evaluation_sums["settling_residual"] <= positions * model.spec.tolerance
 
 
+@each_variant
+def test_the_last_positions_settle_alone_as_they_would_among_the_others(name: str) -> None:
+    model = model_of(name)
+    with torch.no_grad():
+        clamped = model.clamp(tokens().inputs)
+        state = model.relax(model.start(clamped), clamped, 3)
+        rows, times = torch.tensor([0, 2, 2]), torch.tensor([7, 0, 9])
+        among_others = model.force(state.h, clamped)[:, rows, times]
+        alone = model.force(state.h[:, rows, times][:, :, None], model.alone(clamped, rows, times))
+        torch.testing.assert_close(alone[:, :, 0], among_others, rtol=0, atol=1e-13)
+        together = model.settle(clamped)
+    with torch.enable_grad():  # where all settle together to the end
+        torch.testing.assert_close(model.settle(clamped).h, together.h, rtol=0, atol=1e-13)
+
+
 def test_a_swinging_position_is_damped_until_it_settles_and_the_others_go_at_full_step() -> None:
     """A recurrence of -4 times the identity makes h <- tanh(drive - 4 h) swing for ever between two states."""
     spec = Equilibrium(variant="looped_mlp", vocab_size=3, width=2, context=4, window=1, max_steps=200)

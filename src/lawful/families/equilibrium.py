@@ -22,6 +22,7 @@ from lawful.families import Family, OptimizerScale, ParamCounts
 
 LEAST_STEP = 1 / 16  # a position's step is halved down to this where its residual grows
 ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
+FEW = 8  # when less than one position in so many still moves, the moving ones go on alone
 SETTLED_SHARE = 0.5  # below it, an evaluation says little about the fixed points and the run has diverged
 
 # Fresh couplings, as multiples of 1 / sqrt(width): small enough that a fresh model's step contracts
@@ -188,6 +189,10 @@ class EnergyModel(nn.Module):
     def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         """dPhi/dh, shaped like h, written out: no automatic differentiation while settling."""
 
+    @abstractmethod
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        """What is clamped of some positions, each as a row of its own: a drive [depth, positions, 1, width] first."""
+
     def readout(self, top: Tensor) -> Tensor:
         return F.linear(top, self.head.weight, self.head.bias)
 
@@ -211,20 +216,38 @@ class EnergyModel(nn.Module):
     def settle(self, clamped: tuple[Tensor, ...]) -> State:
         """To the tolerance, or for max_steps; a position that is settled stays as it is. Leaves in
         `evaluation_sums` how many steps were taken, what residual was left and how many positions settled."""
-        state = self.start(clamped)
-        taken = torch.zeros_like(state.step)
-        is_settled = torch.zeros_like(state.step, dtype=torch.bool)
-        for _ in range(self.spec.max_steps):
-            state, is_settled = self._moved(state, clamped, None, tolerance=self.spec.tolerance)
-            taken = taken + ~is_settled
-            if bool(is_settled.all()):
-                break
+        few = 0 if torch.is_grad_enabled() else clamped[0][0, ..., 0].numel() // FEW
+        state, taken, is_settled = self._settled(self.start(clamped), clamped, self.spec.max_steps, few)
+        rows, times = torch.nonzero(~is_settled, as_tuple=True)
+        steps_left = self.spec.max_steps - int(taken.max())
+        if few and len(rows) and steps_left:  # the last ones alone: most of the work would be for those at rest
+            some = State(
+                state.h[:, rows, times][:, :, None],
+                state.gap[:, rows, times][:, :, None],
+                state.step[rows, times][:, None],
+                state.residual[rows, times][:, None],
+            )
+            alone, more, is_done = self._settled(some, self.alone(clamped, rows, times), steps_left, 0)
+            state.h[:, rows, times] = alone.h[:, :, 0]
+            state.residual[rows, times] = alone.residual[:, 0]
+            taken[rows, times] += more[:, 0]
+            is_settled[rows, times] = is_done[:, 0]
         self.evaluation_sums = {
             "settling_steps": float(taken.sum()),
             "settling_residual": float(state.residual.sum()),
             "settled_share": float(is_settled.sum()),
         }
         return state
+
+    def _settled(self, state: State, clamped: tuple[Tensor, ...], steps: int, few: int) -> tuple[State, Tensor, Tensor]:
+        """After so many steps, or when at most `few` positions move; the steps that each took; which are settled."""
+        taken, is_settled = torch.zeros_like(state.step), torch.zeros_like(state.step, dtype=torch.bool)
+        for _ in range(steps):
+            state, is_settled = self._moved(state, clamped, None, tolerance=self.spec.tolerance)
+            taken = taken + ~is_settled
+            if int((~is_settled).sum()) <= few:
+                break
+        return state, taken, is_settled
 
     def _moved(
         self, state: State, clamped: tuple[Tensor, ...], nudge: Nudge | None, tolerance: float | None
@@ -280,6 +303,9 @@ class LoopedMLP(EnergyModel):
         drive = F.linear(seen, self.input, self.bias)
         return drive[None], self.recurrence + self.recurrence.T
 
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        return clamped[0][:, rows, times][:, :, None], clamped[1]
+
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         return (h * clamped[0]).sum() + (h * torch.matmul(h, self.recurrence)).sum()
 
@@ -289,7 +315,8 @@ class LoopedMLP(EnergyModel):
 
 
 class Core(EnergyModel):
-    """One layer or several. clamped: drive, keys [depth x batch, heads, time, head size]."""
+    """One layer or several. clamped: drive, keys [depth x batch, heads, time, head size]; and of positions alone, their
+    times [depth x positions, 1, 1, 1]."""
 
     def __init__(self, spec: Equilibrium, generator: torch.Generator) -> None:
         super().__init__(spec)
@@ -324,6 +351,11 @@ class Core(EnergyModel):
         keys = self._turned(self._heads(torch.matmul(flat, self.key), tokens.shape[1]))
         return drive.view(-1, *memory.shape), keys.contiguous()
 
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        drive, keys = clamped
+        of_rows = keys.view(drive.shape[0], -1, *keys.shape[1:])[:, rows].flatten(0, 1)
+        return drive[:, rows, times][:, :, None], of_rows, times.repeat(drive.shape[0])[:, None, None, None]
+
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         drive, keys = clamped
         flat, time = h.flatten(1, 2), h.shape[2]
@@ -337,10 +369,12 @@ class Core(EnergyModel):
         return total
 
     def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
-        drive, keys = clamped
+        drive, keys, *times = clamped
         flat = h.flatten(1, 2)
-        queries = self._turned(self._heads(torch.matmul(flat, self.query), h.shape[2]))
-        pulled = self._turned(F.scaled_dot_product_attention(queries, keys, keys, is_causal=True), back=True)
+        queries = self._turned(self._heads(torch.matmul(flat, self.query), h.shape[2]), *times)
+        past = torch.arange(keys.shape[2], device=h.device) <= times[0] if times else None
+        pulled = F.scaled_dot_product_attention(queries, keys, keys, attn_mask=past, is_causal=past is None)
+        pulled = self._turned(pulled, *times, back=True)
         pulled = pulled.transpose(1, 2).reshape(flat.shape) / math.sqrt(keys.shape[-1])
         hidden = torch.matmul(flat, self.mlp)
         slope = F.softplus(hidden, beta=2) * torch.sigmoid(2 * hidden)
@@ -355,11 +389,12 @@ class Core(EnergyModel):
         """[depth, batch x time, width] -> [depth x batch, heads, time, head size]"""
         return flat.reshape(-1, time, self.spec.heads, self.spec.width // self.spec.heads).transpose(1, 2)
 
-    def _turned(self, x: Tensor, *, back: bool = False) -> Tensor:
-        """Rotary positions (arXiv:2104.09864); turning back is their transpose."""
+    def _turned(self, x: Tensor, times: Tensor | None = None, *, back: bool = False) -> Tensor:
+        """Rotary positions (arXiv:2104.09864), from 0 on unless told; turning back is their transpose."""
         if self.position is not None:
             return x
-        cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]  # type: ignore[index]
+        which = slice(x.shape[-2]) if times is None else times[..., 0]
+        cos, sin = self.cos[which], self.sin[which]  # type: ignore[index]
         sin = -sin if back else sin
         first, second = x.chunk(2, dim=-1)
         return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
