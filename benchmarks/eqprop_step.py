@@ -1,5 +1,5 @@
 """A settle-and-contrast step of equilibrium propagation against backprop unrolled through as many: time, memory.
-"""
+
 OMP_NUM_THREADS=1 python benchmarks/eqprop_step.py
 
 Steps of both rules in turn on the same network and batch; the ratio is of processor time, the median of several pairs.
