@@ -87,18 +87,22 @@ def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better()
     ],
 )
 def test_gemstones_optima_are_reached(name, objective, published):
-    """McLeish et al. 2025 (arXiv:2502.06857); the numbers are printed to ten decimals."""
+    """McLeish et al. 2025 (arXiv:2502.06857); the numbers are printed to ten decimals. The first optimum is
+    .00198161280881: 800 starts all end there, and in 80-bit arithmetic it is the same."""
     fit = lawful.fit(gemstones(name), "chinchilla", objective=objective, draws=0)
     assert round(fit.objective.value, 10) <= published
     assert fit.convergence.is_certified
 
 
 def test_a_row_bootstrap_is_several_times_too_narrow_on_gemstones():
-    by_run = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=1000)
+    """By run the draws have a long tail: their standard deviation varies with the draws, their middle 95 % do not."""
+    by_run = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=4000)
     by_row = lawful.fit(gemstones("hot"), "chinchilla", objective="hoffmann", draws=1000, cluster="none")
     assert by_run.goodness.clusters == 22
-    assert by_row.params["alpha"].stderr == pytest.approx(0.018, rel=0.15)
-    assert by_run.params["alpha"].stderr == pytest.approx(0.056, rel=0.15)
+    assert by_row.params["alpha"].stderr == pytest.approx(0.018, rel=0.1)
+    assert by_run.params["alpha"].stderr == pytest.approx(0.056, rel=0.1)
+    alpha = np.array(by_run.draws)[:, by_run.model.parameters.index("alpha")]
+    assert np.ptp(np.quantile(alpha, [0.025, 0.975])) / 2 / 1.96 == pytest.approx(0.056, rel=0.05)
 
 
 def test_isoflop_exponents_are_the_published_ones_in_order():

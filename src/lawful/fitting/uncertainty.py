@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
-PILOTS = 256  # draws that descend from two starts; the others start at the best of their optima
+PILOTS = 64  # draws that descend from two starts; the others start at the best of their optima
 GRID_CELLS = 49  # of the grid from which each pilot takes its second start
 PEERS = 512  # optima of other draws against which each draw's is held
 BETTER = 1e-9  # relative: another optimum is better by more than rounding
@@ -130,7 +130,7 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
         highs = np.repeat(point.problem.high[None], len(which), axis=0)
         lows[rows, which] = highs[rows, which] = at
         pinned = replace(point.problem, low=lows, high=highs)
-        found = solver.solve(pinned, start)
+        found = solver.solve(pinned, start, is_near=True)
         rise = np.sqrt(np.maximum(2 * (found.misfit - point.misfit) * scale, 0.0))
         is_outside = rise >= target
         outer = np.where(is_outside, at, outer)
