@@ -147,6 +147,7 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     if not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")
         _write_baselines(store)
+    _write_samples(folder, say)
     say("fitting the laws")
     answer_study(folder)
     say("writing the report")
@@ -174,6 +175,16 @@ def _write_baselines(store: Store) -> None:
     ((name, data),) = opened.items()
     fingerprint = study["corpora"][name]["fingerprint"]
     files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
+
+
+def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
+    """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
+    try:
+        from lawful.train.listen import write_samples
+
+        write_samples(folder, say)
+    except (ImportError, ValueError) as error:
+        say(f"no samples ({error})")
 
 
 def _status(store: Store, run_id: str) -> str:

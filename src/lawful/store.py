@@ -27,6 +27,7 @@ class Store:
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
+    FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
     FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
     FOLDER/fits/QUESTION.json             one answer each
     FOLDER/observations.csv               one row per run that has ended: the seam
@@ -65,6 +66,10 @@ class Store:
     @property
     def forecasts(self) -> Path:
         return self.folder / "forecasts.json"
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples" / "samples.json"
 
     def fit(self, question: str) -> Path:
         return self.folder / "fits" / f"{question}.json"

@@ -154,20 +154,26 @@ def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")]) ->
 def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
-    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text to go on from; of a music study, a file of music.")] = "",
     temperature: Annotated[float, typer.Option(help="0: always the most likely.")] = 0.8,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw among the fewest that are this likely together only.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draws: the same seed gives the same text.")] = 0,
     length: Annotated[int, typer.Option(help="Tokens to write.")] = 300,
+    out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Let a trained model write."""
-    from lawful.train.sample import sample_text
+    """Let a trained model write: text to the terminal, music to a MIDI file."""
+    from lawful.train.sample import Draw, sample_music, sample_text
 
-    text = sample_text(
-        folder, run_id, prompt=prompt, temperature=temperature, top_k=top_k, seed=seed, length=length, device=device
-    )
-    print(text)
+    draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
+    if out is None:
+        print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
+        return
+    score = sample_music(folder, run_id, out, draw, prompt=Path(prompt) if prompt else None, device=device)
+    print(f"{out}: {score.note_num():,} notes")
 
 
 def _plan(

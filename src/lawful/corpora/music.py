@@ -340,7 +340,10 @@ def _in_parallel(
             future = None
             if not path.exists() and workers > 1 and sum(len(s.content) for s in chunk.sources) > CHUNK_BYTES // 4:
                 pool = pool or ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-                future = pool.submit(_rows, chunk.sources, tokenizer)
+                try:
+                    future = pool.submit(_rows, chunk.sources, tokenizer)
+                except BrokenProcessPool:
+                    workers = 1
             waiting.append((chunk, path, future))
             if len(waiting) > 2 * workers:
                 yield _finished(*waiting.popleft(), tokenizer)

@@ -108,19 +108,21 @@ class LSTMModel(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        # Matrices and vectors of symbols as in the decoder, 1 / sqrt(3 fan_in), which is torch's own variance for LSTM;
-        # biases 0, but 1 for the gate that forgets (Jozefowicz, Zaremba and Sutskever 2015).
+        # Symbols' vectors as in the decoder, matrices 1 / sqrt(fan_in): with the inputs brought to size 1 below, a
+        # signal passes two layers; under torch's own smaller start a stack of two sat for hundreds of steps at the
+        # unigram loss (LAB_NOTES, 2026-11-22). Biases 0, but 1 for the gate that forgets (Jozefowicz, Zaremba and
+        # Sutskever 2015).
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
                 parameter.zero_()
                 if "bias_ih" in name:
                     parameter[self.spec.hidden : 2 * self.spec.hidden] = 1.0
                 continue
-            fan_in = self.spec.width if name == "embedding.weight" else parameter.shape[1]
-            parameter.normal_(0.0, 1 / math.sqrt(3 * fan_in), generator=generator)
+            fan_in = 3 * self.spec.width if name == "embedding.weight" else parameter.shape[1]
+            parameter.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embedding(tokens)
+        x = self.embedding(tokens) * math.sqrt(3 * self.spec.width)
         starts = tokens == self.spec.separator if self.spec.separator is not None else None
         if starts is None or not bool(starts[:, 1:].any()):
             hidden, _ = self.layers(x)

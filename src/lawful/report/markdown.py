@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lawful.report import arms, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
+from lawful.report.listening import listening_markdown
 from lawful.report.tables import markdown_text
 from lawful.report.words import Table
 
@@ -52,6 +53,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
+    parts += listening_markdown(evidence)
     parts += _doubts(evidence)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]

@@ -17,6 +17,7 @@ from lawful.report.evidence import Evidence, read_evidence, severity
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
 from lawful.report.law_curve import law_curve
+from lawful.report.listening import listening
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.tables import number
@@ -57,6 +58,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         *_other_questions(evidence, drawn),
         _all_arms(evidence),
         _learned(evidence),
+        listening(evidence),
         _doubts(evidence),
         _training(evidence, drawn),
         _runs(evidence),

@@ -1,41 +1,65 @@
-"""Let a trained decoder write: from a run's final weights, the same text for the same seed."""
+"""Let a trained model write: text or music from a run's final weights, the same for the same seed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from lawful import scores
 from lawful import store as files
-from lawful.run import from_json
+from lawful.corpora.music import MusicData
+from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
+from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 
 
-def sample_text(
-    folder: Path,
-    run: str,
-    *,
-    prompt: str = "",
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    seed: int = 0,
-    length: int = 300,
-    device: str = "cpu",
-) -> str:
-    """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included.
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """How tokens are drawn.
 
-    run          an id or a label, or the start of one that fits a single finished run
     temperature  divides the logits; 0 takes the most likely
+    top_k        among the k most likely only
+    top_p        among the fewest that are together at least this likely only (arXiv:1904.09751)
     """
-    if temperature < 0 or (top_k is not None and top_k < 1) or length < 1:
-        raise ValueError(
-            f"sample: expected temperature >= 0, top_k >= 1 and length >= 1, got {temperature}, {top_k} and {length}."
-        )
+
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    length: int = 300
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or self.length < 1:
+            raise ValueError(
+                "sample: expected temperature >= 0, top_k >= 1 and length >= 1, "
+                f"got {self.temperature}, {self.top_k} and {self.length}."
+            )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"sample: expected top_p above 0 and at most 1, got {self.top_p}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A run's trained model and its data."""
+
+    rung: dict[str, Any]
+    run: Run
+    data: Any
+    model: nn.Module
+    device: torch.device
+
+
+def open_writer(folder: Path, run: str, device: str = "cpu") -> Writer:
+    """run      an id or a label, or the start of one that fits a single finished run"""
     store = Store(folder)
     study = store.read_study()
     rung = _find(store, study, run)
@@ -44,23 +68,77 @@ def sample_text(
     where = devices.pick_device(device)
     model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
     model.load_state_dict(load_file(store.weights(rung["id"])), strict=False)
-    start = data.encode(prompt) if prompt else np.asarray(data.validation[:1])
-    tokens = [int(token) for token in start]
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for _ in range(length):
-            window = torch.tensor([tokens[-spec.context :]], device=where)
-            tokens.append(_draw(model(window)[0, -1].float().cpu(), temperature, top_k, generator))
-    return str(data.decode(np.array(tokens)))
+    return Writer(rung=rung, run=spec, data=data, model=model, device=where)
 
 
-def _draw(logits: torch.Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
-    if temperature == 0:
-        return int(logits.argmax())
-    logits = logits / temperature
-    if top_k is not None:
-        logits[logits < logits.topk(min(top_k, len(logits))).values[-1]] = -torch.inf
-    return int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
+def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
+    """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
+    writer = open_writer(folder, run, device)
+    if is_music(writer.data):
+        raise ValueError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
+    start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
+    (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
+    return str(writer.data.decode(np.array(tokens)))
+
+
+def sample_music(
+    folder: Path, run: str, out: Path, draw: Draw, *, prompt: Path | None = None, device: str = "cpu"
+) -> Any:
+    """A MIDI file of a new piece, or of the one in `prompt` and how the model goes on; the symusic Score."""
+    writer = open_writer(folder, run, device)
+    if not is_music(writer.data):
+        raise ValueError(f"sample: --out writes MIDI, and {writer.rung['label']} was not trained on music.")
+    start = [int(writer.data.tokenizer.end)]
+    if prompt is not None:
+        start += writer.data.tokenizer.encode_score(scores.read_score(prompt)).tolist()
+    (tokens,) = write_on(writer, [start], draw, stop=start[0])
+    score = writer.data.tokenizer.decode_score(np.array(tokens))
+    files.write_bytes(out, score.dumps_midi())
+    return score
+
+
+def is_music(data: Any) -> bool:
+    """Whether its tokens can be heard."""
+    return isinstance(data, MusicData) and isinstance(data.tokenizer, Remi)
+
+
+@torch.no_grad()
+def write_on(
+    writer: Writer, starts: Sequence[Sequence[int]], draw: Draw, *, stop: int | None = None
+) -> list[list[int]]:
+    """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`."""
+    context = writer.run.context
+    rows = torch.tensor([list(start) for start in starts], device=writer.device)
+    generator = torch.Generator().manual_seed(draw.seed)
+    is_over = torch.zeros(len(rows), dtype=torch.bool)
+    for _ in range(draw.length):
+        logits = writer.model(rows[:, -context:])[:, -1].float().cpu()
+        drawn = _drawn(logits, draw, generator)
+        rows = torch.cat((rows, drawn[:, None].to(writer.device)), dim=1)
+        is_over |= drawn == stop if stop is not None else False
+        if bool(is_over.all()):
+            break
+    written = []
+    for start, row in zip(starts, rows.tolist(), strict=True):
+        new = row[len(start) :]
+        written.append([*start, *(new[: new.index(stop)] if stop in new else new)])
+    return written
+
+
+def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torch.Tensor:
+    """A token for each row of logits [rows, vocabulary]."""
+    if draw.temperature == 0:
+        return logits.argmax(-1)
+    logits = logits / draw.temperature
+    if draw.top_k is not None:
+        least = logits.topk(min(draw.top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if draw.top_p is not None:
+        ordered, order = logits.sort(descending=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # of those that are likelier
+        ordered = ordered.masked_fill(before >= draw.top_p, -torch.inf)
+        logits = torch.empty_like(logits).scatter_(1, order, ordered)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
 
 
 def _find(store: Store, study: dict[str, Any], run: str) -> dict[str, Any]:
