@@ -296,6 +296,13 @@ def test_arms_differ_by_more_than_colour(make_folder: Make) -> None:
     assert len({trace["marker"]["symbol"] for trace in marks}) == 2
 
 
+def test_arms_of_one_size_each_are_not_drawn_over_size(make_folder: Make) -> None:
+    folder = make_folder(widths=(32,), tokens=(125_000, 250_000, 500_000), seeds=1, arms=("gelu", "swiglu"))
+    page = write_report(folder).read_text()
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page)
+    assert found and "arms" not in [chart["name"] for chart in json.loads(found[1])["charts"]]
+
+
 def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     make_folder: Make, planted_answer: Callable[..., Any]
 ) -> None:

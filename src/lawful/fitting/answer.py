@@ -510,6 +510,6 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
         inside = sum(row.is_inside for row in held)
         text += (
             f"; {len(held)} held-out {'run was' if len(held) == 1 else 'runs were'} predicted within "
-            f"{100 * worst:.1f} %, {inside} of {len(held)} inside the interval"
+            f"{100 * worst:.{1 if worst >= 0.00995 else 2}f} %, {inside} of {len(held)} inside the interval"
         )
     return text + "."

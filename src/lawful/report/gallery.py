@@ -378,7 +378,8 @@ def _points_alone(evidence: Evidence) -> Chart | None:
 
 
 def _arms(evidence: Evidence) -> Chart | None:
-    """Every arm at its largest token budget, with its own law where one was fitted for it alone."""
+    """Every arm at its largest token budget, with its own law where one was fitted for it alone; None where fewer than
+    two arms have several sizes."""
     question = next(iter(evidence.study.get("questions", ())), {"name": "arms"})
     column = question.get("params") or "params_non_embedding"
     rows = [row for row in evidence.finished if number(row.get(column)) and number(row.get(_loss(question)))]
@@ -388,6 +389,9 @@ def _arms(evidence: Evidence) -> Chart | None:
     top = [row for row in rows if (number(row.get("tokens")) or 0) >= most / 1.03] if len(rows) > 3 else rows
     if len({row.get("arm") for row in top}) < 2:
         top = rows
+    sizes = {arm: {number(row.get(column)) for row in top if str(row.get("arm")) == arm} for arm in evidence.arms}
+    if sum(len(own) > 1 for own in sizes.values()) < 2:
+        return None  # of arms that have one size each there is no course over size to see
     lines, points = [], []
     for index, arm in enumerate(evidence.arms):
         colour = f"arm{index % charts.ARMS}"
