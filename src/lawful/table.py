@@ -76,6 +76,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "settling_steps": ("count", "of an energy model on validation: steps taken, a mean over the positions"),
     "settling_residual": ("number", "what a state was still from its fixed point, a mean over the positions"),
     "settled_share": ("share", "of the positions that settled to the tolerance"),
+    "gradient_error": (
+        "ratio",
+        "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
+    ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),

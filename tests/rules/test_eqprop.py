@@ -191,3 +191,18 @@ def test_backprop_through_the_settling_itself_gives_the_gradient_too() -> None:
     model = spec.build(torch.Generator().manual_seed(0)).double()
     exact = gradient(model, UnrolledBackprop(steps=STEPS))
     torch.testing.assert_close(gradient(model, Backprop()), exact, rtol=1e-10, atol=1e-12)
+
+
+@each_variant
+def test_an_audit_tells_a_right_gradient_from_a_coarse_one(name: str) -> None:
+    model = model_of(name)
+    right, coarse = (
+        EqProp(beta=beta, nudging=nudging, free_steps=steps, nudged_steps=steps).audit(model, NextToken(), tokens())
+        for beta, nudging, steps in ((0.01, "centred", 100), (0.5, "one_sided", 2))  # type: ignore[arg-type]
+    )
+    assert right["gradient_error"] < 1e-4 < 0.03 < coarse["gradient_error"]
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_backprop_has_nothing_to_audit() -> None:
+    assert Backprop().audit(model_of("full"), NextToken(), tokens()) == {}

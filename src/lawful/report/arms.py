@@ -106,13 +106,15 @@ def text_table(evidence: Evidence) -> Table:
                 tables.percent(mean("best_accuracy")),
                 tables.general(mean("best_settling_steps"), 3),
                 tables.percent(mean("best_settled_share")),
+                tables.percent(mean("gradient_error")),
             )
         )
     return Table(
         title="Early stopped and last, seeds averaged",
-        header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best", "Steps", "Settled"),
+        header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best", "Steps", "Settled")
+        + ("Gradient error",),
         rows=rows,
-        right=(1, 2, 3, 4, 5, 6, 7),
+        right=(1, 2, 3, 4, 5, 6, 7, 8),
     )
 
 

@@ -18,6 +18,10 @@ class Rule(ABC):
         Returns the summed loss, unscaled and detached, and the number of targets.
         """
 
+    def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
+        """Columns that say how right this rule's gradients are at a run's final weights, on a small batch."""
+        return {}
+
     @abstractmethod
     def training_flops_per_token(self, family: Any, context: int) -> int:
         """All the work of one optimiser step per token, the optimiser's own apart."""

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from lawful.rules import Rule
 
+AT_REST = 100  # settling steps after which a state counts as at rest, where the gradient is audited
+
 
 @dataclass(frozen=True, kw_only=True)
 class EqProp(Rule):
@@ -79,6 +81,24 @@ class EqProp(Rule):
         surrogate = surrogate + sum(loss_at(h[-1])[0] for h in ends) / len(ends)
         (surrogate * scale).backward()
         return loss, targets
+
+    def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
+        """The relative error of the gradient, as it is made in training, against backprop through states at rest."""
+
+        def gradient() -> Tensor:
+            return torch.cat(
+                [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
+            )
+
+        net: Any = model
+        model.zero_grad()
+        self.gradients(model, task, batch, scale=1.0)
+        ours = gradient()
+        model.zero_grad()
+        task.loss(lambda inputs: net.unrolled(inputs, AT_REST), batch)[0].backward()
+        exact = gradient()
+        model.zero_grad()
+        return {"gradient_error": float((ours - exact).norm() / exact.norm())}
 
     def training_flops_per_token(self, family: Any, context: int) -> int:
         """Every settling step, the readout's force in each nudged step, and the contrast."""

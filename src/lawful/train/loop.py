@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import json
 import math
 import operator
@@ -26,6 +27,7 @@ from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
 MAX_LOGITS = 2**25  # in one pass of an evaluation: 128 MiB in fp32
+AUDITED = 4  # windows on which a rule's gradients are audited after the last step
 COMPILE_MIN_STEPS = 2_000  # compiling costs 12 to 16 s a shape; below this it does not pay
 
 
@@ -193,11 +195,13 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
         if "test" in data.splits:
             judged |= _judged(run, data, model, place.device, "test", prefix="best_")
+    (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     return {
         "status": "finished",
         "reason": "",
         **_columns(run, data, progress, place),
         **judged,
+        **run.rule.audit(model, run.task, _to(few, place.device)),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
 
