@@ -87,6 +87,19 @@ def test_tokens_beyond_the_unique_ones_are_a_note_up_to_four_epochs_and_a_warnin
         assert [(w["code"], w["severity"]) for w in found] == [("repeated-data", severity)]
 
 
+def test_sizes_that_want_more_tokens_than_there_are_are_named_by_a_bound() -> None:
+    (warning,) = linter.declared(LADDER, {"text": {"fingerprint": "1", "train_tokens": 1_000_000}}, "arm")
+    largest = max(row["params_non_embedding"] for row in LADDER)
+    assert ("enough for 50,000 parameters" in warning["sentence"]) == (largest > 50_000)
+
+
+def test_what_a_corpus_must_say_about_its_rights_is_said() -> None:
+    told = {"text": {**TEXT["text"], "notices": ["Folk songs: for non-commercial use only"]}}
+    assert ("notice", "warning", "Folk songs: for non-commercial use only.") in [
+        (found["code"], found["severity"], found["sentence"]) for found in linter.declared(LADDER, told, "arm")
+    ]
+
+
 def test_two_validation_sets_in_one_ladder_are_a_confound() -> None:
     rungs = [{**row, "corpus": "other" if row["seed"] else "text"} for row in LADDER]
     assert codes(rungs, {**TEXT, "other": {"fingerprint": "2", "train_tokens": 20_000_000}}) == ["validation-changes"]

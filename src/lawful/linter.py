@@ -21,6 +21,7 @@ JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor 
 UNEQUAL = 0.03  # arms of one rung may differ by so much in size or FLOPs
 EPOCHS = 4  # up to about so many, a repeated token is worth nearly a fresh one (arXiv:2305.16264)
 FEW_STEPS = 200
+TOKENS_PER_PARAM = 20  # near the optimum of arXiv:2203.15556
 TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by this factor (arXiv:2505.13738)
 
 
@@ -37,6 +38,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
         *_decays(own),
         *_mixed(own, corpora),
         *_vocabulary(fitted),
+        *_notices(corpora),
         *_repeats(rungs, corpora),
         *_steps(own),
     ]
@@ -197,9 +199,28 @@ def _repeats(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]
             text = (
                 f"{name}: the largest budget is {tokens / unique:.1f} epochs of {unique:,} tokens; beyond about "
                 f"{EPOCHS} a repeated token is worth less than a fresh one (arXiv:2305.16264)."
+                f"{_bound(rungs, name, unique)}"
             )
             found.append(_warning("repeated-data", "warning" if tokens > EPOCHS * unique else "note", text))
     return found
+
+
+def _bound(rungs: Sequence[Row], corpus: str, unique: int) -> str:
+    """Which sizes want more fresh tokens than there are."""
+    enough = unique / TOKENS_PER_PARAM
+    largest = max(rung["params_non_embedding"] for rung in rungs if rung["corpus"] == corpus)
+    if largest <= enough:
+        return ""
+    return (
+        f" At {TOKENS_PER_PARAM} tokens a parameter (arXiv:2203.15556) they are enough for {enough:,.0f} parameters; "
+        "larger sizes will be bound by data."
+    )
+
+
+def _notices(corpora: Mapping[str, Any]) -> list[Warning_]:
+    """What a corpus must say about its rights."""
+    told = dict.fromkeys(notice for facts in corpora.values() for notice in facts.get("notices", ()))
+    return [_warning("notice", "warning", f"{notice}.") for notice in told]
 
 
 def _steps(rungs: Sequence[Row]) -> list[Warning_]:

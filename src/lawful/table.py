@@ -82,6 +82,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed"),
+    "seconds_per_step": ("seconds", "of one optimiser step, evaluation apart"),
+    "seconds_per_epoch": ("seconds", "that one pass over the training split would take at this speed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),
     "flops_per_second": ("rate", "attained, by the exact count"),
     "peak_memory_bytes": ("bytes", "of the device, or resident"),

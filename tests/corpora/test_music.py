@@ -192,6 +192,16 @@ def test_names_of_tokens_are_read_as_the_music_they_name(tunes: Path, tmp_path: 
     assert (Music().prepare(tmp_path / "pieces.json").train == Music().prepare(tunes).train).all()
 
 
+def test_learned_symbols_are_kept_with_the_tokens_and_shorten_them(tunes: Path) -> None:
+    plain = Music().prepare(tunes)
+    corpus = Music(tokenizer=Remi(learned=40))
+    data = corpus.open(corpus.prepare(tunes).fingerprint)
+    assert data.vocab_size == corpus.vocab_size == plain.vocab_size + 40
+    assert data.train_tokens < 0.8 * plain.train_tokens
+    for split in data.splits:
+        assert (data.tokenizer.base_tokens(data.arrays[split]) == plain.arrays[split]).all()
+
+
 def test_an_abc_book_gives_all_its_tunes_and_a_pickup_ends_its_bar(tmp_path: Path) -> None:
     pytest.importorskip("music21")
     book = "".join(

@@ -172,7 +172,9 @@ class Music(TokenCorpus):
         chunks = _chunks(files, is_own=is_own)
         folder = store.cache_folder() / "corpora" / self.name / "read"
         done_bytes, num_pieces = 0, 0
-        for chunk, rows in _in_parallel(chunks, self.tokenizer, folder):
+        # symbols are learned later, so that what was read serves every vocabulary
+        base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
+        for chunk, rows in _in_parallel(chunks, base, folder):
             done_bytes += chunk.size
             for row in rows:
                 num_pieces += 1
@@ -375,16 +377,15 @@ def _rows(sources: Sequence[Source], tokenizer: Tokenizer) -> list[dict[str, Any
     return [_row(piece, tokenizer) for source in sources for piece in scores.pieces_in(source)]
 
 
-def _row(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
+def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
     row: dict[str, Any] = {"name": piece.name, "title": piece.title}
     if piece.problem:
         return {**row, "problem": piece.problem, "kind": "unreadable"}
-    base = replace(tokenizer, learned=0) if isinstance(tokenizer, Remi) else tokenizer
     score, drums = piece.score, 0
     try:
         if score is not None:
             if not isinstance(base, Remi):
-                return {**row, "problem": f"{tokenizer.name} has no symbols for scores", "kind": "unreadable"}
+                return {**row, "problem": f"{base.name} has no symbols for scores", "kind": "unreadable"}
             if not base.has_programs:
                 drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
             tokens = base.encode_score(score)

@@ -391,6 +391,9 @@ def _run_columns(evidence: Evidence) -> list[tuple[str, str, bool]]:
         ("Bits/byte", "bits_per_byte", True),
         ("Accuracy", "accuracy", True),
         ("Time", "seconds", True),
+        ("A step", "seconds_per_step", True),
+        ("An epoch", "seconds_per_epoch", True),
+        ("Memory", "peak_memory_bytes", True),
         ("Tokens/s", "tokens_per_second", True),
         ("Speed", "flops_per_second", True),
     ]
@@ -437,8 +440,13 @@ def _run_cell(column: str, value: Any) -> str:
         return tables.flops(value)
     if column == "flops_per_second":
         return tables.flop_rate(value)
-    if column == "seconds":
+    if column == "seconds_per_step":
+        milliseconds = number(value)
+        return tables.DASH if milliseconds is None else f"{tables.general(1000 * milliseconds, 3)} ms"
+    if column.startswith("seconds"):
         return tables.seconds(value)
+    if column == "peak_memory_bytes":
+        return tables.memory(value)
     if column == "accuracy":
         return tables.percent(value)
     return tables.loss(value) if column in ("loss", "bits_per_byte") else tables.general(value)
