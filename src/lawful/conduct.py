@@ -140,6 +140,7 @@ def matches(rung: Mapping[str, Any], pattern: str) -> bool:
 def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Path:
     """The table, the count baselines, the fits and the report, from the folder; the page's path."""
     from lawful.fitting.answer import answer_study
+    from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
 
     store = Store(folder)
@@ -150,6 +151,7 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     _write_samples(folder, say)
     say("fitting the laws")
     answer_study(folder)
+    answer_people(folder)
     say("writing the report")
     return write_report(folder)
 
@@ -168,6 +170,9 @@ def _write_baselines(store: Store) -> None:
         }
     except (ImportError, ValueError):
         return  # without torch, or on another machine: the report does without
+    opened = {name: data for name, data in opened.items() if hasattr(data, "train")}  # the others are no runs of tokens
+    if not opened:
+        return
     if len(opened) > 1:
         counted = {name: ngram_baselines(data, orders=(1, 2, 3, 4, 5)) for name, data in opened.items()}
         files.write_json(store.baselines, {"by_corpus": counted})

@@ -25,6 +25,7 @@ class Store:
     FOLDER/runs/ID/run.json               the Run, complete
     FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
+    FOLDER/runs/ID/details.json           what a task keeps of single sequences for the report, by split
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
     FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
@@ -91,6 +92,9 @@ class Store:
 
     def best_weights(self, run_id: str) -> Path:
         return self.run_folder(run_id) / "best.safetensors"
+
+    def details(self, run_id: str) -> Path:
+        return self.run_folder(run_id) / "details.json"
 
     def claim(self, run_id: str) -> Path:
         return self.run_folder(run_id) / "claim"

@@ -55,6 +55,7 @@ class Question:
              present
     truth    what is known beforehand, where the data were made so: parameter -> value; of arms, parameter -> difference
              from the first arm, "multiplier", "verdict", "decision". The answer says whether it was recovered
+    fixed    parameters of the law that are not fitted, by name
     """
 
     name: str
@@ -67,6 +68,7 @@ class Question:
     along: str | None = None
     where: Mapping[str, Coordinate | tuple[Coordinate, ...]] = field(default_factory=dict)
     truth: Mapping[str, float | str] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.law == "paired") != (self.along is not None):

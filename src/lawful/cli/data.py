@@ -17,6 +17,9 @@ Name = Annotated[str, typer.Argument(help="Name of a corpus; `lawful data list` 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
+Archive = Annotated[Path, typer.Argument(help="The one archive that holds all sessions (.tar or .tar.gz).")]
+Split = Annotated[Path, typer.Option("--split", help="A split file: generic.yaml, or user0.yaml to user7.yaml.")]
+Into = Annotated[Path, typer.Option("--into", help="Folder for the sessions that are kept.")]
 
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
@@ -29,6 +32,9 @@ def register(app: typer.Typer) -> None:
         prepare
     )
     data.command("verify", help="Check every prepared file of a corpus against its hash and its text.")(verify)
+    data.command("extract", help="Keep from the archive of emg2qwerty only the sessions of one split; reads it once.")(
+        extract
+    )
     app.add_typer(data, name="data")
 
 
@@ -52,11 +58,15 @@ def prepare(name: Name, data: Data = None) -> None:
 def verify(name: Name, data: Data = None) -> None:
     from lawful import corpora
 
-    _corpus(name)
+    raw = _corpus(name).inspect(data, progress=show_progress()) if data is not None else None
+    if raw is not None:
+        typer.echo(f"{'damaged' if raw else 'ok':<8} {data}")
+        for problem in raw:
+            typer.echo(f"         {problem}")
     found = corpora.prepared(name)
-    if not found:
+    if not found and raw is None:
         raise ValueError(f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it.")
-    num_bad = 0
+    num_bad = int(bool(raw))
     for item in found:
         if item.corpus is None:
             problems = ["prepared by a version of lawful that described it differently; it may be deleted"]
@@ -68,6 +78,13 @@ def verify(name: Name, data: Data = None) -> None:
         num_bad += bool(problems)
     if num_bad:
         raise typer.Exit(1)
+
+
+def extract(archive: Archive, split: Split, into: Into) -> None:
+    from lawful.emg import sessions
+
+    kept = sessions.extract(archive, split, into, progress=show_progress())
+    typer.echo(f"{len(kept)} files in {into}; use them as --data {into} with --set split={split}")
 
 
 def show_progress() -> Callable[[str, float], None]:

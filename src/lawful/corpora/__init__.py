@@ -73,6 +73,10 @@ class Corpus(abc.ABC):
     def is_available(self, data: Path | None = None) -> bool:
         """Whether `prepare` can succeed without a network."""
 
+    def inspect(self, data: Path, progress: Progress | None = None) -> list[str] | None:
+        """What is wrong with the user's raw files, before anything is made of them; None where that is not told."""
+        return None
+
     def known_facts(self) -> dict[str, Any]:
         """For study.json where the data itself is not on this machine."""
         return {

@@ -120,7 +120,7 @@ class Emg(Corpus):
         every = opened.sessions()
         for number, known in enumerate(every):
             progress(f"checking {known.name}", number / len(every))
-            path = known.path if data is None else _find(data, known.name)
+            path = known.path if data is None or opened.meta["is_synthetic"] else _find(data, known.name)
             try:
                 session = sessions.read_session(path)
                 sessions.check_signal(session)
@@ -331,6 +331,11 @@ class EmgData:
     def sessions(self, split: str | None = None) -> tuple[Known, ...]:
         """Of a split, or of all; of the training split only those of the chosen users."""
         return _sessions(self, split)
+
+    def named(self, split: str, number: int) -> dict[str, str]:
+        """What `Batch.session` stands for."""
+        known = self.sessions(split)[number]
+        return {"session": known.name, "user": known.user}
 
     def spectrogram(self, known: Known, first: int, last: int) -> np.ndarray:
         """Frames first to last of a session, float16 [frames, 2, 16, 33]; kept, or made from the recording now."""

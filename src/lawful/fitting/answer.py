@@ -100,7 +100,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     """
     home = Store(Path(folder))
     study = home.read_study()
-    table = _with_coordinates(read_runs(home.folder), study)
+    table = with_coordinates(read_runs(home.folder), study)
     registered = store.read_json(home.forecasts)["forecasts"] if home.forecasts.exists() else []
     answers = []
     for question in study["questions"]:
@@ -227,7 +227,7 @@ def _loser(one: Mapping[str, Any]) -> str:
     return str(second if one["better_large"] == first else first)
 
 
-def _with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
+def with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
     """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them; the
     study's name stands for its folder, which may move."""
     at = {rung["id"]: rung.get("at", {}) for rung in study.get("rungs", [])}
@@ -271,7 +271,7 @@ def _answer(
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
-        found = fit(fitted, law, **columns, draws=draws, seed=seed)
+        found = fit(fitted, law, **columns, fixed=question.get("fixed") or None, draws=draws, seed=seed)
     except ValueError as refusal:
         return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
     held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
@@ -497,7 +497,15 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    text = "Loss falls as " + " and ".join(parts) if parts else f"Loss follows {found.formula}"
+    metric = {"loss": "Loss"}.get(found.data["columns"]["loss"], found.data["columns"]["loss"])
+    if found.law.startswith("saturating") and parts and found.derived:
+        half = found.derived["x_half"]
+        text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "
+        text += f"{half.ci95[1]:.3g}]" + (
+            "" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1"
+        )
+    else:
+        text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
     if "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
         text += f" towards {floor.value:.3f} [{floor.ci95[0]:.3f}, {floor.ci95[1]:.3f}]"

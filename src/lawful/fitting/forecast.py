@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.fitting.answer import answer_study, question_rows
+from lawful.fitting.answer import answer_study, question_rows, with_coordinates
 from lawful.fitting.data import coordinates
 from lawful.store import Store
 from lawful.table import Observations, read_runs
@@ -30,7 +30,7 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     if has_begun:
         return store.read_json(home.forecasts) if home.forecasts.exists() else {}
     try:
-        table = read_runs(home.folder)
+        table = with_coordinates(read_runs(home.folder), study)
     except ValueError:
         return {}  # no anchor has ended: nothing can be forecast
     to_come = Observations(tuple(_row(rung) for rung in held_out), source=str(home.study))

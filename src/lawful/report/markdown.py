@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import arms, tables, truth, words
+from lawful.report import arms, keystrokes, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
 from lawful.report.listening import listening_markdown
@@ -50,6 +50,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
             parts += [f"## {markdown_text(table.title)}", _table(table)]
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
+    parts += keystrokes.markdown(keystrokes.keystrokes(evidence))
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))

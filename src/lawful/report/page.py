@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.report import arms, interactive, tables, truth, words
+from lawful.report import arms, interactive, keystrokes, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
@@ -39,6 +39,7 @@ def write_report(folder: Path) -> Path:
     evidence = read_evidence(here.folder)
     drawn = [*arm_charts(evidence), *gallery(evidence)]
     write_figures(drawn, here.figures)
+    keystrokes.write_pictures(keystrokes.keystrokes(evidence), here.figures)
     store.write_text(here.report_markdown, markdown(evidence, drawn))
     store.write_text(here.report, page(evidence, drawn))
     return here.report
@@ -57,6 +58,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         _law(evidence, drawn),
         *_other_questions(evidence, drawn),
         _all_arms(evidence),
+        keystrokes.section(keystrokes.keystrokes(evidence)),
         _learned(evidence),
         listening(evidence),
         _doubts(evidence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -34,6 +34,17 @@ class Task(ABC):
     @abstractmethod
     def probe(self, run: Any, rows: int) -> Any:
         """A batch of random tensors, shaped as this run's own, to time a step where the data is not at hand."""
+
+    def no_evidence(self, found: Mapping[str, float]) -> str | None:
+        """Why a model with this final evaluation has learned nothing that a law may go through; None where it has."""
+        return None
+
+    def details(self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]) -> Any:
+        """Plain data about single sequences of a split, for the report; None where there is nothing to keep.
+
+        named    what the data calls the sequence of this number
+        """
+        return None
 
     def worst_loss(self, run: Any) -> float | None:
         """That of guessing: a run above it after its warmup has diverged. None where there is no such number."""

@@ -23,7 +23,7 @@ IGNORED = -100  # what fills the targets after a row's last
 FRAMES_PER_PASS = 16_384  # of an evaluation: 70 MB of inputs in fp32
 # A trained model that does one of these has learned nothing about keys; no law goes through it
 COLLAPSED_CER, COLLAPSED_SYMBOLS, COLLAPSED_BLANKS = 0.9, 3, 0.998
-EXAMPLE_SECONDS = 6.0
+EXAMPLE_WINDOWS = 2
 LEAST_LIKELY = 0.05  # an emission below it is not drawn
 
 
@@ -84,7 +84,6 @@ class Ctc(Task):
             "cer_substitutions": sums["substitutions"] / characters,
             "cer_users": float(np.mean(per_user)),
             "cer_users_sd": float(np.std(per_user, ddof=1)) if len(per_user) > 1 else math.nan,
-            "users": float(len(per_user)),
             "blank_share": sums["blanks"] / max(sums["emissions"], 1.0),
             "symbols_used": float(sum(name.startswith("used ") and value > 0 for name, value in sums.items())),
             "infeasible": sums["infeasible"],
@@ -115,7 +114,7 @@ class Ctc(Task):
         )
 
     @torch.no_grad()
-    def details(self, model: nn.Module, batches: Iterable[Any], names: Callable[[int], Mapping[str, str]]) -> Any:
+    def details(self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]) -> Any:
         """For the report: each session's edits and texts, which key was taken for which, and a stretch to look at."""
         each, confusions, example = [], {}, None  # type: list[Any], dict[tuple[str, str], int], Any
         for batch in batches:
@@ -123,7 +122,7 @@ class Ctc(Task):
                 edits = read.edits
                 each.append(
                     {
-                        **names(read.session),
+                        **named(read.session),
                         "characters": len(read.reference),
                         "insertions": edits.insertions,
                         "deletions": edits.deletions,
@@ -135,7 +134,7 @@ class Ctc(Task):
                 )
                 for pair in aligned(read.reference, read.decoded):
                     confusions[pair] = confusions.get(pair, 0) + 1
-                example = example or {**names(read.session), **_example(batch, read)}
+                example = example or {**named(read.session), **_example(batch, read)}
         return {
             "sessions": each,
             "confusions": [[true, seen, number] for (true, seen), number in sorted(confusions.items())],
@@ -143,6 +142,7 @@ class Ctc(Task):
             "example": example,
         }
 
+    @torch.no_grad()
     def read(self, model: nn.Module, batch: Any) -> list[Read]:
         """Every session of a batch, decoded."""
         rows_per_pass = max(1, FRAMES_PER_PASS // batch.inputs.shape[1])
@@ -174,6 +174,7 @@ class Ctc(Task):
                     loss=float(losses[counted].sum()),
                     targets=int(sum(len(targets[row][targets[row] >= 0]) for row in counted)),
                     infeasible=int((~feasible[rows_of]).sum()),
+                    row_lengths=tuple(lengths_np[rows_of].tolist()),
                 )
             )
         return out
@@ -212,6 +213,7 @@ class Read:
     loss: float
     targets: int
     infeasible: int
+    row_lengths: tuple[int, ...]  # emissions of each window
 
     @property
     def edits(self) -> Edits:
@@ -351,19 +353,17 @@ def commonest_cer(references: Sequence[str], most: int = 6) -> float:
 
 
 def _example(batch: Any, read: Read) -> dict[str, Any]:
-    """The first stretch of a session: power per electrode over time, the likeliest keys over time, true and decoded."""
+    """A session's first windows: power per electrode over time, the likeliest keys over time, true and decoded."""
     rows = np.flatnonzero(batch.session.cpu().numpy() == read.session)
-    per_row = len(read.log_probs) / max(len(rows), 1)
-    taken = read.log_probs[: min(len(read.log_probs), max(int(per_row * 2), 1))]
+    taken = read.log_probs[: sum(read.row_lengths[:EXAMPLE_WINDOWS])]
     probs = np.exp(taken)
     likely = [label for label in range(probs.shape[1] - 1) if probs[:, label].max() > LEAST_LIKELY]
-    shown = rows[:2]
-    begin, end = batch.begin.cpu().numpy(), batch.end.cpu().numpy()
+    shown = rows[:EXAMPLE_WINDOWS]
     window = batch.inputs[shown].float().mean(-1).cpu().numpy()  # [rows, frames, 2, 16]
     return {
-        "power": np.round(window[:, :, :, :].reshape(len(shown), window.shape[1], -1), 2).tolist(),
-        "begin": begin[shown].tolist(),
-        "end": end[shown].tolist(),
+        "power": np.round(window.reshape(len(shown), window.shape[1], -1), 2).tolist(),
+        "past": int(batch.begin[int(rows[0])]),  # the first window of a session lacks exactly its past
+        "emissions": list(read.row_lengths[:EXAMPLE_WINDOWS]),
         "keys": {SYMBOLS[label]: np.round(probs[:, label], 3).tolist() for label in likely},
         "blank": np.round(probs[:, -1], 3).tolist(),
         "reference": "".join(_text(row[row >= 0]) for row in batch.targets[shown].cpu().numpy()),

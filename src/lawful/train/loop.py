@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 import itertools
@@ -9,7 +10,7 @@ import json
 import math
 import operator
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -188,6 +189,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     judged = _judged(run, data, model, place.device, "validation", last)
     if "test" in data.splits:
         judged |= _judged(run, data, model, place.device, "test")
+    _keep_details(run, data, model, store, place.device)
+    no_evidence = run.task.no_evidence(last)
     if run.keep_best and (best := store.best_weights(run.id).read_bytes()) == weights:
         judged |= {f"best_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
     elif run.keep_best:
@@ -197,8 +200,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             judged |= _judged(run, data, model, place.device, "test", prefix="best_")
     (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     return {
-        "status": "finished",
-        "reason": "",
+        "status": "diverged" if no_evidence else "finished",
+        "reason": no_evidence or "",
         **_columns(run, data, progress, place),
         **judged,
         **run.rule.audit(model, run.task, _to(few, place.device)),
@@ -213,15 +216,35 @@ def evaluate(
     Summed in float64."""
     model.eval()
     sums: dict[str, float] = {}
-    logits = run.context * run.family.outputs  # of one window
-    per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
-    for batch in data.evaluation_batches(split, context=run.context, batch_size=per_pass, targets=targets):
+    for batch in _evaluation_batches(run, data, where, split, targets):
         with device.autocast(where, run.precision):
-            measured = run.task.measure(model, _to(batch, where))
+            measured = run.task.measure(model, batch)
         for name, value in {**measured, **getattr(model, "evaluation_sums", {})}.items():
             sums[name] = sums.get(name, 0.0) + value
     model.train()
     return {**run.task.summary(sums), "targets": int(sums["targets"])}
+
+
+def _evaluation_batches(
+    run: Run, data: Any, where: torch.device, split: str, targets: int | None = None
+) -> Iterator[Any]:
+    logits = run.context * run.family.outputs  # of one window
+    per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
+    for batch in data.evaluation_batches(split, context=run.context, batch_size=per_pass, targets=targets):
+        yield _to(batch, where)
+
+
+def _keep_details(run: Run, data: Any, model: nn.Module, store: Store, where: torch.device) -> None:
+    """What the task keeps of single sequences of the splits that are judged, if anything, beside the run's result."""
+    model.eval()
+    kept = {}
+    for split in (split for split in ("validation", "test") if split in data.splits):
+        named = functools.partial(getattr(data, "named", lambda split, number: {}), split)
+        with device.autocast(where, run.precision):
+            if (found := run.task.details(model, _evaluation_batches(run, data, where, split), named)) is not None:
+                kept[split] = found
+    if kept:
+        files.write_json(store.details(run.id), kept)
 
 
 def _judged(

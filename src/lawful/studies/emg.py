@@ -1,0 +1,219 @@
+"""How does typing error on wrist EMG fall with the size of a transformer encoder, and with the people it learned from?
+
+The data set is emg2qwerty (arXiv:2410.20081; for non-commercial use only): `--data FOLDER` names your own download. At
+smoke and quick scale, without it, a synthetic twin in the same files is made up; that says nothing about people.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lawful.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
+from lawful.emg.twin import Twin
+from lawful.families.ctc_encoder import CtcEncoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.study import Question, Rung, Study, grid
+from lawful.tasks.ctc import Ctc
+
+QUESTION = (
+    "How do the CTC loss and the character error rate of typing on wrist EMG fall with the size of a transformer "
+    "encoder, and with the number of people it learned from?"
+)
+
+Body = Literal["transformer", "tds"]
+
+# The twin at 31 Hz: width -> (depth, heads). Front end and body have 21K to 344K parameters and, held out, 763K
+POOL = 4
+SMALL = {16: (1, 1), 24: (2, 2), 32: (2, 2), 40: (2, 2), 64: (2, 4), 96: (2, 4), 128: (3, 4)}
+# scale -> widths, steps, windows a step, seeds, numbers of training users at the width in the middle
+LADDERS = {
+    "smoke": ((16, 24, 32, 40, 64), 140, 8, 1, ()),
+    "quick": ((24, 40, 64, 96, 128), 400, 16, 2, (1, 2)),
+}
+TWINS = {
+    "smoke": Twin(users=2, test_users=1, train_minutes=0.8, other_minutes=0.4, difficulty=0.1),
+    "quick": Twin(),
+}
+# As published, at 125 Hz: width -> (depth, heads, feed-forward)
+PUBLISHED = {128: (2, 2, 512), 256: (3, 4, 768), 384: (4, 6, 1024), 512: (6, 8, 2048), 768: (8, 12, 3072)}
+LABELS = ("0.5M", "2M", "5M", "15M", "35M")  # what their author called them
+TRUE = ("1.10M", "2.83M", "6.53M", "20.06M", "58.15M")  # and what they had
+FULL_STEPS, FULL_BATCH = 2_600, 64  # 83M frames: 185 hours seen; 3e17 FLOPs with three seeds
+EVERYBODY = 96  # the training users of the generic split
+FULL_USERS = (12, 24, 48)
+
+
+def study(
+    scale: str = "quick",
+    *,
+    seeds: int | None = None,
+    widths: tuple[int, ...] | None = None,
+    steps: int | None = None,
+    split: str = "split/generic.yaml",
+    difficulty: float | None = None,
+    bodies: tuple[str, ...] = ("transformer",),
+) -> Study:
+    """split        of recordings: one of the official files, by path
+    difficulty   of the twin: 0 to 3
+    bodies       transformer, tds or both: the second is the convolutional baseline, as an arm
+    """
+    if unknown := [body for body in bodies if body not in ("transformer", "tds")]:
+        raise ValueError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
+    if scale in ("full", "published"):
+        if widths or difficulty is not None:
+            raise ValueError(f"emg: the sizes of the {scale} scale are fixed, and its data are recordings.")
+        return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies)
+    known_widths, known_steps, batch, known_seeds, users = LADDERS[scale]
+    twin = TWINS[scale]
+    if difficulty is not None:
+        twin = Twin(**{**vars(twin), "difficulty": difficulty})
+    widths, steps, seeds = widths or known_widths, steps or known_steps, seeds or known_seeds
+    if odd := [width for width in widths if width not in SMALL]:
+        raise ValueError(f"widths: expected some of {', '.join(map(str, SMALL))}, got {', '.join(map(str, odd))}.")
+
+    def rung(body: Body, width: int, train_users: int, seed: int) -> Run:
+        depth, heads = SMALL[width]
+        past, future = PAST_FRAMES // POOL, FUTURE_FRAMES // POOL
+        if body == "tds":
+            # four convolutions of 8 frames, as long in seconds as the baseline's of 32
+            family = CtcEncoder(
+                body="tds", width=2 * width, band_width=width, depth=4, channels=8, kernel=8, past=past, future=future
+            )
+        else:
+            family = CtcEncoder(
+                width=width, depth=depth, heads=heads, mlp_width=4 * width, band_width=width, past=past, future=future
+            )
+        return Run(
+            family=family,
+            corpus=Emg(
+                split=split, pool=POOL, twin=twin, train_users=train_users if train_users < twin.users else None
+            ),
+            task=Ctc(),
+            rule=Backprop(),
+            optimizer=AdamW(learning_rate=learning_rate(width), weight_decay=0.05, beta2=0.98),
+            schedule=Schedule(shape="wsd", warmup_steps=50),
+            steps=steps,
+            batch_size=batch,
+            context=WINDOW_FRAMES // POOL,
+            init_seed=seed,
+            data_seed=seed,
+            eval_every=max(1, steps // 6),
+            eval_tokens=300,
+        )
+
+    middle = widths[len(widths) // 2]
+    ladder = _rungs(rung, bodies, width=widths, train_users=(twin.users,), seed=range(seeds))
+    if users:
+        ladder += _rungs(rung, ("transformer",), width=(middle,), train_users=users, seed=range(seeds))
+    return Study(
+        name="emg",
+        question=QUESTION,
+        scale=scale,
+        ladder=ladder,
+        held_out={"width": max(widths)},
+        arm="body" if len(bodies) > 1 else None,
+        questions=_questions(middle if users else None),
+    )
+
+
+def learning_rate(width: int) -> float:
+    """Peak, falling as 1 / width as under muP: tried at widths 24, 64 and 128 (LAB_NOTES, 2026-11-22)."""
+    return 0.128 / width
+
+
+def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodies: tuple[str, ...]) -> Study:
+    """The five published shapes at 125 Hz on recordings: tuned and counted right (full), or as published."""
+    seeds = seeds or (3 if scale == "full" else 1)
+    is_full = scale == "full"
+
+    def rung(body: Body, width: int, train_users: int, seed: int) -> Run:
+        depth, heads, mlp_width = PUBLISHED[width]
+        if body == "tds":
+            family = CtcEncoder(body="tds", width=768, depth=4)  # 5,293,315 parameters, whatever the width
+        else:
+            family = CtcEncoder(width=width, depth=depth, heads=heads, mlp_width=mlp_width)
+        return Run(
+            family=family,
+            corpus=Emg(split=split, twin=None, train_users=train_users if train_users < EVERYBODY else None),
+            task=Ctc(),
+            rule=Backprop(),
+            optimizer=AdamW(learning_rate=5e-4 if is_full else 1e-3, weight_decay=0.05, beta2=0.98),
+            schedule=Schedule(shape="wsd" if is_full else "cosine", warmup_steps=300),
+            steps=steps or FULL_STEPS,
+            batch_size=FULL_BATCH,
+            context=WINDOW_FRAMES,
+            init_seed=seed,
+            data_seed=seed,
+            eval_every=250,
+            eval_tokens=4_000,
+        )
+
+    ladder = _rungs(rung, ("transformer",), width=tuple(PUBLISHED), train_users=(EVERYBODY,), seed=range(seeds))
+    has_users = is_full and "generic" in split  # the other official splits are of one person each
+    if has_users:
+        ladder += _rungs(rung, ("transformer",), width=(384,), train_users=FULL_USERS, seed=range(seeds))
+    if "tds" in bodies:
+        marked = [Rung(at={"body": "transformer", **one.at}, run=one.run) for one in ladder]
+        ladder = marked + _rungs(rung, bodies, body=("tds",), width=(384,), train_users=(EVERYBODY,), seed=range(seeds))
+    pairs = ", ".join(f"{label} had {true}" for label, true in zip(LABELS, TRUE, strict=True))
+    return Study(
+        name="emg",
+        question=QUESTION,
+        scale=scale,
+        ladder=ladder,
+        held_out={"width": max(PUBLISHED)} if is_full else {},
+        arm="body" if "tds" in bodies else None,
+        questions=_questions(384 if has_users else None),
+        faults=[]
+        if is_full
+        else [
+            f"What the sizes were called is not what they are: {pairs}. The plan states what ours have, by part.",
+            "Emissions were not cut to the labelled window, so that a fifth of the keystrokes a model saw had no "
+            "label; here they are cut.",
+            "Norms stood after the blocks, with a plain initialisation: models fell into writing blanks only, and a "
+            "power law of 93 to 101 % errors was drawn through them. Here norms come first and the blank is "
+            "initialised likely; a collapsed run is marked and not fitted.",
+            "Computation was counted 13 times too high, one p-value was a placeholder, and one seed was run.",
+            "One learning rate for all sizes.",
+        ],
+    )
+
+
+def _rungs(rung: object, bodies: tuple[str, ...], **axes: object) -> list[Rung]:
+    """The grid, its rungs told apart by body only where there is more than one."""
+    if len(bodies) > 1 or "body" in axes:
+        return grid(rung, **{"body": bodies, **axes})  # type: ignore[arg-type]
+    return grid(lambda **at: rung(body=bodies[0], **at), **axes)  # type: ignore[arg-type, operator]
+
+
+def _questions(middle: int | None) -> list[Question]:
+    """The loss first: an error rate saturates, and its law is secondary. middle: the width at which users vary."""
+    everybody = {"train_users": "max"}
+    found = [
+        Question(
+            name="size",
+            asks="How does the CTC loss fall with parameters of front end and body?",
+            law="power_floor:params",
+            where=everybody,
+        ),
+        Question(
+            name="error-rate",
+            asks="How does the character error rate of people who were trained on fall with parameters?",
+            law="saturating:params",
+            loss="cer",
+            where=everybody,
+            fixed={"floor": 0.0, "range": 1.0},  # an error rate from 1 to 0: two parameters, and no floor claimed
+        ),
+    ]
+    if middle is not None:
+        found.append(
+            Question(
+                name="people",
+                asks=f"At width {middle}, how does the CTC loss fall with the hours that people were recorded?",
+                law="power:tokens",
+                tokens="unique_tokens",
+                where={"width": middle},
+            )
+        )
+    return found

@@ -1,0 +1,116 @@
+"""The part of a report about typing: there where sessions were kept, labelled where it is made up, complete."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from lawful.fitting.people import answer_people
+from lawful.report.evidence import read_evidence
+from lawful.report.keystrokes import keystrokes, markdown, section, write_pictures
+from lawful.store import Store
+
+ROW = {
+    "status": "finished",
+    "cer_insertions": 0.05,
+    "cer_deletions": 0.1,
+    "cer_substitutions": 0.05,
+    "blank_share": 0.8,
+    "test_cer": 0.4,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four sizes, two people; written by hand."""
+    rungs, rows = [], []
+    for number, (size, wrong) in enumerate(((1e4, 60), (3e4, 45), (1e5, 30), (3e5, 20))):
+        name = f"run{number}"
+        at = {"width": number, "seed": 0}
+        rungs.append({"id": name, "label": name, "at": at, "params_non_embedding": int(size), "is_held_out": False})
+        sessions = [
+            {"session": f"s{user}", "user": user, "characters": 100, "insertions": 0, "deletions": 0}
+            | {"substitutions": wrong + more, "reference": "ab", "decoded": "ac"}
+            for user, more in (("u1", 0), ("u2", 5))
+        ]
+        example = {
+            "session": "s1",
+            "user": "u1",
+            "power": [[[0.1] * 32] * 12] * 2,
+            "past": 2,
+            "emissions": [8, 5],
+            "keys": {"a": [0.9] + [0.0] * 12, " ": [0.0] * 12 + [0.8]},
+            "blank": [0.1] + [0.9] * 12,
+            "reference": "a ",
+            "decoded": "a ",
+        }
+        confusions = [["a", "a", 9], ["b", "c", 3], ["b", "", 1], ["⌫", "⏎", 2], ["", "x", 4]]
+        details = {
+            "validation": {
+                "sessions": sessions,
+                "confusions": confusions,
+                "always_commonest_cer": 0.8,
+                "example": example,
+            }
+        }
+        run = tmp_path / "runs" / name
+        run.mkdir(parents=True)
+        (run / "details.json").write_text(json.dumps(details))
+        (run / "result.json").write_text(json.dumps({"status": "finished"}))
+        rows.append({"run": name, "rung": name, "params_non_embedding": int(size), "cer": (wrong + 2.5) / 100, **ROW})
+    rows.append(
+        {"run": "run9", "rung": "run9", "cer": 0.99, **ROW, "status": "diverged", "reason": "collapsed: CER 99 %"}
+    )
+    study = {"format": 1, "name": "emg", "question": "?", "rungs": rungs, "questions": []}
+    study["corpora"] = {"emg": {"is_synthetic": True}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    with (tmp_path / "observations.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    answer_people(tmp_path)
+    return tmp_path
+
+
+def test_it_says_what_is_made_up_what_the_best_does_and_where_a_doubling_stops_paying(folder: Path) -> None:
+    found = keystrokes(read_evidence(folder))
+    assert found is not None
+    said = " ".join(found.sentences)
+    assert found.sentences[0].startswith("Synthetic EMG: says nothing about people.")
+    assert "(run3) gets 22.5 % of the characters wrong" in said and "over and over, 80.0 %" in said
+    assert "over 2 users and seeds" in said and "a doubling gains less than 1 point" in said
+    assert "1 runs collapsed" in said
+    titles = [table.title for table in found.tables]
+    assert not any("Published" in title for title in titles)  # made-up errors stand beside no people's
+    assert ("b", "c", "3") in found.tables[2].rows and ("b", "nothing", "1") in found.tables[2].rows
+
+
+def test_recordings_stand_beside_the_published_rates(folder: Path) -> None:
+    study = json.loads((folder / "study.json").read_text())
+    study["corpora"]["emg"]["is_synthetic"] = False
+    (folder / "study.json").write_text(json.dumps(study))
+    found = keystrokes(read_evidence(folder))
+    assert found is not None and "non-commercial" in found.sentences[0]
+    assert any("Published" in table.title for table in found.tables)
+
+
+def test_page_and_markdown_show_the_same_and_pictures_repeat_bit_by_bit(folder: Path) -> None:
+    first, again = (keystrokes(read_evidence(folder)) for _ in range(2))
+    assert first is not None and again is not None
+    assert [one.svg for one in first.pictures] == [one.svg for one in again.pictures]
+    assert [one.name for one in first.pictures] == ["typing-errors", "typing-example", "typing-keys"]
+    html, text = str(section(first)), "\n".join(markdown(first))
+    for picture in first.pictures:
+        assert f'id="chart-{picture.name}"' in html and f"figures/{picture.name}.png" in text
+        assert picture.alt
+    write_pictures(first, folder / "figures")
+    assert (folder / "figures" / "typing-keys.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_other_studies_have_no_such_part(folder: Path) -> None:
+    Store(folder).fit("by-user").unlink()
+    evidence = read_evidence(folder)
+    assert keystrokes(evidence) is None and section(None) is None and markdown(None) == []

@@ -1,0 +1,80 @@
+"""The study emg: its ladders are what its issue asks for, and a small one goes from made-up EMG to its page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lawful import conduct
+from lawful.corpora.emg import Emg
+from lawful.emg.twin import Twin, write_twin
+from lawful.executors.local import Local
+from lawful.store import Store
+from lawful.studies import emg, find
+from lawful.study import declare
+from lawful.train.plan import make_plan
+
+
+def test_the_quick_ladder_holds_its_largest_size_out_and_varies_people_at_the_middle_one() -> None:
+    study = declare(find("emg")[0], "quick")
+    sizes = {rung.at["width"] for rung in study.ladder}
+    assert sizes == {24, 40, 64, 96, 128} and {rung.seed for rung in study.ladder} == {0, 1}
+    assert {rung.at["width"] for rung in study.ladder if rung.is_held_out} == {128}
+    assert {rung.at["train_users"] for rung in study.ladder if rung.at["width"] == 64} == {1, 2, 4}
+    assert {question.name for question in study.questions} == {"size", "error-rate", "people"}
+
+
+def test_the_full_ladder_is_of_the_published_shapes_and_asks_for_recordings() -> None:
+    study = declare(find("emg")[0], "full")
+    shapes = {(f.width, f.heads, f.depth, f.mlp_width) for f in (rung.run.family for rung in study.ladder)}
+    assert shapes == {(128, 2, 2, 512), (256, 4, 3, 768), (384, 6, 4, 1024), (512, 8, 6, 2048), (768, 12, 8, 3072)}
+    flops = [
+        run.rule.training_flops_per_token(run.family, run.context) * run.tokens for run in (r.run for r in study.ladder)
+    ]
+    assert 2e17 < sum(flops) < 4e17
+    assert len({(rung.run.optimizer, rung.run.schedule, rung.run.steps) for rung in study.ladder}) == 1
+    with pytest.raises(ValueError, match="needs recordings.*--data"):
+        study.ladder[0].run.corpus.prepare()
+    published = declare(find("emg")[0], "published")
+    assert "35M had 58.15M" in published.faults[0]
+
+
+def test_the_convolutional_baseline_is_an_arm() -> None:
+    study = declare(find("emg")[0], "quick", {"bodies": "transformer,tds", "seeds": "1"})
+    assert study.arm == "body" and {rung.at["body"] for rung in study.ladder} == {"transformer", "tds"}
+    with pytest.raises(ValueError, match="bodies: expected transformer and tds, got lstm"):
+        declare(find("emg")[0], "quick", {"bodies": "lstm"})
+
+
+def test_a_small_ladder_goes_from_made_up_emg_to_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six steps leave every model collapsed: it is said so, nothing is fitted, and the page stands."""
+    twin = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.3, other_minutes=0.2)
+    monkeypatch.setitem(emg.TWINS, "smoke", twin)
+    study = declare(emg, "smoke", {"widths": "16,24", "steps": "3"})
+    make_plan(study, device_name="cpu", is_timed=False).write(tmp_path)
+    conduct.train_study(tmp_path, Local(workers=1, device="cpu"))
+    page = conduct.conclude(tmp_path)
+    with (tmp_path / "observations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["diverged", "diverged"]
+    assert all(row["reason"].startswith("collapsed: CER") for row in rows)
+    assert page.exists()
+    details = json.loads(Store(tmp_path).details(rows[0]["run"]).read_text())
+    assert set(details) == {"validation", "test"}
+    assert {session["user"] for session in details["test"]["sessions"]} == {"synthetic002"}
+
+
+def test_a_folder_of_recordings_is_checked_before_it_is_prepared(tmp_path: Path) -> None:
+    from lawful.cli import app
+
+    write_twin(Twin(users=1, test_users=0, train_sessions=1, train_minutes=0.2, other_minutes=0.2), tmp_path)
+    done = CliRunner().invoke(app, ["data", "verify", "emg", "--data", str(tmp_path)])
+    assert done.exit_code == 0 and done.stdout.startswith("ok")
+    (tmp_path / "synthetic-000-000.hdf5").unlink()
+    done = CliRunner().invoke(app, ["data", "verify", "emg", "--data", str(tmp_path)])
+    assert done.exit_code == 1 and "synthetic-000-000.hdf5: expected a session" in done.stdout
+    assert Emg().is_available()
