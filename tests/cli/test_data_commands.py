@@ -60,7 +60,7 @@ def test_nothing_prepared_and_unknown_names_are_errors_that_say_what_to_do() -> 
     assert isinstance(nothing.exception, ValueError) and "`lawful data prepare python_docs`" in str(nothing.exception)
     unknown = runner.invoke(app, ["data", "prepare", "shakespear"])
     assert isinstance(unknown.exception, ValueError)
-    assert "there are python_docs, tiny_shakespeare" in str(unknown.exception)
+    assert "python_docs, tiny_shakespeare" in str(unknown.exception)
 
 
 def test_a_path_that_holds_no_shakespeare_is_an_error(tmp_path: Path) -> None:

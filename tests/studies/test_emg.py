@@ -50,6 +50,7 @@ def test_the_convolutional_baseline_is_an_arm() -> None:
         declare(find("emg")[0], "quick", {"bodies": "lstm"})
 
 
+@pytest.mark.slow
 def test_a_small_ladder_goes_from_made_up_emg_to_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six steps leave every model collapsed: it is said so, nothing is fitted, and the page stands."""
     twin = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.3, other_minutes=0.2)

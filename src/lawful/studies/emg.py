@@ -6,6 +6,7 @@ smoke and quick scale, without it, a synthetic twin in the same files is made up
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from lawful.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
@@ -103,16 +104,17 @@ def study(
         )
 
     middle = widths[len(widths) // 2]
-    ladder = _rungs(rung, bodies, width=widths, train_users=(twin.users,), seed=range(seeds))
+    has_arms = bodies != ("transformer",)
+    ladder = _rungs(rung, bodies, has_arms, width=widths, train_users=(twin.users,), seed=range(seeds))
     if users:
-        ladder += _rungs(rung, ("transformer",), width=(middle,), train_users=users, seed=range(seeds))
+        ladder += _rungs(rung, ("transformer",), has_arms, width=(middle,), train_users=users, seed=range(seeds))
     return Study(
         name="emg",
         question=QUESTION,
         scale=scale,
         ladder=ladder,
         held_out={"width": max(widths)},
-        arm="body" if len(bodies) > 1 else None,
+        arm="body" if has_arms else None,
         questions=_questions(middle if users else None),
     )
 
@@ -149,13 +151,14 @@ def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodie
             eval_tokens=4_000,
         )
 
-    ladder = _rungs(rung, ("transformer",), width=tuple(PUBLISHED), train_users=(EVERYBODY,), seed=range(seeds))
+    has_arms = "tds" in bodies
+    of_size = {"width": tuple(PUBLISHED), "train_users": (EVERYBODY,), "seed": range(seeds)}
+    ladder = _rungs(rung, ("transformer",), has_arms, **of_size)
     has_users = is_full and "generic" in split  # the other official splits are of one person each
     if has_users:
-        ladder += _rungs(rung, ("transformer",), width=(384,), train_users=FULL_USERS, seed=range(seeds))
-    if "tds" in bodies:
-        marked = [Rung(at={"body": "transformer", **one.at}, run=one.run) for one in ladder]
-        ladder = marked + _rungs(rung, bodies, body=("tds",), width=(384,), train_users=(EVERYBODY,), seed=range(seeds))
+        ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (384,), "train_users": FULL_USERS})
+    if has_arms:
+        ladder += _rungs(rung, ("tds",), has_arms, **{**of_size, "width": (384,)})
     pairs = ", ".join(f"{label} had {true}" for label, true in zip(LABELS, TRUE, strict=True))
     return Study(
         name="emg",
@@ -163,7 +166,7 @@ def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodie
         scale=scale,
         ladder=ladder,
         held_out={"width": max(PUBLISHED)} if is_full else {},
-        arm="body" if "tds" in bodies else None,
+        arm="body" if has_arms else None,
         questions=_questions(384 if has_users else None),
         faults=[]
         if is_full
@@ -180,11 +183,11 @@ def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodie
     )
 
 
-def _rungs(rung: object, bodies: tuple[str, ...], **axes: object) -> list[Rung]:
-    """The grid, its rungs told apart by body only where there is more than one."""
-    if len(bodies) > 1 or "body" in axes:
-        return grid(rung, **{"body": bodies, **axes})  # type: ignore[arg-type]
-    return grid(lambda **at: rung(body=bodies[0], **at), **axes)  # type: ignore[arg-type, operator]
+def _rungs(rung: Callable[..., Run], bodies: tuple[str, ...], has_arms: bool, **axes: Sequence[int]) -> list[Rung]:
+    """The grid; its rungs name their body only where there are arms to tell apart."""
+    if has_arms:
+        return grid(rung, body=bodies, **axes)
+    return grid(lambda **at: rung(body=bodies[0], **at), **axes)
 
 
 def _questions(middle: int | None) -> list[Question]:
