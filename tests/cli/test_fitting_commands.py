@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from lawful import store
 from lawful.cli import app
 from lawful.table import write_csv
 
@@ -120,6 +121,45 @@ def test_design_and_power(table):
     ladder = "1e6,5.3e6,2.8e7,1.5e8,7.9e8"
     out = said("power", "--params", ladder, "--shift", 0.01, "--sigma", 0.005)
     assert "seeds per arm" in out
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study's folder: a size held out, a second metric, and two questions of which the second is about the metric."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("study")
+    rows, rungs = [], []
+    for i, n in enumerate(np.geomspace(1e7, 1e10, 6)):
+        for d in np.geomspace(1e9, 1e12, 4):
+            value = float(loss(n, d) * np.exp(0.003 * rng.standard_normal()))
+            run = f"{i}-{d:.0f}"
+            counts = {"params_non_embedding": int(n), "params_total": int(n) + 10**7, "tokens": int(d)}
+            states = {"run": run, "cluster": run, "status": "finished", "held_out": i == 5}
+            rows.append({**states, **counts, "loss": value, "wer": value / 10})
+            rungs.append({"id": run, "at": {"size": i}})
+    write_csv(folder / "observations.csv", rows, columns=list(rows[0]))
+    common = {"asks": "?", "params": "params_non_embedding", "tokens": "tokens"}
+    surface = {"name": "surface", "law": "chinchilla", "loss": "loss", "where": {}, **common}
+    errors = {"name": "errors", "law": "power_floor", "loss": "wer", "where": {"tokens": "max"}, **common}
+    declared = {"format": 1, "name": "planted", "rungs": rungs, "questions": [errors, surface]}
+    store.write_json(folder / "study.json", declared)
+    return str(folder)
+
+
+def test_a_study_is_asked_its_own_question_by_name_or_the_first_that_suits(study):
+    first = json.loads(said("fit", study, "--question", "errors", "--json", "--draws", 0))
+    assert (first["law"], first["data"]["columns"]["loss"], first["goodness"]["n"]) == ("power_floor:params", "wer", 5)
+    (dropped,) = json.loads(said("holdout", study, "--json", "--draws", 0))["rows"]
+    assert dropped["observed"] < 0.5  # an error rate, not a loss
+    assert "waste at most 5 %" in said("allocate", study, "--flops", "1e21", *SURFACE)  # of the surface: both axes
+    assert "no 'speed'; it asks errors, surface" in str(run("fit", study, "--question", "speed").exception)
+
+
+def test_what_is_told_goes_before_what_a_study_declares(study):
+    told = json.loads(said("fit", study, "--law", "chinchilla", "--loss-column", "loss", "--json", "--draws", 0))
+    assert (told["law"], told["data"]["columns"]["loss"], told["goodness"]["n"]) == ("chinchilla", "loss", 20)
+    other = ("fit", study, "--question", "surface", "--params-column", "params_total", "--json", "--draws", 0)
+    assert json.loads(said(*other))["data"]["columns"]["params"] == "params_total"
 
 
 def test_checklist(table):

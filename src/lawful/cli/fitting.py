@@ -8,24 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-Source = Annotated[str, typer.Argument(help="A study's folder, or a table (CSV, JSONL, Parquet).")]
+from lawful.cli.asked import Axis, ClusterColumn, Draws, Fitted, LawName, Seed, Table, one_axis, with_options
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
-Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law reads; also params, tokens or flops.")]
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
-ObjectiveName = Annotated[str, typer.Option(help="robust, hoffmann, lad, l2, l2-raw or huber:DELTA.")]
-ParamsColumn = Annotated[str | None, typer.Option("--params-column", help="Column of parameter counts.")]
-TokensColumn = Annotated[str | None, typer.Option("--tokens-column", help="Column of training tokens.")]
-LossColumn = Annotated[str | None, typer.Option("--loss-column", help="Column of losses.")]
-FlopsColumn = Annotated[str | None, typer.Option("--flops-column", help="Column of training FLOPs.")]
-ClusterColumn = Annotated[
-    str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
-]
-Where = Annotated[
-    list[str] | None, typer.Option("--where", help="Keep rows with COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER.")
-]
-Draws = Annotated[int, typer.Option(help="Bootstrap refits.")]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
 Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.")]
 
 
@@ -35,42 +21,29 @@ Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, 
 
 
 def register(app: typer.Typer) -> None:
-    app.command("fit")(fit_command)
-    app.command("predict")(predict_command)
-    app.command("allocate")(allocate_command)
-    app.command("compare")(compare_command)
-    app.command("crossover")(crossover_command)
-    app.command("holdout")(holdout_command)
-    app.command("isoflop")(isoflop_command)
-    app.command("design")(design_command)
-    app.command("power")(power_command)
-    app.command("checklist")(checklist_command)
+    app.command("fit")(with_options(fit_command))
+    app.command("predict")(with_options(predict_command))
+    app.command("allocate")(with_options(allocate_command))
+    app.command("compare")(with_options(compare_command))
+    app.command("crossover")(with_options(crossover_command))
+    app.command("holdout")(with_options(holdout_command))
+    app.command("isoflop")(with_options(isoflop_command))
+    app.command("design")(with_options(design_command))
+    app.command("power")(with_options(power_command))
+    app.command("checklist")(with_options(checklist_command))
 
 
 def fit_command(
-    source: Source,
-    law: LawName = None,
-    x: Axis = None,
+    asked: Fitted,
     by: By = None,
-    objective: ObjectiveName = "robust",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
-    if Path(source).is_dir() and not (law or x or by or where):
-        _answer_folder(source, draws, seed, as_json)
+    if asked.is_study and not (asked.is_told or asked.question or by):
+        _answer_folder(asked.source, asked.draws, asked.seed, as_json)
         return
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    fits = {}
-    for name, part in _parts(_table(source, columns, where), by):
-        fits[name] = _fit(part, law, x, objective, columns, draws, seed)
+    table, law, columns = asked.ask()
+    fits = {name: asked.fit(part, law, columns) for name, part in _parts(table, by)}
     if as_json:
         _print_json(
             [{"by": name, **found.to_json()} for name, found in fits.items()]
@@ -83,22 +56,11 @@ def fit_command(
 
 
 def predict_command(
-    source: Source,
+    asked: Fitted,
     params: Count = None,
     tokens: Count = None,
     flops: Count = None,
-    law: LawName = None,
-    x: Axis = None,
-    objective: ObjectiveName = "robust",
     interval: Annotated[str, typer.Option(help="mean: of the curve; new_run: of one more run.")] = "new_run",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
@@ -108,13 +70,13 @@ def predict_command(
 
     given = {"params": params, "tokens": tokens, "flops": flops}
     at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
-    if Path(source).is_dir() and not (law or x or where):
-        fits = _folder_fits(source, set(at), draws, seed)
+    if asked.is_study and not (asked.is_told or asked.question):
+        fits = _folder_fits(asked.source, set(at), asked.draws, asked.seed)
     else:
-        columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-        if x is None and law is None:
+        table, law, columns = asked.ask(lambda law: set(law.inputs) == set(at))
+        if asked.x is None and law is None:
             law = "chinchilla" if "flops" not in at and len(at) == 2 else f"power_floor:{next(iter(at), 'params')}"
-        found = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed)
+        found = asked.fit(table, law, columns)
         fits = {found.law: found}
     out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
     if as_json:
@@ -131,20 +93,10 @@ def predict_command(
 
 
 def allocate_command(
-    source: Source,
+    asked: Fitted,
     flops: Annotated[str, typer.Option(help="The budget: 1e21.")],
     threshold: Annotated[float | None, typer.Option(help="Also: where a doubling buys less than this loss.")] = None,
     cost: Cost = "6nd",
-    law: LawName = None,
-    objective: ObjectiveName = "robust",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
@@ -153,9 +105,8 @@ def allocate_command(
 
     if cost not in ("6nd", "exact"):
         raise ValueError(f"--cost: expected 6nd or exact, got {cost!r}.")
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    table = _table(source, columns, where)
-    found = _fit(table, law or "chinchilla", None, objective, columns, draws, seed)
+    table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
+    found = asked.fit(table, law or "chinchilla", columns)
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
     stops = found.diminishing_returns(threshold=threshold)
     if as_json:
@@ -173,25 +124,20 @@ def allocate_command(
 
 
 def compare_command(
-    source: Source,
+    asked: Table,
     by: ByArm = "arm",
     law: LawName = None,
     floor: Annotated[
         str, typer.Option(help="own: one irreducible loss per arm; shared: one for all; auto: shared unless rejected.")
     ] = "own",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
     cluster: ClusterColumn = None,
-    where: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether arms differ, and in what: a ladder of nested laws, tested."""
     from lawful.fitting.compare import compare
 
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    found = compare(_table(source, columns, where), by, law=law or "chinchilla", floor=floor, **columns)  # type: ignore[arg-type]
+    table, chosen, columns = asked.read(law)
+    found = compare(table, by, law=chosen or "chinchilla", floor=floor, cluster=cluster, **columns)  # type: ignore[arg-type]
     if as_json:
         _print_plain(found)
         return
@@ -209,17 +155,12 @@ def compare_command(
 
 
 def crossover_command(
-    source: Source,
+    asked: Table,
     by: ByArm = "arm",
     arms: Annotated[str | None, typer.Option(help="FIRST,SECOND where there are more than two.")] = None,
     law: LawName = None,
     x: Axis = None,
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
     cluster: ClusterColumn = None,
-    where: Where = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -227,13 +168,13 @@ def crossover_command(
     """Where the curves of two arms cross, if the data establish that they do."""
     from lawful.fitting.crossover import crossover
 
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    table = _table(source, columns, where)
-    law, columns = _one_axis(table, law, x, columns)
+    table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
+    if chosen is None or chosen == law:
+        chosen, columns = one_axis(table, law, x, columns)
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
     if pair is not None and len(pair) != 2:
         raise ValueError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
-    found = crossover(table, by, arms=pair, law=law, draws=draws, seed=seed, **columns)
+    found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
     if as_json:
         _print_plain(found)
         return
@@ -242,24 +183,12 @@ def crossover_command(
 
 
 def holdout_command(
-    source: Source,
+    asked: Fitted,
     top: Annotated[int, typer.Option(help="How many of the largest budgets to drop.")] = 1,
-    law: LawName = None,
-    x: Axis = None,
-    objective: ObjectiveName = "robust",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Drop the largest budgets, refit, and predict them."""
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    found = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed).holdout(top=top)
+    found = asked.fit(*asked.ask()).holdout(top=top)
     if as_json:
         _print_plain(found)
         return
@@ -273,24 +202,16 @@ def holdout_command(
 
 
 def isoflop_command(
-    source: Source,
+    asked: Table,
     method: Annotated[str, typer.Option(help="interpolate, local, parabola or cubic.")] = "interpolate",
     by: By = None,
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    where: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """The best size at each budget, read off its curve, and how it grows with compute."""
     from lawful.fitting.isoflop import isoflop
 
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, None)
-    out = {
-        name: isoflop(part, method=method)  # type: ignore[arg-type]
-        for name, part in _parts(_table(source, columns, where), by)
-    }
+    table, *_ = asked.read(suits=lambda law: {"params", "tokens"} <= set(law.inputs))
+    out = {name: isoflop(part, method=method) for name, part in _parts(table, by)}  # type: ignore[arg-type]
     if as_json:
         _print_plain(
             [{"by": name, "isoflop": found} for name, found in out.items()] if by else next(iter(out.values()))
@@ -311,29 +232,17 @@ def isoflop_command(
 
 
 def design_command(
-    source: Source,
+    asked: Fitted,
     target: Annotated[str | None, typer.Option(help="A parameter, or params=7e9,tokens=1e12.")] = None,
     budget: Annotated[str | None, typer.Option(help="FLOPs one run may cost.")] = None,
-    law: LawName = None,
-    x: Axis = None,
-    objective: ObjectiveName = "robust",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Which run to do next to shrink a target's error most per FLOP."""
     from lawful.fitting.design import design
     from lawful.study import count
 
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
     found = design(
-        _fit(_table(source, columns, where), law, x, objective, columns, draws, seed),
+        asked.fit(*asked.ask()),
         budget=None if budget is None else float(count(budget)),
         target=_numbers(target.split(","), "--target") if target and "=" in target else target,
     )
@@ -380,27 +289,15 @@ def power_command(
 
 
 def checklist_command(
-    source: Source,
-    law: LawName = None,
-    x: Axis = None,
-    objective: ObjectiveName = "robust",
-    params_column: ParamsColumn = None,
-    tokens_column: TokensColumn = None,
-    loss_column: LossColumn = None,
-    flops_column: FlopsColumn = None,
-    cluster: ClusterColumn = None,
-    where: Where = None,
-    draws: Draws = 200,
-    seed: Seed = 0,
+    asked: Fitted,
     as_json: AsJson = False,
 ) -> None:
     """The reproducibility checklist of arXiv:2502.18969, answered as far as is recorded."""
     from lawful.fitting.checklist import as_text
     from lawful.store import Store
 
-    study = Store(Path(source)).read_study() if (Path(source) / "study.json").exists() else None
-    columns = _columns(params_column, tokens_column, loss_column, flops_column, cluster)
-    items = _fit(_table(source, columns, where), law, x, objective, columns, draws, seed).checklist(study)
+    study = Store(Path(asked.source)).read_study() if asked.is_study else None
+    items = asked.fit(*asked.ask()).checklist(study)
     if as_json:
         _print_plain(items)
     else:
@@ -438,45 +335,6 @@ def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str
     return fits
 
 
-def _columns(params: str | None, tokens: str | None, loss: str | None, flops: str | None, cluster: str | None) -> Any:
-    return {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
-
-
-def _table(source: str, columns: dict[str, str | None], where: list[str] | None) -> Any:
-    from lawful.table import read_runs
-
-    named = {role: name for role, name in columns.items() if not (role == "cluster" and name == "none")}
-    table = read_runs(source, **named)
-    for text in where or []:
-        table = table.where(_condition(text, table.columns), f"not {text}")
-    return table
-
-
-def _condition(text: str, columns: list[str]) -> Any:
-    for sign in ("=", "<", ">"):
-        column, found, value = text.partition(sign)
-        if found and column in columns:
-            break
-    else:
-        raise ValueError(
-            f"--where: expected COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
-            f"{', '.join(map(repr, columns))}; got {text!r}."
-        )
-    if sign == "=":
-        return lambda row: str(row.get(column)) == value or _same_number(row.get(column), value)
-    limit = float(value)
-    return lambda row: (
-        isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
-    )
-
-
-def _same_number(cell: Any, text: str) -> bool:
-    try:
-        return isinstance(cell, (int, float)) and float(cell) == float(text)
-    except ValueError:
-        return False
-
-
 def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
     import dataclasses
 
@@ -487,32 +345,6 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
         (str(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
         for value in values
     ]
-
-
-def _fit(
-    table: Any, law: str | None, x: str | None, objective: str, columns: dict[str, str | None], draws: int, seed: int
-) -> Any:
-    from lawful.fitting import fit
-
-    if x is not None:
-        law, columns = _one_axis(table, law, x, columns)
-    if law is None:
-        present = [role for role in ("params", "tokens", "flops") if role in table.roles]
-        law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
-    return fit(table, law, objective=objective, **columns, draws=draws, seed=seed)  # type: ignore[arg-type]
-
-
-def _one_axis(
-    table: Any, law: str | None, x: str | None, columns: dict[str, str | None]
-) -> tuple[str, dict[str, str | None]]:
-    """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
-    name, _, axis = (law or "power_floor").partition(":")
-    roles = ("params", "tokens", "flops")
-    if x is None:
-        axis = axis or next((role for role in roles if role in table.roles), "params")
-        return f"{name}:{axis}", columns
-    axis = next((role for role in roles if x in (role, table.roles.get(role))), axis or "params")
-    return f"{name}:{axis}", columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
 def _numbers(parts: list[str], flag: str) -> dict[str, float]:

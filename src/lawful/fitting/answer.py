@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.fitting.truth import recovered
-from lawful.laws import named
+from lawful.laws import Law, named
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs
 
@@ -235,6 +235,41 @@ def with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observati
     return dataclasses.replace(table, rows=rows, source=str(study["name"]))
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a question of a study fits: which rows, which law, which columns by role."""
+
+    name: str
+    rows: Observations
+    law: Law
+    columns: Mapping[str, str]
+
+
+def declared(
+    folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
+) -> Declared | None:
+    """The study's question of that name, or its first that fits a law which suits; None where none does."""
+    home = Store(Path(folder))
+    study = home.read_study()
+    known = [question["name"] for question in study["questions"]]
+    if name is not None and name not in known:
+        raise ValueError(f"question: {study['name']} asks no {name!r}; it asks {', '.join(known)}.")
+    table = with_coordinates(read_runs(home.folder), study)
+    for question in study["questions"]:
+        if question["law"] == "paired" or name not in (None, question["name"]):
+            continue
+        try:
+            rows = _not_held_out(_asked_about(question, table, []))
+            law = _law(question, rows)
+        except ValueError:
+            if name is not None:
+                raise
+            continue
+        if suits(law):
+            return Declared(question["name"], rows, law, _columns(question, law))
+    return None
+
+
 def question_rows(
     question: Mapping[str, Any], table: Observations, extra: Observations
 ) -> tuple[Mapping[str, Any], ...]:
@@ -255,19 +290,12 @@ def _answer(
 ) -> Answer | _Arms:
     excluded: list[Mapping[str, Any]] = []
     try:
-        finished = _without(
-            table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
-        )
-        own = _without(finished, is_of_ladder, excluded, lambda row: "tries another learning rate (bracket)")
-        chosen = _matching(own, question.get("where") or {}, excluded)
-        fitted = chosen.where(lambda row: row.get("held_out") is not True, "held out")
+        chosen = _asked_about(question, table, excluded)
+        fitted = _not_held_out(chosen)
         if question["law"] == "paired":
             return _in_pairs(question, fitted, excluded)
         law = _law(question, fitted)
-        roles = ("params", "tokens", "flops", "loss")
-        columns: dict[str, Any] = {role: question[role] for role in roles if question.get(role) is not None}
-        needed = {"loss", *law.inputs, *(("params", "tokens") if "flops" in law.inputs else ())}
-        columns = {role: name for role, name in columns.items() if role in needed}
+        columns = _columns(question, law)
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
@@ -289,6 +317,25 @@ def _answer(
         also,
         truth=_recovered(question, fit=found.to_json()),
     )
+
+
+def _asked_about(question: Mapping[str, Any], table: Observations, excluded: list[Mapping[str, Any]]) -> Observations:
+    finished = _without(
+        table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
+    )
+    own = _without(finished, is_of_ladder, excluded, lambda row: "tries another learning rate (bracket)")
+    return _matching(own, question.get("where") or {}, excluded)
+
+
+def _not_held_out(rows: Observations) -> Observations:
+    return rows.where(lambda row: row.get("held_out") is not True, "held out")
+
+
+def _columns(question: Mapping[str, Any], law: Law) -> dict[str, Any]:
+    """By role, as far as the law needs them."""
+    needed = {"loss", *law.inputs, *(("params", "tokens") if "flops" in law.inputs else ())}
+    roles = ("params", "tokens", "flops", "loss")
+    return {role: question[role] for role in roles if role in needed and question.get(role) is not None}
 
 
 def _in_pairs(question: Mapping[str, Any], rows: Observations, excluded: list[Mapping[str, Any]]) -> Answer:
@@ -363,7 +410,7 @@ def _shown(value: Any) -> str:
     return f"{int(value):,}" if whole else str(value)
 
 
-def _law(question: Mapping[str, Any], fitted: Observations) -> Any:
+def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
     """The question's law; a power law that does not name its axis takes the one that varies."""
     spec = question["law"]
     if spec not in ("power", "power_floor"):

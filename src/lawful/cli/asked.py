@@ -1,0 +1,172 @@
+"""What the commands on a table are told in common, as objects whose fields become options: its rows, columns, law."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Columns = dict[str, str | None]
+Suits = Callable[[Any], bool]
+LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
+Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law reads; also params, tokens or flops.")]
+ClusterColumn = Annotated[
+    str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
+]
+Draws = Annotated[int, typer.Option(help="Bootstrap refits.")]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
+
+
+def any_law(law: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Which rows, and what their columns are called. A study's folder answers both by a question it declares."""
+
+    source: Annotated[str, typer.Argument(help="A study's folder, or a table (CSV, JSONL, Parquet).")]
+    question: Annotated[
+        str | None,
+        typer.Option(help="Of a study's folder: whose law, rows and columns are taken; by default the first."),
+    ] = None
+    params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
+    tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
+    loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
+    flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
+    where: Annotated[
+        list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER.")
+    ] = None
+
+    @property
+    def is_study(self) -> bool:
+        return (Path(self.source) / "study.json").exists()
+
+    def read(
+        self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
+    ) -> tuple[Any, Any, Columns]:
+        """The rows, the law (None where neither told nor declared), the columns by role.
+
+        Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
+        own; a law, an axis or rows that are told set its law and rows aside.
+        """
+        from lawful.fitting.answer import declared
+        from lawful.table import read_runs
+
+        told: Columns = {
+            "params": self.params_column,
+            "tokens": self.tokens_column,
+            "loss": self.loss_column,
+            "flops": self.flops_column,
+        }
+        if self.question is not None and not self.is_study:
+            raise ValueError(f"--question: {self.source} is not a study's folder.")
+        found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
+        columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
+        if found and not (law or self.where or is_told):
+            return read_runs(found.rows, **columns), found.law, columns
+        table = read_runs(self.source, **columns)
+        for text in self.where or []:
+            table = table.where(_condition(text, table.columns), f"not {text}")
+        return table, law, columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Table):
+    """And how a law is fitted to them."""
+
+    law: LawName = None
+    x: Axis = None
+    objective: Annotated[str, typer.Option(help="robust, hoffmann, lad, l2, l2-raw or huber:DELTA.")] = "robust"
+    cluster: ClusterColumn = None
+    draws: Draws = 1000
+    seed: Seed = 0
+
+    @property
+    def is_told(self) -> bool:
+        """Something other than the study's own questions is asked."""
+        return bool(self.law or self.x or self.where)
+
+    def ask(self, suits: Suits = any_law) -> tuple[Any, Any, Columns]:
+        return self.read(self.law, suits, is_told=self.x is not None)
+
+    def fit(self, table: Any, law: Any, columns: Columns) -> Any:
+        from lawful.fitting import fit
+
+        if self.x is not None:
+            law, columns = one_axis(table, law, self.x, columns)
+        if law is None:
+            present = [role for role in ("params", "tokens", "flops") if role in table.roles]
+            law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
+        how: Any = {**columns, "cluster": self.cluster}
+        return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with each parameter that is one of these objects spread out into options, one for each field."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    parts: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    options = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in parts:
+            options[name] = parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
+            continue
+        own = typing.get_type_hints(parts[name], include_extras=True)
+        for field in dataclasses.fields(parts[name]):
+            default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+            options[field.name] = inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=own[field.name]
+            )
+
+    @functools.wraps(command)
+    def spread(**given: Any) -> None:
+        for name, part in parts.items():
+            given[name] = part(**{field.name: given.pop(field.name) for field in dataclasses.fields(part)})
+        command(**given)
+
+    spread.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    spread.__annotations__ = {name: option.annotation for name, option in options.items()}
+    return spread
+
+
+def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[str, Columns]:
+    """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
+    name, _, axis = (law or "power_floor").partition(":")
+    roles = ("params", "tokens", "flops")
+    if x is None:
+        axis = axis or next((role for role in roles if role in table.roles), "params")
+        return f"{name}:{axis}", columns
+    axis = next((role for role in roles if x in (role, table.roles.get(role))), axis or "params")
+    return f"{name}:{axis}", columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
+
+
+def _condition(text: str, columns: list[str]) -> Any:
+    for sign in ("=", "<", ">"):
+        column, found, value = text.partition(sign)
+        if found and column in columns:
+            break
+    else:
+        raise ValueError(
+            f"--where: expected COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
+            f"{', '.join(map(repr, columns))}; got {text!r}."
+        )
+    if sign == "=":
+        return lambda row: str(row.get(column)) == value or _same_number(row.get(column), value)
+    limit = float(value)
+    return lambda row: (
+        isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
+    )
+
+
+def _same_number(cell: Any, text: str) -> bool:
+    try:
+        return isinstance(cell, (int, float)) and float(cell) == float(text)
+    except ValueError:
+        return False
