@@ -133,6 +133,28 @@ def test_the_study_ends_with_samples_a_test_perplexity_and_memory_and_time_of_ea
     assert "perplexity" in page and "perplexity" in (studied / "report.md").read_text()
 
 
+def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Path) -> None:
+    from lawful.conduct import conclude
+    from lawful.store import Store, write_json
+    from lawful.studies.music import study
+    from lawful.train import loop
+    from lawful.train.device import pick_device
+    from lawful.train.plan import make_plan
+
+    draw = np.random.default_rng(0)
+    rows = [json.dumps({"token_ids": draw.integers(0, 50, size=200).tolist()}) for _ in range(30)]
+    (tmp_path / "pieces.jsonl").write_text("\n".join(rows))
+    declared = study("smoke", widths=(24, 32), tokens=2048, vocabulary=50)
+    plan = make_plan(declared, data=tmp_path / "pieces.jsonl", device_name="cpu", is_timed=False)
+    plan.write(tmp_path / "study")
+    store = Store(tmp_path / "study")
+    run = next(iter(plan.runs.values()))
+    result = loop.train(run, run.corpus.open(run.data_fingerprint), store, loop.Place(device=pick_device("cpu")))
+    write_json(store.result(run.id), result)
+    assert 0 < result["test_loss"] < 6 and result["test_tokens"] > 100
+    assert "What they write" not in conclude(store.folder).read_text()
+
+
 def test_a_model_continues_a_file_and_the_same_seed_gives_the_same_piece(studied: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
