@@ -144,3 +144,22 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
     assert first.fit.goodness.n == second.fit.goodness.n == 39
     assert len(first.held_out) == 8
     assert read_answers(folder) == [whole, first, second]
+
+
+def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
+    from lawful.fitting.answer import _crossings_sentence
+
+    usual = {"axis": "tokens", "sentence": "The arms cross at unique tokens = 5e+03: ...", "shared_range": (1e3, 5e4)}
+    sure = {"better_small_probability": 1.0, "better_large_probability": 0.99}
+    once = {**usual, **sure, "arms": ("a", "b"), "at": 17_234.0, "better_small": "a", "better_large": "b"}
+    twice = {**once, "better_large": "a", "set95": ((2e3, 3e3), (4e4, float("inf")))}
+    never = {**once, "at": None, "better_small": "b"}
+    text = _crossings_sentence([{**once, "set95": ((0.0, 500.0), (11e3, 29.6e3))}])
+    assert text == "a is ahead of b below unique tokens = 17,200 (95 % set 11,000 to 29,600) and behind above."
+    text = _crossings_sentence([twice])
+    assert "a and b cross more than once, first at unique tokens = 17,200" in text and "a is ahead at both ends" in text
+    assert "40,000 to 50,000" in text  # a set ends where the data do
+    text = _crossings_sentence([never, {"arms": ("a", "c"), "refusal": "no law of c"}])
+    assert text == "No crossing inside the data (1,000 to 50,000): ahead over the whole range: b of a."
+    unsure = {**never, "better_small_probability": 0.6}
+    assert "for 1 of 1 pairs neither a crossing nor a lead throughout is established" in _crossings_sentence([unsure])

@@ -188,38 +188,41 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
     known = [one for one in found if "refusal" not in one]
     if not known:
         return ""
-    parts = [
-        f"{one['better_small']} is ahead of {one['better_large']} below {_axis_words(one)} = {one['at']:.3g} "
-        f"(95 % set {_pieces(one)}) and behind above"
-        for one in known
-        if one["at"] is not None
-    ]
-    rest = [one for one in known if one["at"] is None]
+    crossing = [one for one in known if one["at"] is not None]
+    parts = [_crossing_words(one) for one in crossing]
     ahead = [
         f"{one['better_large']} of {_loser(one)}"
-        for one in rest
-        if one["better_small"] == one["better_large"]
+        for one in known
+        if one["at"] is None
+        and one["better_small"] == one["better_large"]
         and min(one["better_small_probability"], one["better_large_probability"]) >= SURE
     ]
     if ahead:
         parts.append("ahead over the whole range: " + ", ".join(ahead))
-    if unsure := len(rest) - len(ahead):
+    if unsure := len(known) - len(crossing) - len(ahead):
         parts.append(f"for {unsure} of {len(known)} pairs neither a crossing nor a lead throughout is established")
     low, high = known[0]["shared_range"]
-    lead = (
-        ""
-        if any(one["at"] is not None for one in known)
-        else f"No crossing inside the data ({low:.3g} to {high:.3g}): "
-    )
+    lead = "" if crossing else f"No crossing inside the data ({_amount(low)} to {_amount(high)}): "
     return lead + "; ".join(parts) + "."
 
 
-def _axis_words(one: Mapping[str, Any]) -> str:
-    return str(one["sentence"]).partition(" = ")[0].rpartition("cross at ")[2] or str(one["axis"])
+def _crossing_words(one: Mapping[str, Any]) -> str:
+    """The set as far as it lies in the data: beyond them, laws that were not tested there meet as they like."""
+    axis = str(one["sentence"]).partition(" = ")[0].rpartition("cross at ")[2] or str(one["axis"])
+    low, high = one["shared_range"]
+    inside = [(max(low, start), min(high, end)) for start, end in one["set95"] if start < high and end > low]
+    pieces = " and ".join(f"{_amount(start)} to {_amount(end)}" for start, end in inside) or "empty"
+    where = f"{axis} = {_amount(one['at'])} (95 % set {pieces})"
+    small, large = one["better_small"], one["better_large"]
+    if small == large:
+        return f"{small} and {_loser(one)} cross more than once, first at {where}: {small} is ahead at both ends"
+    return f"{small} is ahead of {large} below {where} and behind above"
 
 
-def _pieces(one: Mapping[str, Any]) -> str:
-    return " and ".join(f"[{low:.3g}, {high:.3g}]" for low, high in one["set95"]) or "empty"
+def _amount(value: float) -> str:
+    """Three significant digits, thousands apart: 17,200; large ones as 1.72e+11."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if 1000 <= rounded < 1e7 else f"{value:.3g}"
 
 
 def _loser(one: Mapping[str, Any]) -> str:
