@@ -287,6 +287,11 @@ class EmgData:
         return bool(self.meta["is_cached"])
 
     @property
+    def is_slow_to_read(self) -> bool:
+        """A GPU would wait for its batches; see train/feed.py."""
+        return True
+
+    @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self.meta["splits"])
 

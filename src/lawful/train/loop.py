@@ -23,6 +23,7 @@ from lawful import store as files
 from lawful.run import Run
 from lawful.store import Store
 from lawful.train import checkpoint, device
+from lawful.train.feed import feed
 from lawful.train.optimizer import build_adamw, learning_rate, set_learning_rate
 from lawful.train.sinks import Sink
 
@@ -42,6 +43,7 @@ class Place:
 
     device: torch.device
     micro_batch: int | None = None  # windows in one forward pass; None: the whole batch
+    loaders: int = 0  # processes that make batches ahead
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
     sinks: tuple[Sink, ...] = ()
@@ -102,7 +104,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     worst = run.task.worst_loss(run)
 
     model.train()
-    with _Record(store, run, saved, place.sinks) as record:
+    with _Record(store, run, saved, place.sinks) as record, feed(run, data, place.loaders) as batch_of:
         last_save = mark = time.monotonic()
         marked_step = progress.step
         while progress.step < run.steps:
@@ -114,7 +116,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             rate = learning_rate(run, progress.step)
             set_learning_rate(optimizer, rate)
             try:
-                loss, norm, targets = _step(run, data, forward, optimizer, scaler, place, progress)
+                loss, norm, targets = _step(run, batch_of, forward, optimizer, scaler, place, progress)
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
@@ -276,12 +278,18 @@ def closing_start(run: Run) -> int:
 
 
 def _step(
-    run: Run, data: Any, model: Any, optimizer: torch.optim.Optimizer, scaler: Any, place: Place, now: Progress
+    run: Run,
+    batch_of: Callable[[int], Any],
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    scaler: Any,
+    place: Place,
+    now: Progress,
 ) -> Update:
     """One update. Nothing is updated when the loss or the gradient norm is not finite."""
     optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(_mix(run.init_seed, now.step))  # dropout as a pure function of (seed, step)
-    batch = data.batch("train", seed=run.data_seed, step=now.step, batch_size=run.batch_size, context=run.context)
+    batch = batch_of(now.step)
     targets = run.task.count(batch)
     share = 1.0 / max(targets, 1)  # each target weighs the same, however the batch is cut
     scale = scaler.scale(torch.tensor(share, device=place.device))

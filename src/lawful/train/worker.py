@@ -8,6 +8,7 @@ the input's end without it (its parent was stopped or killed) makes it checkpoin
 from __future__ import annotations
 
 import argparse
+import os
 import queue
 import shutil
 import signal
@@ -91,6 +92,7 @@ def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threadi
     place = loop.Place(
         device=device.pick_device(options.device),
         micro_batch=options.micro_batch,
+        loaders=_loaders(options, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
         sinks=open_sinks(
@@ -99,6 +101,14 @@ def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threadi
         should_stop=stop.is_set,
     )
     return loop.train(run, data, store, place)
+
+
+def _loaders(options: argparse.Namespace, data: Any) -> int:
+    """How many processes make batches ahead: on a CPU none, since every core trains."""
+    if options.loaders is not None:
+        return int(options.loaders)
+    is_needed = device.pick_device(options.device).type == "cuda" and getattr(data, "is_slow_to_read", False)
+    return min(4, (os.cpu_count() or 1) // 4) if is_needed else 0
 
 
 def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
@@ -137,6 +147,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("run_id", help="or - to take ids from standard input")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--loaders",
+        type=int,
+        help="processes that make batches ahead (default: on a GPU, a quarter of the cores, "
+        "at most 4, where the data is slow to read; else 0)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
