@@ -293,3 +293,21 @@ def test_collections_that_are_not_there_are_named() -> None:
         pytest.skip("music21 is not on this machine")
     with pytest.raises(ValueError, match=r"got nowhere; there are .*bach"):
         Music(collections=("nowhere",)).prepare()
+
+
+@pytest.mark.slow  # two processes import the libraries: seconds each
+def test_several_processes_read_what_one_reads(tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path / "one"))
+    monkeypatch.setattr(music.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    alone = Music().prepare(tunes)
+    monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path / "several"))
+    monkeypatch.setattr(music, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(music.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(music, "_row", _never_here)  # in this process; those started anew have their own
+    together = Music().prepare(tunes)
+    assert together.fingerprint == alone.fingerprint
+    assert all((together.arrays[split] == alone.arrays[split]).all() for split in alone.splits)
+
+
+def _never_here(*_: object) -> dict[str, object]:
+    raise AssertionError("read in this process")

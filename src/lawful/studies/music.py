@@ -9,6 +9,7 @@ from lawful.corpora.music import FREE, Music
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
+from lawful.recipes import decay_for_timescale
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.study import Question, Study, grid
@@ -84,15 +85,18 @@ def study(
     if unknown:
         raise ValueError(f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}.")
     rows = max(1, batch_tokens // context) if batch_tokens else rows
-    steps = tokens // (context * rows)
+    steps = max(1, tokens // (context * rows))
 
     def rung(architecture: str, width: int, seed: int) -> Run:
+        rate = learning_rate(architecture, width)
+        # the arms' rates differ, so one decay for all would pull some weights to zero seven times as hard as others
+        decay = decay_for_timescale(1.0, learning_rate=rate, batch_tokens=rows * context, tokens=steps * rows * context)
         return Run(
             family=family(architecture, width, corpus, context),
             corpus=corpus,
             task=NextToken(),
             rule=Backprop(),
-            optimizer=AdamW(learning_rate=learning_rate(architecture, width)),
+            optimizer=AdamW(learning_rate=rate, weight_decay=decay),
             schedule=Schedule(shape="wsd", warmup_steps=20),
             steps=steps,
             batch_size=rows,
