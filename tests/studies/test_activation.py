@@ -65,3 +65,10 @@ def test_the_arms_of_one_seed_see_the_same_data_in_the_same_order() -> None:
         pair = [other.run for other in ladder if {**other.at, "arm": ""} == {**rung.at, "arm": ""}]
         assert len(pair) == 2
         assert len({(run.data_seed, run.batch_size, run.steps, run.optimizer) for run in pair}) == 1
+
+
+def test_an_isoflop_grid_gives_each_size_the_tokens_that_a_budget_pays_for() -> None:
+    ladder = activation.study("quick", isoflop=(1e10, 4e10)).ladder
+    rows = [plan._row(activation.study("quick", isoflop=(1e10, 4e10)), rung, "text") for rung in ladder]
+    assert all(row["flops_6nd"] == pytest.approx(row["at"]["flops"], rel=0.02) for row in rows)
+    assert "batch-follows-size" not in {warning["code"] for warning in warned(rows, 4_279_037)}

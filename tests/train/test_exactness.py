@@ -78,6 +78,10 @@ def test_branch_of_a_trunk_equals_training_from_scratch(toy_folder: Folder) -> N
         assert branch["loss"] == scratch["loss"] and branch["loss_train"] == scratch["loss_train"]
         own = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
         assert [line["step"] for line in own] == list(range(10, steps + 1, 10))
+        planned = store.read_study()["rungs"][number]
+        # its decay of a fifth alone was paid for, as the plan said
+        assert branch["flops_spent"] == planned["own_flops"] == scratch["flops_spent"] // 5
+    assert longest["flops_spent"] == store.read_study()["rungs"][2]["flops"]
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(toy_folder: Folder) -> None:

@@ -520,6 +520,7 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(("Declared in", f"{Path(str(known.get('path'))).name}{sha}"))
     facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     facts.append(("Precision", str(study.get("precision") or "")))
+    facts.append(("Compute", _compute(evidence)))
     numerics = list(dict.fromkeys(str(row["numerics"]) for row in evidence.rows if row.get("numerics")))
     facts.append(("Numerics", " · ".join(numerics)))
     breaks = sum(int(number(row.get("numerics_breaks")) or 0) for row in evidence.rows)
@@ -532,6 +533,21 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
         )
     facts.append(("Planned", str(study.get("created") or "")))
     return [(name, text) for name, text in facts if text]
+
+
+def _compute(evidence: Evidence) -> str:
+    """What the runs cost, and what shared trunks saved."""
+    priced = [(number(row.get("flops")), number(row.get("flops_spent"))) for row in evidence.finished]
+    counted = sum(flops for flops, spent in priced if flops and spent is not None)
+    paid = sum(spent for flops, spent in priced if flops and spent is not None)
+    if not (counted and paid):
+        return ""
+    if paid > 0.999 * counted:
+        return tables.flops(counted)
+    return (
+        f"{tables.flops(paid)} were spent where training each run from scratch would take {tables.flops(counted)}, "
+        f"{counted / paid:.2f} times as much: budgets share trunks"
+    )
 
 
 def _objective(objective: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from lawful.corpora import TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.families.decoder import Decoder
-from lawful.recipes import decay_for_timescale, decoder_shape, rate_for_batch, step_law, tokens_by_ratio
+from lawful.recipes import decay_for_timescale, decoder_shape, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.study import Question, Study, bracket, grid
@@ -44,15 +44,18 @@ def study(
     seeds: int | None = None,
     corpus: Literal["python", "tiny_stories"] | None = None,
     tokens_per_param: float = 20.0,
+    isoflop: tuple[float, ...] = (),
     parametrisation: Literal["standard", "mup", "completep"] = "standard",
 ) -> Study:
     """corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
-    quick); tiny_stories: the stories, fetched in the part that is needed or given by --data, the default of full
+              quick); tiny_stories: the stories, fetched in the part that is needed or given by --data, the default of
+              full
+    isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
     if scale not in (*SHAPES, "full", "published"):
         raise ValueError(f"activation: it has the scales smoke, quick, full and published; got {scale!r}.")
     if scale == "published":
-        if corpus or tokens_per_param != 20 or parametrisation != "standard":
+        if corpus or isoflop or tokens_per_param != 20 or parametrisation != "standard":
             raise ValueError("activation: the published scale is fixed; only seeds can be set.")
         return published(seeds=seeds or 1)
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
@@ -65,7 +68,7 @@ def study(
     widths = tuple(shapes)
     anchors, held_out = widths[:-1], widths[-1]
 
-    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int) -> Run:
+    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int, flops: float = 0.0) -> Run:
         depth, heads = shapes[width]
         family = Decoder(
             vocab_size=data.vocab_size,
@@ -79,7 +82,7 @@ def study(
             base_depth=None if parametrisation == "standard" else shapes[anchors[0]][0],
         )
         params = family.param_counts().non_embedding
-        tokens = tokens_by_ratio(params, tokens_per_param)
+        tokens = isoflop_tokens(flops, params) if flops else tokens_by_ratio(params, tokens_per_param)
         batch = max(1, round(step_law(params, tokens).batch_tokens / context))
         # in muP and CompleteP the model itself scales the rate with width: one rate serves all sizes
         tuned = RATE / (width if parametrisation == "standard" else anchors[0])
@@ -106,11 +109,12 @@ def study(
             eval_tokens=8192,
         )
 
-    ladder = grid(rung, width=anchors, arm=ARMS, seed=range(seeds))
-    ladder += grid(rung, width=(held_out,), arm=ARMS, seed=range(HELD_OUT_SEEDS[scale]))
+    budgets = {"flops": isoflop} if isoflop else {}
+    ladder = grid(rung, width=anchors, arm=ARMS, seed=range(seeds), **budgets)
+    ladder += grid(rung, width=(held_out,), arm=ARMS, seed=range(HELD_OUT_SEEDS[scale]), **budgets)
     for width in (anchors[0], anchors[len(anchors) // 2]):  # the smallest size and the middle one
         for arm in ARMS:
-            ladder += bracket(rung, {"width": width, "arm": arm, "seed": 0})
+            ladder += bracket(rung, {"width": width, "arm": arm, "seed": 0, **{k: v[0] for k, v in budgets.items()}})
     return Study(
         name="activation",
         question=QUESTION,
@@ -122,7 +126,8 @@ def study(
             Question(
                 name="compute",
                 asks=QUESTION,
-                law="power_floor:flops",
+                # on an isoFLOP grid, compute alone does not say the loss: size and tokens do
+                law="chinchilla" if isoflop else "power_floor:flops",
             ),
         ],
     )
@@ -147,7 +152,7 @@ def published(*, seeds: int) -> Study:
     context, batch = 512, 32
     depths = {256: 1, 384: 1, 512: 2, 768: 7}
 
-    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int) -> Run:
+    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int, flops: float = 0.0) -> Run:
         family = Decoder(
             vocab_size=corpus.vocab_size,
             width=width,
