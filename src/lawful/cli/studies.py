@@ -74,18 +74,21 @@ def plan(
     device: Device = "auto",
     workers: Workers = 0,
     settings: Set = None,
+    anchors_only: AnchorsOnly = False,
     as_json: AsJson = False,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; train nothing."""
-    declared = _plan(study, scale, data, device, workers, settings)
+    shown = dict(_plan(study, scale, data, device, workers, settings).declaration)
+    if anchors_only:
+        shown["rungs"] = [rung for rung in shown["rungs"] if not rung["is_held_out"]]
     if as_json:
         from lawful.store import plain
 
-        print(json.dumps(plain(declared.declaration), indent=1))
+        print(json.dumps(plain(shown), indent=1))
         return
     from lawful.report.plan import plan_table
 
-    _console().print(plan_table(declared.declaration))
+    _console().print(plan_table(shown))
 
 
 def run(

@@ -157,7 +157,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 
 
 def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
-    """Where every two arms cross, if the law has one axis; the leading sentence, before in what the laws differ."""
+    """Where every two arms cross, if the law has one axis; where they do, that leads."""
     fits = {answer.question["where"]["arm"]: answer.fit for answer in each}
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
@@ -176,7 +176,10 @@ def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
         found.append(
             {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
         )
-    sentence = " ".join(part for part in (_crossings_sentence(found), compared.sentence) if part)
+    parts = [_crossings_sentence(found), compared.sentence]
+    if not any(one.get("at") is not None for one in found) and compared.status == "answered":
+        parts.reverse()  # without a crossing, in what the arms differ is the news
+    sentence = " ".join(part for part in parts if part)
     crossings = tuple(store.plain(found))
     if any("refusal" not in one for one in found):
         compared = dataclasses.replace(compared, status="answered", refusal=None)

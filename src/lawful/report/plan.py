@@ -25,16 +25,15 @@ def plan_table(plan: Mapping[str, Any]) -> Group:
     rungs = list(plan.get("rungs") or ())
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=False)
     table.add_column("rung", overflow="fold")
-    for name in ("runs", "params", "embed", "blocks", "tokens", "FLOPs", "rate", "batch", "each"):
+    for name in ("runs", "params", "blocks", "tokens", "FLOPs", "rate", "batch", "each"):
         table.add_column(name, justify="right", no_wrap=True)
     for group in _without_seeds(rungs):
         first = group[0]
-        label = _coordinates(first) + (" *" if first.get("is_held_out") else "")
+        label = _coordinates(first, plan.get("arm")) + (" *" if first.get("is_held_out") else "")
         table.add_row(
             escape(label),
             str(len(group)),
             tables.count(first.get("params_total")),
-            tables.count(first.get("params_embedding")),
             tables.count(first.get("params_non_embedding")),
             tables.count(first.get("tokens")),
             tables.flops(first.get("flops")).removesuffix("FLOPs").replace(" ", ""),
@@ -70,15 +69,16 @@ def _without_seeds(rungs: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for rung in rungs:
         shown = tuple(rung.get(name) for name in ("params_total", "tokens", "flops", "learning_rate", "batch_tokens"))
-        key = (_coordinates(rung), rung.get("is_held_out"), shown)
+        key = (_coordinates(rung, None), rung.get("is_held_out"), shown)
         groups.setdefault(key, []).append(rung)
     return list(groups.values())
 
 
-def _coordinates(rung: Mapping[str, Any]) -> str:
-    """size=64: the seed apart, and the tokens, which have a column of their own."""
-    at = {name: value for name, value in (rung.get("at") or {}).items() if name not in ("seed", "tokens")}
-    return tables.coordinates(at) or str(rung.get("label") or rung.get("id"))
+def _coordinates(rung: Mapping[str, Any], arm: str | None) -> str:
+    """size=64, gelu: the arm by its value alone; the seed apart, and the tokens, which have a column of their own."""
+    at = {name: value for name, value in (rung.get("at") or {}).items() if name not in ("seed", "tokens", arm)}
+    named = [text for text in (tables.coordinates(at), str(rung.get("arm") or "") if arm else "") if text]
+    return ", ".join(named) or str(rung.get("label") or rung.get("id"))
 
 
 def _totals(plan: Mapping[str, Any], rungs: list[Mapping[str, Any]]) -> str:
