@@ -184,6 +184,9 @@ def _write_baselines(store: Store) -> None:
 
 def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
     """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
+    corpora = Store(folder).read_study()["corpora"].values()
+    if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
+        return  # before torch is imported: a report alone does without
     try:
         from lawful.train.listen import write_samples
 
