@@ -40,6 +40,7 @@ def evidence(broken: float | None) -> Evidence:
         answers=(answer,),
         unanswered=(),
         baselines=(),
+        counts={},
         registered={},
         curves=curves,
     )
