@@ -207,8 +207,9 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     column = _axis_column(answer) or "tokens"
     shown: list[Mapping[str, Any]] = []
     of_arm = [other for other in evidence.answers if str(other["question"]["name"]).startswith(f"{name}--")]
-    for index, other in enumerate(of_arm):
+    for other in of_arm:
         curve, arm = law_curve(other), str((other["question"].get("where") or {}).get("arm"))
+        index = evidence.arms.index(arm) if arm in evidence.arms else 0  # one colour throughout the page
         colour = f"arm{index % drawing.ARMS}"
         if curve is None:
             continue
@@ -229,7 +230,9 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         points.append(_marks(arm, rows, column, loss, index))
     if len(points) < 2:
         return None
-    lines += _count_lines(evidence, loss) if column == "unique_tokens" else []
+    counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
+    names = ", ".join(line.name.removesuffix(" counts") for line in counts)
+    lines += counts
     arms = ", ".join(mark.name for mark in points)
     return Chart(
         name=f"{name}_arms",
@@ -237,7 +240,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         question=name,
         title="The arms, their laws and where they cross",
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
-        + ("Grey: count models of the same text, seeds averaged." if column == "unique_tokens" else ""),
+        + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
         alt=f"{loss_title(shown)} against {axis_title(column)} for {arms}, each with its law.",
         x=Axis(title=axis_title(column), is_flops=column == "flops"),
         y=Axis(title=loss_title(shown)),
@@ -256,7 +259,8 @@ def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
     left_out = {str(item.get("run")) for item in answer.get("excluded") or ()}
     rows = [row for row in evidence.finished if str(row.get("run")) not in left_out and number(row.get(loss))]
     lines, points = [], []
-    for index, arm in enumerate(found["arms"]):
+    for arm in found["arms"]:
+        index = evidence.arms.index(arm) if arm in evidence.arms else 0
         mine = [row for row in rows if str(row.get("arm")) == arm]
         levels = sorted({number(row.get(f"at_{along}")) or 0.0 for row in mine})
         means = [

@@ -121,6 +121,13 @@ def study(
         ],
         arm="arm",
         questions=questions(steps, sizes, middle, arms),
+        faults=[
+            f"Every run sees {steps * TOKENS_PER_STEP:,} characters, {steps * TOKENS_PER_STEP / max(sizes):.1f} passes "
+            "over the longest text, and no more: an arm that learns slowly from each is judged before it is done. More "
+            "steps (--set steps=...) may move every crossing."
+        ]
+        if steps * TOKENS_PER_STEP < 10 * max(sizes)
+        else [],
     )
 
 
