@@ -1,5 +1,4 @@
-"""When, if ever, does a language model trained by equilibrium propagation beat one trained by backprop, as data and
-context grow?"""
+"""When does a model trained by equilibrium propagation beat one trained by backprop, as data and context grow?"""
 
 from __future__ import annotations
 
