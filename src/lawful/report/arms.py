@@ -127,7 +127,7 @@ def counts_table(evidence: Evidence) -> Table:
         facts = (evidence.study.get("corpora") or {}).get(corpus) or {}
         rows.append((corpus, tables.count(facts.get("train_tokens")), *(tables.loss(e.get("loss")) for e in entries)))
     return Table(
-        title="Count models of each corpus, loss on the same validation text",
+        title="Count models of each corpus, loss on its validation text",
         header=("Corpus", "Training tokens", *names),
         rows=rows,
         right=tuple(range(1, len(names) + 2)),
