@@ -19,7 +19,7 @@ from lawful.emg.twin import Twin, write_twin
 from lawful.run import from_json, to_json
 from lawful.tokenizers.keys import Keys
 
-SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.6, other_minutes=0.4)
+SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.4, other_minutes=0.3)
 CONTEXT = 125
 
 
@@ -105,7 +105,7 @@ def test_an_epoch_visits_every_window_of_every_session_once(data: EmgData) -> No
 
 def test_augmentation_turns_bands_and_hides_spans_and_nothing_else(data: EmgData) -> None:
     """Every value of a training window is 0, or that of a neighbouring electrode at a frame within the jitter."""
-    batch = data.batch(seed=1, step=0, batch_size=3, context=CONTEXT)
+    batch = data.batch(seed=1, step=0, batch_size=2, context=CONTEXT)
     jitter = emg.JITTER_SAMPLES // 64
     for row, number in zip(batch.inputs, batch.session, strict=True):
         whole = data.spectrogram(data.sessions("train")[number], 0, 10**9)
@@ -123,7 +123,7 @@ def test_augmentation_turns_bands_and_hides_spans_and_nothing_else(data: EmgData
 
 def test_labels_move_with_their_window(data: EmgData) -> None:
     """Keys and signal of a training window are of the same time: found by matching, then compared."""
-    batch = data.batch(seed=5, step=2, batch_size=4, context=CONTEXT)
+    batch = data.batch(seed=5, step=2, batch_size=2, context=CONTEXT)
     for row, number, targets in zip(batch.inputs, batch.session, batch.targets, strict=True):
         known = data.sessions("train")[number]
         whole = data.spectrogram(known, 0, 10**9)
