@@ -120,7 +120,8 @@ def study(
 
 
 def learning_rate(width: int) -> float:
-    """Peak, falling as 1 / width as under muP: tried at widths 24, 64 and 128 (LAB_NOTES, 2026-11-22)."""
+    """Peak, falling as 1 / width as under muP: near the one rate tried at each of widths 24, 64 and 128; no bracket was
+    run (LAB_NOTES, 2026-11-22)."""
     return 0.128 / width
 
 
