@@ -37,7 +37,7 @@ STRETCH = 60_000  # each seed trains on its own stretch of the text, so that see
 
 # scale -> (steps, data sizes in characters, sequence lengths, shorter trainings as parts of the steps, seeds, arms)
 LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]]] = {
-    "smoke": (24, (1_000, 5_000, 20_000), (16, 64), (), 2, FOUR),
+    "smoke": (24, (1_000, 5_000, 20_000), (64,), (), 2, FOUR),
     "quick": (400, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (8, 4, 2), 2, FOUR),
     "full": (4_000, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (16, 8, 4, 2), 3, ARMS),
 }
