@@ -72,7 +72,12 @@ def axis_title(column: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def loss_title(rows: Sequence[Row]) -> str:
+METRICS = {"cer": "Character error rate", "bits_per_byte": "Validation loss (bits per byte)"}
+
+
+def loss_title(rows: Sequence[Row], column: str = "loss") -> str:
+    if column != "loss":
+        return METRICS.get(column, column.replace("_", " "))
     unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
     return "Validation loss" + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
 
@@ -160,12 +165,13 @@ def _against(
         question=question["name"],
         title=f"Loss against {_short(axis)}",
         caption=caption,
-        alt=f"{loss_title(rows)} against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
+        alt=f"{loss_title(rows, _loss(question))} "
+        f"against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {_short(other)}' if other else ''}."
         + _trend(curve, axis, rows),
         x=Axis(title=what, is_flops=axis == "flops"),
-        y=Axis(title=loss_title(rows)),
+        y=Axis(title=loss_title(rows, _loss(question))),
         bands=bands,
         lines=lines,
         points=points,
@@ -221,10 +227,11 @@ def _against_compute(
         title="Loss against compute",
         caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger "
         "one becomes the better use of the compute. FLOPs are exact, attention and head included.",
-        alt=f"{loss_title(rows)} against training FLOPs: {len(everything)} runs of {len(levels)} sizes, "
+        alt=f"{loss_title(rows, _loss(question))} "
+        f"against training FLOPs: {len(everything)} runs of {len(levels)} sizes, "
         "each with the law for its size.",
         x=Axis(title="Training compute (FLOPs)", is_flops=True),
-        y=Axis(title=loss_title(rows)),
+        y=Axis(title=loss_title(rows, _loss(question))),
         lines=lines,
         points=points,
         references=references,
@@ -367,9 +374,10 @@ def _points_alone(evidence: Evidence) -> Chart | None:
         kind="runs",
         title="The runs, without a law",
         caption="No law is drawn because none was fitted." + (f" Off the chart: {', '.join(off)}." if off else ""),
-        alt=f"{loss_title(rows)} of {tables.many(len(rows), 'run')} against {axis_title(column)}; no law is drawn.",
+        alt=f"{loss_title(rows, _loss(question))} "
+        f"of {tables.many(len(rows), 'run')} against {axis_title(column)}; no law is drawn.",
         x=Axis(title=axis_title(column)),
-        y=Axis(title=loss_title(rows)),
+        y=Axis(title=loss_title(rows, _loss(question))),
         points=points,
         references=references,
         legend_title=by,
@@ -425,9 +433,10 @@ def _arms(evidence: Evidence) -> Chart | None:
         kind="arms",
         title="The arms side by side",
         caption=f"Runs of the largest budget, {tables.count(most)} tokens. Each arm has its own mark, colour and dash.",
-        alt=f"{loss_title(rows)} against {axis_title(column)} for the arms {', '.join(evidence.arms)}.",
+        alt=f"{loss_title(rows, _loss(question))} "
+        f"against {axis_title(column)} for the arms {', '.join(evidence.arms)}.",
         x=Axis(title=axis_title(column)),
-        y=Axis(title=loss_title(rows)),
+        y=Axis(title=loss_title(rows, _loss(question))),
         lines=lines,
         points=points,
         references=references,
