@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("design")(with_options(design_command))
     app.command("power")(with_options(power_command))
     app.command("checklist")(with_options(checklist_command))
+    app.command("replay")(with_options(replay_command))
 
 
 def fit_command(
@@ -121,6 +122,31 @@ def allocate_command(
         f"{_interval(stops.at)}"
     )
     _print_cautions((*best.warnings, *stops.warnings))
+
+
+def replay_command(
+    asked: Fitted,
+    claim: Annotated[list[str], typer.Option(help="alpha=0.142, or ARM beats ARM above NUMBER; may be repeated.")],
+    by: ByArm = "arm",
+    as_json: AsJson = False,
+) -> None:
+    """Refit published points and say of a claim whether they support it, contradict it, or decide nothing."""
+    from lawful.fitting.replay import replay
+
+    table, law, columns = asked.ask()
+    if asked.x is not None or law is None:
+        law, columns = one_axis(table, law, asked.x, columns)
+    found = [
+        replay(table, one, law=law, by=by, cluster=asked.cluster, draws=asked.draws, seed=asked.seed, **columns)
+        for one in claim
+    ]
+    if as_json:
+        _print_plain([{"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons} for one in found])
+        return
+    for one in found:
+        typer.echo(f"{one.claim}: {one.verdict}")
+        for reason in one.reasons:
+            typer.echo(f"  {reason}")
 
 
 def compare_command(

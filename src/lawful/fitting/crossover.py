@@ -117,7 +117,7 @@ def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
         )
     wide = np.geomspace(low / BEYOND, high * BEYOND, POINTS)
     inside = np.geomspace(low, high, POINTS)
-    ahead_wide, ahead = _gap(a, b, axis, wide), _gap(a, b, axis, inside)  # negative where the first arm is better
+    ahead_wide, ahead = gap(a, b, axis, wide), gap(a, b, axis, inside)  # negative where the first arm is better
     is_crossing = np.sign(ahead[:, 0]) != np.sign(ahead[:, -1])
     is_crossing |= (np.diff(np.sign(ahead), axis=1) != 0).any(axis=1)
     probability = float(is_crossing.mean())
@@ -143,7 +143,7 @@ def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
     )
 
 
-def _gap(a: Fit, b: Fit, axis: str, at: Array) -> Array:
+def gap(a: Fit, b: Fit, axis: str, at: Array) -> Array:
     """log loss of the first arm minus that of the second, per paired draw: shape (draws, points)."""
     count = min(len(a.draws), len(b.draws))
     first, second = ({name: column[:count] for name, column in f.drawn.items()} for f in (a, b))
