@@ -66,6 +66,17 @@ def test_arms_share_their_floor_unless_a_test_rejects_it():
     assert compared(4).floor_p is None
 
 
+def test_a_floor_that_the_runs_do_not_show_is_said_to_be_none():
+    rng = np.random.default_rng(5)  # steeper and steeper, where a floor makes a curve flatter and flatter
+    table = [
+        {**row, "loss": 20 * row["params"] ** -(0.1 + 0.02 * np.log10(row["params"])) * np.exp(rng.normal(0, 0.003))}
+        for row in two_arms(rng)
+    ]
+    found = lawful.compare(table, law="power_floor", floor="shared")
+    assert [caution.code for caution in found.warnings] == ["at_bound"]
+    assert "no floor" in found.warnings[0].sentence
+
+
 def test_the_ladders_misfits_fall_as_parameters_are_freed():
     misfits = [step.misfit for step in compared(5).steps]
     assert misfits == sorted(misfits, reverse=True)

@@ -26,7 +26,14 @@ from lawful.study import import_file
 from lawful.train import loop, worker
 
 # what a clock or the operating system decides
-MEASURED = {"seconds", "tokens_per_second", "flops_per_second", "peak_memory_bytes"}
+MEASURED = {
+    "seconds",
+    "seconds_per_step",
+    "seconds_per_epoch",
+    "tokens_per_second",
+    "flops_per_second",
+    "peak_memory_bytes",
+}
 Folder = Callable[..., Path]
 
 

@@ -491,6 +491,18 @@ def _cautions(point: Point, data: Sample) -> tuple[Caution, ...]:
                 f"The joint fit is not certified: its relative Newton decrement is {point.decrement:.1e}.",
             )
         )
+    joint = point.problem.law
+    values = dict(zip(joint.parameters, map(float, point.parameters), strict=True))
+    floors = [name for name in joint.coefficients if name.partition("[")[0] in ("E", "floor")]
+    if gone := [name for name in floors if values[name] < 1e-6]:
+        found.append(
+            Caution(
+                "at_bound",
+                "warning",
+                f"{', '.join(gone)} ends at 0: these runs show no floor, and the exponents and their difference are "
+                "those of a law without one.",
+            )
+        )
     if data.n - len(point.parameters) < 6:
         found.append(
             Caution(
