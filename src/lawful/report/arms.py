@@ -154,7 +154,7 @@ def _crossings(answer: Answer) -> Table:
         )
     column = _axis_column(answer)
     return Table(
-        title=f"Where two arms cross, along {axis_title(column).lower() if column else 'the axis'}",
+        title=f"Where two arms cross, along {_in_a_sentence(axis_title(column)) if column else 'the axis'}",
         header=("Arms", "Crossing", "P", "95 % set: neither ahead", "Ahead at the small end", "At the large end"),
         rows=rows,
         right=(1, 2),
@@ -343,3 +343,7 @@ def _end(value: Any) -> str:
 def _signed(value: Any) -> str:
     exact = number(value)
     return tables.DASH if exact is None else f"{exact:+.4f}"
+
+
+def _in_a_sentence(title: str) -> str:
+    return title[:1].lower() + title[1:]

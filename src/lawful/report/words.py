@@ -72,7 +72,9 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     elif answer and (found := answer.get("comparison")):
         facts.append(("Compared on", f"{found.get('n')} runs, {found.get('clusters')} clusters"))
         facts.append(("Arms", ", ".join(map(str, found.get("arms") or ()))))
-        facts.append(("Verdict", str(found.get("verdict"))))
+        verdict = str(found.get("verdict")).replace("identical", "no difference shown")
+        decision = str(found.get("decision") or "").replace("not decided", "exponents: not decided")
+        facts.append(("Verdict", verdict if decision in ("", verdict) else f"{verdict}; {decision}"))
     else:
         facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
     question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
