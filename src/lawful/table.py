@@ -145,6 +145,10 @@ class Observations:
         )
         return replace(self, rows=kept, dropped=self.dropped + left)
 
+    def of_ladder(self) -> Observations:
+        """The finished runs that are rungs: what any law may be fitted to or held against."""
+        return self.where(is_finished, "not finished").where(is_of_ladder, BRACKET)
+
     @property
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(store.plain(self.rows), sort_keys=True).encode()).hexdigest()
@@ -207,6 +211,9 @@ def read_runs(
 
 def is_finished(row: Mapping[str, Any]) -> bool:
     return row.get("status", "finished") in ("finished", "", None)
+
+
+BRACKET = "tries another learning rate (bracket)"  # why a run is left out
 
 
 def is_of_ladder(row: Mapping[str, Any]) -> bool:

@@ -149,7 +149,7 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
 def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
     from lawful.fitting.answer import _crossings_sentence
 
-    usual = {"axis": "tokens", "sentence": "The arms cross at unique tokens = 5e+03: ...", "shared_range": (1e3, 5e4)}
+    usual = {"axis": "tokens", "axis_name": "unique tokens", "shared_range": (1e3, 5e4)}
     sure = {"better_small_probability": 1.0, "better_large_probability": 0.99}
     once = {**usual, **sure, "arms": ("a", "b"), "at": 17_234.0, "better_small": "a", "better_large": "b"}
     twice = {**once, "better_large": "a", "set95": ((2e3, 3e3), (4e4, float("inf")))}

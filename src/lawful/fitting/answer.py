@@ -20,7 +20,7 @@ from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.fitting.truth import recovered
 from lawful.laws import Law, named
 from lawful.store import Store
-from lawful.table import Observations, is_finished, is_of_ladder, read_runs
+from lawful.table import BRACKET, Observations, is_finished, is_of_ladder, read_runs
 
 
 @dataclass(frozen=True)
@@ -211,11 +211,10 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _crossing_words(one: Mapping[str, Any]) -> str:
     """The set as far as it lies in the data: beyond them, laws that were not tested there meet as they like."""
-    axis = str(one["sentence"]).partition(" = ")[0].rpartition("cross at ")[2] or str(one["axis"])
     low, high = one["shared_range"]
     inside = [(max(low, start), min(high, end)) for start, end in one["set95"] if start < high and end > low]
     pieces = " and ".join(f"{_amount(start)} to {_amount(end)}" for start, end in inside) or "empty"
-    where = f"{axis} = {_amount(one['at'])} (95 % set {pieces})"
+    where = f"{one['axis_name']} = {_amount(one['at'])} (95 % set {pieces})"
     small, large = one["better_small"], one["better_large"]
     if small == large:
         return f"{small} and {_loser(one)} cross more than once, first at {where}: {small} is ahead at both ends"
@@ -329,7 +328,7 @@ def _asked_about(question: Mapping[str, Any], table: Observations, excluded: lis
     finished = _without(
         table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
     )
-    own = _without(finished, is_of_ladder, excluded, lambda row: "tries another learning rate (bracket)")
+    own = _without(finished, is_of_ladder, excluded, lambda row: BRACKET)
     return _matching(own, question.get("where") or {}, excluded)
 
 

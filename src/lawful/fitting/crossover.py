@@ -23,6 +23,7 @@ BEYOND = 100.0  # the set is sought this far outside the data on either side
 class Crossover:
     """Two arms along one axis.
 
+    axis_name          what the axis is in words: the column, where it is one of a study's own
     at                 where the fitted curves cross, or None where P < .9 or they do not
     probability        share of paired draws that cross inside the data both arms share
     set95              pieces (low, high) of the axis on which neither arm is ahead at 95 %; an end at 0 or infinity
@@ -31,6 +32,7 @@ class Crossover:
     """
 
     axis: str
+    axis_name: str
     arms: tuple[str, str]
     at: float | None
     probability: float
@@ -126,8 +128,10 @@ def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
     pieces = _undecided(wide, ahead_wide)
     small, small_p = _better(ahead[:, 0], arms)
     large, large_p = _better(ahead[:, -1], arms)
+    name = _name(a, axis)
     return Crossover(
         axis,
+        name,
         arms,
         at,
         probability,
@@ -137,7 +141,7 @@ def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
         small_p,
         large,
         large_p,
-        _sentence(_name(a, axis), at, probability, pieces, small, small_p, large, large_p),
+        _sentence(name, at, probability, pieces, small, small_p, large, large_p),
         dict(fits),
         _cautions(fits, centre, probability),
     )

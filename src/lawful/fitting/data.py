@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.fitting.result import Refusal
 from lawful.laws import Array, Axes, Law
-from lawful.table import Observations, is_finished, is_of_ladder, read_runs
+from lawful.table import Observations, read_runs
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 # columns that must agree over one fit, and what goes wrong where they do not
@@ -74,10 +74,9 @@ def sample(
     table = read_runs(source, **{**columns, "cluster": None if by_row else columns.get("cluster")})
     if by_row:
         table = replace(table, roles={role: name for role, name in table.roles.items() if role != "cluster"})
-    observations = table.where(is_finished, "not finished")
+    observations = table.of_ladder()
     if not keep_held_out:
         observations = observations.where(lambda row: row.get("held_out") is not True, "held out")
-    observations = observations.where(is_of_ladder, "tries another learning rate (bracket)")
     if not len(observations):
         raise Refusal("no_rows", f"{table.source}: no finished run is left to fit; {len(table)} were left out.")
     column = dict(observations.roles)

@@ -13,7 +13,7 @@ from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.result import Caution, Refusal
 from lawful.laws import Array, Law, named
-from lawful.table import Observations, is_finished, is_of_ladder, read_runs
+from lawful.table import Observations, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
 METHODS: tuple[Method, ...] = ("interpolate", "local", "parabola", "cubic")
@@ -77,8 +77,7 @@ def isoflop(
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
-    table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).where(is_finished, "not finished")
-    table = table.where(is_of_ladder, "tries another learning rate (bracket)")
+    table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     budget, size, value = _arrays(table)
     groups = _budgets(budget)
     curves = [_curve(budget[g], size[g], value[g], method) for g in groups]
