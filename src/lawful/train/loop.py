@@ -193,6 +193,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         judged |= _judged(run, data, model, place.device, "test")
     _keep_details(run, data, model, store, place.device)
     no_evidence = run.task.no_evidence(last)
+    (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
+    audited = run.rule.audit(model, run.task, _to(few, place.device))  # of the final weights, not of the best
     if run.keep_best and (best := store.best_weights(run.id).read_bytes()) == weights:
         judged |= {f"best_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
     elif run.keep_best:
@@ -200,13 +202,12 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
         if "test" in data.splits:
             judged |= _judged(run, data, model, place.device, "test", prefix="best_")
-    (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     return {
         "status": "diverged" if no_evidence else "finished",
         "reason": no_evidence or "",
         **_columns(run, data, progress, place),
         **judged,
-        **run.rule.audit(model, run.task, _to(few, place.device)),
+        **audited,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
 
