@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow check clean install
+.PHONY: help quickstart test test-slow check clean install pages
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -27,6 +27,9 @@ quickstart: $(INSTALLED)
 	fi
 	@test -e runs/quickstart/report.html || { echo "quickstart: no report was written" >&2; exit 1; }
 	@echo "quickstart: the report is $(CURDIR)/runs/quickstart/report.html"
+
+pages: $(INSTALLED)
+	$(BIN)/python docs/make/errors.py > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 
 test: $(INSTALLED)
 	$(PYTEST)

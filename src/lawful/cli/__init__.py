@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from lawful.cli import data, fitting, studies
+from lawful.cli import data, explain, fitting, studies
 
 app = typer.Typer(
     name="lawful",
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (studies, fitting, data):
+for part in (studies, fitting, data, explain):
     part.register(app)
 
 
@@ -32,7 +32,8 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        _fail(str(error))
+        code = getattr(error, "code", None)  # of a refusal
+        _fail(f"{error} (`lawful explain {code}`)" if code else str(error))
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise

@@ -1,0 +1,248 @@
+"""Every code of a refusal or a warning: what was seen, what to do. docs/errors.md and `lawful explain` show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["refusal of a fit", "warning of a fit", "warning of a plan or of its runs"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """means: what was seen. do: the next step."""
+
+    kind: Kind
+    means: str
+    do: str
+
+
+def _all(kind: Kind, rows: Mapping[str, tuple[str, str]]) -> dict[str, Code]:
+    return {name: Code(kind, means, do) for name, (means, do) in rows.items()}
+
+
+REFUSALS = _all(
+    "refusal of a fit",
+    {
+        "no_rows": (
+            "No run that has finished, is not held out and matches the question is left.",
+            "Look at `lawful status` and at the list of excluded runs; widen `where`, or train more.",
+        ),
+        "too_few_points": (
+            "Not more runs than the law has free parameters: it would pass through all of them and say nothing.",
+            "Add runs, choose a law with fewer parameters, or fix one that is known.",
+        ),
+        "too_few_levels": (
+            "An axis of the law takes fewer than three distinct values.",
+            "Add sizes or budgets, or fit a law that does not read this axis.",
+        ),
+        "two_axes": (
+            "A law of one axis was asked, and both size and data vary in these rows.",
+            "Hold one with `where`, or name the axis: `power_floor:params`.",
+        ),
+        "mixed_loss_units": (
+            "Losses in different units stand in one table.",
+            "Bring them to one unit (bits per byte compares tokenizers), or fit them apart.",
+        ),
+        "mixed_schedules": (
+            "Learning-rate schedules of different shape stand in one table; they differ by as much as a law says.",
+            "Fit each schedule apart with `where`, or train all with one.",
+        ),
+        "mixed_data": (
+            "Runs on different prepared data stand in one table.",
+            "Fit each corpus apart. Cuts of one text compare where their validation text is one.",
+        ),
+        "undecayed_losses": (
+            "Some losses were taken while the learning rate was still high.",
+            "Leave those rows out, or finish those runs with their decay.",
+        ),
+        "padding_in_loss": (
+            "Padding counts in the loss of some runs: it depends on the batch and not only on the model.",
+            "Evaluate again with padding masked.",
+        ),
+        "one_arm": (
+            "A comparison was asked and the table holds one arm.",
+            "Name the column of the arms with `--by`; look whether the other arm's runs finished.",
+        ),
+        "no_replicates": (
+            "Arms compared run by run have one seed at each level: the noise of a difference is not known. "
+            "Of a fit it is a note: the spread between runs is then taken from the residuals.",
+            "Train at least a second seed: `--set seeds=2`.",
+        ),
+        "no_shared_range": (
+            "Two arms have no sizes (or budgets) in common, so nothing says where they cross.",
+            "Train both arms over one range.",
+        ),
+        "too_few_budgets": (
+            "Fewer budgets than needed have their lowest loss between two other sizes.",
+            "Add smaller and larger sizes at each budget.",
+        ),
+    },
+)
+
+CAUTIONS = _all(
+    "warning of a fit",
+    {
+        "not_certified": (
+            "The point found is not proven to be the minimum.",
+            "Do not use the numbers. Try `--objective l2`, fewer parameters, or more data; if it stays, report it.",
+        ),
+        "not_identified": (
+            "The interval of an exponent is wider than twice its value, or the exponent lies at a bound.",
+            "Do not quote the exponent. Add sizes over a wider range, add seeds, or fix the floor if it is known.",
+        ),
+        "ridge": (
+            "Other sets of parameters fit as well: they are not determined one by one.",
+            "Do not quote single parameters; predict inside the data only. Widen the range of sizes and budgets.",
+        ),
+        "at_bound": (
+            "A parameter ends at the edge of what is allowed, often a floor at 0.",
+            "Read it as: these runs do not show it. Try the law without it, and longer or larger runs.",
+        ),
+        "few_dof": (
+            "Hardly more runs than parameters: a wrong form could not be seen.",
+            "Add sizes or seeds.",
+        ),
+        "few_clusters": (
+            "The rows come from fewer than ten independent trainings (trunks, runs).",
+            "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
+        ),
+        "lack_of_fit": (
+            "Residuals are larger than seeds differ by: the law's form is not the data's.",
+            "Look at the residual plot. Try another law, a narrower range, or leave out barely trained runs.",
+        ),
+        "rows_dropped": (
+            "Some rows were left out; their reasons are listed.",
+            "Read the list. If it holds more than failures and held-out runs, fit with and without.",
+        ),
+        "objective_moves": (
+            "Under another objective an exponent leaves its interval.",
+            "Quote the range over objectives, not the interval alone; look for outliers.",
+        ),
+        "counting_moves": (
+            "Counting parameters or FLOPs another way moves an exponent out of its interval.",
+            "Name the count beside the number, and compare only with studies that count alike.",
+        ),
+        "one_run_decides": (
+            "Without one run an exponent leaves its interval.",
+            "Look at that run's curve; repeat it with other seeds.",
+        ),
+        "extrapolation": (
+            "The point asked lies well outside the sizes, tokens or compute that were fitted.",
+            "Use it for planning. Train one run on the way there before relying on it.",
+        ),
+        "far_extrapolation": (
+            "The point asked lies so far outside that no interval covers what may change on the way.",
+            "Do not rely on it.",
+        ),
+        "several_crossings": (
+            "Two fitted curves cross more than once in the data; the first is reported.",
+            "Look at the curves; a second crossing is often a law too stiff for its points.",
+        ),
+        "not_bracketed": (
+            "At some budgets the lowest loss is at the smallest or largest size tried.",
+            "Add sizes on that side; those budgets were left out.",
+        ),
+        "method_moves": (
+            "Another way to find the best size at each budget moves the exponent out of its interval.",
+            "Add sizes near each optimum; quote the range.",
+        ),
+        "surface_disagrees": (
+            "A law of size and data on the same runs gives another exponent than the curves of equal compute.",
+            "Quote both. Sizes far from the optimum often decide the surface.",
+        ),
+        "nothing_held_out": (
+            "No run was kept back, so the law was never tested on one it had not seen.",
+            "Hold out the largest size (`held_out`), or try `lawful holdout`.",
+        ),
+        "held_out_missed": (
+            "Held-out runs lie outside the interval for a new run.",
+            "Believe the runs. The law does not reach that far; look at the residuals for a trend.",
+        ),
+        "forecast_moved": (
+            "What the law says now differs from the forecast that was written before the held-out runs began.",
+            "The earlier forecast is the one that is scored. Look at what was trained or left out since.",
+        ),
+    },
+)
+
+CONFOUNDS = _all(
+    "warning of a plan or of its runs",
+    {
+        "data-missing": (
+            "A corpus is neither here nor can it be had.",
+            "`lawful data list` says where it comes from; give your copy with `--data`.",
+        ),
+        "notice": (
+            "The corpus has a notice about its rights.",
+            "Read it before you use or publish what the models learned.",
+        ),
+        "few-sizes": (
+            "Fewer sizes than a law of size with a floor needs.",
+            "Add sizes: four at the very least, six or more over two decades to tell an exponent.",
+        ),
+        "narrow-sizes": (
+            "The fitted sizes span less than a factor of eight.",
+            "Add smaller sizes; they are the cheap ones.",
+        ),
+        "one-seed": (
+            "One seed: noise between runs cannot be told from misfit.",
+            "`--set seeds=2` or more.",
+        ),
+        "unequal-arms": (
+            "Arms of one rung differ in size or FLOPs: part of their gap is size.",
+            "Match the shapes, or compare along compute.",
+        ),
+        "arms-residue": (
+            "Arms are matched up to the small difference that is named.",
+            "Nothing to do.",
+        ),
+        "rate-jumps": (
+            "The learning rate leaves any smooth rule of size between two sizes.",
+            "Use one rule for the whole ladder (`lawful.recipes` has some, with their sources).",
+        ),
+        "rate-at-edge": (
+            "Of the learning rates tried around a rung, the best is at the edge.",
+            "Widen the bracket on that side, or move the rule.",
+        ),
+        "batch-follows-size": (
+            "The batch grows with the parameters where it should grow with the tokens.",
+            "Set it from the tokens, or hold it.",
+        ),
+        "decay-varies": (
+            "Weight decay acts over very different shares of the runs.",
+            "Set the decay from its timescale (`decay_for_timescale` in `lawful.recipes`).",
+        ),
+        "mixed-schedules": (
+            "Schedules of different shape stand in one ladder; no fit will take them together.",
+            "Use one schedule.",
+        ),
+        "mixed-precision": (
+            "Precision changes inside the ladder: a confound of size.",
+            "Use one precision for all; `fp32` everywhere if need be.",
+        ),
+        "validation-changes": (
+            "Runs are judged on different validation sets.",
+            "Use one validation set for the whole ladder.",
+        ),
+        "vocabulary-dominates": (
+            "Most parameters of some sizes are vocabulary.",
+            "Take a smaller vocabulary (bytes, a trained BPE), and fit on parameters without embeddings.",
+        ),
+        "repeated-data": (
+            "The largest budget passes over the data more than once.",
+            "Up to about four passes cost little; beyond, get more data or fewer tokens.",
+        ),
+        "few-steps": (
+            "Some runs make few optimiser steps; they measure the start of training.",
+            "Take a smaller batch or more tokens.",
+        ),
+        "padding": (
+            "Padding counts in the loss of some runs.",
+            "Mask it; the fit refuses these runs.",
+        ),
+    },
+)
+
+CODES: Mapping[str, Code] = {**REFUSALS, **CAUTIONS, **CONFOUNDS}
