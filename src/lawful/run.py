@@ -13,6 +13,11 @@ from typing import Any, Literal
 Precision = Literal["auto", "fp32", "bf16", "fp16"]  # "auto" in a declaration; the plan settles one for the ladder
 
 
+def added(default: Any) -> Any:
+    """A field that came later: left out of the JSON while it has its default, so that ids from before it stand."""
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
     """Adam with decoupled weight decay on matrices only (arXiv:1711.05101); `clip` bounds the global gradient norm."""
@@ -50,6 +55,7 @@ class Run:
                                  steps; after the last step, always on all of them
     keep_best                    also keep the weights of the lowest loss seen in training, and judge them at the end
     data_fingerprint             of the prepared corpus; filled in by the plan
+    starts_from                  another Run of the study, whole: this one begins with its final weights (fine-tuning)
     """
 
     family: Any
@@ -68,6 +74,7 @@ class Run:
     eval_tokens: int = 16_384
     keep_best: bool = False
     data_fingerprint: str = ""
+    starts_from: Run | None = added(None)
 
     @property
     def tokens(self) -> int:
@@ -104,7 +111,11 @@ def to_json(value: Any) -> Any:
     """Plain data with each dataclass marked by where it is defined: {"is": "module:Class", field: value}."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         cls = type(value)
-        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: to_json(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (field.metadata.get("added") and getattr(value, field.name) == field.default)
+        }
         return {"is": f"{cls.__module__}:{cls.__qualname__}", **fields}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]

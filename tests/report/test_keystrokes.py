@@ -110,6 +110,21 @@ def test_page_and_markdown_show_the_same_and_pictures_repeat_bit_by_bit(folder: 
     assert (folder / "figures" / "typing-keys.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_beam_search_stands_beside_greedy_decoding_where_it_was_asked_for(folder: Path) -> None:
+    path = Store(folder).details("run3")
+    details = json.loads(path.read_text())
+    for session in details["validation"]["sessions"]:
+        session["beam"] = {"insertions": 1, "deletions": 0, "substitutions": 9, "decoded": "ab"}
+    spelling = {"path": "some/where/letters.arpa", "sha256": "", "weight": 0.8, "bonus": 0.5}
+    details["validation"]["search"] = {"beam": 50, "spelling": spelling}
+    path.write_text(json.dumps(details))
+    found = keystrokes(read_evidence(folder))
+    assert found is not None
+    (table,) = (table for table in found.tables if "beam" in table.title)
+    assert "(beam 50, with letters.arpa at weight 0.8 and 0.5 a character)" in table.title
+    assert table.rows == [("run3", "people that were trained on", "22.5", "10.0")]
+
+
 def test_other_studies_have_no_such_part(folder: Path) -> None:
     Store(folder).fit("by-user").unlink()
     evidence = read_evidence(folder)

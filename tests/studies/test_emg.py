@@ -50,6 +50,16 @@ def test_the_convolutional_baseline_is_an_arm() -> None:
         declare(find("emg")[0], "quick", {"bodies": "lstm"})
 
 
+def test_a_language_model_is_named_by_its_path_and_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "letters.arpa"
+    path.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1\ta\n\n\\end\\\n")
+    task = declare(emg, "quick", {"language_model": str(path), "language_model_weight": "0.7"}).ladder[0].run.task
+    assert task.beam == 50 and task.spelling.weight == 0.7 and task.spelling.open().knows("a")
+    assert declare(emg, "quick", {"beam": "8"}).ladder[0].run.task.spelling is None
+    with pytest.raises(ValueError, match=r"language_model: expected an ARPA file.*nowhere\.arpa"):
+        declare(emg, "full", {"language_model": "nowhere.arpa"})
+
+
 @pytest.mark.slow
 def test_a_small_ladder_goes_from_made_up_emg_to_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six steps leave every model collapsed: it is said so, nothing is fitted, and the page stands."""

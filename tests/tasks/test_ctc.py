@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,19 +18,21 @@ from torch import Tensor, nn
 
 from lawful.families.ctc_encoder import CtcEncoder, Emissions
 from lawful.rules.backprop import Backprop
+from lawful.run import from_json, to_json
+from lawful.store import sha256_of
 from lawful.tasks.ctc import (
     IGNORED,
     Batch,
     Ctc,
+    Spelling,
     aligned,
-    beam_search,
     commonest_cer,
     ctc_loss,
     edits,
     greedy,
     is_feasible,
 )
-from lawful.tokenizers.keys import BACKSPACE, SYMBOLS, Keys
+from lawful.tokenizers.keys import Keys
 
 CLASSES = 5  # four labels and the blank
 
@@ -98,34 +101,6 @@ def test_greedy_decoding_collapses_then_drops_blanks(path: list[int]) -> None:
     assert len(found) <= len(path)
     again = [label for one in found for label in (one, 4)]  # spelled out with blanks, it decodes to itself
     assert tuple(greedy(np.array(again, dtype=np.int64), blank=4)) == tuple(found)
-
-
-def test_a_beam_wide_enough_finds_the_likeliest_text() -> None:
-    numbers = np.random.Generator(np.random.PCG64(5))
-    for _ in range(10):
-        scores = numbers.normal(0, 1.5, (4, 4))
-        log_probs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-        texts = {collapsed(path, 3) for path in itertools.product(range(4), repeat=4)}
-        likeliest = min(texts, key=lambda text: summed_over_alignments(log_probs, text))
-        assert tuple(beam_search(log_probs, beam=1000, top=4)) == likeliest
-
-
-def test_a_language_model_sees_the_page_after_backspaces() -> None:
-    symbols = {symbol: number for number, symbol in enumerate(SYMBOLS)}
-    text = ["a", BACKSPACE, "b"]
-    log_probs = np.full((5, 99), -20.0)
-    for at, symbol in zip((0, 2, 4), text, strict=True):
-        log_probs[at, symbols[symbol]] = -0.01
-    log_probs[[1, 3], 98] = -0.01
-    asked: list[tuple[str, str]] = []
-
-    def score(before: Any, label: int) -> float:
-        asked.append(("".join(SYMBOLS[one] for one in before), SYMBOLS[label]))
-        return 0.0
-
-    found = beam_search(log_probs, language_model=score)
-    assert "".join(SYMBOLS[label] for label in found) == "a" + BACKSPACE + "b"
-    assert ("", "b") in asked and all(label != BACKSPACE for _, label in asked)
 
 
 def slow_edits(reference: str, decoded: str) -> int:
@@ -212,6 +187,30 @@ def test_windows_of_a_session_are_decoded_end_to_end_and_errors_are_told_apart()
     assert [row["decoded"] for row in details["sessions"]] == ["the cut sat o", "xabc"]
     assert ["a", "u", 1] in details["confusions"] and ["n", "", 1] in details["confusions"]
     assert sum(number for _, _, number in details["confusions"]) == 18  # 17 characters and one made up
+
+
+def test_final_models_are_decoded_by_beam_search_too_where_asked(tmp_path: Path) -> None:
+    batch = spelled(["the cut", "x"], sessions=[0, 1], users=[0, 0])
+    model = Spells([Keys().encode(text).astype(int).tolist() for text in ("the cut", "y")], 24)
+    model.scores[0, 10] = 0  # in place of "u": a little better than "a"
+    model.scores[0, 10, [int(key) for key in Keys().encode("ua")]] = torch.tensor([6.0, 5.9])
+    words = "\n".join(f"-1\t{letter}" for letter in "thecaxy") + "\n-3\tu\n-1\t<space>\n-9\t<s>"
+    path = tmp_path / "letters.arpa"
+    path.write_text(f"\\data\\\nngram 1=10\n\n\\1-grams:\n{words}\n\n\\end\\\n")
+    told = Spelling(path=str(path), sha256=sha256_of(path))
+    for task, expected in ((Ctc(), None), (Ctc(beam=8), "the cut"), (Ctc(beam=8, spelling=told), "the cat")):
+        found = task.details(model, [batch], lambda number: {})["sessions"]
+        assert [row["decoded"] for row in found] == ["the cut", "y"]
+        assert found[0].get("beam", {}).get("decoded") == expected
+        if expected:
+            assert found[1]["beam"] == {"insertions": 0, "deletions": 0, "substitutions": 1, "decoded": "y"}
+    path.write_text(path.read_text().replace("-3", "-1"))
+    with pytest.raises(ValueError, match="expected the language model of SHA-256"):
+        Ctc(beam=8, spelling=told).details(model, [batch], lambda number: {})
+    with pytest.raises(ValueError, match="expected a beam of at least 1, got 0"):
+        Ctc(spelling=told)
+    assert from_json(to_json(Ctc(beam=8, spelling=told))) == Ctc(beam=8, spelling=told)
+    assert "spelling" not in to_json(Ctc())  # ids from before there were any still stand
 
 
 def test_a_key_that_two_windows_share_is_not_typed_twice() -> None:

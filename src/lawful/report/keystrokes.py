@@ -80,7 +80,12 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
         return None
     details = store.read_json(home.details(str(best["run"])))
     pictures = [_errors_by_size(people), _example(details["validation"], best), _keyboard(details["validation"], best)]
-    made = [_people_table(people), _rates_table(evidence), _confusion_table(details["validation"])]
+    made = [
+        _people_table(people),
+        _rates_table(evidence),
+        _search_table(evidence),
+        _confusion_table(details["validation"]),
+    ]
     is_synthetic = any(facts.get("is_synthetic") for facts in evidence.study.get("corpora", {}).values())
     if not is_synthetic:
         made.append(
@@ -229,6 +234,37 @@ def _rates_table(evidence: Evidence) -> Table:
         rows=rows,
         right=(1, 2, 3, 4, 5),
     )
+
+
+def _search_table(evidence: Evidence) -> Table:
+    """Greedy decoding beside beam search, where the study asked for it."""
+    rows, how = [], ""
+    for row in evidence.finished:
+        path = Store(evidence.folder).details(str(row["run"]))
+        for split, found in store.read_json(path).items() if path.exists() else ():
+            if not found.get("search"):
+                continue
+            spelling = found["search"].get("spelling")
+            how = f"beam {found['search']['beam']}" + (
+                f", with {Path(spelling['path']).name} at weight {spelling['weight']:g} and {spelling['bonus']:g} a "
+                "character"
+                if spelling
+                else ", without a language model"
+            )
+            characters = max(sum(session["characters"] for session in found["sessions"]), 1)
+            greedy, searched = (sum(map(_edits, some)) for some in zip(*map(_both, found["sessions"]), strict=True))
+            rates = (f"{100 * greedy / characters:.1f}", f"{100 * searched / characters:.1f}")
+            rows.append((tables.readable(row.get("rung")), SPLITS.get(split, split), *rates))
+    header = ("Run", "Of", "Greedy", "Beam search")
+    return Table(title=f"Error rates by beam search, % ({how})", header=header, rows=rows, right=(2, 3))
+
+
+def _both(session: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return session, session["beam"]
+
+
+def _edits(made: Mapping[str, Any]) -> int:
+    return int(made["insertions"] + made["deletions"] + made["substitutions"])
 
 
 def _confusion_table(details: Mapping[str, Any]) -> Table:

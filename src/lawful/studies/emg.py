@@ -7,6 +7,7 @@ smoke and quick scale, without it, a synthetic twin in the same files is made up
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from lawful.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
@@ -14,8 +15,9 @@ from lawful.emg.twin import Twin
 from lawful.families.ctc_encoder import CtcEncoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
+from lawful.store import sha256_of
 from lawful.study import Question, Rung, Study, grid
-from lawful.tasks.ctc import Ctc
+from lawful.tasks.ctc import Ctc, Spelling
 
 QUESTION = (
     "How do the CTC loss and the character error rate of typing on wrist EMG fall with the size of a transformer "
@@ -43,6 +45,7 @@ TRUE = ("1.10M", "2.83M", "6.53M", "20.06M", "58.15M")  # and what they had
 FULL_STEPS, FULL_BATCH = 2_600, 64  # 83M frames: 185 hours seen; 3e17 FLOPs with three seeds
 EVERYBODY = 96  # the training users of the generic split
 FULL_USERS = (12, 24, 48)
+BEAM = 50  # as the emg2qwerty baseline has it
 
 
 def study(
@@ -54,17 +57,24 @@ def study(
     split: str = "split/generic.yaml",
     difficulty: float | None = None,
     bodies: tuple[str, ...] = ("transformer",),
+    beam: int = 0,
+    language_model: str = "",
+    language_model_weight: float = 1.0,
+    language_model_bonus: float = 0.0,
 ) -> Study:
-    """split        of recordings: one of the official files, by path
-    difficulty   of the twin: 0 to 3
-    bodies       transformer, tds or both: the second is the convolutional baseline, as an arm
+    """split            of recordings: one of the official files, by path
+    difficulty       of the twin: 0 to 3
+    bodies           transformer, tds or both: the second is the convolutional baseline, as an arm
+    beam             prefixes of a beam search that final models are decoded by as well; 0 is none, 50 the baseline's
+    language_model   that it listens to: a character model, ARPA or KenLM, by path
     """
     if unknown := [body for body in bodies if body not in ("transformer", "tds")]:
         raise ValueError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
+    task = decoded_by(beam, language_model, language_model_weight, language_model_bonus)
     if scale in ("full", "published"):
         if widths or difficulty is not None:
             raise ValueError(f"emg: the sizes of the {scale} scale are fixed, and its data are recordings.")
-        return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies)
+        return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies, task=task)
     known_widths, known_steps, batch, known_seeds, users = LADDERS[scale]
     twin = TWINS[scale]
     if difficulty is not None:
@@ -90,7 +100,7 @@ def study(
             corpus=Emg(
                 split=split, pool=POOL, twin=twin, train_users=train_users if train_users < twin.users else None
             ),
-            task=Ctc(),
+            task=task,
             rule=Backprop(),
             optimizer=AdamW(learning_rate=learning_rate(width), weight_decay=0.05, beta2=0.98),
             schedule=Schedule(shape="wsd", warmup_steps=50),
@@ -125,7 +135,18 @@ def learning_rate(width: int) -> float:
     return 0.128 / width
 
 
-def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodies: tuple[str, ...]) -> Study:
+def decoded_by(beam: int, language_model: str, weight: float, bonus: float) -> Ctc:
+    """The task, with the search that final models are decoded by beside greedy decoding."""
+    if not language_model:
+        return Ctc(beam=beam)
+    path = Path(language_model)
+    if not path.is_file():
+        raise ValueError(f"language_model: expected an ARPA file or one of KenLM's, got no such file: {path}.")
+    spelling = Spelling(path=str(path.resolve()), sha256=sha256_of(path), weight=weight, bonus=bonus)
+    return Ctc(beam=beam or BEAM, spelling=spelling)
+
+
+def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodies: tuple[str, ...], task: Ctc) -> Study:
     """The five published shapes at 125 Hz on recordings: tuned and counted right (full), or as published."""
     seeds = seeds or (3 if scale == "full" else 1)
     is_full = scale == "full"
@@ -139,7 +160,7 @@ def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodie
         return Run(
             family=family,
             corpus=Emg(split=split, twin=None, train_users=train_users if train_users < EVERYBODY else None),
-            task=Ctc(),
+            task=task,
             rule=Backprop(),
             optimizer=AdamW(learning_rate=5e-4 if is_full else 1e-3, weight_decay=0.05, beta2=0.98),
             schedule=Schedule(shape="wsd" if is_full else "cosine", warmup_steps=300),

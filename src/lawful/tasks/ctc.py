@@ -1,14 +1,16 @@
 """Connectionist temporal classification (Graves et al. 2006): the keys pressed, in order, without being told when.
 
 The loss is in nats per character: minus the log-likelihood of a window's keys, summed over alignments, over their
-number. Decoding is by its greedy path or by prefix beam search; the error rate is edits over characters.
+number. Decoding is by its greedy path and, if wanted, by prefix beam search; the error rate is edits over characters.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful import store
+from lawful.emg.beam_search import beam_search
+from lawful.emg.language_model import LanguageModel, open_language_model
+from lawful.run import added, to_json
 from lawful.tasks import Task
-from lawful.tokenizers.keys import BACKSPACE, SYMBOLS
+from lawful.tokenizers.keys import SYMBOLS
 
 IGNORED = -100  # what fills the targets after a row's last
 FRAMES_PER_PASS = 16_384  # of an evaluation: 70 MB of inputs in fp32
@@ -40,15 +46,42 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spelling:
+    """A character language model for beam search: an ARPA file or one of KenLM's, and the SHA-256 that it must have.
+
+    weight, bonus    of its log-probability, and added for each character; see emg/beam_search.py
+    """
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+    bonus: float = 0.0
+
+    def open(self) -> LanguageModel:
+        path = Path(self.path)
+        model = open_language_model(path)
+        if (got := store.sha256_of(path)) != self.sha256:
+            raise ValueError(f"{path}: expected the language model of SHA-256 {self.sha256}, got {got}.")
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ctc(Task):
     """The blank is the last class. Targets are [rows, most], filled with IGNORED after a row's last.
 
-    beam    0: greedy decoding; else the width of a prefix beam search, without a language model
+    Error rates are of greedy decoding, at every evaluation and in every law.
+    beam        with 1 or more, final models are decoded by prefix beam search as well, so wide; it is told beside
+    spelling    the language model that it listens to
     """
 
     loss_unit: ClassVar[str] = "nats_per_character"
 
     beam: int = 0
+    spelling: Spelling | None = added(None)
+
+    def __post_init__(self) -> None:
+        if self.beam < 0 or (self.spelling is not None and not self.beam):
+            raise ValueError(f"Ctc: expected a beam of at least {int(self.spelling is not None)}, got {self.beam}.")
 
     def count(self, batch: Any) -> int:
         return int((batch.targets >= 0).sum())
@@ -117,19 +150,23 @@ class Ctc(Task):
     def details(self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]) -> Any:
         """For the report: each session's edits and texts, which key was taken for which, and a stretch to look at."""
         each, confusions, example = [], {}, None  # type: list[Any], dict[tuple[str, str], int], Any
+        searched = self._search()
         for batch in batches:
             for read in self.read(model, batch):
-                edits = read.edits
+                by_beam = _text(searched(read.log_probs)) if searched else None
                 each.append(
                     {
                         **named(read.session),
                         "characters": len(read.reference),
-                        "insertions": edits.insertions,
-                        "deletions": edits.deletions,
-                        "substitutions": edits.substitutions,
+                        **read.edits._asdict(),
                         "loss": read.loss / max(read.targets, 1),
                         "reference": read.reference,
                         "decoded": read.decoded,
+                        **(
+                            {}
+                            if by_beam is None
+                            else {"beam": {**edits(read.reference, by_beam)._asdict(), "decoded": by_beam}}
+                        ),
                     }
                 )
                 for pair in aligned(read.reference, read.decoded):
@@ -140,7 +177,16 @@ class Ctc(Task):
             "confusions": [[true, seen, number] for (true, seen), number in sorted(confusions.items())],
             "always_commonest_cer": commonest_cer([row["reference"] for row in each]),
             "example": example,
+            "search": to_json(self) if self.beam else None,
         }
+
+    def _search(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        if not self.beam:
+            return None
+        search, told = functools.partial(beam_search, beam=self.beam), self.spelling
+        if told is not None:
+            search = functools.partial(search, language_model=told.open(), weight=told.weight, bonus=told.bonus)
+        return search
 
     @torch.no_grad()
     def read(self, model: nn.Module, batch: Any) -> list[Read]:
@@ -163,13 +209,12 @@ class Ctc(Task):
             path = np.concatenate([log_probs[row, : lengths_np[row]] for row in rows_of])
             labels = [targets[row][targets[row] >= 0] for row in rows_of]
             counted = [row for row in rows_of if feasible[row]]
-            decoded = beam_search(path, beam=self.beam) if self.beam else greedy(path.argmax(-1), path.shape[1] - 1)
             out.append(
                 Read(
                     session=int(session),
                     user=int(batch.user[int(rows_of[0])]),
                     reference=_text(np.concatenate(labels)),
-                    decoded=_text(decoded),
+                    decoded=_text(greedy(path.argmax(-1), path.shape[1] - 1)),
                     log_probs=path,
                     loss=float(losses[counted].sum()),
                     targets=int(sum(len(targets[row][targets[row] >= 0]) for row in counted)),
@@ -264,60 +309,6 @@ def greedy(best: np.ndarray, blank: int) -> np.ndarray:
     return labels
 
 
-def beam_search(
-    log_probs: np.ndarray,
-    *,
-    beam: int = 50,
-    top: int = 10,
-    language_model: Callable[[Sequence[int], int], float] | None = None,
-) -> np.ndarray:
-    """The likeliest labels that a prefix beam search finds (Hannun et al. 2014, arXiv:1408.2873). [emissions, classes].
-
-    beam, top         prefixes kept, and labels tried, at each emission; 50 and 10 as the emg2qwerty baseline has them
-    language_model    (text so far, next label) -> weighted log-probability, added when the label is appended. The text
-                      is what stands on the page: a backspace takes back the character before it, and is not scored
-    """
-    blank = log_probs.shape[1] - 1
-    nothing = (0.0, -math.inf, 0.0)  # log-probability of ending in a blank, in a label; what the language model adds
-    beams: dict[tuple[int, ...], tuple[float, float, float]] = {(): nothing}
-    for row in log_probs.astype(float):
-        tried = [int(label) for label in np.argpartition(-row, min(top, len(row) - 1))[:top] if label != blank]
-        grown: dict[tuple[int, ...], tuple[float, float, float]] = {}
-
-        def add(prefix: tuple[int, ...], in_blank: float, in_label: float, extra: float, grown: Any = grown) -> None:
-            old = grown.get(prefix)
-            if old is not None:
-                in_blank, in_label = float(np.logaddexp(old[0], in_blank)), float(np.logaddexp(old[1], in_label))
-            grown[prefix] = (in_blank, in_label, extra)
-
-        for prefix, (in_blank, in_label, extra) in beams.items():
-            both = float(np.logaddexp(in_blank, in_label))
-            add(prefix, both + row[blank], -math.inf, extra)
-            if prefix:
-                add(prefix, -math.inf, in_label + row[prefix[-1]], extra)
-            for label in tried:
-                before = in_blank if prefix and label == prefix[-1] else both
-                if before == -math.inf:
-                    continue
-                more = extra
-                if language_model is not None and SYMBOLS[label] != BACKSPACE:
-                    more += language_model(_on_page(prefix), label)
-                add((*prefix, label), -math.inf, before + row[label], more)
-        ranked = sorted(grown.items(), key=lambda item: -(float(np.logaddexp(*item[1][:2])) + item[1][2]))
-        beams = dict(ranked[:beam])
-    return np.array(next(iter(beams)), dtype=np.int64)
-
-
-def _on_page(labels: Sequence[int]) -> list[int]:
-    text: list[int] = []
-    for label in labels:
-        if SYMBOLS[label] == BACKSPACE:
-            del text[-1:]
-        else:
-            text.append(label)
-    return text
-
-
 def edits(reference: str, decoded: str) -> Edits:
     """The fewest; where several ways are equally few, rapidfuzz's."""
     kinds = [operation.tag for operation in _levenshtein().editops(reference, decoded)]
@@ -343,7 +334,7 @@ def commonest_cer(references: Sequence[str], most: int = 6) -> float:
     whole = "".join(references)
     if not whole:
         return math.nan
-    ranked = sorted(set(whole), key=lambda symbol: -whole.count(symbol))
+    ranked = sorted(dict.fromkeys(whole), key=lambda symbol: -whole.count(symbol))
     rates = []
     for number in range(1, most + 1):
         pattern = "".join(ranked[:number])
