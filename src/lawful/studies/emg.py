@@ -59,8 +59,8 @@ def study(
     bodies: tuple[str, ...] = ("transformer",),
     beam: int = 0,
     language_model: str = "",
-    language_model_weight: float = 1.0,
-    language_model_bonus: float = 0.0,
+    language_model_weight: float = 0.5,
+    language_model_bonus: float = 1.0,
 ) -> Study:
     """split            of recordings: one of the official files, by path
     difficulty       of the twin: 0 to 3
