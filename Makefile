@@ -10,12 +10,13 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow check clean install pages
+.PHONY: help quickstart test test-slow check clean install pages claims
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
+	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
 quickstart: $(INSTALLED)
@@ -28,8 +29,15 @@ quickstart: $(INSTALLED)
 	@test -e runs/quickstart/report.html || { echo "quickstart: no report was written" >&2; exit 1; }
 	@echo "quickstart: the report is $(CURDIR)/runs/quickstart/report.html"
 
+# $(call written,script,page): the page whole or not at all
+written = $(BIN)/python docs/make/$(1) > $(2).new && mv $(2).new $(2)
+
 pages: $(INSTALLED)
-	$(BIN)/python docs/make/errors.py > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	$(call written,errors.py,docs/errors.md)
+
+claims: $(INSTALLED)
+	@: "$${LAWFUL_DATA:?claims: LAWFUL_DATA must name the folder of the published tables}"
+	$(call written,claims.py,docs/claims.md)
 
 test: $(INSTALLED)
 	$(PYTEST)

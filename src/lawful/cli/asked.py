@@ -42,7 +42,8 @@ class Table:
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
     where: Annotated[
-        list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER.")
+        list[str] | None,
+        typer.Option(help="Keep rows with COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER."),
     ] = None
 
     @property
@@ -148,17 +149,17 @@ def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tu
 
 
 def _condition(text: str, columns: list[str]) -> Any:
-    for sign in ("=", "<", ">"):
+    for sign in ("!=", "=", "<", ">"):
         column, found, value = text.partition(sign)
         if found and column in columns:
             break
     else:
         raise ValueError(
-            f"--where: expected COLUMN=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
+            f"--where: expected COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
             f"{', '.join(map(repr, columns))}; got {text!r}."
         )
-    if sign == "=":
-        return lambda row: str(row.get(column)) == value or _same_number(row.get(column), value)
+    if sign in ("=", "!="):
+        return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
     limit = float(value)
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)

@@ -1,14 +1,15 @@
 """Put a published claim to the test on the points it was drawn from: supported, contradicted, or not decidable.
 
 Two kinds of claim are understood: a parameter's value, `alpha=0.142`, and an arm that is ahead on one side of a point,
-`transformer beats lstm above 1e7`.
+`transformer beats lstm above 1e7`. Where the table gives the shapes of its models, parameters and compute are counted
+again from them, and the claim has to hold under those counts too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,13 +18,20 @@ from lawful.fitting.crossover import crossover, gap
 from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.laws import Law, named
-from lawful.table import read_runs
+from lawful.table import Observations, read_runs
 
 Verdict = Literal["supported", "contradicted", "not decidable"]
 SURE = 0.95
 POINTS = 50
 # of a fit: each leaves its parameters without a meaning, however narrow an interval may look
 UNDECIDING = {"not_identified", "not_certified"}
+# what the columns of a decoder's shape are called, here and elsewhere; `mlp` is 4 x width where it is not given
+SHAPES = {
+    "width": ("width", "d_model", "n_embd", "hidden_size"),
+    "depth": ("depth", "n_layer", "n_layers", "layers", "num_layers"),
+    "mlp": ("mlp_width", "d_ff", "ff", "ffn_dim", "intermediate_size"),
+    "vocabulary": ("vocabulary", "vocab_size", "n_vocab"),
+}
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
@@ -62,12 +70,68 @@ def replay(
     Raises ValueError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    test: Callable[[Any, Any], Replay]
     if found := re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim):
-        return _value(source, claim.strip(), found[1], float(found[2]), law, columns, draws, seed)
-    if found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
+        name, claimed = found[1], float(found[2])
+
+        def test(rows: Any, columns: Any) -> Replay:
+            return _value(rows, claim.strip(), name, claimed, law, columns, draws, seed)
+
+    elif found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
         arms, where = (found[1], found[2]), (found[3], float(found[4]))
-        return _ahead(source, claim.strip(), arms, where, law, by, columns, draws, seed)
-    raise ValueError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
+
+        def test(rows: Any, columns: Any) -> Replay:
+            return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
+
+    else:
+        raise ValueError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
+    first = test(source, columns)
+    table = read_runs(source, **_known(columns))
+    return _under_every_count(
+        first, [(words, test(*again)) for words, again in _recounted(table, law, columns).items()]
+    )
+
+
+def _under_every_count(first: Replay, again: list[tuple[str, Replay]]) -> Replay:
+    """The verdict under the counts as given, if those from the shapes agree with it; else nothing is decided."""
+    reasons = [f"{words}: {one.verdict}. {one.reasons[0]}" for words, one in again]
+    if all(one.verdict == first.verdict for _, one in again):
+        return replace(first, reasons=(*first.reasons, *reasons))
+    given = f"As counted in the table: {first.verdict}. {first.reasons[0]}"
+    lead = "The verdict depends on how things are counted."
+    return replace(first, verdict="not decidable", reasons=(lead, given, *reasons, *first.reasons[1:]))
+
+
+def _recounted(table: Observations, law: str | Law, columns: Any) -> dict[str, tuple[Observations, Any]]:
+    """The table with parameters, or compute as 6 N D, counted from the shapes: with and without embeddings."""
+    known = {role: next((n for n in names if n in table.columns), None) for role, names in SHAPES.items()}
+    axes = set(named(law).inputs) & {"params", "flops"}
+    if (
+        known["width"] is None
+        or known["depth"] is None
+        or not axes
+        or ("flops" in axes and "tokens" not in table.roles)
+    ):
+        return {}
+    width, depth = table.numbers(known["width"]), table.numbers(known["depth"])
+    mlp = table.numbers(known["mlp"]) if known["mlp"] else 4 * width
+    blocks = depth * (4 * width**2 + 2 * width * mlp)  # attention, and two matrices of the feed-forward
+    counts = {"without embeddings": blocks}
+    if known["vocabulary"]:
+        counts["with embeddings"] = blocks + table.numbers(known["vocabulary"]) * width
+    found = {}
+    for words, params in counts.items():
+        cells = {"params": params}
+        if "flops" in axes:
+            cells["flops"] = 6 * params * table.numbers(table.roles["tokens"])
+        rows = tuple(
+            {**row, **{f"{axis} from shapes": float(values[i]) for axis, values in cells.items()}}
+            for i, row in enumerate(table.rows)
+        )
+        told = {**columns, **{axis: f"{axis} from shapes" for axis in cells if axis == "params" or axis in axes}}
+        name = "C = 6 N D, N" if "flops" in axes else "N"
+        found[f"With {name} counted from the shapes {words}"] = (replace(table, rows=rows), told)
+    return found
 
 
 def _value(

@@ -1,0 +1,78 @@
+"""The five originals' claims: their verdicts are the tool's, they are these, and the page says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TABLES = Path(os.environ.get("LAWFUL_DATA", "")) / "scaling_tables"
+
+
+def module(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = found  # dataclasses look themselves up
+    spec.loader.exec_module(found)
+    return found
+
+
+claims = module(ROOT / "docs" / "make" / "claims.py")
+rule = module(ROOT / "examples" / "five_percent_rule.py")
+EXPECTED = {
+    "symbolic_music_runs.csv": [
+        *[("alpha=0.142", "not decidable")] * 3,  # with a floor, without, without the run that was cut short
+        *[("alpha=0.118", "not decidable")] * 2,
+    ],
+    "unrolled_equilibrium_vs_backprop.csv": [
+        (f"eqprop_{variant} beats backprop above 20000", "contradicted")
+        for variant in ("looped_mlp", "recurrent_core", "full")
+    ],
+    "shakespeare_published.csv": [("alpha=0.09", "not decidable"), ("alpha=0.09", "not decidable")],
+    "emg_collapsed.csv": [("alpha=0.05", "not decidable")],
+}
+
+
+@pytest.fixture(scope="module")
+def said():
+    return {
+        claim.table: claims.replayed(claim)
+        for claim in claims.CLAIMS
+        if claim.is_ours or claims.table_of(claim).exists()
+    }
+
+
+@pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.table)
+def test_the_verdict_on_the_claim_of_an_original(claim, said):
+    if claim.table not in said:
+        pytest.skip("the published tables are not here; LAWFUL_DATA names them")
+    assert claims.verdicts(said[claim.table]) == EXPECTED[claim.table]
+
+
+def test_three_points_and_collapsed_models_are_refused(said):
+    assert "needs at least 4 runs; got 3" in next(iter(said["shakespeare_published.csv"].values()))
+    assert "no finished run is left to fit; 5 were left out" in next(iter(said["emg_collapsed.csv"].values()))
+
+
+@pytest.mark.skipif(not TABLES.is_dir(), reason="the published tables are not here; LAWFUL_DATA names them")
+def test_the_page_of_the_claims_is_what_the_tool_says_now(said):
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    for outputs in said.values():
+        for command, output in outputs.items():
+            assert f"$ {command}\n{output.rstrip()}\n" in page, f"docs/claims.md is behind: make claims ({command})"
+
+
+def test_the_rule_of_five_percent_misfires_on_a_constant_gain_and_three_anchors_are_refused():
+    found = rule.misfires("three anchors, one seed", gain=2.0, draws=40)
+    assert found.by_rule > 0.3
+    assert found.by_test is None
+
+
+def test_where_the_rule_misfires_the_comparison_does_so_less_often():
+    found = rule.misfires("five sizes, three seeds", gain=2.0, draws=10)
+    assert found.by_test is not None and found.by_test < 0.5 < found.by_rule
