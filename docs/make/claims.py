@@ -134,8 +134,8 @@ def page() -> str:
         found = [f"`{claim}`: {verdict}{refused}" for claim, verdict in dict(verdicts(outputs)).items()]
         lines.append(f"| {title} | {'; '.join(found)} |")
     lines += [
-        "| SwiGLU: a verdict from exponents 5 % apart | the rule errs: "
-        "[a simulation](#swiglu-a-verdict-from-exponents-5-apart) |",
+        "| SwiGLU: a verdict from exponents five per cent apart | the rule errs: "
+        "[a simulation](#swiglu-a-verdict-from-exponents-five-per-cent-apart) |",
         "",
     ]
     for claim in CLAIMS:
@@ -149,7 +149,7 @@ def page() -> str:
         for command, output in said[claim.title].items():
             lines += ["```text", f"$ {command}", output.rstrip(), "```", ""]
     lines += [
-        "## SwiGLU: a verdict from exponents 5 % apart",
+        "## SwiGLU: a verdict from exponents five per cent apart",
         "",
         "**The claim.** Where the exponents of two arms differ by more than 5 % the exponent has moved, else only an "
         "offset.",
