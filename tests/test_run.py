@@ -32,6 +32,10 @@ def test_a_run_survives_json_with_its_id() -> None:
     assert again == RUN and again.id == RUN.id
 
 
+def test_ids_do_not_move_between_versions() -> None:
+    assert (RUN.id, RUN.trunk_id) == ("207907ef2734", "86503cab8d91")  # as of 2026-11-22: folders hold such ids
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -40,6 +44,7 @@ def test_a_run_survives_json_with_its_id() -> None:
         {"steps": 101},
         {"data_seed": 1},
         {"precision": "bf16"},
+        {"starts_from": RUN},
         {"data_fingerprint": "fedcba9876543210"},
         {"family": Decoder(vocab_size=65, width=16, depth=1, heads=1, context=8, dropout=0.1)},
     ],

@@ -64,7 +64,8 @@ def train_study(
 ) -> None:
     """Train every run of the plan that is not over yet; failed ones are tried again, diverged ones are not.
 
-    The anchors first; then the forecasts of the held-out runs are written; only then may these begin.
+    The anchors first; then the forecasts of the held-out runs are written; only then may these begin. Runs that start
+    from another run's weights come last.
 
     only             a glob over labels and ids (--only); the rest waits for a later resume
     is_anchors_only  leave the held-out runs for a later resume
@@ -81,6 +82,8 @@ def train_study(
         write_observations(folder)
         register_forecasts(folder)
         _train_groups(folder, executor, waiting.held_out, watch)
+    if continued := groups(store, study, only).continued:
+        _train_groups(folder, executor, continued, watch)
     if not unfinished(store, study):
         shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
 
@@ -102,10 +105,11 @@ def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]
 
 
 class Waiting(NamedTuple):
-    """Ids of what is left to do, by trunk."""
+    """Ids of what is left to do, by trunk. continued: what may start from another run's weights, since that is over."""
 
     anchors: list[list[str]]
     held_out: list[list[str]]
+    continued: list[list[str]]
 
 
 def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
@@ -119,9 +123,11 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
         )
     left = {rung["id"] for rung in unfinished(store, study)}
     wanted = [rung for rung in wanted if rung["id"] in left]
+    own = [rung for rung in wanted if not rung.get("starts_from")]
     return Waiting(
-        _by_trunk([rung for rung in wanted if not rung["is_held_out"]]),
-        _by_trunk([rung for rung in wanted if rung["is_held_out"]]),
+        _by_trunk([rung for rung in own if not rung["is_held_out"]]),
+        _by_trunk([rung for rung in own if rung["is_held_out"]]),
+        _by_trunk([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lawful.table import is_of_ladder
+
 Row = Mapping[str, Any]
 Warning_ = dict[str, str]
 
@@ -27,8 +29,8 @@ TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by 
 
 def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None = None) -> list[Warning_]:
     """Of the rows of study.json's `rungs`, and its `corpora`. `arm` is the coordinate that names the arms."""
-    fitted = [rung for rung in rungs if not rung["is_held_out"] and rung.get("bracket") is None]
-    own = [rung for rung in rungs if rung.get("bracket") is None]
+    own = [rung for rung in rungs if is_of_ladder(rung)]
+    fitted = [rung for rung in own if not rung["is_held_out"]]
     found = [
         *_sizes(fitted),
         *_seeds(own),

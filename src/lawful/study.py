@@ -110,6 +110,16 @@ class Study:
                 problems.append(f"held_out: no rung has {name}={value}; {name}s are {levels or 'not an axis here'}.")
         if self.arm is not None and self.arm not in axes:
             problems.append(f"arm: no axis is called {self.arm!r}; the axes are {', '.join(axes)}.")
+        runs = {rung.run for rung in self.ladder}
+        for rung in self.ladder:
+            if (parent := rung.run.starts_from) is None:
+                continue
+            if parent not in runs:
+                problems.append(f"ladder: {rung.label} starts from a run that is not in this ladder.")
+            if parent.starts_from is not None or parent.family != rung.run.family:
+                problems.append(
+                    f"ladder: {rung.label} must start from a run of the same family that started from nothing itself."
+                )
         labels: dict[str, str] = {}
         for rung in self.ladder:
             first = labels.setdefault(rung.run.id, rung.label)
@@ -127,7 +137,9 @@ class Study:
         object.__setattr__(self, "ladder", tuple(marked))
 
     def _matches_held_out(self, rung: Rung) -> bool:
-        return bool(self.held_out) and all(rung.at.get(name) == value for name, value in self.held_out.items())
+        if not self.held_out or rung.run.starts_from is not None:  # a fine-tuning is never fitted, nor forecast
+            return False
+        return all(rung.at.get(name) == value for name, value in self.held_out.items())
 
 
 def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:

@@ -30,6 +30,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "seed": ("integer", "replicate number"),
     "held_out": ("yes/no", "declared before training as not to be fitted"),
     "bracket": ("ratio", "of the learning rate to the ladder's own, where a run only tries another; never fitted"),
+    "starts_from": ("text", "id of the run whose final weights it began with, where it is a fine-tuning; never fitted"),
     "cluster": ("text", "runs that share noise: branches of one trunk, checkpoints of one run"),
     "status": ("text", "finished, diverged or failed; only finished runs are fitted"),
     "reason": ("text", "why a run is not finished, in words"),
@@ -147,7 +148,10 @@ class Observations:
 
     def of_ladder(self) -> Observations:
         """The finished runs that are rungs: what any law may be fitted to or held against."""
-        return self.where(is_finished, "not finished").where(is_of_ladder, BRACKET)
+        own = self.where(is_finished, "not finished")
+        for column, why in OFF_LADDER.items():
+            own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
+        return own
 
     @property
     def sha256(self) -> str:
@@ -213,12 +217,20 @@ def is_finished(row: Mapping[str, Any]) -> bool:
     return row.get("status", "finished") in ("finished", "", None)
 
 
-BRACKET = "tries another learning rate (bracket)"  # why a run is left out
+# a column that only runs beside the ladder have -> why they are left out of every law
+OFF_LADDER = {
+    "bracket": "tries another learning rate (bracket)",
+    "starts_from": "begins with another run's weights (fine-tuning)",
+}
 
 
 def is_of_ladder(row: Mapping[str, Any]) -> bool:
-    """Whether the run is a rung, and not there to try another learning rate."""
-    return row.get("bracket") in ("", None)
+    """Whether the run is a rung: not there to try another learning rate, not a fine-tuning."""
+    return why_off_ladder(row) is None
+
+
+def why_off_ladder(row: Mapping[str, Any]) -> str | None:
+    return next((why for column, why in OFF_LADDER.items() if row.get(column) not in ("", None)), None)
 
 
 def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told: set[str]) -> tuple[Any, ...]:

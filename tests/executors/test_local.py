@@ -72,6 +72,6 @@ def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_
     study = store.read_study()
     label = {rung["id"]: (rung["at"]["width"], rung["at"]["steps"]) for rung in study["rungs"]}
     waiting = groups(store, study)
-    anchors, held_out = ([[label[run_id] for run_id in group] for group in part] for part in waiting)
+    anchors, held_out, continued = ([[label[run_id] for run_id in group] for group in part] for part in waiting)
     assert anchors == [[(width, steps) for steps in (80, 40, 20)] for width in (16, 8)]
-    assert held_out == [[(24, steps) for steps in (80, 40, 20)]]
+    assert held_out == [[(24, steps) for steps in (80, 40, 20)]] and continued == []

@@ -20,7 +20,7 @@ from lawful.fitting.result import Caution, Fit, Refusal
 from lawful.fitting.truth import recovered
 from lawful.laws import Law, named
 from lawful.store import Store
-from lawful.table import BRACKET, Observations, is_finished, is_of_ladder, read_runs
+from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ def _asked_about(question: Mapping[str, Any], table: Observations, excluded: lis
     finished = _without(
         table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
     )
-    own = _without(finished, is_of_ladder, excluded, lambda row: BRACKET)
+    own = _without(finished, is_of_ladder, excluded, why_off_ladder)
     return _matching(own, question.get("where") or {}, excluded)
 
 

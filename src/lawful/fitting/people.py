@@ -17,6 +17,7 @@ import numpy as np
 
 from lawful import store
 from lawful.store import Store
+from lawful.table import is_of_ladder
 
 DRAWS = 2_000
 LEAST_SIZES = 3
@@ -55,7 +56,7 @@ def _counts(home: Store, study: Mapping[str, Any], split: str) -> list[dict[str,
     out = []
     for rung in rungs:
         result, details = home.result(rung["id"]), home.details(rung["id"])
-        if rung["at"].get("train_users", most) != most or rung.get("arm", "") != arm:
+        if rung["at"].get("train_users", most) != most or rung.get("arm", "") != arm or not is_of_ladder(rung):
             continue
         if not (result.exists() and details.exists() and store.read_json(result)["status"] == "finished"):
             continue

@@ -94,6 +94,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             progress = replace(progress, run=run.id, own_steps=0, seconds=0.0, train_loss_sum=0.0, train_targets=0)
         if progress.scaler:
             scaler.load_state_dict(progress.scaler)
+    elif run.starts_from is not None:
+        _start_from(run.starts_from, model, store)
     progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
     _note_numerics(progress, run, place, is_compiled)
     forward = torch.compile(model) if is_compiled else model
@@ -339,6 +341,22 @@ def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
     trunk = None if run.keep_best else checkpoint.newest(store.trunk(run.trunk_id), at_most=run.decay_start)
     found = [saved for saved in (own, trunk) if saved is not None]
     return max(found, key=lambda saved: saved.step, default=None)
+
+
+def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
+    """The final weights of another run of the same folder, which must be over and well."""
+    result = files.read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
+    if result.get("status") != "finished":
+        raise ValueError(
+            f"it starts from the final weights of {parent.id}; expected that run to be finished, got "
+            f"{result.get('status', 'no result yet')}."
+        )
+    weights = store.weights(parent.id).read_bytes()
+    if (got := hashlib.sha256(weights).hexdigest()) != result["weights_sha256"]:
+        raise ValueError(
+            f"{store.weights(parent.id)}: expected SHA-256 {result['weights_sha256']}, got {got}; train it again."
+        )
+    model.load_state_dict(load(weights), strict=False)  # of the same family, as the Study checked
 
 
 def _state(progress: Progress, scaler: Any) -> dict[str, Any]:

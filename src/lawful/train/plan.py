@@ -65,17 +65,16 @@ def make_plan(
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(names, data, progress)
     precision = _one_precision(rungs, where)
-    rungs = [
-        replace(
-            rung,
-            run=replace(
-                rung.run,
-                precision=precision if rung.run.precision == "auto" else rung.run.precision,
-                data_fingerprint=corpora[names[rung.run.corpus]]["fingerprint"],
-            ),
+
+    def settled(run: Run) -> Run:
+        return replace(
+            run,
+            precision=precision if run.precision == "auto" else run.precision,
+            data_fingerprint=corpora[names[run.corpus]]["fingerprint"],
+            starts_from=None if run.starts_from is None else settled(run.starts_from),
         )
-        for rung in rungs
-    ]
+
+    rungs = [replace(rung, run=settled(rung.run)) for rung in rungs]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
     for row, own_steps in zip(rows, _own_steps(rows), strict=True):
         row["own_flops"] = row["flops"] * own_steps // row["steps"]
@@ -165,6 +164,7 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "at": dict(rung.at),
         "is_held_out": rung.is_held_out,
         "bracket": rung.bracket,
+        "starts_from": "" if run.starts_from is None else run.starts_from.id,
         "arm": str(rung.at[study.arm]) if study.arm else "",
         "seed": rung.seed,
         "cluster": run.trunk_id,
