@@ -162,4 +162,8 @@ def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
     text = _crossings_sentence([never, {"arms": ("a", "c"), "refusal": "no law of c"}])
     assert text == "No crossing inside the data (1,000 to 50,000): ahead over the whole range: b of a."
     unsure = {**never, "better_small_probability": 0.6}
-    assert "for 1 of 1 pairs neither a crossing nor a lead throughout is established" in _crossings_sentence([unsure])
+    text = _crossings_sentence([unsure])
+    assert text == "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
+    assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
+        "and behind above; neither is established for one pair."
+    )

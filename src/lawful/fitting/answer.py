@@ -157,7 +157,8 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 
 
 def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
-    """Where every two arms cross, if the law has one axis; where they do, that leads."""
+    """Where every two arms cross, if the law has one axis; where they do, that is the answer, and in what the arms
+    differ stands in the comparison's own sentence."""
     fits = {answer.question["where"]["arm"]: answer.fit for answer in each}
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
@@ -176,9 +177,13 @@ def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
         found.append(
             {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
         )
-    parts = [_crossings_sentence(found), compared.sentence]
-    if not any(one.get("at") is not None for one in found) and compared.status == "answered":
-        parts.reverse()  # without a crossing, in what the arms differ is the news
+    where = _crossings_sentence(found)
+    if compared.status != "answered":
+        parts = [where, compared.sentence]
+    elif any(one.get("at") is not None for one in found):
+        parts = [where]
+    else:
+        parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
     sentence = " ".join(part for part in parts if part)
     crossings = tuple(store.plain(found))
     if any("refusal" not in one for one in found):
@@ -202,9 +207,15 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
     ]
     if ahead:
         parts.append("ahead over the whole range: " + ", ".join(ahead))
-    if unsure := len(known) - len(crossing) - len(ahead):
-        parts.append(f"for {unsure} of {len(known)} pairs neither a crossing nor a lead throughout is established")
+    unsure = len(known) - len(crossing) - len(ahead)
     low, high = known[0]["shared_range"]
+    if unsure == len(known):
+        return (
+            f"Neither a crossing nor a steady lead is established for {known[0]['axis_name']} from {_amount(low)} to "
+            f"{_amount(high)}."
+        )
+    if unsure:
+        parts.append(f"neither is established for {'one pair' if unsure == 1 else f'{unsure} pairs'}")
     lead = "" if crossing else f"No crossing inside the data ({_amount(low)} to {_amount(high)}): "
     return lead + "; ".join(parts) + "."
 
@@ -222,9 +233,9 @@ def _crossing_words(one: Mapping[str, Any]) -> str:
 
 
 def _amount(value: float) -> str:
-    """Three significant digits, thousands apart: 17,200; large ones as 1.72e+11."""
+    """Three significant digits, thousands apart: 17,200; large ones as 1.72e11."""
     rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if 1000 <= rounded < 1e7 else f"{value:.3g}"
+    return f"{rounded:,.0f}" if 1000 <= rounded < 1e7 else f"{value:.3g}".replace("e+", "e")
 
 
 def _loser(one: Mapping[str, Any]) -> str:
@@ -543,13 +554,20 @@ def _about_held_out(held: Sequence[HeldOut]) -> tuple[Caution, ...]:
 
 def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     """The answer in one sentence, with n and intervals."""
+    columns = found.data["columns"]
     symbols = {"params": "N", "tokens": "D", "flops": "C"}
+    symbols |= {
+        axis: other
+        for axis, column in columns.items()
+        if (other := {"unique_tokens": "U", "seconds": "t"}.get(str(column)))
+    }
     exponents = [s.name for s in found.model.shapes if s.name in found.free]
     parts = []
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    metric = {"loss": "Loss"}.get(found.data["columns"]["loss"], found.data["columns"]["loss"])
+    metrics = {"loss": "Loss", "best_loss": "Best loss", "cer": "Character error rate"}
+    metric = metrics.get(columns["loss"], columns["loss"])
     if found.law.startswith("saturating") and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "

@@ -40,13 +40,7 @@ def in_words(evidence: Evidence) -> str:
     asked = [answer for answer in evidence.answers if answer.get("crossings") or answer.get("paired")]
     if len(asked) < 2:
         return ""
-    parts = []
-    for answer in asked:
-        sentence = str(answer.get("sentence") or "")
-        if answer.get("crossings"):
-            sentence = sentence.partition(" The arms ")[0].partition(" No difference between ")[0]
-        parts.append(f"{answer['question'].get('asks')} {sentence}")
-    return " ".join(parts)
+    return " ".join(f"{answer['question'].get('asks')} {answer.get('sentence') or ''}" for answer in asked)
 
 
 def reported_table(evidence: Evidence) -> Table:
@@ -109,12 +103,22 @@ def text_table(evidence: Evidence) -> Table:
                 tables.percent(mean("gradient_error")),
             )
         )
-    return Table(
+    return _without_empty_columns(
         title="Early stopped and last, seeds averaged",
         header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best", "Steps", "Settled")
         + ("Gradient error",),
         rows=rows,
-        right=(1, 2, 3, 4, 5, 6, 7, 8),
+    )
+
+
+def _without_empty_columns(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """All columns but the first hold numbers; those without any are left out."""
+    kept = [index for index in range(len(header)) if any(row[index] != tables.DASH for row in rows)]
+    return Table(
+        title=title,
+        header=[header[index] for index in kept],
+        rows=[[row[index] for index in kept] for row in rows],
+        right=tuple(range(1, len(kept))),
     )
 
 
@@ -136,23 +140,23 @@ def counts_table(evidence: Evidence) -> Table:
 
 def _crossings(answer: Answer) -> Table:
     rows = []
+    column = _axis_column(answer)
     for item in answer.get("crossings") or ():
         first, second = item["arms"]
         if item.get("refusal"):
             rows.append((f"{first}, {second}", f"refused: {item['refusal']}", *[tables.DASH] * 4))
             continue
-        pieces = " and ".join(f"[{tables.general(low, 3)}, {_end(high)}]" for low, high in item.get("set95") or ())
+        pieces = " and ".join(f"{_end(column, low)} to {_end(column, high)}" for low, high in item.get("set95") or ())
         rows.append(
             (
                 f"{first}, {second}",
-                tables.general(item.get("at"), 3) if item.get("at") is not None else "none established",
+                tables.axis_amount(column, item["at"]) if item.get("at") is not None else "none established",
                 tables.general(item.get("probability"), 2),
                 pieces or "empty",
                 f"{item['better_small']} (P = {tables.general(item['better_small_probability'], 2)})",
                 f"{item['better_large']} (P = {tables.general(item['better_large_probability'], 2)})",
             )
         )
-    column = _axis_column(answer)
     return Table(
         title=f"Where two arms cross, along {_in_a_sentence(axis_title(column)) if column else 'the axis'}",
         header=("Arms", "Crossing", "P", "95 % set: neither ahead", "Ahead at the small end", "At the large end"),
@@ -241,9 +245,9 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         title="The arms, their laws and where they cross",
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
-        alt=f"{loss_title(shown)} against {axis_title(column)} for {arms}, each with its law.",
+        alt=f"{loss_title(shown, loss)} against {axis_title(column)} for {arms}, each with its law.",
         x=Axis(title=axis_title(column), is_flops=column == "flops"),
-        y=Axis(title=loss_title(shown)),
+        y=Axis(title=loss_title(shown, loss)),
         bands=bands,
         lines=lines,
         points=points,
@@ -276,9 +280,9 @@ def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
         question=name,
         title=f"The arms at each level of {along}",
         caption="A mark is a run, a line joins an arm's means; no law is fitted.",
-        alt=f"{loss_title(rows)} against {along} for {', '.join(found['arms'])}.",
+        alt=f"{loss_title(rows, loss)} against {along} for {', '.join(found['arms'])}.",
         x=Axis(title=axis_title(str(along))),
-        y=Axis(title=loss_title(rows)),
+        y=Axis(title=loss_title(rows, loss)),
         lines=lines,
         points=points,
         legend_title="arm",
@@ -336,8 +340,9 @@ def _span(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[float, float]
     return min(values), max(values)
 
 
-def _end(value: Any) -> str:
-    return "∞" if number(value) is None else tables.general(value, 3)
+def _end(column: str | None, value: Any) -> str:
+    exact = number(value)
+    return "∞" if exact is None else "0" if exact == 0 else tables.axis_amount(column, exact)
 
 
 def _signed(value: Any) -> str:

@@ -41,7 +41,7 @@ _RAMP_LIGHT = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ab861", "#8fb82a")
 _RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "x")
 
-Kind = Literal["law", "runs", "arms", "training"]
+Kind = Literal["law", "residuals", "runs", "arms", "training"]
 Scale = Literal["log", "linear"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
@@ -105,7 +105,7 @@ class Reference:
 class Chart:
     """`name` is also the figures' file name; `alt` tells a reader who cannot see the chart what it shows.
 
-    kind        of what: a question's law, the runs without a law, the arms side by side, or training
+    kind        of what: a question's law or its residuals, the runs without a law, the arms side by side, or training
     question    the name of the question that a law's chart belongs to
     """
 
@@ -124,7 +124,6 @@ class Chart:
     has_identity: bool = False  # a diagonal y = x
     legend_title: str = ""
     is_wide: bool = False
-    y_range: tuple[float, float] | None = None
 
 
 def level_colours(levels: int) -> list[str]:

@@ -67,6 +67,15 @@ class Evidence:
         """The answers that hold a fit of their own."""
         return [answer for answer in self.answers if answer.get("fit")]
 
+    def arms_of(self, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The answers of a comparison's arms, each on its own: QUESTION--ARM."""
+        return [other for other in self.answers if self.parent(other) is answer]
+
+    def parent(self, answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The comparison that an arm's own answer belongs to."""
+        name = str(answer["question"]["name"])
+        return next((one for one in self.answers if name.startswith(f"{one['question']['name']}--")), None)
+
     @property
     def missing(self) -> list[Mapping[str, Any]]:
         """Rungs that have not ended yet."""
@@ -88,7 +97,7 @@ class Evidence:
         for answer in self.answers:
             fit = answer.get("fit") or {}
             for warning in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
-                about = answer["question"]["name"] if len(self.answers) > 1 else "fit"
+                about = str(answer["question"]["name"]).replace("--", ", ") if len(self.answers) > 1 else "fit"
                 found.setdefault(warning.get("sentence", ""), {**warning, "about": about})
         return sorted(found.values(), key=severity)
 
@@ -103,14 +112,16 @@ class Evidence:
         known = {str(row.get("run")) for row in unfinished}
         arms = {str(row.get("run")): str(row.get("arm")) for row in self.rows}
         for answer in self.answers:
-            about = str(answer["question"]["name"]) if len(self.answers) > 1 else ""
+            about = str((self.parent(answer) or answer)["question"]["name"]) if len(self.answers) > 1 else ""
             arm = (answer["question"].get("where") or {}).get("arm")
             asked = {str(one) for one in (arm if isinstance(arm, (list, tuple)) else [arm])}
             for item in answer.get("excluded", ()):
                 run, reason = str(item.get("run")), str(item.get("reason"))
                 is_other_arm = arm is not None and arms.get(run) not in asked
                 if run not in known and not is_other_arm:
-                    groups.setdefault((reason, about), []).append((run, str(item.get("rung") or "")))
+                    found = groups.setdefault((reason, about), [])
+                    if (entry := (run, str(item.get("rung") or ""))) not in found:
+                        found.append(entry)
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
-from lawful.report.evidence import Evidence
+from lawful.report.evidence import Curve, Evidence
 from lawful.report.law_curve import COUNTING, LawCurve, law_curve
 from lawful.report.tables import number
 
@@ -73,13 +73,14 @@ def axis_title(column: str) -> str:
 
 
 METRICS = {"cer": "Character error rate", "bits_per_byte": "Validation loss (bits per byte)"}
+LOSSES = {"loss": "Validation loss", "best_loss": "Best validation loss"}
 
 
 def loss_title(rows: Sequence[Row], column: str = "loss") -> str:
-    if column != "loss":
+    if column not in LOSSES:
         return METRICS.get(column, column.replace("_", " "))
     unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
-    return "Validation loss" + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
+    return LOSSES[column] + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
 
 
 def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:
@@ -148,8 +149,9 @@ def _against(
         points.append(_held_points(held, column, question))
     spans = tables.significant(max(xs) / min(xs), 2)
     what = axis_title(column)
+    formula = tables.formula(curve.formula, curve.inputs[0], curve.columns[curve.inputs[0]])
     caption = (
-        f"Each mark is a run, each curve the law {tables.formula(curve.formula, curve.inputs[0])} fitted to "
+        f"Each mark is a run, each curve the law {formula} fitted to "
         f"{tables.many(len(rows), 'run')}, its shade the 95 % band of the mean curve."
     )
     if other and len(levels) == MOST_LEVELS:
@@ -163,14 +165,14 @@ def _against(
         name=f"{question['name']}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
         kind="law",
         question=question["name"],
-        title=f"Loss against {_short(axis)}",
+        title=f"Loss against {_short(axis, column)}",
         caption=caption,
         alt=f"{loss_title(rows, _loss(question))} "
         f"against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {_short(other)}' if other else ''}."
         + _trend(curve, axis, rows),
-        x=Axis(title=what, is_flops=axis == "flops"),
+        x=Axis(title=what, is_flops=column.startswith("flops")),
         y=Axis(title=loss_title(rows, _loss(question))),
         bands=bands,
         lines=lines,
@@ -331,14 +333,14 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
     spread = float(np.std(beyond(rows)))
     return Chart(
         name=f"{question['name']}_residuals",
-        kind="law",
+        kind="residuals",
         question=question["name"],
-        title="Residuals",
+        title=f"Residuals of {str(question['name']).replace('--', ', ')}",
         caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
         "A bend along an axis would mean that the law has the wrong shape.",
         alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
         f"{spread:.2g} per cent.",
-        x=Axis(title=axis_title(column), is_flops=axis == "flops"),
+        x=Axis(title=axis_title(column), is_flops=column.startswith("flops")),
         y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
         points=points,
         references=[Reference(y=0.0, label="")],
@@ -458,19 +460,26 @@ def _training(evidence: Evidence) -> Chart | None:
     column = question.get("params") or "params_non_embedding"
     column = column if number(rungs[0].get(column)) else "params_total"
     levels = levels_of([float(rung[column]) for rung in rungs if number(rung.get(column))])
-    colours = charts.level_colours(len(levels))
+    # sizes that hardly differ are not what tells the curves apart: the arms are
+    by_arm = len(evidence.arms) > 1 and max(levels) < 1.2 * min(levels)
+    colours = [f"arm{index % charts.ARMS}" for index in range(len(evidence.arms))] if by_arm else []
+    colours = colours or charts.level_colours(len(levels))
     named: set[int] = set()
     lines = []
     for rung in sorted(rungs, key=lambda rung: number(rung.get(column)) or 0):
-        level = _nearest(levels, number(rung.get(column)) or levels[0])
+        arm = str(rung.get("arm"))
+        if by_arm and arm not in evidence.arms:
+            continue
+        level = evidence.arms.index(arm) if by_arm else _nearest(levels, number(rung.get(column)) or levels[0])
         course = evidence.curves[rung["id"]]
         status = statuses.get(rung["id"], "not finished")
-        name = f"N = {tables.count(levels[level])}"
+        name = arm if by_arm else f"N = {tables.count(levels[level])}"
+        shown = _of_one_measure(course)
         lines.append(
             Line(
                 name=name,
-                x=course.tokens,
-                y=[round(value, 5) for value in course.loss],
+                x=course.tokens[:shown],
+                y=[round(value, 5) for value in course.loss[:shown]],
                 colour="held_out" if status == "diverged" else colours[level],
                 dash="dot" if status in ("diverged", "failed") else "dash" if rung.get("is_held_out") else "solid",
                 is_thin=True,
@@ -486,16 +495,23 @@ def _training(evidence: Evidence) -> Chart | None:
         kind="training",
         title="Training curves",
         caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
-        "Dashes are held-out runs, dots those that diverged or failed. The last point is over all validation tokens, "
-        "those before it may be over a part of them.",
+        "Dashes are held-out runs, dots those that diverged or failed. The final loss, over all validation tokens "
+        "where these points are over a part of them, is in the table of runs.",
         alt=f"{kind.capitalize()} loss against tokens seen for {tables.many(len(lines), 'run')}; larger models "
         "lie below smaller ones where all is well.",
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),
         lines=lines,
-        legend_title="Size",
+        legend_title=str(evidence.study.get("arm") or "arm") if by_arm else "Size",
         is_wide=True,
     )
+
+
+def _of_one_measure(course: Curve) -> int:
+    """How many points of a course to draw: a last one just after another is the judgement on the whole validation
+    text, and would end the curve in a hook."""
+    points = len(course.tokens)
+    return points - 1 if points > 3 and course.tokens[-2] > 0.97 * course.tokens[-1] else points
 
 
 def _points(
@@ -587,10 +603,9 @@ def _level_name(axis: str | None, level: float) -> str:
     return f"{tables.AXIS_SYMBOLS.get(axis or '', axis or '')} = {tables.count(level)}"
 
 
-def _short(axis: str | None) -> str:
-    return {"params": "size", "tokens": "tokens", "flops": "compute", "unique_tokens": "unique tokens"}.get(
-        axis or "", axis or ""
-    )
+def _short(axis: str | None, column: str | None = None) -> str:
+    names = {"params": "size", "tokens": "tokens", "flops": "compute", "unique_tokens": "unique tokens"}
+    return {"unique_tokens": "unique tokens", "seconds": "seconds"}.get(column or "", names.get(axis or "", axis or ""))
 
 
 def _plain(values: Any) -> list[float]:

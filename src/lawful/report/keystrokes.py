@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawful import store
-from lawful.report import tables
+from lawful.report import parts, tables
 from lawful.report.charts import LIGHT
 from lawful.report.evidence import Evidence
-from lawful.report.markup import Html, join, tag
+from lawful.report.markup import Html, tag
 from lawful.report.words import Table
 from lawful.store import Store
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
@@ -111,7 +111,7 @@ def section(found: Keystrokes | None) -> Html | None:
         tag("h2", "Typing"),
         [tag("p", sentence, class_="lede" if number == 0 else None) for number, sentence in enumerate(found.sentences)],
         tag("div", [_figure(picture) for picture in found.pictures], class_="charts"),
-        [join(tag("h3", table.title), _table(table)) for table in found.tables],
+        [parts.titled(table) for table in found.tables],
         id="typing",
     )
 
@@ -441,16 +441,6 @@ def _figure(picture: Picture) -> Html:
         class_="wide",
         id=f"chart-{picture.name}",
     )
-
-
-def _table(table: Table) -> Html:
-    def side(index: int) -> str | None:
-        return "right" if index in table.right else None
-
-    head = tag("tr", [tag("th", name, scope="col", class_=side(index)) for index, name in enumerate(table.header)])
-    rows = [tag("tr", [tag("td", cell, class_=side(at)) for at, cell in enumerate(row)]) for row in table.rows]
-    inner = tag("table", tag("caption", table.title, class_="hidden"), tag("thead", head), tag("tbody", rows))
-    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=table.title)
 
 
 def _named(key: str) -> str:

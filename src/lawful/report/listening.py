@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from lawful import store
-from lawful.report import tables
+from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.words import Table
@@ -40,7 +40,7 @@ def listening(evidence: Evidence) -> Html | None:
         tag("p", perplexity_sentence(evidence), class_="lede"),
         tag("div", [_piece(evidence, number, piece) for number, piece in enumerate(pieces)], class_="rolls"),
         tag("h3", table.title),
-        _table(table),
+        parts.table(table),
         tag("p", _explained(samples), class_="note"),
         data("pieces", [piece["notes"] for piece in pieces]),
         tag("script", Html((resources.files("lawful.report") / "player.js").read_text(encoding="utf-8"))),
@@ -188,21 +188,3 @@ def piano_roll(notes: Sequence[Sequence[float]], title: str) -> Html:
         preserveAspectRatio="none",
         xmlns="http://www.w3.org/2000/svg",
     )
-
-
-def _table(table: Table) -> Html:
-    head = [
-        tag("th", name, scope="col", class_="right" if at in table.right else None) for at, name in _each(table.header)
-    ]
-    rows = [
-        tag("tr", [tag("td", cell, class_="right" if at in table.right else None) for at, cell in _each(row)])
-        for row in table.rows
-    ]
-    inner = tag(
-        "table", tag("caption", table.title, class_="hidden"), tag("thead", tag("tr", head)), tag("tbody", rows)
-    )
-    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=table.title)
-
-
-def _each(cells: Sequence[str]) -> list[tuple[int, str]]:
-    return list(enumerate(cells))

@@ -36,7 +36,10 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == question["name"]])
         if answer.get("fit"):
             parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
-        for table in [*arms.arm_tables(answer), *words.comparison_tables(answer)]:
+        for table in arms.arm_tables(answer):
+            parts += [f"### {table.title}", _table(table)]
+        parts.append(markdown_text(words.comparison_sentence(answer)))
+        for table in words.comparison_tables(answer):
             parts += [f"### {table.title}", _table(table)]
         if answer.get("held_out"):
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
@@ -50,16 +53,18 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
             parts += [f"## {markdown_text(table.title)}", _table(table)]
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
+    parts += _doubts(evidence)
     parts += keystrokes.markdown(keystrokes.keystrokes(evidence))
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
     parts += listening_markdown(evidence)
-    parts += _doubts(evidence)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
         for sentence, table in words.collapse_tables(evidence):
             parts += [sentence, _table(table)]
+    if residuals := _pictures([chart for chart in drawn if chart.kind == "residuals"]):
+        parts += ["## Residuals", *residuals]
     parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
     if command := study.get("command"):
         parts.append(f"```\n{str(command).replace('```', '')}\n```")

@@ -9,6 +9,7 @@ from typing import Any
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 AXIS_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
+COLUMN_SYMBOLS = {"unique_tokens": "U", "seconds": "t"}  # of columns that stand in for another axis
 DASH = "–"  # stands where a number is missing
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _FLOP_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -127,6 +128,12 @@ def interval(low: Any, high: Any) -> str:
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
 
 
+def moment(value: Any) -> str:
+    """2026-11-22T07:06:51+00:00 is 2026-11-22 07:06 UTC; another zone, or another form, stays as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*(?:Z|\+00:00)", str(value or ""))
+    return f"{found[1]} {found[2]} UTC" if found else str(value or "")
+
+
 def many(number_of: int, noun: str) -> str:
     """1 run, 2 runs."""
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
@@ -177,10 +184,22 @@ def symbol(name: str) -> str:
     return GREEK.get(name, name.replace("_", " "))
 
 
-def formula(text: str, axis: str = "") -> str:
+def axis_symbol(axis: str, column: Any = None) -> str:
+    """params is N; the axis flops is t where its column is seconds."""
+    return COLUMN_SYMBOLS.get(str(column), AXIS_SYMBOLS.get(axis, axis))
+
+
+def axis_amount(column: Any, value: Any) -> str:
+    """A place on an axis, in the unit of its column: 54.0 GFLOPs, 7.2 s, 17.2k."""
+    if str(column).startswith("flops"):
+        return flops(value)
+    return seconds(value) if column == "seconds" else count(value)
+
+
+def formula(text: str, axis: str = "", column: Any = None) -> str:
     """E + a x^-alpha along the axis params is E + a N^−α."""
     if axis in AXIS_SYMBOLS:
-        text = re.sub(r"\bx\b", AXIS_SYMBOLS[axis], text)
+        text = re.sub(r"\bx\b", axis_symbol(axis, column), text)
     for name, letter in GREEK.items():
         text = text.replace(name, letter)
     return text.replace("^-", "^−")

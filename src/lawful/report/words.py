@@ -46,6 +46,29 @@ def answer_sentence(answer: Mapping[str, Any]) -> str:
     return "The question was fitted, but its answer has no sentence."
 
 
+def comparison_sentence(answer: Mapping[str, Any]) -> str:
+    """In what the arms differ, where the answer's own sentence does not say it: empty otherwise."""
+    sentence = str((answer.get("comparison") or {}).get("sentence") or "")
+    return "" if sentence in answer_sentence(answer) else sentence
+
+
+def question_name(name: Any) -> str:
+    """loss--gelu is loss, gelu."""
+    return str(name).replace("--", ", ")
+
+
+def arm_of(answer: Mapping[str, Any]) -> str:
+    return str((answer["question"].get("where") or {}).get("arm") or question_name(answer["question"]["name"]))
+
+
+def alike(warnings: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Warnings of one code and severity together, in the order of the first of each."""
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for warning in warnings:
+        groups.setdefault((str(warning.get("code")), severity(warning)), []).append(warning)
+    return list(groups.values())
+
+
 def progress_sentence(evidence: Evidence) -> str | None:
     """Says so when a study is not done; None when it is."""
     total, missing = len(evidence.rungs), len(evidence.missing)
@@ -56,7 +79,13 @@ def progress_sentence(evidence: Evidence) -> str | None:
 
 def severe_doubts(evidence: Evidence) -> list[str]:
     """What a reader must know before believing the answer."""
-    return [str(warning.get("sentence")) for warning in evidence.warnings if severity(warning) == 0]
+    several = len(evidence.answers) > 1
+    return [
+        (f"{warning['about']}: " if several and warning["about"] not in ("design", "runs") else "")
+        + str(warning.get("sentence"))
+        for warning in evidence.warnings
+        if severity(warning) == 0
+    ]
 
 
 def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -80,18 +109,21 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
     rows = (fitted_rows(evidence, answer) if answer else []) or evidence.finished
     for column, name in ((question.get("params"), "Sizes"), (question.get("tokens"), "Tokens")):
+        name = "Unique tokens" if column == "unique_tokens" else name
         values = [value for row in rows if (value := number(row.get(column or ""))) is not None]
         if values and max(values) > min(values):
             decades = math.log10(max(values) / min(values))
-            facts.append((name, f"{tables.count(min(values))} to {tables.count(max(values))}, {decades:.1f} decades"))
-    if answer and answer.get("held_out"):
-        facts.append(("Held-out error", held_out_summary(answer)))
+            wide = f", {decades:.1f} decades" if decades >= 0.1 else ""
+            facts.append((name, f"{tables.count(min(values))} to {tables.count(max(values))}{wide}"))
+    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.get("held_out")] if answer else []
+    if asked:
+        facts.append(("Held-out error", held_out_summary(*asked)))
     return facts
 
 
-def held_out_summary(answer: Mapping[str, Any]) -> str:
+def held_out_summary(*answers: Mapping[str, Any]) -> str:
     """The mean absolute error of the forecasts and how many intervals held."""
-    items = answer.get("held_out") or ()
+    items = [item for answer in answers for item in answer.get("held_out") or ()]
     errors = [abs(value) for item in items if (value := number(item.get("error_relative"))) is not None]
     if not errors:
         return "no held-out run has finished"
@@ -99,12 +131,13 @@ def held_out_summary(answer: Mapping[str, Any]) -> str:
     return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
 
 
-def held_out_registered(evidence: Evidence, answer: Mapping[str, Any]) -> str:
+def held_out_registered(evidence: Evidence, *answers: Mapping[str, Any]) -> str:
     """When the forecasts were made, and how one can tell that they were not changed since."""
-    items = answer.get("held_out") or ()
+    items = [item for answer in answers for item in answer.get("held_out") or ()]
     if items and all(item.get("is_registered") for item in items):
+        when = tables.moment(evidence.registered["created"])
         return (
-            f"The forecasts were written on {evidence.registered['created']}, before any of these runs began "
+            f"The forecasts were written on {when}, before any of these runs began "
             f"(SHA-256 {evidence.registered['sha256'][:16]}, forecasts.json)."
         )
     return "These runs were set aside before training; their forecasts were not written before they began."
@@ -113,18 +146,19 @@ def held_out_registered(evidence: Evidence, answer: Mapping[str, Any]) -> str:
 def parameters_table(answer: Mapping[str, Any]) -> Table:
     """Fitted parameters and what follows from them, with 95 % intervals."""
     fit = answer["fit"]
-    axes = fit.get("data", {}).get("pivot") or {}
+    axes, columns = fit.get("data", {}).get("pivot") or {}, _columns(answer)
     rows = []
     for name, parameter in fit["params"].items():
         low, high = parameter.get("ci95") or (None, None)
-        meaning = parameter_meaning(name, axes)
+        meaning = parameter_meaning(name, axes, columns)
         if parameter.get("at_bound"):
             meaning = f"at its {parameter['at_bound']} bound: {meaning}"
         elif parameter.get("role") in ("derived", "fixed"):
-            meaning = f"{parameter['role']}: {meaning}"
+            meaning = f"{parameter['role']}: {meaning}" if meaning else str(parameter["role"])
         value = number(parameter["value"])
         shown = tables.estimate(value, low, high) if value is not None else tables.DASH
-        rows.append((tables.symbol(name), meaning, shown, tables.interval(low, high)))
+        bounds = tables.DASH if parameter.get("role") == "fixed" else tables.interval(low, high)
+        rows.append((tables.symbol(name), meaning, shown, bounds))
     return Table(
         title="Parameters",
         header=("Parameter", "What it is", "Value", "95 % interval"),
@@ -133,9 +167,9 @@ def parameters_table(answer: Mapping[str, Any]) -> Table:
     )
 
 
-def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
+def parameter_meaning(name: str, pivot: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
     axes = list(pivot)
-    first = tables.AXIS_SYMBOLS.get(axes[0], axes[0]) if axes else "x"
+    first = tables.axis_symbol(axes[0], columns.get(axes[0])) if axes else "x"
     known = {
         "E": "loss that remains at any size and length",
         "alpha": f"exponent of {first}",
@@ -151,8 +185,8 @@ def parameter_meaning(name: str, pivot: Mapping[str, Any]) -> str:
         return known[name]
     if name.endswith("_pivot"):
         axis = {"A": "params", "B": "tokens"}.get(name[0], axes[0] if axes else "")
-        symbol = tables.AXIS_SYMBOLS.get(axis, axis)
-        at = tables.flops(pivot.get(axis)) if axis == "flops" else tables.count(pivot.get(axis))
+        symbol = tables.axis_symbol(axis, columns.get(axis))
+        at = tables.axis_amount(columns.get(axis, axis), pivot.get(axis))
         return f"loss of this term at {symbol} = {at}"
     return ""
 
@@ -161,11 +195,7 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the fit was made: counts, counting convention, objective, certificate."""
     fit = answer["fit"]
     goodness, objective, convergence = fit["goodness"], fit["objective"], fit["convergence"]
-    question = answer["question"]
-    columns = {
-        **{axis: question.get(axis) for axis in tables.AXIS_SYMBOLS},
-        **(fit.get("data", {}).get("columns") or {}),
-    }
+    columns = _columns(answer)
     inputs = list(fit.get("data", {}).get("pivot") or ())
     counting = "; ".join(COUNTING.get(str(columns.get(axis)), str(columns.get(axis) or axis)) for axis in inputs)
     facts = [
@@ -259,20 +289,31 @@ def _p_value(value: Any) -> str:
     return tables.DASH if exact is None else "< 0.0001" if exact < 1e-4 else tables.general(exact, 2)
 
 
-def fit_formula(fit: Mapping[str, Any]) -> str:
-    return tables.formula(str(fit["formula"]), next(iter(fit.get("data", {}).get("pivot") or ()), ""))
-
-
-def held_out_table(evidence: Evidence, answer: Mapping[str, Any]) -> Table:
-    known = {str(row.get("run")): row for row in evidence.rows}
+def _columns(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The column of the table that stands for each axis: by the question, then as the fit used it."""
     question = answer["question"]
+    asked = {axis: question[axis] for axis in tables.AXIS_SYMBOLS if question.get(axis)}
+    return {**asked, **((answer.get("fit") or {}).get("data", {}).get("columns") or {})}
+
+
+def fit_formula(fit: Mapping[str, Any]) -> str:
+    axis = next(iter(fit.get("data", {}).get("pivot") or ()), "")
+    return tables.formula(str(fit["formula"]), axis, (fit.get("data", {}).get("columns") or {}).get(axis))
+
+
+def held_out_table(evidence: Evidence, *answers: Mapping[str, Any]) -> Table:
+    """Each forecast beside what came; of several answers, the arms of one comparison, with the arm's name."""
+    known = {str(row.get("run")): row for row in evidence.rows}
     rows = []
-    for item in answer.get("held_out") or ():
+    several = len(answers) > 1
+    for of, item in ((answer, item) for answer in answers for item in answer.get("held_out") or ()):
+        question = of["question"]
         low, high = item.get("interval") or (None, None)
         row = known.get(str(item.get("run")), {})
         rows.append(
             (
                 str(item.get("run") or ""),
+                *((arm_of(of),) if several else ()),
                 tables.count(item.get("params") or row.get(question.get("params") or "params_non_embedding")),
                 tables.count(item.get("tokens") or row.get(question.get("tokens") or "tokens")),
                 str(item.get("seed") if item.get("seed") is not None else tables.DASH),
@@ -285,9 +326,10 @@ def held_out_table(evidence: Evidence, answer: Mapping[str, Any]) -> Table:
         )
     return Table(
         title="Held-out forecast",
-        header=("Run", "N", "D", "Seed", "Forecast", "95 % interval", "Came", "Error", "Interval"),
+        header=("Run", *(("Arm",) if several else ()), "N", "D", "Seed", "Forecast", "95 % interval", "Came", "Error")
+        + ("Interval",),
         rows=rows,
-        right=(1, 2, 3, 4, 5, 6, 7),
+        right=tuple(range(1 + several, 8 + several)),
     )
 
 
@@ -370,7 +412,9 @@ def sensitivity_tables(answer: Mapping[str, Any]) -> list[Table]:
         variants = {name: values for name, values in (found.get(kind) or {}).items() if isinstance(values, Mapping)}
         if variants:
             rows = [(f"{name} (used here)" if name == used else str(name), values) for name, values in variants.items()]
-            made.append(_variants_table(title, first, rows))
+            if not any(name == used for name in variants):
+                rows = [("as used here", chosen), *rows]
+            made.append(_variants_table(title, first, rows, like=next(iter(variants.values()))))
     without = [row for row in (found.get("outlier") or {}).get("rows", ()) if isinstance(row, Mapping)][:SUSPECTS]
     if without:
         rows = [("none", chosen), *((str(row.get("run")), row) for row in without)]
@@ -414,9 +458,9 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
         fixed = ", ".join(
             f"{tables.symbol(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
         )
-        name = tables.formula(str(item.get("formula")), str(item.get("law")).partition(":")[2]) + (
-            f" with {fixed}" if fixed else ""
-        )
+        axis = str(item.get("law")).partition(":")[2]
+        name = tables.formula(str(item.get("formula")), axis, _columns(answer).get(axis))
+        name += f" with {fixed}" if fixed else ""
         if item.get("refusal"):
             rows.append((f"{name}: refused, {item['refusal']}", "", tables.DASH, tables.DASH, tables.DASH))
             continue
@@ -472,18 +516,20 @@ def collapse_tables(evidence: Evidence) -> list[tuple[str, Table]]:
             continue
         arm = (answer["question"].get("where") or {}).get("arm")
         about = f" ({arm})" if arm else ""
-        noise = "" if found.seed_spread is None else f"; seeds of one size differ by {found.seed_spread:.1%}"
+        noise = (
+            "" if found.seed_spread is None else f"; seeds of one size differ by {tables.percent(found.seed_spread)}"
+        )
         sentence = (
             f"All sizes train along one curve{about}: their reducible losses, as shares of the last, depart by at most "
-            f"{max(found.departs.values()):.1%}{noise}."
+            f"{tables.percent(max(found.departs.values()))}{noise}."
             if found.broken is None
             else f"The size {tables.count(found.broken)} leaves the curve that the others share{about}, by "
-            f"{found.departs[found.broken]:.1%}{noise}: its learning rate or warmup may not suit it."
+            f"{tables.percent(found.departs[found.broken])}{noise}: its learning rate or warmup may not suit it."
         )
         table = Table(
             title="Loss collapse",
             header=("N", "Departs from the other sizes by"),
-            rows=[(tables.count(size), f"{value:.2%}") for size, value in found.departs.items()],
+            rows=[(tables.count(size), tables.percent(value)) for size, value in found.departs.items()],
             right=(0, 1),
         )
         made.append((sentence, table))
@@ -523,8 +569,7 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
     facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     facts.append(("Precision", str(study.get("precision") or "")))
     facts.append(("Compute", _compute(evidence)))
-    numerics = list(dict.fromkeys(str(row["numerics"]) for row in evidence.rows if row.get("numerics")))
-    facts.append(("Numerics", " · ".join(numerics)))
+    facts.append(("Numerics", _numerics([str(row["numerics"]) for row in evidence.rows if row.get("numerics")])))
     breaks = sum(int(number(row.get("numerics_breaks")) or 0) for row in evidence.rows)
     if breaks:
         facts.append(("Breaks in numerics", f"{breaks}, at resumes; bits may differ from an uninterrupted run"))
@@ -533,8 +578,24 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(
             ("Fit", f"seed {fits[0].get('seed')}, table {str(fits[0].get('data', {}).get('sha256', ''))[:16]}")
         )
-    facts.append(("Planned", str(study.get("created") or "")))
+    facts.append(("Planned", tables.moment(study.get("created"))))
     return [(name, text) for name, text in facts if text]
+
+
+def _numerics(found: Sequence[str]) -> str:
+    """torch=2.13 device=cpu micro_batch=12 and the same with 15: torch=2.13 device=cpu micro_batch=12, 15."""
+    distinct = list(dict.fromkeys(found))
+    settings = [[part.partition("=") for part in one.split()] for one in distinct]
+    if not all(mark for one in settings for _, mark, _ in one):
+        return " · ".join(distinct)
+    values: dict[str, dict[str, None]] = {}
+    for name, _, value in (part for one in settings for part in one):
+        values.setdefault(name, {})[value] = None
+    return "; ".join(f"{name} {', '.join(sorted(some, key=_natural))}" for name, some in values.items())
+
+
+def _natural(value: str) -> tuple[float, str]:
+    return (number(value) or 0.0, value)
 
 
 def _compute(evidence: Evidence) -> str:

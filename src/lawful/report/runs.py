@@ -1,0 +1,108 @@
+"""The table of every run of a study: by its coordinates, sorted, filtered, downloaded as the CSV that the fit reads."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lawful import store
+from lawful.report import parts, tables
+from lawful.report.evidence import Evidence
+from lawful.report.markup import Html, tag
+from lawful.report.tables import number
+
+# (header, column, is a number)
+COLUMNS = (
+    ("Status", "status", False),
+    ("N", "params_non_embedding", True),
+    ("N in all", "params_total", True),
+    ("Tokens seen", "tokens", True),
+    ("Compute", "flops", True),
+    ("Loss", "loss", True),
+    ("Bits/byte", "bits_per_byte", True),
+    ("Accuracy", "accuracy", True),
+    ("Rate", "learning_rate", True),
+    ("Time", "seconds", True),
+    ("A step", "seconds_per_step", True),
+    ("An epoch", "seconds_per_epoch", True),
+    ("Memory", "peak_memory_bytes", True),
+    ("Tokens/s", "tokens_per_second", True),
+    ("Speed", "flops_per_second", True),
+)
+
+
+def runs(evidence: Evidence) -> Html:
+    """A column for each coordinate of the ladder, then what was measured; columns without any value are left out."""
+    everything = [*evidence.rows, *(_not_over(rung) for rung in evidence.missing)]
+    at = {str(rung.get("id")): rung.get("at") or {} for rung in evidence.rungs}
+    axes = list(dict.fromkeys(axis for coordinates in at.values() for axis in coordinates))
+    columns = [item for item in COLUMNS if any(row.get(item[1]) not in (None, "") for row in everything)]
+    head = [parts.header("Run", None, sorts=True)]
+    head += [parts.header(axis, None, sorts=True) for axis in axes]
+    head += [parts.header(name, "right" if is_number else None, sorts=True) for name, _, is_number in columns]
+    rows = [_row(row, at.get(str(row.get("run")), {}), axes, columns) for row in everything]
+    path = store.Store(evidence.folder).observations
+    download = None
+    if path.exists():
+        encoded = base64.b64encode(path.read_bytes()).decode()
+        name = f"{evidence.study.get('name', 'study')}-observations.csv"
+        download = tag("a", "Download as CSV", href=f"data:text/csv;base64,{encoded}", download=name, class_="button")
+    first = next(((axis, value) for axis, value in next(iter(at.values()), {}).items()), ("size", 64))
+    return tag(
+        "section",
+        tag("h2", "Runs"),
+        parts.tooled(
+            parts.framed("Every run of the study", head, rows, sorts=True),
+            download,
+            len(rows),
+            "Runs",
+            example=f"{first[0]}={tables.coordinate(first[1])}, diverged, …",
+        ),
+        id="runs",
+    )
+
+
+def _not_over(rung: Mapping[str, Any]) -> dict[str, Any]:
+    return {**rung, "run": rung.get("id"), "held_out": rung.get("is_held_out"), "status": "not finished"}
+
+
+def _row(
+    row: Mapping[str, Any], at: Mapping[str, Any], axes: Sequence[str], columns: Sequence[tuple[str, str, bool]]
+) -> Html:
+    cells = [tag("td", tag("code", str(row.get("run") or "")))]
+    for axis in axes:
+        value = at.get(axis, "")
+        exact = number(value)
+        cells.append(tag("td", tables.coordinate(value), data_value=None if exact is None else repr(exact)))
+    for _, column, is_number in columns:
+        value = row.get(column)
+        if is_number:
+            exact = number(value)
+            cells.append(
+                tag("td", _cell(column, value), class_="right", data_value=repr(exact) if exact is not None else "")
+            )
+        else:
+            text = str(value or "") + (", held out" if row.get("held_out") else "")
+            cells.append(tag("td", text, title=str(row.get("reason") or "") or None))
+    status = str(row.get("status") or "")
+    return tag("tr", cells, class_={"finished": None, "diverged": "bad", "failed": "bad"}.get(status, "faint"))
+
+
+def _cell(column: str, value: Any) -> str:
+    if column in ("params_non_embedding", "params_total", "tokens", "tokens_per_second"):
+        return tables.count(value)
+    if column == "flops":
+        return tables.flops(value)
+    if column == "flops_per_second":
+        return tables.flop_rate(value)
+    if column == "seconds_per_step":
+        seconds = number(value)
+        return tables.DASH if seconds is None else f"{tables.general(1000 * seconds, 3)} ms"
+    if column.startswith("seconds"):
+        return tables.seconds(value)
+    if column == "peak_memory_bytes":
+        return tables.memory(value)
+    if column == "accuracy":
+        return tables.percent(value)
+    return tables.loss(value) if column in ("loss", "bits_per_byte") else tables.general(value)
