@@ -1,10 +1,12 @@
 """The decoder's arithmetic by hand, and what it refuses."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from lawful.families import decoder
 from lawful.families.decoder import Decoder, rotary_angles, rotate
 
 
@@ -54,3 +56,41 @@ def test_a_sequence_longer_than_the_context_is_refused() -> None:
     spec = Decoder(vocab_size=65, width=8, depth=1, heads=1, context=8)
     with pytest.raises(ValueError, match="at most 8 positions"):
         spec.build(torch.Generator())(torch.zeros(1, 9, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"positions": "learned"},
+        {"separator": 3},
+        {"parametrisation": "mup", "base_width": 12, "base_depth": 2},
+    ],
+    ids=["rope", "learned", "texts", "mup"],
+)
+def test_attention_over_short_sequences_is_torchs_own_within_rounding(
+    kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss and every gradient, by the fast way for short sequences and by torch's scaled_dot_product_attention."""
+    spec = Decoder(vocab_size=20, width=24, depth=2, heads=2, context=32, **kind)
+    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
+    losses, gradients = [], []
+    for longest in (32, 0):
+        monkeypatch.setattr(decoder, "MAX_SHORT", longest)
+        model = spec.build(torch.Generator().manual_seed(0))
+        loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    assert all(gradient.abs().max() > 1e-4 for gradient in gradients[0].values())
+
+
+def test_a_turn_is_that_of_the_complex_plane() -> None:
+    cos, sin = rotary_angles(7, 6)
+    x = torch.randn(2, 7, 6, generator=torch.Generator().manual_seed(0))
+    frequency = 10_000.0 ** (-torch.arange(0, 6, 2, dtype=torch.float64) / 6)
+    angle = torch.arange(7, dtype=torch.float64)[:, None] * frequency
+    turned = torch.complex(x[..., :3].double(), x[..., 3:].double()) * torch.polar(torch.ones_like(angle), angle)
+    torch.testing.assert_close(rotate(x, cos, sin).double(), torch.cat((turned.real, turned.imag), -1))

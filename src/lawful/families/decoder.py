@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lawful.families import Family, OptimizerScale, ParamCounts
+
+MAX_SHORT = 128  # positions up to which ShortAttention pays: 1.3 x at 64 and 128, .8 x at 256 (LAB_NOTES, 2026-11-22)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,13 +218,77 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         # [batch, time, 3 width] -> three of [batch, heads, time, head size]
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=self.scale
-        )
+        if is_short(qkv) and not dropout:
+            scale = self.scale or (width // self.heads) ** -0.5
+            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, scale)  # type: ignore[no-untyped-call]
+        else:
+            q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=self.scale
+            )
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
+
+
+def is_short(qkv: Tensor) -> bool:
+    """Whether ShortAttention is the faster: fp32 on a CPU (so not under autocast), at most MAX_SHORT positions."""
+    return qkv.device.type == "cpu" and qkv.dtype == torch.float32 and qkv.shape[3] <= MAX_SHORT
+
+
+class ShortAttention(torch.autograd.Function):
+    """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
+    the kernel that never keeps it, and turned in place. The same arithmetic within rounding.
+
+    forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
+    -> [batch, heads, time, head size]
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
+    ) -> Tensor:
+        _, batch, heads, time, size = qkv.shape
+        qkv = qkv.clone(memory_format=torch.contiguous_format)
+        if rotary is not None:
+            _rotate_in_place(qkv[:2], *rotary)
+        q, k, v = qkv.view(3, batch * heads, time, size).unbind(0)
+        if mask is None:
+            weights = torch.baddbmm(_unseen(time), q, k.mT, alpha=scale).softmax(-1)
+        else:
+            scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
+            weights = scores.masked_fill_(~mask, -math.inf).softmax(-1).view(-1, time, time)
+        ctx.save_for_backward(qkv, weights)
+        ctx.rotary, ctx.scale = rotary, scale
+        return torch.bmm(weights, v).view(batch, heads, time, size)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        qkv, weights = ctx.saved_tensors
+        q, k, v = qkv.flatten(1, 2).unbind(0)
+        grad = grad.reshape(v.shape)
+        by_qkv = torch.empty_like(qkv)
+        by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
+        torch.bmm(weights.mT, grad, out=by_v)
+        by_scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype).mul_(ctx.scale)
+        torch.bmm(by_scores, k, out=by_q)
+        torch.bmm(by_scores.mT, q, out=by_k)
+        if ctx.rotary is not None:
+            cos, sin = ctx.rotary
+            _rotate_in_place(by_qkv[:2], cos, -sin)  # a rotation's transpose is the rotation back
+        return by_qkv, None, None, None
+
+
+def _rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:
+    swapped = x.roll(x.shape[-1] // 2, -1)
+    x.mul_(cos).addcmul_(swapped, sin)
+
+
+@functools.cache
+def _unseen(time: int) -> Tensor:
+    """What is added to scores: -inf where the key is later than the query."""
+    return torch.full((time, time), -math.inf).triu(1)
 
 
 class GELU(nn.Module):
@@ -257,13 +325,13 @@ def same_text(tokens: Tensor, separator: int) -> Tensor | None:
 
 
 def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [context, head_size / 2], base 10,000 (arXiv:2104.09864)."""
+    """cos and sin for rotate(), each [context, head_size], base 10,000 (arXiv:2104.09864)."""
     frequency = 10_000.0 ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
     angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
-    return angle.cos().float(), angle.sin().float()
+    cos, sin = angle.cos().float(), angle.sin().float()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
