@@ -29,8 +29,9 @@ TIMESCALE = 0.3  # of a run that weights remember; .1 to .4 were found flat arou
 # scale -> width -> (depth, heads). Multiples of 6, so that 8/3 x width is a multiple of 8: the arms have equal size
 SHAPES = {
     "smoke": {12: (1, 1), 18: (1, 1), 24: (1, 2), 30: (1, 3), 36: (1, 3)},
+    # one depth, so that size is width alone, and the held-out run sees each token of the default corpus once;
     # heads of 10 to 24, growing with width: one head alone loses .04 at width 30, and small heads are slow
-    "quick": {24: (2, 2), 30: (2, 3), 36: (2, 3), 48: (3, 3), 60: (3, 3), 96: (3, 4)},
+    "quick": {24: (2, 2), 30: (2, 3), 36: (2, 3), 48: (2, 3), 66: (2, 3), 96: (2, 4)},
 }
 # non-embedding parameters of `full`; the last is held out. The ladder builder finds their shapes
 FULL = (800_000, 2_700_000, 6_300_000, 14_000_000, 38_000_000)
