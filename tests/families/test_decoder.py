@@ -76,7 +76,7 @@ def test_attention_over_short_sequences_is_torchs_own_within_rounding(
     tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
     losses, gradients = [], []
     for longest in (32, 0):
-        monkeypatch.setattr(decoder, "MAX_SHORT", longest)
+        monkeypatch.setattr(decoder, "MAX_SHORT", {torch.float32: longest})
         model = spec.build(torch.Generator().manual_seed(0))
         loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
         loss.backward()
@@ -85,6 +85,26 @@ def test_attention_over_short_sequences_is_torchs_own_within_rounding(
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
     assert all(gradient.abs().max() > 1e-4 for gradient in gradients[0].values())
+
+
+def test_attention_over_short_sequences_is_as_exact_under_autocast_as_torchs_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = Decoder(vocab_size=20, width=64, depth=1, heads=2, context=32)
+    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
+
+    def gradient(precision: torch.dtype) -> torch.Tensor:
+        model = spec.build(torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            logits = model(tokens[:, :-1]).flatten(0, 1).float()
+            torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten()).backward()
+        return model.blocks[0].attention.qkv.weight.grad
+
+    exact = gradient(torch.float32)
+    ours = (gradient(torch.bfloat16) - exact).norm()
+    monkeypatch.setattr(decoder, "MAX_SHORT", {})
+    torchs = (gradient(torch.bfloat16) - exact).norm()
+    assert ours <= 1.05 * torchs < 0.05 * exact.norm()
 
 
 def test_a_turn_is_that_of_the_complex_plane() -> None:

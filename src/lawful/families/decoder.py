@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 
 from lawful.families import Family, OptimizerScale, ParamCounts
 
-MAX_SHORT = 128  # positions up to which ShortAttention pays: 1.3 x at 64 and 128, .8 x at 256 (LAB_NOTES, 2026-11-22)
+# positions up to which ShortAttention is faster, by precision (LAB_NOTES, 2026-11-22)
+MAX_SHORT = {torch.float32: 128, torch.bfloat16: 256}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,19 +233,20 @@ class Attention(nn.Module):
 
 
 def is_short(qkv: Tensor) -> bool:
-    """Whether ShortAttention is the faster: fp32 on a CPU (so not under autocast), at most MAX_SHORT positions."""
-    return qkv.device.type == "cpu" and qkv.dtype == torch.float32 and qkv.shape[3] <= MAX_SHORT
+    """Whether ShortAttention is the faster way here."""
+    return qkv.device.type == "cpu" and qkv.shape[3] <= MAX_SHORT.get(qkv.dtype, 0)
 
 
 class ShortAttention(torch.autograd.Function):
     """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
-    the kernel that never keeps it, and turned in place. The same arithmetic within rounding.
+    the kernel that never keeps it, and turned in place. The same arithmetic within rounding; fp32 also under autocast.
 
     forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
     -> [batch, heads, time, head size]
     """
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any, qkv: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
     ) -> Tensor:
@@ -264,10 +266,11 @@ class ShortAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Any) -> Any:  # type: ignore[override]
         qkv, weights = ctx.saved_tensors
         q, k, v = qkv.flatten(1, 2).unbind(0)
-        grad = grad.reshape(v.shape)
+        grad = grads[0].reshape(v.shape)
         by_qkv = torch.empty_like(qkv)
         by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
         torch.bmm(weights.mT, grad, out=by_v)
