@@ -10,12 +10,13 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow check clean install pages claims
+.PHONY: help quickstart test test-slow check clean check-cluster install pages claims
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
+	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
@@ -58,6 +59,14 @@ check: $(INSTALLED)
 	$(call step,links of the docs,$(PYTEST) -n 0 -q tests/test_docs.py)
 	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
 	@echo "check: all passed"
+
+# Installs Ray and submitit. Slurm itself is the system's: without it those tests say so, and submitit's stand-in is used.
+check-cluster: $(INSTALLED)
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	    --constraint constraints.txt --editable ".[ray,slurm]"
+	@command -v slurmctld > /dev/null || test -x /usr/sbin/slurmctld || echo "check-cluster: no Slurm on this machine;" \
+	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
+	$(PYTEST) -n 0 -v -m cluster tests/executors
 
 install: $(INSTALLED)
 

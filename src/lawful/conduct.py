@@ -70,7 +70,8 @@ def train_study(
     only             a glob over labels and ids (--only); the rest waits for a later resume
     is_anchors_only  leave the held-out runs for a later resume
     watch            called about twice a second
-    On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on.
+    On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on. Raises Unfinished where runs were
+    stopped from outside: nothing is forecast or fitted from part of a ladder unasked.
     """
     store = Store(folder)
     study = store.read_study()
@@ -88,16 +89,37 @@ def train_study(
         shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
 
 
+class Unfinished(RuntimeError):
+    """Runs that were started have neither ended nor failed: something outside stopped them."""
+
+
 def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], watch: Callable[[], None]) -> None:
-    job = executor.submit(folder, waiting)
-    try:
-        while not job.is_over():
+    """A run that another process holds (a second `lawful resume`, a job of a cluster) is waited for, and done here if
+    that process leaves it undone."""
+    store = Store(folder)
+
+    def held_now() -> set[str]:
+        return {run_id for group in waiting for run_id in group if files.is_claimed(store.claim(run_id))}
+
+    while waiting:
+        held = held_now()
+        job = executor.submit(folder, waiting)
+        try:
+            while not job.is_over():
+                watch()
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            job.stop()
+            raise
+        watch()
+        waiting = [[run_id for run_id in group if not store.result(run_id).exists()] for group in waiting]
+        waiting = [group for group in waiting if group]
+        held |= held_now()
+        if stopped := {run_id for group in waiting for run_id in group} - held:
+            raise Unfinished(f"{len(stopped)} of the runs that were started were stopped before their end")
+        while held_now():
             watch()
             time.sleep(POLL_SECONDS)
-        watch()
-    except KeyboardInterrupt:
-        job.stop()
-        raise
 
 
 def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]]:

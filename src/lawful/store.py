@@ -31,6 +31,7 @@ class Store:
     FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
     FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
     FOLDER/fits/QUESTION.json             one answer each
+    FOLDER/slurm/JOB.json                 which runs each task of a Slurm job holds; beside it the logs of those tasks
     FOLDER/observations.csv               one row per run that has ended: the seam
     FOLDER/report.html, report.md, figures/
     """
@@ -71,6 +72,10 @@ class Store:
     @property
     def samples(self) -> Path:
         return self.folder / "samples" / "samples.json"
+
+    @property
+    def slurm(self) -> Path:
+        return self.folder / "slurm"
 
     def fit(self, question: str) -> Path:
         return self.folder / "fits" / f"{question}.json"

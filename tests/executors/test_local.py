@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from lawful.conduct import groups, train_study
@@ -54,14 +55,24 @@ def test_a_run_that_kills_its_worker_fails_with_the_reason_and_the_others_finish
     assert whole["status"] == "finished"
 
 
-def test_a_run_that_another_process_holds_is_left_to_it(toy_folder: Folder) -> None:
-    folder = toy_folder(widths=(8, 16), steps=(20,))
+def test_a_run_that_another_process_holds_is_waited_for_and_done_where_that_one_leaves_it(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(8, 12, 16), steps=(20,))
     store = Store(folder)
-    held, free = (rung["id"] for rung in store.read_study()["rungs"])
-    with claimed(store.claim(held)) as is_mine:
-        assert is_mine
-        train_study(folder, Local(workers=1, device="cpu"))
-    assert not store.result(held).exists() and store.result(free).exists()
+    held, free, held_out = (rung["id"] for rung in store.read_study()["rungs"])
+    looks = 0
+    with ExitStack() as other:
+        assert other.enter_context(claimed(store.claim(held)))
+
+        def let_go_after_a_while() -> None:
+            nonlocal looks
+            looks += store.result(free).exists()
+            if looks <= 4:
+                assert not store.result(held_out).exists(), "forecasts wait for every anchor, wherever it trains"
+            if looks == 4:
+                other.close()
+
+        train_study(folder, Local(workers=1, device="cpu"), watch=let_go_after_a_while)
+    assert looks >= 4 and all(store.result(run_id).exists() for run_id in (held, free, held_out))
 
 
 def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_that_branch_from_it(

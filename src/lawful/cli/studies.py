@@ -29,7 +29,20 @@ Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
 Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
 AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
+CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")]
+Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray or slurm.")]
+Cpus = Annotated[int, typer.Option("--cpus-per-run", help="CPU threads of a run; a cluster reserves as many cores.")]
+Gpus = Annotated[float, typer.Option("--gpus-per-run", help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.")]
+Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
+Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
+Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
+Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
+
+OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
+    "ray": {"address": "auto"},
+    "slurm": {"partition": None, "time": "60", "array_parallelism": 256},
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +108,7 @@ def run(
     study: Annotated[str, typer.Argument(help="A built-in study, or the path of your own Python file.")],
     scale: Scale = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/STUDY-SCALE.")] = None,
-    executor: Annotated[str, typer.Option(help="Where runs go: local.")] = "local",
+    executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
     only: Only = "*",
@@ -103,36 +116,71 @@ def run(
     data: Data = None,
     settings: Set = None,
     log: Log = None,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")] = 30.0,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
+    cpus_per_run: Cpus = 1,
+    gpus_per_run: Gpus = 0.0,
+    address: Address = "auto",
+    partition: Partition = None,
+    time: Time = "60",
+    array_parallelism: Parallelism = 256,
 ) -> None:
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again."""
-    if executor != "local":
-        raise ValueError(f"--executor: expected local, got {executor!r}.")
+    place = _executor(
+        executor,
+        workers=workers,
+        device=device,
+        log=log,
+        checkpoint_seconds=checkpoint_seconds,
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        address=address,
+        partition=partition,
+        time=time,
+        array_parallelism=array_parallelism,
+    )
     planned = _plan(study, scale, data, device, workers, settings)
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
     planned.write(folder)
     for warning in planned.declaration["warnings"]:
         _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
-    local = _local(workers, device, log, checkpoint_seconds)
-    _train_and_conclude(folder, local, only=only, is_anchors_only=anchors_only)
+    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
     only: Only = "*",
     anchors_only: AnchorsOnly = False,
     log: Log = None,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")] = 30.0,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
+    cpus_per_run: Cpus = 1,
+    gpus_per_run: Gpus = 0.0,
+    address: Address = "auto",
+    partition: Partition = None,
+    time: Time = "60",
+    array_parallelism: Parallelism = 256,
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
     from lawful.store import Store
 
     Store(folder).read_study()
-    local = _local(workers, device, log, checkpoint_seconds)
-    _train_and_conclude(folder, local, only=only, is_anchors_only=anchors_only)
+    place = _executor(
+        executor,
+        workers=workers,
+        device=device,
+        log=log,
+        checkpoint_seconds=checkpoint_seconds,
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        address=address,
+        partition=partition,
+        time=time,
+        array_parallelism=array_parallelism,
+    )
+    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
 
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
@@ -213,14 +261,57 @@ def _settings(pairs: list[str] | None) -> dict[str, str]:
     return given
 
 
-def _local(workers: int, device: str, log: list[str] | None, checkpoint_seconds: float) -> Executor:
-    from lawful.executors.local import Local
+def _executor(
+    name: str,
+    *,
+    workers: int,
+    device: str,
+    log: list[str] | None,
+    checkpoint_seconds: float,
+    cpus_per_run: int,
+    gpus_per_run: float,
+    **of_one: Any,
+) -> Executor:
+    """of_one    options that one kind of executor has alone"""
+    for kind, defaults in OF_ONE.items():
+        for option, default in defaults.items():
+            if kind != name and of_one[option] != default:
+                raise ValueError(f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}.")
+    if cpus_per_run < 1 or gpus_per_run < 0:
+        raise ValueError(
+            f"--cpus-per-run: expected 1 or more, --gpus-per-run 0 or more, got {cpus_per_run} and {gpus_per_run:g}."
+        )
+    shared: dict[str, Any] = {
+        "device": device,
+        "threads": cpus_per_run,
+        "log": tuple(log or ()),
+        "checkpoint_seconds": checkpoint_seconds,
+    }
+    if name == "local":
+        from lawful.executors.local import Local
 
-    return Local(workers=workers, device=device, log=tuple(log or ()), checkpoint_seconds=checkpoint_seconds)
+        return Local(workers=workers, **shared)
+    if name == "ray":
+        from lawful.executors.ray import Ray
+
+        return Ray(address=of_one["address"], gpus_per_run=gpus_per_run, cores=workers, **shared)
+    if name == "slurm":
+        from lawful.executors.slurm import Slurm, minutes_of
+
+        if gpus_per_run != int(gpus_per_run):
+            raise ValueError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus_per_run:g}.")
+        return Slurm(
+            partition=of_one["partition"],
+            minutes=minutes_of(of_one["time"]),
+            gpus_per_run=int(gpus_per_run),
+            array_parallelism=of_one["array_parallelism"],
+            **shared,
+        )
+    raise ValueError(f"--executor: expected local, ray or slurm, got {name!r}.")
 
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
-    from lawful.conduct import conclude, train_study
+    from lawful.conduct import Unfinished, conclude, train_study
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
@@ -233,6 +324,9 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
             file=sys.stderr,
         )
         raise SystemExit(130) from None
+    except Unfinished as error:
+        print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
+        raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
     page = conclude(folder, _say)
     _announce(folder, page)
 

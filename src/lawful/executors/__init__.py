@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from lawful import store as files
+from lawful.store import Store
+
+ATTEMPTS = 2  # how often a run may take its worker down before it counts as failed
 
 
 class Job(ABC):
@@ -19,10 +29,134 @@ class Job(ABC):
         """Ask every run to checkpoint and leave, and wait for it."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Executor(ABC):
-    """A frozen dataclass of plain data."""
+    """Plain data: what every worker is told; a subclass adds where workers are.
+
+    device        auto, cpu, cuda or mps
+    threads       CPU threads of a run (two on a busy two-core machine measured 3.5 times slower than one)
+    micro_batch   windows in one forward pass; None: the whole batch
+    """
+
+    device: str = "auto"
+    threads: int = 1
+    micro_batch: int | None = None
+    checkpoint_seconds: float = 30.0
+    log: Sequence[str] = ()
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
         """Start the runs named by id. Those of one group share a trunk and are best done one after the other,
         in the order given."""
+
+    def words(self) -> list[str]:
+        """The options of a worker."""
+        words = ["--device", self.device, "--threads", str(self.threads)]
+        words += ["--checkpoint-seconds", str(self.checkpoint_seconds)]
+        if self.micro_batch:
+            words += ["--micro-batch", str(self.micro_batch)]
+        for sink in self.log:
+            words += ["--log", sink]
+        return words
+
+    def environment(self) -> dict[str, str]:
+        """What a worker needs of this process's surroundings, wherever it starts: prepared data and sources."""
+        named = {"OMP_NUM_THREADS": str(self.threads), "LAWFUL_CACHE": str(files.cache_folder().resolve())}
+        return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
+
+
+class Worker:
+    """A worker process that is kept for run after run, and its successor when it dies.
+
+    words, environment    as an Executor gives them
+    """
+
+    def __init__(self, folder: Path, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._store = Store(folder)
+        self._command = [sys.executable, "-m", "lawful.train.worker", str(folder), "-", *words]
+        self._environment = environment
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.RLock()  # interrupt may come from a signal inside any other call
+        self.is_stopping = False
+
+    def train(self, group: Sequence[str]) -> None:
+        """Have these runs done one after the other; returns early when interrupted. A run that takes its worker down
+        again and again is recorded as failed."""
+        for run_id in group:
+            for attempt in range(1, ATTEMPTS + 1):
+                process = self._ready()
+                if process is None:
+                    return
+                if answer := _ask(process, run_id):
+                    if answer.endswith(" interrupted"):  # by a signal from outside, such as a scheduler's
+                        self.is_stopping = True
+                    break
+                status = process.wait()
+                self._forget()
+                if attempt == ATTEMPTS and not self.is_stopping:
+                    _give_up(self._store, run_id, status)
+
+    def interrupt(self) -> None:
+        """Tell the worker to checkpoint and leave; may be called from any thread. No other is started."""
+        self.is_stopping = True
+        with self._lock:
+            if self._process and self._process.stdin and not self._process.stdin.closed:
+                self._process.stdin.close()  # the input's end without `end`
+
+    def leave(self) -> None:
+        """Let the worker go, and wait until it is gone."""
+        with self._lock:
+            process = self._process
+            try:
+                if process and process.stdin and not process.stdin.closed:
+                    process.stdin.write("end\n")
+                    process.stdin.close()
+            except OSError:
+                pass
+        if process:
+            process.wait()
+            self._forget()
+
+    def _ready(self) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self.is_stopping:
+                return None
+            if self._process is None:
+                with (self._store.folder / "workers.log").open("ab") as log:
+                    self._process = subprocess.Popen(
+                        self._command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        text=True,
+                        env={**os.environ, **self._environment},
+                    )
+            return self._process
+
+    def _forget(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        for pipe in (process.stdin, process.stdout) if process else ():
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass
+
+
+def _ask(process: subprocess.Popen[str], run_id: str) -> str:
+    """Have the run done: the worker's answer, empty when it died over it."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(run_id + "\n")
+        process.stdin.flush()
+    except (OSError, ValueError):
+        return ""
+    return process.stdout.readline().strip()
+
+
+def _give_up(store: Store, run_id: str, status: int) -> None:
+    if not store.result(run_id).exists():
+        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+        reason = f"its worker ended {ATTEMPTS} times without a result ({how}); see workers.log"
+        files.write_json(store.result(run_id), {"status": "failed", "reason": reason})

@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     device.keep_freed_memory()
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # a scheduler's warnings: preemption, and the end of the time limit
+        signal.signal(number, lambda *_: stop.set())
     store = Store(options.folder)
     if options.run_id != "-":
         signal.signal(signal.SIGINT, lambda *_: stop.set())

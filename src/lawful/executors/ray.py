@@ -1,0 +1,125 @@
+"""A Ray cluster: one task per trunk, packed by the resources that a run declares; worker processes stay warm."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawful import store as files
+from lawful.executors import Executor, Job, Worker
+from lawful.store import Store
+
+LOSSES = 5  # how often the loss of a node or of Ray's own process is made up for, a group; a cluster loses nodes often
+TOKEN_NAMES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for its token, beside ~/.ray/auth_token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ray(Executor):
+    """address        as ray.init takes it. auto: the cluster that RAY_ADDRESS names, or that runs on this machine;
+                   local: one of our own, for as long as this process lives
+    gpus_per_run   what Ray reserves for a run, beside its threads; a share lets several runs have one GPU
+    cores          of a cluster of our own; 0: all
+    """
+
+    address: str = "auto"
+    gpus_per_run: float = 0.0
+    cores: int = 0
+
+    def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> RayJob:
+        return RayJob(self, folder.resolve(), groups)
+
+
+class RayJob(Job):
+    def __init__(self, executor: Ray, folder: Path, groups: Sequence[Sequence[str]]) -> None:
+        self._ray = _connected(executor)
+        self._store = Store(folder)
+        task = self._ray.remote(_train).options(
+            name="lawful",
+            num_cpus=executor.threads,
+            num_gpus=executor.gpus_per_run or None,
+            max_retries=LOSSES,
+            scheduling_strategy="SPREAD",
+        )
+        words, environment = executor.words(), executor.environment()
+        self._groups = {task.remote(str(folder), words, environment, list(group)): group for group in groups}
+        self._left = list(self._groups)
+
+    def is_over(self) -> bool:
+        while self._left:
+            done, self._left = self._ray.wait(self._left, num_returns=len(self._left), timeout=0)
+            for task in done:
+                self._see(task)
+            if not done:
+                return False
+        return True
+
+    def stop(self) -> None:
+        for task in self._left:
+            self._ray.cancel(task, force=False)
+        self._ray.wait(self._left, num_returns=len(self._left))
+        self._left = []
+
+    def _see(self, task: Any) -> None:
+        """A group that Ray gave up on is over; its runs stand as their folders say."""
+        try:
+            self._ray.get(task)
+        except self._ray.exceptions.RayError as error:
+            for run_id in self._groups[task]:
+                if not self._store.result(run_id).exists() and not files.is_claimed(self._store.claim(run_id)):
+                    reason = f"Ray gave its task up after {LOSSES} retries: {error}"
+                    files.write_json(self._store.result(run_id), {"status": "failed", "reason": reason})
+
+
+def _connected(executor: Ray) -> Any:
+    if any(name in os.environ for name in TOKEN_NAMES) or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault(
+            "RAY_AUTH_MODE", "token"
+        )  # `ray start` asks for the token, but clients send none by default
+    if executor.address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports a cluster that it starts to its makers
+    try:
+        ray = importlib.import_module("ray")
+    except ModuleNotFoundError:
+        raise ValueError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
+    if ray.is_initialized():
+        return ray
+    own = {"num_cpus": executor.cores or None, "include_dashboard": False} if executor.address == "local" else {}
+    try:
+        ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"--address: expected a Ray cluster at {executor.address!r}, got none ({why}). "
+            "Start one with `ray start --head`, or let lawful have one of its own with --address local."
+        ) from None
+    return ray
+
+
+_kept: dict[tuple[Any, ...], Worker] = {}  # in a process of Ray's: the worker that the last task here left warm
+
+
+def _train(folder: str, words: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> None:
+    """The task, in a process of Ray's. That process ends when its driver does, and our worker's input with it."""
+    key = (folder, tuple(words), tuple(environment.items()))
+    if key not in _kept:
+        while _kept:
+            _kept.popitem()[1].leave()
+        _kept[key] = Worker(Path(folder), words, environment)
+    worker = _kept[key]
+    thread = threading.Thread(target=worker.train, args=(group,))
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.5)  # Ray's cancellation arrives between two waits
+    except BaseException:
+        worker.interrupt()
+        thread.join()
+        raise
+    finally:
+        if worker.is_stopping:
+            _kept.pop(key).leave()

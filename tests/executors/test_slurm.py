@@ -1,0 +1,171 @@
+"""The Slurm executor on a real Slurm of the test's own: the same study, the same numbers, whatever the queue does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lawful.conduct import train_study
+from lawful.executors.slurm import Slurm, minutes_of
+
+Plan = Callable[[], Path]
+Check = Callable[[Path], None]
+Trains = Callable[[Path], bool]
+Wait = Callable[..., None]
+
+needs_submitit = pytest.mark.skipif(
+    importlib.util.find_spec("submitit") is None, reason="needs submitit: pip install 'lawful[slurm]'"
+)
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[dict[str, str]]:
+    """The environment in which the commands speak to a Slurm of our own."""
+    specification = importlib.util.spec_from_file_location("slurm_cluster", Path(__file__).parent / "slurm_cluster.py")
+    assert specification and specification.loader
+    cluster = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(cluster)
+    if why := cluster.missing():
+        pytest.skip(f"no Slurm can be started here: {why}")
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder:
+        with cluster.running(Path(folder)) as environment:
+            yield environment
+
+
+def resume(folder: Path, slurm: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lawful", "resume", str(folder), "--executor", "slurm", "--device", "cpu"]
+    return subprocess.Popen(
+        [*command, "--checkpoint-seconds", "0.3", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=slurm,
+    )
+
+
+def assert_ends_well(study: subprocess.Popen[str]) -> None:
+    said, _ = study.communicate(timeout=400)
+    assert study.returncode == 0, said
+
+
+def said_by(slurm: dict[str, str], *command: str) -> list[str]:
+    return subprocess.run(command, env=slurm, capture_output=True, text=True, check=True).stdout.split()
+
+
+def submissions(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "slurm").glob("*.json"))
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_a_study_under_slurm_equals_the_same_under_the_local_executor(
+    slurm: dict[str, str], plan_one: Plan, assert_as_undisturbed: Check
+) -> None:
+    folder = plan_one()
+    assert_ends_well(resume(folder, slurm, "--partition", "test", "--time", "10", "--array-parallelism", "2"))
+    assert_as_undisturbed(folder)
+    assert len(submissions(folder)) == 2, "an array of the anchors, then one of the held-out runs"
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
+    slurm: dict[str, str], plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+) -> None:
+    folder = plan_one()
+    study = resume(folder, slurm)
+    wait_for(lambda: trains(folder), "a run to train")
+    (array,) = submissions(folder)
+    said_by(slurm, "scontrol", "requeue", f"{array}_0")
+    said_by(slurm, "scontrol", "update", f"JobId={array}_1", "TimeLimit=1")  # SIGUSR2 now: a minute before the end
+    assert_ends_well(study)
+    assert_as_undisturbed(folder)
+    log = "".join(path.read_text() for path in (folder / "slurm").glob(f"{array}_1*.err"))
+    assert "Requeued job" in log, log
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_a_cancelled_job_stops_the_study_and_a_resume_finishes_it(
+    slurm: dict[str, str], plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+) -> None:
+    folder = plan_one()
+    study = resume(folder, slurm)
+    wait_for(lambda: trains(folder), "a run to train")
+    said_by(slurm, "scancel", *submissions(folder))
+    said, _ = study.communicate(timeout=120)
+    assert study.returncode == 75 and "lawful resume" in said, said
+    assert_ends_well(resume(folder, slurm))
+    assert_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_ctrl_c_cancels_the_jobs_and_a_resume_at_once_does_not_wait_for_them(
+    slurm: dict[str, str], plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+) -> None:
+    folder = plan_one()
+    study = resume(folder, slurm)
+    wait_for(lambda: trains(folder), "a run to train")
+    os.killpg(study.pid, signal.SIGINT)
+    said, _ = study.communicate(timeout=120)
+    assert study.returncode == 130, said
+    assert any(folder.glob("runs/*/checkpoints/*/MANIFEST.json")), "nothing was checkpointed"
+    assert_ends_well(resume(folder, slurm))
+    assert_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_jobs_outlive_the_command_and_another_login_node_takes_them_over_without_doubling_them(
+    slurm: dict[str, str], plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+) -> None:
+    folder = plan_one()
+    first = resume(folder, slurm, "--array-parallelism", "1")  # so that one task runs and one waits
+    wait_for(lambda: trains(folder), "a run to train")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    before = submissions(folder)
+    second = resume(folder, slurm)
+    assert_ends_well(second)
+    assert len(before) == 1 and len(submissions(folder)) == 2, "the held-out runs alone were submitted again"
+    assert_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_without_slurm_the_path_through_submitit_is_the_same(plan_one: Plan, assert_as_undisturbed: Check) -> None:
+    folder = plan_one()
+    train_study(folder, Slurm(cluster="debug", device="cpu"))
+    assert_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
+@needs_submitit
+def test_a_machine_without_slurm_is_told_so(plan_one: Plan) -> None:
+    study = resume(plan_one(), {**os.environ, "PATH": "/nonexistent"})
+    said, _ = study.communicate(timeout=120)
+    assert study.returncode == 2 and "expected sbatch and srun" in said and "Traceback" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [("60", 60), ("1:30", 2), ("1:00:00", 60), ("0:45:00", 45), ("2-0", 2880), ("1-12:30", 2190), ("1-00:00:01", 1441)],
+)
+def test_a_time_limit_is_read_as_slurm_reads_it(limit: str, minutes: int) -> None:
+    assert minutes_of(limit) == minutes
+
+
+@pytest.mark.parametrize("limit", ["", "soon", "1:2:3:4", "0", "-5"])
+def test_a_time_limit_that_slurm_would_not_take_is_an_error(limit: str) -> None:
+    with pytest.raises(ValueError, match="--time"):
+        minutes_of(limit)
