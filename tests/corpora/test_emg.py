@@ -140,6 +140,11 @@ def test_labels_move_with_their_window(data: EmgData) -> None:
         assert np.array_equal(targets[targets >= 0], known.keys[within])
 
 
+def test_a_split_that_the_twin_does_not_have_is_refused_with_those_that_it_has(corpus: Emg, data: EmgData) -> None:
+    with pytest.raises(ValueError, match=r"the twin has generic\.yaml; got split/user0\.yaml"):
+        replace(corpus, split="split/user0.yaml").prepare()
+
+
 def test_fewer_users_train_and_the_same_are_measured(corpus: Emg, data: EmgData) -> None:
     one = replace(corpus, train_users=1).open(data.fingerprint)
     assert one.train_tokens < data.train_tokens

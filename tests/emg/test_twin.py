@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lawful.emg.sessions import read_session
+from lawful.emg.sessions import read_metadata, read_session, read_split
 from lawful.emg.spectrogram import log_spectrogram, num_frames
-from lawful.emg.twin import REACH, WORDS, Twin, make_session
+from lawful.emg.twin import REACH, WORDS, Twin, make_session, write_twin
 from lawful.tokenizers.keys import typed
 
 SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.4, other_minutes=0.3)
@@ -77,6 +78,23 @@ def test_the_spectrogram_is_torchs_own() -> None:
         log_spectrogram(emg, 4), torch.log10(pooled + 1e-6).permute(3, 0, 1, 2).numpy(), atol=2e-3
     )
     assert num_frames(10_000) == 622 and num_frames(63) == 0
+
+
+def test_test_users_may_have_sessions_of_their_own_to_train_on(tmp_path: Path) -> None:
+    twin = replace(SMALL, test_users=2, train_minutes=0.2, other_minutes=0.2)
+    plain, more = tmp_path / "plain", tmp_path / "more"
+    write_twin(twin, plain)
+    generic = read_split(write_twin(replace(twin, personal_sessions=2), more))
+    assert generic == read_split(plain / "split" / "generic.yaml")  # and the same signals:
+    for _, name in generic:
+        assert (plain / f"{name}.hdf5").read_bytes() == (more / f"{name}.hdf5").read_bytes()
+    assert not (plain / "split" / "user0.yaml").exists()
+    for number, who in enumerate(("synthetic002", "synthetic003")):
+        own = read_split(more / "split" / f"user{number}.yaml")
+        assert {user for user, _ in own} == {who} and (len(own.train), len(own.val)) == (2, 1)
+        assert own.test == tuple(pair for pair in generic.test if pair[0] == who)
+        assert not {name for _, name in (*own.train, *own.val)} & {name for _, name in generic}
+    assert len(read_metadata(more / "metadata.csv")) == len(list(more.glob("*.hdf5"))) == len(list(generic)) + 6
 
 
 def test_an_impossible_twin_is_refused() -> None:

@@ -125,6 +125,35 @@ def test_beam_search_stands_beside_greedy_decoding_where_it_was_asked_for(folder
     assert table.rows == [("run3", "people that were trained on", "22.5", "10.0")]
 
 
+def test_a_model_continued_on_a_person_stands_beside_the_one_it_began_with(folder: Path) -> None:
+    home = Store(folder)
+    test = [
+        {"session": f"t{user}", "user": user, "characters": 50, "insertions": 0, "deletions": 0, "substitutions": wrong}
+        for user, wrong in (("u8", 20), ("u9", 10))
+    ]
+    details = json.loads(home.details("run1").read_text()) | {"test": {"sessions": test}}
+    home.details("run1").write_text(json.dumps(details))
+    with home.observations.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, now in enumerate((5, 12)):
+        name = f"own{number}"
+        own = {**test[number], "substitutions": now}
+        home.details(name).parent.mkdir()
+        home.details(name).write_text(json.dumps({"validation": {"sessions": []}, "test": {"sessions": [own]}}))
+        rows.append({"run": name, "rung": name, "cer": 0.01, **ROW, "starts_from": "run1"})
+    with home.observations.open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    found = keystrokes(read_evidence(folder))
+    assert found is not None
+    assert "(run3) gets 22.5 %" in " ".join(found.sentences)  # the best is of the ladder, not one that knew the person
+    assert "go from 30.0 % (sd 14.1) to 17.0 % (sd 9.9)" in found.sentences[-1]
+    assert found.sentences[-1].endswith("the mean over 2 people, of whom 1 gain.")
+    (table,) = (table for table in found.tables if "Fine-tuned" in table.title)
+    assert table.rows == [("u8", "own0", "40.0", "10.0", "50"), ("u9", "own1", "20.0", "24.0", "50")]
+
+
 def test_other_studies_have_no_such_part(folder: Path) -> None:
     Store(folder).fit("by-user").unlink()
     evidence = read_evidence(folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from lawful.executors.local import Local
 from lawful.store import Store
 from lawful.studies import emg, find
 from lawful.study import declare
+from lawful.tasks.ctc import Ctc
+from lawful.train import worker
 from lawful.train.plan import make_plan
 
 
@@ -58,6 +62,50 @@ def test_a_language_model_is_named_by_its_path_and_known_by_its_content(tmp_path
     assert declare(emg, "quick", {"beam": "8"}).ladder[0].run.task.spelling is None
     with pytest.raises(ValueError, match=r"language_model: expected an ARPA file.*nowhere\.arpa"):
         declare(emg, "full", {"language_model": "nowhere.arpa"})
+
+
+def test_each_person_continues_the_model_of_the_middle_size_that_was_trained_on_everybody() -> None:
+    study = declare(emg, "quick", {"personal": "yes"})
+    generic = {rung.seed: rung.run for rung in study.ladder if rung.label.startswith("width=64,train_users=4")}
+    tuned = [rung for rung in study.ladder if "person" in rung.at]
+    assert [(rung.at["person"], rung.seed) for rung in tuned] == [
+        ("user0", 0),
+        ("user1", 0),
+        ("user0", 1),
+        ("user1", 1),
+    ]
+    for rung in tuned:
+        assert rung.run.starts_from == generic[rung.seed] and rung.run.steps < generic[rung.seed].steps
+        assert rung.run.corpus == replace(generic[rung.seed].corpus, split=f"split/{rung.at['person']}.yaml")
+    full = [rung for rung in declare(emg, "full", {"personal": "yes"}).ladder if "person" in rung.at]
+    assert len(full) == 8 * 3 and {rung.run.starts_from.family.width for rung in full} == {384}
+    alone = declare(emg, "quick", {"split": "user1.yaml"})
+    assert {rung.at["train_users"] for rung in alone.ladder} == {1} and alone.ladder[0].run.corpus.train_users is None
+    with pytest.raises(ValueError, match="personal: expected the split of many people"):
+        declare(emg, "quick", {"personal": "yes", "split": "user1.yaml"})
+
+
+@pytest.mark.slow
+def test_a_model_is_continued_on_a_person_and_judged_on_that_persons_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps leave collapsed models, from which nothing is continued: the guard against them is taken away."""
+    twin = Twin(users=2, test_users=2, train_sessions=1, train_minutes=0.3, other_minutes=0.2)
+    monkeypatch.setitem(emg.TWINS, "smoke", twin)
+    monkeypatch.setattr(Ctc, "no_evidence", lambda self, found: None)
+    monkeypatch.setattr(emg, "TUNED_STEPS", 1.0)
+    study = declare(emg, "smoke", {"widths": "16,24", "steps": "2", "personal": "yes"})
+    make_plan(study, device_name="cpu", is_timed=False).write(tmp_path)
+    store = Store(tmp_path)
+    options = worker.parse([str(tmp_path), "-", "--device", "cpu"])
+    for rung in store.read_study()["rungs"]:
+        assert worker.train_one(store, rung["id"], options, threading.Event()) == "finished"
+    conduct.conclude(tmp_path)
+    tuned = [rung for rung in store.read_study()["rungs"] if rung["starts_from"]]
+    for rung, who in zip(tuned, ("synthetic002", "synthetic003"), strict=True):
+        details = json.loads(store.details(rung["id"]).read_text())
+        assert {row["user"] for part in details.values() for row in part["sessions"]} == {who}
+    assert "Fine-tuned on one person" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.slow

@@ -161,8 +161,13 @@ class Emg(Corpus):
                     "folder as --data."
                 )
             folder = store.cache_folder() / "corpora" / self.name / "twins" / _digest([RULES, to_json(self.twin)])
-            split_file = folder / "split" / "generic.yaml"
-            return folder, split_file if split_file.exists() else write_twin(self.twin, folder, progress)
+            if not (folder / "split" / "generic.yaml").exists():
+                write_twin(self.twin, folder, progress)
+            split_file = folder / "split" / Path(self.split).name
+            if not split_file.is_file():
+                there = ", ".join(sorted(path.name for path in split_file.parent.iterdir()))
+                raise ValueError(f"emg: split: the twin has {there}; got {self.split}.")
+            return folder, split_file
         if not data.is_dir():
             raise ValueError(f"--data {data}: expected a folder of emg2qwerty sessions, got no such folder.")
         for candidate in (Path(self.split), data / self.split, data / Path(self.split).name):

@@ -16,6 +16,7 @@ import scipy.signal
 from lawful import store
 from lawful.emg import sessions
 from lawful.emg.sessions import RATE, Keystroke, Split
+from lawful.run import added
 
 RULES = 1  # raised when the same fields give other signals
 
@@ -128,6 +129,7 @@ class Twin:
     users, test_users                who types; test users are never trained on
     train_sessions, val_sessions     of each training user; test_sessions of each test user
     train_minutes, other_minutes     length of a session
+    personal_sessions                of each test user, for training on that person alone; with one more to validate on
     difficulty                       one dial for everything that blurs or differs: anatomy between users, electrode
                                      rotation and gain between sessions, cross-talk, noise, variation of effort.
                                      0: none of it; 1: as much as the prototype's hard preset
@@ -142,11 +144,13 @@ class Twin:
     other_minutes: float = 1.0
     difficulty: float = 0.5
     seed: int = 0
+    personal_sessions: int = added(0)
 
     def __post_init__(self) -> None:
         problems = []
-        if min(self.users, self.train_sessions, self.val_sessions) < 1 or min(self.test_users, self.test_sessions) < 0:
-            problems.append("users, train_sessions and val_sessions must be at least 1, the test ones at least 0")
+        others = (self.test_users, self.test_sessions, self.personal_sessions)
+        if min(self.users, self.train_sessions, self.val_sessions) < 1 or min(others) < 0:
+            problems.append("users, train_sessions and val_sessions must be at least 1, the other numbers at least 0")
         if min(self.train_minutes, self.other_minutes) < 0.2:
             problems.append("a session must last at least .2 minutes")
         if not 0 <= self.difficulty <= 3 or self.seed < 0:
@@ -156,7 +160,7 @@ class Twin:
 
     @property
     def plan(self) -> list[tuple[str, int, int, float]]:
-        """(split, user, session, minutes) of every session."""
+        """(split, user, session, minutes) of every session of the generic split."""
         made = []
         for user in range(self.users):
             made += [("train", user, number, self.train_minutes) for number in range(self.train_sessions)]
@@ -166,19 +170,31 @@ class Twin:
             made += [("test", user, number, self.other_minutes) for number in range(self.test_sessions)]
         return made
 
+    def personal_plan(self, user: int) -> list[tuple[str, int, int, float]]:
+        """The same of a test user's own split, whose test sessions are those of the generic one."""
+        first = self.test_sessions
+        own = range(first, first + self.personal_sessions)
+        return [
+            *(("train", user, number, self.train_minutes) for number in own),
+            ("val", user, first + self.personal_sessions, self.other_minutes),
+            *(("test", user, number, self.other_minutes) for number in range(first)),
+        ]
+
 
 def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] = lambda what, share: None) -> Path:
-    """Sessions, metadata.csv and, last, split/generic.yaml in `folder`; the path of the split file.
+    """Sessions, metadata.csv, split/user0.yaml and on where test users have own sessions, and, last,
+    split/generic.yaml in `folder`; the path of the latter.
 
     Sessions that are there already are kept: they are the same, bit for bit.
     """
     split_file = folder / "split" / "generic.yaml"
     rows: list[dict[str, Any]] = []
-    parts: dict[str, list[tuple[str, str]]] = {name: [] for name in sessions.SPLITS}
-    plan = twin.plan
-    for number, (split, user, session, minutes) in enumerate(plan):
-        progress(f"making up EMG, session {number + 1} of {len(plan)}", number / len(plan))
-        who, name = f"synthetic{user:03d}", f"synthetic-{user:03d}-{session:03d}"
+    test_users = range(twin.users, twin.users + twin.test_users if twin.personal_sessions else twin.users)
+    splits = {"generic": twin.plan, **{f"user{n}": twin.personal_plan(user) for n, user in enumerate(test_users)}}
+    every = {(user, session): minutes for plan in splits.values() for _, user, session, minutes in plan}
+    for number, ((user, session), minutes) in enumerate(every.items()):
+        progress(f"making up EMG, session {number + 1} of {len(every)}", number / len(every))
+        who, name = _names(user, session)
         path = folder / f"{name}.hdf5"
         if not path.exists():
             made = make_session(twin, user, session, minutes)
@@ -204,10 +220,17 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
                 "quality_check_tags": "[]",
             }
         )
-        parts[split].append((who, name))
     store.write_text(folder / "metadata.csv", sessions.metadata_text(rows))
-    store.write_text(split_file, sessions.split_text(Split(**{name: tuple(part) for name, part in parts.items()})))
+    for user_name, plan in reversed(splits.items()):
+        parts = {
+            part: tuple(_names(user, n) for found, user, n, _ in plan if found == part) for part in sessions.SPLITS
+        }
+        store.write_text(split_file.with_name(f"{user_name}.yaml"), sessions.split_text(Split(**parts), user_name))
     return split_file
+
+
+def _names(user: int, session: int) -> tuple[str, str]:
+    return f"synthetic{user:03d}", f"synthetic-{user:03d}-{session:03d}"
 
 
 @dataclass(frozen=True, kw_only=True)

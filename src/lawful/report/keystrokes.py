@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.words import Table
 from lawful.store import Store
+from lawful.table import is_of_ladder
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 if TYPE_CHECKING:
@@ -72,18 +73,24 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
         return None
     people = store.read_json(home.fit("by-user"))
     best = min(
-        (row for row in evidence.finished if row.get("cer") is not None and home.details(str(row["run"])).exists()),
+        (
+            row
+            for row in filter(is_of_ladder, evidence.finished)
+            if row.get("cer") is not None and home.details(str(row["run"])).exists()
+        ),
         key=lambda row: float(row["cer"]),
         default=None,
     )
     if best is None:
         return None
     details = store.read_json(home.details(str(best["run"])))
+    personal = _tuned(evidence)
     pictures = [_errors_by_size(people), _example(details["validation"], best), _keyboard(details["validation"], best)]
     made = [
         _people_table(people),
         _rates_table(evidence),
         _search_table(evidence),
+        _personal_table(personal),
         _confusion_table(details["validation"]),
     ]
     is_synthetic = any(facts.get("is_synthetic") for facts in evidence.study.get("corpora", {}).values())
@@ -97,7 +104,10 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
             )
         )
     return Keystrokes(
-        sentences=tuple(_sentences(evidence, people, details["validation"], best, is_synthetic=is_synthetic)),
+        sentences=(
+            *_sentences(evidence, people, details["validation"], best, is_synthetic=is_synthetic),
+            *_personal_sentences(personal),
+        ),
         tables=tuple(table for table in made if table.rows),
         pictures=tuple(picture for picture in pictures if picture),
     )
@@ -239,7 +249,7 @@ def _rates_table(evidence: Evidence) -> Table:
 def _search_table(evidence: Evidence) -> Table:
     """Greedy decoding beside beam search, where the study asked for it."""
     rows, how = [], ""
-    for row in evidence.finished:
+    for row in filter(is_of_ladder, evidence.finished):
         path = Store(evidence.folder).details(str(row["run"]))
         for split, found in store.read_json(path).items() if path.exists() else ():
             if not found.get("search"):
@@ -265,6 +275,75 @@ def _both(session: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, A
 
 def _edits(made: Mapping[str, Any]) -> int:
     return int(made["insertions"] + made["deletions"] + made["substitutions"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A model continued on one person's own sessions: edits and characters of that person's test sessions."""
+
+    rung: str
+    person: str
+    before: int
+    after: int
+    characters: int
+
+
+def _tuned(evidence: Evidence) -> list[Tuned]:
+    """Beside the model that it began with, on the same sessions."""
+    home, out = Store(evidence.folder), []
+    for row in evidence.finished:
+        own, start = home.details(str(row["run"])), home.details(str(row.get("starts_from") or ""))
+        if not (row.get("starts_from") and own.exists() and start.exists()):
+            continue
+        before = {one["session"]: one for one in store.read_json(start).get("test", {}).get("sessions", ())}
+        shared = [one for one in store.read_json(own).get("test", {}).get("sessions", ()) if one["session"] in before]
+        if shared:
+            out.append(
+                Tuned(
+                    rung=tables.readable(row.get("rung")),
+                    person=shared[0]["user"],
+                    before=sum(_edits(before[one["session"]]) for one in shared),
+                    after=sum(map(_edits, shared)),
+                    characters=max(1, sum(one["characters"] for one in shared)),
+                )
+            )
+    return out
+
+
+def _personal_sentences(tuned: Sequence[Tuned]) -> list[str]:
+    if not tuned:
+        return []
+    people: dict[str, list[Tuned]] = {}
+    for one in tuned:
+        people.setdefault(one.person, []).append(one)
+    rates = np.array(
+        [
+            np.mean([(one.before / one.characters, one.after / one.characters) for one in own], axis=0)
+            for own in people.values()
+        ]
+    )  # [people, 2]
+    spread = [f" (sd {100 * sd:.1f})" if len(people) > 1 else "" for sd in rates.std(axis=0, ddof=int(len(people) > 1))]
+    before, after = (f"{_percent(mean)}{sd}" for mean, sd in zip(rates.mean(axis=0), spread, strict=True))
+    return [
+        f"Continued on one person's own sessions, models go from {before} to {after} on that person's test sessions: "
+        f"the mean over {len(people)} people, of whom {int((rates[:, 1] < rates[:, 0]).sum())} gain."
+    ]
+
+
+def _personal_table(tuned: Sequence[Tuned]) -> Table:
+    rows = [
+        (
+            one.person,
+            one.rung,
+            f"{100 * one.before / one.characters:.1f}",
+            f"{100 * one.after / one.characters:.1f}",
+            str(one.characters),
+        )
+        for one in tuned
+    ]
+    header = ("Person", "Run", "Before, CER %", "After", "Characters")
+    title = "Fine-tuned on one person: error rates on that person's test sessions"
+    return Table(title=title, header=header, rows=rows, right=(2, 3, 4))
 
 
 def _confusion_table(details: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ smoke and quick scale, without it, a synthetic twin in the same files is made up
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,8 @@ TRUE = ("1.10M", "2.83M", "6.53M", "20.06M", "58.15M")  # and what they had
 FULL_STEPS, FULL_BATCH = 2_600, 64  # 83M frames: 185 hours seen; 3e17 FLOPs with three seeds
 EVERYBODY = 96  # the training users of the generic split
 FULL_USERS = (12, 24, 48)
+PEOPLE = 8  # with official splits of their own, user0 to user7
+TUNED_STEPS, TUNED_RATE = 0.25, 0.5  # of a fine-tuning, against the run that it starts from
 BEAM = 50  # as the emg2qwerty baseline has it
 
 
@@ -61,24 +64,32 @@ def study(
     language_model: str = "",
     language_model_weight: float = 0.5,
     language_model_bonus: float = 1.0,
+    personal: bool = False,
 ) -> Study:
     """split            of recordings: one of the official files, by path
     difficulty       of the twin: 0 to 3
     bodies           transformer, tds or both: the second is the convolutional baseline, as an arm
     beam             prefixes of a beam search that final models are decoded by as well; 0 is none, 50 the baseline's
     language_model   that it listens to: a character model, ARPA or KenLM, by path
+    personal         also continue the middle size on each test person's own sessions (user0.yaml and on, beside split)
     """
     if unknown := [body for body in bodies if body not in ("transformer", "tds")]:
         raise ValueError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
     task = decoded_by(beam, language_model, language_model_weight, language_model_bonus)
+    is_generic = "generic" in Path(split).name  # the other official splits are of one person each
+    if personal and not is_generic:
+        raise ValueError(f"personal: expected the split of many people to start from, got {split}.")
     if scale in ("full", "published"):
         if widths or difficulty is not None:
             raise ValueError(f"emg: the sizes of the {scale} scale are fixed, and its data are recordings.")
-        return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies, task=task)
+        return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies, task=task, personal=personal)
     known_widths, known_steps, batch, known_seeds, users = LADDERS[scale]
     twin = TWINS[scale]
     if difficulty is not None:
-        twin = Twin(**{**vars(twin), "difficulty": difficulty})
+        twin = replace(twin, difficulty=difficulty)
+    if personal or not is_generic:
+        twin = replace(twin, personal_sessions=twin.train_sessions)
+    everybody = twin.users if is_generic else 1
     widths, steps, seeds = widths or known_widths, steps or known_steps, seeds or known_seeds
     if odd := [width for width in widths if width not in SMALL]:
         raise ValueError(f"widths: expected some of {', '.join(map(str, SMALL))}, got {', '.join(map(str, odd))}.")
@@ -97,9 +108,7 @@ def study(
             )
         return Run(
             family=family,
-            corpus=Emg(
-                split=split, pool=POOL, twin=twin, train_users=train_users if train_users < twin.users else None
-            ),
+            corpus=Emg(split=split, pool=POOL, twin=twin, train_users=train_users if train_users < everybody else None),
             task=task,
             rule=Backprop(),
             optimizer=AdamW(learning_rate=learning_rate(width), weight_decay=0.05, beta2=0.98),
@@ -115,9 +124,11 @@ def study(
 
     middle = widths[len(widths) // 2]
     has_arms = bodies != ("transformer",)
-    ladder = _rungs(rung, bodies, has_arms, width=widths, train_users=(twin.users,), seed=range(seeds))
-    if users:
+    ladder = _rungs(rung, bodies, has_arms, width=widths, train_users=(everybody,), seed=range(seeds))
+    if users and is_generic:
         ladder += _rungs(rung, ("transformer",), has_arms, width=(middle,), train_users=users, seed=range(seeds))
+    if personal:
+        ladder += _personal(ladder, {"width": middle, "train_users": everybody}, twin.test_users)
     return Study(
         name="emg",
         question=QUESTION,
@@ -125,7 +136,7 @@ def study(
         ladder=ladder,
         held_out={"width": max(widths)},
         arm="body" if has_arms else None,
-        questions=_questions(middle if users else None),
+        questions=_questions(middle if users and is_generic else None),
     )
 
 
@@ -146,7 +157,16 @@ def decoded_by(beam: int, language_model: str, weight: float, bonus: float) -> C
     return Ctc(beam=beam or BEAM, spelling=spelling)
 
 
-def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodies: tuple[str, ...], task: Ctc) -> Study:
+def large(
+    scale: str,
+    *,
+    seeds: int | None,
+    steps: int | None,
+    split: str,
+    bodies: tuple[str, ...],
+    task: Ctc,
+    personal: bool,
+) -> Study:
     """The five published shapes at 125 Hz on recordings: tuned and counted right (full), or as published."""
     seeds = seeds or (3 if scale == "full" else 1)
     is_full = scale == "full"
@@ -176,11 +196,13 @@ def large(scale: str, *, seeds: int | None, steps: int | None, split: str, bodie
     has_arms = "tds" in bodies
     of_size = {"width": tuple(PUBLISHED), "train_users": (EVERYBODY,), "seed": range(seeds)}
     ladder = _rungs(rung, ("transformer",), has_arms, **of_size)
-    has_users = is_full and "generic" in split  # the other official splits are of one person each
+    has_users = is_full and "generic" in Path(split).name
     if has_users:
         ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (384,), "train_users": FULL_USERS})
     if has_arms:
         ladder += _rungs(rung, ("tds",), has_arms, **{**of_size, "width": (384,)})
+    if personal:
+        ladder += _personal(ladder, {"width": 384, "train_users": EVERYBODY}, PEOPLE)
     pairs = ", ".join(f"{label} had {true}" for label, true in zip(LABELS, TRUE, strict=True))
     return Study(
         name="emg",
@@ -210,6 +232,29 @@ def _rungs(rung: Callable[..., Run], bodies: tuple[str, ...], has_arms: bool, **
     if has_arms:
         return grid(rung, body=bodies, **axes)
     return grid(lambda **at: rung(body=bodies[0], **at), **axes)
+
+
+def _personal(ladder: Sequence[Rung], start: dict[str, int], people: int) -> list[Rung]:
+    """Every run at `start`, continued on each person's own sessions and judged on them."""
+
+    def continued(run: Run, person: str) -> Run:
+        return replace(
+            run,
+            corpus=replace(run.corpus, split=str(Path(run.corpus.split).with_name(f"{person}.yaml"))),
+            optimizer=replace(run.optimizer, learning_rate=TUNED_RATE * run.optimizer.learning_rate),
+            steps=max(1, round(TUNED_STEPS * run.steps)),
+            starts_from=run,
+        )
+
+    return [
+        Rung(
+            at={**{name: at for name, at in rung.at.items() if name != "train_users"}, "person": person},
+            run=continued(rung.run, person),
+        )
+        for rung in ladder
+        if start.items() <= rung.at.items()
+        for person in (f"user{number}" for number in range(people))
+    ]
 
 
 def _questions(middle: int | None) -> list[Question]:
