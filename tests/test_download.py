@@ -99,7 +99,7 @@ def test_a_wrong_file_is_deleted_and_its_hash_told(tmp_path: Path, server: Serve
     server.content = CONTENT[:-1] + b"!"
     with pytest.raises(ValueError, match=f"{SHA256}.*has SHA-256 {hashlib.sha256(server.content).hexdigest()}"):
         fetch(path, server)
-    assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.lock"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.claims"]
 
 
 def test_a_damaged_beginning_is_fetched_again_in_the_same_call(tmp_path: Path, server: Server) -> None:
@@ -115,7 +115,7 @@ def test_more_than_was_announced_is_never_stored(tmp_path: Path, server: Server)
     server.content = CONTENT * 20
     with pytest.raises(ValueError, match="more than .* bytes arrived"):
         fetch(path, server)
-    assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.lock"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.claims"]
 
 
 def test_a_damaged_file_in_place_is_replaced(tmp_path: Path, server: Server) -> None:
@@ -137,7 +137,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path, server: Server) -> 
     from lawful import store
 
     path = tmp_path / "file.txt"
-    with store.claimed(tmp_path / "file.txt.part.lock") as is_ours:
+    with store.claimed(tmp_path / "file.txt.part.claims") as is_ours:
         assert is_ours
         with pytest.raises(ValueError, match="another process is fetching it"):
             fetch(path, server)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +74,94 @@ def test_a_folder_that_is_no_studys_says_how_to_make_one(tmp_path: Path) -> None
         Store(tmp_path).read_study()
 
 
+def test_a_folder_is_written_whole_and_replaces_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "7"
+    store.write_folder(path, {"a": b"1", "b": b"2"})
+    store.write_folder(path, {"a": b"3"})
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {"a": b"3"}
+    assert os.listdir(path.parent) == ["7"]
+
+
 def test_a_claim_excludes_others_and_ends_with_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "claim"
+    path = tmp_path / "run" / "claims"
     assert not store.is_claimed(path)
     with store.claimed(path) as mine:
         assert mine and store.is_claimed(path)
         with store.claimed(path) as second:
             assert not second
     assert not store.is_claimed(path)
+
+
+def test_the_token_grows_with_each_taking_and_traces_of_former_holders_go(tmp_path: Path) -> None:
+    tokens = []
+    for _ in range(12):  # past 9: "10" comes after "9"
+        with store.claimed(tmp_path / "claims") as lease:
+            assert lease is not None
+            tokens.append(lease.token)
+    assert tokens == list(range(1, 13))
+    assert os.listdir(tmp_path / "claims") == ["12.over"]
+
+
+def held_by(claims: Path, token: int = 1, **facts: object) -> Path:
+    """The claim as the holder of another machine would have left it, which promised a sign of life every .3 s."""
+    folder = claims / str(token)
+    folder.mkdir(parents=True)
+    store.write_json(folder / "holder.json", {"machine": "m", "pid": 1, "started": "1", "lease_seconds": 0.3, **facts})
+    (folder / "heartbeat").write_bytes(b"7")
+    return folder
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_claim_of_another_machine_is_taken_once_its_heartbeat_was_seen_to_stand_still(
+    tmp_path: Path, hours: int
+) -> None:
+    claims = tmp_path / "claims"
+    folder = held_by(claims)
+    for path in (folder, *folder.iterdir()):  # whatever its clock says
+        os.utime(path, (time.time() + 3600 * hours,) * 2)
+    assert store.is_claimed(claims)
+    with store.claimed(claims) as lease:
+        assert lease is None
+    began = time.monotonic()
+    with store.claimed(claims, patience_seconds=9) as lease:
+        assert lease is not None and lease.token == 2
+    assert time.monotonic() - began > 0.25
+
+
+def test_a_claim_whose_heartbeat_moves_is_left_to_its_holder_without_waiting_for_long(tmp_path: Path) -> None:
+    heart = held_by(tmp_path / "claims", lease_seconds=60) / "heartbeat"
+    mover = threading.Timer(0.3, heart.write_bytes, [b"8"])
+    mover.start()
+    began = time.monotonic()
+    with store.claimed(tmp_path / "claims", patience_seconds=60) as lease:
+        assert lease is None
+    assert time.monotonic() - began < 10
+    mover.join()
+
+
+def test_a_claim_whose_holder_died_before_it_could_say_who_it_is_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LEASE_SECONDS", 0.2)
+    (tmp_path / "claims" / "1").mkdir(parents=True)
+    with store.claimed(tmp_path / "claims", patience_seconds=9) as lease:
+        assert lease is not None and lease.token == 2
+
+
+def test_who_lost_its_lease_can_commit_neither_a_file_nor_a_folder_and_makes_nothing(tmp_path: Path) -> None:
+    claims = tmp_path / "claims"
+    with store.claimed(claims) as lease:
+        assert lease is not None
+        store.write_text(tmp_path / "result.json", "before", lease=lease)
+        held_by(claims, token=2)  # another machine takes it over, in the order that a taking has
+        os.rename(lease.folder, claims / "1.over")
+        for write in (
+            lambda: store.write_text(tmp_path / "result.json", "after", lease=lease),
+            lambda: store.write_folder(tmp_path / "checkpoints" / "3", {"a": b""}, lease=lease),
+        ):
+            with pytest.raises(store.LeaseLost, match="another process has taken"):
+                write()
+        assert lease.lost.is_set()
+    assert (tmp_path / "result.json").read_text() == "before"
+    assert sorted(os.listdir(tmp_path)) == ["claims", "result.json"]
+    assert store.is_claimed(claims), "the one who took it has it still"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,19 +32,19 @@ def pinned(
     part.parent.mkdir(parents=True, exist_ok=True)
     what = f"{path.name} ({num_bytes:,} bytes, SHA-256 {sha256}) from {url}"
     by_hand = f"fetch it by hand and pass it with {flag} PATH"
-    with store.claimed(part.with_name(part.name + ".lock")) as is_ours:
-        if not is_ours:
+    with store.claimed(part.with_name(part.name + ".claims")) as lease:
+        if lease is None:
             raise ValueError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
         for was_part_there in (part.exists(), False):
             try:
-                _fetch(url, part, num_bytes, report)
+                _fetch(url, part, num_bytes, report, lease)
             except _TooLarge:
                 part.unlink()
                 raise ValueError(
                     f"{what}: more than {num_bytes:,} bytes arrived, so it is another file; {by_hand}."
                 ) from None
             except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
-                if error.errno == errno.ENOSPC:
+                if store.is_disk_full(error):
                     raise
                 raise ValueError(
                     f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
@@ -57,6 +56,7 @@ def pinned(
             part.unlink()
             if not was_part_there:  # else the part was to blame: once more, from the start
                 raise ValueError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
+        lease.check()
         os.replace(part, path)
         store.sync_folder(path.parent)
     return path
@@ -72,13 +72,13 @@ def beginning(
         return path if path.exists() else part
     part.parent.mkdir(parents=True, exist_ok=True)
     what = f"the first {num_bytes:,} bytes of {path.name} from {url}"
-    with store.claimed(part.with_name(part.name + ".lock")) as is_ours:
-        if not is_ours:
+    with store.claimed(part.with_name(part.name + ".claims")) as lease:
+        if lease is None:
             raise ValueError(f"{what}: another process is fetching it; wait for that one, or pass it with {flag} PATH.")
         try:
-            _fetch(url, part, num_bytes, report, is_all=False)
+            _fetch(url, part, num_bytes, report, lease, is_all=False)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if store.is_disk_full(error):
                 raise
             raise ValueError(
                 f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
@@ -93,7 +93,12 @@ class _TooLarge(Exception):
 
 
 def _fetch(
-    url: str, part: Path, num_bytes: int, report: Callable[[str, float], None] | None, is_all: bool = True
+    url: str,
+    part: Path,
+    num_bytes: int,
+    report: Callable[[str, float], None] | None,
+    lease: store.Lease,
+    is_all: bool = True,
 ) -> None:
     """Appends what is missing to `part`. Raises OSError when the connection fails or ends early.
 
@@ -129,6 +134,7 @@ def _fetch(
                     have += len(chunk)
                     if have > num_bytes and is_all:
                         raise _TooLarge
+                    lease.check()
                     file.write(chunk)
                     if have >= num_bytes and not is_all:
                         return  # this server sends all there is

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import hashlib
+import itertools
 import json
 import math
 import os
+import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
+LEASE_SECONDS = (
+    60.0  # a claim whose heartbeat stands still for so long is taken over: longer than a busy disk's hiccups
+)
+BEATS = 12  # heartbeats in that time
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class Store:
 
     FOLDER/study.json                     the declaration, its rungs and questions (written by the plan)
     FOLDER/runs/ID/run.json               the Run, complete
+    FOLDER/runs/ID/claims/TOKEN/          who is at it now (TOKEN.over: who was last), and what it has not committed yet
     FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
     FOLDER/runs/ID/details.json           what a task keeps of single sequences for the report, by split
@@ -102,7 +112,7 @@ class Store:
         return self.run_folder(run_id) / "details.json"
 
     def claim(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "claim"
+        return self.run_folder(run_id) / "claims"
 
     def log(self, run_id: str) -> Path:
         return self.run_folder(run_id) / "worker.log"
@@ -129,33 +139,69 @@ class Store:
         return declaration
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Lease | None = None) -> None:
+    """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
+
+    lease    under which to commit: the temporary file is made in its folder. Raises LeaseLost once another has it.
+    """
+    with _fenced(lease):
+        descriptor, temporary = tempfile.mkstemp(dir=_workplace(path, lease), prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode()))
+def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None = None) -> None:
+    """Write a folder whole or not at all, as write_whole does a file; one that is there already is replaced."""
+    with _fenced(lease):
+        making = Path(tempfile.mkdtemp(dir=_workplace(path, lease), prefix=f".{path.name}."))
+        former = making.with_name(making.name + ".old")
+        try:
+            for name, data in files.items():
+                with (making / name).open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(making, 0o777 & ~_umask())
+            sync_folder(making)
+            with suppress(FileNotFoundError):
+                os.replace(path, former)
+            try:
+                os.replace(making, path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise  # else another process has just put its own there, whole
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(former, ignore_errors=True)
+    sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    write_whole(path, lambda file: file.write(data))
+def _workplace(path: Path, lease: Lease | None) -> Path:
+    if lease is not None:
+        lease.folder.stat()  # before anything is made for one who lost it
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return lease.folder if lease else path.parent
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+def write_text(path: Path, text: str, *, lease: Lease | None = None) -> None:
+    write_whole(path, lambda file: file.write(text.encode()), lease=lease)
+
+
+def write_bytes(path: Path, data: bytes, *, lease: Lease | None = None) -> None:
+    write_whole(path, lambda file: file.write(data), lease=lease)
+
+
+def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
+    write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n", lease=lease)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -221,35 +267,204 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def claimed(path: Path, *, patience_seconds: float = 0.0) -> Iterator[bool]:
-    """Hold an exclusive claim on a run while inside; False when another live process holds it.
+def is_disk_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
-    An flock, so that a killed holder's claim ends with it. Good on one machine.
+
+class LeaseLost(OSError):
+    """Another process has taken the claim over; what this one has not committed stays uncommitted."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A claim that is held.
+
+    folder    CLAIMS/TOKEN, the holder's own: whatever it commits is made here and renamed into place. Who takes the
+              claim over removes this folder first, so that such a rename can no longer happen: the file system itself
+              refuses it, even to a holder that slept between its last look and its rename.
     """
-    import fcntl
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience_seconds
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.02)
-        yield True
+    folder: Path
+    lost: threading.Event = field(default_factory=threading.Event)  # set by the heartbeat; a commit finds out by itself
+
+    @property
+    def token(self) -> int:
+        return int(self.folder.name)
+
+    def check(self) -> None:
+        """Raises LeaseLost when another has taken the claim over: for what is not committed by a rename."""
+        if not self.folder.is_dir():
+            self.lost.set()
+            raise LeaseLost(f"{self.folder}: another process has taken this claim over.")
 
 
-def is_claimed(path: Path) -> bool:
-    """Whether a live process holds the claim at `path`."""
-    if not path.exists():
-        return False
-    with claimed(path) as got:
-        return not got
+@contextmanager
+def claimed(
+    claims: Path, *, patience_seconds: float = 0.0, lease_seconds: float = LEASE_SECONDS
+) -> Iterator[Lease | None]:
+    """Hold an exclusive claim while inside; None when another process holds it. Good on any file system that several
+    machines share: it rests on mkdir and rename alone, and on nobody's clock but one's own.
+
+    Whoever makes the folder CLAIMS/TOKEN holds the claim; TOKEN grows by one with each taking. The holder's heartbeat
+    is a file whose content changes; a claim is taken over when its holder is a process of this machine that is gone,
+    or when this process has seen the heartbeat stand still for as long as the holder promised it would not.
+
+    patience_seconds    how long to wait at most until one can tell whether the holder lives
+    lease_seconds       how long this holder's heartbeat may stand still
+    """
+    claims.mkdir(parents=True, exist_ok=True)
+    deadline, first = time.monotonic() + patience_seconds, _pulse(claims, _newest(claims)[0])
+    while (lease := _take(claims, lease_seconds)) is None:
+        if time.monotonic() >= deadline or _pulse(claims, _newest(claims)[0]) != first:
+            yield None
+            return
+        time.sleep(0.05)
+    is_over = threading.Event()
+    heart = threading.Thread(target=_beat, args=(lease, lease_seconds / BEATS, is_over), daemon=True)
+    heart.start()
+    try:
+        yield lease
+    finally:
+        is_over.set()
+        heart.join()
+        with suppress(OSError):  # lost: there is nothing to give back
+            os.rename(lease.folder, lease.folder.with_name(f"{lease.token}.over"))
+
+
+def is_claimed(claims: Path) -> bool:
+    """Whether a live process holds the claim, as far as can be told; a process of another machine that died counts as
+    alive until this one has watched it for the length of its lease."""
+    token, is_over = _newest(claims)
+    return not is_over and not _has_expired(claims, token)
+
+
+def claimed_at(claims: Path) -> float | None:
+    """When the claim was last taken, in seconds since 1970 by the clock of the file system."""
+    token, is_over = _newest(claims)
+    try:
+        return (claims / (f"{token}.over" if is_over else f"{token}") / "holder.json").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _take(claims: Path, lease_seconds: float) -> Lease | None:
+    """One try; None when it is held, or when another was quicker."""
+    token, is_over = _newest(claims)
+    if not is_over:
+        if not _has_expired(claims, token):
+            return None
+        try:
+            os.rename(claims / f"{token}", claims / f"{token}.over")
+        except OSError:
+            return None
+    lease = Lease(claims / f"{token + 1}")
+    try:
+        lease.folder.mkdir()
+    except FileExistsError:
+        return None
+    (lease.folder / "holder.json").write_text(json.dumps({**_process(), "lease_seconds": lease_seconds}))
+    (lease.folder / "heartbeat").write_bytes(b"%020d" % 0)
+    if _newest(claims) != (token + 1, False):  # slept before the mkdir: others have had this token meanwhile
+        shutil.rmtree(lease.folder, ignore_errors=True)
+        return None
+    for _ in range(10):  # a former holder that still lives may be writing there
+        former = [name for name in os.listdir(claims) if name != lease.folder.name]
+        if not former:
+            break
+        for name in former:
+            shutil.rmtree(claims / name, ignore_errors=True)
+    return lease
+
+
+def _newest(claims: Path) -> tuple[int, bool]:
+    """The newest token, and whether its holder is done; (0, True) when nobody ever took the claim."""
+    try:
+        names = [name.partition(".") for name in os.listdir(claims)]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    return max(((int(number), bool(dot)) for number, dot, _ in names if number.isdigit()), default=(0, True))
+
+
+_seen: dict[Path, tuple[tuple[int, bytes], float]] = {}  # the last pulse of each claim, and since when by our own clock
+
+
+def _has_expired(claims: Path, token: int) -> bool:
+    try:
+        holder = read_json(claims / f"{token}" / "holder.json")
+    except (OSError, ValueError):  # dead before it could write it, or not there yet
+        holder = {}
+    if holder.get("machine") == _machine() and _started(holder["pid"]) != holder["started"]:
+        return True
+    pulse, now = _pulse(claims, token), time.monotonic()
+    if claims not in _seen or _seen[claims][0] != pulse:
+        _seen[claims] = (pulse, now)
+    return now - _seen[claims][1] > float(holder.get("lease_seconds", LEASE_SECONDS))
+
+
+def _pulse(claims: Path, token: int) -> tuple[int, bytes]:
+    try:
+        return token, (claims / f"{token}" / "heartbeat").read_bytes()
+    except OSError:
+        return token, b""
+
+
+def _beat(lease: Lease, every_seconds: float, is_over: threading.Event) -> None:
+    for count in itertools.count(1):
+        if is_over.wait(every_seconds):
+            return
+        try:
+            with (lease.folder / "heartbeat").open("r+b") as file:  # in place: it needs no room on a full disk
+                file.write(b"%020d" % count)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESTALE):
+                lease.lost.set()
+                return
+
+
+@contextmanager
+def _fenced(lease: Lease | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if lease is None or error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+        lease.lost.set()
+        raise LeaseLost(f"{lease.folder}: another process has taken this claim over.") from None
+
+
+def _process() -> dict[str, Any]:
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+@functools.cache
+def _machine() -> str:
+    """This machine since its last start, and the namespace in which its process numbers count (containers have their
+    own); where the system does not say, its name and network address."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        import platform
+        import uuid
+
+        return f"{platform.node()} {uuid.getnode():x}"
+
+
+def _started(pid: int) -> str:
+    """When the process of that number began, in ticks, since numbers are used again; "" when none lives."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
+        except OSError:
+            pass
+        return "?"
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if facts[0] in "ZX" else facts[19]  # a zombie is dead; proc(5): fields 3 and 22
 
 
 def cache_folder() -> Path:

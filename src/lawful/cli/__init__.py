@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
 import typer
 
 from lawful.cli import data, explain, fitting, studies
+from lawful.store import is_disk_full
 
 app = typer.Typer(
     name="lawful",
@@ -39,7 +39,7 @@ def main() -> None:
             raise
         _fail(f"training needs {error.name}, which is not installed: pip install 'lawful[train]'.")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
         _fail(f"disk full: {error}. Nothing that was finished is lost; make room and `lawful resume` the folder.")
 

@@ -22,7 +22,7 @@ class Job(ABC):
 
     @abstractmethod
     def is_over(self) -> bool:
-        """Whether nothing is left that this job could still do."""
+        """Whether nothing is left that this job could still do. Raises OSError when it ended on a full disk."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -78,6 +78,7 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.RLock()  # interrupt may come from a signal inside any other call
         self.is_stopping = False
+        self.is_disk_full = False  # then no other run would fare better
 
     def train(self, group: Sequence[str]) -> None:
         """Have these runs done one after the other; returns early when interrupted. A run that takes its worker down
@@ -88,7 +89,8 @@ class Worker:
                 if process is None:
                     return
                 if answer := _ask(process, run_id):
-                    if answer.endswith(" interrupted"):  # by a signal from outside, such as a scheduler's
+                    self.is_disk_full |= answer.endswith(" disk full")
+                    if self.is_disk_full or answer.endswith(" interrupted"):  # the latter by a scheduler's signal, say
                         self.is_stopping = True
                     break
                 status = process.wait()
@@ -156,7 +158,9 @@ def _ask(process: subprocess.Popen[str], run_id: str) -> str:
 
 
 def _give_up(store: Store, run_id: str, status: int) -> None:
-    if not store.result(run_id).exists():
+    with files.claimed(store.claim(run_id)) as lease:
+        if lease is None or store.result(run_id).exists():
+            return
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         reason = f"its worker ended {ATTEMPTS} times without a result ({how}); see workers.log"
-        files.write_json(store.result(run_id), {"status": "failed", "reason": reason})
+        files.write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -28,6 +29,7 @@ def available_cores() -> int:
 
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
+        self._folder = folder
         self._groups: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
         for group in groups:
             self._groups.put(group)
@@ -38,7 +40,11 @@ class LocalJob(Job):
             thread.start()
 
     def is_over(self) -> bool:
-        return not any(thread.is_alive() for thread in self._threads)
+        if any(thread.is_alive() for thread in self._threads):
+            return False
+        if any(worker.is_disk_full for worker in self._workers):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
+        return True
 
     def stop(self) -> None:
         for worker in self._workers:

@@ -215,7 +215,7 @@ def _pace(
     own_steps: Sequence[int],
 ) -> _Pace:
     """Measured on the runs that finished, each weighed by its estimate; a median, since a night between a stop and a
-    resume is not a slow run. Wall time runs from the claim's making to the result's."""
+    resume is not a slow run. Wall time runs from the last taking of the claim to the result."""
     of_estimate, overhead = [], []
     for rung, result, own in zip(rungs, results, own_steps, strict=True):
         speed = number((result or {}).get("tokens_per_second"))
@@ -225,7 +225,7 @@ def _pace(
         training = own * rung["batch_tokens"] / speed
         claim = here.claim(rung["id"])
         if claim not in _started:
-            _started[claim] = _modified(claim)
+            _started[claim] = store.claimed_at(claim)
         started, ended = _started[claim], _ended_at(here, rung)
         wall = max(ended - started, training) if started is not None and ended is not None else training
         of_estimate.append((wall / estimate, estimate))
@@ -311,13 +311,6 @@ def _cached(path: Path) -> dict[str, Any] | None:
 def _ended_at(here: store.Store, rung: Mapping[str, Any]) -> float | None:
     known = _read_once.get(here.result(rung["id"]))
     return known[0][0] / 1e9 if known else None
-
-
-def _modified(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
 
 
 def _runs_table(first: str, others: Sequence[str]) -> Table:

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, a manifest of SHA-256 written last, two kept; no pickle anywhere."""
+"""Checkpoints: whole or not at all, with a manifest of SHA-256, two kept; no pickle anywhere."""
 
 from __future__ import annotations
 
@@ -36,23 +36,27 @@ class Checkpoint:
 
 
 def save(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], *, kept: int = KEPT
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    *,
+    kept: int = KEPT,
+    lease: store.Lease | None = None,
 ) -> Path:
-    """Write FOLDER/STEP and delete all but the `kept` newest; a kill at any moment leaves the older ones whole."""
+    """Write FOLDER/STEP and delete all but the `kept` newest; a kill at any moment leaves the older ones whole.
+
+    Raises LeaseLost, and commits nothing, when another process has taken the `lease` over."""
     target = folder / f"{int(state['step']):09d}"
     files = {
         "model.safetensors": save_tensors(trained_tensors(model)),
         "optimizer.safetensors": save_tensors(optimizer_tensors(optimizer)),
         "state.json": (json.dumps(store.plain(state)) + "\n").encode(),
     }
-    (target / MANIFEST).unlink(missing_ok=True)
-    for name, data in files.items():
-        store.write_bytes(target / name, data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    store.sync_folder(folder)
-    store.write_json(target / MANIFEST, digests)
+    store.write_folder(target, {**files, MANIFEST: (json.dumps(digests, indent=1) + "\n").encode()}, lease=lease)
     if kept:
-        for old in sorted(path for path in folder.iterdir() if path.is_dir())[:-kept]:
+        for old in sorted(path for path in folder.iterdir() if path.name.isdigit())[:-kept]:
             shutil.rmtree(old, ignore_errors=True)
     return target
 

@@ -46,6 +46,7 @@ class Place:
     loaders: int = 0  # processes that make batches ahead
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
     should_stop: Callable[[], bool] = lambda: False
 
@@ -106,14 +107,14 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     worst = run.task.worst_loss(run)
 
     model.train()
-    with _Record(store, run, saved, place.sinks) as record, feed(run, data, place.loaders) as batch_of:
+    with _Record(store, run, saved, place) as record, feed(run, data, place.loaders) as batch_of:
         last_save = mark = time.monotonic()
         marked_step = progress.step
         while progress.step < run.steps:
             if place.should_stop():
                 progress.seconds += time.monotonic() - mark
                 record.sync()
-                checkpoint.save(folder, model, optimizer, _state(progress, scaler))
+                checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
                 raise Interrupted(f"stopped at step {progress.step} of {run.steps}")
             rate = learning_rate(run, progress.step)
             set_learning_rate(optimizer, rate)
@@ -172,15 +173,18 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 if seen["loss"] < (progress.loss_best or math.inf):
                     progress.loss_best = seen["loss"]
                     if run.keep_best:
-                        files.write_bytes(store.best_weights(run.id), save(checkpoint.trained_tensors(model)))
+                        files.write_bytes(
+                            store.best_weights(run.id), save(checkpoint.trained_tensors(model)), lease=place.lease
+                        )
                 mark, marked_step = time.monotonic(), progress.step
             if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
                 record.sync()
-                checkpoint.save(store.trunk(run.trunk_id), model, optimizer, _state(progress, scaler), kept=0)
+                trunk = store.trunk(run.trunk_id)
+                checkpoint.save(trunk, model, optimizer, _state(progress, scaler), kept=0, lease=place.lease)
             if progress.step < run.steps and time.monotonic() - last_save > place.checkpoint_seconds:
                 progress.seconds += time.monotonic() - mark
                 record.sync()
-                checkpoint.save(folder, model, optimizer, _state(progress, scaler))
+                checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
                 last_save = mark = time.monotonic()
                 marked_step = progress.step
         last = evaluate(run, data, model, place.device)
@@ -189,11 +193,11 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
 
     weights = save(checkpoint.trained_tensors(model))
-    files.write_bytes(store.weights(run.id), weights)
+    files.write_bytes(store.weights(run.id), weights, lease=place.lease)
     judged = _judged(run, data, model, place.device, "validation", last)
     if "test" in data.splits:
         judged |= _judged(run, data, model, place.device, "test")
-    _keep_details(run, data, model, store, place.device)
+    _keep_details(run, data, model, store, place)
     no_evidence = run.task.no_evidence(last)
     (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     audited = run.rule.audit(model, run.task, _to(few, place.device))  # of the final weights, not of the best
@@ -239,17 +243,17 @@ def _evaluation_batches(
         yield _to(batch, where)
 
 
-def _keep_details(run: Run, data: Any, model: nn.Module, store: Store, where: torch.device) -> None:
+def _keep_details(run: Run, data: Any, model: nn.Module, store: Store, place: Place) -> None:
     """What the task keeps of single sequences of the splits that are judged, if anything, beside the run's result."""
     model.eval()
-    kept = {}
+    kept, where = {}, place.device
     for split in (split for split in ("validation", "test") if split in data.splits):
         named = functools.partial(getattr(data, "named", lambda split, number: {}), split)
         with device.autocast(where, run.precision):
             if (found := run.task.details(model, _evaluation_batches(run, data, where, split), named)) is not None:
                 kept[split] = found
     if kept:
-        files.write_json(store.details(run.id), kept)
+        files.write_json(store.details(run.id), kept, lease=place.lease)
 
 
 def _judged(
@@ -419,13 +423,14 @@ def _mix(seed: int, step: int) -> int:
 class _Record:
     """metrics.jsonl, one line at a time; on a resume, cut back to the step that the checkpoint knows."""
 
-    def __init__(self, store: Store, run: Run, saved: checkpoint.Checkpoint | None, sinks: tuple[Sink, ...]) -> None:
+    def __init__(self, store: Store, run: Run, saved: checkpoint.Checkpoint | None, place: Place) -> None:
         self.path = store.metrics(run.id)
-        self.sinks = sinks
+        self.sinks = place.sinks
         source = store.metrics(str(saved.state["run"])) if saved else None
         step = saved.step if saved else 0
         past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
-        files.write_text(self.path, "".join(_line(values) for values in past))
+        # a new file: one who slept, and still holds the old one open, adds its lines to that
+        files.write_text(self.path, "".join(_line(values) for values in past), lease=place.lease)
 
     def __enter__(self) -> _Record:
         self.file = self.path.open("a", encoding="utf-8")

@@ -8,6 +8,7 @@ the input's end without it (its parent was stopped or killed) makes it checkpoin
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import queue
 import shutil
@@ -30,6 +31,8 @@ from lawful.train import device, loop
 from lawful.train.sinks import open_sinks
 
 INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
+DISK_FULL = 74  # exit status: could not write, can go on once there is room (EX_IOERR)
+EXIT = {"finished": 0, "diverged": 0, "interrupted": INTERRUPTED, "disk full": DISK_FULL}  # anything else: 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,44 +47,65 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         status = train_one(store, options.run_id, options, stop)
         print(options.run_id, status, flush=True)
-        return {"finished": 0, "diverged": 0, "interrupted": INTERRUPTED}.get(status, 1)
+        return EXIT.get(status, 1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
     for run_id in _ids_from_input(stop):
         status = train_one(store, run_id, options, stop)
         print(run_id, status, flush=True)
-        if status == "interrupted":
-            return INTERRUPTED
+        if status in ("interrupted", "disk full"):
+            return EXIT[status]
     return INTERRUPTED if stop.is_set() else 0
 
 
 def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> str:
     """Train one run unless it is done or someone else is at it; an error ends the run, never the worker.
 
-    Returns finished, diverged, failed, interrupted or busy."""
-    with files.claimed(store.claim(run_id), patience_seconds=1.0) as is_mine:  # a status may be looking just now
-        if not is_mine:
-            return "busy"
-        if store.result(run_id).exists():
-            status = str(files.read_json(store.result(run_id))["status"])
-            if status != "failed":
-                return status
-        try:
-            result = _train(store, run_id, options, stop)
-        except loop.Interrupted:
-            return "interrupted"
-        except Exception as error:
-            with store.log(run_id).open("a", encoding="utf-8") as log:
-                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
-            print(f"{run_id}: {error}", file=sys.stderr, flush=True)
-            result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-        files.write_json(store.result(run_id), result)
-        if result["status"] != "failed":
-            _delete_checkpoints(store, run_id)
-        return str(result["status"])
+    Returns finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
+    try:
+        with files.claimed(
+            store.claim(run_id), patience_seconds=math.inf, lease_seconds=options.lease_seconds
+        ) as lease:
+            return _train_claimed(store, run_id, options, stop, lease) if lease else "busy"
+    except files.LeaseLost as error:
+        print(f"{run_id}: {error}", file=sys.stderr, flush=True)
+        return "busy"
+    except OSError as error:
+        if not files.is_disk_full(error):
+            raise
+        print(f"{run_id}: disk full: {error}", file=sys.stderr, flush=True)
+        return "disk full"
 
 
-def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
+def _train_claimed(
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease
+) -> str:
+    if store.result(run_id).exists():
+        status = str(files.read_json(store.result(run_id))["status"])
+        if status != "failed":
+            return status
+    try:
+        result = _train(store, run_id, options, stop, lease)
+    except loop.Interrupted:
+        return "interrupted"
+    except files.LeaseLost:
+        raise
+    except Exception as error:
+        if files.is_disk_full(error):
+            raise
+        with store.log(run_id).open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
+        print(f"{run_id}: {error}", file=sys.stderr, flush=True)
+        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    files.write_json(store.result(run_id), result, lease=lease)
+    if result["status"] != "failed":
+        _delete_checkpoints(store, run_id)
+    return str(result["status"])
+
+
+def _train(
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease
+) -> dict[str, Any]:
     study = store.read_study()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
@@ -96,10 +120,11 @@ def _train(store: Store, run_id: str, options: argparse.Namespace, stop: threadi
         loaders=_loaders(options, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
+        lease=lease,
         sinks=open_sinks(
             options.log, store.folder, study["name"], run_id, rung["label"], files.read_json(store.run(run_id))
         ),
-        should_stop=stop.is_set,
+        should_stop=lambda: stop.is_set() or lease.lost.is_set(),
     )
     return loop.train(run, data, store, place)
 
@@ -157,6 +182,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
+    parser.add_argument(
+        "--lease-seconds",
+        type=float,
+        default=files.LEASE_SECONDS,
+        help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
+    )
     parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
     return parser.parse_args(arguments)
 
