@@ -139,6 +139,15 @@ class Store:
         return declaration
 
 
+def mirror(folder: Path, into: Path) -> Store:
+    """A folder of links to a study's plan and runs, in which its table, fits and report can be written anew; the
+    study's own are neither read nor touched. What the study has not written yet is there as soon as it has."""
+    into.mkdir(parents=True)
+    for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
+        (into / name).symlink_to((folder / name).absolute())
+    return Store(into)
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Lease | None = None) -> None:
     """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
 

@@ -95,6 +95,7 @@ def fabricate(
                     "validation_tokens": 111_540,
                     "validation_bytes": 111_540,
                     "vocabulary": VOCABULARY,
+                    "tokenizer": "characters",
                     "licence": "public domain",
                     "source": "tinyshakespeare/input.txt",
                 }
@@ -173,6 +174,7 @@ def _rung(width: int, budget: int, seed: int, arm: str, is_held_out: bool) -> di
         "arm": arm,
         "seed": seed,
         "cluster": run_id,
+        "corpus": "tiny_shakespeare",
         "params_total": params + embedding,
         "params_embedding": embedding,
         "params_non_embedding": params,

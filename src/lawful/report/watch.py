@@ -1,0 +1,182 @@
+"""A study's page while it runs: refitted as runs finish, from the folder alone, and served to this machine only."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from lawful import store
+from lawful.fitting.answer import answer_study
+from lawful.fitting.people import answer_people
+from lawful.observe import write_observations
+from lawful.report import words
+from lawful.report.evidence import read_evidence
+from lawful.report.markup import tag
+from lawful.report.page import all_charts, page
+from lawful.report.progress import status_line, study_status
+from lawful.store import Store
+
+ADDRESS = "127.0.0.1"
+OWN_NAMES = ("127.0.0.1", "localhost", "::1")  # what a browser on this machine, or at the end of a tunnel, asks for
+POLL_SECONDS = 1.0
+CURVES_SECONDS = 10.0  # between two pages that differ only in how far the curves have come
+SHARE = 5.0  # after a refit, so many times what it took is left to the training before the next
+
+
+class Watch:
+    """Looks at a study's folder, which it never writes to: its own table, fits and page lie in a folder of links.
+
+    page     the newest page
+    version  how many pages there have been
+    line     how far the study is, and what went wrong with the last refit
+    """
+
+    def __init__(self, folder: str | Path, workspace: str | Path) -> None:
+        """Raises ValueError where `folder` holds no study. `workspace`: an empty folder for what is derived."""
+        self.folder = Path(folder)
+        self.study = Store(self.folder).read_study()
+        self.own = store.mirror(self.folder, Path(workspace) / (self.folder.resolve().name or "study"))
+        self.page = ""
+        self.version = 0
+        self.line = ""
+        self.headline = ""
+        self._fitted: object = None  # what of the folder the newest fits and page were made from
+        self._shown: object = None
+        self._refit_due = self._redraw_due = 0.0  # not before, by time.monotonic
+        self._trouble = ""
+
+    def look(self) -> bool:
+        """Refit where a run has ended, draw again where a curve has grown; whether there is a new page."""
+        is_new = self._refit_or_redraw()
+        trouble = f" · not fitted again: {self._trouble}" if self._trouble else ""
+        self.line = status_line(study_status(self.folder)) + trouble
+        return is_new
+
+    def _refit_or_redraw(self) -> bool:
+        ended, grown = self._signature("result.json"), self._signature("metrics.jsonl")
+        is_refit = ended != self._fitted
+        due = 0.0 if is_refit and self._is_over() and not self._trouble else self._refit_due
+        began = time.monotonic()
+        if began < (due if is_refit else self._redraw_due) or not (is_refit or grown != self._shown):
+            return False
+        try:
+            if is_refit:
+                write_observations(self.own.folder)
+                answer_study(self.own.folder)
+                answer_people(self.own.folder)
+            evidence = read_evidence(self.own.folder)
+            live = tag("p", "", id="live", class_="live", data_version=str(self.version + 1))
+            self.page = page(evidence, all_charts(evidence), live=live)
+            self.headline = words.headline(evidence)
+            self._fitted, self._shown, self._trouble = ended, grown, ""
+            self.version += 1
+        except (ValueError, OSError) as error:  # a folder in the middle of being copied, a full disk
+            self._trouble = str(error)
+        ended_at = time.monotonic()
+        rest = SHARE * (ended_at - began)
+        self._redraw_due = ended_at + max(rest, CURVES_SECONDS)
+        self._refit_due = self._redraw_due if self._trouble else ended_at + rest
+        return not self._trouble
+
+    def _is_over(self) -> bool:
+        return all(Store(self.folder).result(rung["id"]).exists() for rung in self.study["rungs"])
+
+    def _signature(self, name: str) -> object:
+        """What tells whether any run's file of this name is another than before."""
+        found = []
+        for rung in self.study["rungs"]:
+            try:
+                facts = (Store(self.folder).run_folder(rung["id"]) / name).stat()
+                found.append((facts.st_mtime_ns, facts.st_size))
+            except OSError:
+                found.append((0, 0))
+        return found
+
+
+def serve(
+    folder: str | Path, *, port: int = 0, ready: Callable[[str], None], say: Callable[[str], None] = lambda what: None
+) -> None:
+    """Serve the page until KeyboardInterrupt.
+
+    port   0: any that is free
+    ready  called once with the page's address
+    say    called with the answer of each new page
+    Raises ValueError where the folder holds no study or the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="lawful-watch-") as workspace:
+        watch = Watch(folder, workspace)
+        try:
+            server = _Server((ADDRESS, port), _Handler)
+        except OSError as error:
+            raise ValueError(
+                f"--port: {port} cannot be had on {ADDRESS} ({error.strerror}); name another, or leave it out."
+            ) from None
+        server.watch = watch
+        watch.look()
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        thread.start()
+        try:
+            ready(f"http://{ADDRESS}:{server.server_port}/")
+            said = ""
+            while True:
+                if watch.headline != said:
+                    say(watch.headline)
+                    said = watch.headline
+                time.sleep(POLL_SECONDS)
+                watch.look()
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class _Reply:
+    kind: str
+    body: str
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Two addresses, /, the page, and /now, its version and the study's state; no path of a request names a file."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        watch = self.server.watch
+        if self._host() not in OWN_NAMES:  # a page elsewhere whose name was made to point here
+            self.send_error(403, "This address serves its own machine only")
+            return
+        if self.path == "/":
+            self._send(_Reply("text/html; charset=utf-8", watch.page))
+        elif self.path == "/now":
+            self._send(_Reply("application/json", json.dumps({"version": watch.version, "line": watch.line})))
+        else:
+            self.send_error(404, "Only / is served")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the terminal is for the study."""
+
+    def _host(self) -> str:
+        name = self.headers.get("Host", "").lower()
+        return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+
+    def _send(self, reply: _Reply) -> None:
+        body = reply.body.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", reply.kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,158 @@
+"""A watched study: the page follows the folder, the folder is not touched, and only the page is served."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lawful import store
+from lawful.report.watch import Watch
+
+Make = Callable[..., Path]
+SMALL = {
+    "widths": (16, 24, 40, 64),
+    "tokens": (125_000, 250_000, 500_000),
+    "seeds": 1,
+    "held_out": False,
+    "points_per_run": 8,
+}
+SECONDS = 60  # that a page may take on a machine with much else to do
+
+
+@pytest.fixture
+def running(make_folder: Make, tmp_path: Path) -> tuple[Path, Callable[[], None]]:
+    """A study of twelve runs of which one is not over, and what ends it."""
+    folder = make_folder(**SMALL)
+    (folder / "observations.csv").unlink()
+    here = store.Store(folder)
+    last = here.result(store.read_json(here.study)["rungs"][-1]["id"])
+    aside = tmp_path / "result.json"
+    shutil.move(last, aside)
+    return folder, lambda: shutil.move(aside, last)
+
+
+def listing(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_run_that_ends_is_fitted_and_the_studys_folder_is_left_alone(
+    running: tuple[Path, Callable[[], None]], tmp_path: Path
+) -> None:
+    folder, end = running
+    before = listing(folder)
+    watch = Watch(folder, tmp_path / "workspace")
+    assert watch.look()
+    assert "11 of 12 runs have ended" in watch.page
+    assert "11 of 12 runs finished" in watch.line
+    assert listing(folder) == before
+    assert not watch.look()  # nothing is new
+    end()
+    assert watch.look()
+    assert watch.version == 2
+    assert "runs have ended" not in watch.page
+    answer = store.read_json(watch.own.fit("loss"))
+    assert answer["status"] == "answered"
+    assert watch.headline == answer["sentence"]
+    assert {path.name for path in folder.iterdir()} == {"study.json", "runs", "baselines.json"}
+
+
+def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
+    running: tuple[Path, Callable[[], None]], tmp_path: Path
+) -> None:
+    folder, end = running
+    watch = Watch(folder, tmp_path / "workspace")
+    watch.look()
+    page = watch.page
+    end()
+    result = store.Store(folder).result(store.read_json(folder / "study.json")["rungs"][0]["id"])
+    whole = result.read_bytes()
+    result.write_bytes(whole[:40])
+    with pytest.raises(ValueError, match="does not parse"):
+        store.read_json(result)
+    watch._refit_due = 0.0
+    assert not watch._refit_or_redraw()
+    assert watch.page == page
+    result.write_bytes(whole)
+    watch._refit_due = 0.0
+    assert watch.look()
+    assert watch.page != page
+
+
+def test_only_the_page_is_served_and_only_to_this_machine_until_ctrl_c(
+    running: tuple[Path, Callable[[], None]],
+) -> None:
+    folder, _ = running
+    command = [sys.executable, "-m", "lawful", "watch", str(folder), "--no-open"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        first = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
+        assert found, first
+        port = int(found[1])
+
+        def get(path: str, host: str = "localhost") -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+            connection.putrequest("GET", path, skip_host=True)
+            connection.putheader("Host", host)
+            connection.endheaders()
+            reply = connection.getresponse()
+            body = reply.read()
+            connection.close()
+            return reply.status, body
+
+        status, body = get("/")
+        assert status == 200 and b"runs have ended" in body and b"connect-src &#x27;self&#x27;" in body
+        status, body = get("/now")
+        assert status == 200 and json.loads(body)["version"] == 1
+        assert "11 of 12 runs finished" in json.loads(body)["line"]
+        for path in (
+            "/study.json",
+            "/../study.json",
+            "/..%2fstudy.json",
+            "//etc/passwd",
+            "/runs/",
+            "/?x=../study.json",
+        ):
+            status, body = get(path)
+            assert status == 404 and b"chinchilla" not in body, path
+        assert get("/", host="elsewhere.example")[0] == 403
+        assert _listening_addresses(port) <= {"0100007F"}  # 127.0.0.1, as /proc/net/tcp has it
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=SECONDS) == 0
+        assert "Traceback" not in process.stderr.read()  # type: ignore[union-attr]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(running: tuple[Path, Callable[[], None]]) -> None:
+    import socket
+
+    folder, _ = running
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "lawful", "watch", str(folder), "--no-open", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 2
+    assert f"--port: {port} cannot be had" in done.stderr
+
+
+def _listening_addresses(port: int) -> set[str]:
+    """Local addresses on which the port listens; empty where the machine does not tell."""
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return {
+        line[1].partition(":")[0] for line in lines if int(line[1].partition(":")[2], 16) == port and line[3] == "0A"
+    }
