@@ -10,13 +10,14 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow check clean check-cluster install pages claims
+.PHONY: help quickstart test test-slow check clean check-cluster install docs pages claims
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
+	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
@@ -40,6 +41,10 @@ claims: $(INSTALLED)
 	@: "$${LAWFUL_DATA:?claims: LAWFUL_DATA must name the folder of the published tables}"
 	$(call written,claims.py,docs/claims.md)
 
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet  # the banner of its theme, not a warning of ours
+	@echo "docs: build/site/index.html"
+
 test: $(INSTALLED)
 	$(PYTEST)
 
@@ -57,6 +62,7 @@ check: $(INSTALLED)
 	$(call step,types,$(BIN)/mypy)
 	$(call step,import rules,$(BIN)/lint-imports)
 	$(call step,links of the docs,$(PYTEST) -n 0 -q tests/test_docs.py)
+	$(call step,documentation site,NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet)
 	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
 	@echo "check: all passed"
 
