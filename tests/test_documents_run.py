@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "bash", "console")
 BLOCK = re.compile(
-    r"^(?P<mark><!-- not run: (?P<reason>.*?) -->\n\n?)?```(?P<kind>\w+)?(?P<rest>[^\n]*)\n(?P<text>.*?)^```$",
+    r"^ *(?:<!-- not run: (?P<reason>.*?) -->\s*)?```(?P<kind>\w+)?(?P<rest>[^\n]*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 SLOW = "<!-- slow -->"
@@ -41,7 +42,7 @@ def blocks(page: str) -> Iterator[Block]:
     for found in BLOCK.finditer(page):
         title = re.search(r'title="([^"]+)"', found["rest"])
         line = page[: found.start()].count("\n") + 1
-        yield Block(line, found["kind"] or "", title and title[1], found["text"], found["reason"])
+        yield Block(line, found["kind"] or "", title and title[1], textwrap.dedent(found["text"]), found["reason"])
 
 
 def run(page: str, folder: Path) -> int:
@@ -134,4 +135,6 @@ def test_a_block_that_fails_is_found(tmp_path: Path) -> None:
         with pytest.raises(AssertionError):
             run(page, tmp_path)
     assert run("<!-- not run: it would fail here -->\n```bash\nfalse\n```\n", tmp_path) == 0
+    with pytest.raises(AssertionError):
+        run("- a list\n\n  ```bash\n  false\n  ```\n", tmp_path)
     assert run('```text title="a.txt"\nhello\n```\n```console\n$ cat a.txt\nhel...\n```\n', tmp_path) == 1
