@@ -10,12 +10,13 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow check clean check-cluster install docs pages claims
+.PHONY: help quickstart test test-slow test-browser check clean check-cluster install docs pages claims
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
+	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
@@ -49,7 +50,10 @@ test: $(INSTALLED)
 	$(PYTEST)
 
 test-slow: $(INSTALLED)
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not browser and not cluster"
+
+test-browser: $(INSTALLED)
+	$(PYTEST) -n 0 -m browser tests/browser
 
 # $(call step,name,command): says what runs, and which step failed.
 define step

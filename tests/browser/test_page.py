@@ -1,0 +1,199 @@
+"""The report as a browser shows it: what it says, what a hand or key does to it, on a phone, in the dark, on paper."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lawful import store
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Any]
+CHART = ".plot[data-chart=loss_by_size]"
+
+
+def observations(study: Path) -> list[dict[str, str]]:
+    with (study / "observations.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(page: Any, name: str) -> list[str]:
+    """The cells of a column of the table of runs, of the rows that are shown, from the top."""
+    return page.evaluate(
+        """(name) => {
+          const table = document.querySelector("#runs table");
+          const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === name);
+          return [...table.tBodies[0].rows].filter((row) => row.offsetParent).map((row) => row.cells[at].textContent);
+        }""",
+        name,
+    )
+
+
+def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_nothing_is_fetched(
+    study: Path, open_page: Open
+) -> None:
+    page = open_page(study / "report.html")
+    answer = store.read_json(study / "fits" / "loss.json")
+    assert page.text_content("h1") == answer["sentence"]
+
+    rows = {row["run"]: row for row in observations(study)}
+    page.locator(CHART).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{CHART} .points path")
+    box = page.locator(f"{CHART} .points path").nth(3).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(f"{CHART} .hoverlayer .hovertext")
+    lines = page.locator(f"{CHART} .hoverlayer .hovertext tspan").all_text_contents()
+    run = next(line for line in lines if line.startswith("run ")).removeprefix("run ")
+    assert f"loss {float(rows[run]['loss']):.4f}" in lines
+    assert f"seed {rows[run]['seed']}" in lines
+
+    header = page.get_by_role("button", name="Loss", exact=True)
+    header.click()
+    shown = column(page, "Run")
+    finished = sorted((row for row in rows.values() if row["loss"]), key=lambda row: float(row["loss"]))
+    assert shown[: len(finished)] == [row["run"] for row in finished]
+    assert set(shown[len(finished) :]) == {run for run, row in rows.items() if not row["loss"]}  # empty ones last
+    header.press("Enter")
+    assert column(page, "Run")[: len(finished)] == [row["run"] for row in reversed(finished)]
+    assert page.get_attribute("#runs th:has-text('Loss')", "aria-sort") == "descending"
+
+    rungs = store.read_json(study / "study.json")["rungs"]
+    for text, wanted in (
+        ("size=16", {rung["id"] for rung in rungs if rung["at"]["size"] == 16}),
+        ("tokens=125k seed=1", {r["id"] for r in rungs if (r["at"]["tokens"], r["at"]["seed"]) == (125_000, 1)}),
+        ("diverged", {run for run, row in rows.items() if row["status"] == "diverged"}),
+    ):
+        page.fill("#runs input", text)
+        assert set(column(page, "Run")) == wanted
+        assert page.text_content("#runs output") == f"{len(wanted)} of {len(rungs)} rows"
+
+    with page.expect_download() as download:
+        page.click("#runs a[download]")
+    assert Path(download.value.path()).read_bytes() == (study / "observations.csv").read_bytes()
+
+    assert page.requests[0] == (study / "report.html").as_uri()
+    assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert len([url for url in page.requests if url.startswith("file:")]) == 1
+
+
+def test_a_table_of_forecasts_sorts_and_downloads_what_it_shows(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    answer = store.read_json(study / "fits" / "loss.json")
+    assert len(answer["held_out"]) == 8  # fewer than would give it a filter
+    page.locator("#law th button", has_text="Error").click()
+    cells = page.locator("#law table.sortable tbody tr td:nth-child(8)").all_text_contents()
+    errors = sorted(item["error_relative"] for item in answer["held_out"])
+    assert [float(cell.removesuffix(" %")) for cell in cells] == pytest.approx([100 * e for e in errors], abs=0.051)
+    page.locator("#law th button", has_text="D").first.click()
+    cells = page.locator("#law table.sortable tbody tr td:nth-child(3)").all_text_contents()
+    tokens = sorted(item["tokens"] for item in answer["held_out"])
+    units = {"k": 1e3, "M": 1e6}
+    assert [float(cell[:-1]) * units[cell[-1]] for cell in cells] == pytest.approx(tokens, rel=0.01)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, True)])
+def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_screen(
+    study: Path, open_page: Open, width: int, dark: bool
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install 'lawful[browser]'")
+    page = open_page(study / "report.html", width=width, dark=dark)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.wait_for_selector(f"{CHART} .main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15  # it looked
+    faults = [
+        f"{fault['id']}: {node['html'][:120]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+    assert faults == []
+
+
+def test_a_theme_that_changes_while_the_page_is_open_changes_the_charts_too(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    page.wait_for_selector(f"{CHART} .xtitle")
+    ink = f"getComputedStyle(document.querySelector('{CHART} .xtitle')).fill"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert _contrast(page.evaluate(ink), page.evaluate(paper)) > 7
+    page.emulate_media(color_scheme="dark")
+    deadline = time.monotonic() + 20
+    while page.evaluate(ink) == "rgb(28, 33, 38)" and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    assert _contrast(page.evaluate(ink), page.evaluate(paper)) > 7
+
+
+def test_on_paper_every_chart_is_drawn_light_inside_its_box_and_nothing_stays_folded(
+    study: Path, open_page: Open
+) -> None:
+    page = open_page(study / "report.html", dark=True)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 between the browser's own margins
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    boxes = page.evaluate(
+        """() => [...document.querySelectorAll(".plot")].map((plot) => {
+          const box = plot.getBoundingClientRect(), svg = plot.querySelector(".main-svg").getBoundingClientRect();
+          const caption = plot.closest("figure").querySelector("figcaption").getBoundingClientRect();
+          return [svg.bottom - box.bottom, svg.right - document.documentElement.clientWidth, svg.bottom - caption.top];
+        })"""
+    )
+    assert len(boxes) == 6
+    assert max(excess for box in boxes for excess in box) <= 1
+    assert page.evaluate(f"getComputedStyle(document.querySelector('{CHART} .xtitle')).fill") == "rgb(28, 33, 38)"
+    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+    assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+def test_a_keyboard_reaches_the_answer_first_and_every_header(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#answer")
+    page.fill("#runs input", "")
+    for _ in range(2):  # the download, then the frame of the table or its first header
+        page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement.textContent") != "Loss":
+        page.keyboard.press("Tab")
+        assert page.evaluate("Boolean(document.activeElement.closest('#runs'))")
+    page.keyboard.press("Space")
+    losses = [float(cell) for cell in column(page, "Loss") if cell != "–"]
+    assert losses == sorted(losses)
+
+
+@pytest.mark.slow
+def test_500_runs_open_in_under_two_seconds(open_page: Open, fabricate: Callable[..., Path], tmp_path: Path) -> None:
+    folder = fabricate(
+        tmp_path / "study",
+        widths=(16, 24, 32, 48, 64),
+        tokens=(125_000, 250_000, 500_000, 750_000, 1_000_000),
+        seeds=20,
+        points_per_run=60,
+    )
+    assert len(observations(folder)) == 500
+    seconds = math.inf
+    for _ in range(3):  # the least is what the page costs; the machine may have other things to do
+        page = open_page(folder / "report.html")
+        timing = json.loads(page.evaluate("JSON.stringify(performance.getEntriesByType('navigation')[0])"))
+        seconds = min(seconds, timing["loadEventEnd"] / 1000)
+    assert seconds < 2
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2's ratio of two colours, each rgb(r, g, b)."""
+
+    def luminance(colour: str) -> float:
+        shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")[:3]]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
