@@ -156,13 +156,9 @@ def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:
     assert [learning_rate(short, s) for s in range(80)] == [learning_rate(long, s) for s in range(80)]
 
 
-def test_precision_is_one_for_the_whole_ladder() -> None:
-    cpu = torch.device("cpu")
-    assert device.pick_precision(cpu, share_above_1m=0.1) == "fp32"
-    expected = "bf16" if device.has_matrix_units() else "fp32"
-    assert device.pick_precision(cpu, share_above_1m=0.9) == expected
+def test_fp16_is_refused_on_a_cpu() -> None:
     with pytest.raises(ValueError, match="fp16 needs a CUDA device"):
-        device.autocast(cpu, "fp16")
+        device.autocast(torch.device("cpu"), "fp16")
 
 
 def test_bf16_trains_to_about_the_same_loss_with_fp32_master_weights(toy_folder: Folder) -> None:

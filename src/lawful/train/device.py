@@ -13,8 +13,6 @@ import torch
 
 from lawful.run import Precision
 
-PEAK_SHARE_FOR_BF16 = 0.5  # share of a ladder's FLOPs in runs above 1M parameters, where bf16 starts to pay on AMX
-
 
 def pick_device(name: str) -> torch.device:
     """auto: CUDA, else Apple's MPS, else the CPU."""
@@ -29,16 +27,6 @@ def pick_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):
         raise ValueError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
     return torch.device(name)
-
-
-def pick_precision(device: torch.device, share_above_1m: float) -> Precision:
-    """One precision for a whole ladder: bf16 where the device has matrix units for it and most of the cost lies
-    above 1M parameters (measured on AMX: bf16 is 0.8 x fp32 at 0.8M, 2.0 x at 3M), always on CUDA; else fp32."""
-    if device.type == "cuda":
-        return "bf16"
-    if device.type == "cpu" and has_matrix_units() and share_above_1m > PEAK_SHARE_FOR_BF16:
-        return "bf16"
-    return "fp32"
 
 
 def has_matrix_units() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import os
 import platform
 import subprocess
 import time
@@ -24,6 +26,10 @@ from lawful.train import device, loop
 from lawful.train.optimizer import build_adamw
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
+BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
+BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
+PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or two
+PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,7 @@ def make_plan(
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(names, data, progress)
-    precision = _one_precision(rungs, where)
+    precision, precision_probe = _one_precision(rungs, where, progress)
 
     def settled(run: Run) -> Run:
         return replace(
@@ -97,6 +103,7 @@ def make_plan(
         "faults": list(study.faults),
         "reported": list(study.reported),
         "precision": " and ".join(sorted({row["precision"] for row in rows})),
+        "precision_probe": precision_probe,
         "device": where.type,
         "workers": workers,
         "axes": axes,
@@ -141,14 +148,56 @@ def _prepare_corpora(
     return facts, missing
 
 
-def _one_precision(rungs: Sequence[Rung], where: torch.device) -> Precision:
-    """For all of the ladder that says "auto": a change of precision inside it would be a confound."""
+def _one_precision(
+    rungs: Sequence[Rung], where: torch.device, progress: Callable[[str, float], None]
+) -> tuple[Precision, dict[str, Any] | None]:
+    """For all of the ladder that says "auto", since a change of precision inside it would be a confound; and what was
+    measured to choose it, if anything.
+
+    bf16 on CUDA. On a CPU that multiplies it in hardware, what a probe of the costliest sizes finds faster; kept in the
+    cache, so that one ladder is given one precision on this machine. Else fp32.
+    """
     declared = {rung.run.precision for rung in rungs}
     if len(declared) == 1 and "auto" not in declared:
-        return declared.pop()
-    cost = [(rung.run.family.param_counts().non_embedding, _flops(rung.run)) for rung in rungs]
-    share = sum(flops for params, flops in cost if params > 1e6) / sum(flops for _, flops in cost)
-    return device.pick_precision(where, share)
+        return declared.pop(), None
+    if where.type == "cuda":
+        return "bf16", None
+    cost: dict[tuple[Any, ...], float] = {}
+    example: dict[tuple[Any, ...], Run] = {}
+    for rung in rungs:
+        shape = (rung.run.family, rung.run.batch_size, rung.run.context)
+        cost[shape] = cost.get(shape, 0.0) + _flops(rung.run)
+        example[shape] = rung.run
+    large = [shape for shape in cost if example[shape].family.param_counts().total >= BF16_MIN_PARAMS]
+    if (
+        where.type != "cpu"
+        or not device.has_matrix_units()
+        or sum(cost[shape] for shape in large) < sum(cost.values()) / 2
+    ):
+        return "fp32", None
+    probed = sorted(large, key=lambda shape: -cost[shape])[:PROBED_SIZES]
+    key = f"{_machine()} {[(repr(example[shape].rule), shape) for shape in probed]}"
+    kept = files.cache_folder() / "probes" / f"precision-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if kept.exists():
+        found = files.read_json(kept)
+    else:
+        device.keep_freed_memory()
+        seconds = {"fp32": 0.0, "bf16": 0.0}
+        for number, shape in enumerate(probed):
+            progress("timing fp32 and bf16", number / len(probed))
+            run = example[shape]
+            for precision in ("fp32", "bf16"):
+                step = _time_step(replace(run, precision=precision), where, PRECISION_PROBE_FLOPS)
+                seconds[precision] += step * cost[shape] / _flops(run) * run.steps
+        found = {"worker_seconds": seconds, "of_flops": sum(cost[shape] for shape in probed) / sum(cost.values())}
+        files.write_json(kept, found)
+    seconds = found["worker_seconds"]
+    return ("bf16" if seconds["bf16"] * BF16_MIN_GAIN < seconds["fp32"] else "fp32"), found
+
+
+def _machine() -> str:
+    """What a measured time belongs to."""
+    return f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__}"
 
 
 def _flops(run: Run) -> int:
@@ -224,13 +273,13 @@ def _estimate_seconds(
     return [per_step[shape] * own for shape, own in zip(shapes, _own_steps(rows), strict=True)]
 
 
-def _time_step(run: Run, where: torch.device) -> float:
+def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS) -> float:
     """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
-        windows = max(1, min(run.batch_size, int(run.batch_size * PROBE_FLOPS / flops)))
+        windows = max(1, min(run.batch_size, int(run.batch_size * at_most / flops)))
         model = run.family.build(torch.Generator().manual_seed(0)).to(where)
         optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
         times = []
