@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from lawful.conduct import groups, train_study
-from lawful.executors.local import Local
+from lawful.executors.local import Local, _pinned
 from lawful.observe import observations
 from lawful.store import Store, claimed
 from lawful.study import import_file
+from lawful.train import worker
 from lawful.train.plan import make_plan
 
 DEADLY = '''
@@ -86,3 +90,20 @@ def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_
     anchors, held_out, continued = ([[label[run_id] for run_id in group] for group in part] for part in waiting)
     assert anchors == [[(width, steps) for steps in (80, 40, 20)] for width in (16, 8)]
     assert held_out == [[(24, steps) for steps in (80, 40, 20)]] and continued == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no processes")
+def test_where_every_core_has_its_worker_each_keeps_to_its_own(toy_folder: Folder) -> None:
+    allowed = os.sched_getaffinity(0)
+    count = len(allowed)
+    pins = [_pinned(Local(device="cpu"), number, count) for number in range(count)]
+    assert sorted(int(core) for _, core in pins) == sorted(allowed)
+    assert _pinned(Local(device="cpu"), 0, count + 1) == []  # the system shares out what does not come out even
+    assert _pinned(Local(device="cpu", threads=2), 0, count) == []
+    folder = toy_folder(widths=(8, 12), steps=(5,))
+    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    try:
+        assert worker.main([str(folder), run_id, "--device", "cpu", *pins[-1]]) == 0
+        assert os.sched_getaffinity(0) == {int(pins[-1][1])}
+    finally:
+        os.sched_setaffinity(0, allowed)

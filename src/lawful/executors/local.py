@@ -27,6 +27,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _pinned(executor: Local, number: int, count: int) -> list[str]:
+    """That worker `number` of `count` keeps to one core, where every core is given one single-threaded worker."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    is_one_each = executor.threads == 1 and count == len(cores)
+    return ["--core", str(cores[number])] if is_one_each and executor.device in ("auto", "cpu") else []
+
+
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._folder = folder
@@ -34,7 +41,10 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         count = min(executor.workers or max(1, available_cores() // executor.threads), len(groups))
-        self._workers = [Worker(folder, executor.words(), executor.environment()) for _ in range(count)]
+        self._workers = [
+            Worker(folder, [*executor.words(), *_pinned(executor, number, count)], executor.environment())
+            for number in range(count)
+        ]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
         for thread in self._threads:
             thread.start()

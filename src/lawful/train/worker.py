@@ -37,6 +37,8 @@ EXIT = {"finished": 0, "diverged": 0, "interrupted": INTERRUPTED, "disk full": D
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    if options.core is not None and device.pick_device(options.device).type == "cpu":
+        os.sched_setaffinity(0, {options.core})
     torch.set_num_threads(options.threads)
     device.keep_freed_memory()
     stop = threading.Event()
@@ -180,6 +182,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "at most 4, where the data is slow to read; else 0)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
+    parser.add_argument("--core", type=int, help="keep to this core (on a CPU; default: the system moves it about)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
     parser.add_argument(
