@@ -1,0 +1,244 @@
+"""Training throughput against nanoGPT's loop as shipped: same shapes, batch and data, in turn, on this CPU.
+
+    git clone https://github.com/karpathy/nanoGPT FOLDER
+    python benchmarks/throughput.py --nanogpt FOLDER [--rounds 3] [--seconds 10] [--only .8M] [--loss]
+
+nanoGPT runs as one process with torch's default threads, fp32, eager, by its own train.py in a copy of FOLDER; lawful as
+one single-threaded worker per core, in the precision that its plan chooses (and in fp32 too, where that is bf16). Tokens
+a second are summed over the workers; the first five steps are left out on both sides. With --loss, both train on for
+600 steps and their validation losses are compared with the spread of three of our seeds; nanoGPT estimates its own on
+200 random batches, ours is of the whole validation text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from results import Row, paired, record
+
+from lawful import store as files
+from lawful.conduct import train_study
+from lawful.corpora.python_docs import PythonDocs
+from lawful.executors.local import Local, available_cores
+from lawful.families.decoder import Decoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.store import Store
+from lawful.study import Study, grid
+from lawful.tasks.next_token import NextToken
+from lawful.train.plan import make_plan
+
+SETTLING = 5  # steps that are not counted
+CORPUS = PythonDocs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    name: str
+    width: int
+    depth: int
+    heads: int
+    batch: int
+    context: int
+    goal: str
+
+
+SHAPES = (
+    Shape(name=".03M", width=32, depth=2, heads=2, batch=12, context=64, goal=">= 2"),
+    Shape(name=".2M", width=64, depth=4, heads=4, batch=12, context=64, goal=">= 2"),
+    Shape(name=".8M", width=128, depth=4, heads=4, batch=12, context=64, goal=">= 1.3"),  # nanoGPT's own CPU recipe
+    Shape(name="3M", width=256, depth=4, heads=4, batch=16, context=128, goal=">= 2.3"),
+    Shape(name="10M", width=384, depth=6, heads=6, batch=16, context=256, goal=">= 2.5"),  # its shakespeare_char
+)
+
+
+def main() -> None:
+    options = parse()
+    data = CORPUS.prepare(None, lambda what, share: None)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        peer = NanoGPT(options.nanogpt, Path(scratch) / "nanogpt", data)
+        for shape in SHAPES:
+            if options.only in ("", shape.name):
+                rows += compare_speed(shape, peer, Path(scratch), options)
+        if options.loss:
+            for shape in SHAPES[1:3]:
+                rows.append(compare_loss(shape, peer, Path(scratch)))
+    record("throughput", "How fast is training beside nanoGPT's loop?", rows)
+
+
+def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.Namespace) -> list[Row]:
+    flops = run_of(shape, 1, seed=0).rule.training_flops_per_token(family_of(shape), shape.context)
+    tokens = shape.batch * shape.context
+    steps = max(12, min(150, round(options.seconds * 1e11 / (flops * tokens))))  # 100 GFLOP/s is a usual core
+    ours: dict[str, list[float]] = {}
+    theirs = []
+    for number in range(options.rounds):
+        theirs.append(peer.speed(shape, steps))
+        folder = scratch / f"{shape.name}-{number}"
+        planned, speed = our_speed(shape, steps, folder, "auto")
+        ours.setdefault(planned, []).append(speed)
+        if planned != "fp32":
+            ours.setdefault("fp32", []).append(our_speed(shape, steps, folder / "fp32", "fp32")[1])
+    return [
+        paired(
+            f"{shape.name} parameters, {precision}",
+            "tokens/s",
+            speeds,
+            theirs,
+            goal=shape.goal if number == 0 else "",
+            note=f"{flops * statistics.median(speeds) / 1e9:.0f} and {flops * statistics.median(theirs) / 1e9:.0f} "
+            f"GFLOP/s; {shape.depth} layers of width {shape.width}, {shape.batch} x {shape.context} tokens a step",
+        )
+        for number, (precision, speeds) in enumerate(ours.items())
+    ]
+
+
+def compare_loss(shape: Shape, peer: NanoGPT, scratch: Path, steps: int = 600) -> Row:
+    folder = scratch / f"{shape.name}-loss"
+    train(shape, steps, folder, seeds=3, precision="auto")
+    losses = [files.read_json(Store(folder).result(run_id))["loss"] for run_id in ids(folder)]
+    theirs = peer.loss(shape, steps)
+    sigma = statistics.stdev(losses)
+    return Row(
+        what=f"{shape.name} parameters, validation loss after {steps} steps",
+        unit="nats per token",
+        ours=statistics.mean(losses),
+        theirs=theirs,
+        note=f"ours less theirs {statistics.mean(losses) - theirs:+.4f}, three of our seeds differ by {sigma:.4f}",
+    )
+
+
+def family_of(shape: Shape) -> Decoder:
+    return Decoder(
+        vocab_size=CORPUS.vocab_size,
+        width=shape.width,
+        depth=shape.depth,
+        heads=shape.heads,
+        context=shape.context,
+        positions="learned",
+    )
+
+
+def run_of(shape: Shape, steps: int, seed: int) -> Run:
+    """nanoGPT's recipe for a CPU: cosine to a tenth, warmup of 100, beta2 .99."""
+    return Run(
+        family=family_of(shape),
+        corpus=CORPUS,
+        task=NextToken(),
+        rule=Backprop(),
+        optimizer=AdamW(learning_rate=1e-3, beta1=0.9, beta2=0.99, weight_decay=0.1),
+        schedule=Schedule(shape="cosine", warmup_steps=min(100, steps // 4), floor=0.1),
+        steps=steps,
+        batch_size=shape.batch,
+        context=shape.context,
+        init_seed=seed,
+        data_seed=seed,
+        eval_every=steps,
+        eval_tokens=shape.context,
+    )
+
+
+def our_speed(shape: Shape, steps: int, folder: Path, precision: str) -> tuple[str, float]:
+    """The plan's precision, and tokens a second over all workers."""
+    train(shape, steps, folder, seeds=available_cores(), precision=precision)
+    total = 0.0
+    for run_id in ids(folder):
+        lines = [line for line in files.read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
+        first, last = next(line for line in lines if line["step"] >= SETTLING), lines[-1]
+        total += (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"])
+    return files.read_json(Store(folder).study)["precision"], total
+
+
+def train(shape: Shape, steps: int, folder: Path, seeds: int, precision: str) -> None:
+    def rung(seed: int) -> Run:
+        return replace(run_of(shape, steps, seed), precision=precision)
+
+    study = Study(name="bench", question="How fast?", ladder=grid(rung, seed=range(seeds)), questions=[])
+    make_plan(study, device_name="cpu", is_timed=False).write(folder)
+    train_study(folder, Local(device="cpu"))
+
+
+def ids(folder: Path) -> list[str]:
+    return [rung["id"] for rung in Store(folder).read_study()["rungs"]]
+
+
+class NanoGPT:
+    """A copy of a clone, with our tokens as its data set."""
+
+    def __init__(self, clone: Path, folder: Path, data: Any) -> None:
+        self.folder = folder
+        shutil.copytree(clone, folder, ignore=shutil.ignore_patterns(".git", "assets", "*.ipynb", "data"))
+        for name, split in (("train", "train"), ("val", "validation")):
+            files.write_bytes(folder / "data" / "lawful" / f"{name}.bin", data.arrays[split].tobytes())
+        files.write_bytes(folder / "data" / "lawful" / "meta.pkl", pickle.dumps({"vocab_size": data.vocab_size}))
+
+    def speed(self, shape: Shape, steps: int) -> float:
+        told = self._train(shape, steps, eval_interval=10**9, eval_iters=1)
+        times = [float(ms) / 1e3 for ms in re.findall(r"iter \d+: loss [\d.]+, time ([\d.]+)ms", told)][SETTLING:]
+        return shape.batch * shape.context * len(times) / sum(times)
+
+    def loss(self, shape: Shape, steps: int) -> float:
+        told = self._train(shape, steps, eval_interval=steps, eval_iters=200)
+        return float(re.findall(r"step \d+: train loss [\d.]+, val loss ([\d.]+)", told)[-1])
+
+    def _train(self, shape: Shape, steps: int, **more: int) -> str:
+        settings: dict[str, Any] = {
+            "device": "cpu",
+            "compile": False,
+            "dtype": "float32",
+            "dataset": "lawful",
+            "gradient_accumulation_steps": 1,
+            "batch_size": shape.batch,
+            "block_size": shape.context,
+            "n_layer": shape.depth,
+            "n_head": shape.heads,
+            "n_embd": shape.width,
+            "max_iters": steps,
+            "lr_decay_iters": steps,
+            "learning_rate": 1e-3,
+            "min_lr": 1e-4,
+            "warmup_iters": min(100, steps // 4),
+            "beta2": 0.99,
+            **more,
+        }
+        words = [f"--{name}={value}" for name, value in settings.items()]
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "train.py", *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(f"nanoGPT's train.py ended with status {done.returncode}:\n{done.stderr[-2000:]}")
+        return done.stdout
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nanogpt", type=Path, required=True, help="a clone of github.com/karpathy/nanoGPT")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a round, about")
+    parser.add_argument("--only", default="", choices=["", *(shape.name for shape in SHAPES)])
+    parser.add_argument("--loss", action="store_true", help="compare validation losses too (some minutes)")
+    options = parser.parse_args()
+    if not (options.nanogpt / "train.py").exists():
+        raise SystemExit(f"--nanogpt: expected a clone with train.py, got {options.nanogpt}; see this file's first lines.")
+    return options
+
+
+if __name__ == "__main__":
+    main()
