@@ -31,7 +31,7 @@ def main() -> None:
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "lawful", "run", "quickstart", "--scale", options.scale, "--out", folder]
-            ours.append(seconds([*command, "--device", "cpu", "--yes"], environment))
+            ours.append(seconds([*command, "--device", "cpu"], environment))
         theirs.append(seconds([sys.executable, __file__, "--plain", "--scale", options.scale], environment))
     row = paired(f"quickstart --scale {options.scale}", "seconds by the clock", ours, theirs, goal="<= 0.6")
     record("quickstart", "How long is a study beside a plain serial script?", [row])

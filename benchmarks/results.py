@@ -1,6 +1,6 @@
 """What a benchmark found, as benchmarks/results/NAME.json, and docs/benchmarks.md made from all of them.
 
-    python benchmarks/results.py        writes the page again
+python benchmarks/results.py        writes the page again
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def write_page() -> None:
     parts = [
         "# Benchmarks",
         "",
-        "Made by `make bench`; do not edit. Each row is what lawful does beside a peer or a limit that was measured in the",
-        "same run, in turn; the ratio is the median of the pairs, with the smallest and the largest. The load is that of",
-        "the machine at the end: one busy core for each worker is lawful's own.",
+        "Made by `make bench`; do not edit. Each row is what lawful does beside a peer or a limit that was measured in",
+        "the same run, in turn; the ratio is the median of the pairs, with the smallest and the largest. The load is the",
+        "machine's at the end: one busy core for each worker is lawful's own.",
     ]
     for name in sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         result, about = found[name], found[name]["machine"]

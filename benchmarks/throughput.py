@@ -3,11 +3,11 @@
     git clone https://github.com/karpathy/nanoGPT FOLDER
     python benchmarks/throughput.py --nanogpt FOLDER [--rounds 3] [--seconds 10] [--only .8M] [--loss]
 
-nanoGPT runs as one process with torch's default threads, fp32, eager, by its own train.py in a copy of FOLDER; lawful as
-one single-threaded worker per core, in the precision that its plan chooses (and in fp32 too, where that is bf16). Tokens
-a second are summed over the workers; the first five steps are left out on both sides. With --loss, both train on for
-600 steps and their validation losses are compared with the spread of three of our seeds; nanoGPT estimates its own on
-200 random batches, ours is of the whole validation text.
+nanoGPT runs as one process with torch's default threads, fp32, eager, by its own train.py in a copy of FOLDER; lawful
+as one single-threaded worker per core, in the precision that its plan chooses (in fp32 too, where that is bf16). Tokens
+a second are summed over the workers; the first five steps are left out on both sides. With --loss, both train for 600
+steps and their validation losses are compared with the spread of three of our seeds; nanoGPT estimates its own on 200
+random batches, ours is of the whole validation text.
 """
 
 from __future__ import annotations
@@ -236,7 +236,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--loss", action="store_true", help="compare validation losses too (some minutes)")
     options = parser.parse_args()
     if not (options.nanogpt / "train.py").exists():
-        raise SystemExit(f"--nanogpt: expected a clone with train.py, got {options.nanogpt}; see this file's first lines.")
+        raise SystemExit(
+            f"--nanogpt: expected a clone with train.py, got {options.nanogpt}; see this file's first lines."
+        )
     return options
 
 
