@@ -96,8 +96,8 @@ def write_page() -> None:
         "# Benchmarks",
         "",
         "Made by `make bench`; do not edit. Each row is what lawful does beside a peer or a limit that was measured in",
-        "the same run, in turn; the ratio is the median of the pairs, with the smallest and the largest. The load is the",
-        "machine's at the end: one busy core for each worker is lawful's own.",
+        "the same run, in turn; the ratio is the median of the pairs, with the smallest and the largest. The load is",
+        "the machine's at the end: one busy core for each worker is lawful's own.",
     ]
     for name in sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         result, about = found[name], found[name]["machine"]
