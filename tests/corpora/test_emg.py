@@ -174,6 +174,9 @@ def test_windows_made_from_the_recordings_equal_those_that_were_kept(
     )
     lazy.batch(seed=2, step=2, batch_size=2, context=CONTEXT)
     assert len(reads) == 2 and max(reads) < 2 * 64 * CONTEXT  # no more than the window
+    monkeypatch.setattr(sessions.Session, "read", lambda self, first=0, last=None: np.full((99, 2, 16), np.nan))
+    with pytest.raises(ValueError, match=r"synthetic-000-000\.hdf5: expected numbers, got NaN or infinity near \d+ s"):
+        lazy.spectrogram(lazy.sessions()[0], 10, 20)
 
 
 def test_a_folder_of_recordings_is_read_and_named_as_such(corpus: Emg, folder: Path, empty_cache: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful.fitting.people import answer_people
+from lawful.fitting.people import _interval, answer_people
 
 SIZES = (1e4, 3e4, 1e5, 3e5, 1e6)
 
@@ -74,6 +74,15 @@ def test_the_more_people_differ_the_less_is_known_of_people(tmp_path: Path) -> N
         low = np.array(found["validation"]["curve"]["low"])
         widths.append(float((np.array(found["validation"]["curve"]["high"]) - low).mean()))
     assert widths[1] > 4 * widths[0]
+
+
+def test_with_few_people_intervals_reach_further_out_as_students_t_does() -> None:
+    draws = np.random.Generator(np.random.PCG64(0)).normal(size=200_000)
+    reach = {users: _interval(draws, users)[1] for users in (4, 16, 1000)}
+    # t quantiles from tables: 3.182 (3 degrees of freedom), 2.131 (15), 1.96; bootstrap sds are sqrt(1 - 1/n) too small
+    assert reach[1000] == pytest.approx(1.96, abs=0.03)
+    assert reach[16] == pytest.approx(2.131 * (16 / 15) ** 0.5, abs=0.03)
+    assert reach[4] == pytest.approx(3.182 * (4 / 3) ** 0.5, abs=0.3)
 
 
 def test_one_person_gives_no_interval_over_people(tmp_path: Path) -> None:

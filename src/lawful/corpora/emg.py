@@ -354,6 +354,10 @@ class EmgData:
         span = self.pool * HOP
         session = _session(known.path)
         samples = session.read(first * span, (last - 1) * span + (self.pool - 1) * HOP + WINDOW)
+        if not np.isfinite(samples).all():  # 300 GB are not looked through beforehand, save by `lawful data verify emg`
+            raise ValueError(
+                f"{known.path}: expected numbers, got NaN or infinity near {first * span / sessions.RATE:.0f} s."
+            )
         return log_spectrogram(samples, self.pool).astype(np.float16)
 
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:

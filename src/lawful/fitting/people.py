@@ -3,6 +3,10 @@
 Sessions of one person share a hand and its electrodes: users, not sessions, are what a rate is uncertain about. So each
 draw takes users with replacement, the same for every size, and seeds with replacement within a size.
 
+With few users quantiles of such draws lie too close together; they are taken further out as Student's t has it
+(Hesterberg 2015, doi:10.1080/00031305.2015.1089789). In simulations (LAB_NOTES, 2026-11-22) the level of the error rate
+was then covered in 72, 89, 94, 95 % of cases with 2, 4, 8, 16 users, against 65, 80, 89, 92 % without.
+
 The law is bounded, cer = 1 / (1 + (N / N_half)^alpha): the log-odds of an error fall linearly in log N, and are fitted
 by least squares, draw by draw.
 """
@@ -14,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from lawful import store
 from lawful.store import Store
@@ -116,16 +122,16 @@ def _of_split(counts: Sequence[Mapping[str, Any]], points: float, rng: np.random
     spot, spots = _sweet_spot(slope, log_half, points), _sweet_spot(slopes, log_halves, points)
     out["law"] = {
         "formula": "cer = 1 / (1 + (N / N_half)^alpha)",
-        "alpha": {"value": float(slope[0]), "ci95": _interval(slopes)},
+        "alpha": {"value": float(slope[0]), "ci95": _interval(slopes, len(users))},
         "log_half": float(log_half[0]),
         "runs": int(is_fitted.sum()),
         "users": len(users),
         "falls": float(np.mean(slopes > 0)),
     }
-    out["curve"] = _curve(slopes, log_halves, slope, log_half, params)
+    out["curve"] = _curve(slopes, log_halves, slope, log_half, params, len(users))
     out["sweet_spot"] = {
         "params": None if np.isnan(spot[0]) else float(spot[0]),
-        "ci95": _interval(spots[~np.isnan(spots)]) if np.mean(~np.isnan(spots)) > 0.95 else None,
+        "ci95": _interval(spots[~np.isnan(spots)], len(users)) if np.mean(~np.isnan(spots)) > 0.95 else None,
         "is_in_range": bool(fitted_sizes[0] <= np.nan_to_num(spot[0]) <= params.max()),
         "range": [float(fitted_sizes[0]), float(params.max())],
     }
@@ -177,21 +183,33 @@ def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float) -> np.nd
 
 
 def _curve(
-    alphas: np.ndarray, log_halves: np.ndarray, alpha: np.ndarray, log_half: np.ndarray, params: np.ndarray
+    alphas: np.ndarray,
+    log_halves: np.ndarray,
+    alpha: np.ndarray,
+    log_half: np.ndarray,
+    params: np.ndarray,
+    users: int,
 ) -> dict[str, Any]:
     """The law and its 95 % band over the measured range and two doublings on."""
     sizes = np.geomspace(params.min(), 4 * params.max(), 40)
     drawn = _predicted(alphas, log_halves, sizes)
+    low, high = np.nanpercentile(drawn, _percentages(users), axis=0)
     return {
         "params": sizes,
         "cer": _predicted(alpha, log_half, sizes)[0],
-        "low": np.nanpercentile(drawn, 2.5, axis=0),
-        "high": np.nanpercentile(drawn, 97.5, axis=0),
+        "low": low,
+        "high": high,
     }
 
 
-def _interval(draws: np.ndarray) -> list[float]:
-    return [float(value) for value in np.nanpercentile(draws, [2.5, 97.5])]
+def _interval(draws: np.ndarray, users: int) -> list[float]:
+    return [float(value) for value in np.nanpercentile(draws, _percentages(users))]
+
+
+def _percentages(users: int) -> list[float]:
+    """Of the draws' quantiles for a 95 % interval: 2.5 and 97.5 with many users, nearly 0 and 100 with four."""
+    tail = 100 * float(norm.cdf(-np.sqrt(users / (users - 1)) * student.ppf(0.975, users - 1)))
+    return [tail, 100 - tail]
 
 
 def _sd(values: np.ndarray) -> float | None:

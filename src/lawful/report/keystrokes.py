@@ -32,6 +32,7 @@ DOTS_PER_INCH = 160
 SPLITS = {"validation": "people that were trained on", "test": "people that were not"}
 LISTED_CONFUSIONS = 10
 LISTED_USERS = 12
+MANY_USERS = 8  # with 4 an interval of 95 % holds the truth in 89 % of simulations, with 8 in 94 (fitting/people.py)
 # Rows of a US keyboard, the first key of each and how far it is moved to the right of the row above, in keys
 ROWS = (("1234567890-=", 0.0), ("qwertyuiop[]", 0.5), ("asdfghjkl;'", 0.75), ("zxcvbnm,./", 1.25))
 NAMES = {SPACE: "space", ENTER: "enter", BACKSPACE: "backspace", SHIFT: "shift", "": "nothing"}
@@ -172,8 +173,9 @@ def _sentences(
         low, high = law["alpha"]["ci95"]
         sentence = (
             f"For {who}, the odds of an error fall as N^-{law['alpha']['value']:.2f} [{low:.2f}, {high:.2f}] "
-            f"({law['runs']} runs, 95 % interval over {law['users']} users and seeds; with so few users it is rough)."
-            if law["users"] < 10
+            f"({law['runs']} runs, 95 % interval over {law['users']} users and seeds; with fewer than {MANY_USERS} "
+            "users such intervals are too narrow)."
+            if law["users"] < MANY_USERS
             else f"For {who}, the odds of an error fall as N^-{law['alpha']['value']:.2f} [{low:.2f}, {high:.2f}] "
             f"({law['runs']} runs, 95 % interval over {law['users']} users and seeds)."
         )
