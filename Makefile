@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow test-browser check clean check-cluster install docs pages claims
+.PHONY: help quickstart test test-slow test-browser check clean check-cluster install docs pages claims gallery
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -41,6 +41,10 @@ pages: $(INSTALLED)
 claims: $(INSTALLED)
 	@: "$${LAWFUL_DATA:?claims: LAWFUL_DATA must name the folder of the published tables}"
 	$(call written,claims.py,docs/claims.md)
+
+# Keep another finished study first: .venv/bin/python docs/make/gallery.py record FOLDER
+gallery: $(INSTALLED)
+	$(BIN)/python docs/make/gallery.py
 
 docs: $(INSTALLED)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet  # the banner of its theme, not a warning of ours

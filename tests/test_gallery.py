@@ -1,0 +1,59 @@
+"""The gallery is what the recorded runs say now: each sentence, and a picture for each study."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def made():
+    spec = importlib.util.spec_from_file_location("make_gallery", ROOT / "docs" / "make" / "gallery.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_gallery"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+gallery = made()
+RECORDED = [
+    pytest.param(study, marks=[] if study == "activation" else [pytest.mark.slow]) for study in gallery.recorded()
+]
+
+
+@pytest.mark.parametrize("study", RECORDED)
+def test_the_gallery_says_what_the_recorded_runs_say(study, tmp_path):
+    shown = gallery.show(study, tmp_path)
+    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {study}\n")[2].partition("\n## ")[0]
+    assert gallery.page([shown]).partition(f"## {study}\n")[2].partition("\nNot recorded")[0].strip() in section, (
+        "docs/gallery.md is behind: make gallery"
+    )
+    assert (tmp_path / f"{study}.png").stat().st_size > 10_000
+
+
+def test_every_recorded_study_has_its_section_and_picture_and_the_readme_shows_one_of_them():
+    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    for study in gallery.recorded():
+        assert f"](gallery/{study}.png)" in text
+        assert (gallery.RECORDS / f"{study}.png").exists()
+    assert gallery.README_PICTURE.read_bytes() == (gallery.RECORDS / "quickstart.png").read_bytes()
+
+
+def test_a_study_that_is_not_finished_is_not_recorded(tmp_path):
+    (tmp_path / "study.json").write_text('{"name": "x", "rungs": [{}, {}]}', encoding="utf-8")
+    (tmp_path / "observations.csv").write_text("run\na\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="1 of 2 runs"):
+        gallery.record(tmp_path)
+
+
+def test_nothing_of_the_machine_that_ran_a_study_is_kept():
+    for path in gallery.RECORDS.rglob("*.*"):
+        if path.suffix in (".json", ".csv"):
+            text = path.read_text(encoding="utf-8")
+            assert "/tmp/" not in text and '"command"' not in text and "/home/" not in text, path
