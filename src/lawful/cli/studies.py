@@ -194,12 +194,28 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
         _console().print(progress.status_table(state))
 
 
-def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
-    """Fit again and write the report again, from the folder alone; torch is not needed."""
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side.")],
+    out: Annotated[Path | None, typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html.")] = None,
+) -> None:
+    """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
+    of one: what each has, side by side; a folder without fits is fitted first."""
     from lawful.conduct import conclude
 
-    page = conclude(folder, _say)
-    _announce(folder, page)
+    if len(folders) == 1 and out is None:
+        page = conclude(folders[0], _say)
+        _announce(folders[0], page)
+        return
+    if len(folders) != 2:
+        raise ValueError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
+    from lawful.report.beside import write_beside
+    from lawful.store import Store
+
+    for folder in folders:
+        questions = Store(folder).read_study()["questions"]
+        if not any(Store(folder).fit(question["name"]).exists() for question in questions):
+            conclude(folder, _say)
+    print(f"report: {write_beside(folders[0], folders[1], out).resolve()}")
 
 
 def sample(

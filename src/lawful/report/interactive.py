@@ -37,15 +37,19 @@ def palettes(drawn: list[Chart]) -> dict[str, dict[str, str]]:
     }
 
 
-def figure(chart: Chart) -> dict[str, Any]:
-    """{"name", "data", "layout"}; colours are "@role", and "@role/0.2" with an opacity."""
+Limits = tuple[tuple[float, float], tuple[float, float]]
+
+
+def figure(chart: Chart, within: Limits | None = None) -> dict[str, Any]:
+    """{"name", "data", "layout"}; colours are "@role", and "@role/0.2" with an opacity. `within`: limits of x and y
+    that are not the chart's own."""
     traces = [*_bands(chart), *_lines(chart), *_points(chart)]
     named: set[str] = set()
     for trace in traces:  # one legend entry for what is toggled together
         if trace["showlegend"]:
             trace["showlegend"] = trace["name"] not in named
             named.add(trace["name"])
-    return {"name": chart.name, "data": traces, "layout": _layout(chart)}
+    return {"name": chart.name, "data": traces, "layout": _layout(chart, within or limits(chart))}
 
 
 def _bands(chart: Chart) -> list[dict[str, Any]]:
@@ -128,8 +132,8 @@ def _points(chart: Chart) -> list[dict[str, Any]]:
     return traces
 
 
-def _layout(chart: Chart) -> dict[str, Any]:
-    limits_x, limits_y = _limits(chart)
+def _layout(chart: Chart, within: Limits) -> dict[str, Any]:
+    limits_x, limits_y = within
     layout: dict[str, Any] = {
         "xaxis": _axis(chart.x, limits_x),
         "yaxis": _axis(chart.y, limits_y),
@@ -185,7 +189,8 @@ def _layout(chart: Chart) -> dict[str, Any]:
     return layout
 
 
-def _limits(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
+def limits(chart: Chart) -> Limits:
+    """(lowest, highest) of x and of y that the chart shows."""
     xs = [x for marks in (chart.lines, chart.points) for mark in marks for x in mark.x]
     ys = [y for marks in (chart.lines, chart.points) for mark in marks for y in mark.y]
     ys += [reference.y for reference in chart.references]

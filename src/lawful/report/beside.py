@@ -1,0 +1,398 @@
+"""Two studies, or two states of one, on one page: their answers, what lies between their parameters, charts, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawful import store
+from lawful.fitting.difference import difference
+from lawful.report import interactive, parts, tables, words
+from lawful.report.charts import Chart
+from lawful.report.evidence import Evidence, read_evidence, severity
+from lawful.report.markup import Html, tag
+from lawful.report.page import SEVERITY_NAMES, all_charts
+from lawful.report.tables import number
+from lawful.report.words import Table
+
+Answer = Mapping[str, Any]
+Pair = tuple[Evidence, Evidence]
+# What of a declaration is compared, in words
+DECLARED = {
+    "question": "Question",
+    "scale": "Scale",
+    "settings": "Settings",
+    "axes": "Ladder",
+    "held_out": "Held out",
+    "faults": "Faults",
+    "precision": "Precision",
+    "versions": "Versions",
+    "created": "Planned",
+}
+
+
+def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
+    """Write the page, by default FIRST/beside-SECOND.html, and return its path.
+
+    Reads each folder as its own report left it. Raises ValueError where one holds no study or both are the same.
+    """
+    if first.resolve() == second.resolve():
+        raise ValueError(f"{second}: expected two folders to lay side by side, got the same one twice.")
+    pair = (read_evidence(first), read_evidence(second))
+    path = out or first / f"beside-{second.resolve().name}.html"
+    store.write_text(path, beside(pair, _labels(first, second)))
+    return path
+
+
+def beside(pair: Pair, labels: tuple[str, str]) -> str:
+    """The whole document: `labels` name the two studies throughout."""
+    drawn = [{chart.name: chart for chart in all_charts(one)} for one in pair]
+    both = [name for name in drawn[0] if name in drawn[1]]
+    found = differences(pair)
+    sentence = headline(found, labels)
+    sections = [
+        _answers(pair, labels, sentence),
+        tag(
+            "section",
+            tag("h2", "Parameters, and what lies between them"),
+            parts.table(differences_table(found, labels)),
+            tag("p", _shared_words(pair), class_="note"),
+            id="differences",
+        )
+        if found
+        else None,
+        _figures(drawn, both, labels),
+        _section("declaration", _declaration_table(pair, labels), "The two declarations agree."),
+        _section("doubts", _doubts_table(pair, labels), "Neither study raised a warning."),
+        _section("runs", _runs_table(pair, labels), "Every rung that is in both has the same loss, or none is."),
+        tag(
+            "section",
+            tag("h2", "How to repeat them"),
+            [tag("pre", tag("code", str(one.study.get("command") or ""))) for one in pair],
+            id="repeat",
+        ),
+    ]
+    pairs = [_aligned(drawn[0][name], drawn[1][name]) for name in both]
+    figures = [figure for figures in pairs for figure in figures]
+    return parts.document(
+        f"{labels[0]} beside {labels[1]}",
+        sentence,
+        [section for section in sections if section],
+        figures,
+        interactive.palettes([*drawn[0].values(), *drawn[1].values()]),
+        f"Written by lawful from {labels[0]} and {labels[1]}.",
+    )
+
+
+def differences(pair: Pair) -> list[dict[str, Any]]:
+    """One entry for each parameter of each question that both fitted under one law; where the difference cannot be
+    had, `reason` says why and `value` is None.
+
+    Of studies that share runs there is no interval: their estimates are not independent.
+    """
+    made = []
+    others = {answer["question"]["name"]: answer for answer in pair[1].answers}
+    is_shared = bool(_shared(pair))
+    for answer in pair[0].answers:
+        other = others.get(answer["question"]["name"])
+        if other is None or not (answer.get("fit") and other.get("fit")):
+            continue
+        refusal = _incomparable(pair, answer, other)
+        for name, one in answer["fit"]["params"].items():
+            two = other["fit"]["params"].get(name)
+            if two is None:
+                continue
+            reason = refusal or _not_compared(pair, name, one, two)
+            entry: dict[str, Any] = {
+                "question": answer["question"]["name"],
+                "name": name,
+                "params": (one, two),
+                "reason": reason,
+                "value": None,
+                "interval": None,
+            }
+            if not reason:
+                value, interval = difference(
+                    float(one["value"]), tuple(one["ci95"]), float(two["value"]), tuple(two["ci95"])
+                )
+                entry |= {"value": value, "interval": None if is_shared else interval}
+            made.append(entry)
+    return made
+
+
+def headline(found: Sequence[Mapping[str, Any]], labels: tuple[str, str]) -> str:
+    """In a sentence: which parameters differ, of those that can be compared."""
+    compared = [entry for entry in found if entry["value"] is not None]
+    if not compared:
+        reason = next((str(entry["reason"]) for entry in found), "no question was fitted in both")
+        return f"{labels[0]} and {labels[1]} cannot be compared parameter by parameter: {reason}."
+    sure = [entry for entry in compared if entry["interval"]]
+    if not sure:
+        most = max(compared, key=_moved)
+        return (
+            f"The two share runs; what moved most is {_named(most, found)}, from {_value(most, 0)} to "
+            f"{_value(most, 1)}: {tables.percent(_moved(most))} of the width of its interval."
+        )
+    apart = [entry for entry in sure if entry["interval"][0] > 0 or entry["interval"][1] < 0]
+    if not apart:
+        return f"No difference between {labels[0]} and {labels[1]} is shown in {_listed(sure, found)}."
+    said = [
+        f"{_named(entry, found)} is {_value(entry, 0)} in {labels[0]} and {_value(entry, 1)} in {labels[1]}, a "
+        f"difference of {tables.estimate(entry['value'], *entry['interval'])} {tables.interval(*entry['interval'])}"
+        for entry in apart
+    ]
+    rest = [entry for entry in sure if entry not in apart]
+    more = f"; no difference is shown in {_listed(rest, found)}" if rest else ""
+    return "; ".join(said) + more + "."
+
+
+def differences_table(found: Sequence[Mapping[str, Any]], labels: tuple[str, str]) -> Table:
+    rows = []
+    for entry in found:
+        interval = entry["interval"] or (None, None)
+        digits = entry["interval"] or entry["params"][0].get("ci95") or (None, None)
+        rows.append(
+            (
+                words.question_name(entry["question"]),
+                tables.symbol(entry["name"]),
+                _value(entry, 0),
+                _interval(entry, 0),
+                _value(entry, 1),
+                _interval(entry, 1),
+                tables.DASH if entry["value"] is None else tables.estimate(entry["value"], *digits),
+                tables.interval(*interval),
+                _in_words(entry, labels),
+            )
+        )
+    header = ("Question", "Parameter", labels[0], "95 % interval", labels[1], "95 % interval", "Difference")
+    return Table(
+        title="Parameters side by side",
+        header=(*header, "95 % interval", "In words"),
+        rows=rows,
+        right=(2, 3, 4, 5, 6, 7),
+    )
+
+
+def _incomparable(pair: Pair, one: Answer, two: Answer) -> str:
+    """Why no parameter of the two answers can be compared; empty where they can."""
+    fits = (one["fit"], two["fit"])
+    if fits[0]["formula"] != fits[1]["formula"]:
+        return f"different laws, {fits[0]['law']} and {fits[1]['law']}"
+    columns = [fit.get("data", {}).get("columns") or {} for fit in fits]
+    for axis in columns[0]:
+        if columns[0][axis] != columns[1].get(axis):
+            return f"{axis} is counted as {columns[0][axis]} in one and as {columns[1].get(axis)} in the other"
+    units = [_of(evidence, "loss_unit") for evidence in pair]
+    if units[0] != units[1]:
+        return f"losses in different units, {' and '.join(', '.join(sorted(unit)) or 'none given' for unit in units)}"
+    return ""
+
+
+def _not_compared(pair: Pair, name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    if name.endswith("_pivot"):
+        return "a loss at the middle of each study's own data"
+    if "fixed" in (one.get("role"), two.get("role")):
+        return "fixed, not fitted"
+    if one.get("at_bound") or two.get("at_bound"):
+        return "at its bound: the data do not determine it"
+    if any(number(end) is None for param in (one, two) for end in (*(param.get("ci95") or (None,)), param["value"])):
+        return "no interval"
+    if name in ("E", "floor") and _of(pair[0], "data_fingerprint") != _of(pair[1], "data_fingerprint"):
+        return "a loss on different text"
+    return ""
+
+
+def _of(evidence: Evidence, column: str) -> set[str]:
+    return {str(row[column]) for row in evidence.finished if row.get(column) not in (None, "")}
+
+
+def _shared(pair: Pair) -> set[str]:
+    """Runs that both studies hold, with the same loss."""
+    losses = [{str(row.get("run")): number(row.get("loss")) for row in one.finished} for one in pair]
+    return {run for run, loss in losses[0].items() if loss is not None and losses[1].get(run) == loss}
+
+
+def _shared_words(pair: Pair) -> str:
+    shared = len(_shared(pair))
+    if shared:
+        return (
+            f"{tables.many(shared, 'run')} of {len(pair[0].finished)} and {len(pair[1].finished)} are the same in "
+            "both, so the two estimates are not independent and their difference has no interval of its own."
+        )
+    return (
+        "No run is in both. The interval of a difference is made of the two intervals (Zou and Donner 2008), each for "
+        "itself: of twenty parameters that do not differ, one will seem to."
+    )
+
+
+def _moved(entry: Mapping[str, Any]) -> float:
+    """The difference over the width of the first interval."""
+    low, high = entry["params"][0]["ci95"]
+    return abs(float(entry["value"])) / max(float(high) - float(low), 1e-12)
+
+
+def _in_words(entry: Mapping[str, Any], labels: tuple[str, str]) -> str:
+    if entry["value"] is None:
+        return f"not compared: {entry['reason']}"
+    if not entry["interval"]:
+        return f"moved by {tables.percent(_moved(entry))} of the interval's width"
+    low, high = entry["interval"]
+    if low > 0 or high < 0:
+        return f"{'higher' if low > 0 else 'lower'} in {labels[1]}"
+    return "no difference shown"
+
+
+def _named(entry: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str:
+    several = len({other["question"] for other in found}) > 1
+    of = f" of {words.question_name(entry['question'])}" if several else ""
+    return tables.symbol(entry["name"]) + of
+
+
+def _listed(entries: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(_named(entry, found) for entry in entries)
+
+
+def _value(entry: Mapping[str, Any], which: int) -> str:
+    param = entry["params"][which]
+    value = number(param["value"])
+    return tables.DASH if value is None else tables.estimate(value, *(param.get("ci95") or (None, None)))
+
+
+def _interval(entry: Mapping[str, Any], which: int) -> str:
+    param = entry["params"][which]
+    return tables.DASH if param.get("role") == "fixed" else tables.interval(*(param.get("ci95") or (None, None)))
+
+
+def _answers(pair: Pair, labels: tuple[str, str], sentence: str) -> Html:
+    columns = [
+        tag(
+            "div",
+            tag("p", tag("b", label), f" · {one.study.get('name')}, {one.study.get('scale')} scale", class_="which"),
+            tag("h2", str(one.study.get("question") or "")),
+            tag(
+                "p",
+                parts.powers(words.headline(one)),
+                class_="lede sentence"
+                + (" refused" if one.answers and one.answers[0].get("status") == "refused" else ""),
+            ),
+            parts.facts(words.key_facts(one), "plain"),
+        )
+        for one, label in zip(pair, labels, strict=True)
+    ]
+    return tag(
+        "section",
+        tag("p", tag("span", f"{labels[0]} beside {labels[1]}", class_="name"), class_="eyebrow"),
+        tag("h1", parts.powers(sentence)),
+        tag("div", columns, class_="beside"),
+        id="answer",
+    )
+
+
+def _figures(drawn: Sequence[Mapping[str, Chart]], both: Sequence[str], labels: tuple[str, str]) -> Html | None:
+    if not both:
+        return None
+    made = [
+        [
+            tag("h3", drawn[0][name].title),
+            tag(
+                "div",
+                [
+                    parts.chart(charts[name], name=f"{side}-{name}", title=label)
+                    for side, charts, label in zip(("first", "second"), drawn, labels, strict=True)
+                ],
+                class_="charts",
+            ),
+        ]
+        for name in both
+    ]
+    return tag("section", tag("h2", "Charts on the same axes"), made, id="charts-beside")
+
+
+def _aligned(one: Chart, two: Chart) -> list[dict[str, Any]]:
+    """Both charts between the same limits, where their axes measure the same."""
+    limits = [interactive.limits(chart) for chart in (one, two)]
+    shared = [
+        (min(a[0], b[0]), max(a[1], b[1])) if first == second else None
+        for a, b, first, second in zip(*limits, (one.x, one.y), (two.x, two.y), strict=True)
+    ]
+    figures = []
+    for side, chart, own in zip(("first", "second"), (one, two), limits, strict=True):
+        x, y = (common or mine for common, mine in zip(shared, own, strict=True))
+        figures.append({**interactive.figure(chart, (x, y)), "name": f"{side}-{chart.name}"})
+    return figures
+
+
+def _section(place: str, table: Table, otherwise: str) -> Html:
+    content = parts.folded(table) if table.rows else tag("p", otherwise)
+    return tag("section", tag("h2", table.title), content, id=place)
+
+
+def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for key, name in DECLARED.items():
+        one, two = (_declared(evidence.study.get(key)) for evidence in pair)
+        rows += [
+            (f"{name}, {part}" if part else name, one.get(part, tables.DASH), two.get(part, tables.DASH))
+            for part in dict.fromkeys((*one, *two))
+            if one.get(part) != two.get(part)
+        ]
+    for corpus in dict.fromkeys((*(pair[0].study.get("corpora") or {}), *(pair[1].study.get("corpora") or {}))):
+        prints = [((one.study.get("corpora") or {}).get(corpus) or {}).get("fingerprint") for one in pair]
+        if prints[0] != prints[1]:
+            rows.append((f"Data, {corpus}", *(str(print_ or tables.DASH) for print_ in prints)))
+    return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
+
+
+def _declared(value: Any) -> dict[str, str]:
+    """Its parts by name; a plain value has one, without a name."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return {"": _plain(value)} if value not in (None, "", []) else {}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(part) for part in value)
+    return tables.moment(value) if isinstance(value, str) else tables.coordinate(value)
+
+
+def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:
+    codes: dict[str, dict[int, list[str]]] = {}
+    rank: dict[str, int] = {}
+    for side, evidence in enumerate(pair):
+        for warning in evidence.warnings:
+            code = str(warning.get("code"))
+            codes.setdefault(code, {}).setdefault(side, []).append(str(warning.get("sentence")))
+            rank[code] = min(severity(warning), rank.get(code, 2))
+    rows = [
+        (code, SEVERITY_NAMES[rank[code]], *(_sentences(codes[code].get(side)) for side in (0, 1)))
+        for code in sorted(codes, key=lambda code: rank[code])
+    ]
+    return Table(title="Doubts", header=("Code", "Severity", *labels), rows=rows)
+
+
+def _sentences(found: Sequence[str] | None) -> str:
+    if not found:
+        return tables.DASH
+    return found[0] + (f" And {len(found) - 1} more like it." if len(found) > 1 else "")
+
+
+def _runs_table(pair: Pair, labels: tuple[str, str]) -> Table:
+    """Rungs by their coordinates, where their losses are not the very same; nothing where no rung is in both."""
+    known = [{str(row.get("rung")): number(row.get("loss")) for row in evidence.finished} for evidence in pair]
+    rows = []
+    for rung in dict.fromkeys((*known[0], *known[1])) if known[0].keys() & known[1].keys() else ():
+        one, two = (losses.get(rung) for losses in known)
+        if one != two:
+            gap = tables.DASH if one is None or two is None else f"{two - one:+.4f}"
+            rows.append((tables.readable(rung), tables.loss(one), tables.loss(two), gap))
+    return Table(title="Runs that differ", header=("Rung", *labels, "Difference"), rows=rows, right=(1, 2, 3))
+
+
+def _labels(first: Path, second: Path) -> tuple[str, str]:
+    """The folders' names; with those of their parents where they are the same."""
+    one, two = first.resolve(), second.resolve()
+    if one.name != two.name:
+        return one.name, two.name
+    return f"{one.parent.name}/{one.name}", f"{two.parent.name}/{two.name}"

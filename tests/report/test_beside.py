@@ -1,0 +1,148 @@
+"""Two studies on one page: each says what its own JSON says, and a difference is claimed only where there is one."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lawful import store
+from lawful.report.beside import write_beside
+from lawful.table import write_csv
+
+Make = Callable[..., Path]
+SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000, 500_000), "seeds": 1, "points_per_run": 8}
+
+
+@pytest.fixture
+def make(tmp_path: Path, fabricate: Make, planted_answer: Callable[..., Any]) -> Callable[..., Path]:
+    """make(name, alpha, losses times) -> a study with a planted fit, its alpha moved; other seeds' losses."""
+
+    def build(name: str, alpha: float = 0.36, times: float = 1.0, **settings: Any) -> Path:
+        folder = fabricate(tmp_path / name, **{**SMALL, **settings})
+        answer = planted_answer(folder)
+        param = answer["fit"]["params"]["alpha"]
+        param |= {"value": alpha, "ci95": [alpha - 0.01, alpha + 0.02]}
+        store.write_json(store.Store(folder).fit("loss"), answer)
+        if times != 1.0:
+            table = folder / "observations.csv"
+            with table.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            for row in rows:
+                row["loss"] = repr(float(row["loss"]) * times)
+            write_csv(table, rows)
+        return folder
+
+    return build
+
+
+def read(page: Path) -> str:
+    text = page.read_text()
+    return html.unescape(re.sub(r"<[^>]+>", "", re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.S)))
+
+
+def heading(page: Path) -> str:
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", page.read_text(), re.DOTALL)
+    assert found
+    return html.unescape(re.sub(r"<[^>]+>", "", found[1]))
+
+
+def charts(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page.read_text())
+    assert found
+    return {chart["name"]: chart for chart in json.loads(found[1])["charts"]}
+
+
+def test_exponents_that_differ_are_said_with_the_interval_of_their_difference(make: Callable[..., Path]) -> None:
+    first, second = make("one"), make("two", 0.43, times=1.001)
+    page = write_beside(first, second)
+    assert page == first / "beside-two.html"
+    low, high = 0.07 - math.hypot(0.01, 0.02), 0.07 + math.hypot(0.02, 0.01)  # by hand
+    assert f"α is 0.360 in one and 0.430 in two, a difference of 0.070 [{low:.3f}, {high:.3f}]" in heading(page)
+    assert "no difference is shown in" in heading(page)
+    text = read(page)
+    for folder in (first, second):
+        assert store.read_json(folder / "fits" / "loss.json")["sentence"] in text
+    assert "higher in two" in text and "No run is in both" in text
+
+
+def test_two_states_of_one_study_say_what_moved_and_claim_no_interval(make: Callable[..., Path]) -> None:
+    before = make("before")
+    after = before.with_name("after")
+    shutil.copytree(before, after)
+    answer = store.read_json(after / "fits" / "loss.json")
+    answer["fit"]["params"]["alpha"]["value"] = 0.366
+    store.write_json(after / "fits" / "loss.json", answer)
+    table = (after / "observations.csv").read_text().splitlines()
+    (after / "observations.csv").write_text("\n".join(table[:-1]) + "\n")
+    page = write_beside(before, after)
+    assert heading(page) == (
+        "The two share runs; what moved most is α, from 0.360 to 0.366: 20.0 % of the width of its interval."
+    )
+    text = read(page)
+    assert "8 runs of 9 and 8 are the same in both" in text
+    assert "higher in" not in text
+    assert "size=64, tokens=500k, seed=0" in text  # the run that only one of them has
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"law": "power_floor:params", "formula": "E + a x^-alpha"},
+            "different laws, chinchilla and power_floor:params",
+        ),
+        (
+            {"data": {"columns": {"params": "params_total", "tokens": "tokens", "loss": "loss"}}},
+            "params is counted as params_non_embedding in one and as params_total in the other",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_not_and_says_why(
+    make: Callable[..., Path], change: dict[str, Any], reason: str
+) -> None:
+    first, second = make("one"), make("two", 0.43, times=1.001)
+    path = second / "fits" / "loss.json"
+    answer = store.read_json(path)
+    if "data" in change:
+        answer["fit"]["data"] |= change["data"]
+    else:
+        answer["fit"] |= change
+        answer["fit"]["params"] |= {"a": answer["fit"]["params"]["alpha"], "a_pivot": answer["fit"]["params"]["E"]}
+        answer["fit"]["draws"] = []
+    store.write_json(path, answer)
+    page = write_beside(first, second)
+    assert heading(page) == f"one and two cannot be compared parameter by parameter: {reason}."
+    assert "higher in" not in read(page)
+
+
+def test_charts_of_both_stand_between_the_same_limits(make: Callable[..., Path]) -> None:
+    first, second = make("one"), make("two", times=1.3)
+    drawn = charts(write_beside(first, second))
+    one, two = (drawn[f"{side}-loss_by_size"]["layout"] for side in ("first", "second"))
+    assert one["xaxis"]["range"] == two["xaxis"]["range"]
+    assert one["yaxis"]["range"] == two["yaxis"]["range"]
+    losses = [y for side in ("first", "second") for t in drawn[f"{side}-loss_by_size"]["data"] for y in t["y"]]
+    low, high = (10**end for end in one["yaxis"]["range"])
+    assert low < min(losses) and high > 0.95 * max(losses)
+
+
+def test_in_what_the_declarations_differ_is_listed(make: Callable[..., Path]) -> None:
+    first, second = make("one"), make("two", times=1.001, widths=(16, 32, 64, 128))
+    text = read(write_beside(first, second))
+    assert "Ladder, size" in text and "16, 32, 64, 128" in text
+    assert "Precision" not in text  # the same in both
+
+
+def test_the_same_folder_twice_is_an_error(make: Callable[..., Path]) -> None:
+    folder = make("one")
+    with pytest.raises(ValueError, match="expected two folders"):
+        write_beside(folder, folder / ".." / "one")
