@@ -205,6 +205,18 @@ def test_missing_and_damaged_sessions_are_listed_all_at_once(corpus: Emg, folder
     assert len(problems) == 3 and "sample 777" in problems[2]
 
 
+def test_what_metadata_says_otherwise_is_listed(corpus: Emg, folder: Path) -> None:
+    assert corpus.inspect(folder) == []
+    path = folder / "metadata.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    first, second = (line.split(",") for line in lines[1:3])
+    path.write_text("".join([lines[0], ",".join(["nobody", *first[1:]]), *lines[3:]]))
+    assert corpus.inspect(folder) == [
+        f"{path}: expected the session {first[1]} of user {first[0]}, as the split has it, got user nobody.",
+        f"{path}: expected the session {second[1]} of user {second[0]}, as the split has it, got no such session.",
+    ]
+
+
 def test_a_session_of_another_user_than_the_split_says_is_refused(corpus: Emg, folder: Path) -> None:
     split = folder / "split" / "generic.yaml"
     split.write_text(split.read_text().replace('"synthetic002"', '"somebody"'))

@@ -196,11 +196,17 @@ def test_only_the_sessions_of_a_split_are_kept_from_the_one_big_archive(tmp_path
             tar.add(path, arcname=f"emg2qwerty-data-2021-08/{path.name}")
     wanted = sessions.Split(train=(("synthetic001", "synthetic-001-000"),), val=(), test=())
     split.write_text(sessions.split_text(wanted))
-    kept = sessions.extract(archive, split, tmp_path / "kept")
+    kept = sessions.extract(archive, [split], tmp_path / "kept")
     assert [path.name for path in kept] == ["metadata.csv", "synthetic-001-000.hdf5"]
     assert (tmp_path / "kept" / "synthetic-001-000.hdf5").read_bytes() == (
         recordings / "synthetic-001-000.hdf5"
     ).read_bytes()
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        sessions.split_text(sessions.Split(train=(("synthetic000", "synthetic-000-000"),), val=(), test=()))
+    )
+    both = sessions.extract(archive, [split, other], tmp_path / "both")
+    assert [path.name for path in both] == ["metadata.csv", "synthetic-000-000.hdf5", "synthetic-001-000.hdf5"]
     split.write_text(sessions.split_text(sessions.Split(train=(("u", "absent"),), val=(), test=())))
-    with pytest.raises(ValueError, match="missing: absent.hdf5"):
-        sessions.extract(archive, split, tmp_path / "none")
+    with pytest.raises(ValueError, match="expected 1 sessions of one.yaml, got 0; missing: absent.hdf5"):
+        sessions.extract(archive, [split], tmp_path / "none")

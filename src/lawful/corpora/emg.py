@@ -143,7 +143,9 @@ class Emg(Corpus):
         """Of a folder of recordings: every missing or damaged session of the split, whether prepared before or not."""
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
-        found, problems = _read_all(folder, sessions.read_split(split_file), progress)
+        split = sessions.read_split(split_file)
+        found, problems = _read_all(folder, split, progress)
+        problems += _unlike_metadata(folder, split)
         for number, session in enumerate(found.values()):
             progress(f"looking through {session.name}", number / len(found))
             try:
@@ -495,6 +497,20 @@ def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[
         else:
             found[name] = session
     return found, problems
+
+
+def _unlike_metadata(folder: Path, split: sessions.Split) -> list[str]:
+    """What metadata.csv, where there is one, says otherwise about the split's sessions."""
+    path = next((one for one in (folder / "metadata.csv", *folder.glob("*/metadata.csv")) if one.exists()), None)
+    if path is None:
+        return []
+    users = {row["session"]: row["user"] for row in sessions.read_metadata(path)}
+    return [
+        f"{path}: expected the session {name} of user {user}, as the split has it, got "
+        + (f"user {users[name]}." if name in users else "no such session.")
+        for user, name in split
+        if users.get(name) != user
+    ]
 
 
 def _find(folder: Path, name: str) -> Path:

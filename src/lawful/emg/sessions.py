@@ -223,13 +223,15 @@ def split_text(split: Split, user: str = "generic") -> str:
     return "\n".join(lines) + "\n"
 
 
-def extract(archive: Path, split: Path, into: Path, *, progress: Any = lambda what, share: None) -> list[Path]:
-    """Keep from the one big archive only the sessions of a split, and metadata.csv; reads it once, front to back.
+def extract(
+    archive: Path, splits: Sequence[Path], into: Path, *, progress: Any = lambda what, share: None
+) -> list[Path]:
+    """Keep from the one big archive only the sessions of these splits, and metadata.csv; reads it once, front to back.
 
     Any tar that Python opens (.tar, .tar.gz). Ends as soon as all is found. What is there already is kept. Raises
     ValueError where the archive ends without one of them.
     """
-    wanted = {f"{session}.hdf5" for _, session in read_split(split)} | {"metadata.csv"}
+    wanted = {f"{session}.hdf5" for split in splits for _, session in read_split(split)} | {"metadata.csv"}
     kept = {name: into / name for name in wanted if (into / name).exists()}
     total = archive.stat().st_size
     with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
@@ -244,9 +246,10 @@ def extract(archive: Path, split: Path, into: Path, *, progress: Any = lambda wh
             if len(kept) == len(wanted):
                 break
     if missing := sorted(wanted - set(kept) - {"metadata.csv"}):
+        names, more = ", ".join(split.name for split in splits), len(missing) - 1
         raise ValueError(
-            f"{archive}: expected {len(wanted) - 1} sessions of {split.name}, got {len(kept)}; missing: {missing[0]}"
-            + (f" and {len(missing) - 1} more." if len(missing) > 1 else ".")
+            f"{archive}: expected {len(wanted) - 1} sessions of {names}, got {len(wanted) - 1 - len(missing)}; "
+            f"missing: {missing[0]}" + (f" and {more} more." if more else ".")
         )
     return sorted(kept.values())
 
