@@ -37,6 +37,7 @@ written = $(BIN)/python docs/make/$(1) > $(2).new && mv $(2).new $(2)
 
 pages: $(INSTALLED)
 	$(call written,errors.py,docs/errors.md)
+	$(BIN)/python docs/make/notebooks.py
 
 claims: $(INSTALLED)
 	@: "$${LAWFUL_DATA:?claims: LAWFUL_DATA must name the folder of the published tables}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -40,6 +41,36 @@ def printed(notebook: nbformat.NotebookNode) -> str:
     )
 
 
+@pytest.mark.parametrize("name", ["activation", "own_table", "own_study"])
+def test_a_notebook_is_its_script(name: str) -> None:
+    spec = importlib.util.spec_from_file_location("make_notebooks", EXAMPLES.parent / "docs" / "make" / "notebooks.py")
+    assert spec is not None and spec.loader is not None
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    script = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    text = (EXAMPLES / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert text == make.notebook(script), f"examples/{name}.ipynb is behind its script: make pages"
+    nbformat.validate(nbformat.reads(text, as_version=4))
+
+
+def test_the_notebook_of_ones_own_table_finds_what_it_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = executed("own_table.ipynb", tmp_path, monkeypatch)
+    said = printed(notebook)
+    assert "80 runs" in said
+    assert "exponents agree" in said
+    assert "times outside the data" in said
+    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+@pytest.mark.slow
+def test_the_notebook_of_ones_own_study_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = printed(executed("own_study.ipynb", tmp_path, monkeypatch))
+    assert "30 runs, held out: {'size': 5}" in said
+    assert "wide answered" in said and "deep answered" in said
+    assert (tmp_path / "depth-or-width" / "report.html").exists()
+
+
+@pytest.mark.slow
 def test_the_activation_notebook_runs_and_tells_a_constant_gain_from_a_better_exponent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
