@@ -1,0 +1,131 @@
+"""What each rung attains of this machine's matrix products at its precision, all cores at work, in the same run.
+
+    OMP_NUM_THREADS=1 python benchmarks/attained.py [--studies quickstart,shakespeare,activation] [--scale quick]
+
+One process per core, single-threaded, all on the same rung at the same time; each times products of square matrices
+(the limit), then steps of the rung on random tokens in the plan's precision, several times in turn. Rates are summed
+over the processes. The share of products is of a step's processor time: what is left is element-wise work, traffic of
+memory and the interpreter, which no faster product would shorten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from results import Row, record
+from torch.profiler import ProfilerActivity, profile
+
+from lawful.executors.local import available_cores
+from lawful.run import Run
+from lawful.train import device, loop
+from lawful.train.optimizer import build_adamw
+from lawful.train.plan import _one_precision
+
+CPU = torch.device("cpu")
+SIDE = 1024  # of the square matrices; 512 and 2048 give the same within a tenth
+ROUNDS = 5
+PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::_scaled_dot_product_flash_attention")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", default="quickstart,shakespeare,activation")
+    parser.add_argument("--scale", default="quick")
+    options = parser.parse_args()
+    rows = []
+    count = available_cores()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(count, initializer=begin, initargs=(context.Barrier(count),)) as pool:
+        for name in options.studies.split(","):
+            ladder = importlib.import_module(f"lawful.studies.{name}").study(options.scale).ladder
+            precision, _ = _one_precision(ladder, CPU, lambda what, share: None)
+            shapes: dict[Any, Run] = {}
+            for rung in ladder:
+                if hasattr(rung.run.family, "width"):
+                    shapes.setdefault((rung.run.family, rung.run.batch_size), rung.run)
+            for run in shapes.values():
+                found = pool.map(measure, [(run, precision)] * count, chunksize=1)
+                rows.append(row_of(f"{name} {described(run)}, {precision}", found))
+    record("attained", "How near does training come to the machine's matrix products?", rows)
+
+
+def described(run: Run) -> str:
+    params = run.family.param_counts().total
+    kind = getattr(run.family, "mlp", type(run.family).__name__)
+    return f"width {run.family.width} {kind}, {params / 1e3:.0f}K parameters"
+
+
+def row_of(what: str, found: list[tuple[list[float], list[float], float]]) -> Row:
+    ours = [sum(each) for each in zip(*(rates for rates, _, _ in found), strict=True)]
+    limits = [sum(each) for each in zip(*(limits for _, limits, _ in found), strict=True)]
+    ratios = [rate / limit for rate, limit in zip(ours, limits, strict=True)]
+    products = statistics.mean(share for _, _, share in found)
+    return Row(
+        what=what,
+        unit="GFLOP/s",
+        ours=statistics.median(ours),
+        theirs=statistics.median(limits),
+        ratio=statistics.median(ratios),
+        low=min(ratios),
+        high=max(ratios),
+        note=f"{products:.0%} of a step is products",
+    )
+
+
+_barrier: Any = None
+
+
+def begin(barrier: Any) -> None:
+    global _barrier
+    _barrier = barrier
+    torch.set_num_threads(1)
+    device.keep_freed_memory()
+
+
+def measure(job: tuple[Run, str]) -> tuple[list[float], list[float], float]:
+    """GFLOP/s of training, and of square products, in turn; the share of products in a step."""
+    run, precision = job
+    run = replace(run, precision=precision)
+    model = run.family.build(torch.Generator().manual_seed(0))
+    optimizer = build_adamw(model, run, is_fused=True)
+
+    def step() -> None:
+        loop.probe_step(run, model, optimizer, CPU, run.batch_size)
+
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(n)).to(kind) for n in (0, 1))
+    flops = run.rule.training_flops_per_token(run.family, run.context) * run.batch_size * run.context
+    step()
+    rates, limits = [], []
+    for _ in range(ROUNDS):
+        _barrier.wait()  # all processes at work, on the same thing
+        limits.append(2 * SIDE**3 / seconds_of(lambda: a @ b) / 1e9)
+        _barrier.wait()
+        rates.append(flops / seconds_of(step) / 1e9)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(ROUNDS):
+            step()
+    events = seen.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    inside = sum(event.self_cpu_time_total for event in events if event.key.startswith(PRODUCTS))
+    return rates, limits, inside / total
+
+
+def seconds_of(do: Callable[[], Any], at_least: float = 0.2) -> float:
+    count, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < at_least or not count:
+        do()
+        count += 1
+    return spent / count
+
+
+if __name__ == "__main__":
+    main()

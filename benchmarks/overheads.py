@@ -1,0 +1,215 @@
+"""What lawful spends beside training and fitting, each beside what is allowed.
+
+python benchmarks/overheads.py [--runs 1000] [--rows 100000] [--only help,worker,scheduler,table,shares,live]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results import Row, record
+
+import lawful
+from lawful import store as files
+from lawful.store import Store
+
+TINY_STEPS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000, help="of the study of trivial runs")
+    parser.add_argument("--rows", type=int, default=100_000, help="of the table that is read and fitted")
+    parser.add_argument("--only", default="help,worker,scheduler,table,shares")
+    options = parser.parse_args()
+    parts: dict[str, Callable[[Path], list[Row]]] = {
+        "help": lambda folder: [help_seconds()],
+        "worker": lambda folder: [first_step_seconds(folder / "worker")],
+        "scheduler": lambda folder: scheduler_seconds(folder / "trivial", options.runs),
+        "table": lambda folder: [table_seconds(folder, options.rows)],
+        "shares": lambda folder: shares(folder / "shares"),
+    }
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.only.split(","):
+            rows += parts[name](Path(scratch))
+    record("overheads", "What else costs time?", rows)
+
+
+def allowed(what: str, unit: str, spent: list[float], most: float, **more: Any) -> Row:
+    ratios = [value / most for value in spent]
+    middle = statistics.median(spent)
+    spread = {"low": min(ratios), "high": max(ratios)} if len(spent) > 1 else {}
+    return Row(what=what, unit=unit, ours=middle, theirs=most, ratio=middle / most, goal="<= 1", **spread, **more)
+
+
+def help_seconds() -> Row:
+    command = [sys.executable, "-m", "lawful", "--help"]
+    spent = [seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)) for _ in range(7)]
+    return allowed("lawful --help", "seconds by the clock", spent, 0.4)
+
+
+def first_step_seconds(folder: Path) -> Row:
+    """From the start of a worker's process to its first update: import, data, model, optimiser, step."""
+    ids = plan(folder, 3)
+    spent = []
+    for run_id in ids:
+        record_of_run = Store(folder).metrics(run_id)
+        command = [sys.executable, "-m", "lawful.train.worker", str(folder), run_id, "--device", "cpu"]
+        start = time.monotonic()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and not (record_of_run.exists() and record_of_run.stat().st_size):
+                time.sleep(0.005)
+            spent.append(time.monotonic() - start)
+    return allowed("a worker's start to its first step", "seconds by the clock", spent, 6.0)
+
+
+def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
+    """Of a study whose runs make two updates of a tiny model: what this process spends on each, and what a worker does
+    beside training (claim, data, model, optimiser, evaluations, result)."""
+    from lawful.conduct import train_study
+    from lawful.executors.local import Local, available_cores
+    from lawful.observe import write_observations
+    from lawful.report.progress import status_table, study_status
+
+    plan(folder, runs)
+    start, spent = time.monotonic(), time.process_time()
+    train_study(folder, Local(device="cpu"))
+    write_observations(folder)
+    spent = time.process_time() - spent
+    clock = time.monotonic() - start
+    store = Store(folder)
+    results = [files.read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
+    assert len(results) == runs and all(result["status"] != "failed" for result in results)
+    training = sum(result["seconds"] for result in results)
+    beside = (clock * available_cores() - training) / runs
+    live = [seconds(lambda: status_table(study_status(folder))) * 1e3 for _ in range(5)]
+    return [
+        allowed(f"scheduling a run, of {runs:,}", "ms of processor time", [1e3 * spent / runs], 50),
+        Row(
+            what=f"a run beside its steps, of {runs:,}",
+            unit="ms by the clock of one worker",
+            ours=1e3 * beside,
+            note=f"{clock:.0f} s in all; its steps themselves take {1e3 * training / runs:.0f} ms",
+        ),
+        allowed(f"the live table of {runs:,} runs, once", "ms by the clock", live, 50, note="drawn twice a second"),
+    ]
+
+
+def table_seconds(folder: Path, rows: int) -> Row:
+    """Read a CSV of so many runs and fit Chinchilla's law with 1,000 draws."""
+    generator = np.random.default_rng(0)
+    params, tokens = 10 ** generator.uniform(6, 10, rows), 10 ** generator.uniform(8, 12, rows)
+    loss = (1.7 + 400 * params**-0.34 + 410 * tokens**-0.28) * np.exp(0.01 * generator.standard_normal(rows))
+    path = folder / "runs.csv"
+    lines = [f"{n:.6g},{d:.6g},{y:.6f}" for n, d, y in zip(params, tokens, loss, strict=True)]
+    files.write_text(path, "params,tokens,loss\n" + "\n".join(lines) + "\n")
+
+    def job() -> None:
+        fit = lawful.fit(lawful.read_runs(path), "chinchilla")
+        assert abs(fit.value("alpha") - 0.34) < 0.01 if hasattr(fit, "value") else True
+
+    return allowed(f"a table of {rows:,} runs, read and fitted", "seconds by the clock", [seconds(job)], 10)
+
+
+def shares(folder: Path) -> list[Row]:
+    """Of one run of quickstart and one of activation: what evaluations and checkpoints take of its time."""
+    import torch
+
+    from lawful.studies import activation, quickstart
+    from lawful.study import Study
+    from lawful.train import checkpoint, device, loop
+    from lawful.train.plan import make_plan
+
+    torch.set_num_threads(1)
+    device.keep_freed_memory()
+    rows = []
+    for name, ladder, at in (
+        ("quickstart, width 48", quickstart.study("quick").ladder, {"width": 48, "tokens": 524_288, "seed": 0}),
+        ("activation, width 36", activation.study("quick").ladder, {"width": 36, "arm": "gelu", "seed": 0}),
+    ):
+        rung = next(rung for rung in ladder if dict(rung.at) == at)
+        study = Study(name="shares", question="?", ladder=[rung], questions=[])
+        planned = make_plan(study, device_name="cpu", is_timed=False)
+        planned.write(folder / name)
+        (run,) = planned.runs.values()
+        data = run.corpus.open(run.data_fingerprint)
+        spent = {"evaluate": 0.0, "save": 0.0}
+        evaluate, save = timed(loop.evaluate, spent, "evaluate"), timed(checkpoint.save, spent, "save")
+        kept = loop.evaluate, checkpoint.save
+        loop.evaluate, checkpoint.save = evaluate, save  # type: ignore[assignment]
+        try:
+            start = time.perf_counter()
+            loop.train(run, data, Store(folder / name), loop.Place(device=torch.device("cpu")))
+            whole = time.perf_counter() - start
+        finally:
+            loop.evaluate, checkpoint.save = kept
+        for part, what in (("evaluate", "evaluations"), ("save", "checkpoints every 30 s")):
+            rows.append(
+                allowed(
+                    f"{what} of {name}", "% of the run", [100 * spent[part] / whole], 2, note=f"a run of {whole:.0f} s"
+                )
+            )
+    return rows
+
+
+def timed(do: Callable[..., Any], spent: dict[str, float], name: str) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        start = time.monotonic()
+        try:
+            return do(*arguments, **named)
+        finally:
+            spent[name] += time.monotonic() - start
+
+    return call
+
+
+def plan(folder: Path, runs: int) -> list[str]:
+    """A study of so many runs of a tiny model, two updates each; their ids."""
+    from lawful.studies.quickstart import study as quickstart
+    from lawful.study import Study, grid
+    from lawful.train.plan import make_plan
+
+    first = quickstart("smoke").ladder[0].run
+
+    def rung(seed: int) -> Any:
+        family = replace(first.family, width=8, heads=1)
+        schedule = replace(first.schedule, warmup_steps=1)
+        return replace(
+            first,
+            family=family,
+            schedule=schedule,
+            steps=TINY_STEPS,
+            batch_size=1,
+            eval_every=TINY_STEPS,
+            eval_tokens=64,
+            init_seed=seed,
+            data_seed=seed,
+        )
+
+    study = Study(name="trivial", question="?", ladder=grid(rung, seed=range(runs)), questions=[])
+    planned = make_plan(study, device_name="cpu", is_timed=False)
+    planned.write(folder)
+    return list(planned.runs)
+
+
+def seconds(do: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
