@@ -37,6 +37,7 @@ def test_an_estimate_has_the_digits_that_its_interval_supports() -> None:
     assert tables.estimate(0.381527, 0.302, 0.46299) == "0.382"
     assert tables.interval(0.302, 0.46299) == "[0.302, 0.463]"
     assert tables.estimate(15.61, 8.1, 31.2) == "15.6"
+    assert tables.estimate(15.61, 0, 1.5e308) == "15.61"  # wider than a float can say: the data set no bound
     assert tables.interval("nan", 1) == "–"
 
 

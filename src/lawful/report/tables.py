@@ -223,7 +223,7 @@ def _to_the_digits_of(value: Any, low: Any, high: Any, shown: Any) -> str:
     exact, bottom, top = number(shown), number(low), number(high)
     if exact is None:
         return DASH
-    if bottom is None or top is None or top <= bottom:
+    if bottom is None or top is None or not 0 < (top - bottom) / 0.3 < math.inf:
         return general(exact)
     decimals = 2 - math.floor(math.log10((top - bottom) / 0.3))
     if decimals > 8 or abs(exact) >= 1e6:
