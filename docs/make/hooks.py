@@ -44,7 +44,7 @@ def _helps(command: Any, names: list[str]) -> list[str]:
 
     from lawful.cli import app
 
-    text = CliRunner().invoke(app, [*names[1:], "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"}).output
+    text = CliRunner().invoke(app, [*names[1:], "--help"], env={"COLUMNS": "80", "NO_COLOR": "1"}).output
     lines = [f"## {' '.join(names)}", "", "```text", text.strip(), "```", ""]
     for name, child in getattr(command, "commands", {}).items():
         lines += _helps(child, [*names, name])
