@@ -323,7 +323,10 @@ def _marks(arm: str, rows: Sequence[Mapping[str, Any]], column: str, loss: str, 
         y=[number(row.get(loss)) or math.nan for row in rows],
         colour=f"arm{index % drawing.ARMS}",
         symbol=drawing.SYMBOLS[index % len(drawing.SYMBOLS)],
-        hover=[f"{tables.readable(row.get('rung'))}\n{loss} {tables.loss(row.get(loss))}" for row in rows],
+        hover=[
+            f"run {row.get('run')}\n{tables.readable(row.get('rung'))}\n{loss} {tables.loss(row.get(loss))}"
+            for row in rows
+        ],
         legend=f"arm{index}",
     )
 

@@ -402,7 +402,7 @@ def _left_out(evidence: Evidence) -> Html:
     inner = tag(
         "table", tag("caption", table.title, class_="hidden"), tag("thead", tag("tr", head)), tag("tbody", rows)
     )
-    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=table.title)
+    return tag("div", inner, class_="scroll", tabindex="0", role="group", aria_label=table.title)
 
 
 def _not_drawn(answer: Answer) -> Html | None:

@@ -99,7 +99,7 @@ def framed(title: str, head: Sequence[Html], rows: Sequence[Html], *, sorts: boo
         tag("tbody", list(rows)),
         class_="sortable" if sorts else None,
     )
-    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=title)
+    return tag("div", inner, class_="scroll", tabindex="0", role="group", aria_label=title)
 
 
 def tooled(inner: Html, download: Html | None, rows: int, title: str, example: str = "") -> Html:
