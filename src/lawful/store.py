@@ -148,11 +148,22 @@ def mirror(folder: Path, into: Path) -> Store:
     return Store(into)
 
 
+_is_mute = False
+
+
+def be_mute() -> None:
+    """From now on this process writes no file: the first of those that train one run together writes for all."""
+    global _is_mute
+    _is_mute = True
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Lease | None = None) -> None:
     """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
 
     lease    under which to commit: the temporary file is made in its folder. Raises LeaseLost once another has it.
     """
+    if _is_mute:
+        return
     with _fenced(lease):
         descriptor, temporary = tempfile.mkstemp(dir=_workplace(path, lease), prefix=f".{path.name}.", suffix=".tmp")
         try:
@@ -170,6 +181,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Leas
 
 def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None = None) -> None:
     """Write a folder whole or not at all, as write_whole does a file; one that is there already is replaced."""
+    if _is_mute:
+        return
     with _fenced(lease):
         making = Path(tempfile.mkdtemp(dir=_workplace(path, lease), prefix=f".{path.name}."))
         former = making.with_name(making.name + ".old")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +23,18 @@ Plan = Callable[[], Path]
 Check = Callable[[Path], None]
 Trains = Callable[[Path], bool]
 Wait = Callable[[Callable[[], object], str], None]
+TOKEN = secrets.token_hex(32)  # of our own clusters; what `ray start` makes would stay in the home folder
 START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1"]
 
 
 def started(*words: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     return subprocess.Popen(
-        [*START, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment
+        [*START, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, **own},
     )
 
 
@@ -49,8 +56,6 @@ def a_cluster(folder: Path, cores: int) -> Iterator[tuple[str, subprocess.Popen[
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """One core, so that a second node has work too."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # sockets need a short path
         with a_cluster(Path(folder), cores=1) as (address, head):
             wait_until_up(address, head)
@@ -77,6 +82,7 @@ def resume(folder: Path, address: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, "RAY_AUTH_TOKEN": TOKEN},
     )
 
 
@@ -138,10 +144,8 @@ def test_ctrl_c_checkpoints_what_runs_under_ray_and_leaves_no_worker(
 
 
 def test_a_killed_head_loses_nothing_that_a_resume_on_another_cluster_does_not_find(
-    plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tmp_path_factory: object
+    plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
 ) -> None:
-    import tempfile
-
     folder = plan_one()
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as place:
         with a_cluster(Path(place), cores=2) as (address, head):

@@ -37,6 +37,8 @@ Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS
 Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
 Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
 Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
+Processes = Annotated[int, typer.Option("--processes-per-run", help="By torchrun, each with its rows of every batch.")]
+Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
@@ -119,6 +121,8 @@ def run(
     checkpoint_seconds: CheckpointSeconds = 30.0,
     cpus_per_run: Cpus = 1,
     gpus_per_run: Gpus = 0.0,
+    processes_per_run: Processes = 1,
+    shard: Shard = False,
     address: Address = "auto",
     partition: Partition = None,
     time: Time = "60",
@@ -133,6 +137,8 @@ def run(
         checkpoint_seconds=checkpoint_seconds,
         cpus_per_run=cpus_per_run,
         gpus_per_run=gpus_per_run,
+        processes_per_run=processes_per_run,
+        shard=shard,
         address=address,
         partition=partition,
         time=time,
@@ -158,6 +164,8 @@ def resume(
     checkpoint_seconds: CheckpointSeconds = 30.0,
     cpus_per_run: Cpus = 1,
     gpus_per_run: Gpus = 0.0,
+    processes_per_run: Processes = 1,
+    shard: Shard = False,
     address: Address = "auto",
     partition: Partition = None,
     time: Time = "60",
@@ -175,6 +183,8 @@ def resume(
         checkpoint_seconds=checkpoint_seconds,
         cpus_per_run=cpus_per_run,
         gpus_per_run=gpus_per_run,
+        processes_per_run=processes_per_run,
+        shard=shard,
         address=address,
         partition=partition,
         time=time,
@@ -286,6 +296,8 @@ def _executor(
     checkpoint_seconds: float,
     cpus_per_run: int,
     gpus_per_run: float,
+    processes_per_run: int,
+    shard: bool,
     **of_one: Any,
 ) -> Executor:
     """of_one    options that one kind of executor has alone"""
@@ -293,15 +305,20 @@ def _executor(
         for option, default in defaults.items():
             if kind != name and of_one[option] != default:
                 raise ValueError(f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}.")
-    if cpus_per_run < 1 or gpus_per_run < 0:
+    if cpus_per_run < 1 or processes_per_run < 1 or gpus_per_run < 0:
         raise ValueError(
-            f"--cpus-per-run: expected 1 or more, --gpus-per-run 0 or more, got {cpus_per_run} and {gpus_per_run:g}."
+            "expected --cpus-per-run and --processes-per-run of at least 1, and --gpus-per-run of at least 0, "
+            f"got {cpus_per_run}, {processes_per_run} and {gpus_per_run:g}."
         )
+    if shard and processes_per_run == 1:
+        raise ValueError("--shard: expected --processes-per-run of 2 or more, got 1.")
     shared: dict[str, Any] = {
         "device": device,
         "threads": cpus_per_run,
         "log": tuple(log or ()),
         "checkpoint_seconds": checkpoint_seconds,
+        "processes_per_run": processes_per_run,
+        "is_sharded": shard,
     }
     if name == "local":
         from lawful.executors.local import Local

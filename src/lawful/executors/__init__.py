@@ -36,6 +36,7 @@ class Executor(ABC):
     device        auto, cpu, cuda or mps
     threads       CPU threads of a run (two on a busy two-core machine measured 3.5 times slower than one)
     micro_batch   windows in one forward pass; None: the whole batch
+    processes_per_run, is_sharded    torchrun gives each process its rows of the global batch; sharded: by FSDP
     """
 
     device: str = "auto"
@@ -43,18 +44,28 @@ class Executor(ABC):
     micro_batch: int | None = None
     checkpoint_seconds: float = 30.0
     log: Sequence[str] = ()
+    processes_per_run: int = 1
+    is_sharded: bool = False
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
         """Start the runs named by id. Those of one group share a trunk and are best done one after the other,
         in the order given."""
 
-    def words(self) -> list[str]:
-        """The options of a worker."""
+    def command(self, folder: Path) -> list[str]:
+        """A worker that takes ids from its standard input, but for the Python that runs it."""
+        worker = ["-m", "lawful.train.worker", str(folder), "-", *self._options()]
+        if self.processes_per_run == 1:
+            return worker
+        return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes_per_run}", *worker]
+
+    def _options(self) -> list[str]:
         words = ["--device", self.device, "--threads", str(self.threads)]
         words += ["--checkpoint-seconds", str(self.checkpoint_seconds)]
         if self.micro_batch:
             words += ["--micro-batch", str(self.micro_batch)]
+        if self.is_sharded:
+            words += ["--shard"]
         for sink in self.log:
             words += ["--log", sink]
         return words
@@ -68,12 +79,12 @@ class Executor(ABC):
 class Worker:
     """A worker process that is kept for run after run, and its successor when it dies.
 
-    words, environment    as an Executor gives them
+    command, environment    as an Executor gives them
     """
 
-    def __init__(self, folder: Path, words: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._store = Store(folder)
-        self._command = [sys.executable, "-m", "lawful.train.worker", str(folder), "-", *words]
+        self._command = [sys.executable, *command]
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.RLock()  # interrupt may come from a signal inside any other call

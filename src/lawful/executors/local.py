@@ -30,7 +30,7 @@ def available_cores() -> int:
 def _pinned(executor: Local, number: int, count: int) -> list[str]:
     """That worker `number` of `count` keeps to one core, where every core is given one single-threaded worker."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    is_one_each = executor.threads == 1 and count == len(cores)
+    is_one_each = executor.threads * executor.processes_per_run == 1 and count == len(cores)
     return ["--core", str(cores[number])] if is_one_each and executor.device in ("auto", "cpu") else []
 
 
@@ -40,9 +40,10 @@ class LocalJob(Job):
         self._groups: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
         for group in groups:
             self._groups.put(group)
-        count = min(executor.workers or max(1, available_cores() // executor.threads), len(groups))
+        cores = executor.threads * executor.processes_per_run
+        count = min(executor.workers or max(1, available_cores() // cores), len(groups))
         self._workers = [
-            Worker(folder, [*executor.words(), *_pinned(executor, number, count)], executor.environment())
+            Worker(folder, [*executor.command(folder), *_pinned(executor, number, count)], executor.environment())
             for number in range(count)
         ]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]

@@ -40,13 +40,13 @@ class RayJob(Job):
         self._store = Store(folder)
         task = self._ray.remote(_train).options(
             name="lawful",
-            num_cpus=executor.threads,
+            num_cpus=executor.threads * executor.processes_per_run,
             num_gpus=executor.gpus_per_run or None,
             max_retries=LOSSES,
             scheduling_strategy="SPREAD",
         )
-        words, environment = executor.words(), executor.environment()
-        self._groups = {task.remote(str(folder), words, environment, list(group)): group for group in groups}
+        command, environment = executor.command(folder), executor.environment()
+        self._groups = {task.remote(str(folder), command, environment, list(group)): group for group in groups}
         self._left = list(self._groups)
 
     def is_over(self) -> bool:
@@ -103,13 +103,13 @@ def _connected(executor: Ray) -> Any:
 _kept: dict[tuple[Any, ...], Worker] = {}  # in a process of Ray's: the worker that the last task here left warm
 
 
-def _train(folder: str, words: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> None:
+def _train(folder: str, command: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> None:
     """The task, in a process of Ray's. That process ends when its driver does, and our worker's input with it."""
-    key = (folder, tuple(words), tuple(environment.items()))
+    key = (folder, tuple(command), tuple(environment.items()))
     if key not in _kept:
         while _kept:
             _kept.popitem()[1].leave()
-        _kept[key] = Worker(Path(folder), words, environment)
+        _kept[key] = Worker(Path(folder), command, environment)
     worker = _kept[key]
     thread = threading.Thread(target=worker.train, args=(group,))
     thread.start()

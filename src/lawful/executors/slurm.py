@@ -127,7 +127,7 @@ class SlurmJob(Job):
             timeout_min=options.minutes,
             nodes=1,
             tasks_per_node=1,
-            cpus_per_task=options.threads,
+            cpus_per_task=options.threads * options.processes_per_run,
             **({"gpus_per_node": options.gpus_per_run} if options.gpus_per_run else {}),
             **({"slurm_partition": options.partition} if options.partition else {}),
             slurm_array_parallelism=options.array_parallelism,
@@ -136,10 +136,10 @@ class SlurmJob(Job):
             slurm_additional_parameters={"requeue": True},
         )
         tasks = [list(groups[start::MOST_TASKS]) for start in range(min(len(groups), MOST_TASKS))]
-        words, environment = options.words(), options.environment()
+        command, environment = options.command(self._store.folder), options.environment()
         try:
             with queue.batch():
-                jobs = [queue.submit(Task(str(self._store.folder), words, environment, task)) for task in tasks]
+                jobs = [queue.submit(Task(str(self._store.folder), command, environment, task)) for task in tasks]
         except submitit.core.utils.FailedJobError as error:
             raise ValueError(f"--executor slurm: sbatch refused: {' '.join(str(error).split())[-400:]}") from None
         if options.cluster == "debug":
@@ -170,16 +170,16 @@ class Task:
     """What one task of the array does on its node; plain data, which submitit carries there in a file of the folder."""
 
     def __init__(
-        self, folder: str, words: Sequence[str], environment: Mapping[str, str], groups: Sequence[Sequence[str]]
+        self, folder: str, command: Sequence[str], environment: Mapping[str, str], groups: Sequence[Sequence[str]]
     ) -> None:
-        self.facts = (folder, words, environment, groups)
+        self.facts = (folder, command, environment, groups)
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
 
     def __call__(self) -> None:
-        folder, words, environment, groups = self.facts
+        folder, command, environment, groups = self.facts
         while True:
-            worker = self._worker = Worker(Path(folder), words, environment)
+            worker = self._worker = Worker(Path(folder), command, environment)
             self._thread = threading.Thread(target=_serve, args=(worker, groups))
             self._thread.start()
             while self._thread.is_alive():

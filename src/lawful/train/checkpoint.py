@@ -17,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from lawful import store
+from lawful.train import parallel
 
 MANIFEST = "MANIFEST.json"
 KEPT = 2
@@ -90,15 +91,23 @@ def load(path: Path) -> Checkpoint | None:
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    model.load_state_dict(dict(checkpoint.model), strict=False)
+    load_model(model, checkpoint.model)
     missing = sorted(set(trained_tensors(model)) - set(checkpoint.model))
     if missing:
         raise ValueError(f"checkpoint: expected tensors {', '.join(missing)}, which it does not hold.")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     by_index: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in checkpoint.optimizer.items():
         index, _, name = key.partition(".")
-        by_index.setdefault(int(index), {})[name] = tensor
+        by_index.setdefault(int(index), {})[name] = parallel.like(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": by_index, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_model(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Whole tensors into a model that may be sharded."""
+    now = model.state_dict()
+    placed = {name: parallel.like(tensor, now[name]) if name in now else tensor for name, tensor in tensors.items()}
+    model.load_state_dict(placed, strict=False)
 
 
 def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -108,13 +117,13 @@ def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            tensors[name] = tensor.detach().cpu().contiguous()
+            tensors[name] = parallel.whole(tensor.detach()).cpu().contiguous()
     return tensors
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     return {
-        f"{index}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{index}.{name}": parallel.whole(torch.as_tensor(value).detach()).cpu().contiguous()
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }

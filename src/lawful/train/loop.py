@@ -9,9 +9,11 @@ import itertools
 import json
 import math
 import operator
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +22,10 @@ from safetensors.torch import load, save
 from torch import nn
 
 from lawful import store as files
+from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.store import Store
-from lawful.train import checkpoint, device
+from lawful.train import checkpoint, device, parallel
 from lawful.train.feed import feed
 from lawful.train.optimizer import build_adamw, learning_rate, set_learning_rate
 from lawful.train.sinks import Sink
@@ -44,6 +47,7 @@ class Place:
     device: torch.device
     micro_batch: int | None = None  # windows in one forward pass; None: the whole batch
     loaders: int = 0  # processes that make batches ahead
+    is_sharded: bool = False  # FSDP over the processes that parallel has joined
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
@@ -84,6 +88,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     on_gpu = place.device.type == "cuda"
     is_compiled = on_gpu and run.steps >= COMPILE_MIN_STEPS
     model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
+    if place.is_sharded:
+        _shard(run, model)
     optimizer = build_adamw(model, run, is_fused=place.device.type in ("cpu", "cuda"))
     scaler = torch.amp.GradScaler(place.device.type, enabled=run.precision == "fp16")
 
@@ -111,7 +117,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
         last_save = mark = time.monotonic()
         marked_step = progress.step
         while progress.step < run.steps:
-            if place.should_stop():
+            if parallel.any_of(place.should_stop()):
                 progress.seconds += time.monotonic() - mark
                 record.sync()
                 checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
@@ -204,7 +210,7 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     if run.keep_best and (best := store.best_weights(run.id).read_bytes()) == weights:
         judged |= {f"best_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
     elif run.keep_best:
-        model.load_state_dict(load(best), strict=False)
+        checkpoint.load_model(model, load(best))
         judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
         if "test" in data.splits:
             judged |= _judged(run, data, model, place.device, "test", prefix="best_")
@@ -295,23 +301,46 @@ def _step(
 ) -> Update:
     """One update. Nothing is updated when the loss or the gradient norm is not finite."""
     optimizer.zero_grad(set_to_none=True)
-    torch.manual_seed(_mix(run.init_seed, now.step))  # dropout as a pure function of (seed, step)
+    # dropout as a pure function of (seed, step, process)
+    torch.manual_seed(_mix(run.init_seed, now.step) + parallel.rank())
     batch = batch_of(now.step)
     targets = run.task.count(batch)
     share = 1.0 / max(targets, 1)  # each target weighs the same, however the batch is cut
-    scale = scaler.scale(torch.tensor(share, device=place.device))
+    averaged = parallel.processes() if place.is_sharded else 1  # FSDP gives the mean over processes, not their sum
+    scale = scaler.scale(torch.tensor(share * averaged, device=place.device))
+    own = _each(batch, operator.itemgetter(parallel.own_rows(len(batch.inputs))))
     total = torch.zeros((), device=place.device)
-    for piece in _pieces(batch, now.micro_batch):
-        with device.autocast(place.device, run.precision):
-            loss, _ = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
-        total = total + loss
+    failure: RuntimeError | None = None
+    try:
+        for piece in _pieces(own, now.micro_batch):
+            with device.autocast(place.device, run.precision):
+                loss, _ = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
+            total = total + loss
+    except RuntimeError as error:
+        if place.is_sharded or not _is_out_of_memory(error):
+            raise
+        failure = error
+    if parallel.any_of(failure is not None):  # all of them halve the micro-batch
+        raise failure or torch.OutOfMemoryError("out of memory in another process")
+    total = parallel.add_up(model, total)
     scaler.unscale_(optimizer)
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip))
+    norm = float(parallel.whole(nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip)))
     mean = float(total) * share
     if math.isfinite(mean) and (math.isfinite(norm) or scaler.is_enabled()):
         scaler.step(optimizer)
         scaler.update()
     return Update(mean, norm, targets)
+
+
+def _shard(run: Run, model: nn.Module) -> None:
+    problems = []
+    if not isinstance(run.rule, Backprop):
+        problems.append(f"its hooks need backpropagation, got {type(run.rule).__name__}")
+    if run.batch_size % parallel.processes():
+        problems.append(f"its batch must divide evenly, got {run.batch_size} over {parallel.processes()} processes")
+    if problems:
+        raise ValueError(f"--shard: {'; '.join(problems)}; leave it out.")
+    parallel.shard(model)
 
 
 def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, rows: int) -> None:
@@ -360,7 +389,7 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
         raise ValueError(
             f"{store.weights(parent.id)}: expected SHA-256 {result['weights_sha256']}, got {got}; train it again."
         )
-    model.load_state_dict(load(weights), strict=False)  # of the same family, as the Study checked
+    checkpoint.load_model(model, load(weights))  # of the same family, as the Study checked
 
 
 def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
@@ -370,6 +399,8 @@ def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
 def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool) -> None:
     is_fused = place.device.type in ("cpu", "cuda")
     now = device.numerics(place.device, run.precision, progress.micro_batch, is_fused, is_compiled)
+    if parallel.processes() > 1:
+        now += f" processes={parallel.processes()}{':sharded' if place.is_sharded else ''}"
     if progress.numerics and progress.numerics != now:
         progress.numerics_breaks += 1
     progress.numerics = now
@@ -431,6 +462,8 @@ class _Record:
         past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
         # a new file: one who slept, and still holds the old one open, adds its lines to that
         files.write_text(self.path, "".join(_line(values) for values in past), lease=place.lease)
+        if parallel.rank():
+            self.path = Path(os.devnull)  # the first process keeps the record
 
     def __enter__(self) -> _Record:
         self.file = self.path.open("a", encoding="utf-8")
@@ -449,6 +482,8 @@ class _Record:
 
     def sync(self) -> None:
         """Before a checkpoint: it must never know more steps than the record."""
+        if parallel.rank():
+            return
         self.file.flush()
         files.sync_file(self.file)
 

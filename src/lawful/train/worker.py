@@ -27,7 +27,7 @@ from lawful import store as files
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
-from lawful.train import device, loop
+from lawful.train import device, loop, parallel
 from lawful.train.sinks import open_sinks
 
 INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
@@ -45,19 +45,50 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGUSR2):  # a scheduler's warnings: preemption, and the end of the time limit
         signal.signal(number, lambda *_: stop.set())
     store = Store(options.folder)
+    parallel.join()
+    if parallel.rank():
+        return _follow(store, options, stop)
+    code = _lead(store, options, stop)
+    parallel.tell(None)
+    parallel.leave()
+    return code
+
+
+def _lead(store: Store, options: argparse.Namespace, stop: threading.Event) -> int:
     if options.run_id != "-":
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         status = train_one(store, options.run_id, options, stop)
         print(options.run_id, status, flush=True)
+        _part(status)
         return EXIT.get(status, 1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
     for run_id in _ids_from_input(stop):
         status = train_one(store, run_id, options, stop)
         print(run_id, status, flush=True)
+        _part(status)
         if status in ("interrupted", "disk full"):
             return EXIT[status]
     return INTERRUPTED if stop.is_set() else 0
+
+
+def _part(status: str) -> None:
+    """The others may wait inside the run that this process had to leave: it ends at once, and torchrun ends them."""
+    if parallel.processes() > 1 and status in ("failed", "busy", "disk full"):
+        os._exit(EXIT.get(status, 1))
+
+
+def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) -> int:
+    """Take part in each run that the first process takes up, write nothing, and end with it."""
+    files.be_mute()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while (run_id := parallel.told()) is not None:
+        try:
+            _train(store, run_id, options, stop, None)
+        except loop.Interrupted:
+            pass
+    parallel.leave()
+    return 0
 
 
 def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> str:
@@ -87,13 +118,14 @@ def _train_claimed(
         if status != "failed":
             return status
     try:
+        parallel.tell(run_id)
         result = _train(store, run_id, options, stop, lease)
     except loop.Interrupted:
         return "interrupted"
     except files.LeaseLost:
         raise
     except Exception as error:
-        if files.is_disk_full(error):
+        if files.is_disk_full(error) or parallel.is_loss(error):
             raise
         with store.log(run_id).open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
@@ -106,7 +138,7 @@ def _train_claimed(
 
 
 def _train(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease | None
 ) -> dict[str, Any]:
     study = store.read_study()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
@@ -123,10 +155,16 @@ def _train(
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
         lease=lease,
+        is_sharded=options.shard and parallel.processes() > 1,
         sinks=open_sinks(
-            options.log, store.folder, study["name"], run_id, rung["label"], files.read_json(store.run(run_id))
+            [] if parallel.rank() else options.log,
+            store.folder,
+            study["name"],
+            run_id,
+            rung["label"],
+            files.read_json(store.run(run_id)),
         ),
-        should_stop=lambda: stop.is_set() or lease.lost.is_set(),
+        should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
     return loop.train(run, data, store, place)
 
@@ -191,6 +229,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=files.LEASE_SECONDS,
         help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
     )
+    parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")
     parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
     return parser.parse_args(arguments)
 
