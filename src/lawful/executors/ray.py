@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,10 +89,14 @@ def _connected(executor: Ray) -> Any:
         raise ValueError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
     if ray.is_initialized():
         return ray
+    host, colon, port = executor.address.rpartition(":")
+    is_plain = colon and port.isdigit() and "/" not in host  # Ray itself would wait for minutes where nobody listens
     own = {"num_cpus": executor.cores or None, "include_dashboard": False} if executor.address == "local" else {}
     try:
+        if is_plain:
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:300]
         raise ValueError(
             f"--address: expected a Ray cluster at {executor.address!r}, got none ({why}). "
