@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lawful.cli import data, explain, fitting, studies, watch
+from lawful.cli import data, doctor, explain, fitting, studies, watch
 from lawful.store import is_disk_full
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (studies, watch, fitting, data, explain):
+for part in (studies, doctor, watch, fitting, data, explain):
     part.register(app)
 
 

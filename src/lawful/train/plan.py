@@ -121,6 +121,24 @@ def make_plan(
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 
+def cost(study: Study, *, device_name: str = "auto", workers: int = 1) -> dict[str, float]:
+    """What training would take here, without its data: runs, FLOPs, and seconds, as the plan estimates them."""
+    where = device.pick_device(device_name)
+    rungs = list(study.ladder)
+    names = _corpus_names(rungs)
+    precision, _ = _one_precision(rungs, where, lambda what, share: None)
+    rungs = [
+        replace(
+            rung, run=replace(rung.run, precision=precision if rung.run.precision == "auto" else rung.run.precision)
+        )
+        for rung in rungs
+    ]
+    rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
+    seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None)
+    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
+
+
 def _corpus_names(rungs: Sequence[Rung]) -> dict[Any, str]:
     """What study.json calls each distinct corpus: its name, and a number where one name means several data sets."""
     names: dict[Any, str] = {}
