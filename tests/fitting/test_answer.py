@@ -165,5 +165,5 @@ def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
     text = _crossings_sentence([unsure])
     assert text == "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
     assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
-        "and behind above; neither is established for one pair."
+        "and behind above; for one pair neither a crossing nor a steady lead is established."
     )

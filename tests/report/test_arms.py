@@ -125,6 +125,6 @@ def test_one_paragraph_says_what_every_question_came_to(folder: Path) -> None:
     from lawful.report.arms import in_words
     from lawful.report.evidence import read_evidence
 
-    paragraph = in_words(read_evidence(folder))
+    paragraph = " ".join(" ".join(said) for said in in_words(read_evidence(folder)))
     assert paragraph.startswith("At how much text do they cross? ")
     assert "Which is best? Over all levels of characters, " in paragraph

@@ -215,7 +215,8 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
             f"{_amount(high)}."
         )
     if unsure:
-        parts.append(f"neither is established for {'one pair' if unsure == 1 else f'{unsure} pairs'}")
+        which = "one pair" if unsure == 1 else f"{unsure} pairs"
+        parts.append(f"for {which} neither a crossing nor a steady lead is established")
     lead = "" if crossing else f"No crossing inside the data ({_amount(low)} to {_amount(high)}): "
     return lead + "; ".join(parts) + "."
 

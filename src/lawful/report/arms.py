@@ -35,12 +35,12 @@ def arm_tables(answer: Answer) -> list[Table]:
     return [table for table in (_crossings(answer), *_paired(answer)) if table.rows]
 
 
-def in_words(evidence: Evidence) -> str:
-    """One paragraph: what each question about the arms came to. Empty where none was asked."""
+def in_words(evidence: Evidence) -> list[tuple[str, str]]:
+    """What each question about the arms came to: (what it asks, its answer). Empty where fewer than two were asked."""
     asked = [answer for answer in evidence.answers if answer.get("crossings") or answer.get("paired")]
     if len(asked) < 2:
-        return ""
-    return " ".join(f"{answer['question'].get('asks')} {answer.get('sentence') or ''}" for answer in asked)
+        return []
+    return [(str(answer["question"].get("asks") or ""), str(answer.get("sentence") or "")) for answer in asked]
 
 
 def reported_table(evidence: Evidence) -> Table:
@@ -334,7 +334,8 @@ def _marks(arm: str, rows: Sequence[Mapping[str, Any]], column: str, loss: str, 
 def _axis_column(answer: Answer) -> str | None:
     """The column of the law's one axis, as the question has it."""
     question = answer["question"]
-    axis = str(question.get("law") or "").partition(":")[2]
+    crossed = (str(item["axis"]) for item in answer.get("crossings") or () if item.get("axis"))
+    axis = next(crossed, "") or str(question.get("law") or "").partition(":")[2]
     return str(question.get(axis) or axis) or None
 
 

@@ -46,8 +46,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
             parts.append(_table(words.held_out_table(evidence, answer)))
     for question in evidence.unanswered:
         parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
-    if paragraph := arms.in_words(evidence):
-        parts += ["## In words", markdown_text(paragraph)]
+    if said := arms.in_words(evidence):
+        parts += ["## In words", *(f"**{markdown_text(asks)}** {markdown_text(sentence)}" for asks, sentence in said)]
     for table in (arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)):
         if table.rows:
             parts += [f"## {markdown_text(table.title)}", _table(table)]

@@ -41,7 +41,10 @@ def write_report(folder: Path) -> Path:
 
 
 def all_charts(evidence: Evidence) -> list[Chart]:
-    return [*arm_charts(evidence), *gallery(evidence)]
+    """Every chart; of two that show the arms along one axis, the one with their laws' bands."""
+    with_laws = arm_charts(evidence)
+    known = {chart.x for chart in with_laws}
+    return [*with_laws, *(chart for chart in gallery(evidence) if chart.kind != "arms" or chart.x not in known)]
 
 
 def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None) -> str:
@@ -262,15 +265,15 @@ def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
 
 
 def _all_arms(evidence: Evidence) -> Html | None:
-    """The arms of the whole study: the answers in one paragraph, every cell of the ladder, others' figures beside."""
+    """The arms of the whole study: the answers one after another, every cell of the ladder, others' figures beside."""
     found = [arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)]
-    paragraph = arms.in_words(evidence)
-    if not paragraph and not any(table.rows for table in found):
+    said = arms.in_words(evidence)
+    if not said and not any(table.rows for table in found):
         return None
     return tag(
         "section",
         tag("h2", "In words, and cell by cell"),
-        tag("p", parts.powers(paragraph), class_="lede") if paragraph else None,
+        [tag("p", tag("b", asks), " ", parts.powers(sentence)) for asks, sentence in said],
         [parts.titled(table, folds=True) for table in found if table.rows],
         id="arms",
     )
