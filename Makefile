@@ -10,11 +10,12 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow test-browser check clean check-cluster install docs pages claims gallery
+.PHONY: help quickstart test test-slow test-browser faults fuzz check clean check-cluster install docs pages claims gallery
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
+	@echo "make faults       kill, starve and confuse a study in every way; the table of docs/reliability.md"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
@@ -59,6 +60,9 @@ test-slow: $(INSTALLED)
 
 test-browser: $(INSTALLED)
 	$(PYTEST) -n 0 -m browser tests/browser
+
+faults: $(INSTALLED)
+	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -m "not cluster" tests/faults
 
 # $(call step,name,command): says what runs, and which step failed.
 define step

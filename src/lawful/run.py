@@ -148,7 +148,10 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
         raise ValueError(
             f"run.json: {class_name} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}."
         )
-    return cls(**given)
+    try:
+        return cls(**given)
+    except (TypeError, ArithmeticError, AttributeError) as error:  # a field missing, or of another type
+        raise ValueError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
 
 
 def _digest(value: Any) -> str:

@@ -136,6 +136,8 @@ class Store:
                 f"{self.study}: expected format {FORMAT}, got {declaration.get('format')!r}; "
                 "it was written by another version of lawful."
             )
+        if problem := _misshapen(declaration):
+            raise ValueError(f"{self.study}: expected a study as `lawful plan` writes it, got one in which {problem}.")
         return declaration
 
 
@@ -155,6 +157,31 @@ def be_mute() -> None:
     """From now on this process writes no file: the first of those that train one run together writes for all."""
     global _is_mute
     _is_mute = True
+
+
+# what any reader of a study counts on; names become names of files
+_STUDY = {"name": str, "rungs": list, "corpora": dict, "questions": list}
+_RUNG = {"id": str, "label": str, "cluster": str, "steps": int, "at": dict, "is_held_out": bool}
+
+
+def _misshapen(declaration: Mapping[str, Any]) -> str:
+    """What is wrong with the study's declaration, if anything."""
+
+    def wrong(where: str, value: Any, shape: Mapping[str, type]) -> Iterator[str]:
+        if not isinstance(value, dict):
+            yield f"{where} is {type(value).__name__}, no object"
+            return
+        for name, kind in shape.items():
+            if not isinstance(value.get(name), kind):
+                yield f"{where} has no {name} ({kind.__name__})"
+
+    problems = list(wrong("study", declaration, _STUDY))
+    for part, name, shape in (("rungs", "id", _RUNG), ("questions", "name", {"name": str})):
+        for number, item in enumerate([] if problems else declaration[part], start=1):
+            problems += wrong(f"{part}, number {number}", item, shape)
+            if not problems and ("/" in item[name] or "\\" in item[name] or item[name].startswith(".")):
+                problems.append(f"{part}, number {number}: its {name} {item[name]!r} is no name for a file")
+    return problems[0] if problems else ""
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Lease | None = None) -> None:
@@ -210,8 +237,16 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None 
 def _workplace(path: Path, lease: Lease | None) -> Path:
     if lease is not None:
         lease.folder.stat()  # before anything is made for one who lost it
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     return lease.folder if lease else path.parent
+
+
+def _make_folder(folder: Path) -> None:
+    """With its parents; what is made outlives a power loss."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def write_text(path: Path, text: str, *, lease: Lease | None = None) -> None:
@@ -230,7 +265,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Raises ValueError naming the file when it is not a JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
         raise ValueError(f"{path}: expected JSON, got a file that does not parse ({error}).") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}.")
@@ -246,9 +281,26 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
                 return
+            if not isinstance(value, dict):
+                return
+            yield value
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Whatever a library raises over a file that is not `what` becomes a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error) or (isinstance(error, ValueError) and str(path) in str(error)):
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path}: expected {what}, got a file that cannot be read ({type(error).__name__}{said and ': '}{said})."
+        ) from error
 
 
 def plain(value: Any) -> Any:

@@ -274,7 +274,10 @@ def _positive(value: Any) -> float:
         raise ValueError("got an empty cell")
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real, too
         raise ValueError(f"got {'the text ' if isinstance(value, str) else ''}{value!r}{_hint(value)}")
-    exact = float(value)
+    try:
+        exact = float(value)
+    except OverflowError:
+        raise ValueError("got a number that is too large") from None
     if math.isnan(exact):
         raise ValueError("got NaN")
     if not (0 < exact < math.inf):
@@ -308,16 +311,20 @@ def _read(source: Any) -> Observations:
             raise ValueError(
                 f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
             )
-        return Observations(tuple(_csv_rows(table)), str(path))
+        with store.reading(table, "a study's table"):
+            return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
         raise ValueError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv", ".txt"):
-        rows = list(_csv_rows(path))
+        with store.reading(path, "a CSV table"):
+            rows = list(_csv_rows(path))
     elif kind in (".jsonl", ".ndjson"):
-        rows = list(_json_rows(path))
+        with store.reading(path, "one JSON object a line"):
+            rows = list(_json_rows(path))
     elif kind == ".parquet":
-        rows = _parquet_rows(path)
+        with store.reading(path, "a Parquet table"):
+            rows = _parquet_rows(path)
     else:
         raise ValueError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))

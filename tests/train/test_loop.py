@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from lawful import store as files
 from lawful.observe import observations
-from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule, from_json
 from lawful.store import Store
 from lawful.study import import_file
@@ -42,49 +41,6 @@ def train_here(folder: Path, *options: str) -> None:
         worker.train_one(
             Store(folder), rung["id"], worker.parse([str(folder), "-", "--device", "cpu", *options]), threading.Event()
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failing(Backprop):
-    """Backpropagation that fails as told when a pass is larger than `fits`, or at a given call."""
-
-    fits: int = 10**9
-    error: str = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"
-
-    def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
-        if len(batch.inputs) > self.fits:
-            raise RuntimeError(self.error)
-        return super().gradients(model, task, batch, scale=scale)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Poisoned(Backprop):
-    def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
-        loss, targets = super().gradients(model, task, batch, scale=scale)
-        next(model.parameters()).grad[0, 0] = math.nan
-        return loss, targets
-
-
-def test_out_of_memory_halves_the_micro_batch_at_the_same_global_batch(toy_folder: Folder) -> None:
-    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
-    whole = loop.train(run, data, store, CPU)
-    tight = loop.train(replace(run, rule=Failing(fits=3)), data, store, CPU)
-    assert "micro_batch=2" in tight["numerics"]  # 8, 4, then 2 windows fit
-    assert tight["numerics_breaks"] == 2
-    assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-4)
-
-
-def test_another_error_is_not_taken_for_memory(toy_folder: Folder) -> None:
-    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
-    with pytest.raises(RuntimeError, match="shape mismatch"):
-        loop.train(replace(run, rule=Failing(fits=3, error="shape mismatch")), data, store, CPU)
-
-
-def test_a_non_finite_step_stops_before_the_update_and_counts_as_diverged(toy_folder: Folder) -> None:
-    run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
-    result = loop.train(replace(run, rule=Poisoned()), data, store, CPU)
-    assert result["status"] == "diverged" and result["diverged_at_step"] == 0
-    assert "not finite" in result["reason"] and "loss" not in result
 
 
 def test_a_run_worse_than_guessing_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:

@@ -68,7 +68,7 @@ class Session:
 
 def read_session(path: Path) -> Session:
     """Everything but the signal. Raises ValueError naming the file and what is wrong with it."""
-    with _open(path) as file:
+    with store.reading(path, "a session (HDF5)"), _open(path) as file:
         if GROUP not in file or SERIES not in file[GROUP]:
             raise ValueError(
                 f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}."
@@ -113,13 +113,14 @@ def read_session(path: Path) -> Session:
 def check_signal(session: Session) -> None:
     """Look through every sample, a bounded piece at a time. Raises ValueError naming the first that is not a number."""
     first = 0
-    for piece in session.pieces(CHECKED_SAMPLES):
-        if not (good := np.isfinite(piece)).all():
-            row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
-            raise ValueError(
-                f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
-            )
-        first += len(piece)
+    with store.reading(session.path, "a session (HDF5)"):
+        for piece in session.pieces(CHECKED_SAMPLES):
+            if not (good := np.isfinite(piece)).all():
+                row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
+                raise ValueError(
+                    f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
+                )
+            first += len(piece)
 
 
 def session_bytes(
@@ -166,7 +167,7 @@ def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_metadata(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with store.reading(path, "a table of sessions (CSV)"), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := [name for name in ("user", "session") if name not in (reader.fieldnames or ())]:
             raise ValueError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
@@ -193,16 +194,16 @@ def read_split(path: Path) -> Split:
         raise ValueError(f"{path}: reading a split file needs PyYAML: pip install 'lawful[emg]'.") from None
     if not path.is_file():
         raise ValueError(f"{path}: expected a split file (YAML), got no such file.")
-    try:
+    with store.reading(path, "YAML"):
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got a file that does not parse ({error}).") from None
     listed = found.get("dataset") if isinstance(found, dict) else None
     if not isinstance(listed, dict) or not listed.get("train"):
         raise ValueError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
     parts: dict[str, tuple[tuple[str, str], ...]] = {}
     for name in SPLITS:
         entries = listed.get(name) or []
+        if not isinstance(entries, list):
+            raise ValueError(f"{path}: {name}: expected a list of sessions, got {_short(entries)}.")
         for place, entry in enumerate(entries):
             if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
                 raise ValueError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
@@ -234,7 +235,11 @@ def extract(
     wanted = {f"{session}.hdf5" for split in splits for _, session in read_split(split)} | {"metadata.csv"}
     kept = {name: into / name for name in wanted if (into / name).exists()}
     total = archive.stat().st_size
-    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
+    with (
+        store.reading(archive, "a tar archive"),
+        archive.open("rb") as raw,
+        tarfile.open(fileobj=raw, mode="r|*") as tar,
+    ):
         for member in tar:
             name = Path(member.name).name  # only the file's own name: nothing can land outside `into`
             progress(f"{len(kept)} of {len(wanted)} files found", raw.tell() / max(total, 1))

@@ -123,7 +123,12 @@ def read_answers(folder: str | Path) -> list[Answer]:
     paths = [
         path for name in names for path in (home.fit(name), *sorted(home.fit(name).parent.glob(f"{name}--*.json")))
     ]
-    return [Answer.from_json(store.read_json(path)) for path in paths if path.exists()]
+    answers = []
+    for path in paths:
+        if path.exists():
+            with store.reading(path, "an answer as `lawful report` writes it"):
+                answers.append(Answer.from_json(store.read_json(path)))
+    return answers
 
 
 @dataclass(frozen=True)

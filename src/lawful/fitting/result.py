@@ -244,7 +244,10 @@ class Fit:
     @classmethod
     def from_json(cls, source: Mapping[str, Any] | str | Path) -> Fit:
         """The inverse of to_json, from its data or its file."""
-        raw = dict(source) if isinstance(source, Mapping) else store.read_json(Path(source))
+        if not isinstance(source, Mapping):
+            with store.reading(Path(source), "a fit as `lawful fit` writes it"):
+                return cls.from_json(store.read_json(Path(source)))
+        raw = dict(source)
         if raw.pop("format", None) != FORMAT:
             raise ValueError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
         raw["params"] = {

@@ -286,9 +286,9 @@ def _last_values(path: Path) -> dict[str, Any]:
     for line in reversed(lines[1 if start else 0 : -1]):
         try:
             values = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        for name, value in values.items():
+        for name, value in values.items() if isinstance(values, dict) else ():
             found.setdefault(name, value)
         if "tokens_per_second" in found and ("validation_loss" in found or "selection_loss" in found):
             break

@@ -82,12 +82,22 @@ def load(path: Path) -> Checkpoint | None:
         if any(hashlib.sha256(data[name]).hexdigest() != digest for name, digest in manifest.items()):
             return None
         return Checkpoint(
-            state=json.loads(data["state.json"]),
+            state=dict(json.loads(data["state.json"])),
             model=load_tensors(data["model.safetensors"]),
             optimizer=load_tensors(data["optimizer.safetensors"]),
         )
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError):
         return None
+
+
+def final_weights(where: store.Store, run_id: str) -> dict[str, torch.Tensor]:
+    """What a finished run came to. Raises ValueError when they are not those that its result names."""
+    path, result = where.weights(run_id), store.read_json(where.result(run_id))
+    with store.reading(path, "the weights of a finished run"):
+        weights = path.read_bytes()
+        if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
+            raise ValueError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
+        return load_tensors(weights)
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

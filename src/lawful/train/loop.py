@@ -384,12 +384,7 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
             f"it starts from the final weights of {parent.id}; expected that run to be finished, got "
             f"{result.get('status', 'no result yet')}."
         )
-    weights = store.weights(parent.id).read_bytes()
-    if (got := hashlib.sha256(weights).hexdigest()) != result["weights_sha256"]:
-        raise ValueError(
-            f"{store.weights(parent.id)}: expected SHA-256 {result['weights_sha256']}, got {got}; train it again."
-        )
-    checkpoint.load_model(model, load(weights))  # of the same family, as the Study checked
+    checkpoint.load_model(model, checkpoint.final_weights(store, parent.id))  # same family: the Study checked
 
 
 def _state(progress: Progress, scaler: Any) -> dict[str, Any]:

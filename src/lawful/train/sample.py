@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from lawful import scores
@@ -20,6 +19,7 @@ from lawful.store import Store
 from lawful.study import own_module
 from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
+from lawful.train.checkpoint import final_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def open_writer(folder: Path, run: str, device: str = "cpu") -> Writer:
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
     model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
-    model.load_state_dict(load_file(store.weights(rung["id"])), strict=False)
+    model.load_state_dict(final_weights(store, rung["id"]), strict=False)
     return Writer(rung=rung, run=spec, data=data, model=model, device=where)
 
 
