@@ -16,6 +16,7 @@ help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make faults       kill, starve and confuse a study in every way; the table of docs/reliability.md"
+	@echo "make fuzz         damaged and invented files for every reader, at random and guided by coverage; half an hour"
 	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
@@ -63,6 +64,11 @@ test-browser: $(INSTALLED)
 
 faults: $(INSTALLED)
 	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -m "not cluster" tests/faults
+
+fuzz: $(INSTALLED)
+	LAWFUL_FUZZ_EXAMPLES=$${EXAMPLES:-1000} $(PYTEST) tests/fuzz
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt atheris
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/coverage_guided.py --seconds $${SECONDS_EACH:-60}
 
 # $(call step,name,command): says what runs, and which step failed.
 define step

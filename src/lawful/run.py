@@ -150,6 +150,8 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
         )
     try:
         return cls(**given)
+    except ValueError as error:  # a value that the class refuses
+        raise error if str(error).startswith("run.json") else ValueError(f"run.json: {error}") from None
     except (TypeError, ArithmeticError, AttributeError) as error:  # a field missing, or of another type
         raise ValueError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
 

@@ -299,7 +299,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
             raise
         said = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{path}: expected {what}, got a file that cannot be read ({type(error).__name__}{said and ': '}{said})."
+            f"{path}: expected {what}, got a file that does not parse ({type(error).__name__}{said and ': '}{said})."
         ) from error
 
 

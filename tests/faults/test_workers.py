@@ -100,13 +100,13 @@ def test_racing_workers_do_each_run_once(toy_folder: Folder, tmp_path: Path, tal
 
 
 @NEEDS_PROC
-@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.slow)])
 def test_a_clock_that_is_an_hour_off_neither_loses_nor_keeps_a_claim(
     toy_folder: Folder, tmp_path: Path, tally, hours: int
 ) -> None:
     fault = tally("a machine whose clock is an hour off")
-    expected = trained(toy_folder("calm", widths=(8, 16), steps=(600,)))
-    folder = toy_folder("skewed", widths=(8, 16), steps=(600,))
+    expected = trained(toy_folder("calm", widths=(8, 16), steps=(300,)))
+    folder = toy_folder("skewed", widths=(8, 16), steps=(300,))
     here, log = Store(folder), tmp_path / "log"
     (first, *_) = run_ids = ids(folder)
     options = ("--lease-seconds", "0.5", "--checkpoint-seconds", "0.02")
