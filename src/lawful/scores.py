@@ -80,8 +80,8 @@ def sources_in(file: Path) -> Iterator[Source]:
                         yield Source(name=f"{name}/{member.name}", problem="a link or device, not a file")
         else:
             yield Source(name=name, content=file.read_bytes())
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
-        yield Source(name=name, problem=f"cannot be read ({error})")
+    except Exception as error:  # zipfile and tarfile raise anything over a damaged directory
+        yield Source(name=name, problem=f"cannot be read ({_in_short(error)})")
 
 
 def pieces_in(source: Source) -> Iterator[Piece]:
