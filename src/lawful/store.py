@@ -162,23 +162,25 @@ def be_mute() -> None:
 # what any reader of a study counts on; names become names of files
 _STUDY = {"name": str, "rungs": list, "corpora": dict, "questions": list}
 _RUNG = {"id": str, "label": str, "cluster": str, "steps": int, "at": dict, "is_held_out": bool}
+_QUESTION = {"name": str}
 
 
 def _misshapen(declaration: Mapping[str, Any]) -> str:
-    """What is wrong with the study's declaration, if anything."""
+    """What is wrong with the kinds of a declaration's parts, if anything. Names become names of files."""
+    problems: list[str] = []
 
-    def wrong(where: str, value: Any, shape: Mapping[str, type]) -> Iterator[str]:
+    def look(where: str, value: Any, kinds: Mapping[str, type], needed: str) -> None:
         if not isinstance(value, dict):
-            yield f"{where} is {type(value).__name__}, no object"
+            problems.append(f"{where} is {type(value).__name__}, no object")
             return
-        for name, kind in shape.items():
-            if not isinstance(value.get(name), kind):
-                yield f"{where} has no {name} ({kind.__name__})"
+        for name, kind in kinds.items():
+            if (name in value or name == needed) and not isinstance(value.get(name), kind):
+                problems.append(f"{where} has no {name} ({kind.__name__})")
 
-    problems = list(wrong("study", declaration, _STUDY))
-    for part, name, shape in (("rungs", "id", _RUNG), ("questions", "name", {"name": str})):
-        for number, item in enumerate([] if problems else declaration[part], start=1):
-            problems += wrong(f"{part}, number {number}", item, shape)
+    look("the study", declaration, _STUDY, needed="rungs")
+    for part, name, kinds in (("rungs", "id", _RUNG), ("questions", "name", _QUESTION)):
+        for number, item in enumerate([] if problems else declaration.get(part, []), start=1):
+            look(f"{part}, number {number}", item, kinds, needed=name)
             if not problems and ("/" in item[name] or "\\" in item[name] or item[name].startswith(".")):
                 problems.append(f"{part}, number {number}: its {name} {item[name]!r} is no name for a file")
     return problems[0] if problems else ""

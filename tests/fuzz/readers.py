@@ -119,7 +119,7 @@ def extracted(path: Path) -> object:
     split.write_text(split_text(Split(train=(("a", "one"),), val=(), test=(("b", "two"),))))
     outside = {file for file in path.parent.rglob("*") if into not in file.parents}
     try:
-        return extract(path, split, into)
+        return extract(path, [split], into)
     finally:
         if {file for file in path.parent.rglob("*") if into not in file.parents} - outside - {into}:
             raise NotClear("something was written outside the folder")

@@ -67,7 +67,13 @@ def study_status(folder: Path) -> StudyStatus:
     """Reads study.json, each run's result or the tail of its record, and its claim. Raises ValueError where the folder
     holds no study."""
     here = store.Store(Path(folder))
-    study = _cached(here.study) or here.read_study()
+    if here.study not in _read_once:
+        here.read_study()  # what is no study is refused here
+    with store.reading(here.study, "a study as `lawful plan` writes it"):
+        return _study_status(here, _cached(here.study) or here.read_study())
+
+
+def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
     rungs: Sequence[Mapping[str, Any]] = study["rungs"]
     results = [_cached(here.result(rung["id"])) for rung in rungs]
     own_steps = _own_steps(rungs)
