@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow test-browser faults fuzz check clean check-cluster install docs pages claims gallery
+.PHONY: help quickstart test test-slow test-browser faults fuzz check clean check-cluster install docs pages claims gallery bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -22,6 +22,7 @@ help:
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
+	@echo "make bench        lawful beside its peers and this machine's limits, into docs/benchmarks.md; half an hour alone"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
 quickstart: $(INSTALLED)
@@ -116,6 +117,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    | { grep -v "already satisfied" || true; }
 	@touch $@
 	@echo "install: done"
+
+# NANOGPT: a clone of nanoGPT, for the comparison with its loop
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/overheads.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attained.py 2> /dev/null
+	$(BIN)/python benchmarks/quickstart.py
+	@if [ -n "$(NANOGPT)" ]; then $(BIN)/python benchmarks/throughput.py --nanogpt "$(NANOGPT)" --loss; else \
+	    echo "bench: not run: training beside nanoGPT; git clone https://github.com/karpathy/nanoGPT FOLDER," \
+	        "then make bench NANOGPT=FOLDER"; fi
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
