@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lawful.run import Run, Schedule
 
@@ -22,7 +23,9 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
             scale = run.family.optimizer_scale(name)
             decay = spec.weight_decay * scale.decay if parameter.dim() >= 2 else 0.0
             groups.setdefault((decay, scale.rate, spec.eps * scale.eps), []).append(parameter)
-    return torch.optim.AdamW(
+    is_on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
+    kind = _CPUAdamW if is_fused and is_on_cpu else torch.optim.AdamW
+    return kind(
         [
             {"params": parameters, "weight_decay": decay, "rate_scale": rate, "eps": eps}
             for (decay, rate, eps), parameters in groups.items()
@@ -32,6 +35,36 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
         fused=is_fused,
         foreach=None if is_fused else False,
     )
+
+
+class _CPUAdamW(torch.optim.AdamW):
+    """The fused AdamW, bit for bit, without what torch imports around it for its compiler: as long as torch itself."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            lists: tuple[list[Tensor], ...] = tuple([] for _ in range(6))
+            self._init_group(group, *lists)  # type: ignore[no-untyped-call]
+            if not (steps := lists[-1]):  # no parameter of the group has a gradient
+                continue
+            torch._foreach_add_(steps, 1)
+            torch._fused_adamw_(
+                *lists,
+                amsgrad=False,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+
+
+# Each of these imports torch's compiler when it is first called, to be left alone by it. We compile models, never these
+for _name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+    _inner = getattr(getattr(torch.optim.Optimizer, _name), "__wrapped__", None)
+    if _inner is not None:
+        _inner.__dict__.setdefault("__dynamo_disable", _inner)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
