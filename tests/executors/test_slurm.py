@@ -86,7 +86,7 @@ def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
     wait_for(lambda: trains(folder), "a run to train")
     (array,) = submissions(folder)
     said_by(slurm, "scontrol", "requeue", f"{array}_0")
-    said_by(slurm, "scontrol", "update", f"JobId={array}_1", "TimeLimit=1")  # SIGUSR2 now: a minute before the end
+    said_by(slurm, "scancel", "--signal=USR2", f"{array}_1")  # what Slurm sends a minute before the time limit
     assert_ends_well(study)
     assert_as_undisturbed(folder)
     log = "".join(path.read_text() for path in (folder / "slurm").glob(f"{array}_1*.err"))

@@ -112,4 +112,5 @@ def like(full: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
     """`full`, sharded where `example` is and has its shape."""
     if not isinstance(example, DTensor) or full.shape != example.shape:
         return full
-    return distribute_tensor(full.to(example.device), example.device_mesh, example.placements)
+    here = full.to(example.device)  # every process has all of it, and keeps its part: nothing is sent
+    return distribute_tensor(here, example.device_mesh, example.placements, src_data_rank=None)

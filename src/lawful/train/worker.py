@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     if parallel.rank():
         return _follow(store, options, stop)
     code = _lead(store, options, stop)
+    if parallel.processes() > 1:
+        code = 0  # torchrun takes any other for a crash, and kills the rest
     parallel.tell(None)
     parallel.leave()
     return code

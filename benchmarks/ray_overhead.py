@@ -1,0 +1,89 @@
+"""What Ray adds to a study of many short runs: 200 of them under the local executor and under Ray, on the same cores.
+
+OMP_NUM_THREADS=1 python benchmarks/ray_overhead.py [RUNS]
+
+The wall time of each study, from its submission to the end of its last run, the start of its workers included. Ray is
+started before, as a cluster is; that time is told apart. One after the other, so the machine must be idle.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lawful.corpora.python_docs import PythonDocs
+from lawful.executors import Executor
+from lawful.executors.local import Local
+from lawful.executors.ray import Ray
+from lawful.families.decoder import Decoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.store import Store, read_json
+from lawful.study import Study, grid
+from lawful.tasks.next_token import NextToken
+from lawful.train.plan import make_plan
+
+CORES = 2
+PLACES: dict[str, Executor] = {
+    "local": Local(workers=CORES, device="cpu"),
+    "ray": Ray(address="local", cores=CORES, device="cpu"),
+}
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    with tempfile.TemporaryDirectory() as place:
+        folders = {name: planned(Path(place) / name, runs) for name in PLACES}
+        start = time.perf_counter()
+        PLACES["ray"].submit(folders["ray"], [])
+        print(f"a Ray of {CORES} cores started in {time.perf_counter() - start:.1f} s")
+        spent = {name: seconds_of(name, folder) for name, folder in folders.items()}
+        for name, seconds in spent.items():
+            print(f"{name}: {seconds:.1f} s for {runs} runs")
+        print(f"ray over local: {spent['ray'] / spent['local']:.3f}")
+        print(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
+
+
+def seconds_of(name: str, folder: Path) -> float:
+    """Wall seconds of all runs, each a trunk of its own."""
+    ids = [rung["id"] for rung in Store(folder).read_study()["rungs"]]
+    start = time.perf_counter()
+    job = PLACES[name].submit(folder, [[run_id] for run_id in ids])
+    while not job.is_over():
+        time.sleep(0.02)
+    spent = time.perf_counter() - start
+    assert all(read_json(Store(folder).result(run_id))["status"] == "finished" for run_id in ids)
+    return spent
+
+
+def planned(folder: Path, runs: int) -> Path:
+    """Runs of the size of quickstart's smoke scale: 100B FLOPs over 12 runs."""
+    corpus = PythonDocs()
+
+    def rung(seed: int) -> Run:
+        return Run(
+            family=Decoder(vocab_size=corpus.vocab_size, width=24, depth=2, heads=2, context=64),
+            corpus=corpus,
+            task=NextToken(),
+            rule=Backprop(),
+            optimizer=AdamW(learning_rate=0.01),
+            schedule=Schedule(shape="wsd", warmup_steps=5),
+            steps=64,
+            batch_size=16,
+            context=64,
+            eval_every=32,
+            eval_tokens=4096,
+            init_seed=seed,
+            data_seed=seed,
+        )
+
+    study = Study(name="short", question="?", ladder=grid(rung, seed=range(runs)), questions=[])
+    make_plan(study, device_name="cpu", is_timed=False).write(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
