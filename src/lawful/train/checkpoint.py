@@ -107,7 +107,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         raise ValueError(f"checkpoint: expected tensors {', '.join(missing)}, which it does not hold.")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     by_index: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in checkpoint.optimizer.items():
+    for key, tensor in sorted(checkpoint.optimizer.items()):  # read from a hash map: one order for all processes
         index, _, name = key.partition(".")
         by_index.setdefault(int(index), {})[name] = parallel.like(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": by_index, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -187,7 +187,8 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
                 record.sync()
                 trunk = store.trunk(run.trunk_id)
                 checkpoint.save(trunk, model, optimizer, _state(progress, scaler), kept=0, lease=place.lease)
-            if progress.step < run.steps and time.monotonic() - last_save > place.checkpoint_seconds:
+            is_due = time.monotonic() - last_save > place.checkpoint_seconds
+            if progress.step < run.steps and parallel.any_of(is_due):
                 progress.seconds += time.monotonic() - mark
                 record.sync()
                 checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
