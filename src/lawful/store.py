@@ -307,6 +307,10 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 def plain(value: Any) -> Any:
     """JSON-ready: tuples become lists, paths text, NaN and infinities the strings "nan", "inf", "-inf"."""
+    if value is None or type(value) in (str, int, bool):  # first: tables are made of these
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -6,7 +6,9 @@ writes; a user's own table needs only the columns its question uses.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -124,7 +126,7 @@ class Observations:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
 
-    @property
+    @functools.cached_property
     def columns(self) -> list[str]:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
@@ -194,6 +196,8 @@ def read_runs(
     tokens, flops) and losses must be positive numbers. Raises ValueError that names every bad row and column.
     """
     observations = source if isinstance(source, Observations) else _read(source)
+    if observations.roles and not any((params, tokens, loss, cluster, arm, flops, unique_tokens)):
+        return observations  # read and checked before
     if not observations.rows:
         raise ValueError(f"{observations.source}: expected a table with at least one row, got an empty one.")
     filled = {name for row in observations.rows for name, cell in row.items() if cell not in (None, "")}
@@ -237,7 +241,7 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
     """Numbers in place of text, or one ValueError with every problem found (at most eight are printed)."""
     problems: list[str] = []
     checked = []
-    seen: dict[str, int] = {}
+    seen: dict[Any, int] = {}
     for number, row in enumerate(observations.rows, start=1):
         typed = dict(row)
         if is_finished(row):
@@ -253,7 +257,7 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
                 except ValueError as error:
                     if role in ("loss", *is_told) or row.get(column) not in (None, ""):
                         problems.append(f"row {number}, column {column!r}: expected {_expected(role)}, {error}.")
-        key = json.dumps(store.plain(row), sort_keys=True, default=str)
+        key = _identity(row)
         if key in seen:
             problems.append(f"row {number}: the same as row {seen[key]} in every column; a run counts once.")
         seen.setdefault(key, number)
@@ -264,6 +268,14 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
     return tuple(checked)
 
 
+def _identity(row: Mapping[str, Any]) -> Any:
+    """Equal for rows that say the same in every column."""
+    with contextlib.suppress(TypeError):  # lists and the like
+        if not any(value != value for value in row.values()):  # NaN
+            return frozenset(row.items())
+    return json.dumps(store.plain(row), sort_keys=True, default=str)
+
+
 def _expected(role: str) -> str:
     return "a positive loss" if role == "loss" else f"a positive count ({role})"
 
@@ -272,6 +284,8 @@ def _positive(value: Any) -> float:
     """A cell as a positive finite float; ValueError says what it is instead."""
     if value in (None, ""):
         raise ValueError("got an empty cell")
+    if type(value) is float and 0 < value < math.inf:  # most are
+        return value
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real, too
         raise ValueError(f"got {'the text ' if isinstance(value, str) else ''}{value!r}{_hint(value)}")
     try:

@@ -254,3 +254,32 @@ def test_noiseless_data_give_the_planted_law():
     fit = lawful.fit(grid(np.random.default_rng(0), sigma=0.0), "chinchilla", draws=0)
     for name, planted in CHINCHILLA.items():
         assert fit.params[name].value == pytest.approx(planted, rel=1e-4)
+
+
+def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_saw_every_row(monkeypatch):
+    """Short cuts for many rows (a search on some of them, one Newton step a draw) must not show in what is said."""
+    rng = np.random.default_rng(3)
+    params, tokens = 10 ** rng.uniform(7, 10, 12_000), 10 ** rng.uniform(9, 12, 12_000)
+    losses = chinchilla_loss(params, tokens) * np.exp(0.02 * rng.standard_normal(12_000))
+    table = [{"params": n, "tokens": d, "loss": y} for n, d, y in zip(params, tokens, losses, strict=True)]
+    short = lawful.fit(table, "chinchilla", draws=200)
+    monkeypatch.setattr("lawful.fitting.estimate.SEARCHED_ROWS", 10**9)
+    monkeypatch.setattr("lawful.fitting.uncertainty.MANY_ROWS", 10**9)
+    long = lawful.fit(table, "chinchilla", draws=200)
+    assert short.draws != long.draws  # the short cut was taken
+    for name, parameter in long.params.items():
+        assert short.params[name].value == pytest.approx(parameter.value, rel=1e-7)
+        assert short.params[name].stderr == pytest.approx(parameter.stderr, rel=0.01)
+        assert short.params[name].ci95 == pytest.approx(parameter.ci95, abs=0.05 * parameter.stderr)
+
+
+def test_a_large_table_without_a_floor_is_refitted_since_steps_do_not_stop_at_bounds():
+    rng = np.random.default_rng(4)
+    params = 10 ** rng.uniform(6, 10, 12_000)
+    table = [
+        {"params": n, "loss": loss}
+        for n, loss in zip(params, 400 * params**-0.1 * np.exp(0.02 * rng.standard_normal(12_000)), strict=True)
+    ]
+    fit = lawful.fit(table, "power_floor", draws=200)
+    floor = np.array(fit.draws)[:, list(fit.params).index("E")]
+    assert floor.min() >= 0

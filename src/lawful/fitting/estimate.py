@@ -21,6 +21,7 @@ LAD_DELTA = 1e-8  # so narrow that the optimum interpolates as many rows as ther
 LEAST_DELTA = 1e-7  # of the robust default, for data with no noise at all
 STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
+SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
@@ -211,10 +212,25 @@ def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool,
 
 def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) -> Point:
     number = STARTS if delta is None or delta > NARROW else 2 * STARTS  # a narrow Huber has more local optima
-    starts = solver.grid_starts(problem, keep=number if near is None else FEW_STARTS)[0]
+    few = _thinned(problem)
+    starts = solver.grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
     if near is not None:
         starts = np.concatenate([near[None], starts])
-    return as_point(problem, solver.solve(problem, starts), delta)
+    found = solver.solve(few, starts)
+    if few is problem:
+        return as_point(problem, found, delta)
+    best = np.argsort(found.misfit)[:FEW_STARTS]  # the others have shown whether there is another optimum
+    rough = as_point(few, found, delta)
+    point = as_point(problem, solver.solve(problem, found.parameters[best], is_near=True), delta)
+    return replace(point, starts=rough.starts, agree=rough.agree)
+
+
+def _thinned(problem: solver.Problem) -> solver.Problem:
+    """The same on rows drawn from a large table: to find the optimum's basin takes no more."""
+    if problem.rows <= SEARCHED_ROWS:
+        return problem
+    rows = np.sort(np.random.default_rng(0).choice(problem.rows, SEARCHED_ROWS, replace=False))
+    return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows])
 
 
 def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:

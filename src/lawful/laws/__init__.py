@@ -59,6 +59,10 @@ class Axes:
     def __getitem__(self, axis: str) -> Array:
         return self.logs[axis]
 
+    def take(self, rows: Array) -> Axes:
+        """Some of the rows, centred as all."""
+        return Axes({name: log[rows] for name, log in self.logs.items()}, self.pivot)
+
 
 @dataclass(frozen=True)
 class Term:
