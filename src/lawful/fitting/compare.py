@@ -442,7 +442,7 @@ def _sentence(
     smallest: Mapping[str, float],
     more_seeds: int | None,
 ) -> str:
-    tests = "; ".join(f"{step.name}: p = {step.p:.3g}" for step in steps if step.p is not None)
+    tests = ", ".join(f"{step.name.removesuffix(' differ')} {_p(step.p)}" for step in steps if step.p is not None)
     if verdict == "identical":
         text = f"No difference between the arms was found ({tests})"
     else:
@@ -463,6 +463,10 @@ def _sentence(
             for m in known
         )
     return text + "."
+
+
+def _p(value: float) -> str:
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
 def _about_exponents(

@@ -122,9 +122,12 @@ def estimate(value: Any, low: Any = None, high: Any = None) -> str:
 
 
 def interval(low: Any, high: Any) -> str:
-    """[0.31, 0.37], to the digits that its width supports; a dash where there is none."""
-    if number(low) is None or number(high) is None:
+    """[0.31, 0.37], to the digits that its width supports; a dash where there is none. Ends that are decades apart have
+    two digits each: [5.5, 1400]."""
+    if (least := number(low)) is None or (most := number(high)) is None:
         return DASH
+    if 0 < 10 * least < most:
+        return f"[{general(least, 2)}, {general(most, 2)}]"
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
 
 
