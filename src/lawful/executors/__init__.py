@@ -107,7 +107,9 @@ class Worker:
                 status = process.wait()
                 self._forget()
                 if attempt == ATTEMPTS and not self.is_stopping:
-                    _give_up(self._store, run_id, status)
+                    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+                    why = f"its worker ended {ATTEMPTS} times without a result ({how}); see workers.log"
+                    give_up(self._store, run_id, why)
 
     def interrupt(self) -> None:
         """Tell the worker to checkpoint and leave; may be called from any thread. No other is started."""
@@ -168,10 +170,8 @@ def _ask(process: subprocess.Popen[str], run_id: str) -> str:
     return process.stdout.readline().strip()
 
 
-def _give_up(store: Store, run_id: str, status: int) -> None:
+def give_up(store: Store, run_id: str, reason: str) -> None:
+    """Record a run as failed, unless it is over or somebody is at it."""
     with files.claimed(store.claim(run_id)) as lease:
-        if lease is None or store.result(run_id).exists():
-            return
-        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-        reason = f"its worker ended {ATTEMPTS} times without a result ({how}); see workers.log"
-        files.write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)
+        if lease is not None and not store.result(run_id).exists():
+            files.write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
-from lawful.executors import Executor, Job, Worker
+from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
 
 LOSSES = 5  # how often the loss of a node or of Ray's own process is made up for, a group; a cluster loses nodes often
@@ -71,9 +70,7 @@ class RayJob(Job):
             self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             for run_id in self._groups[task]:
-                if not self._store.result(run_id).exists() and not files.is_claimed(self._store.claim(run_id)):
-                    reason = f"Ray gave its task up after {LOSSES} retries: {error}"
-                    files.write_json(self._store.result(run_id), {"status": "failed", "reason": reason})
+                give_up(self._store, run_id, f"Ray gave its task up after {LOSSES} retries: {error}")
 
 
 def _connected(executor: Ray) -> Any:
