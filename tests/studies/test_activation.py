@@ -49,7 +49,7 @@ def test_quick_is_a_sound_ladder_whose_arms_are_equal_in_size_and_in_flops() -> 
     assert all(rung["tokens"] / rung["params_non_embedding"] == pytest.approx(20, rel=0.01) for rung in own)
     assert {rung["bracket"] for rung in rungs} == {None, 0.5, 2.0}
     assert {rung["at"]["width"] for rung in rungs if rung["bracket"]} == {24, 36}
-    assert 4e13 < sum(rung["flops"] for rung in rungs) < 8e13
+    assert 3e13 < sum(rung["flops"] for rung in rungs) < 8e13
 
 
 def test_full_has_the_sizes_it_was_asked_for_within_three_percent() -> None:
