@@ -92,7 +92,7 @@ check-cluster: $(INSTALLED)
 	    --constraint constraints.txt --editable ".[ray,slurm]"
 	@command -v slurmctld > /dev/null || test -x /usr/sbin/slurmctld || echo "check-cluster: no Slurm on this machine;" \
 	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
-	$(PYTEST) -n 0 -v -m cluster tests/executors
+	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m cluster tests/executors
 
 install: $(INSTALLED)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tally import pytest_runtest_logreport, pytest_sessionfinish, tally  # noqa: F401
+
 TOY = Path(__file__).parent / "toy_study.py"
 
 

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from tally import Tally
+
 pytestmark = pytest.mark.cluster
 pytest.importorskip("ray", reason="needs Ray: pip install 'lawful[ray]'")
 
 Plan = Callable[[], Path]
 Check = Callable[[Path], None]
 Trains = Callable[[Path], bool]
+Tallies = Callable[[str], Tally]
 Wait = Callable[[Callable[[], object], str], None]
 TOKEN = secrets.token_hex(32)  # of our own clusters; what `ray start` makes would stay in the home folder
 START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1"]
@@ -100,8 +103,9 @@ def test_a_study_under_ray_equals_the_same_under_the_local_executor(
 
 
 def test_a_killed_worker_and_a_killed_task_of_ray_are_made_up_for(
-    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tally: Tallies
 ) -> None:
+    fault = tally("Ray: a worker, then the task that holds it, killed")
     folder = plan_one()
     study = resume(folder, cluster)
     for cut in ("lawful.train.worker", "ray::lawful"):  # our process, then Ray's own that holds it
@@ -109,12 +113,14 @@ def test_a_killed_worker_and_a_killed_task_of_ray_are_made_up_for(
         kill(pids_with(cut))
         time.sleep(1)
     assert_ends_well(study)
-    assert_as_undisturbed(folder)
+    with fault.struck():
+        assert_as_undisturbed(folder)
 
 
 def test_a_lost_node_is_made_up_for(
-    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tally: Tallies
 ) -> None:
+    fault = tally("Ray: a node lost mid-study")
     node = started(f"--address={cluster}", "--num-cpus=1")
     try:
         wait_for(lambda: raylets_of(node), "the second node")
@@ -123,14 +129,16 @@ def test_a_lost_node_is_made_up_for(
         wait_for(lambda: trains(folder), "a run to train")
         end(node)
         assert_ends_well(study)
-        assert_as_undisturbed(folder)
+        with fault.struck():
+            assert_as_undisturbed(folder)
     finally:
         end(node)
 
 
 def test_ctrl_c_checkpoints_what_runs_under_ray_and_leaves_no_worker(
-    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tally: Tallies
 ) -> None:
+    fault = tally("Ray: Ctrl+C mid-study")
     folder = plan_one()
     study = resume(folder, cluster)
     wait_for(lambda: trains(folder), "a run to train")
@@ -140,12 +148,14 @@ def test_ctrl_c_checkpoints_what_runs_under_ray_and_leaves_no_worker(
     assert any(folder.glob("runs/*/checkpoints/*/MANIFEST.json")), "nothing was checkpointed"
     wait_for(lambda: not pids_with("lawful.train.worker", str(folder)), "the workers to leave")
     assert_ends_well(resume(folder, cluster))
-    assert_as_undisturbed(folder)
+    with fault.struck():
+        assert_as_undisturbed(folder)
 
 
 def test_a_killed_head_loses_nothing_that_a_resume_on_another_cluster_does_not_find(
-    plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait
+    plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tally: Tallies
 ) -> None:
+    fault = tally("Ray: the head killed mid-study")
     folder = plan_one()
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as place:
         with a_cluster(Path(place), cores=2) as (address, head):
@@ -160,7 +170,8 @@ def test_a_killed_head_loses_nothing_that_a_resume_on_another_cluster_does_not_f
         with a_cluster(Path(place), cores=2) as (address, head):
             wait_until_up(address, head)
             assert_ends_well(resume(folder, address))
-    assert_as_undisturbed(folder)
+    with fault.struck():
+        assert_as_undisturbed(folder)
 
 
 def test_no_cluster_is_an_error_that_says_how_to_start_one(plan_one: Plan) -> None:

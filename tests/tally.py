@@ -11,6 +11,8 @@ A test of a fault takes the fixture `tally`, names the fault and counts:
             fault.wrong += runs whose observation or weights differ from those of an undisturbed study
         fault.must_be_harmless()
 
+or, where one assertion compares all, `with fault.struck(): assert_as_undisturbed(folder)`.
+
 Tests that name the same fault add up. With LAWFUL_FAULTS_TABLE=docs/reliability.md (as `make faults` has it), the rows
 of the faults that were tried are written there when the tests end; the rows of faults that this run did not try stay.
 """
@@ -21,6 +23,7 @@ import datetime
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +39,16 @@ class Tally:
     tried: int = 0
     lost: int = 0
     wrong: int = 0
+
+    @contextmanager
+    def struck(self) -> Iterator[None]:
+        """Around what finds a harm by an AssertionError."""
+        self.tried += 1
+        try:
+            yield
+        except AssertionError:
+            self.wrong += 1
+            raise
 
     def must_be_harmless(self) -> None:
         assert self.tried > 0, f"{self.fault}: the fault never struck"
