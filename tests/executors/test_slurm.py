@@ -94,7 +94,7 @@ def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
     with fault.struck():
         assert_as_undisturbed(folder)
     log = "".join(path.read_text() for path in (folder / "slurm").glob(f"{array}_1*.err"))
-    assert "Requeued job" in log, log
+    assert "REQUEUE" in log or "Requeued job" in log, log  # in Slurm's words, or in submitit's where it lives long enough
 
 
 @pytest.mark.cluster
@@ -142,7 +142,7 @@ def test_jobs_outlive_the_command_and_another_login_node_takes_them_over_without
     first = resume(folder, slurm, "--array-parallelism", "1")  # so that one task runs and one waits
     wait_for(lambda: trains(folder), "a run to train")
     os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    first.communicate()
     before = submissions(folder)
     second = resume(folder, slurm)
     assert_ends_well(second)
@@ -153,9 +153,10 @@ def test_jobs_outlive_the_command_and_another_login_node_takes_them_over_without
 
 @pytest.mark.cluster
 @needs_submitit
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_slurm_the_path_through_submitit_is_the_same(plan_one: Plan, assert_as_undisturbed: Check) -> None:
     folder = plan_one()
-    train_study(folder, Slurm(cluster="debug", device="cpu"))
+    train_study(folder, Slurm(cluster="debug", device="cpu"))  # submitit's debug jobs leave their logs open
     assert_as_undisturbed(folder)
 
 
