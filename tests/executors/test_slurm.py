@@ -94,7 +94,8 @@ def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
     with fault.struck():
         assert_as_undisturbed(folder)
     log = "".join(path.read_text() for path in (folder / "slurm").glob(f"{array}_1*.err"))
-    assert "REQUEUE" in log or "Requeued job" in log, log  # in Slurm's words, or in submitit's where it lives long enough
+    # in Slurm's words, or in submitit's where it lives long enough
+    assert "REQUEUE" in log or "Requeued job" in log, log
 
 
 @pytest.mark.cluster
