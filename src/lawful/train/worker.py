@@ -8,6 +8,7 @@ the input's end without it (its parent was stopped or killed) makes it checkpoin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import queue
@@ -108,7 +109,8 @@ def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: thre
     except OSError as error:
         if not files.is_disk_full(error):
             raise
-        print(f"{run_id}: disk full: {error}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the log is often on the same disk
+            print(f"{run_id}: disk full: {error}", file=sys.stderr, flush=True)
         return "disk full"
 
 
