@@ -107,7 +107,7 @@ def differences(expected: dict[str, dict[str, Any]], folder: Path) -> tuple[int,
     return lost, wrong
 
 
-def wait_for(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(is_so: Callable[[], bool], seconds: float = 150.0) -> None:  # a lease is 60
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
