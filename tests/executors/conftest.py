@@ -11,23 +11,9 @@ import pytest
 
 from lawful.conduct import train_study
 from lawful.executors.local import Local
-from lawful.observe import observations
+from settled import settled
 
-# what a clock or the operating system decides
-MEASURED = {
-    "seconds",
-    "seconds_per_step",
-    "seconds_per_epoch",
-    "tokens_per_second",
-    "flops_per_second",
-    "peak_memory_bytes",
-}
 SETTINGS: dict[str, Any] = {"widths": (8, 12, 16), "steps": (300, 900)}  # long enough that a fault hits it
-
-
-def settled(folder: Path) -> list[dict[str, Any]]:
-    """The observations without what a clock decides: losses, hashes of the final weights and all else, to the bit."""
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in observations(folder)]
 
 
 @pytest.fixture(scope="session")

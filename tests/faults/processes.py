@@ -16,16 +16,7 @@ from lawful import store as files
 from lawful.conduct import groups
 from lawful.observe import observations
 from lawful.store import Store
-
-# what a clock or the operating system decides
-MEASURED = {
-    "seconds",
-    "seconds_per_step",
-    "seconds_per_epoch",
-    "tokens_per_second",
-    "flops_per_second",
-    "peak_memory_bytes",
-}
+from settled import lasting
 
 
 def context() -> ForkServerContext:
@@ -83,7 +74,7 @@ def ids(folder: Path) -> list[str]:
 
 def settled(folder: Path) -> dict[str, dict[str, Any]]:
     """The observations without what a clock decides, by run."""
-    return {row["run"]: {k: v for k, v in row.items() if k not in MEASURED} for row in observations(folder)}
+    return {row["run"]: lasting(dict(row)) for row in observations(folder)}
 
 
 def trained(folder: Path) -> dict[str, dict[str, Any]]:

@@ -24,16 +24,8 @@ from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
 from lawful.train import loop, worker
+from settled import lasting, settled
 
-# what a clock or the operating system decides
-MEASURED = {
-    "seconds",
-    "seconds_per_step",
-    "seconds_per_epoch",
-    "tokens_per_second",
-    "flops_per_second",
-    "peak_memory_bytes",
-}
 Folder = Callable[..., Path]
 
 
@@ -49,11 +41,6 @@ def here(**options: Any) -> loop.Place:
     return loop.Place(device=torch.device("cpu"), **options)
 
 
-def settled(folder: Path) -> list[dict[str, Any]]:
-    """The observations without what a clock decides."""
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in observations(folder)]
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_resumed_run_equals_uninterrupted_run(toy_folder: Folder, dropout: float) -> None:
     run, data, store = load(toy_folder("whole", widths=(16, 24), steps=(60,), dropout=dropout))
@@ -64,9 +51,7 @@ def test_resumed_run_equals_uninterrupted_run(toy_folder: Folder, dropout: float
         loop.train(run, data, store, here(should_stop=lambda: next(countdown) >= 37))
     resumed = loop.train(run, data, store, here())
     assert resumed["weights_sha256"] == whole["weights_sha256"]
-    assert {k: v for k, v in resumed.items() if k not in MEASURED} == {
-        k: v for k, v in whole.items() if k not in MEASURED
-    }
+    assert lasting(resumed) == lasting(whole)
     steps = [line["step"] for line in files.read_jsonl(store.metrics(run.id)) if "loss" in line]
     assert steps == list(range(1, 61)), "the record holds each step once, in order"
 
