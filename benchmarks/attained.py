@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from results import Row, record
+from results import Row, record, told
 from torch.profiler import ProfilerActivity, profile
 
 from lawful.executors.local import available_cores
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--studies", default="quickstart,shakespeare,activation")
     parser.add_argument("--scale", default="quick")
     options = parser.parse_args()
-    rows = []
+    rows: list[Row] = []
     count = available_cores()
     context = multiprocessing.get_context("spawn")
     with context.Pool(count, initializer=begin, initargs=(context.Barrier(count),)) as pool:
@@ -53,7 +53,7 @@ def main() -> None:
                     shapes.setdefault((rung.run.family, rung.run.batch_size), rung.run)
             for run in shapes.values():
                 found = pool.map(measure, [(run, precision)] * count, chunksize=1)
-                rows.append(row_of(f"{name} {described(run)}, {precision}", found))
+                rows += told([row_of(f"{name} {described(run)}, {precision}", found)])
     record("attained", "How near does training come to the machine's matrix products?", rows)
 
 

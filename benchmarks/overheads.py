@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import Row, record
+from results import Row, record, told
 
 import lawful
 from lawful import store as files
@@ -43,7 +43,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.only.split(","):
-            rows += parts[name](Path(scratch))
+            rows += told(parts[name](Path(scratch)))
     record("overheads", "What else costs time?", rows)
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from results import paired, record
+from results import paired, record, told
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
             ours.append(seconds([*command, "--device", "cpu"], environment))
         theirs.append(seconds([sys.executable, __file__, "--plain", "--scale", options.scale], environment))
     row = paired(f"quickstart --scale {options.scale}", "seconds by the clock", ours, theirs, goal="<= 0.6")
-    record("quickstart", "How long is a study beside a plain serial script?", [row])
+    record("quickstart", "How long is a study beside a plain serial script?", told([row]))
     return None
 
 

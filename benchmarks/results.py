@@ -54,10 +54,15 @@ def paired(what: str, unit: str, ours: Sequence[float], theirs: Sequence[float],
     )
 
 
-def record(name: str, asks: str, rows: Sequence[Row]) -> None:
-    """Print, keep, and write the page."""
+def told(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows, printed as soon as they are there."""
     for row in rows:
         print(_line(row), flush=True)
+    return rows
+
+
+def record(name: str, asks: str, rows: Sequence[Row]) -> None:
+    """Keep, and write the page."""
     store.write_json(
         ROOT / "results" / f"{name}.json",
         {

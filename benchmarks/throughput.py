@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results import Row, paired, record
+from results import Row, paired, record, told
 
 from lawful import store as files
 from lawful.conduct import train_study
@@ -66,15 +66,15 @@ SHAPES = (
 def main() -> None:
     options = parse()
     data = CORPUS.prepare(None, lambda what, share: None)
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         peer = NanoGPT(options.nanogpt, Path(scratch) / "nanogpt", data)
         for shape in SHAPES:
             if options.only in ("", shape.name):
-                rows += compare_speed(shape, peer, Path(scratch), options)
+                rows += told(compare_speed(shape, peer, Path(scratch), options))
         if options.loss:
             for shape in SHAPES[1:3]:
-                rows.append(compare_loss(shape, peer, Path(scratch)))
+                rows += told([compare_loss(shape, peer, Path(scratch))])
     record("throughput", "How fast is training beside nanoGPT's loop?", rows)
 
 
