@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,8 @@ def run_study(
         study,
         data=None if data is None else Path(data),
         device_name=device,
-        workers=workers or available_cores(),
+        workers=workers,
+        cores=available_cores(),
         is_timed=False,
     )
     planned.write(Path(folder))
@@ -127,7 +129,10 @@ def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]
 
 
 class Waiting(NamedTuple):
-    """Ids of what is left to do, by trunk. continued: what may start from another run's weights, since that is over."""
+    """Ids of what is left to do, by trunk or stack.
+
+    continued    what may start from another run's weights, since that is over
+    """
 
     anchors: list[list[str]]
     held_out: list[list[str]]
@@ -136,7 +141,8 @@ class Waiting(NamedTuple):
 
 def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
-    from; and the costliest group first, so that all workers end together."""
+    from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
+    end together."""
     wanted = [rung for rung in study["rungs"] if matches(rung, only)]
     if not wanted:
         labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
@@ -147,18 +153,22 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     wanted = [rung for rung in wanted if rung["id"] in left]
     own = [rung for rung in wanted if not rung.get("starts_from")]
     return Waiting(
-        _by_trunk([rung for rung in own if not rung["is_held_out"]]),
-        _by_trunk([rung for rung in own if rung["is_held_out"]]),
-        _by_trunk([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
+        _grouped([rung for rung in own if not rung["is_held_out"]]),
+        _grouped([rung for rung in own if rung["is_held_out"]]),
+        _grouped([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
     )
 
 
-def _by_trunk(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    trunks: dict[str, list[Mapping[str, Any]]] = {}
-    for rung in rungs:
-        trunks.setdefault(rung["cluster"], []).append(rung)
-    ordered = sorted(trunks.values(), key=lambda siblings: -sum(rung["flops"] for rung in siblings))
-    return [[rung["id"] for rung in sorted(siblings, key=lambda rung: -rung["steps"])] for siblings in ordered]
+def _grouped(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}  # by stack, of trunks
+    for rung in sorted(rungs, key=lambda rung: -int(rung["steps"])):
+        groups.setdefault(rung.get("stack") or rung["cluster"], {}).setdefault(rung["cluster"], []).append(rung)
+    beside = [
+        [rung for together in itertools.zip_longest(*trunks.values()) for rung in together if rung is not None]
+        for trunks in groups.values()
+    ]
+    beside.sort(key=lambda group: -sum(rung["flops"] for rung in group))
+    return [[rung["id"] for rung in group] for group in beside]
 
 
 def matches(rung: Mapping[str, Any], pattern: str) -> bool:

@@ -42,12 +42,11 @@ def trained(family: Decoder, steps: int, rate: float = RATE) -> tuple[torch.nn.M
         jumps = torch.randint(1, 3, (8, 33), generator=generator)
         tokens = jumps.cumsum(1) % 50
         optimizer.zero_grad()
-        total, targets = run.rule.gradients(
-            model, run.task, Tokens(inputs=tokens[:, :-1], targets=tokens[:, 1:]), scale=1 / 256
-        )
+        batch = Tokens(inputs=tokens[:, :-1], targets=tokens[:, 1:])
+        total = run.rule.gradients(model, run.task, batch, scale=1 / 256)
         set_learning_rate(optimizer, rate)
         optimizer.step()
-        losses.append(float(total) / targets)
+        losses.append(float(total) / 256)
     return model, float(np.mean(losses))
 
 

@@ -57,7 +57,10 @@ def _work(folder: str, run_ids: list[str], options: list[str], log: str | None, 
     worker._train = noted
     asked = worker.parse([folder, "-", "--device", "cpu", *options])
     for run_id in run_ids:
-        _note(log, f"{os.getpid()} {worker.train_one(Store(Path(folder)), run_id, asked, threading.Event())} {run_id}")
+        _note(
+            log,
+            f"{os.getpid()} {worker.train_runs(Store(Path(folder)), [run_id], asked, threading.Event())[0]} {run_id}",
+        )
 
 
 def _note(log: str | None, line: str) -> None:

@@ -35,7 +35,7 @@ Folder = Callable[..., Path]
 def work(folder: Path, *options: str) -> list[str]:
     """Every run by the worker's own function, in this process; what it said of each."""
     asked = worker.parse([str(folder), "-", "--device", "cpu", "--checkpoint-seconds", "0", *options])
-    return [worker.train_one(Store(folder), run_id, asked, threading.Event()) for run_id in ids(folder)]
+    return [worker.train_runs(Store(folder), [run_id], asked, threading.Event())[0] for run_id in ids(folder)]
 
 
 class FullDisk:

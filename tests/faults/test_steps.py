@@ -44,11 +44,11 @@ class Poisoned(Backprop):
 
     def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        loss, targets = super().gradients(model, task, batch, scale=scale)
+        loss = super().gradients(model, task, batch, scale=scale)
         self.seen.append((model, before))
         if len(self.seen) == self.at:
             next(model.parameters()).grad[0, 0] = float(self.value)
-        return loss, targets
+        return loss
 
 
 def load(folder: Path) -> tuple[Run, Any, Store]:

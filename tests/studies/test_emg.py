@@ -99,7 +99,7 @@ def test_a_model_is_continued_on_a_person_and_judged_on_that_persons_sessions(
     store = Store(tmp_path)
     options = worker.parse([str(tmp_path), "-", "--device", "cpu"])
     for rung in store.read_study()["rungs"]:
-        assert worker.train_one(store, rung["id"], options, threading.Event()) == "finished"
+        assert worker.train_runs(store, [rung["id"]], options, threading.Event())[0] == "finished"
     conduct.conclude(tmp_path)
     tuned = [rung for rung in store.read_study()["rungs"] if rung["starts_from"]]
     for rung, who in zip(tuned, ("synthetic002", "synthetic003"), strict=True):

@@ -30,7 +30,7 @@ class Here(Executor):
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
         options = worker.parse([str(folder), "-", "--device", "cpu"])
         for run_id in (run_id for group in groups for run_id in group):
-            assert worker.train_one(Store(folder), run_id, options, threading.Event()) == "finished"
+            assert worker.train_runs(Store(folder), [run_id], options, threading.Event())[0] == "finished"
         return Over()
 
 

@@ -250,5 +250,5 @@ def test_a_probe_is_shaped_as_a_training_batch() -> None:
     family = CtcEncoder(width=16, depth=1, heads=2, mlp_width=16, band_width=8, past=8, future=2)
     task, model = Ctc(), family.build(torch.Generator().manual_seed(0))
     batch = task.probe(SimpleNamespace(family=family, context=50), 3)
-    loss, targets = task.loss(model, batch)
-    assert batch.inputs.shape == (3, 60, 2, 16, 33) and targets == task.count(batch) > 0 and torch.isfinite(loss)
+    assert batch.inputs.shape == (3, 60, 2, 16, 33) and task.count(batch) > 0
+    assert torch.isfinite(task.loss(model, batch))

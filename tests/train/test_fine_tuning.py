@@ -52,7 +52,7 @@ def planned(study: Study, folder: Path) -> Store:
 
 def train_here(store: Store, run_id: str, *options: str) -> str:
     given = worker.parse([str(store.folder), "-", "--device", "cpu", *options])
-    return worker.train_one(store, run_id, given, threading.Event())
+    return worker.train_runs(store, [run_id], given, threading.Event())[0]
 
 
 def ids(store: Store) -> tuple[str, list[str]]:

@@ -38,9 +38,8 @@ def load(folder: Path) -> tuple[Run, Any, Store]:
 def train_here(folder: Path, *options: str) -> None:
     """Every run of the plan by the worker's own function, in this process: starting one costs seconds."""
     for rung in Store(folder).read_study()["rungs"]:
-        worker.train_one(
-            Store(folder), rung["id"], worker.parse([str(folder), "-", "--device", "cpu", *options]), threading.Event()
-        )
+        given = worker.parse([str(folder), "-", "--device", "cpu", *options])
+        worker.train_runs(Store(folder), [rung["id"]], given, threading.Event())
 
 
 def test_a_run_worse_than_guessing_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:

@@ -33,7 +33,7 @@ def doctor(
     module, _ = studies.find(study)
     machine = examine(Path())
     costs = {
-        scale or "as declared": cost(declared, device_name=device, workers=available_cores())
+        scale or "as declared": cost(declared, device_name=device, cores=available_cores())
         for scale in (*SCALES, None)
         if (declared := _declared(module, scale))
     }

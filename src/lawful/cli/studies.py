@@ -26,6 +26,9 @@ Set = Annotated[
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, one on a GPU.")]
+Stack = Annotated[
+    int, typer.Option(help="Runs of one shape trained as one batched model; 0: on a GPU as many as pay, else 1.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
 Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
 AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
@@ -88,12 +91,13 @@ def plan(
     data: Data = None,
     device: Device = "auto",
     workers: Workers = 0,
+    stack: Stack = 0,
     settings: Set = None,
     anchors_only: AnchorsOnly = False,
     as_json: AsJson = False,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; train nothing."""
-    shown = dict(_plan(study, scale, data, device, workers, settings).declaration)
+    shown = dict(_plan(study, scale, data, device, workers, stack, settings).declaration)
     if anchors_only:
         shown["rungs"] = [rung for rung in shown["rungs"] if not rung["is_held_out"]]
     if as_json:
@@ -113,6 +117,7 @@ def run(
     executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
+    stack: Stack = 0,
     only: Only = "*",
     anchors_only: AnchorsOnly = False,
     data: Data = None,
@@ -144,7 +149,7 @@ def run(
         time=time,
         array_parallelism=array_parallelism,
     )
-    planned = _plan(study, scale, data, device, workers, settings)
+    planned = _plan(study, scale, data, device, workers, stack, settings)
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
     planned.write(folder)
@@ -254,7 +259,7 @@ def sample(
 
 
 def _plan(
-    name: str, scale: str | None, data: Path | None, device: str, workers: int, settings: list[str] | None
+    name: str, scale: str | None, data: Path | None, device: str, workers: int, stack: int, settings: list[str] | None
 ) -> Any:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
@@ -269,7 +274,9 @@ def _plan(
             study,
             data=data,
             device_name=device,
-            workers=workers or available_cores(),
+            workers=workers,
+            cores=available_cores(),
+            stacked=stack,
             settings=given,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lawful import store as files
 from lawful.store import Store
@@ -49,8 +51,8 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
-        """Start the runs named by id. Those of one group share a trunk and are best done one after the other,
-        in the order given."""
+        """Start the runs named by id. Those of one group share a trunk, or are stacked, and are best done by one
+        worker, in the order given."""
 
     def command(self, folder: Path) -> list[str]:
         """A worker that takes ids from its standard input, but for the Python that runs it."""
@@ -92,24 +94,33 @@ class Worker:
         self.is_disk_full = False  # then no other run would fare better
 
     def train(self, group: Sequence[str]) -> None:
-        """Have these runs done one after the other; returns early when interrupted. A run that takes its worker down
-        again and again is recorded as failed."""
-        for run_id in group:
+        """Have these runs done one after the other, or stacked; returns early when interrupted. A run that takes its
+        worker down again and again is recorded as failed; a stack that does is taken apart."""
+        left = stacks(self._rungs, group)
+        while left:
+            ids = left.pop(0)
             for attempt in range(1, ATTEMPTS + 1):
                 process = self._ready()
                 if process is None:
                     return
-                if answer := _ask(process, run_id):
-                    self.is_disk_full |= answer.endswith(" disk full")
-                    if self.is_disk_full or answer.endswith(" interrupted"):  # the latter by a scheduler's signal, say
-                        self.is_stopping = True
+                if answers := _ask(process, ids):
+                    self.is_disk_full |= any(answer.endswith(" disk full") for answer in answers)
+                    if self.is_disk_full or any(answer.endswith(" interrupted") for answer in answers):
+                        self.is_stopping = True  # the latter by a scheduler's signal, say
                     break
                 status = process.wait()
                 self._forget()
+                if len(ids) > 1:
+                    left = [[run_id] for run_id in ids] + left
+                    break
                 if attempt == ATTEMPTS and not self.is_stopping:
                     how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
                     why = f"its worker ended {ATTEMPTS} times without a result ({how}); see workers.log"
-                    give_up(self._store, run_id, why)
+                    give_up(self._store, ids[0], why)
+
+    @functools.cached_property
+    def _rungs(self) -> dict[str, Mapping[str, Any]]:
+        return {rung["id"]: rung for rung in self._store.read_study()["rungs"]}
 
     def interrupt(self) -> None:
         """Tell the worker to checkpoint and leave; may be called from any thread. No other is started."""
@@ -159,15 +170,29 @@ class Worker:
                 pass
 
 
-def _ask(process: subprocess.Popen[str], run_id: str) -> str:
-    """Have the run done: the worker's answer, empty when it died over it."""
+def stacks(rungs: Mapping[str, Mapping[str, Any]], group: Sequence[str]) -> list[list[str]]:
+    """The group's runs in their order; neighbours of one stack together, but never two of one trunk."""
+    parts: list[list[str]] = []
+    for run_id in group:
+        own = rungs[run_id]
+        others = [rungs[other] for other in parts[-1]] if parts and own.get("stack") else []
+        if others and all(own["stack"] == o["stack"] and own["cluster"] != o["cluster"] for o in others):
+            parts[-1].append(run_id)
+        else:
+            parts.append([run_id])
+    return parts
+
+
+def _ask(process: subprocess.Popen[str], ids: Sequence[str]) -> list[str]:
+    """Have the runs done: the worker's answers, none when it died over them."""
     assert process.stdin is not None and process.stdout is not None
     try:
-        process.stdin.write(run_id + "\n")
+        process.stdin.write(" ".join(ids) + "\n")
         process.stdin.flush()
     except (OSError, ValueError):
-        return ""
-    return process.stdout.readline().strip()
+        return []
+    answers = [process.stdout.readline().strip() for _ in ids]
+    return answers if all(answers) else []
 
 
 def give_up(store: Store, run_id: str, reason: str) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lawful.executors import Executor, Job, Worker
+from lawful.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Executor):
-    """workers    processes; 0 means as many as the available cores have threads for"""
+    """workers    processes; 0 means as many as the available cores have threads for, or one on a GPU"""
 
     workers: int = 0
 
@@ -41,7 +42,8 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         cores = executor.threads * executor.processes_per_run
-        count = min(executor.workers or max(1, available_cores() // cores), len(groups))
+        device = Store(folder).read_study()["device"] if executor.device == "auto" else executor.device
+        count = min(executor.workers or (max(1, available_cores() // cores) if device == "cpu" else 1), len(groups))
         self._workers = [
             Worker(folder, [*executor.command(folder), *_pinned(executor, number, count)], executor.environment())
             for number in range(count)

@@ -46,6 +46,11 @@ class Family(ABC):
         """For the model's parameter of this name; all 1 in the standard parametrisation."""
         return OptimizerScale()
 
+    @property
+    def is_stackable(self) -> bool:
+        """Whether torch.func.vmap over several of its models gives what each gives alone (train/stack.py)."""
+        return False
+
     def trouble(self, columns: Mapping[str, float]) -> str | None:
         """Why a run with these columns of an evaluation has diverged, beside its loss; None where it has not.
 

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from lawful.families import Family, OptimizerScale, ParamCounts
 
 # positions up to which ShortAttention is faster, by precision (LAB_NOTES, 2026-11-22)
-MAX_SHORT = {torch.float32: 128, torch.bfloat16: 256}
+MAX_SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,10 @@ class Decoder(Family):
             return OptimizerScale(eps=1 / (m * l))
         return OptimizerScale(rate=1 / m, decay=m, eps=1 / (m * l))
 
+    @property
+    def is_stackable(self) -> bool:
+        return not self.dropout and self.separator is None  # these look at their numbers, or draw some
+
     def build(self, generator: torch.Generator) -> DecoderModel:
         return DecoderModel(self, generator)
 
@@ -222,7 +226,7 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if is_short(qkv) and not dropout:
             scale = self.scale or (width // self.heads) ** -0.5
-            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, scale)  # type: ignore[no-untyped-call]
+            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, scale)[0]  # type: ignore[no-untyped-call]
         else:
             q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
             mixed = F.scaled_dot_product_attention(
@@ -239,59 +243,77 @@ def is_short(qkv: Tensor) -> bool:
 
 class ShortAttention(torch.autograd.Function):
     """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
-    the kernel that never keeps it, and turned in place. The same arithmetic within rounding; fp32 also under autocast.
+    the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in the inputs' precision.
 
     forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
-    -> [batch, heads, time, head size]
+    -> [batch, heads, time, head size], and what it keeps for the backward pass: qkv turned, and the weights
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
-        ctx: Any, qkv: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
-    ) -> Tensor:
+        qkv: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         _, batch, heads, time, size = qkv.shape
         qkv = qkv.clone(memory_format=torch.contiguous_format)
         if rotary is not None:
             _rotate_in_place(qkv[:2], *rotary)
         q, k, v = qkv.view(3, batch * heads, time, size).unbind(0)
-        if mask is None:
-            weights = torch.baddbmm(_unseen(time), q, k.mT, alpha=scale).softmax(-1)
-        else:
-            scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
-            weights = scores.masked_fill_(~mask, -math.inf).softmax(-1).view(-1, time, time)
+        with _plain:
+            if mask is None:
+                weights = torch.baddbmm(_unseen(time, qkv.dtype), q, k.mT, alpha=scale).softmax(-1)
+            else:
+                scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
+                weights = scores.masked_fill_(~mask, -math.inf).softmax(-1).view(-1, time, time)
+            return torch.bmm(weights, v).view(batch, heads, time, size), qkv, weights
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, qkv, weights = output
+        ctx.mark_non_differentiable(qkv, weights)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(qkv, weights)
-        ctx.rotary, ctx.scale = rotary, scale
-        return torch.bmm(weights, v).view(batch, heads, time, size)
+        _, ctx.rotary, _, ctx.scale = inputs
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Any) -> Any:
         qkv, weights = ctx.saved_tensors
         q, k, v = qkv.flatten(1, 2).unbind(0)
-        grad = grads[0].reshape(v.shape)
+        grad = grads[0].reshape(v.shape).to(v.dtype)
         by_qkv = torch.empty_like(qkv)
         by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
-        torch.bmm(weights.mT, grad, out=by_v)
-        by_scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype).mul_(ctx.scale)
-        torch.bmm(by_scores, k, out=by_q)
-        torch.bmm(by_scores.mT, q, out=by_k)
+        with _plain:
+            torch.bmm(weights.mT, grad, out=by_v)
+            by_scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype).mul_(ctx.scale)
+            torch.bmm(by_scores, k, out=by_q)
+            torch.bmm(by_scores.mT, q, out=by_k)
         if ctx.rotary is not None:
             cos, sin = ctx.rotary
             _rotate_in_place(by_qkv[:2], cos, -sin)  # a rotation's transpose is the rotation back
         return by_qkv, None, None, None
 
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, qkv: Tensor, rotary: Any, mask: Any, scale: float) -> Any:
+        """Of several models at once: one call over models x batch."""
+        several = qkv.movedim(in_dims[0], 1)  # [3, models, batch, heads, time, head size]
+        outs = ShortAttention.apply(several.flatten(1, 2), rotary, mask, scale)  # type: ignore[no-untyped-call]
+        mixed, turned, weights = outs
+        apart = (info.batch_size, -1)
+        return (mixed.unflatten(0, apart), turned.unflatten(1, apart), weights.unflatten(0, apart)), (0, 1, 0)
+
+
+_plain = torch.autocast("cpu", enabled=False)
+
 
 def _rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:
     swapped = x.roll(x.shape[-1] // 2, -1)
-    x.mul_(cos).addcmul_(swapped, sin)
+    x.mul_(cos.to(x.dtype)).addcmul_(swapped, sin.to(x.dtype))
 
 
 @functools.cache
-def _unseen(time: int) -> Tensor:
+def _unseen(time: int, kind: torch.dtype) -> Tensor:
     """What is added to scores: -inf where the key is later than the query."""
-    return torch.full((time, time), -math.inf).triu(1)
+    return torch.full((time, time), -math.inf, dtype=kind).triu(1)
 
 
 class GELU(nn.Module):

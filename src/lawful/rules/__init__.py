@@ -12,11 +12,8 @@ class Rule(ABC):
     """A frozen dataclass of plain data."""
 
     @abstractmethod
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> tuple[Tensor, int]:
-        """Add the gradient of scale x (summed loss) to each parameter's .grad.
-
-        Returns the summed loss, unscaled and detached, and the number of targets.
-        """
+    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
+        """Add the gradient of scale x (summed loss) to each parameter's .grad; the summed loss, unscaled, detached."""
 
     def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
         """Columns that say how right this rule's gradients are at a run's final weights, on a small batch."""

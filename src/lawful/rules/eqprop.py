@@ -48,7 +48,7 @@ class EqProp(Rule):
         if problems:
             raise ValueError("EqProp: " + "; ".join(problems) + ".")
 
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> tuple[Tensor, int]:
+    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model
         if not hasattr(net, "potential"):
             raise ValueError(
@@ -56,15 +56,15 @@ class EqProp(Rule):
                 f"got {type(net).__name__}; use Backprop for it."
             )
 
-        def loss_at(top: Tensor) -> tuple[Tensor, int]:
-            found: tuple[Tensor, int] = task.loss(lambda inputs: net.readout(top), batch)
+        def loss_at(top: Tensor) -> Tensor:
+            found: Tensor = task.loss(lambda inputs: net.readout(top), batch)
             return found
 
         def nudge(sign: float) -> Any:
             def push(top: Tensor) -> Tensor:
                 with torch.enable_grad():
                     top = top.requires_grad_()
-                    return -sign * self.beta * torch.autograd.grad(loss_at(top)[0], top)[0]
+                    return -sign * self.beta * torch.autograd.grad(loss_at(top), top)[0]
 
             return push
 
@@ -72,15 +72,15 @@ class EqProp(Rule):
         with torch.no_grad():
             held = tuple(part.detach() for part in clamped)
             free = net.relax(net.start(held), held, self.free_steps)
-            loss, targets = loss_at(free.h[-1])
+            loss = loss_at(free.h[-1])
             toward = net.relax(free, held, self.nudged_steps, nudge(1.0)).h
             away = net.relax(free, held, self.nudged_steps, nudge(-1.0)).h if self.nudging == "centred" else free.h
         reach = 2 * self.beta if self.nudging == "centred" else self.beta
         surrogate = (net.potential(away, clamped) - net.potential(toward, clamped)) / reach
         ends = (toward, away) if self.nudging == "centred" else (toward,)
-        surrogate = surrogate + sum(loss_at(h[-1])[0] for h in ends) / len(ends)
+        surrogate = surrogate + sum(loss_at(h[-1]) for h in ends) / len(ends)
         (surrogate * scale).backward()
-        return loss, targets
+        return loss
 
     def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
         """The relative error of the gradient, as it is made in training, against backprop through states at rest."""
@@ -95,7 +95,7 @@ class EqProp(Rule):
         self.gradients(model, task, batch, scale=1.0)
         ours = gradient()
         model.zero_grad()
-        task.loss(lambda inputs: net.unrolled(inputs, AT_REST), batch)[0].backward()
+        task.loss(lambda inputs: net.unrolled(inputs, AT_REST), batch).backward()
         exact = gradient()
         model.zero_grad()
         return {"gradient_error": float((ours - exact).norm() / exact.norm())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lawful.rules import Rule
@@ -21,16 +22,16 @@ class UnrolledBackprop(Rule):
         if self.steps < 1:
             raise ValueError(f"UnrolledBackprop: expected steps of at least 1, got {self.steps}.")
 
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> tuple[Tensor, int]:
+    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model
         if not hasattr(net, "unrolled"):
             raise ValueError(
                 f"UnrolledBackprop: expected a model that settles, such as families/equilibrium.py builds, "
                 f"got {type(net).__name__}; use Backprop for it."
             )
-        loss, targets = task.loss(lambda inputs: net.unrolled(inputs, self.steps), batch)
-        (loss * scale).backward()
-        return loss.detach(), int(targets)
+        loss: Tensor = task.loss(lambda inputs: net.unrolled(inputs, self.steps), batch)
+        torch.autograd.backward(loss * scale)
+        return loss.detach()
 
     def training_flops_per_token(self, family: Any, context: int) -> int:
         work = family.energy_flops_per_token(context)

@@ -19,8 +19,8 @@ class Task(ABC):
         """How many targets the batch has (what is given or padding is never one); arrays or tensors."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
-        """The loss summed over the batch's targets, and their number (padding is never a target)."""
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The loss summed over the batch's targets."""
 
     @abstractmethod
     def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:

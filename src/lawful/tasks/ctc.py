@@ -86,10 +86,10 @@ class Ctc(Task):
     def count(self, batch: Any) -> int:
         return int((batch.targets >= 0).sum())
 
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """A row that its emissions are too few for adds nothing to the loss; see `is_feasible`."""
         scores, lengths = model(batch.inputs, batch.begin, batch.end)
-        return ctc_loss(scores, lengths, batch.targets).sum(), self.count(batch)
+        return ctc_loss(scores, lengths, batch.targets).sum()
 
     @torch.no_grad()
     def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:

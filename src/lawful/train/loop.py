@@ -11,7 +11,7 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,7 @@ class Place:
     micro_batch: int | None = None  # windows in one forward pass; None: the whole batch
     loaders: int = 0  # processes that make batches ahead
     is_sharded: bool = False  # FSDP over the processes that parallel has joined
+    stacked: int = 1  # runs that begin together, trained as one model; see stack.py
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
@@ -78,15 +79,52 @@ class Update(NamedTuple):
     targets: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """An update that a run waits for. batch: the global one, in arrays; model: what makes its forward pass."""
+
+    run: Run
+    batch: Any
+    model: Any
+    optimizer: torch.optim.Optimizer
+    scaler: Any
+    place: Place
+    now: Progress
+
+
+Training = Generator[Asked, Update, Any]  # asks for one update after another; returns what it came to
+
+
 def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
     """Train `run` to its end, going on from the newest checkpoint or trunk, and return its observation's columns.
 
     data        what run.corpus.open() gives; see corpora.Corpus
     Raises Interrupted after a checkpoint when place.should_stop() turns true.
     """
+    found: dict[str, Any] = alone(training(run, data, store, place))
+    return found
+
+
+def alone(run: Training) -> Any:
+    """Make each update that the run asks for, to its end; what goes wrong over one is the run's own to handle."""
+    try:
+        asked = next(run)
+        while True:
+            try:
+                update = make_update(asked)
+            except BaseException as error:
+                asked = run.throw(error)
+            else:
+                asked = run.send(update)
+    except StopIteration as end:
+        return end.value
+
+
+def training(run: Run, data: Any, store: Store, place: Place) -> Training:
+    """All of train() but the updates themselves."""
     folder = store.checkpoints(run.id)
     on_gpu = place.device.type == "cuda"
-    is_compiled = on_gpu and run.steps >= COMPILE_MIN_STEPS
+    is_compiled = on_gpu and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
     model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
     if place.is_sharded:
         _shard(run, model)
@@ -125,7 +163,15 @@ def train(run: Run, data: Any, store: Store, place: Place) -> dict[str, Any]:
             rate = learning_rate(run, progress.step)
             set_learning_rate(optimizer, rate)
             try:
-                loss, norm, targets = _step(run, batch_of, forward, optimizer, scaler, place, progress)
+                loss, norm, targets = yield Asked(
+                    run=run,
+                    batch=batch_of(progress.step),
+                    model=forward,
+                    optimizer=optimizer,
+                    scaler=scaler,
+                    place=place,
+                    now=progress,
+                )
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
@@ -291,20 +337,13 @@ def closing_start(run: Run) -> int:
     return max(start, run.decay_start) if run.schedule.shape == "wsd" else start
 
 
-def _step(
-    run: Run,
-    batch_of: Callable[[int], Any],
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    scaler: Any,
-    place: Place,
-    now: Progress,
-) -> Update:
+def make_update(asked: Asked) -> Update:
     """One update. Nothing is updated when the loss or the gradient norm is not finite."""
+    run, batch, model, optimizer = asked.run, asked.batch, asked.model, asked.optimizer
+    scaler, place, now = asked.scaler, asked.place, asked.now
     optimizer.zero_grad(set_to_none=True)
     # dropout as a pure function of (seed, step, process)
-    torch.manual_seed(_mix(run.init_seed, now.step) + parallel.rank())
-    batch = batch_of(now.step)
+    device.seed(place.device, _mix(run.init_seed, now.step) + parallel.rank())
     targets = run.task.count(batch)
     share = 1.0 / max(targets, 1)  # each target weighs the same, however the batch is cut
     averaged = parallel.processes() if place.is_sharded else 1  # FSDP gives the mean over processes, not their sum
@@ -315,7 +354,7 @@ def _step(
     try:
         for piece in _pieces(own, now.micro_batch):
             with device.autocast(place.device, run.precision):
-                loss, _ = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
+                loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
     except RuntimeError as error:
         if place.is_sharded or not _is_out_of_memory(error):
@@ -397,6 +436,8 @@ def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool
     now = device.numerics(place.device, run.precision, progress.micro_batch, is_fused, is_compiled)
     if parallel.processes() > 1:
         now += f" processes={parallel.processes()}{':sharded' if place.is_sharded else ''}"
+    if place.stacked > 1:
+        now += f" stacked={place.stacked}"
     if progress.numerics and progress.numerics != now:
         progress.numerics_breaks += 1
     progress.numerics = now

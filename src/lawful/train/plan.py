@@ -22,7 +22,7 @@ from lawful import store as files
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
-from lawful.train import device, loop
+from lawful.train import device, loop, stack
 from lawful.train.optimizer import build_adamw
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
@@ -58,15 +58,22 @@ def make_plan(
     *,
     data: Path | None = None,
     device_name: str = "auto",
-    workers: int = 1,
+    workers: int = 0,
+    cores: int = 1,
+    stacked: int = 0,
     settings: Mapping[str, str] | None = None,
     command: str = "",
     study_file: Path | None = None,
     is_timed: bool = True,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Plan:
-    """Prepare the corpora, settle one precision for the ladder, and count."""
+    """Prepare the corpora, settle one precision for the ladder, and count.
+
+    workers    processes that will train; 0: as many as there are `cores`, or one on a GPU
+    stacked    how many runs of one shape are trained together at most (stack.py); 0: on a GPU as many as pay, else 1
+    """
     where = device.pick_device(device_name)
+    workers = workers or (cores if where.type == "cpu" else 1)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(names, data, progress)
@@ -88,6 +95,8 @@ def make_plan(
         seconds = _estimate_seconds(rungs, rows, where, progress)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
+    for row, tag in zip(rows, _stacks(rungs, rows, where, stacked, progress), strict=True):
+        row["stack"] = tag
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
         for name in dict.fromkeys(name for rung in rungs for name in rung.at)
@@ -121,7 +130,7 @@ def make_plan(
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 
-def cost(study: Study, *, device_name: str = "auto", workers: int = 1) -> dict[str, float]:
+def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str, float]:
     """What training would take here, without its data: runs, FLOPs, and seconds, as the plan estimates them."""
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
@@ -136,6 +145,7 @@ def cost(study: Study, *, device_name: str = "auto", workers: int = 1) -> dict[s
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
     seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None)
     flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
 
 
@@ -310,6 +320,35 @@ def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS) -> f
         return sorted(times[1:])[1] * run.batch_size / windows
     finally:
         torch.set_num_threads(threads)
+
+
+def _stacks(
+    rungs: Sequence[Rung],
+    rows: Sequence[Mapping[str, Any]],
+    where: torch.device,
+    most: int,
+    progress: Callable[[str, float], None],
+) -> list[str]:
+    """Of each rung the stack that its trunk belongs to; empty: it is trained alone. Trunks of one shape are taken
+    `most` at a time; 0: on a GPU as many as a probe finds faster, else each alone."""
+    if most == 1 or (most == 0 and where.type != "cuda"):
+        return [""] * len(rungs)
+    shapes: dict[tuple[Any, ...], dict[str, list[Run]]] = {}  # of trunks
+    for rung, row in zip(rungs, rows, strict=True):
+        run = rung.run
+        if stack.is_stackable(run) and run.starts_from is None:
+            shape = (run.family, run.batch_size, run.context, run.precision, rung.is_held_out)
+            shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
+    of_trunk = {}
+    for number, trunks in enumerate(shapes.values()):
+        progress("timing runs stacked", number / len(shapes))
+        run = next(iter(trunks.values()))[0]
+        size = most or stack.best_size(run, where, len(trunks))
+        names = sorted(trunks, key=lambda name: -max(run.steps for run in trunks[name]))  # alike in length
+        for start in range(0, len(names) if size > 1 else 0, size):
+            if len(together := names[start : start + size]) > 1:
+                of_trunk.update(dict.fromkeys(together, f"{number}-{start // size}"))
+    return [of_trunk.get(row["cluster"], "") for row in rows]
 
 
 def _warnings(

@@ -1,8 +1,9 @@
 """A worker: `python -m lawful.train.worker FOLDER RUN_ID` trains one run; with `-` it takes ids from standard input.
 
 It needs two strings and nothing else, so any run can be repeated by hand on any machine. With `-`, each line of
-standard input names a run, and each answer on standard output is `RUN_ID STATUS`; the line `end` lets it leave, and
-the input's end without it (its parent was stopped or killed) makes it checkpoint and leave at once.
+standard input names a run, or several to be stacked (stack.py), and each answer on standard output is `RUN_ID STATUS`;
+the line `end` lets it leave, and the input's end without it (its parent was stopped or killed) makes it checkpoint and
+leave at once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _lead(store: Store, options: argparse.Namespace, stop: threading.Event) -> int:
     if options.run_id != "-":
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        status = train_one(store, options.run_id, options, stop)
+        (status,) = train_runs(store, [options.run_id], options, stop)
         print(options.run_id, status, flush=True)
         _part(status)
         return EXIT.get(status, 1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
-    for run_id in _ids_from_input(stop):
-        status = train_one(store, run_id, options, stop)
-        print(run_id, status, flush=True)
-        _part(status)
-        if status in ("interrupted", "disk full"):
-            return EXIT[status]
+    for ids in _ids_from_input(stop):
+        found = train_runs(store, ids, options, stop)
+        print("\n".join(f"{run_id} {status}" for run_id, status in zip(ids, found, strict=True)), flush=True)
+        for status in found:
+            _part(status)
+        for status in ("interrupted", "disk full"):
+            if status in found:
+                return EXIT[status]
     return INTERRUPTED if stop.is_set() else 0
 
 
@@ -87,22 +90,37 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
-            _train(store, run_id, options, stop, None)
+            loop.alone(_train(store, run_id, options, stop, None))
         except loop.Interrupted:
             pass
     parallel.leave()
     return 0
 
 
-def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> str:
-    """Train one run unless it is done or someone else is at it; an error ends the run, never the worker.
+def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, stop: threading.Event) -> list[str]:
+    """Train runs, several of them stacked, unless they are done or someone else is at them; an error ends the run,
+    never the worker.
 
-    Returns finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
+    Returns of each: finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
+    stacked = sum(not store.result(run_id).exists() for run_id in ids)
+    runs = [_train_one(store, run_id, options, stop, stacked) for run_id in ids]
+    if stacked <= 1 or parallel.processes() > 1:
+        return [loop.alone(run) for run in runs]
+    from lawful.train.stack import together
+
+    return together(runs)
+
+
+def _train_one(
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, stacked: int
+) -> loop.Training:
     try:
         with files.claimed(
             store.claim(run_id), patience_seconds=math.inf, lease_seconds=options.lease_seconds
         ) as lease:
-            return _train_claimed(store, run_id, options, stop, lease) if lease else "busy"
+            if lease is None:
+                return "busy"
+            return (yield from _train_claimed(store, run_id, options, stop, lease, stacked))
     except files.LeaseLost as error:
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
         return "busy"
@@ -115,15 +133,20 @@ def train_one(store: Store, run_id: str, options: argparse.Namespace, stop: thre
 
 
 def _train_claimed(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease
-) -> str:
+    store: Store,
+    run_id: str,
+    options: argparse.Namespace,
+    stop: threading.Event,
+    lease: files.Lease,
+    stacked: int,
+) -> loop.Training:
     if store.result(run_id).exists():
         status = str(files.read_json(store.result(run_id))["status"])
         if status != "failed":
             return status
     try:
         parallel.tell(run_id)
-        result = _train(store, run_id, options, stop, lease)
+        result = yield from _train(store, run_id, options, stop, lease, stacked)
     except loop.Interrupted:
         return "interrupted"
     except files.LeaseLost:
@@ -142,8 +165,13 @@ def _train_claimed(
 
 
 def _train(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease | None
-) -> dict[str, Any]:
+    store: Store,
+    run_id: str,
+    options: argparse.Namespace,
+    stop: threading.Event,
+    lease: files.Lease | None,
+    stacked: int = 1,
+) -> loop.Training:
     study = store.read_study()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
@@ -160,6 +188,7 @@ def _train(
         branch_steps=_branch_steps(study, rung),
         lease=lease,
         is_sharded=options.shard and parallel.processes() > 1,
+        stacked=stacked if parallel.processes() == 1 else 1,
         sinks=open_sinks(
             [] if parallel.rank() else options.log,
             store.folder,
@@ -170,7 +199,7 @@ def _train(
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
-    return loop.train(run, data, store, place)
+    return (yield from loop.training(run, data, store, place))
 
 
 def _loaders(options: argparse.Namespace, data: Any) -> int:
@@ -195,8 +224,8 @@ def _delete_checkpoints(store: Store, run_id: str) -> None:
     shutil.rmtree(store.checkpoints(run_id), ignore_errors=True)
 
 
-def _ids_from_input(stop: threading.Event) -> Any:
-    """Ids as they arrive; a reader thread notices the end of the input even while a run is training."""
+def _ids_from_input(stop: threading.Event) -> Iterator[list[str]]:
+    """The ids of each line as it arrives; a reader thread notices the end of the input even while a run is training."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -209,7 +238,7 @@ def _ids_from_input(stop: threading.Event) -> Any:
 
     threading.Thread(target=read, daemon=True).start()
     while (line := lines.get()) is not None and line != "end":
-        yield line
+        yield line.split()
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -1,0 +1,156 @@
+"""Runs trained together come to what they come to one by one, within floating-point reordering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lawful import store as files
+from lawful.conduct import groups, train_study
+from lawful.executors import stacks
+from lawful.executors.local import Local
+from lawful.observe import observations
+from lawful.run import AdamW, Run, from_json
+from lawful.store import Store
+from lawful.study import import_file
+from lawful.train import loop
+from lawful.train.plan import make_plan
+from lawful.train.stack import Stack, best_size, is_stackable, together
+
+TOY = Path(__file__).parents[1] / "toy_study.py"
+Folder = Callable[..., Path]
+
+
+def planned(folder: Path) -> tuple[list[Run], Store]:
+    store = Store(folder)
+    study = store.read_study()
+    module = import_file(Path(study["study_file"]["path"])).__name__
+    rows = [from_json(files.read_json(store.run(row["id"])), also_from=module) for row in study["rungs"]]
+    return [run for run in rows if isinstance(run, Run)], store
+
+
+def members(folder: Path) -> tuple[list[Run], Store]:
+    """Four runs of one shape: two seeds, two learning rates, and one of them longer than the others."""
+    runs, store = planned(folder)
+    first = runs[0]
+    more = [
+        replace(first, init_seed=1, data_seed=1),
+        replace(first, optimizer=AdamW(learning_rate=3e-2, weight_decay=0.3)),
+        replace(first, init_seed=2, steps=first.steps + 11),
+    ]
+    return [first, *more], store
+
+
+def place(**options: Any) -> loop.Place:
+    return loop.Place(device=torch.device("cpu"), **options)
+
+
+def train_all(runs: list[Run], store: Store, **options: Any) -> list[dict[str, Any]]:
+    data = runs[0].corpus.open(runs[0].data_fingerprint)
+    return together([loop.training(run, data, store, place(stacked=len(runs), **options)) for run in runs])
+
+
+def weights(store: Store, run: Run) -> np.ndarray:
+    from safetensors.numpy import load_file
+
+    return np.concatenate([tensor.ravel() for _, tensor in sorted(load_file(store.weights(run.id)).items())])
+
+
+@pytest.mark.parametrize("family", [{}, {"mlp": "swiglu", "positions": "learned", "is_tied": False}])
+def test_a_stack_comes_to_what_its_runs_come_to_alone(toy_folder: Folder, family: dict[str, Any]) -> None:
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(60,)))
+    runs = [replace(run, family=replace(run.family, **family)) for run in runs]
+    data = runs[0].corpus.open(runs[0].data_fingerprint)
+    found = train_all(runs, store)
+    for run, row in zip(runs, found, strict=True):
+        together_weights = weights(store, run)
+        lines = [line["loss"] for line in files.read_jsonl(store.metrics(run.id)) if "grad_norm" in line]
+        lone = loop.train(run, data, store, place())
+        assert row["loss"] == pytest.approx(lone["loss"], rel=2e-5)
+        assert row["loss_train"] == pytest.approx(lone["loss_train"], rel=2e-5)
+        assert len(lines) == run.steps
+        np.testing.assert_allclose(together_weights, weights(store, run), atol=2e-4)
+        assert row["numerics"].endswith("stacked=4") and "stacked" not in lone["numerics"]
+    assert len({row["loss"] for row in found}) == 4, "four different runs"
+
+
+def test_a_stack_that_is_stopped_goes_on_alone_from_its_checkpoints(toy_folder: Folder) -> None:
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(60,)))
+    asked = iter(range(10_000))
+    with pytest.raises(loop.Interrupted):
+        train_all(runs, store, should_stop=lambda: next(asked) >= 4 * 37)  # each run asks once a step
+    assert [int(next(store.checkpoints(run.id).iterdir()).name) for run in runs] == [37] * 4
+    data = runs[0].corpus.open(runs[0].data_fingerprint)
+    for run in runs:
+        resumed = loop.train(run, data, store, place())
+        for saved in store.checkpoints(run.id).iterdir():
+            (saved / "MANIFEST.json").unlink()
+        assert resumed["loss"] == pytest.approx(loop.train(run, data, store, place())["loss"], rel=2e-5)
+        assert resumed["numerics_breaks"] == 1
+
+
+def test_one_that_diverges_leaves_the_others_as_they_were(toy_folder: Folder) -> None:
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(60,)))
+    wild = replace(runs[0], optimizer=AdamW(learning_rate=1e4), init_seed=7)
+    alone = train_all(runs[:3], store)
+    beside = train_all([wild, *runs[:3]], store)
+    assert beside[0]["status"] == "diverged"
+    for one, other in zip(alone, beside[1:], strict=True):
+        assert other["status"] == "finished" and one["loss"] == pytest.approx(other["loss"], rel=2e-5)
+
+
+def test_out_of_memory_halves_the_micro_batch_of_all_of_them(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(30,)))
+    whole = train_all(runs, store)
+    loss = Stack._loss
+
+    def small(self: Stack, parameters: Any, batch: Any, example: Any) -> Any:
+        if len(batch["inputs"]) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return loss(self, parameters, batch, example)
+
+    monkeypatch.setattr(Stack, "_loss", small)
+    pieces = train_all(runs, store)
+    for one, other in zip(whole, pieces, strict=True):
+        assert "micro_batch=2 " in other["numerics"] and one["loss"] == pytest.approx(other["loss"], rel=2e-5)
+
+
+def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:
+    runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
+    first = runs[0]
+    assert is_stackable(first)
+    assert not is_stackable(replace(first, family=replace(first.family, dropout=0.1)))
+    assert not is_stackable(replace(first, family=replace(first.family, separator=0)))
+    assert not is_stackable(replace(first, precision="fp16"))
+    assert best_size(first, torch.device("cpu"), 4) in (1, 2, 4)
+
+
+def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Folder) -> None:
+    """Trunks with branches: two seeds of each size side by side, the longest first."""
+    declared = import_file(TOY).study(widths=(8, 16, 24), steps=(20, 40), seeds=3)
+    folder = tmp_path / "stacked"
+    make_plan(declared, device_name="cpu", study_file=TOY, is_timed=False, stacked=2).write(folder)
+    study = Store(folder).read_study()
+    rungs = {rung["id"]: rung for rung in study["rungs"]}
+    waiting = groups(Store(folder), study)
+    assert [[[rungs[i]["at"]["steps"] for i in ids] for ids in stacks(rungs, group)] for group in waiting.held_out] == [
+        [[40, 40], [20, 20]],
+        [[40], [20]],  # the third seed
+    ]
+    train_study(folder, Local(workers=1, device="cpu"))
+    plain = toy_folder("plain", widths=(8, 16, 24), steps=(20, 40), seeds=3)
+    train_study(plain, Local(workers=2, device="cpu"))
+    rows, others = ({row["run"]: row for row in observations(one)} for one in (folder, plain))
+    assert rows.keys() == others.keys() and len(rows) == 18
+    assert sum(row["numerics"].endswith("stacked=2") for row in rows.values()) == 12
+    for run_id, row in rows.items():
+        assert row["loss"] == pytest.approx(others[run_id]["loss"], rel=2e-5)
+        assert row["flops_spent"] == others[run_id]["flops_spent"]
