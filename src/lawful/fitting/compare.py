@@ -80,7 +80,9 @@ class Multiplier:
 class Comparison:
     """arms in order of appearance; `verdict` is the last step of the ladder that the data force.
 
-    floor_p       of the test that own floors are needed, where that decided `floor`
+    floor_p       of the test that own floors are needed, where that decided `floor`. The exponents' p is then that of a
+                  closed test (Marcus, Peritz & Gabriel 1976): no smaller than the p of floors and exponents together,
+                  so that arms alike in both are told apart as rarely as the level says, whichever floors were chosen
     decision      on the exponents: they differ; they agree, as every difference that would matter is excluded; or
                   neither is shown
     matters       the smallest difference that would matter, by exponent
@@ -138,24 +140,26 @@ def compare(
     is_paired = _has_pairs(data) if paired is None else paired
     if is_paired:
         data = replace(data, cluster=_pairs(data))
-    floor_p = _floor_test(data, law, arms) if floor == "auto" else None
+    floor_p, both_p = _floor_test(data, law, arms) if floor == "auto" else (None, 0.0)
     chosen: Literal["own", "shared"]
     chosen = floor if floor != "auto" else "own" if floor_p is not None and floor_p < ALPHA else "shared"
-    return _compare(data, law, arms, by, chosen, floor_p, is_paired, matters)
+    return _compare(data, law, arms, by, chosen, floor_p, both_p, is_paired, matters)
 
 
 def _floors(law: Law) -> frozenset[str]:
     return frozenset({"E", "floor"} & set(law.coefficients))
 
 
-def _floor_test(data: Sample, law: Law, arms: tuple[str, ...]) -> float | None:
-    """p of the arms having a floor each, beside own coefficients and shapes; None for a law without a floor."""
+def _floor_test(data: Sample, law: Law, arms: tuple[str, ...]) -> tuple[float | None, float]:
+    """p of the arms having a floor each, beside own coefficients and shapes, and p of their having floors or shapes of
+    their own; None and 0 for a law without a floor."""
     floors = _floors(law)
     if not floors:
-        return None
+        return None, 0.0
     rest = frozenset(law.parameters) - floors
-    shared, own = fit_ladder(data, law, arms, [rest, rest | floors])
-    return step_test(shared, own, data, floors)[2]
+    shapes = frozenset(shape.name for shape in law.shapes)
+    neither, shared, own = fit_ladder(data, law, arms, [rest - shapes, rest, rest | floors])
+    return step_test(shared, own, data, floors)[2], step_test(neither, own, data, floors | shapes)[2]
 
 
 def arm_sample(
@@ -190,12 +194,15 @@ def _compare(
     by: str,
     floor: Literal["own", "shared"],
     floor_p: float | None,
+    both_p: float,
     is_paired: bool,
     matters: float,
 ) -> Comparison:
     ladder = _ladder(law, floor)
     points = fit_ladder(data, law, arms, [own for _, own in ladder])
     steps = _steps(points, data, ladder)
+    if steps[-1].name == "exponents differ" and steps[-1].p is not None:
+        steps = (*steps[:-1], replace(steps[-1], p=max(steps[-1].p, both_p)))
     last = points[-1]
     around = noise.measure(last, data)
     differences = _differences(last, around, law, arms, data)
