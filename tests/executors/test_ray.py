@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from small_disk import small_disk
 from tally import Tally
 
 pytestmark = pytest.mark.cluster
@@ -172,6 +174,23 @@ def test_a_killed_head_loses_nothing_that_a_resume_on_another_cluster_does_not_f
             assert_ends_well(resume(folder, address))
     with fault.struck():
         assert_as_undisturbed(folder)
+
+
+def test_a_full_disk_under_ray_ends_the_study_with_the_words_disk_full(
+    cluster: str, plan_one: Plan, assert_as_undisturbed: Check, tally: Tallies, tmp_path: Path
+) -> None:
+    fault = tally("Ray: a real file system that fills up; then room is made")
+    with small_disk(tmp_path / "disk", "2m"):
+        folder = Path(shutil.copytree(plan_one(), tmp_path / "disk" / "study"))
+        ballast = tmp_path / "disk" / "ballast"
+        ballast.write_bytes(bytes(shutil.disk_usage(folder).free - 60_000))
+        study = resume(folder, cluster)
+        said, _ = study.communicate(timeout=240)
+        assert study.returncode == 2 and "disk full" in said and "Traceback" not in said, said
+        ballast.unlink()
+        assert_ends_well(resume(folder, cluster))
+        with fault.struck():
+            assert_as_undisturbed(folder)
 
 
 def test_no_cluster_is_an_error_that_says_how_to_start_one(plan_one: Plan) -> None:

@@ -26,6 +26,7 @@ from lawful.conduct import train_study
 from lawful.executors.local import Local
 from lawful.store import Store
 from lawful.train import checkpoint, worker
+from small_disk import small_disk
 
 from .processes import differences, ids, settled
 
@@ -106,21 +107,6 @@ def test_a_disk_full_at_the_kth_write(toy_folder: Folder, tally, every: int) -> 
         shutil.rmtree(folder)
     assert fault.tried > 40 / every, "so few writes?"
     fault.must_be_harmless()
-
-
-@contextmanager
-def small_disk(at: Path, size: str) -> Iterator[None]:
-    at.mkdir()
-    try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at)], check=True, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', error)}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(at)], check=True)
 
 
 @pytest.mark.slow

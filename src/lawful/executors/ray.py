@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import socket
@@ -48,6 +49,7 @@ class RayJob(Job):
         command, environment = executor.command(folder), executor.environment()
         self._groups = {task.remote(str(folder), command, environment, list(group)): group for group in groups}
         self._left = list(self._groups)
+        self._is_disk_full = False
 
     def is_over(self) -> bool:
         while self._left:
@@ -56,6 +58,8 @@ class RayJob(Job):
                 self._see(task)
             if not done:
                 return False
+        if self._is_disk_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._store.folder))
         return True
 
     def stop(self) -> None:
@@ -67,7 +71,7 @@ class RayJob(Job):
     def _see(self, task: Any) -> None:
         """A group that Ray gave up on is over; its runs stand as their folders say."""
         try:
-            self._ray.get(task)
+            self._is_disk_full |= self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             for run_id in self._groups[task]:
                 give_up(self._store, run_id, f"Ray gave its task up after {LOSSES} retries: {error}")
@@ -105,8 +109,9 @@ def _connected(executor: Ray) -> Any:
 _kept: dict[tuple[Any, ...], Worker] = {}  # in a process of Ray's: the worker that the last task here left warm
 
 
-def _train(folder: str, command: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> None:
-    """The task, in a process of Ray's. That process ends when its driver does, and our worker's input with it."""
+def _train(folder: str, command: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> bool:
+    """The task, in a process of Ray's: whether the disk was full. That process ends when its driver does, and our
+    worker's input with it."""
     key = (folder, tuple(command), tuple(environment.items()))
     if key not in _kept:
         while _kept:
@@ -125,3 +130,4 @@ def _train(folder: str, command: Sequence[str], environment: Mapping[str, str], 
     finally:
         if worker.is_stopping:
             _kept.pop(key).leave()
+    return worker.is_disk_full
