@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from lawful.conduct import groups, train_study
-from lawful.executors.local import Local, _pinned
+from lawful.executors.local import Local, _cores
 from lawful.observe import observations
 from lawful.store import Store, claimed
 from lawful.study import import_file
-from lawful.train import worker
+from lawful.train import plan, worker
 from lawful.train.plan import make_plan
 
 DEADLY = '''
@@ -45,6 +45,7 @@ def rung(width, seed):
 study = Study(name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)), questions=[])
 '''
 
+TOY = Path(__file__).parents[1] / "toy_study.py"
 Folder = Callable[..., Path]
 
 
@@ -96,14 +97,43 @@ def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_
 def test_where_every_core_has_its_worker_each_keeps_to_its_own(toy_folder: Folder) -> None:
     allowed = os.sched_getaffinity(0)
     count = len(allowed)
-    pins = [_pinned(Local(device="cpu"), number, count) for number in range(count)]
-    assert sorted(int(core) for _, core in pins) == sorted(allowed)
-    assert _pinned(Local(device="cpu"), 0, count + 1) == []  # the system shares out what does not come out even
-    assert _pinned(Local(device="cpu", threads=2), 0, count) == []
+    pins = [_cores(Local(device="cpu"), number, count) for number in range(count)]
+    assert all(words[:2] == ["--planned-threads", "--core"] for words in pins)
+    assert sorted(int(words[2]) for words in pins) == sorted(allowed)
+    assert "--core" not in _cores(
+        Local(device="cpu"), 0, count + 1
+    )  # the system shares out what does not come out even
+    assert _cores(Local(device="cpu", threads=2), 0, count) == []
     folder = toy_folder(widths=(8, 12), steps=(5,))
     run_id = Store(folder).read_study()["rungs"][0]["id"]
     try:
         assert worker.main([str(folder), run_id, "--device", "cpu", *pins[-1]]) == 0
-        assert os.sched_getaffinity(0) == {int(pins[-1][1])}
+        assert os.sched_getaffinity(0) == {int(pins[-1][2])}
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is never idle while a run trains")
+def test_held_out_runs_fewer_than_the_cores_have_the_idle_ones_too_where_that_pays(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan settles it: a study that is interrupted comes to the same bits."""
+    declared = import_file(TOY).study(widths=(8, 12, 16), steps=(20,))
+    seconds = {1: 1.0, 2: 0.6}
+    monkeypatch.setattr(plan, "_time_step", lambda run, where, at_most=0.0, threads=1: seconds[threads])
+
+    def planned() -> dict[int, int]:
+        rows = plan.make_plan(declared, device_name="cpu", study_file=TOY, workers=2).declaration["rungs"]
+        return {row["at"]["width"]: row["threads"] for row in rows}
+
+    assert planned() == {8: 1, 12: 1, 16: 2}
+    folder = toy_folder(widths=(8, 12, 16), steps=(20,))
+    plan.make_plan(declared, device_name="cpu", study_file=TOY, workers=2).write(folder)
+    train_study(folder, Local(device="cpu"))
+    assert {row["rung"]: row["numerics"].split("threads=")[1][0] for row in observations(folder)} == {
+        "width=8,steps=20,seed=0": "1",
+        "width=12,steps=20,seed=0": "1",
+        "width=16,steps=20,seed=0": "2",
+    }
+    seconds[2] = 0.9
+    assert planned() == {8: 1, 12: 1, 16: 1}

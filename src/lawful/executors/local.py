@@ -28,11 +28,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _pinned(executor: Local, number: int, count: int) -> list[str]:
-    """That worker `number` of `count` keeps to one core, where every core is given one single-threaded worker."""
+def _cores(executor: Local, number: int, count: int) -> list[str]:
+    """That worker `number` of `count` has the threads that the plan gives its run, one unless said otherwise, and keeps
+    to one core where every core is given a worker."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    is_one_each = executor.threads * executor.processes_per_run == 1 and count == len(cores)
-    return ["--core", str(cores[number])] if is_one_each and executor.device in ("auto", "cpu") else []
+    if executor.threads * executor.processes_per_run > 1 or executor.device not in ("auto", "cpu"):
+        return []
+    return ["--planned-threads", *(["--core", str(cores[number])] if count == len(cores) else [])]
 
 
 class LocalJob(Job):
@@ -45,7 +47,7 @@ class LocalJob(Job):
         device = Store(folder).read_study()["device"] if executor.device == "auto" else executor.device
         count = min(executor.workers or (max(1, available_cores() // cores) if device == "cpu" else 1), len(groups))
         self._workers = [
-            Worker(folder, [*executor.command(folder), *_pinned(executor, number, count)], executor.environment())
+            Worker(folder, [*executor.command(folder), *_cores(executor, number, count)], executor.environment())
             for number in range(count)
         ]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]

@@ -28,6 +28,7 @@ from lawful.train.optimizer import build_adamw
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
 BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
+THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or two
 PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
 
@@ -97,6 +98,8 @@ def make_plan(
             row["seconds_estimate"] = estimate
     for row, tag in zip(rows, _stacks(rungs, rows, where, stacked, progress), strict=True):
         row["stack"] = tag
+    for row, count in zip(rows, _threads(rungs, rows, where, workers if is_timed else 1, progress), strict=True):
+        row["threads"] = count
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
         for name in dict.fromkeys(name for rung in rungs for name in rung.at)
@@ -301,10 +304,10 @@ def _estimate_seconds(
     return [per_step[shape] * own for shape, own in zip(shapes, _own_steps(rows), strict=True)]
 
 
-def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS) -> float:
+def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
     """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as a worker computes
+    former = torch.get_num_threads()
+    torch.set_num_threads(threads)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
         windows = max(1, min(run.batch_size, int(run.batch_size * at_most / flops)))
@@ -319,7 +322,7 @@ def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS) -> f
             times.append(time.perf_counter() - start)
         return sorted(times[1:])[1] * run.batch_size / windows
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(former)
 
 
 def _stacks(
@@ -349,6 +352,27 @@ def _stacks(
             if len(together := names[start : start + size]) > 1:
                 of_trunk.update(dict.fromkeys(together, f"{number}-{start // size}"))
     return [of_trunk.get(row["cluster"], "") for row in rows]
+
+
+def _threads(
+    rungs: Sequence[Rung],
+    rows: Sequence[Mapping[str, Any]],
+    where: torch.device,
+    workers: int,
+    progress: Callable[[str, float], None],
+) -> list[int]:
+    """Of each rung the CPU threads that it is given. The held-out runs, the largest, are trained after all others;
+    where they are fewer than the workers, each has the idle cores as well if a probe finds that it pays. Settled here,
+    and not by who happens to be idle, since threads change the last bits."""
+    held_out = [rung.run for rung in rungs if rung.is_held_out]
+    trunks = {row["cluster"] for row in rows if row["is_held_out"]}
+    spare = workers // len(trunks) if trunks and where.type == "cpu" else 1
+    if spare < 2:
+        return [1] * len(rungs)
+    progress("timing the held-out runs on several threads", 0.0)
+    run = max(held_out, key=_flops)
+    pays = _time_step(run, where, threads=spare) * THREADS_MIN_GAIN < _time_step(run, where)
+    return [spare if pays and row["is_held_out"] else 1 for row in rows]
 
 
 def _warnings(

@@ -39,8 +39,6 @@ EXIT = {"finished": 0, "diverged": 0, "interrupted": INTERRUPTED, "disk full": D
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    if options.core is not None and device.pick_device(options.device).type == "cpu":
-        os.sched_setaffinity(0, {options.core})
     torch.set_num_threads(options.threads)
     device.keep_freed_memory()
     stop = threading.Event()
@@ -180,6 +178,8 @@ def _train(
         )
     rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
     data = run.corpus.open(run.data_fingerprint)
+    if options.planned_threads and device.pick_device(options.device).type == "cpu":
+        _spread(int(rung.get("threads", 1)), options)
     place = loop.Place(
         device=device.pick_device(options.device),
         micro_batch=options.micro_batch,
@@ -200,6 +200,13 @@ def _train(
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
     return (yield from loop.training(run, data, store, place))
+
+
+def _spread(threads: int, options: argparse.Namespace) -> None:
+    """So many threads over the cores that this process was given; a single one on its own."""
+    torch.set_num_threads(min(threads, len(options.cores) or threads))
+    if options.core is not None:
+        os.sched_setaffinity(0, options.cores if threads > 1 else {options.core})
 
 
 def _loaders(options: argparse.Namespace, data: Any) -> int:
@@ -253,7 +260,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "at most 4, where the data is slow to read; else 0)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
-    parser.add_argument("--core", type=int, help="keep to this core (on a CPU; default: the system moves it about)")
+    parser.add_argument(
+        "--planned-threads", action="store_true", help="as many threads as the plan says for the run, instead"
+    )
+    parser.add_argument("--core", type=int, help="where a run with one of these keeps to (default: anywhere)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
     parser.add_argument(
@@ -264,6 +274,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")
     parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
+    parser.set_defaults(cores=os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
     return parser.parse_args(arguments)
 
 
