@@ -11,6 +11,7 @@ import csv
 import functools
 import hashlib
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -140,11 +141,14 @@ class Observations:
 
     def where(self, keep: Callable[[Mapping[str, Any]], bool], reason: str) -> Observations:
         """The rows for which `keep` holds; the others are recorded in `dropped` with the reason."""
-        kept = tuple(row for row in self.rows if keep(row))
+        is_kept = [keep(row) for row in self.rows]
+        if all(is_kept):
+            return self
+        kept = tuple(itertools.compress(self.rows, is_kept))
         left = tuple(
             {"row": number, "run": row.get("run", ""), "rung": row.get("rung", ""), "reason": reason}
             for number, row in enumerate(self.rows, start=1)
-            if not keep(row)
+            if not is_kept[number - 1]
         )
         return replace(self, rows=kept, dropped=self.dropped + left)
 

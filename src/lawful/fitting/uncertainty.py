@@ -25,6 +25,7 @@ GRID_CELLS = 49  # of the grid from which each pilot takes its second start
 PEERS = 512  # optima of other draws against which each draw's is held
 BETTER = 1e-9  # relative: another optimum is better by more than rounding
 MANY_ROWS, INDEPENDENT = 10_000, 1_000  # rows and clusters from which on a draw is one Newton step from the optimum
+COUNTED_AT_ONCE = 2**17  # clusters drawn: more does not fit in a core's cache
 CHECKED = 8  # draws that are refitted as well
 STEP_AGREES = 0.1  # standard errors by which such a step may miss the refit, in the draws that are also refitted
 BOOTSTRAP = "bootstrap over clusters, percentiles"
@@ -189,8 +190,13 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
 
 def _counts(rng: np.random.Generator, draws: int, number: int) -> Array:
     """How often each cluster is drawn, shape (draws, clusters)."""
-    picks = rng.integers(0, number, (draws, number)) + number * np.arange(draws)[:, None]
-    return np.bincount(picks.ravel(), minlength=draws * number).reshape(draws, number).astype(float)
+    counts = np.empty((draws, number))
+    block = max(1, COUNTED_AT_ONCE // number)
+    for first in range(0, draws, block):
+        size = min(block, draws - first)
+        picks = rng.integers(0, number, (size, number)) + number * np.arange(size)[:, None]
+        counts[first : first + size] = np.bincount(picks.ravel(), minlength=size * number).reshape(size, number)
+    return counts
 
 
 def _one_step_each(point: Point, data: Sample, draws: int, rng: np.random.Generator) -> Array | None:
