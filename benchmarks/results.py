@@ -61,8 +61,8 @@ def told(rows: Sequence[Row]) -> Sequence[Row]:
     return rows
 
 
-def record(name: str, asks: str, rows: Sequence[Row]) -> None:
-    """Keep, and write the page."""
+def record(name: str, asks: str, rows: Sequence[Row], says: str = "") -> None:
+    """Keep, and write the page. says: what the rows mean."""
     store.write_json(
         ROOT / "results" / f"{name}.json",
         {
@@ -72,6 +72,7 @@ def record(name: str, asks: str, rows: Sequence[Row]) -> None:
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "machine": machine(),
             "rows": [asdict(row) for row in rows],
+            "says": says,
         },
     )
     write_page()
@@ -112,6 +113,7 @@ def write_page() -> None:
             f"torch {about['torch']}, load {about['load_at_the_end']}.",
             f"`{result['command']}`",
             "",
+            *([result["says"], ""] if result.get("says") else []),
             "| what | ours | peer or limit | unit | ratio | goal |",
             "|---|---|---|---|---|---|",
         ]
