@@ -8,11 +8,12 @@ started before, as a cluster is; that time is told apart. One after the other, s
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from results import paired, record, told
 
 from lawful.corpora.python_docs import PythonDocs
 from lawful.executors import Executor
@@ -41,10 +42,15 @@ def main() -> None:
         PLACES["ray"].submit(folders["ray"], [])
         print(f"a Ray of {CORES} cores started in {time.perf_counter() - start:.1f} s")
         spent = {name: seconds_of(name, folder) for name, folder in folders.items()}
-        for name, seconds in spent.items():
-            print(f"{name}: {seconds:.1f} s for {runs} runs")
-        print(f"ray over local: {spent['ray'] / spent['local']:.3f}")
-        print(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
+    row = paired(
+        f"{runs} runs of quickstart's smoke scale under Ray, beside the local executor",
+        "seconds by the clock",
+        [spent["ray"]],
+        [spent["local"]],
+        goal="< 1.1",
+        note=f"{CORES} cores each",
+    )
+    record("ray", "What does Ray add to a study of many short runs?", told([row]))
 
 
 def seconds_of(name: str, folder: Path) -> float:

@@ -13,7 +13,7 @@ from lawful.conduct import train_study
 from lawful.executors.local import Local
 from settled import settled
 
-SETTINGS: dict[str, Any] = {"widths": (8, 12, 16), "steps": (300, 900)}  # long enough that a fault hits it
+SETTINGS: dict[str, Any] = {"widths": (8, 12, 16), "steps": (300, 2700)}  # long enough that a fault hits it
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,7 @@ def test_a_full_disk_under_ray_ends_the_study_with_the_words_disk_full(
     cluster: str, plan_one: Plan, assert_as_undisturbed: Check, tally: Tallies, tmp_path: Path
 ) -> None:
     fault = tally("Ray: a real file system that fills up; then room is made")
-    with small_disk(tmp_path / "disk", "2m"):
+    with small_disk(tmp_path / "disk", "16m"):
         folder = Path(shutil.copytree(plan_one(), tmp_path / "disk" / "study"))
         ballast = tmp_path / "disk" / "ballast"
         ballast.write_bytes(bytes(shutil.disk_usage(folder).free - 60_000))

@@ -66,6 +66,16 @@ def test_arms_share_their_floor_unless_a_test_rejects_it():
     assert compared(4).floor_p is None
 
 
+def test_where_a_test_chooses_the_floors_a_constant_gain_is_no_more_often_taken_for_an_exponent():
+    """A closed test: the exponents' p is never below that of floors and exponents together."""
+    for seed in range(12):
+        by_test = compared(seed, gain=1.5, floor="auto", seeds=2)
+        told = compared(seed, gain=1.5, floor=by_test.floor, seeds=2)
+        assert by_test.steps[-1].p >= told.steps[-1].p
+        assert by_test.steps[:-1] == told.steps[:-1]
+    assert compared(3, shift=0.06, floor="auto").decision == "exponents differ"
+
+
 def test_a_floor_that_the_runs_do_not_show_is_said_to_be_none():
     rng = np.random.default_rng(5)  # steeper and steeper, where a floor makes a curve flatter and flatter
     table = [
