@@ -109,12 +109,13 @@ def together(runs: Sequence[Training]) -> list[Any]:
         go_on(number, lambda run=run: next(run))  # type: ignore[misc]
     members: tuple[int, ...] = ()
     while waiting:
-        if members != tuple(waiting):
-            members, stack = tuple(waiting), Stack(list(waiting.values()))
         try:
+            if members != tuple(waiting):
+                stack = Stack(list(waiting.values()))
+                members = tuple(waiting)
             updates = stack.step([waiting[number] for number in members])
         except BaseException as error:
-            for number in members:
+            for number in tuple(waiting):
                 go_on(number, lambda run=runs[number], error=error: run.throw(error))  # type: ignore[misc]
         else:
             for number, update in zip(members, updates, strict=True):
