@@ -4,7 +4,8 @@
     python benchmarks/throughput.py --nanogpt FOLDER [--rounds 3] [--seconds 10] [--only .8M] [--loss]
 
 nanoGPT runs as one process with torch's default threads, fp32, eager, by its own train.py in a copy of FOLDER; lawful
-as one single-threaded worker per core, in the precision that its plan chooses (where that is bf16, once in fp32 too).
+as one single-threaded worker per core, in the precision that its plan chooses (where that is bf16, once in fp32 too);
+small shapes with several runs stacked in each worker as well, as --stack has it.
 Tokens a second are summed over the workers; the first five steps are left out on both sides.
 
 With --loss, instead, both train for 600 steps from weights of the same distribution, with three seeds (one line of its
@@ -41,6 +42,7 @@ from lawful.study import Study, grid, import_file
 from lawful.tasks.next_token import NextToken
 from lawful.train.plan import make_plan
 
+STACKED = 8
 SETTLING = 5  # steps that are not counted
 CORPUS = PythonDocs()
 
@@ -54,11 +56,12 @@ class Shape:
     batch: int
     context: int
     goal: str
+    is_small: bool = False  # measured stacked, too
 
 
 SHAPES = (
-    Shape(name=".03M", width=32, depth=2, heads=2, batch=12, context=64, goal=">= 2"),
-    Shape(name=".2M", width=64, depth=4, heads=4, batch=12, context=64, goal=">= 2"),
+    Shape(name=".03M", width=32, depth=2, heads=2, batch=12, context=64, goal=">= 2", is_small=True),
+    Shape(name=".2M", width=64, depth=4, heads=4, batch=12, context=64, goal=">= 2", is_small=True),
     Shape(name=".8M", width=128, depth=4, heads=4, batch=12, context=64, goal=">= 1.3"),  # nanoGPT's own CPU recipe
     Shape(name="3M", width=256, depth=4, heads=4, batch=16, context=128, goal=">= 2.3"),
     Shape(name="10M", width=384, depth=6, heads=6, batch=16, context=256, goal=">= 2.5"),  # its shakespeare_char
@@ -95,6 +98,9 @@ def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.
         ours.setdefault(planned, []).append(speed)
         if planned != "fp32" and not number:
             ours.setdefault("fp32", []).append(our_speed(shape, steps, folder / "fp32", "fp32")[1])
+        if shape.is_small:
+            planned, speed = our_speed(shape, steps // 4, folder / "stacked", "auto", stacked=STACKED)
+            ours.setdefault(f"{planned}, {STACKED} runs stacked in each worker", []).append(speed)
     return [
         paired(
             f"{shape.name} parameters, {precision}",
@@ -155,9 +161,9 @@ def run_of(shape: Shape, steps: int, seed: int) -> Run:
     )
 
 
-def our_speed(shape: Shape, steps: int, folder: Path, precision: str) -> tuple[str, float]:
-    """The plan's precision, and tokens a second over all workers."""
-    train(shape, steps, folder, seeds=available_cores(), precision=precision)
+def our_speed(shape: Shape, steps: int, folder: Path, precision: str, stacked: int = 1) -> tuple[str, float]:
+    """The plan's precision, and tokens a second over all runs, `stacked` in each worker."""
+    train(shape, steps, folder, seeds=available_cores() * stacked, precision=precision, stacked=stacked)
     total = 0.0
     for run_id in ids(folder):
         lines = [line for line in files.read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
@@ -166,7 +172,15 @@ def our_speed(shape: Shape, steps: int, folder: Path, precision: str) -> tuple[s
     return files.read_json(Store(folder).study)["precision"], total
 
 
-def train(shape: Shape, steps: int, folder: Path, seeds: int, precision: str, start: Path | None = None) -> None:
+def train(
+    shape: Shape,
+    steps: int,
+    folder: Path,
+    seeds: int,
+    precision: str,
+    start: Path | None = None,
+    stacked: int = 1,
+) -> None:
     """start    the file whose family begins as nanoGPT does; None: as ours do, which is better at these sizes"""
 
     def rung(seed: int) -> Run:
@@ -174,7 +188,7 @@ def train(shape: Shape, steps: int, folder: Path, seeds: int, precision: str, st
         return replace(run, family=import_file(start).StartedAsNanoGPT(**vars(run.family))) if start else run
 
     study = Study(name="bench", question="How fast?", ladder=grid(rung, seed=range(seeds)), questions=[])
-    make_plan(study, device_name="cpu", study_file=start, is_timed=False).write(folder)
+    make_plan(study, device_name="cpu", study_file=start, is_timed=False, stacked=stacked).write(folder)
     train_study(folder, Local(device="cpu"))
 
 
