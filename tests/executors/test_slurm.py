@@ -14,9 +14,14 @@ from pathlib import Path
 import pytest
 
 from lawful.conduct import train_study
+from lawful.executors.local import Local
 from lawful.executors.slurm import Slurm, minutes_of
+from lawful.study import import_file
+from lawful.train.plan import make_plan
+from settled import settled
 from tally import Tally
 
+TOY = Path(__file__).parents[1] / "toy_study.py"
 Plan = Callable[[], Path]
 Check = Callable[[Path], None]
 Trains = Callable[[Path], bool]
@@ -96,6 +101,27 @@ def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
     log = "".join(path.read_text() for path in (folder / "slurm").glob(f"{array}_1*.err"))
     # in Slurm's words, or in submitit's where it lives long enough
     assert "REQUEUE" in log or "Requeued job" in log, log
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@needs_submitit
+def test_a_run_longer_than_the_time_limit_is_requeued_by_slurm_itself_and_goes_on(
+    slurm: dict[str, str], tmp_path: Path, tally: Tallies
+) -> None:
+    """A minute is the shortest limit there is; submitit is told a quarter of it before the end."""
+    fault = tally("Slurm: a time limit shorter than a run")
+    declared = import_file(TOY).study(widths=(8, 16), steps=(90_000,))
+    folder, calm = tmp_path / "limited", tmp_path / "calm"
+    for one in (folder, calm):
+        make_plan(declared, device_name="cpu", study_file=TOY, is_timed=False).write(one)
+    study = resume(folder, slurm, "--time", "1", "--anchors-only")
+    train_study(calm, Local(workers=1, device="cpu"), is_anchors_only=True)
+    assert_ends_well(study)
+    log = "".join(path.read_text() for path in (folder / "slurm").glob("*.err"))
+    assert "timed-out" in log or "REQUEUE" in log or "Requeued job" in log, log
+    with fault.struck():
+        assert settled(folder) == settled(calm)
 
 
 @pytest.mark.cluster
