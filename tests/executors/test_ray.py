@@ -147,8 +147,8 @@ def test_ctrl_c_checkpoints_what_runs_under_ray_and_leaves_no_worker(
     os.killpg(study.pid, signal.SIGINT)
     said, _ = study.communicate(timeout=120)
     assert study.returncode == 130 and "lawful resume" in said, said
-    assert any(folder.glob("runs/*/checkpoints/*/MANIFEST.json")), "nothing was checkpointed"
     wait_for(lambda: not pids_with("lawful.train.worker", str(folder)), "the workers to leave")
+    assert any(folder.glob("runs/*/checkpoints/*/MANIFEST.json")), "nothing was checkpointed"
     assert_ends_well(resume(folder, cluster))
     with fault.struck():
         assert_as_undisturbed(folder)
