@@ -111,7 +111,7 @@ def test_a_run_longer_than_the_time_limit_is_requeued_by_slurm_itself_and_goes_o
 ) -> None:
     """A minute is the shortest limit there is; submitit is told a quarter of it before the end."""
     fault = tally("Slurm: a time limit shorter than a run")
-    declared = import_file(TOY).study(widths=(8, 16), steps=(90_000,))
+    declared = import_file(TOY).study(widths=(8, 16), steps=(30_000,))
     folder, calm = tmp_path / "limited", tmp_path / "calm"
     for one in (folder, calm):
         make_plan(declared, device_name="cpu", study_file=TOY, is_timed=False).write(one)
