@@ -86,13 +86,14 @@ check: $(INSTALLED)
 	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
 	@echo "check: all passed"
 
+# The one slow test, which waits for a time limit of Slurm's own: pytest -n 0 -m "cluster and slow" tests/executors
 # Installs Ray and submitit. Slurm itself is the system's: without it those tests say so, and submitit's stand-in is used.
 check-cluster: $(INSTALLED)
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	    --constraint constraints.txt --editable ".[ray,slurm]"
 	@command -v slurmctld > /dev/null || test -x /usr/sbin/slurmctld || echo "check-cluster: no Slurm on this machine;" \
 	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
-	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m cluster tests/executors
+	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m "cluster and not slow" tests/executors
 
 install: $(INSTALLED)
 
