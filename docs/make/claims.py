@@ -157,7 +157,8 @@ def page() -> str:
         "**What is wrong.** The rule does not know the noise, and its law has no floor. In this simulation two arms "
         "differ by a constant gain and nothing else, or, in the last row of each block, by an exponent. "
         "`examples/five_percent_rule.py` draws the runs. lawful's own test is "
-        "made to err in one of twenty draws, and refuses three anchors. Where the rule errs depends on the gain and the noise, which it does "
+        "made to err in one of twenty draws, and refuses three anchors. Where the rule errs depends on the gain and "
+        "the noise, which it does "
         "not look at.",
         "",
         "```text",
