@@ -7,14 +7,17 @@ import importlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lawful import store as files
 from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
 
+PATIENCE_SECONDS = 60.0  # for the checkpoints of runs that are told to stop
 LOSSES = 5  # how often the loss of a node or of Ray's own process is made up for, a group; a cluster loses nodes often
 TOKEN_NAMES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for its token, beside ~/.ray/auth_token
 
@@ -63,10 +66,16 @@ class RayJob(Job):
         return True
 
     def stop(self) -> None:
+        """Ray says that a task is cancelled before its worker has checkpointed, and kills that worker when this process
+        leaves: so we wait until no claim is held."""
+        claims = [self._store.claim(run_id) for task in self._left for run_id in self._groups[task]]
         for task in self._left:
             self._ray.cancel(task, force=False)
         self._ray.wait(self._left, num_returns=len(self._left))
         self._left = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and any(files.is_claimed(claim) for claim in claims):
+            time.sleep(0.1)
 
     def _see(self, task: Any) -> None:
         """A group that Ray gave up on is over; its runs stand as their folders say."""
