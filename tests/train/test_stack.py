@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
-from lawful.train import loop
+from lawful.train import loop, worker
 from lawful.train.plan import make_plan
 from lawful.train.stack import Stack, best_size, is_stackable, together
 
@@ -121,6 +122,17 @@ def test_out_of_memory_halves_the_micro_batch_of_all_of_them(
     pieces = train_all(runs, store)
     for one, other in zip(whole, pieces, strict=True):
         assert "micro_batch=2 " in other["numerics"] and one["loss"] == pytest.approx(other["loss"], rel=2e-5)
+
+
+def test_a_run_that_failed_is_tried_again_beside_one_that_never_ran(toy_folder: Folder) -> None:
+    folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=2)
+    store = Store(folder)
+    first, second, *_ = (row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16)
+    files.write_json(store.result(first), {"status": "failed", "reason": "the disk was slow"})
+    options = worker.parse([str(folder), "-", "--device", "cpu"])
+    assert worker.train_runs(store, [first, second], options, threading.Event()) == ["finished"] * 2
+    for run_id in (first, second):
+        assert files.read_json(store.result(run_id))["numerics"].endswith("stacked=2")
 
 
 def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,21 +44,27 @@ class _CPUAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            lists: tuple[list[Tensor], ...] = tuple([] for _ in range(6))
+            lists: list[list[Tensor]] = [[] for _ in range(6)]
             self._init_group(group, *lists)  # type: ignore[no-untyped-call]
-            if not (steps := lists[-1]):  # no parameter of the group has a gradient
-                continue
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
-                *lists,
-                amsgrad=False,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
+            fused_adamw(lists, group)
+
+
+def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None:
+    """torch's own kernel, in place, over parameters, gradients, first and second moments, nothing, and counts of
+    updates; group: the settings, as an optimiser's group has them."""
+    if not lists[0]:  # no parameter of the group has a gradient
+        return
+    torch._foreach_add_(lists[-1], 1)
+    torch._fused_adamw_(
+        *lists,
+        amsgrad=False,
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        maximize=False,
+    )
 
 
 # Each of these imports torch's compiler when it is first called, to be left alone by it. We compile models, never these

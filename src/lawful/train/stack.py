@@ -24,8 +24,9 @@ from lawful.run import Run
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
 from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, make_update
-from lawful.train.optimizer import build_adamw
+from lawful.train.optimizer import build_adamw, fused_adamw
 
+SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
 MIN_GAIN = 1.1  # of twice as many runs together, to be worth it: less is within a probe's noise
 
 
@@ -191,31 +192,16 @@ class Stack:
 
     @torch.no_grad()
     def _adamw(self, members: Sequence[tuple[torch.optim.Optimizer, list[_Part]]]) -> None:
-        """torch's own kernel, once for all parts that share their settings."""
+        """Once for all parts that share their settings."""
         alike: dict[tuple[Any, ...], list[_Part]] = {}
         for optimizer, parts in members:
             own = iter(parts)
             for group in optimizer.param_groups:
-                settings = group["lr"], *group["betas"], group["weight_decay"], group["eps"]
+                settings = tuple(group[name] for name in SETTINGS)
                 alike.setdefault(settings, []).extend(itertools.islice(own, len(group["params"])))
-        for (lr, beta1, beta2, decay, eps), found in alike.items():
+        for values, found in alike.items():
             weights, grads, means, squares, steps = (list(column) for column in zip(*found, strict=True))
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
-                weights,
-                grads,
-                means,
-                squares,
-                [],
-                steps,
-                amsgrad=False,
-                lr=lr,
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=decay,
-                eps=eps,
-                maximize=False,
-            )
+            fused_adamw([weights, grads, means, squares, [], steps], dict(zip(SETTINGS, values, strict=True)))
 
 
 class _Part(NamedTuple):

@@ -100,7 +100,7 @@ def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, st
     never the worker.
 
     Returns of each: finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
-    stacked = sum(not store.result(run_id).exists() for run_id in ids)
+    stacked = sum(_ended(store, run_id) is None for run_id in ids)
     runs = [_train_one(store, run_id, options, stop, stacked) for run_id in ids]
     if stacked <= 1 or parallel.processes() > 1:
         return [loop.alone(run) for run in runs]
@@ -138,10 +138,8 @@ def _train_claimed(
     lease: files.Lease,
     stacked: int,
 ) -> loop.Training:
-    if store.result(run_id).exists():
-        status = str(files.read_json(store.result(run_id))["status"])
-        if status != "failed":
-            return status
+    if (ended := _ended(store, run_id)) is not None:
+        return ended
     try:
         parallel.tell(run_id)
         result = yield from _train(store, run_id, options, stop, lease, stacked)
@@ -160,6 +158,14 @@ def _train_claimed(
     if result["status"] != "failed":
         _delete_checkpoints(store, run_id)
     return str(result["status"])
+
+
+def _ended(store: Store, run_id: str) -> str | None:
+    """How the run ended; None where it has not, or failed and may be tried again."""
+    if not store.result(run_id).exists():
+        return None
+    status = str(files.read_json(store.result(run_id))["status"])
+    return None if status == "failed" else status
 
 
 def _train(
