@@ -58,16 +58,18 @@ def test_a_sequence_longer_than_the_context_is_refused() -> None:
         spec.build(torch.Generator())(torch.zeros(1, 9, dtype=torch.long))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        {},
-        {"positions": "learned"},
-        {"separator": 3},
-        {"parametrisation": "mup", "base_width": 12, "base_depth": 2},
-    ],
-    ids=["rope", "learned", "texts", "mup"],
-)
+KINDS: dict[str, dict[str, Any]] = {
+    "rope": {},
+    "learned": {"positions": "learned"},
+    "texts": {"separator": 3},
+    "swiglu": {"mlp": "swiglu"},
+    "mup": {"parametrisation": "mup", "base_width": 12, "base_depth": 2},
+    "completep": {"parametrisation": "completep", "base_width": 12, "base_depth": 1},
+}
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+@each_kind
 def test_attention_over_short_sequences_is_torchs_own_within_rounding(
     kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +87,31 @@ def test_attention_over_short_sequences_is_torchs_own_within_rounding(
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
     assert all(gradient.abs().max() > 1e-4 for gradient in gradients[0].values())
+
+
+@each_kind
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_a_block_as_one_call_is_its_parts_bit_for_bit(
+    kind: dict[str, Any], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss and every gradient, by the written-out backward pass and by torch's of each part. What a branch adds is
+    scaled before it is rounded, not after: there the two agree within rounding."""
+    spec = Decoder(vocab_size=20, width=24, depth=2, heads=3, context=32, **kind)
+    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
+    found, calls = [], []
+    apply = decoder.WholeBlock.apply
+    monkeypatch.setattr(decoder.WholeBlock, "apply", lambda *given: (calls.append(1), apply(*given))[1])
+    for is_alone in (True, False):
+        monkeypatch.setattr(decoder, "is_alone", lambda x, answer=is_alone: answer)
+        model = spec.build(torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            logits = model(tokens[:, :-1]).flatten(0, 1).float()
+            loss = torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten())
+        loss.backward()
+        found.append({"loss": loss.detach(), **{name: each.grad for name, each in model.named_parameters()}})
+    assert len(calls) == 2, "a block each, of the first model alone"
+    bound = {"rtol": 0.02, "atol": 1e-3} if kind.get("parametrisation") == "completep" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(found[0], found[1], **bound)
 
 
 def test_attention_over_short_sequences_is_as_exact_under_autocast_as_torchs_own(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,14 @@ from torch.autograd.function import once_differentiable
 
 from lawful.families import Family, OptimizerScale, ParamCounts
 
-# positions up to which ShortAttention is faster, by precision (LAB_NOTES, 2026-11-22)
+# positions up to which ShortAttention and WholeBlock are faster, by the precision of products (LAB_NOTES, 2026-11-22)
 MAX_SHORT = {torch.float32: 128, torch.bfloat16: 512}
+
+_norm_back = torch.ops.aten.native_layer_norm_backward.default
+_gelu_back = torch.ops.aten.gelu_backward.default
+_silu_back = torch.ops.aten.silu_backward.default
+
+Rotary = tuple[Tensor, Tensor] | None  # cos and sin, [time, head size] each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,15 +204,27 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(spec.width, bias=False)
         self.mlp = SwiGLU(spec) if spec.mlp == "swiglu" else GELU(spec)
         self.dropout = spec.dropout
-        self.branch_scale = 1 / spec.depth_ratio
+        self.shape = Shape(
+            heads=spec.heads,
+            scale=self.attention.scale,
+            branch_scale=1 / spec.depth_ratio,
+            is_gated=spec.mlp == "swiglu",
+            eps=self.mlp_norm.eps,
+        )
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None = None) -> Tensor:
+        if is_short(x, x.shape[1]) and is_alone(x) and not (self.dropout and self.training):
+            first = self.attention_norm.weight, self.attention.qkv.weight, self.attention.out.weight
+            weights = *first, self.mlp_norm.weight, *self.mlp.parameters()
+            whole: Tensor = WholeBlock.apply(x, rotary, mask, self.shape, *weights)  # type: ignore[no-untyped-call]
+            return whole
         x = self._add(x, self.attention(self.attention_norm(x), rotary, mask))
         return self._add(x, self.mlp(self.mlp_norm(x)))
 
     def _add(self, x: Tensor, branch: Tensor) -> Tensor:
         branch = F.dropout(branch, self.dropout, self.training)
-        return x + (branch if self.branch_scale == 1 else branch * self.branch_scale)
+        scale = self.shape.branch_scale
+        return x + (branch if scale == 1 else branch * scale)
 
 
 class Attention(nn.Module):
@@ -214,8 +232,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = spec.heads
         self.dropout = spec.dropout
-        # None is torch's 1 / sqrt(head size); muP wants 1 / head size
-        self.scale = None if spec.parametrisation == "standard" else spec.heads / spec.width
+        size = spec.width / spec.heads
+        self.scale = 1 / math.sqrt(size) if spec.parametrisation == "standard" else 1 / size  # as muP wants it
         self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=False)
         self.out = nn.Linear(spec.width, spec.width, bias=False)
 
@@ -224,9 +242,8 @@ class Attention(nn.Module):
         # [batch, time, 3 width] -> three of [batch, heads, time, head size]
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
-        if is_short(qkv) and not dropout:
-            scale = self.scale or (width // self.heads) ** -0.5
-            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, scale)[0]  # type: ignore[no-untyped-call]
+        if is_short(qkv, time) and not dropout:
+            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, self.scale)[0]  # type: ignore[no-untyped-call]
         else:
             q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
             mixed = F.scaled_dot_product_attention(
@@ -234,86 +251,6 @@ class Attention(nn.Module):
             )
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
-
-
-def is_short(qkv: Tensor) -> bool:
-    """Whether ShortAttention is the faster way here."""
-    return qkv.device.type == "cpu" and qkv.shape[3] <= MAX_SHORT.get(qkv.dtype, 0)
-
-
-class ShortAttention(torch.autograd.Function):
-    """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
-    the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in the inputs' precision.
-
-    forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
-    -> [batch, heads, time, head size], and what it keeps for the backward pass: qkv turned, and the weights
-    """
-
-    @staticmethod
-    def forward(
-        qkv: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        _, batch, heads, time, size = qkv.shape
-        qkv = qkv.clone(memory_format=torch.contiguous_format)
-        if rotary is not None:
-            _rotate_in_place(qkv[:2], *rotary)
-        q, k, v = qkv.view(3, batch * heads, time, size).unbind(0)
-        with _plain:
-            if mask is None:
-                weights = torch.baddbmm(_unseen(time, qkv.dtype), q, k.mT, alpha=scale).softmax(-1)
-            else:
-                scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
-                weights = scores.masked_fill_(~mask, -math.inf).softmax(-1).view(-1, time, time)
-            return torch.bmm(weights, v).view(batch, heads, time, size), qkv, weights
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        _, qkv, weights = output
-        ctx.mark_non_differentiable(qkv, weights)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(qkv, weights)
-        _, ctx.rotary, _, ctx.scale = inputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Any:
-        qkv, weights = ctx.saved_tensors
-        q, k, v = qkv.flatten(1, 2).unbind(0)
-        grad = grads[0].reshape(v.shape).to(v.dtype)
-        by_qkv = torch.empty_like(qkv)
-        by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
-        with _plain:
-            torch.bmm(weights.mT, grad, out=by_v)
-            by_scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype).mul_(ctx.scale)
-            torch.bmm(by_scores, k, out=by_q)
-            torch.bmm(by_scores.mT, q, out=by_k)
-        if ctx.rotary is not None:
-            cos, sin = ctx.rotary
-            _rotate_in_place(by_qkv[:2], cos, -sin)  # a rotation's transpose is the rotation back
-        return by_qkv, None, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, qkv: Tensor, rotary: Any, mask: Any, scale: float) -> Any:
-        """Of several models at once: one call over models x batch."""
-        several = qkv.movedim(in_dims[0], 1)  # [3, models, batch, heads, time, head size]
-        outs = ShortAttention.apply(several.flatten(1, 2), rotary, mask, scale)  # type: ignore[no-untyped-call]
-        mixed, turned, weights = outs
-        apart = (info.batch_size, -1)
-        return (mixed.unflatten(0, apart), turned.unflatten(1, apart), weights.unflatten(0, apart)), (0, 1, 0)
-
-
-_plain = torch.autocast("cpu", enabled=False)
-
-
-def _rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:
-    swapped = x.roll(x.shape[-1] // 2, -1)
-    x.mul_(cos.to(x.dtype)).addcmul_(swapped, sin.to(x.dtype))
-
-
-@functools.cache
-def _unseen(time: int, kind: torch.dtype) -> Tensor:
-    """What is added to scores: -inf where the key is later than the query."""
-    return torch.full((time, time), -math.inf, dtype=kind).triu(1)
 
 
 class GELU(nn.Module):
@@ -360,3 +297,184 @@ def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def is_short(x: Tensor, time: int) -> bool:
+    """Whether x, of so many positions, is better attended to in these ways."""
+    return x.device.type == "cpu" and time <= MAX_SHORT.get(_precision(x), 0)
+
+
+def is_alone(x: Tensor) -> bool:
+    """Whether no transformation of torch.func is at work, as where runs are stacked: WholeBlock knows of none."""
+    return not torch._C._are_functorch_transforms_active()
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    """Of products with x."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+class Shape(NamedTuple):
+    """Of a block, beside its weights. scale: of the scores; branch_scale: of what each branch adds to the residual."""
+
+    heads: int
+    scale: float
+    branch_scale: float
+    is_gated: bool  # SwiGLU, else GELU
+    eps: float
+
+
+class WholeBlock(torch.autograd.Function):
+    """A Block without dropout over a short sequence, the backward pass written out: bit for bit what its parts come to,
+    in fewer and larger calls, which on a CPU cost as much as a small model's arithmetic.
+
+    forward(x [batch, time, width], (cos, sin) or None, mask as same_text gives it or None, shape, and six weights:
+    attention norm's, qkv, attention's out, mlp norm's, up (gate above up where gated), down) -> [batch, time, width]
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rotary: Rotary, mask: Tensor | None, shape: Shape, *weights: Tensor) -> Tensor:
+        batch, time, width = x.shape
+        kind = _precision(x)
+        first_gain, second_gain = weights[0], weights[3]
+        to_qkv, to_out, to_up, to_down = (weights[at].to(kind) for at in (1, 2, 4, 5))
+
+        normed, *first = torch.native_layer_norm(x, (width,), first_gain, None, shape.eps)
+        normed = normed.to(kind).view(-1, width)
+        qkv = torch.mm(normed, to_qkv.t()).view(batch, time, 3, shape.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed, turned, seen = attend(qkv, rotary, mask, shape.scale)
+        mixed = mixed.transpose(1, 2).reshape(-1, width)
+        middle = torch.add(x, torch.mm(mixed, to_out.t()).view(x.shape), alpha=shape.branch_scale)
+
+        normed_middle, *second = torch.native_layer_norm(middle, (width,), second_gain, None, shape.eps)
+        normed_middle = normed_middle.to(kind).view(-1, width)
+        hidden = torch.mm(normed_middle, to_up.t())
+        active = _gated(hidden) if shape.is_gated else F.gelu(hidden)
+        out = torch.add(middle, torch.mm(active, to_down.t()).view(x.shape), alpha=shape.branch_scale)
+
+        kept = x, *first, normed, turned, seen, mixed, middle, *second, normed_middle, hidden, active
+        ctx.save_for_backward(*kept, first_gain, to_qkv, to_out, second_gain, to_up, to_down)
+        ctx.rotary, ctx.shape = rotary, shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        *kept, first_gain, to_qkv, to_out, second_gain, to_up, to_down = ctx.saved_tensors
+        x, *first, normed, turned, seen, mixed, middle, mean, deviation, normed_middle, hidden, active = kept
+        (batch, time, width), shape, kind = x.shape, ctx.shape, normed.dtype
+        both = True, True, False
+
+        grad = _times(grads[0].to(kind).view(-1, width), shape.branch_scale)
+        by_down = torch.mm(grad.t(), active)
+        grad = torch.mm(grad, to_down)
+        grad = _gated_back(grad, hidden) if shape.is_gated else _gelu_back(grad, hidden)
+        by_up = torch.mm(grad.t(), normed_middle)
+        grad = torch.mm(grad, to_up).view(x.shape).to(x.dtype)
+        by_middle, by_second, _ = _norm_back(grad, middle, (width,), mean, deviation, second_gain, None, both)
+        by_middle += grads[0]
+
+        grad = _times(by_middle.to(kind).view(-1, width), shape.branch_scale)
+        by_out = torch.mm(grad.t(), mixed)
+        grad = torch.mm(grad, to_out).view(batch, time, shape.heads, -1).transpose(1, 2)
+        grad = attend_back(grad, turned, seen, ctx.rotary, shape.scale).permute(1, 3, 0, 2, 4).reshape(-1, 3 * width)
+        by_qkv = torch.mm(grad.t(), normed)
+        grad = torch.mm(grad, to_qkv).view(x.shape).to(x.dtype)
+        by_x, by_first, _ = _norm_back(grad, x, (width,), *first, first_gain, None, both)
+        by_x += by_middle
+
+        by_qkv, by_out, by_up, by_down = (each.to(x.dtype) for each in (by_qkv, by_out, by_up, by_down))
+        return by_x, None, None, None, by_first, by_qkv, by_out, by_second, by_up, by_down
+
+
+def _times(x: Tensor, scale: float) -> Tensor:
+    return x if scale == 1 else x * scale
+
+
+def _gated(hidden: Tensor) -> Tensor:
+    gate, up = hidden.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+def _gated_back(grad: Tensor, hidden: Tensor) -> Tensor:
+    gate, up = hidden.chunk(2, dim=-1)
+    return torch.cat((_silu_back(grad * up, gate), grad * F.silu(gate)), dim=-1)
+
+
+class ShortAttention(torch.autograd.Function):
+    """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
+    the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in the inputs' precision.
+
+    forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
+    -> [batch, heads, time, head size], and what it keeps for the backward pass: qkv turned, and the weights
+    """
+
+    @staticmethod
+    def forward(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+        return attend(qkv, rotary, mask, scale)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, turned, weights = output
+        ctx.mark_non_differentiable(turned, weights)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(turned, weights)
+        _, ctx.rotary, _, ctx.scale = inputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:
+        turned, weights = ctx.saved_tensors
+        return attend_back(grads[0], turned, weights, ctx.rotary, ctx.scale), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, qkv: Tensor, rotary: Any, mask: Any, scale: float) -> Any:
+        """Of several models at once: one call over models x batch."""
+        several = qkv.movedim(in_dims[0], 1)  # [3, models, batch, heads, time, head size]
+        outs = ShortAttention.apply(several.flatten(1, 2), rotary, mask, scale)  # type: ignore[no-untyped-call]
+        mixed, turned, weights = outs
+        apart = (info.batch_size, -1)
+        return (mixed.unflatten(0, apart), turned.unflatten(1, apart), weights.unflatten(0, apart)), (0, 1, 0)
+
+
+def attend(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """ShortAttention's forward pass."""
+    _, batch, heads, time, size = qkv.shape
+    turned = qkv.clone(memory_format=torch.contiguous_format)
+    if rotary is not None:
+        _rotate_in_place(turned[:2], *rotary)
+    q, k, v = turned.view(3, batch * heads, time, size).unbind(0)
+    if mask is None:
+        scores = torch.baddbmm(_unseen(time, qkv.dtype), q, k.mT, alpha=scale)
+    else:
+        scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
+        scores = scores.masked_fill_(~mask, -math.inf).view(-1, time, time)
+    weights = torch._softmax(scores, -1, False)  # autocast would turn torch.softmax's into fp32
+    return torch.bmm(weights, v).view(batch, heads, time, size), turned, weights
+
+
+def attend_back(grad: Tensor, turned: Tensor, weights: Tensor, rotary: Rotary, scale: float) -> Tensor:
+    """Its backward pass: of the gradient by what came out, that by qkv."""
+    q, k, v = turned.flatten(1, 2).unbind(0)
+    grad = grad.reshape(v.shape).to(v.dtype)
+    by_qkv = torch.empty_like(turned)
+    by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
+    torch.bmm(weights.mT, grad, out=by_v)
+    by_scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype)
+    torch.baddbmm(by_q, by_scores, k, beta=0, alpha=scale, out=by_q)
+    torch.baddbmm(by_k, by_scores.mT, q, beta=0, alpha=scale, out=by_k)
+    if rotary is not None:
+        cos, sin = rotary
+        _rotate_in_place(by_qkv[:2], cos, -sin)  # a rotation's transpose is the rotation back
+    return by_qkv
+
+
+def _rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:
+    swapped = x.roll(x.shape[-1] // 2, -1)
+    x.mul_(cos.to(x.dtype)).addcmul_(swapped, sin.to(x.dtype))
+
+
+@functools.cache
+def _unseen(time: int, kind: torch.dtype) -> Tensor:
+    """What is added to scores: -inf where the key is later than the query."""
+    return torch.full((time, time), -math.inf, dtype=kind).triu(1)
