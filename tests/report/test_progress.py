@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lawful import store
 from lawful.report.plan import plan_table
-from lawful.report.progress import status_json, status_line, status_table, study_status
+from lawful.report.progress import clock_seconds, status_json, status_line, status_table, study_status
 
 Make = Callable[..., Path]
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
@@ -69,6 +69,40 @@ def test_time_left_of_the_study_follows_the_pace_that_was_measured(make_folder: 
     store.write_json(here.study, study)
     left = [rung["seconds_estimate"] * 1.25 for rung in study["rungs"][:3]]
     assert study_status(folder).seconds_left == pytest.approx(max(sum(left) / 2, max(left)), rel=1e-6)
+
+
+def rung(cluster: str, **more: object) -> dict[str, object]:
+    return {"cluster": cluster, **more}
+
+
+def test_runs_of_a_trunk_follow_one_another_and_trunks_share_the_workers_longest_first() -> None:
+    """By hand: 7 to one worker, 5 to the other, then 4 to the second: 9. A trunk of 6 + 5 takes 11."""
+    trunks = [rung("a"), rung("b"), rung("c")]
+    assert clock_seconds(trunks, [5, 7, 4], workers=2) == 9
+    assert clock_seconds(trunks, [5, 7, 4], workers=1) == 16
+    assert clock_seconds([rung("a"), rung("a"), rung("b")], [6, 5, 1], workers=3) == 11
+
+
+def test_held_out_runs_wait_for_all_others_and_take_several_cores_each() -> None:
+    others, held_out = [rung("a"), rung("b")], [rung("c", is_held_out=True), rung("d", is_held_out=True)]
+    assert clock_seconds(others + held_out, [3, 1, 4, 5], workers=2) == 3 + 5
+    wide = [{**each, "threads": 2} for each in held_out]
+    assert clock_seconds(others + wide, [3, 1, 4, 5], workers=2) == 3 + 9
+    last = rung("e", starts_from="x")
+    assert clock_seconds([*others, last], [3, 1, 2], workers=2) == 3 + 2
+
+
+def test_a_worker_that_is_idle_until_the_held_out_runs_begin_counts_among_those_to_come(make_folder: Make) -> None:
+    folder = make_folder(**SMALL, waiting=(0, 4, 5))
+    here = store.Store(folder)
+    study = {**store.read_json(here.study), "workers": 2}
+    for number, each in enumerate(study["rungs"]):
+        each["is_held_out"] = number in (4, 5)
+    store.write_json(here.study, study)
+    with store.claimed(here.claim(study["rungs"][0]["id"])):
+        assert study_status(folder).workers == 2
+    with store.claimed(here.claim(study["rungs"][4]["id"])):
+        assert study_status(folder).workers == 1, "a run of the first stage waits, and only one is at work"
 
 
 def test_a_finished_study_is_over_and_has_nothing_left(make_folder: Make) -> None:

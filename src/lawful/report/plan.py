@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lawful.report import tables
 from lawful.report.evidence import severity
+from lawful.report.progress import clock_seconds
 from lawful.report.tables import number
 
 if TYPE_CHECKING:
@@ -93,9 +94,10 @@ def _totals(plan: Mapping[str, Any], rungs: list[Mapping[str, Any]]) -> str:
     if rungs and all(estimate is not None for estimate in estimates):
         seconds = sum(estimate or 0.0 for estimate in estimates)
         workers = max(int(plan.get("workers") or 1), 1)
-        text += f" Estimated: {tables.seconds(seconds)} of training"
+        text += f" Estimated: {tables.seconds(seconds)} of training and evaluation"
         text += (
-            f", about {tables.seconds(seconds / workers)} with {workers} workers."
+            f", about {tables.seconds(clock_seconds(rungs, [own or 0.0 for own in estimates], workers))} with "
+            f"{workers} workers."
             if workers > 1
             else " with one worker."
         )

@@ -45,7 +45,8 @@ class RunStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
-    """share_done weighs runs by their estimated time; seconds_left assumes as many workers as are at work now."""
+    """share_done weighs runs by their estimated time; seconds_left takes as many workers as are at work now, or as the
+    plan has where some may be idle."""
 
     name: str
     scale: str
@@ -84,14 +85,14 @@ def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
     )
     weights = [number(rung.get("seconds_estimate")) or float(rung.get("flops") or 1) for rung in rungs]
     done = sum(weight * _share(run, own) for weight, run, own in zip(weights, runs, own_steps, strict=True))
-    at_work = sum(run.state == "running" for run in runs)
-    workers = max(at_work or int(study.get("workers") or 1), 1)
+    workers = _workers(study, rungs, runs)
+    left = [run.seconds_left for run in runs]
     return StudyStatus(
         name=str(study.get("name", "")),
         scale=str(study.get("scale", "")),
         runs=runs,
         share_done=done / max(sum(weights), 1e-12),
-        seconds_left=_study_seconds_left(rungs, runs, workers),
+        seconds_left=None if None in left else clock_seconds(rungs, [own or 0.0 for own in left], workers),
         workers=workers,
     )
 
@@ -268,14 +269,39 @@ def _share(run: RunStatus, own_steps: int) -> float:
     return 1 - min(max(run.steps - run.step, 0) / max(own_steps, 1), 1.0)
 
 
-def _study_seconds_left(rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus], workers: int) -> float | None:
-    """All that is left over the workers, but no less than the longest trunk, whose runs follow one another."""
-    if any(run.seconds_left is None for run in runs):
-        return None
-    by_trunk: dict[str, float] = {}
-    for rung, run in zip(rungs, runs, strict=True):
-        by_trunk[rung["cluster"]] = by_trunk.get(rung["cluster"], 0.0) + (run.seconds_left or 0.0)
-    return max(sum(by_trunk.values()) / workers, max(by_trunk.values(), default=0.0))
+def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], workers: int) -> float:
+    """What runs of so many seconds take by the clock: trunks over the workers, the longest first, as conduct hands them
+    out. The held-out runs begin when all others are over, each with its threads; those that start from another's
+    weights come last."""
+    stages: dict[tuple[bool, bool], dict[str, float]] = {}
+    threads: dict[tuple[bool, bool], int] = {}
+    for rung, own in zip(rungs, seconds, strict=True):
+        stage = _stage(rung)
+        by_trunk = stages.setdefault(stage, {})
+        by_trunk[rung["cluster"]] = by_trunk.get(rung["cluster"], 0.0) + own
+        threads[stage] = max(threads.get(stage, 1), int(rung.get("threads") or 1))
+    total = 0.0
+    for stage, by_trunk in stages.items():
+        ends = [0.0] * max(workers // threads[stage], 1)
+        for own in sorted(by_trunk.values(), reverse=True):
+            ends[ends.index(min(ends))] += own
+        total += max(ends)
+    return total
+
+
+def _workers(study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus]) -> int:
+    """Some may be idle where nothing waits that could begin: the held-out runs wait until the others are over."""
+    at_work = sum(run.state == "running" for run in runs)
+    planned = int(study.get("workers") or 1)
+    open_runs = [(rung, run) for rung, run in zip(rungs, runs, strict=True) if run.state in ("running", "waiting")]
+    stage = min((_stage(rung) for rung, _ in open_runs), default=None)
+    busy = any(run.state == "waiting" and _stage(rung) == stage for rung, run in open_runs)
+    return max(at_work, 1) if at_work and busy else max(at_work, planned, 1)
+
+
+def _stage(rung: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Of conduct: the held-out runs begin when all others are over, those that start from another's weights last."""
+    return bool(rung.get("starts_from")), bool(rung.get("is_held_out"))
 
 
 def _last_values(path: Path) -> dict[str, Any]:

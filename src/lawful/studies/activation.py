@@ -107,8 +107,8 @@ def study(
             context=context,
             init_seed=seed,
             data_seed=seed,
-            eval_every=max(1, steps // 10),
-            eval_tokens=8192,
+            eval_every=max(1, steps // 4),
+            eval_tokens=4096,
         )
 
     budgets = {"flops": isoflop} if isoflop else {}

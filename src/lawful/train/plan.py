@@ -29,6 +29,7 @@ PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
 BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
 THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
+EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-11-22)
 PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or two
 PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
 
@@ -93,13 +94,16 @@ def make_plan(
     for row, own_steps in zip(rows, _own_steps(rows), strict=True):
         row["own_flops"] = row["flops"] * own_steps // row["steps"]
     if is_timed:
-        seconds = _estimate_seconds(rungs, rows, where, progress)
+        seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
     for row, tag in zip(rows, _stacks(rungs, rows, where, stacked, progress), strict=True):
         row["stack"] = tag
-    for row, count in zip(rows, _threads(rungs, rows, where, workers if is_timed else 1, progress), strict=True):
+    threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
+    for row, count in zip(rows, threads, strict=True):
         row["threads"] = count
+        if count > 1 and "seconds_estimate" in row:
+            row["seconds_estimate"] /= gain
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
         for name in dict.fromkeys(name for rung in rungs for name in rung.at)
@@ -146,7 +150,7 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str
         for rung in rungs
     ]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
-    seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None)
+    seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None, {})
     flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
     workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
@@ -283,8 +287,10 @@ def _estimate_seconds(
     rows: Sequence[Mapping[str, Any]],
     where: torch.device,
     progress: Callable[[str, float], None],
+    corpora: Mapping[str, Mapping[str, Any]],
 ) -> list[float]:
-    """Each run's own training time on one worker: a few steps of each shape are timed here, on random tokens."""
+    """Each run's own time on one worker, with its evaluations where the corpus says how long its splits are: a few
+    steps of each shape are timed here, on random tokens."""
     device.keep_freed_memory()
     per_step: dict[tuple[Any, ...], float] = {}
     best_rate = 0.0
@@ -301,7 +307,13 @@ def _estimate_seconds(
             best_rate = max(best_rate, flops_per_step / per_step[shape])
         else:
             per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
-    return [per_step[shape] * own for shape, own in zip(shapes, _own_steps(rows), strict=True)]
+    seconds = []
+    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rows), strict=True):
+        facts = corpora.get(row["corpus"], {})
+        evaluated = own // rung.run.eval_every * rung.run.eval_tokens
+        evaluated += int(facts.get("validation_tokens") or 0) + int(facts.get("test_tokens") or 0)
+        seconds.append(per_step[shape] * (own + EVALUATION_COST * evaluated / row["batch_tokens"]))
+    return seconds
 
 
 def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
@@ -360,19 +372,21 @@ def _threads(
     where: torch.device,
     workers: int,
     progress: Callable[[str, float], None],
-) -> list[int]:
-    """Of each rung the CPU threads that it is given. The held-out runs, the largest, are trained after all others;
-    where they are fewer than the workers, each has the idle cores as well if a probe finds that it pays. Settled here,
-    and not by who happens to be idle, since threads change the last bits."""
+) -> tuple[list[int], float]:
+    """Of each rung the CPU threads that it is given, and how many times as fast several of them are.
+
+    The held-out runs, the largest, are trained after all others; where they are fewer than the workers, each has the
+    idle cores as well if a probe finds that it pays. Settled here, and not by who happens to be idle, since threads
+    change the last bits."""
     held_out = [rung.run for rung in rungs if rung.is_held_out]
     trunks = {row["cluster"] for row in rows if row["is_held_out"]}
     spare = workers // len(trunks) if trunks and where.type == "cpu" else 1
     if spare < 2:
-        return [1] * len(rungs)
+        return [1] * len(rungs), 1.0
     progress("timing the held-out runs on several threads", 0.0)
     run = max(held_out, key=_flops)
-    pays = _time_step(run, where, threads=spare) * THREADS_MIN_GAIN < _time_step(run, where)
-    return [spare if pays and row["is_held_out"] else 1 for row in rows]
+    gain = _time_step(run, where) / _time_step(run, where, threads=spare)
+    return [spare if gain > THREADS_MIN_GAIN and row["is_held_out"] else 1 for row in rows], gain
 
 
 def _warnings(
