@@ -290,13 +290,13 @@ def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], 
 
 
 def _workers(study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus]) -> int:
-    """Some may be idle where nothing waits that could begin: the held-out runs wait until the others are over."""
-    at_work = sum(run.state == "running" for run in runs)
-    planned = int(study.get("workers") or 1)
-    open_runs = [(rung, run) for rung, run in zip(rungs, runs, strict=True) if run.state in ("running", "waiting")]
-    stage = min((_stage(rung) for rung, _ in open_runs), default=None)
-    busy = any(run.state == "waiting" and _stage(rung) == stage for rung, run in open_runs)
-    return max(at_work, 1) if at_work and busy else max(at_work, planned, 1)
+    """As many as are at work, unless some may be idle: nothing waits that could begin now."""
+    both = list(zip(rungs, runs, strict=True))
+    at_work = [rung["cluster"] for rung, run in both if run.state == "running"]
+    waiting = [rung for rung, run in both if run.state == "waiting"]
+    first = min((_stage(rung) for rung, run in both if run.state in ("running", "waiting")), default=None)
+    could_begin = any(_stage(rung) == first and rung["cluster"] not in at_work for rung in waiting)
+    return len(at_work) if at_work and could_begin else max(len(at_work), int(study.get("workers") or 1))
 
 
 def _stage(rung: Mapping[str, Any]) -> tuple[bool, bool]:
