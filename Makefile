@@ -124,6 +124,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/overheads.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attained.py 2> /dev/null
 	$(BIN)/python benchmarks/quickstart.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_parallel.py
 	@if [ -n "$(NANOGPT)" ]; then $(BIN)/python benchmarks/throughput.py --nanogpt "$(NANOGPT)"; \
 	    $(BIN)/python benchmarks/throughput.py --nanogpt "$(NANOGPT)" --loss; else \
 	    echo "bench: not run: training beside nanoGPT; git clone https://github.com/karpathy/nanoGPT FOLDER," \

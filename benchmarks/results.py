@@ -19,7 +19,7 @@ from lawful import store
 
 ROOT = Path(__file__).resolve().parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
-ORDER = ("throughput", "losses", "quickstart", "attained", "overheads", "ray")
+ORDER = ("throughput", "losses", "quickstart", "attained", "data_parallel", "overheads", "ray")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,10 @@ class Shape:
     goal: str
     is_small: bool = False  # measured stacked, too
 
+    def flops_per_step(self) -> float:
+        run = run_of(self, 1, seed=0)
+        return run.rule.training_flops_per_token(run.family, self.context) * self.batch * self.context
+
 
 SHAPES = (
     Shape(name=".03M", width=32, depth=2, heads=2, batch=12, context=64, goal=">= 2", is_small=True),
@@ -86,9 +90,8 @@ def main() -> None:
 
 
 def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.Namespace) -> list[Row]:
-    flops = run_of(shape, 1, seed=0).rule.training_flops_per_token(family_of(shape), shape.context)
-    tokens = shape.batch * shape.context
-    steps = max(12, min(1000, round(options.seconds * 1e11 / (flops * tokens))))  # 100 GFLOP/s is a usual core
+    flops = shape.flops_per_step() / (shape.batch * shape.context)
+    steps = max(12, min(1000, round(options.seconds * 1e11 / shape.flops_per_step())))  # 100 GFLOP/s is a usual core
     ours: dict[str, list[float]] = {}
     theirs = []
     for number in range(options.rounds):
@@ -99,7 +102,8 @@ def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.
         if planned != "fp32" and not number:
             ours.setdefault("fp32", []).append(our_speed(shape, steps, folder / "fp32", "fp32")[1])
         if shape.is_small:
-            planned, speed = our_speed(shape, steps // 4, folder / "stacked", "auto", stacked=STACKED)
+            seeds = available_cores() * STACKED
+            planned, speed = our_speed(shape, steps // 4, folder / "stacked", "auto", seeds=seeds, stacked=STACKED)
             ours.setdefault(f"{planned}, {STACKED} runs stacked in each worker", []).append(speed)
     return [
         paired(
@@ -161,9 +165,17 @@ def run_of(shape: Shape, steps: int, seed: int) -> Run:
     )
 
 
-def our_speed(shape: Shape, steps: int, folder: Path, precision: str, stacked: int = 1) -> tuple[str, float]:
-    """The plan's precision, and tokens a second over all runs, `stacked` in each worker."""
-    train(shape, steps, folder, seeds=available_cores() * stacked, precision=precision, stacked=stacked)
+def our_speed(
+    shape: Shape,
+    steps: int,
+    folder: Path,
+    precision: str,
+    executor: Local | None = None,
+    seeds: int = 0,
+    stacked: int = 1,
+) -> tuple[str, float]:
+    """The plan's precision, and tokens a second over all runs: one for each core, or as many as `seeds` says."""
+    train(shape, steps, folder, seeds or available_cores(), precision, executor=executor, stacked=stacked)
     total = 0.0
     for run_id in ids(folder):
         lines = [line for line in files.read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
@@ -179,6 +191,7 @@ def train(
     seeds: int,
     precision: str,
     start: Path | None = None,
+    executor: Local | None = None,
     stacked: int = 1,
 ) -> None:
     """start    the file whose family begins as nanoGPT does; None: as ours do, which is better at these sizes"""
@@ -189,7 +202,7 @@ def train(
 
     study = Study(name="bench", question="How fast?", ladder=grid(rung, seed=range(seeds)), questions=[])
     make_plan(study, device_name="cpu", study_file=start, is_timed=False, stacked=stacked).write(folder)
-    train_study(folder, Local(device="cpu"))
+    train_study(folder, executor or Local(device="cpu"))
 
 
 def ids(folder: Path) -> list[str]:

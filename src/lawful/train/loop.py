@@ -27,7 +27,7 @@ from lawful.run import Run
 from lawful.store import Store
 from lawful.train import checkpoint, device, parallel
 from lawful.train.feed import feed
-from lawful.train.optimizer import build_adamw, learning_rate, set_learning_rate
+from lawful.train.optimizer import build_adamw, clip, learning_rate, set_learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
@@ -364,7 +364,7 @@ def make_update(asked: Asked) -> Update:
         raise failure or torch.OutOfMemoryError("out of memory in another process")
     total = parallel.add_up(model, total)
     scaler.unscale_(optimizer)
-    norm = float(parallel.whole(nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip)))
+    norm = clip(model, run.optimizer.clip)
     mean = float(total) * share
     if math.isfinite(mean) and (math.isfinite(norm) or scaler.is_enabled()):
         scaler.step(optimizer)
@@ -389,7 +389,7 @@ def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, whe
     optimizer.zero_grad(set_to_none=True)
     with device.autocast(where, run.precision):
         run.rule.gradients(model, run.task, _each(batch, lambda part: part.to(where)), scale=1e-6)
-    nn.utils.clip_grad_norm_(model.parameters(), run.optimizer.clip)
+    clip(model, run.optimizer.clip)
     optimizer.step()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lawful.run import Run, Schedule
+from lawful.train import parallel
 
 
 def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.AdamW:
@@ -44,9 +45,12 @@ class _CPUAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            lists: list[list[Tensor]] = [[] for _ in range(6)]
-            self._init_group(group, *lists)  # type: ignore[no-untyped-call]
-            fused_adamw(lists, group)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not all(weight in self.state for weight in weights):
+                self._init_group(group, *([] for _ in range(6)))  # type: ignore[no-untyped-call]
+            kept = [self.state[weight] for weight in weights]
+            means, squares, steps = ([each[name] for each in kept] for name in ("exp_avg", "exp_avg_sq", "step"))
+            fused_adamw([weights, [weight.grad for weight in weights], means, squares, [], steps], group)
 
 
 def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None:
@@ -72,6 +76,16 @@ for _name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
     _inner = getattr(getattr(torch.optim.Optimizer, _name), "__wrapped__", None)
     if _inner is not None:
         _inner.__dict__.setdefault("__dynamo_disable", _inner)
+
+
+def clip(model: nn.Module, limit: float) -> float:
+    """clip_grad_norm_, but that gradients within the limit are left alone instead of multiplied by 1. Returns the norm
+    before clipping."""
+    norm = nn.utils.get_total_norm([each.grad for each in model.parameters() if each.grad is not None])
+    found = float(parallel.whole(norm))
+    if not found + 1e-6 <= limit:
+        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+    return found
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
