@@ -165,7 +165,9 @@ def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "") 
 
 
 def powers(text: str) -> Html:
-    """N^-0.38 with its power raised; the caret stays in the text, so that a copy of it still says what it said."""
+    """N^-0.38 with its power raised; the caret stays in the text, so that a copy of it still says what it said. A number
+    and its % stay on one line."""
+    text = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
     parts: list[Any] = []
     end = 0
     for found in re.finditer(r"\^([-−]?(?:[0-9.]*[0-9]|[a-zA-Zα-ω]+))", text):
