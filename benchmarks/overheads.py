@@ -1,6 +1,6 @@
 """What lawful spends beside training and fitting, each beside what is allowed.
 
-python benchmarks/overheads.py [--runs 1000] [--rows 100000] [--only help,worker,scheduler,table,shares,live]
+python benchmarks/overheads.py [--runs 1000] [--rows 100000] [--only help,worker,table,scheduler,shares]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000, help="of the study of trivial runs")
     parser.add_argument("--rows", type=int, default=100_000, help="of the table that is read and fitted")
-    parser.add_argument("--only", default="help,worker,scheduler,table,shares")
+    parser.add_argument("--only", default="help,worker,table,scheduler,shares")
     options = parser.parse_args()
     parts: dict[str, Callable[[Path], list[Row]]] = {
         "help": lambda folder: [help_seconds()],

@@ -1,9 +1,9 @@
 """What Ray adds to a study of many short runs: 200 of them under the local executor and under Ray, on the same cores.
 
-OMP_NUM_THREADS=1 python benchmarks/ray_overhead.py [RUNS]
+OMP_NUM_THREADS=1 python benchmarks/ray_overhead.py [RUNS [ROUNDS]]
 
 The wall time of each study, from its submission to the end of its last run, the start of its workers included. Ray is
-started before, as a cluster is; that time is told apart. One after the other, so the machine must be idle.
+started before, as a cluster is; that time is told apart. In turn, so the machine must be idle.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ PLACES: dict[str, Executor] = {
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    spent: dict[str, list[float]] = {name: [] for name in PLACES}
     with tempfile.TemporaryDirectory() as place:
-        folders = {name: planned(Path(place) / name, runs) for name in PLACES}
         start = time.perf_counter()
-        PLACES["ray"].submit(folders["ray"], [])
+        PLACES["ray"].submit(planned(Path(place) / "none", 1), [])
         print(f"a Ray of {CORES} cores started in {time.perf_counter() - start:.1f} s")
-        spent = {name: seconds_of(name, folder) for name, folder in folders.items()}
+        for number in range(rounds):
+            for name in PLACES if number % 2 else reversed(PLACES):
+                spent[name].append(seconds_of(name, planned(Path(place) / f"{name}-{number}", runs)))
     row = paired(
         f"{runs} runs of quickstart's smoke scale under Ray, beside the local executor",
         "seconds by the clock",
-        [spent["ray"]],
-        [spent["local"]],
+        spent["ray"],
+        spent["local"],
         goal="< 1.1",
         note=f"{CORES} cores each",
     )
