@@ -165,8 +165,8 @@ def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "") 
 
 
 def powers(text: str) -> Html:
-    """N^-0.38 with its power raised, and a number on one line with its %. The caret stays in the text, so that a copy of
-    it still says what it said."""
+    """N^-0.38 with its power raised, and a number on one line with its %. The caret stays in the text, so that a copy
+    of it still says what it said."""
     text = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
     parts: list[Any] = []
     end = 0
