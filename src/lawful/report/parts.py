@@ -165,9 +165,7 @@ def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "") 
 
 
 def powers(text: str) -> Html:
-    """N^-0.38 with its power raised, and a number on one line with its %. The caret stays in the text, so that a copy
-    of it still says what it said."""
-    text = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
+    """N^-0.38 with its power raised; the caret stays in the text, so that a copy of it still says what it said."""
     parts: list[Any] = []
     end = 0
     for found in re.finditer(r"\^([-−]?(?:[0-9.]*[0-9]|[a-zA-Zα-ω]+))", text):
