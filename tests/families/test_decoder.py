@@ -1,6 +1,7 @@
 """The decoder's arithmetic by hand, and what it refuses."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,10 +71,10 @@ each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 @each_kind
-def test_attention_over_short_sequences_is_torchs_own_within_rounding(
+def test_a_block_over_a_short_sequence_is_torchs_own_within_rounding(
     kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loss and every gradient, by the fast way for short sequences and by torch's scaled_dot_product_attention."""
+    """Loss and every gradient, by the backward pass written out and by torch's of each part."""
     spec = Decoder(vocab_size=20, width=24, depth=2, heads=2, context=32, **kind)
     tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
     losses, gradients = [], []
@@ -90,48 +91,64 @@ def test_attention_over_short_sequences_is_torchs_own_within_rounding(
 
 
 @each_kind
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-def test_a_block_as_one_call_is_its_parts_bit_for_bit(
-    kind: dict[str, Any], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_a_block_over_a_short_sequence_is_about_as_exact_under_autocast_as_torchs_own(
+    kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loss and every gradient, by the written-out backward pass and by torch's of each part. What a branch adds is
-    scaled before it is rounded, not after: there the two agree within rounding."""
-    spec = Decoder(vocab_size=20, width=24, depth=2, heads=3, context=32, **kind)
-    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
-    found, calls = [], []
-    apply = decoder.WholeBlock.apply
-    monkeypatch.setattr(decoder.WholeBlock, "apply", lambda *given: (calls.append(1), apply(*given))[1])
-    for is_alone in (True, False):
-        monkeypatch.setattr(decoder, "is_alone", lambda x, answer=is_alone: answer)
-        model = spec.build(torch.Generator().manual_seed(0))
-        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-            logits = model(tokens[:, :-1]).flatten(0, 1).float()
-            loss = torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten())
-        loss.backward()
-        found.append({"loss": loss.detach(), **{name: each.grad for name, each in model.named_parameters()}})
-    assert len(calls) == 2, "a block each, of the first model alone"
-    bound = {"rtol": 0.02, "atol": 1e-3} if kind.get("parametrisation") == "completep" else {"rtol": 0, "atol": 0}
-    torch.testing.assert_close(found[0], found[1], **bound)
-
-
-def test_attention_over_short_sequences_is_as_exact_under_autocast_as_torchs_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    spec = Decoder(vocab_size=20, width=64, depth=1, heads=2, context=32)
+    spec = Decoder(vocab_size=20, width=48, depth=2, heads=2, context=32, **kind)
     tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
 
-    def gradient(precision: torch.dtype) -> torch.Tensor:
+    def gradients(precision: torch.dtype) -> list[torch.Tensor]:
         model = spec.build(torch.Generator().manual_seed(0))
         with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
             logits = model(tokens[:, :-1]).flatten(0, 1).float()
             torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten()).backward()
-        return model.blocks[0].attention.qkv.weight.grad
+        return [each.grad for each in model.blocks[0].parameters()]
 
-    exact = gradient(torch.float32)
-    ours = (gradient(torch.bfloat16) - exact).norm()
+    def off(found: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack([(ours - true).norm() / true.norm() for ours, true in zip(found, exact, strict=True)])
+
+    exact = gradients(torch.float32)
+    ours = off(gradients(torch.bfloat16))
     monkeypatch.setattr(decoder, "MAX_SHORT", {})
-    torchs = (gradient(torch.bfloat16) - exact).norm()
-    assert ours <= 1.05 * torchs < 0.05 * exact.norm()
+    torchs = off(gradients(torch.bfloat16))
+    assert ours.mean() <= 1.25 * torchs.mean() and ours.max() < 0.05, (ours, torchs)  # rotated in bf16, too
+
+
+@each_kind
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_models_side_by_side_have_the_gradients_that_each_has_alone(
+    kind: dict[str, Any], precision: torch.dtype
+) -> None:
+    spec = Decoder(vocab_size=20, width=24, depth=2, heads=3, context=32, **kind)
+    if not spec.is_stackable:
+        pytest.skip("it looks at its symbols")
+    models = [spec.build(torch.Generator().manual_seed(seed)) for seed in range(3)]
+    with torch.no_grad():
+        for number, model in enumerate(models):
+            model.blocks[1].mlp_norm.weight.mul_(1 + number / 4)  # gains of their own, too
+    tokens = torch.randint(20, (3, 4, 33), generator=torch.Generator().manual_seed(1))
+    rows = {name: torch.stack([named(model)[name] for model in models]) for name in named(models[0])}
+    rows = {name: row.detach().requires_grad_() for name, row in rows.items()}
+
+    def loss(model: Callable[[torch.Tensor], torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1).float(), tokens[:, 1:].flatten())
+
+    def of_one(row: dict[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+        return loss(lambda inputs: torch.func.functional_call(models[0], row, (inputs,)), tokens)
+
+    with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+        alone = [loss(model, own) for model, own in zip(models, tokens, strict=True)]
+        beside = torch.func.vmap(of_one)(rows, tokens)
+    sum(alone).backward()
+    beside.sum().backward()
+    bound = {"rtol": 1e-4, "atol": 1e-6} if precision == torch.float32 else {"rtol": 0.02, "atol": 2e-3}
+    torch.testing.assert_close(beside, torch.stack(alone), **bound)
+    for name, row in rows.items():
+        torch.testing.assert_close(row.grad, torch.stack([named(model)[name].grad for model in models]), **bound)
+
+
+def named(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return dict(model.named_parameters())
 
 
 def test_a_turn_is_that_of_the_complex_plane() -> None:

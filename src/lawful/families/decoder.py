@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,10 +15,10 @@ from torch.autograd.function import once_differentiable
 
 from lawful.families import Family, OptimizerScale, ParamCounts
 
-# positions up to which ShortAttention and WholeBlock are faster, by the precision of products (LAB_NOTES, 2026-11-22)
+# positions up to which WholeBlock is faster, by the precision of products (LAB_NOTES, 2026-11-22)
 MAX_SHORT = {torch.float32: 128, torch.bfloat16: 512}
 
-_norm_back = torch.ops.aten.native_layer_norm_backward.default
+_layer_norm_back = torch.ops.aten.native_layer_norm_backward.default
 _gelu_back = torch.ops.aten.gelu_backward.default
 _silu_back = torch.ops.aten.silu_backward.default
 
@@ -213,11 +214,12 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None = None) -> Tensor:
-        if is_short(x, x.shape[1]) and is_alone(x) and not (self.dropout and self.training):
+        if is_short(x, x.shape[1]) and not (self.dropout and self.training):
             first = self.attention_norm.weight, self.attention.qkv.weight, self.attention.out.weight
             weights = *first, self.mlp_norm.weight, *self.mlp.parameters()
-            whole: Tensor = WholeBlock.apply(x, rotary, mask, self.shape, *weights)  # type: ignore[no-untyped-call]
-            return whole
+            whole = WholeBlock if is_alone(x) else StackedBlock
+            out: Tensor = whole.apply(x, rotary, mask, self.shape, *weights)  # type: ignore[no-untyped-call]
+            return out
         x = self._add(x, self.attention(self.attention_norm(x), rotary, mask))
         return self._add(x, self.mlp(self.mlp_norm(x)))
 
@@ -241,14 +243,11 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         # [batch, time, 3 width] -> three of [batch, heads, time, head size]
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
         dropout = self.dropout if self.training else 0.0
-        if is_short(qkv, time) and not dropout:
-            mixed: Tensor = ShortAttention.apply(qkv, rotary, mask, self.scale)[0]  # type: ignore[no-untyped-call]
-        else:
-            q, k, v = (*rotate(qkv[:2], *rotary), qkv[2]) if rotary is not None else qkv
-            mixed = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=self.scale
-            )
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=self.scale
+        )
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
 
@@ -300,12 +299,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def is_short(x: Tensor, time: int) -> bool:
-    """Whether x, of so many positions, is better attended to in these ways."""
+    """Whether a block over x, of so many positions, is better done by WholeBlock."""
     return x.device.type == "cpu" and time <= MAX_SHORT.get(_precision(x), 0)
 
 
 def is_alone(x: Tensor) -> bool:
-    """Whether no transformation of torch.func is at work, as where runs are stacked: WholeBlock knows of none."""
+    """Whether no transformation of torch.func is at work, as where runs are stacked."""
     return not torch._C._are_functorch_transforms_active()
 
 
@@ -325,66 +324,106 @@ class Shape(NamedTuple):
 
 
 class WholeBlock(torch.autograd.Function):
-    """A Block without dropout over a short sequence, the backward pass written out: bit for bit what its parts come to,
-    in fewer and larger calls, which on a CPU cost as much as a small model's arithmetic.
+    """A Block without dropout over a short sequence, the backward pass written out: what its parts come to within
+    rounding, in fewer and larger calls, which on a CPU cost as much as a small model's arithmetic.
 
     forward(x [batch, time, width], (cos, sin) or None, mask as same_text gives it or None, shape, and six weights:
     attention norm's, qkv, attention's out, mlp norm's, up (gate above up where gated), down) -> [batch, time, width]
+    Of several models at once, where x and the weights have a leading axis of runs.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rotary: Rotary, mask: Tensor | None, shape: Shape, *weights: Tensor) -> Tensor:
-        batch, time, width = x.shape
-        kind = _precision(x)
+        *runs, batch, time, width = x.shape
+        kind, flat = _precision(x), (*runs, batch * time, -1)
         first_gain, second_gain = weights[0], weights[3]
         to_qkv, to_out, to_up, to_down = (weights[at].to(kind) for at in (1, 2, 4, 5))
 
-        normed, *first = torch.native_layer_norm(x, (width,), first_gain, None, shape.eps)
-        normed = normed.to(kind).view(-1, width)
-        qkv = torch.mm(normed, to_qkv.t()).view(batch, time, 3, shape.heads, -1).permute(2, 0, 3, 1, 4)
+        normed, *first = _norm(x, first_gain, shape.eps)
+        normed = normed.to(kind).view(flat)
+        qkv = (normed @ to_qkv.mT).view(-1, time, 3, shape.heads, width // shape.heads).permute(2, 0, 3, 1, 4)
         mixed, turned, seen = attend(qkv, rotary, mask, shape.scale)
-        mixed = mixed.transpose(1, 2).reshape(-1, width)
-        middle = torch.add(x, torch.mm(mixed, to_out.t()).view(x.shape), alpha=shape.branch_scale)
+        mixed = mixed.transpose(1, 2).reshape(flat)
+        middle = torch.add(x, (mixed @ to_out.mT).view(x.shape), alpha=shape.branch_scale)
 
-        normed_middle, *second = torch.native_layer_norm(middle, (width,), second_gain, None, shape.eps)
-        normed_middle = normed_middle.to(kind).view(-1, width)
-        hidden = torch.mm(normed_middle, to_up.t())
+        normed_middle, *second = _norm(middle, second_gain, shape.eps)
+        normed_middle = normed_middle.to(kind).view(flat)
+        hidden = normed_middle @ to_up.mT
         active = _gated(hidden) if shape.is_gated else F.gelu(hidden)
-        out = torch.add(middle, torch.mm(active, to_down.t()).view(x.shape), alpha=shape.branch_scale)
+        out = torch.add(middle, (active @ to_down.mT).view(x.shape), alpha=shape.branch_scale)
 
-        kept = x, *first, normed, turned, seen, mixed, middle, *second, normed_middle, hidden, active
-        ctx.save_for_backward(*kept, first_gain, to_qkv, to_out, second_gain, to_up, to_down)
+        kept = x, *first, normed, turned, seen, mixed
+        kept_later = middle, *second, normed_middle, hidden, active
+        ctx.save_for_backward(*kept, *kept_later, first_gain, to_qkv, to_out, second_gain, to_up, to_down)
         ctx.rotary, ctx.shape = rotary, shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        *kept, first_gain, to_qkv, to_out, second_gain, to_up, to_down = ctx.saved_tensors
-        x, *first, normed, turned, seen, mixed, middle, mean, deviation, normed_middle, hidden, active = kept
-        (batch, time, width), shape, kind = x.shape, ctx.shape, normed.dtype
-        both = True, True, False
+        saved = ctx.saved_tensors
+        x, mean, inverse, normed, turned, seen, mixed = saved[:7]
+        middle, later_mean, later_inverse, normed_middle, hidden, active = saved[7:13]
+        first_gain, to_qkv, to_out, second_gain, to_up, to_down = saved[13:]
+        (*runs, batch, time, width), shape, kind = x.shape, ctx.shape, normed.dtype
+        flat = *runs, batch * time, -1
 
-        grad = _times(grads[0].to(kind).view(-1, width), shape.branch_scale)
-        by_down = torch.mm(grad.t(), active)
-        grad = torch.mm(grad, to_down)
+        grad = _times(grads[0].to(kind).view(flat), shape.branch_scale)
+        by_down = grad.mT @ active
+        grad = grad @ to_down
         grad = _gated_back(grad, hidden) if shape.is_gated else _gelu_back(grad, hidden)
-        by_up = torch.mm(grad.t(), normed_middle)
-        grad = torch.mm(grad, to_up).view(x.shape).to(x.dtype)
-        by_middle, by_second, _ = _norm_back(grad, middle, (width,), mean, deviation, second_gain, None, both)
+        by_up = grad.mT @ normed_middle
+        grad = (grad @ to_up).view(x.shape).to(x.dtype)
+        by_middle, by_second = _norm_back(grad, middle, later_mean, later_inverse, second_gain)
         by_middle += grads[0]
 
-        grad = _times(by_middle.to(kind).view(-1, width), shape.branch_scale)
-        by_out = torch.mm(grad.t(), mixed)
-        grad = torch.mm(grad, to_out).view(batch, time, shape.heads, -1).transpose(1, 2)
-        grad = attend_back(grad, turned, seen, ctx.rotary, shape.scale).permute(1, 3, 0, 2, 4).reshape(-1, 3 * width)
-        by_qkv = torch.mm(grad.t(), normed)
-        grad = torch.mm(grad, to_qkv).view(x.shape).to(x.dtype)
-        by_x, by_first, _ = _norm_back(grad, x, (width,), *first, first_gain, None, both)
+        grad = _times(by_middle.to(kind).view(flat), shape.branch_scale)
+        by_out = grad.mT @ mixed
+        grad = (grad @ to_out).view(-1, time, shape.heads, width // shape.heads).transpose(1, 2)
+        grad = attend_back(grad, turned, seen, ctx.rotary, shape.scale).permute(1, 3, 0, 2, 4).reshape(flat)
+        by_qkv = grad.mT @ normed
+        grad = (grad @ to_qkv).view(x.shape).to(x.dtype)
+        by_x, by_first = _norm_back(grad, x, mean, inverse, first_gain)
         by_x += by_middle
 
         by_qkv, by_out, by_up, by_down = (each.to(x.dtype) for each in (by_qkv, by_out, by_up, by_down))
         return by_x, None, None, None, by_first, by_qkv, by_out, by_second, by_up, by_down
+
+
+class StackedBlock(torch.autograd.Function):
+    """WholeBlock of several models at once, for torch.func.vmap, which goes no further than this."""
+
+    @staticmethod
+    def forward(*given: Any) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, *given: Any) -> Any:
+        (rotary, mask, shape), weights = given[:3], given[3:]
+        of_runs = [each.movedim(dim, 0) for each, dim in zip((x, *weights), (in_dims[0], *in_dims[4:]), strict=True)]
+        return WholeBlock.apply(of_runs[0], rotary, mask, shape, *of_runs[1:]), 0  # type: ignore[no-untyped-call]
+
+
+def _norm(x: Tensor, gain: Tensor, eps: float) -> tuple[Tensor, ...]:
+    """x normed over its last axis, by its own gain where there are runs; the means and the inverses of deviations."""
+    if gain.dim() == 1:
+        return torch.native_layer_norm(x, x.shape[-1:], gain, None, eps)
+    return _each_run(functools.partial(_norm, eps=eps), x, gain)
+
+
+def _norm_back(grad: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, gain: Tensor) -> tuple[Tensor, ...]:
+    """The gradients by x and by the gain."""
+    if gain.dim() == 1:
+        return tuple(_layer_norm_back(grad, x, x.shape[-1:], mean, inverse, gain, None, (True, True, False))[:2])
+    return _each_run(_norm_back, grad, x, mean, inverse, gain)
+
+
+def _each_run(act: Callable[..., tuple[Tensor, ...]], *given: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.stack(parts) for parts in zip(*map(act, *given), strict=True))
 
 
 def _times(x: Tensor, scale: float) -> Tensor:
@@ -401,44 +440,13 @@ def _gated_back(grad: Tensor, hidden: Tensor) -> Tensor:
     return torch.cat((_silu_back(grad * up, gate), grad * F.silu(gate)), dim=-1)
 
 
-class ShortAttention(torch.autograd.Function):
-    """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
-    the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in the inputs' precision.
-
-    forward(qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None, scale)
-    -> [batch, heads, time, head size], and what it keeps for the backward pass: qkv turned, and the weights
-    """
-
-    @staticmethod
-    def forward(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-        return attend(qkv, rotary, mask, scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        _, turned, weights = output
-        ctx.mark_non_differentiable(turned, weights)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(turned, weights)
-        _, ctx.rotary, _, ctx.scale = inputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Any:
-        turned, weights = ctx.saved_tensors
-        return attend_back(grads[0], turned, weights, ctx.rotary, ctx.scale), None, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, qkv: Tensor, rotary: Any, mask: Any, scale: float) -> Any:
-        """Of several models at once: one call over models x batch."""
-        several = qkv.movedim(in_dims[0], 1)  # [3, models, batch, heads, time, head size]
-        outs = ShortAttention.apply(several.flatten(1, 2), rotary, mask, scale)  # type: ignore[no-untyped-call]
-        mixed, turned, weights = outs
-        apart = (info.batch_size, -1)
-        return (mixed.unflatten(0, apart), turned.unflatten(1, apart), weights.unflatten(0, apart)), (0, 1, 0)
-
-
 def attend(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """ShortAttention's forward pass."""
+    """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
+    the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in qkv's precision.
+
+    qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None
+    -> [batch, heads, time, head size], and what attend_back needs: qkv turned, and the weights
+    """
     _, batch, heads, time, size = qkv.shape
     turned = qkv.clone(memory_format=torch.contiguous_format)
     if rotary is not None:
@@ -454,7 +462,7 @@ def attend(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tu
 
 
 def attend_back(grad: Tensor, turned: Tensor, weights: Tensor, rotary: Rotary, scale: float) -> Tensor:
-    """Its backward pass: of the gradient by what came out, that by qkv."""
+    """attend's backward pass: of the gradient by what came out, that by qkv."""
     q, k, v = turned.flatten(1, 2).unbind(0)
     grad = grad.reshape(v.shape).to(v.dtype)
     by_qkv = torch.empty_like(turned)
