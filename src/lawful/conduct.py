@@ -38,7 +38,7 @@ def run_study(
     must be run by the path of its file, `lawful run my_study.py`, since workers import them from there.
 
     data        where the raw data lies, as --data
-    workers     processes; 0 means one per core on the CPU, one on a GPU
+    workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
     from lawful.executors.local import Local, available_cores
     from lawful.train.plan import make_plan

@@ -94,7 +94,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
     ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
-    "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed"),
+    "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed; of stacked runs, the stack's"),
     "seconds_per_step": ("seconds", "of one optimiser step, evaluation apart"),
     "seconds_per_epoch": ("seconds", "that one pass over the training split would take at this speed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),

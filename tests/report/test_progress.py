@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,33 @@ def test_held_out_runs_wait_for_all_others_and_take_several_cores_each() -> None
     assert clock_seconds(others + wide, [3, 1, 4, 5], workers=2) == 3 + 9
     last = rung("e", starts_from="x")
     assert clock_seconds([*others, last], [3, 1, 2], workers=2) == 3 + 2
+
+
+def test_stacked_runs_are_one_workers_work_and_share_its_time(make_folder: Make) -> None:
+    """Three trunks that advance together at 1,000 tokens a second each: the study has a run's time left, not three
+    times that, with one worker at it. Three that ended together took a third of their clock each."""
+    folder = make_folder(**SMALL, waiting=(0, 1, 2))
+    here = store.Store(folder)
+    study = store.read_json(here.study)
+    for number, each in enumerate(study["rungs"]):
+        each.update(cluster=str(number), stack=f"0-{number // 3}", is_held_out=False)
+        if number < 3:
+            each.update(steps=100, batch_tokens=1000)
+        else:
+            each["seconds_estimate"] /= 3
+    store.write_json(here.study, study)
+    with ExitStack() as held:
+        for each in study["rungs"][:3]:
+            line = {"step": 50, "loss": 3.0, "tokens_per_second": 1000.0}
+            here.metrics(each["id"]).write_text(json.dumps(line) + "\n")
+            held.enter_context(store.claimed(here.claim(each["id"])))
+        status = study_status(folder)
+    assert [run.seconds_left for run in status.runs[:3]] == pytest.approx([50.0] * 3)
+    assert status.workers == 1 and status.seconds_left == pytest.approx(50.0)
+    assert clock_seconds([rung("a", stack="s"), rung("b", stack="s"), rung("c")], [3, 3, 4], workers=2) == 6
+    waiting = study_status(folder)
+    halves = sum(each["seconds_estimate"] for each in study["rungs"][:3]) / 2
+    assert waiting.seconds_left == pytest.approx(1.25 * halves, rel=1e-6)
 
 
 def test_a_worker_that_is_idle_until_the_held_out_runs_begin_counts_among_those_to_come(make_folder: Make) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lawful.run import Run
-from lawful.studies import quickstart, shakespeare
-from lawful.train import device, plan
+from lawful.studies import equilibrium, quickstart, shakespeare
+from lawful.study import import_file
+from lawful.train import device, plan, stack
 from lawful.train.plan import _one_precision, _own_steps
 
 CPU = torch.device("cpu")
+TOY = Path(__file__).parents[1] / "toy_study.py"
 
 
 @pytest.mark.parametrize(("budgets", "saved"), [(5, 31 / 19), (9, 2.25)])
@@ -50,3 +54,63 @@ def test_a_ladder_of_tiny_models_or_a_cpu_without_matrix_units_is_fp32_without_a
     assert _one_precision(quickstart.study("smoke").ladder, CPU, lambda *_: None) == ("fp32", None)
     monkeypatch.setattr(device, "has_matrix_units", lambda: False)
     assert _one_precision(shakespeare.study("quick").ladder, CPU, lambda *_: None) == ("fp32", None)
+
+
+def test_runs_are_stacked_on_a_cpu_where_each_worker_has_several_and_a_probe_finds_it_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve seeds of each of three sizes on two workers: six each. The largest gains nothing."""
+    monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path))
+    monkeypatch.setattr(plan, "_time_step", lambda *_, **__: 1e-3)
+    probed: list[tuple[int, int]] = []
+
+    def seconds(run: Run, where: torch.device, size: int) -> float:
+        probed.append((run.family.width, size))
+        return size / (1 if size < 4 or run.family.width == 24 else 1.6)
+
+    monkeypatch.setattr(stack, "probe", seconds)
+    declared = import_file(TOY).study(widths=(8, 16, 24), steps=(20,), seeds=12)
+
+    def rows(workers: int) -> list[dict[str, Any]]:
+        made = plan.make_plan(declared, device_name="cpu", study_file=TOY, workers=workers).declaration
+        return [row for row in made["rungs"] if not row["is_held_out"]]
+
+    stacks = Counter(row["stack"] for row in rows(workers=2) if row["at"]["width"] != 24)
+    assert sorted(stacks.values()) == [6] * 4 and probed[:3] == [(8, 1), (8, 2), (8, 4)]
+    assert (8, 8) not in probed, "more than each of two workers has"
+    measured = len(probed)
+    one, again = rows(workers=2), rows(workers=4)
+    assert len(probed) == measured, "the cache answers for two workers; four have three runs of a shape each"
+    assert all(row["stack"] == "" for row in again)
+    assert one[0]["seconds_estimate"] == pytest.approx(again[0]["seconds_estimate"] / 1.6)
+
+
+def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eighteen transformers of one shape, beside arms that cannot be stacked: their seconds would be the stack's."""
+
+    def unwanted(*_: object) -> tuple[int, float]:
+        raise AssertionError("probed")
+
+    monkeypatch.setattr(stack, "best_size", unwanted)
+    declared = equilibrium.study("smoke")
+    made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).declaration
+    assert all(row["stack"] == "" for row in made["rungs"])
+    with pytest.raises(ValueError, match="--stack: the question 'time' compares seconds"):
+        plan.make_plan(declared, device_name="cpu", workers=1, stacked=8)
+
+
+@pytest.mark.parametrize(
+    ("busy", "peak", "free", "cores", "processes"),
+    [
+        (0.3, 2.0, 76.0, 16, 3),  # three of them keep it busy
+        (0.05, 2.0, 76.0, 16, 16),  # a core each
+        (0.05, 20.0, 76.0, 16, 3),  # .9 x 76 / 20.6
+        (0.6, 2.0, 76.0, 16, 1),  # a second one would wait more than it computes
+        (0.05, 90.0, 76.0, 16, 1),  # one, in pieces
+    ],
+)
+def test_processes_share_a_gpu_as_its_memory_its_idle_time_and_the_cores_allow(
+    busy: float, peak: float, free: float, cores: int, processes: int
+) -> None:
+    gib = 2**30
+    assert plan.share_of_gpu(busy, int(peak * gib), int(free * gib), cores) == processes

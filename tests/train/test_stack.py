@@ -20,7 +20,7 @@ from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
-from lawful.train import loop, worker
+from lawful.train import loop, stack, worker
 from lawful.train.plan import make_plan
 from lawful.train.stack import Stack, best_size, is_stackable, together
 
@@ -142,7 +142,29 @@ def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:
     assert not is_stackable(replace(first, family=replace(first.family, dropout=0.1)))
     assert not is_stackable(replace(first, family=replace(first.family, separator=0)))
     assert not is_stackable(replace(first, precision="fp16"))
-    assert best_size(first, torch.device("cpu"), 4) in (1, 2, 4)
+    assert best_size(first, torch.device("cpu"), 4)[0] in (1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({1: 1.0, 2: 2.1, 4: 2.8, 8: 4.0}, (8, 2.0)),  # two together pay nothing, eight do
+        ({1: 1.0, 2: 1.4, 4: 2.9, 8: 6.4}, (2, 1 / 0.7)),
+        ({1: 1.0, 2: 2.0, 4: 3.8, 8: 7.6}, (1, 1.0)),  # .05: a probe's noise
+        ({1: 1.0, 2: 1.2}, (2, 1 / 0.6)),  # memory ends
+    ],
+)
+def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
+    seconds: dict[int, float], expected: tuple[int, float], toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(run: Run, where: torch.device, size: int) -> float:
+        if size not in seconds:
+            raise torch.OutOfMemoryError("out of memory")
+        return seconds[size]
+
+    monkeypatch.setattr(stack, "probe", probe)
+    runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
+    assert best_size(runs[0], torch.device("cpu"), 15) == pytest.approx(expected)
 
 
 def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Folder) -> None:

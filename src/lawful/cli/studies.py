@@ -25,10 +25,8 @@ Set = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, one on a GPU.")]
-Stack = Annotated[
-    int, typer.Option(help="Runs of one shape trained as one batched model; 0: on a GPU as many as pay, else 1.")
-]
+Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.")]
+Stack = Annotated[int, typer.Option(help="Runs of one shape trained as one batched model; 0: as many as pay.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
 Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
 AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]

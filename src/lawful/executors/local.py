@@ -1,4 +1,4 @@
-"""This machine: one single-threaded worker process per core, fed ids over a pipe."""
+"""This machine: a single-threaded worker process per core, or several a GPU, fed ids over a pipe."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
@@ -16,7 +17,7 @@ from lawful.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Executor):
-    """workers    processes; 0 means as many as the available cores have threads for, or one on a GPU"""
+    """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs"""
 
     workers: int = 0
 
@@ -37,17 +38,40 @@ def _cores(executor: Local, number: int, count: int) -> list[str]:
     return ["--planned-threads", *(["--core", str(cores[number])] if count == len(cores) else [])]
 
 
+def _processes(executor: Local, study: Mapping[str, Any], device: str) -> int:
+    if executor.workers:
+        return executor.workers
+    if device == "cpu":
+        return max(1, available_cores() // (executor.threads * executor.processes_per_run))
+    return int(study.get("workers") or 1) if device == study["device"] and executor.processes_per_run == 1 else 1
+
+
+def _gpus() -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return shown if len(shown) == count else [str(number) for number in range(count)]
+
+
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._folder = folder
         self._groups: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
         for group in groups:
             self._groups.put(group)
-        cores = executor.threads * executor.processes_per_run
-        device = Store(folder).read_study()["device"] if executor.device == "auto" else executor.device
-        count = min(executor.workers or (max(1, available_cores() // cores) if device == "cpu" else 1), len(groups))
+        study = Store(folder).read_study()
+        device = study["device"] if executor.device == "auto" else executor.device
+        count = min(_processes(executor, study, device), len(groups))
+        # each worker has one GPU; a run on several processes has all
+        gpus = _gpus() if device == "cuda" and executor.processes_per_run == 1 else []
         self._workers = [
-            Worker(folder, [*executor.command(folder), *_cores(executor, number, count)], executor.environment())
+            Worker(
+                folder,
+                [*executor.command(folder), *_cores(executor, number, count)],
+                {**executor.environment(), **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})},
+            )
             for number in range(count)
         ]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]

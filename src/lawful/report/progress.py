@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,8 +78,8 @@ def study_status(folder: Path) -> StudyStatus:
 def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
     rungs: Sequence[Mapping[str, Any]] = study["rungs"]
     results = [_cached(here.result(rung["id"])) for rung in rungs]
-    own_steps = _own_steps(rungs)
-    pace = _pace(here, rungs, results, own_steps)
+    own_steps, beside = _own_steps(rungs), _beside(rungs)
+    pace = _pace(here, rungs, results, own_steps, beside)
     runs = tuple(
         _ended(here, rung, result) if result else _unfinished(here, rung, own, pace)
         for rung, result, own in zip(rungs, results, own_steps, strict=True)
@@ -86,7 +87,10 @@ def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
     weights = [number(rung.get("seconds_estimate")) or float(rung.get("flops") or 1) for rung in rungs]
     done = sum(weight * _share(run, own) for weight, run, own in zip(weights, runs, own_steps, strict=True))
     workers = _workers(study, rungs, runs)
-    left = [run.seconds_left for run in runs]
+    left = [
+        None if run.seconds_left is None else run.seconds_left / (share if run.state == "running" else 1)
+        for run, share in zip(runs, beside, strict=True)
+    ]
     return StudyStatus(
         name=str(study.get("name", "")),
         scale=str(study.get("scale", "")),
@@ -220,11 +224,13 @@ def _pace(
     rungs: Sequence[Mapping[str, Any]],
     results: Sequence[Mapping[str, Any] | None],
     own_steps: Sequence[int],
+    beside: Sequence[int],
 ) -> _Pace:
     """Measured on the runs that finished, each weighed by its estimate; a median, since a night between a stop and a
-    resume is not a slow run. Wall time runs from the last taking of the claim to the result."""
+    resume is not a slow run. Wall time runs from the last taking of the claim to the result; of a stacked run, its
+    share of that counts."""
     of_estimate, overhead = [], []
-    for rung, result, own in zip(rungs, results, own_steps, strict=True):
+    for rung, result, own, share in zip(rungs, results, own_steps, beside, strict=True):
         speed = number((result or {}).get("tokens_per_second"))
         estimate = number(rung.get("seconds_estimate"))
         if not result or result.get("status") != "finished" or not speed or not estimate:
@@ -235,7 +241,7 @@ def _pace(
             _started[claim] = store.claimed_at(claim)
         started, ended = _started[claim], _ended_at(here, rung)
         wall = max(ended - started, training) if started is not None and ended is not None else training
-        of_estimate.append((wall / estimate, estimate))
+        of_estimate.append((wall / share / estimate, estimate))
         overhead.append((wall / training, estimate))
     if not of_estimate:
         return _Pace()
@@ -262,6 +268,17 @@ def _own_steps(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
     ]
 
 
+def _group(rung: Mapping[str, Any]) -> str:
+    """What one worker does: a stack, or a trunk with its branches."""
+    return str(rung.get("stack") or rung["cluster"])
+
+
+def _beside(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Of each run, how many are trained as one model with it; it is one of them."""
+    trunks = Counter(group for group, _ in {(_group(rung), rung["cluster"]) for rung in rungs})
+    return [trunks[_group(rung)] for rung in rungs]
+
+
 def _share(run: RunStatus, own_steps: int) -> float:
     """Of the run's own work that is done; a run that ended early will not go on."""
     if run.ended_at is not None:
@@ -270,20 +287,20 @@ def _share(run: RunStatus, own_steps: int) -> float:
 
 
 def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], workers: int) -> float:
-    """What runs of so many seconds take by the clock: trunks over the workers, the longest first, as conduct hands them
-    out. The held-out runs begin when all others are over, each with its threads; those that start from another's
-    weights come last."""
+    """What runs of so many seconds take by the clock: trunks and stacks over the workers, the longest first, as conduct
+    hands them out. The held-out runs begin when all others are over, each with its threads; those that start from
+    another's weights come last."""
     stages: dict[tuple[bool, bool], dict[str, float]] = {}
     threads: dict[tuple[bool, bool], int] = {}
     for rung, own in zip(rungs, seconds, strict=True):
         stage = _stage(rung)
-        by_trunk = stages.setdefault(stage, {})
-        by_trunk[rung["cluster"]] = by_trunk.get(rung["cluster"], 0.0) + own
+        by_group = stages.setdefault(stage, {})
+        by_group[_group(rung)] = by_group.get(_group(rung), 0.0) + own
         threads[stage] = max(threads.get(stage, 1), int(rung.get("threads") or 1))
     total = 0.0
-    for stage, by_trunk in stages.items():
+    for stage, by_group in stages.items():
         ends = [0.0] * max(workers // threads[stage], 1)
-        for own in sorted(by_trunk.values(), reverse=True):
+        for own in sorted(by_group.values(), reverse=True):
             ends[ends.index(min(ends))] += own
         total += max(ends)
     return total
@@ -292,10 +309,10 @@ def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], 
 def _workers(study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus]) -> int:
     """As many as are at work, unless some may be idle: nothing waits that could begin now."""
     both = list(zip(rungs, runs, strict=True))
-    at_work = [rung["cluster"] for rung, run in both if run.state == "running"]
+    at_work = {_group(rung) for rung, run in both if run.state == "running"}
     waiting = [rung for rung, run in both if run.state == "waiting"]
     first = min((_stage(rung) for rung, run in both if run.state in ("running", "waiting")), default=None)
-    could_begin = any(_stage(rung) == first and rung["cluster"] not in at_work for rung in waiting)
+    could_begin = any(_stage(rung) == first and _group(rung) not in at_work for rung in waiting)
     return len(at_work) if at_work and could_begin else max(len(at_work), int(study.get("workers") or 1))
 
 

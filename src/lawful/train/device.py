@@ -7,6 +7,7 @@ import ctypes
 import platform
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -88,6 +89,22 @@ def peak_memory_bytes(device: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def use_of_gpu(device: torch.device, act: Callable[[], float], steps: int) -> tuple[float, int]:
+    """Of a CUDA device by so many steps: the share of their time in which a kernel runs, and the most bytes allocated.
+
+    act    makes them and returns a step's seconds
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    torch.cuda.reset_peak_memory_stats(device)
+    seconds = act()
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        act()
+        synchronize(device)
+    kernels = sum(event.self_device_time_total for event in recorded.key_averages()) / 1e6
+    return min(kernels / steps / seconds, 1.0), peak_memory_bytes(device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -34,6 +34,7 @@ LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the r
 MAX_LOGITS = 2**25  # in one pass of an evaluation: 128 MiB in fp32
 AUDITED = 4  # windows on which a rule's gradients are audited after the last step
 COMPILE_MIN_STEPS = 2_000  # compiling costs 12 to 16 s a shape; below this it does not pay
+GRAPH_MAX_PARAMS = 10_000_000  # above, kernels are long enough to hide their launches
 
 
 class Interrupted(Exception):
@@ -143,7 +144,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
         _start_from(run.starts_from, model, store)
     progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
     _note_numerics(progress, run, place, is_compiled)
-    forward = torch.compile(model) if is_compiled else model
+    forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
     flops_per_token = run.rule.training_flops_per_token(run.family, run.context)
     log_every = max(1, run.steps // LOG_LINES)
     batch_tokens = run.batch_size * run.context
@@ -178,6 +179,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                 progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
                 _note_numerics(progress, run, place, is_compiled)
                 _free_memory(optimizer, place.device)
+                forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
                 continue
             if not (math.isfinite(loss) and (math.isfinite(norm) or run.precision == "fp16")):
                 progress.seconds += time.monotonic() - mark
@@ -429,6 +431,13 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
 
 def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
     return asdict(replace(progress, scaler=scaler.state_dict() if scaler.is_enabled() else {}))
+
+
+def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
+    """A small model's kernels as one CUDA graph each way, too; not where a step is cut into micro-batches, since the
+    first one's gradients lie in the graph's memory when the second runs."""
+    is_graphed = run.family.param_counts().total <= GRAPH_MAX_PARAMS and micro_batch >= run.batch_size
+    return torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
 
 
 def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool) -> None:

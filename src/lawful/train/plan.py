@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
+import itertools
+import math
 import os
 import platform
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -24,6 +28,7 @@ from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
 from lawful.train import device, loop, stack
 from lawful.train.optimizer import build_adamw
+from lawful.train.stack import PROBE_STEPS
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
@@ -32,6 +37,8 @@ THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-11-22)
 PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or two
 PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
+CPU_MIN_STACK = 4  # runs of one shape for each worker: fewer together never paid on a CPU (LAB_NOTES, 2026-11-22)
+GPU_PROCESS_BYTES = 600 * 2**20  # of a GPU's memory, that a process holds before its first tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +78,10 @@ def make_plan(
 ) -> Plan:
     """Prepare the corpora, settle one precision for the ladder, and count.
 
-    workers    processes that will train; 0: as many as there are `cores`, or one on a GPU
-    stacked    how many runs of one shape are trained together at most (stack.py); 0: on a GPU as many as pay, else 1
+    workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
+    stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
     where = device.pick_device(device_name)
-    workers = workers or (cores if where.type == "cpu" else 1)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(names, data, progress)
@@ -97,8 +103,23 @@ def make_plan(
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
-    for row, tag in zip(rows, _stacks(rungs, rows, where, stacked, progress), strict=True):
+    if where.type == "cpu":
+        workers = workers or cores
+    if timed := [question.name for question in study.questions if (question.flops or "").startswith("seconds")]:
+        if stacked > 1:  # seconds of stacked runs are the stack's
+            raise ValueError(
+                f"--stack: the question {timed[0]!r} compares seconds, which stacked runs share; leave --stack out."
+            )
+        stacked = 1
+    stacks = _stacks(rungs, rows, where, stacked or int(not is_timed), workers or 1, progress)
+    for row, (tag, gain) in zip(rows, stacks, strict=True):
         row["stack"] = tag
+        if "seconds_estimate" in row:
+            row["seconds_estimate"] /= gain
+    if where.type == "cuda" and not workers and is_timed:
+        gpus = torch.cuda.device_count()
+        workers = gpus * _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress)
+    workers = workers or 1
     threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
     for row, count in zip(rows, threads, strict=True):
         row["threads"] = count
@@ -211,11 +232,8 @@ def _one_precision(
     ):
         return "fp32", None
     probed = sorted(large, key=lambda shape: -cost[shape])[:PROBED_SIZES]
-    key = f"{_machine()} {[(repr(example[shape].rule), shape) for shape in probed]}"
-    kept = files.cache_folder() / "probes" / f"precision-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    if kept.exists():
-        found = files.read_json(kept)
-    else:
+
+    def measure() -> dict[str, Any]:
         device.keep_freed_memory()
         seconds = {"fp32": 0.0, "bf16": 0.0}
         for number, shape in enumerate(probed):
@@ -224,15 +242,20 @@ def _one_precision(
             for precision in ("fp32", "bf16"):
                 step = _time_step(replace(run, precision=precision), where, PRECISION_PROBE_FLOPS)
                 seconds[precision] += step * cost[shape] / _flops(run) * run.steps
-        found = {"worker_seconds": seconds, "of_flops": sum(cost[shape] for shape in probed) / sum(cost.values())}
-        files.write_json(kept, found)
+        return {"worker_seconds": seconds, "of_flops": sum(cost[shape] for shape in probed) / sum(cost.values())}
+
+    found = _measured_once("precision", [(repr(example[shape].rule), shape) for shape in probed], measure)
     seconds = found["worker_seconds"]
     return ("bf16" if seconds["bf16"] * BF16_MIN_GAIN < seconds["fp32"] else "fp32"), found
 
 
-def _machine() -> str:
-    """What a measured time belongs to."""
-    return f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__}"
+def _measured_once(what: str, of: Any, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Kept in the cache, as JSON, for this machine and torch."""
+    key = f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__} {of}"
+    kept = files.cache_folder() / "probes" / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if not kept.exists():
+        files.write_json(kept, measure())
+    return files.read_json(kept)
 
 
 def _flops(run: Run) -> int:
@@ -326,7 +349,7 @@ def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, thre
         model = run.family.build(torch.Generator().manual_seed(0)).to(where)
         optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
         times = []
-        for _ in range(4):
+        for _ in range(PROBE_STEPS):
             device.synchronize(where)
             start = time.perf_counter()
             loop.probe_step(run, model, optimizer, where, windows)
@@ -342,12 +365,15 @@ def _stacks(
     rows: Sequence[Mapping[str, Any]],
     where: torch.device,
     most: int,
+    workers: int,
     progress: Callable[[str, float], None],
-) -> list[str]:
-    """Of each rung the stack that its trunk belongs to; empty: it is trained alone. Trunks of one shape are taken
-    `most` at a time; 0: on a GPU as many as a probe finds faster, else each alone."""
-    if most == 1 or (most == 0 and where.type != "cuda"):
-        return [""] * len(rungs)
+) -> list[tuple[str, float]]:
+    """Of each rung the stack that its trunk belongs to, "" where it is trained alone, and what that gains in speed.
+
+    Trunks of one shape are divided evenly, at most `most` together. 0: about as many as a probe finds fastest, on a CPU
+    only where each worker has several; kept in the cache there, so that one study has one answer on this machine."""
+    if most == 1:
+        return [("", 1.0)] * len(rungs)
     shapes: dict[tuple[Any, ...], dict[str, list[Run]]] = {}  # of trunks
     for rung, row in zip(rungs, rows, strict=True):
         run = rung.run
@@ -356,14 +382,73 @@ def _stacks(
             shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
     of_trunk = {}
     for number, trunks in enumerate(shapes.values()):
-        progress("timing runs stacked", number / len(shapes))
         run = next(iter(trunks.values()))[0]
-        size = most or stack.best_size(run, where, len(trunks))
+        size, gain = most, 1.0
+        if not most:
+            progress("timing runs stacked", number / len(shapes))
+            size, gain = _best_stack(run, where, len(trunks) // workers)
+        if size == 1:
+            continue
         names = sorted(trunks, key=lambda name: -max(run.steps for run in trunks[name]))  # alike in length
-        for start in range(0, len(names) if size > 1 else 0, size):
-            if len(together := names[start : start + size]) > 1:
-                of_trunk.update(dict.fromkeys(together, f"{number}-{start // size}"))
-    return [of_trunk.get(row["cluster"], "") for row in rows]
+        parts = math.ceil(len(names) / size)
+        if where.type == "cpu" and not most:
+            parts = workers * max(1, len(names) // (size * workers))  # each worker as many
+        cuts = [part * len(names) // parts for part in range(parts + 1)]
+        for part, (start, end) in enumerate(itertools.pairwise(cuts)):
+            if end - start > 1:
+                of_trunk.update(dict.fromkeys(names[start:end], (f"{number}-{part}", gain)))
+    return [of_trunk.get(row["cluster"], ("", 1.0)) for row in rows]
+
+
+def _best_stack(run: Run, where: torch.device, most: int) -> tuple[int, float]:
+    if where.type != "cpu":
+        return stack.best_size(run, where, most)
+    most = min(most, int(PROBE_FLOPS * run.steps / _flops(run)))  # larger probes take too long, and gain least
+    if most < CPU_MIN_STACK:
+        return 1, 1.0
+    shape = (run.family, run.batch_size, run.context, run.precision, most)
+    found = _measured_once(
+        "stack", shape, lambda: dict(zip(("size", "gain"), stack.best_size(run, where, most), strict=True))
+    )
+    return found["size"], found["gain"]
+
+
+def _on_one_gpu(
+    rungs: Sequence[Rung],
+    rows: Sequence[Mapping[str, Any]],
+    where: torch.device,
+    cores: int,
+    progress: Callable[[str, float], None],
+) -> int:
+    """How many processes share a GPU, by what runs of the costliest shapes, stacked as planned, take of it: as many as
+    its memory holds of the largest, and as fit into the time for which the busiest has it wait."""
+    trunks = Counter(tag for tag, _ in {(row["stack"], row["cluster"]) for row in rows})
+    cost: dict[tuple[Any, ...], float] = {}
+    example: dict[tuple[Any, ...], tuple[Run, int]] = {}
+    for rung, row in zip(rungs, rows, strict=True):
+        run, size = rung.run, trunks[row["stack"]] if row["stack"] else 1
+        shape = (run.family, run.batch_size, run.context, size)
+        cost[shape] = cost.get(shape, 0.0) + row["own_flops"]
+        example[shape] = run, size
+
+    def step(run: Run, size: int) -> float:
+        return stack.probe(run, where, size) if size > 1 else _time_step(run, where, math.inf)
+
+    busy, peak = 0.0, 0
+    for number, shape in enumerate(sorted(cost, key=lambda shape: -cost[shape])[:PROBED_SIZES]):
+        progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
+        share, most = device.use_of_gpu(where, functools.partial(step, *example[shape]), PROBE_STEPS)
+        busy, peak = max(busy, share), max(peak, most)
+    return share_of_gpu(busy, peak, torch.cuda.mem_get_info(where)[0], cores)
+
+
+def share_of_gpu(busy: float, peak: int, free: int, cores: int) -> int:
+    """Processes on one GPU.
+
+    busy    the share of a run's time in which the GPU computes
+    peak, free    bytes that a run takes at most, and that are to be had
+    """
+    return max(1, min(int(0.9 * free / (peak + GPU_PROCESS_BYTES)), int(1 / max(busy, 0.01)), cores))
 
 
 def _threads(

@@ -27,7 +27,8 @@ from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, m
 from lawful.train.optimizer import build_adamw, fused_adamw
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
-MIN_GAIN = 1.1  # of twice as many runs together, to be worth it: less is within a probe's noise
+PROBE_STEPS = 4  # the first is left out
+MIN_GAIN = 1.1  # of runs together, to be worth it: less is within a probe's noise
 
 
 def is_stackable(run: Run) -> bool:
@@ -36,25 +37,22 @@ def is_stackable(run: Run) -> bool:
     return plain and run.family.is_stackable
 
 
-def best_size(run: Run, where: torch.device, most: int) -> int:
-    """How many runs of this shape are trained together fastest, by a probe of 1, 2, 4, ...: of each step the median of
-    three. Doubled for as long as it makes a run's step MIN_GAIN times as fast, and memory lasts."""
-    best, seconds = 1, math.inf
-    size = 1
-    while size <= most:
+def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
+    """How many runs of this shape, 1, 2, 4, ... up to `most` and what memory holds, are trained together fastest, and
+    how many times as fast a step of each is then. 1 where that is less than MIN_GAIN."""
+    seconds = {1: probe(run, where, 1)}
+    while (size := 2 * max(seconds)) <= most:
         try:
-            spent = _probe(run, where, size) / size
+            seconds[size] = probe(run, where, size) / size
         except RuntimeError:  # out of memory
             break
-        if spent * MIN_GAIN > seconds:
-            break
-        best, seconds = size, spent
-        size *= 2
-    return best
+    best = min(seconds, key=lambda size: seconds[size])
+    gain = seconds[1] / seconds[best]
+    return (best, gain) if gain >= MIN_GAIN else (1, 1.0)
 
 
-def _probe(run: Run, where: torch.device, size: int) -> float:
-    """Seconds of one update of so many runs on random inputs."""
+def probe(run: Run, where: torch.device, size: int) -> float:
+    """Seconds of one update of so many runs on random inputs: the median of several."""
     place = Place(device=where)
     asked = []
     for seed in range(size):
@@ -73,7 +71,7 @@ def _probe(run: Run, where: torch.device, size: int) -> float:
         )
     stack = Stack(asked) if size > 1 else None
     times = []
-    for _ in range(4):
+    for _ in range(PROBE_STEPS):
         device.synchronize(where)
         start = time.perf_counter()
         if stack is None:
