@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +24,16 @@ from lawful.store import Store
 from lawful.study import import_file
 from lawful.train import device, loop, worker
 from lawful.train.optimizer import build_adamw, learning_rate, schedule_factor
+
+NEARLY_ZERO = """
+import torch
+from lawful.train import device
+with device.flushed_denormals():
+    torch.set_num_threads(2)
+    print(int((torch.full((1000, 1000), 1e-30) * 1e-10).count_nonzero()))
+torch.set_num_threads(1)
+print(int((torch.full((1000, 1000), 1e-30) * 1e-10).count_nonzero()))
+"""
 
 Folder = Callable[..., Path]
 CPU = loop.Place(device=torch.device("cpu"))
@@ -187,3 +199,16 @@ def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watc
     assert result["test_tokens"] == 399
     assert result["test_bits_per_byte"] == pytest.approx(result["test_loss"] / math.log(2))
     assert result["test_loss"] != result["loss"]
+
+
+def test_a_worker_counts_what_is_nearly_zero_as_zero_on_all_its_threads_and_its_runs_say_so(toy_folder: Folder) -> None:
+    """In a process of its own: threads keep the way of counting that they began with."""
+    told = subprocess.run(
+        [sys.executable, "-c", NEARLY_ZERO], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert told == ["0", "1000000"], "of a million products on two threads none was left, and all of them afterwards"
+    folder = toy_folder(widths=(8, 12), steps=(5,))
+    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0
+    assert "denormals=flushed" in files.read_json(Store(folder).result(run_id))["numerics"]
+    assert torch.tensor(1e-30).mul(1e-10) > 0, "this process counts as before"

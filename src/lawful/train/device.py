@@ -7,7 +7,7 @@ import ctypes
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -58,12 +58,14 @@ def numerics(device: torch.device, precision: Precision, micro_batch: int, is_fu
     """What decides the last bits of a result; a resume under another is allowed and recorded as a break."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     threads = torch.get_num_threads() if device.type == "cpu" else 0
+    is_flushed = not torch.tensor(1e-30).mul(1e-10).item()
     return " ".join(
         [
             f"torch={torch.__version__.split('+')[0]}",
             f"device={device.type}:{name}".replace(" ", "_"),
             f"precision={precision}",
             f"threads={threads}",
+            f"denormals={'flushed' if is_flushed else 'kept'}",
             f"micro_batch={micro_batch}",
             f"adamw={'fused' if is_fused else 'loop'}",
             f"compiled={'yes' if is_compiled else 'no'}",
@@ -81,6 +83,19 @@ def keep_freed_memory() -> None:
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(-3, 2**31 - 1)  # M_MMAP_THRESHOLD
             mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Numbers below 1e-38 count as 0 on this CPU, in threads begun meanwhile too: it is slow to work with them.
+
+    Measured at .2M parameters in bf16 on real text, four pairs: 1.05 to 1.12 times the steps per second.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -105,6 +120,12 @@ def use_of_gpu(device: torch.device, act: Callable[[], float], steps: int) -> tu
         synchronize(device)
     kernels = sum(event.self_device_time_total for event in recorded.key_averages()) / 1e6
     return min(kernels / steps / seconds, 1.0), peak_memory_bytes(device)
+
+
+def return_memory(device: torch.device) -> None:
+    """What torch keeps of a GPU's memory for its next tensors, to others that compute there."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def synchronize(device: torch.device) -> None:

@@ -366,7 +366,7 @@ def make_update(asked: Asked) -> Update:
         raise failure or torch.OutOfMemoryError("out of memory in another process")
     total = parallel.add_up(model, total)
     scaler.unscale_(optimizer)
-    norm = clip(model, run.optimizer.clip)
+    norm = clip(optimizer, run.optimizer.clip)
     mean = float(total) * share
     if math.isfinite(mean) and (math.isfinite(norm) or scaler.is_enabled()):
         scaler.step(optimizer)
@@ -391,7 +391,7 @@ def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, whe
     optimizer.zero_grad(set_to_none=True)
     with device.autocast(where, run.precision):
         run.rule.gradients(model, run.task, _each(batch, lambda part: part.to(where)), scale=1e-6)
-    clip(model, run.optimizer.clip)
+    clip(optimizer, run.optimizer.clip)
     optimizer.step()
 
 
@@ -436,7 +436,8 @@ def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
 def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
     """A small model's kernels as one CUDA graph each way, too; not where a step is cut into micro-batches, since the
     first one's gradients lie in the graph's memory when the second runs."""
-    is_graphed = run.family.param_counts().total <= GRAPH_MAX_PARAMS and micro_batch >= run.batch_size
+    is_whole = micro_batch >= run.batch_size and parallel.processes() == 1
+    is_graphed = is_whole and run.family.param_counts().total <= GRAPH_MAX_PARAMS
     return torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
 
 
@@ -488,8 +489,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:
     optimizer.zero_grad(set_to_none=True)
     gc.collect()
-    if where.type == "cuda":
-        torch.cuda.empty_cache()
+    device.return_memory(where)
 
 
 def _mix(seed: int, step: int) -> int:

@@ -78,13 +78,14 @@ for _name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
         _inner.__dict__.setdefault("__dynamo_disable", _inner)
 
 
-def clip(model: nn.Module, limit: float) -> float:
-    """clip_grad_norm_, but that gradients within the limit are left alone instead of multiplied by 1. Returns the norm
-    before clipping."""
-    norm = nn.utils.get_total_norm([each.grad for each in model.parameters() if each.grad is not None])
+def clip(optimizer: torch.optim.Optimizer, limit: float) -> float:
+    """clip_grad_norm_ of all that it updates, but that gradients within the limit are left alone instead of multiplied
+    by 1. Returns the norm before clipping."""
+    every = [weight for group in optimizer.param_groups for weight in group["params"]]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([w.grad for w in every if w.grad is not None])))
     found = float(parallel.whole(norm))
     if not found + 1e-6 <= limit:
-        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+        nn.utils.clip_grads_with_norm_(every, limit, norm)
     return found
 
 

@@ -125,6 +125,7 @@ def make_plan(
         row["threads"] = count
         if count > 1 and "seconds_estimate" in row:
             row["seconds_estimate"] /= gain
+    device.return_memory(where)  # to the workers
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
         for name in dict.fromkeys(name for rung in rungs for name in rung.at)
@@ -439,6 +440,7 @@ def _on_one_gpu(
         progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
         share, most = device.use_of_gpu(where, functools.partial(step, *example[shape]), PROBE_STEPS)
         busy, peak = max(busy, share), max(peak, most)
+    device.return_memory(where)
     return share_of_gpu(busy, peak, torch.cuda.mem_get_info(where)[0], cores)
 
 

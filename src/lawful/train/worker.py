@@ -46,9 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     store = Store(options.folder)
     parallel.join()
-    if parallel.rank():
-        return _follow(store, options, stop)
-    code = _lead(store, options, stop)
+    with device.flushed_denormals():
+        if parallel.rank():
+            return _follow(store, options, stop)
+        code = _lead(store, options, stop)
     if parallel.processes() > 1:
         code = 0  # torchrun takes any other for a crash, and kills the rest
     parallel.tell(None)
