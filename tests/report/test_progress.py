@@ -209,10 +209,13 @@ def test_a_second_look_at_200_runs_is_quick(make_folder: Make) -> None:
 def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder: Make) -> None:
     folder = make_folder(**SMALL, faults=("Three points and one seed.",))
     study = store.read_json(folder / "study.json")
+    for each in study["rungs"][:4]:
+        each["stack"] = "0-0"
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(plan_table(study))
     text = console.export_text()
+    assert "4 runs are stacked" in text
     assert max(map(len, text.split("\n"))) <= 80
     assert "6 runs" in text
     assert "Three points and one seed." in text

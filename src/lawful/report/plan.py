@@ -90,6 +90,8 @@ def _totals(plan: Mapping[str, Any], rungs: list[Mapping[str, Any]]) -> str:
     if 0 < spent < 0.999 * flops:
         parts.append(f"of which {tables.flops(spent)} are spent, {flops / spent:.2f} times fewer: budgets share trunks")
     text = ", ".join(part for part in parts if part) + "."
+    if stacked := sum(bool(rung.get("stack")) for rung in rungs):
+        text += f" {stacked} runs are stacked: trained as one model with others of their shape."
     estimates = [number(rung.get("seconds_estimate")) for rung in rungs]
     if rungs and all(estimate is not None for estimate in estimates):
         seconds = sum(estimate or 0.0 for estimate in estimates)
