@@ -584,7 +584,7 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
         text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
     if "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
-        text += f" towards {floor.value:.3f} [{floor.ci95[0]:.3f}, {floor.ci95[1]:.3f}]"
+        text += f" towards {floor.value:z.3f} [{floor.ci95[0]:z.3f}, {floor.ci95[1]:z.3f}]"
     runs = f"{found.goodness.n} runs"
     if found.goodness.clusters < found.goodness.n:
         runs += f" in {found.goodness.clusters} clusters"
