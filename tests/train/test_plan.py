@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,29 @@ def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.Monk
     assert all(row["stack"] == "" for row in made["rungs"])
     with pytest.raises(ValueError, match="--stack: the question 'time' compares seconds"):
         plan.make_plan(declared, device_name="cpu", workers=1, stacked=8)
+
+
+def test_what_a_gpu_has_room_for_is_measured_on_the_costliest_shapes_stacked_as_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The measurement itself needs a GPU; what it is taken of runs here. The busiest computes in .4 of its time."""
+    declared = import_file(TOY).study(widths=(8, 16, 24, 32), steps=(20,), seeds=3)
+    rows = [dict(row) for row in plan.make_plan(declared, device_name="cpu", is_timed=False).declaration["rungs"]]
+    for row in rows:
+        row["stack"] = "0-0" if row["at"]["width"] == 24 else ""
+    stacked, measured = [], []
+    probe = stack.probe
+    monkeypatch.setattr(stack, "probe", lambda run, where, size: stacked.append(size) or probe(run, where, size))
+
+    def use(where: torch.device, act: Callable[[], float], steps: int) -> tuple[float, int]:
+        measured.append(act())
+        return (0.1, 0.4, 0.2)[len(measured) - 1], 2**30
+
+    monkeypatch.setattr(device, "use_of_gpu", use)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (2**36, 2**37))
+    rungs = [replace(rung, run=replace(rung.run, precision="fp32")) for rung in declared.ladder]
+    assert plan._on_one_gpu(rungs, rows, CPU, 16, lambda *_: None) == 2
+    assert stacked == [3] and len(measured) == 3 and min(measured) > 0
 
 
 @pytest.mark.parametrize(

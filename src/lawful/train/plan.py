@@ -346,7 +346,7 @@ def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, thre
     torch.set_num_threads(threads)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
-        windows = max(1, min(run.batch_size, int(run.batch_size * at_most / flops)))
+        windows = max(1, int(run.batch_size * min(1.0, at_most / flops)))
         model = run.family.build(torch.Generator().manual_seed(0)).to(where)
         optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
         times = []
