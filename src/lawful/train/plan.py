@@ -105,20 +105,22 @@ def make_plan(
             row["seconds_estimate"] = estimate
     if where.type == "cpu":
         workers = workers or cores
-    if timed := [question.name for question in study.questions if (question.flops or "").startswith("seconds")]:
-        if stacked > 1:  # seconds of stacked runs are the stack's
-            raise ValueError(
-                f"--stack: the question {timed[0]!r} compares seconds, which stacked runs share; leave --stack out."
-            )
-        stacked = 1
-    stacks = _stacks(rungs, rows, where, stacked or int(not is_timed), workers or 1, progress)
+    of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
+    if of_seconds and stacked > 1:
+        raise ValueError(
+            f"--stack: the question {of_seconds[0]!r} compares seconds, and those of stacked runs are the stack's; "
+            "leave --stack out."
+        )
+    if of_seconds or not is_timed:
+        stacked = stacked or 1
+    stacks = _stacks(rungs, rows, where, stacked, workers or 1, progress)
     for row, (tag, gain) in zip(rows, stacks, strict=True):
         row["stack"] = tag
         if "seconds_estimate" in row:
             row["seconds_estimate"] /= gain
     if where.type == "cuda" and not workers and is_timed:
         gpus = torch.cuda.device_count()
-        workers = gpus * _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress)
+        workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
     workers = workers or 1
     threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
     for row, count in zip(rows, threads, strict=True):
