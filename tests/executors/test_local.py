@@ -150,6 +150,22 @@ def test_on_gpus_as_many_workers_as_the_plan_found_room_for_each_on_one_of_them(
     assert set(workers(device="cpu")) == {None}
 
 
+def test_an_allocator_that_this_system_has_changes_no_bit(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not local.allocator():
+        pytest.skip("there is no tcmalloc here")
+    losses = []
+    for found in (local.allocator(), None):
+        monkeypatch.setattr(local, "allocator", lambda found=found: found)
+        folder = toy_folder(str(found), widths=(8, 24), steps=(30,))
+        assert local._surroundings(Local(), "cpu", 0).get("LD_PRELOAD") == found
+        train_study(folder, Local(workers=1, device="cpu"))
+        losses.append([row["loss"] for row in observations(folder)])
+    assert losses[0] == losses[1]
+    monkeypatch.setattr(local, "allocator", lambda: "libother.so")
+    monkeypatch.setenv("LD_PRELOAD", "libmine.so")
+    assert "LD_PRELOAD" not in local._surroundings(Local(), "cpu", 0), "who says which has it"
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is never idle while a run trains")
 def test_held_out_runs_fewer_than_the_cores_have_the_idle_ones_too_where_that_pays(
     toy_folder: Folder, monkeypatch: pytest.MonkeyPatch

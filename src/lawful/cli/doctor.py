@@ -17,6 +17,12 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Studies")(doctor)
 
 
+SLOWER = (
+    "the C library's; with tcmalloc small models train 1.05 to 1.15 times as fast on a CPU "
+    "(apt install libtcmalloc-minimal4, on Debian)"
+)
+
+
 def doctor(
     study: Annotated[str, typer.Argument(help="What it would cost here, at each scale.")] = "quickstart",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -25,24 +31,23 @@ def doctor(
     """Say what this machine can do, what is set up badly, and what a study would cost at each scale; status 1 where
     something is to be mended."""
     from lawful import studies
-    from lawful.executors.local import available_cores
+    from lawful.executors.local import allocator, available_cores
     from lawful.study import SCALES
     from lawful.train.machine import examine
     from lawful.train.plan import cost
 
     module, _ = studies.find(study)
     machine = examine(Path())
+    facts = {**machine.facts, "memory allocator": allocator() or SLOWER}
     costs = {
         scale or "as declared": cost(declared, device_name=device, cores=available_cores())
         for scale in (*SCALES, None)
         if (declared := _declared(module, scale))
     }
     if as_json:
-        print(
-            json.dumps({"facts": machine.facts, "problems": machine.problems, "study": study, "costs": costs}, indent=1)
-        )
+        print(json.dumps({"facts": facts, "problems": machine.problems, "study": study, "costs": costs}, indent=1))
     else:
-        _show(machine.facts, machine.problems, study, costs)
+        _show(facts, machine.problems, study, costs)
     raise SystemExit(1 if machine.problems else 0)
 
 

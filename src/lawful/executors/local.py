@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import errno
 import os
 import queue
@@ -55,6 +56,23 @@ def _gpus() -> list[str]:
     return shown if len(shown) == count else [str(number) for number in range(count)]
 
 
+def allocator() -> str | None:
+    """tcmalloc, where this system has it. Measured on one core in turn with glibc 2.36's own: a step 1.04 times as fast
+    at .03M parameters, 1.15 at .2M, 1.14 at .8M; the same numbers."""
+    return ctypes.util.find_library("tcmalloc_minimal") or ctypes.util.find_library("tcmalloc")
+
+
+def _surroundings(executor: Local, device: str, number: int) -> dict[str, str]:
+    """Of worker `number`: its GPU of several, but that a run on several processes has all; on a CPU, its allocator."""
+    own = executor.environment()
+    if device == "cpu" and not os.environ.get("LD_PRELOAD") and (found := allocator()):
+        own["LD_PRELOAD"] = found
+    if device == "cuda" and executor.processes_per_run == 1:
+        gpus = _gpus()
+        own["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    return own
+
+
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._folder = folder
@@ -64,13 +82,11 @@ class LocalJob(Job):
         study = Store(folder).read_study()
         device = study["device"] if executor.device == "auto" else executor.device
         count = min(_processes(executor, study, device), len(groups))
-        # each worker has one GPU; a run on several processes has all
-        gpus = _gpus() if device == "cuda" and executor.processes_per_run == 1 else []
         self._workers = [
             Worker(
                 folder,
                 [*executor.command(folder), *_cores(executor, number, count)],
-                {**executor.environment(), **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})},
+                _surroundings(executor, device, number),
             )
             for number in range(count)
         ]
