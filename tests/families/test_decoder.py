@@ -90,6 +90,77 @@ def test_a_block_over_a_short_sequence_is_torchs_own_within_rounding(
     assert all(gradient.abs().max() > 1e-4 for gradient in gradients[0].values())
 
 
+class TwoPasses(torch.autograd.Function):
+    """Attention alone as WholeBlock does it; all else is then torch's."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: torch.Tensor, rotary: Any, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
+        mixed, turned, weights = decoder.attend(qkv, rotary, mask, scale)
+        ctx.save_for_backward(turned, weights)
+        ctx.rotary, ctx.scale = rotary, scale
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        return decoder.attend_back(grad, *ctx.saved_tensors, ctx.rotary, ctx.scale), None, None, None
+
+
+def attention_in_two_passes(
+    self: decoder.Attention, x: torch.Tensor, rotary: Any, mask: torch.Tensor | None
+) -> torch.Tensor:
+    batch, time, width = x.shape
+    qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+    mixed = TwoPasses.apply(qkv, rotary, mask, self.scale)
+    return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+
+
+@each_kind
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_a_block_as_one_call_is_its_parts_bit_for_bit(
+    kind: dict[str, Any], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss and every gradient, by the written-out backward pass and by torch's of each part. What a branch adds is
+    scaled before it is rounded, not after: there the two agree within rounding."""
+    spec = Decoder(vocab_size=20, width=24, depth=2, heads=3, context=32, **kind)
+    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
+    found, calls = [], []
+    apply = decoder.WholeBlock.apply
+    monkeypatch.setattr(decoder.WholeBlock, "apply", lambda *given: (calls.append(1), apply(*given))[1])
+    for is_whole in (True, False):
+        if not is_whole:
+            monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+            monkeypatch.setattr(decoder.Attention, "forward", attention_in_two_passes)
+        model = spec.build(torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            logits = model(tokens[:, :-1]).flatten(0, 1).float()
+            loss = torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten())
+        loss.backward()
+        found.append({"loss": loss.detach(), **{name: each.grad for name, each in model.named_parameters()}})
+    assert len(calls) == 2, "a block each, of the first model alone"
+    bound = {"rtol": 0.02, "atol": 1e-3} if kind.get("parametrisation") == "completep" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(found[0], found[1], **bound)
+
+
+def test_attention_over_short_sequences_is_as_exact_under_autocast_as_torchs_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = Decoder(vocab_size=20, width=64, depth=1, heads=2, context=32)
+    tokens = torch.randint(20, (4, 33), generator=torch.Generator().manual_seed(1))
+
+    def gradient(precision: torch.dtype) -> torch.Tensor:
+        model = spec.build(torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            logits = model(tokens[:, :-1]).flatten(0, 1).float()
+            torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten()).backward()
+        return model.blocks[0].attention.qkv.weight.grad
+
+    exact = gradient(torch.float32)
+    ours = (gradient(torch.bfloat16) - exact).norm()
+    monkeypatch.setattr(decoder, "MAX_SHORT", {})
+    torchs = (gradient(torch.bfloat16) - exact).norm()
+    assert ours <= 1.05 * torchs < 0.05 * exact.norm()
+
+
 @each_kind
 def test_a_block_over_a_short_sequence_is_about_as_exact_under_autocast_as_torchs_own(
     kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
