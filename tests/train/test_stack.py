@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,32 @@ def test_a_run_that_failed_is_tried_again_beside_one_that_never_ran(toy_folder: 
     assert worker.train_runs(store, [first, second], options, threading.Event()) == ["finished"] * 2
     for run_id in (first, second):
         assert files.read_json(store.result(run_id))["numerics"].endswith("stacked=2")
+
+
+def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=4)
+    store = Store(folder)
+    ids = [row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16]
+    evaluate, slept = loop.evaluate, []
+
+    def slow(*given: Any) -> dict[str, float]:
+        slept.append(given)
+        time.sleep(0.25)
+        return evaluate(*given)
+
+    monkeypatch.setattr(loop, "evaluate", slow)
+    started = time.monotonic()
+    options = worker.parse([str(folder), "-", "--device", "cpu"])
+    assert worker.train_runs(store, ids, options, threading.Event()) == ["finished"] * 4
+    took = time.monotonic() - started
+    found = [files.read_json(store.result(run_id))["seconds"] for run_id in ids]
+    assert len(slept) >= 8 and max(found) < took - 0.25 * len(slept)
+    for run_id, seconds in zip(ids, found, strict=True):
+        last = [line for line in files.read_jsonl(store.metrics(run_id)) if "tokens_per_second" in line][-1]
+        assert last["seconds"] == pytest.approx(seconds)
+        assert last["tokens_per_second"] > 0.2 * last["tokens"] / seconds, "the last stretch is like the others"
 
 
 def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:

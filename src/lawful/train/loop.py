@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import hashlib
@@ -41,6 +42,24 @@ class Interrupted(Exception):
     """The run was asked to stop; it has been checkpointed and can go on later."""
 
 
+class Clock:
+    """Seconds of training: those of all else, as evaluations and checkpoints, are left out."""
+
+    def __init__(self) -> None:
+        self._left_out = 0.0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._left_out
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._left_out += time.monotonic() - since
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a run happens, none of which is part of the Run: it may change the last bits, never the meaning."""
@@ -52,6 +71,7 @@ class Place:
     stacked: int = 1  # runs that begin together, trained as one model; see stack.py
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    clock: Clock = field(default_factory=Clock)  # one for all runs of a stack
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
     should_stop: Callable[[], bool] = lambda: False
@@ -123,43 +143,31 @@ def alone(run: Training) -> Any:
 
 def training(run: Run, data: Any, store: Store, place: Place) -> Training:
     """All of train() but the updates themselves."""
-    folder = store.checkpoints(run.id)
-    on_gpu = place.device.type == "cuda"
-    is_compiled = on_gpu and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
-    model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
-    if place.is_sharded:
-        _shard(run, model)
-    optimizer = build_adamw(model, run, is_fused=place.device.type in ("cpu", "cuda"))
-    scaler = torch.amp.GradScaler(place.device.type, enabled=run.precision == "fp16")
-
-    progress = Progress(run=run.id)
-    if saved := _where_to_start(run, store):
-        checkpoint.restore(saved, model, optimizer)
-        progress = Progress(**saved.state)
-        if progress.run != run.id:  # from the trunk: what it shares with this run is the past, not the accounts
-            progress = replace(progress, run=run.id, own_steps=0, seconds=0.0, train_loss_sum=0.0, train_targets=0)
-        if progress.scaler:
-            scaler.load_state_dict(progress.scaler)
-    elif run.starts_from is not None:
-        _start_from(run.starts_from, model, store)
-    progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
-    _note_numerics(progress, run, place, is_compiled)
-    forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
+    clock = place.clock
+    with clock.stopped():
+        model, optimizer, scaler, progress, saved = _begun(run, store, place)
+        is_compiled = _is_compiled(run, place)
+        forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
     flops_per_token = run.rule.training_flops_per_token(run.family, run.context)
     log_every = max(1, run.steps // LOG_LINES)
     batch_tokens = run.batch_size * run.context
     watched = "selection" if "selection" in data.splits else "validation"
     worst = run.task.worst_loss(run)
 
+    def save_checkpoint(folder: Path, kept: int = checkpoint.KEPT) -> None:
+        with clock.stopped():
+            record.sync()
+            checkpoint.save(folder, model, optimizer, _state(progress, scaler), kept=kept, lease=place.lease)
+
     model.train()
     with _Record(store, run, saved, place) as record, feed(run, data, place.loaders) as batch_of:
-        last_save = mark = time.monotonic()
-        marked_step = progress.step
+        last_save = time.monotonic()
+        past = progress.seconds - clock.seconds()
+        marked, marked_step = clock.seconds(), progress.step
         while progress.step < run.steps:
             if parallel.any_of(place.should_stop()):
-                progress.seconds += time.monotonic() - mark
-                record.sync()
-                checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
+                progress.seconds = past + clock.seconds()
+                save_checkpoint(store.checkpoints(run.id))
                 raise Interrupted(f"stopped at step {progress.step} of {run.steps}")
             rate = learning_rate(run, progress.step)
             set_learning_rate(optimizer, rate)
@@ -177,12 +185,12 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                 if not _is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
                 progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
-                _note_numerics(progress, run, place, is_compiled)
+                _note_numerics(progress, run, place)
                 _free_memory(optimizer, place.device)
                 forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
                 continue
+            progress.seconds = past + clock.seconds()
             if not (math.isfinite(loss) and (math.isfinite(norm) or run.precision == "fp16")):
-                progress.seconds += time.monotonic() - mark
                 reason = f"loss {loss:g}, gradient norm {norm:g} at step {progress.step}: not finite"
                 return _diverged(run, data, progress, place, reason)
             progress.step += 1
@@ -193,10 +201,10 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
 
             if progress.step % log_every == 0 or progress.step == run.steps:
                 device.synchronize(place.device)
-                now = time.monotonic()
-                speed = (progress.step - marked_step) * batch_tokens / max(now - mark, 1e-9)
-                progress.seconds += now - mark
-                mark, marked_step = now, progress.step
+                now = clock.seconds()
+                progress.seconds = past + now
+                speed = (progress.step - marked_step) * batch_tokens / max(now - marked, 1e-9)
+                marked, marked_step = now, progress.step
                 record.write(
                     step=progress.step,
                     tokens=progress.step * batch_tokens,
@@ -209,8 +217,8 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     seconds=progress.seconds,
                 )
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
-                progress.seconds += time.monotonic() - mark
-                seen = evaluate(run, data, model, place.device, watched, run.eval_tokens)
+                with clock.stopped():
+                    seen = evaluate(run, data, model, place.device, watched, run.eval_tokens)
                 if progress.step < run.steps or watched != "validation":  # the last line is of all validation targets
                     record.write(**_line_of(progress.step, batch_tokens, watched, seen))
                 if not math.isfinite(seen["loss"]) or (
@@ -227,25 +235,51 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                 if seen["loss"] < (progress.loss_best or math.inf):
                     progress.loss_best = seen["loss"]
                     if run.keep_best:
-                        files.write_bytes(
-                            store.best_weights(run.id), save(checkpoint.trained_tensors(model)), lease=place.lease
-                        )
-                mark, marked_step = time.monotonic(), progress.step
+                        with clock.stopped():
+                            weights = save(checkpoint.trained_tensors(model))
+                            files.write_bytes(store.best_weights(run.id), weights, lease=place.lease)
             if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
-                record.sync()
-                trunk = store.trunk(run.trunk_id)
-                checkpoint.save(trunk, model, optimizer, _state(progress, scaler), kept=0, lease=place.lease)
+                save_checkpoint(store.trunk(run.trunk_id), kept=0)
             is_due = time.monotonic() - last_save > place.checkpoint_seconds
             if progress.step < run.steps and parallel.any_of(is_due):
-                progress.seconds += time.monotonic() - mark
-                record.sync()
-                checkpoint.save(folder, model, optimizer, _state(progress, scaler), lease=place.lease)
-                last_save = mark = time.monotonic()
-                marked_step = progress.step
-        last = evaluate(run, data, model, place.device)
-        record.write(**_line_of(run.steps, batch_tokens, "validation", last))
-        if trouble := run.family.trouble(last):
-            return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
+                save_checkpoint(store.checkpoints(run.id))
+                last_save = time.monotonic()
+        with clock.stopped():
+            return _ended(run, data, model, store, place, progress, record)
+
+
+def _begun(run: Run, store: Store, place: Place) -> tuple[nn.Module, torch.optim.Optimizer, Any, Progress, Any]:
+    """The model, its optimiser and scaler, and how far they are: at the start, or as the newest checkpoint or trunk has
+    them, which is given, too."""
+    model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
+    if place.is_sharded:
+        _shard(run, model)
+    optimizer = build_adamw(model, run, is_fused=place.device.type in ("cpu", "cuda"))
+    scaler = torch.amp.GradScaler(place.device.type, enabled=run.precision == "fp16")
+
+    progress = Progress(run=run.id)
+    if saved := _where_to_start(run, store):
+        checkpoint.restore(saved, model, optimizer)
+        progress = Progress(**saved.state)
+        if progress.run != run.id:  # from the trunk: what it shares with this run is the past, not the accounts
+            progress = replace(progress, run=run.id, own_steps=0, seconds=0.0, train_loss_sum=0.0, train_targets=0)
+        if progress.scaler:
+            scaler.load_state_dict(progress.scaler)
+    elif run.starts_from is not None:
+        _start_from(run.starts_from, model, store)
+    progress.micro_batch = progress.micro_batch or place.micro_batch or run.batch_size
+    _note_numerics(progress, run, place)
+    return model, optimizer, scaler, progress, saved
+
+
+def _ended(
+    run: Run, data: Any, model: nn.Module, store: Store, place: Place, progress: Progress, record: _Record
+) -> dict[str, Any]:
+    """The run's observation, after its last step."""
+    last = evaluate(run, data, model, place.device)
+    record.write(**_line_of(run.steps, run.batch_size * run.context, "validation", last))
+    if trouble := run.family.trouble(last):
+        return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
 
     weights = save(checkpoint.trained_tensors(model))
     files.write_bytes(store.weights(run.id), weights, lease=place.lease)
@@ -441,9 +475,13 @@ def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
     return torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
 
 
-def _note_numerics(progress: Progress, run: Run, place: Place, is_compiled: bool) -> None:
+def _is_compiled(run: Run, place: Place) -> bool:
+    return place.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
+
+
+def _note_numerics(progress: Progress, run: Run, place: Place) -> None:
     is_fused = place.device.type in ("cpu", "cuda")
-    now = device.numerics(place.device, run.precision, progress.micro_batch, is_fused, is_compiled)
+    now = device.numerics(place.device, run.precision, progress.micro_batch, is_fused, _is_compiled(run, place))
     if parallel.processes() > 1:
         now += f" processes={parallel.processes()}{':sharded' if place.is_sharded else ''}"
     if place.stacked > 1:

@@ -89,7 +89,7 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
-            loop.alone(_train(store, run_id, options, stop, None))
+            loop.alone(_train(store, run_id, options, stop, None, 1, loop.Clock()))
         except loop.Interrupted:
             pass
     parallel.leave()
@@ -101,8 +101,8 @@ def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, st
     never the worker.
 
     Returns of each: finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
-    stacked = sum(_ended(store, run_id) is None for run_id in ids)
-    runs = [_train_one(store, run_id, options, stop, stacked) for run_id in ids]
+    stacked, clock = sum(_ended(store, run_id) is None for run_id in ids), loop.Clock()
+    runs = [_train_one(store, run_id, options, stop, stacked, clock) for run_id in ids]
     if stacked <= 1 or parallel.processes() > 1:
         return [loop.alone(run) for run in runs]
     from lawful.train.stack import together
@@ -111,7 +111,7 @@ def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, st
 
 
 def _train_one(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, stacked: int
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, stacked: int, clock: loop.Clock
 ) -> loop.Training:
     try:
         with files.claimed(
@@ -119,7 +119,7 @@ def _train_one(
         ) as lease:
             if lease is None:
                 return "busy"
-            return (yield from _train_claimed(store, run_id, options, stop, lease, stacked))
+            return (yield from _train_claimed(store, run_id, options, stop, lease, stacked, clock))
     except files.LeaseLost as error:
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
         return "busy"
@@ -138,12 +138,13 @@ def _train_claimed(
     stop: threading.Event,
     lease: files.Lease,
     stacked: int,
+    clock: loop.Clock,
 ) -> loop.Training:
     if (ended := _ended(store, run_id)) is not None:
         return ended
     try:
         parallel.tell(run_id)
-        result = yield from _train(store, run_id, options, stop, lease, stacked)
+        result = yield from _train(store, run_id, options, stop, lease, stacked, clock)
     except loop.Interrupted:
         return "interrupted"
     except files.LeaseLost:
@@ -175,7 +176,8 @@ def _train(
     options: argparse.Namespace,
     stop: threading.Event,
     lease: files.Lease | None,
-    stacked: int = 1,
+    stacked: int,
+    clock: loop.Clock,
 ) -> loop.Training:
     study = store.read_study()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
@@ -193,6 +195,7 @@ def _train(
         loaders=_loaders(options, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
+        clock=clock,
         lease=lease,
         is_sharded=options.shard and parallel.processes() > 1,
         stacked=stacked if parallel.processes() == 1 else 1,
