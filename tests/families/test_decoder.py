@@ -109,9 +109,9 @@ def attention_in_two_passes(
     self: decoder.Attention, x: torch.Tensor, rotary: Any, mask: torch.Tensor | None
 ) -> torch.Tensor:
     batch, time, width = x.shape
-    qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+    qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads)
     mixed = TwoPasses.apply(qkv, rotary, mask, self.scale)
-    return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+    return self.out(mixed.view(batch, time, width))
 
 
 @each_kind

@@ -472,9 +472,9 @@ def _window_starts(numbers: np.ndarray, *, seed: int, num_tokens: int, context: 
     in_later = max(1, (num_tokens - context) // context)  # windows that fit at every offset below the context
     epochs = np.where(numbers < in_first, 0, 1 + (numbers - in_first) // in_later)
     starts = np.empty(len(numbers), dtype=np.int64)
-    for epoch in np.unique(epochs):
+    for epoch in sorted(set(epochs.tolist())):
         here = epochs == epoch
-        order = _epoch_order(seed, int(epoch), in_later if epoch else in_first)
+        order = _epoch_order(seed, epoch, in_later if epoch else in_first)
         place = numbers[here] - (in_first + (epoch - 1) * in_later if epoch else 0)
         room = min(context, num_tokens - in_later * context)  # offsets from 0 to room - 1 leave every window inside
         offset = order.draw % room // block * block if epoch else 0

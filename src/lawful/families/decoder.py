@@ -203,7 +203,7 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(spec.width, bias=False)
         self.attention = Attention(spec)
         self.mlp_norm = nn.LayerNorm(spec.width, bias=False)
-        self.mlp = SwiGLU(spec) if spec.mlp == "swiglu" else GELU(spec)
+        self.mlp: SwiGLU | GELU = SwiGLU(spec) if spec.mlp == "swiglu" else GELU(spec)
         self.dropout = spec.dropout
         self.shape = Shape(
             heads=spec.heads,
@@ -215,10 +215,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None = None) -> Tensor:
         if is_short(x, x.shape[1]) and not (self.dropout and self.training):
-            first = self.attention_norm.weight, self.attention.qkv.weight, self.attention.out.weight
-            weights = *first, self.mlp_norm.weight, *self.mlp.parameters()
+            attention, mlp = self.attention, self.mlp
+            up = mlp.gate_up if isinstance(mlp, SwiGLU) else mlp.up
+            first = self.attention_norm.weight, attention.qkv.weight, attention.out.weight
             whole = WholeBlock if is_alone(x) else StackedBlock
-            out: Tensor = whole.apply(x, rotary, mask, self.shape, *weights)  # type: ignore[no-untyped-call]
+            out: Tensor = whole.apply(  # type: ignore[no-untyped-call]
+                x, rotary, mask, self.shape, *first, self.mlp_norm.weight, up.weight, mlp.down.weight
+            )
             return out
         x = self._add(x, self.attention(self.attention_norm(x), rotary, mask))
         return self._add(x, self.mlp(self.mlp_norm(x)))
@@ -341,9 +344,9 @@ class WholeBlock(torch.autograd.Function):
 
         normed, *first = _norm(x, first_gain, shape.eps)
         normed = normed.to(kind).view(flat)
-        qkv = (normed @ to_qkv.mT).view(-1, time, 3, shape.heads, width // shape.heads).permute(2, 0, 3, 1, 4)
+        qkv = (normed @ to_qkv.mT).view(-1, time, 3, shape.heads, width // shape.heads)
         mixed, turned, seen = attend(qkv, rotary, mask, shape.scale)
-        mixed = mixed.transpose(1, 2).reshape(flat)
+        mixed = mixed.view(flat)
         middle = torch.add(x, (mixed @ to_out.mT).view(x.shape), alpha=shape.branch_scale)
 
         normed_middle, *second = _norm(middle, second_gain, shape.eps)
@@ -379,8 +382,8 @@ class WholeBlock(torch.autograd.Function):
 
         grad = _times(by_middle.to(kind).view(flat), shape.branch_scale)
         by_out = grad.mT @ mixed
-        grad = (grad @ to_out).view(-1, time, shape.heads, width // shape.heads).transpose(1, 2)
-        grad = attend_back(grad, turned, seen, ctx.rotary, shape.scale).permute(1, 3, 0, 2, 4).reshape(flat)
+        grad = (grad @ to_out).view(-1, time, shape.heads, width // shape.heads)
+        grad = attend_back(grad, turned, seen, ctx.rotary, shape.scale).view(flat)
         by_qkv = grad.mT @ normed
         grad = (grad @ to_qkv).view(x.shape).to(x.dtype)
         by_x, by_first = _norm_back(grad, x, mean, inverse, first_gain)
@@ -444,11 +447,12 @@ def attend(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tu
     """Rotary turn and causal attention with the whole square of weights kept: for short sequences on a CPU faster than
     the kernel that never keeps it, and turned in place. The same arithmetic within rounding, in qkv's precision.
 
-    qkv [3, batch, heads, time, head size], (cos, sin) or None, mask as same_text gives it or None
-    -> [batch, heads, time, head size], and what attend_back needs: qkv turned, and the weights
+    qkv [batch, time, 3, heads, head size], (cos, sin) or None, mask as same_text gives it or None
+    -> [batch, time, heads, head size], and what attend_back needs: qkv turned [3, batch, heads, time, head size], and
+    the weights [batch x heads, time, time]
     """
-    _, batch, heads, time, size = qkv.shape
-    turned = qkv.clone(memory_format=torch.contiguous_format)
+    batch, time, _, heads, size = qkv.shape
+    turned = _permuted(qkv, 2, 0, 3, 1)
     if rotary is not None:
         _rotate_in_place(turned[:2], *rotary)
     q, k, v = turned.view(3, batch * heads, time, size).unbind(0)
@@ -458,13 +462,13 @@ def attend(qkv: Tensor, rotary: Rotary, mask: Tensor | None, scale: float) -> tu
         scores = torch.bmm(q, k.mT).mul_(scale).view(batch, heads, time, time)
         scores = scores.masked_fill_(~mask, -math.inf).view(-1, time, time)
     weights = torch._softmax(scores, -1, False)  # autocast would turn torch.softmax's into fp32
-    return torch.bmm(weights, v).view(batch, heads, time, size), turned, weights
+    return _permuted(torch.bmm(weights, v).view(batch, heads, time, size), 0, 2, 1), turned, weights
 
 
 def attend_back(grad: Tensor, turned: Tensor, weights: Tensor, rotary: Rotary, scale: float) -> Tensor:
     """attend's backward pass: of the gradient by what came out, that by qkv."""
     q, k, v = turned.flatten(1, 2).unbind(0)
-    grad = grad.reshape(v.shape).to(v.dtype)
+    grad = _permuted(grad, 0, 2, 1).view(v.shape)
     by_qkv = torch.empty_like(turned)
     by_q, by_k, by_v = by_qkv.flatten(1, 2).unbind(0)
     torch.bmm(weights.mT, grad, out=by_v)
@@ -474,7 +478,20 @@ def attend_back(grad: Tensor, turned: Tensor, weights: Tensor, rotary: Rotary, s
     if rotary is not None:
         cos, sin = rotary
         _rotate_in_place(by_qkv[:2], cos, -sin)  # a rotation's transpose is the rotation back
-    return by_qkv
+    return _permuted(by_qkv, 1, 3, 0, 2)
+
+
+def _permuted(x: Tensor, *order: int) -> Tensor:
+    """x's axes in this order, its last one where it was: by whole rows, which for rows as short as a head's is faster
+    than element by element (LAB_NOTES, 2026-11-22)."""
+    *shape, size = x.shape
+    rows = x.view(-1, size).index_select(0, _rows(tuple(shape), order))
+    return rows.view(*(shape[axis] for axis in order), size)
+
+
+@functools.lru_cache(maxsize=64)
+def _rows(shape: tuple[int, ...], order: tuple[int, ...]) -> Tensor:
+    return torch.arange(math.prod(shape)).view(shape).permute(order).reshape(-1)
 
 
 def _rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:

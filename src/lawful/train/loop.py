@@ -532,7 +532,7 @@ def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:
 
 def _mix(seed: int, step: int) -> int:
     """A 63-bit seed from two numbers, the same on every machine."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+    return int.from_bytes(hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()) >> 1
 
 
 class _Record:

@@ -40,7 +40,8 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
 
 
 class _CPUAdamW(torch.optim.AdamW):
-    """The fused AdamW, bit for bit, without what torch imports around it for its compiler: as long as torch itself."""
+    """The fused AdamW, bit for bit, without what torch does around it for its compiler and its profiler, which takes as
+    long as the kernel itself."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -51,6 +52,13 @@ class _CPUAdamW(torch.optim.AdamW):
             kept = [self.state[weight] for weight in weights]
             means, squares, steps = ([each[name] for each in kept] for name in ("exp_avg", "exp_avg_sq", "step"))
             fused_adamw([weights, [weight.grad for weight in weights], means, squares, [], steps], group)
+
+    step.hooked = True  # type: ignore[attr-defined]  # else torch wraps it for its profiler
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.grad = None
 
 
 def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None:
