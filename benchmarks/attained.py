@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ import torch
 from results import Row, record, told
 from torch.profiler import ProfilerActivity, profile
 
-from lawful.executors.local import available_cores
+from lawful.executors.local import allocator, available_cores
 from lawful.run import Run
 from lawful.train import device, loop
 from lawful.train.optimizer import build_adamw
@@ -42,6 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[Row] = []
     count = available_cores()
+    if found := allocator():  # as workers have it
+        os.environ.setdefault("LD_PRELOAD", found)
     context = multiprocessing.get_context("spawn")
     with context.Pool(count, initializer=begin, initargs=(context.Barrier(count),)) as pool:
         for name in options.studies.split(","):
@@ -52,8 +55,8 @@ def main() -> None:
                 if hasattr(rung.run.family, "width"):
                     shapes.setdefault((rung.run.family, rung.run.batch_size), rung.run)
             for run in shapes.values():
-                found: list[Measured] = pool.map(measure, [(run, precision)] * count, chunksize=1)
-                rows += told([row_of(f"{name} {described(run)}, {precision}", found)])
+                measured: list[Measured] = pool.map(measure, [(run, precision)] * count, chunksize=1)
+                rows += told([row_of(f"{name} {described(run)}, {precision}", measured)])
     record(
         "attained",
         "How near does training come to the machine's matrix products?",
@@ -105,6 +108,7 @@ def begin(barrier: Any) -> None:
     global _barrier
     _barrier = barrier
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as workers do
     device.keep_freed_memory()
 
 
