@@ -32,7 +32,11 @@ def planted(arm: str, size: float) -> float:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    here, dice = tmp_path_factory.mktemp("arms") / "study", np.random.default_rng(0)
+    return made(tmp_path_factory.mktemp("arms") / "study")
+
+
+def made(here: Path, held_out: int | None = None) -> Path:
+    dice = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
     for arm in ("steady", "floored", "poor"):
         for size in SIZES:
@@ -45,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         "rung": f"arm={arm},characters={size},length=64,seed={seed}",
                         "arm": arm,
                         "seed": seed,
-                        "held_out": False,
+                        "held_out": size == held_out,
                         "cluster": run,
                         "status": "finished",
                         "params_non_embedding": 30_000,
@@ -69,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "id": row["run"],
             "label": row["rung"],
-            "is_held_out": False,
+            "is_held_out": row["held_out"],
             "at": {name: row[f"at_{name}"] for name in ("arm", "characters", "length", "seed")},
             "params_non_embedding": 30_000,
         }
@@ -109,6 +113,20 @@ def test_page_and_markdown_show_crossings_pairs_counts_and_others_figures(folder
     ):
         assert part in page and part in text
     assert (folder / "figures" / "data_arms.png").exists() and (folder / "figures" / "variant_levels.svg").exists()
+
+
+def test_what_was_held_out_is_a_hollow_mark_of_its_arm_that_the_law_reaches(tmp_path: Path) -> None:
+    from lawful.report.arms import arm_charts
+    from lawful.report.evidence import read_evidence
+
+    folder = made(tmp_path / "study", held_out=SIZES[-1])
+    (chart,) = [chart for chart in arm_charts(read_evidence(folder)) if chart.name == "data_arms"]
+    hollow = [marks for marks in chart.points if marks.is_open]
+    assert [marks.name for marks in hollow] == [f"{arm}, held out" for arm in ("steady", "floored", "poor")]
+    assert all(list(marks.x) == [SIZES[-1]] * 3 for marks in hollow)
+    assert all(max(marks.x) == SIZES[-2] for marks in chart.points if not marks.is_open)
+    assert all(max(line.x) == pytest.approx(SIZES[-1]) for line in chart.lines if line.name.startswith("law, "))
+    assert "Hollow marks were held out" in chart.caption
 
 
 def test_ours_and_theirs_stand_in_one_row_with_their_ratio(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from lawful.report import charts as drawing
 from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
 from lawful.report.evidence import Evidence
-from lawful.report.gallery import CURVE_POINTS, axis_title, loss_title
+from lawful.report.gallery import CURVE_POINTS, axis_title, held_out_rows, loss_title
 from lawful.report.law_curve import law_curve
 from lawful.report.tables import number
 from lawful.report.words import Table
@@ -207,7 +208,7 @@ def _paired(answer: Answer) -> list[Table]:
 def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     """Every arm's runs and its fitted law along the one axis."""
     name, loss = answer["question"]["name"], str(answer["question"].get("loss") or "loss")
-    bands, lines, points = [], [], []
+    bands, lines, points, hollow = [], [], [], []
     column = _axis_column(answer) or "tokens"
     shown: list[Mapping[str, Any]] = []
     of_arm = [other for other in evidence.answers if str(other["question"]["name"]).startswith(f"{name}--")]
@@ -221,8 +222,9 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         column = curve.columns[axis]
         used = {str(item.get("run")) for item in other["fit"].get("residuals", ())}
         rows = [row for row in evidence.finished if str(row.get("run")) in used]
+        held = held_out_rows(evidence, other)
         shown += rows
-        grid = np.geomspace(*_span(rows, column), CURVE_POINTS)
+        grid = np.geomspace(*_span([*rows, *held], column), CURVE_POINTS)
         spread = curve.band(**{axis: grid})
         if spread:
             bands.append(
@@ -232,6 +234,8 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         y = [float(value) for value in curve.predict(**{axis: grid})]
         lines.append(Line(name=f"law, {arm}", x=list(grid), y=y, colour=colour, dash=dash, legend=f"arm{index}"))
         points.append(_marks(arm, rows, column, loss, index))
+        if held:
+            hollow.append(replace(_marks(f"{arm}, held out", held, column, loss, index), is_open=True))
     if len(points) < 2:
         return None
     counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
@@ -244,13 +248,14 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         question=name,
         title="The arms, their laws and where they cross",
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
+        + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
         alt=f"{loss_title(shown, loss)} against {axis_title(column)} for {arms}, each with its law.",
         x=Axis(title=axis_title(column), is_flops=column == "flops"),
         y=Axis(title=loss_title(shown, loss)),
         bands=bands,
         lines=lines,
-        points=points,
+        points=[*points, *hollow],
         legend_title="arm",
         is_wide=True,
     )
