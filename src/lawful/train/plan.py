@@ -103,30 +103,7 @@ def make_plan(
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
-    if where.type == "cpu":
-        workers = workers or cores
-    of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
-    if of_seconds and stacked > 1:
-        raise ValueError(
-            f"--stack: the question {of_seconds[0]!r} compares seconds, and those of stacked runs are the stack's; "
-            "leave --stack out."
-        )
-    if of_seconds or not is_timed:
-        stacked = stacked or 1
-    stacks = _stacks(rungs, rows, where, stacked, workers or 1, progress)
-    for row, (tag, gain) in zip(rows, stacks, strict=True):
-        row["stack"] = tag
-        if "seconds_estimate" in row:
-            row["seconds_estimate"] /= gain
-    if where.type == "cuda" and not workers and is_timed:
-        gpus = torch.cuda.device_count()
-        workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
-    workers = workers or 1
-    threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
-    for row, count in zip(rows, threads, strict=True):
-        row["threads"] = count
-        if count > 1 and "seconds_estimate" in row:
-            row["seconds_estimate"] /= gain
+    workers = _shared_out(study, rungs, rows, where, workers, cores, stacked, is_timed, progress)
     device.return_memory(where)  # to the workers
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
@@ -159,6 +136,46 @@ def make_plan(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
+
+
+def _shared_out(
+    study: Study,
+    rungs: Sequence[Rung],
+    rows: Sequence[dict[str, Any]],
+    where: torch.device,
+    workers: int,
+    cores: int,
+    stacked: int,
+    is_timed: bool,
+    progress: Callable[[str, float], None],
+) -> int:
+    """Into the rows, which runs are stacked and how many threads each has, with what that makes of their seconds;
+    returns how many processes train. workers, cores, stacked: as make_plan has them."""
+    if where.type == "cpu":
+        workers = workers or cores
+    of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
+    if of_seconds and stacked > 1:
+        raise ValueError(
+            f"--stack: the question {of_seconds[0]!r} compares seconds, and those of stacked runs are the stack's; "
+            "leave --stack out."
+        )
+    if of_seconds or not is_timed:
+        stacked = stacked or 1
+    stacks = _stacks(rungs, rows, where, stacked, workers or 1, progress)
+    for row, (tag, gain) in zip(rows, stacks, strict=True):
+        row["stack"] = tag
+        if "seconds_estimate" in row:
+            row["seconds_estimate"] /= gain
+    if where.type == "cuda" and not workers and is_timed:
+        gpus = torch.cuda.device_count()
+        workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
+    workers = workers or 1
+    threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
+    for row, count in zip(rows, threads, strict=True):
+        row["threads"] = count
+        if count > 1 and "seconds_estimate" in row:
+            row["seconds_estimate"] /= gain
+    return workers
 
 
 def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str, float]:
