@@ -60,10 +60,13 @@ def _counted_otherwise(fit: Fit, data: Sample, point: Point) -> dict[str, dict[s
 
 def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     """{"rows": [{"run", parameter: value}]} for the worst-fitting rows."""
+    from lawful.fitting.estimate import SEARCHED_ROWS
+
     rows = np.argsort(-np.abs(point.residuals))[:SUSPECTS]
     weights = np.ones((len(rows), data.n))
     weights[np.arange(len(rows)), rows] = 0
-    found = solver.solve(point.problem, np.repeat(point.parameters[None], len(rows), axis=0), weights)
+    starts = np.repeat(point.parameters[None], len(rows), axis=0)
+    found = solver.solve(point.problem, starts, weights, is_near=data.n > SEARCHED_ROWS)  # one of many moves little
     names = point.problem.law.parameters
     runs = data.run_names
     return {

@@ -219,8 +219,8 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) 
     found = solver.solve(few, starts)
     if few is problem:
         return as_point(problem, found, delta)
-    best = np.argsort(found.misfit)[:FEW_STARTS]  # the others have shown whether there is another optimum
     rough = as_point(few, found, delta)
+    best = _optima(found)[:FEW_STARTS]  # the other starts have shown whether there is another
     point = as_point(problem, solver.solve(problem, found.parameters[best], is_near=True), delta)
     return replace(point, starts=rough.starts, agree=rough.agree)
 
@@ -231,6 +231,14 @@ def _thinned(problem: solver.Problem) -> solver.Problem:
         return problem
     rows = np.sort(np.random.default_rng(0).choice(problem.rows, SEARCHED_ROWS, replace=False))
     return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows])
+
+
+def _optima(found: solver.Solution) -> Array:
+    """A start of each optimum that was reached, the best first."""
+    order = np.argsort(found.misfit)
+    misfits = found.misfit[order]
+    is_another = np.diff(misfits) > AGREES * misfits[1:]
+    return np.concatenate([order[:1], order[1:][is_another]])
 
 
 def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
