@@ -33,7 +33,7 @@ from results import Row, paired, record, told
 from lawful import store as files
 from lawful.conduct import train_study
 from lawful.corpora.python_docs import PythonDocs
-from lawful.executors.local import Local, available_cores
+from lawful.executors.local import Local, allocator, available_cores
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -85,8 +85,8 @@ def main() -> None:
         for shape in SHAPES:
             if options.only in ("", shape.name):
                 rows += told(compare_speed(shape, peer, Path(scratch), options))
-    record("throughput", "How fast is training beside nanoGPT's loop?", rows)
-    return None
+    says = f"nanoGPT runs as shipped. The workers' allocator is {allocator() or 'that of the C library'}."
+    return record("throughput", "How fast is training beside nanoGPT's loop?", rows, says)
 
 
 def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.Namespace) -> list[Row]:
