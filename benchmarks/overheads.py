@@ -118,7 +118,7 @@ def table_seconds(folder: Path, rows: int) -> Row:
 
     def job() -> None:
         fit = lawful.fit(lawful.read_runs(path), "chinchilla")
-        assert abs(fit.value("alpha") - 0.34) < 0.01 if hasattr(fit, "value") else True
+        assert abs(fit.params["alpha"].value - 0.34) < 0.01
 
     return allowed(f"a table of {rows:,} runs, read and fitted", "seconds by the clock", [seconds(job)], 10)
 
