@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lawful import download
+from lawful.errors import LawfulError
 
 CONTENT = b"".join(b"line %d\n" % number for number in range(40_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -79,7 +80,7 @@ def test_a_file_is_fetched_whole_and_only_once(tmp_path: Path, server: Server) -
 def test_an_interrupted_download_goes_on_where_it_was_cut(tmp_path: Path, server: Server) -> None:
     path = tmp_path / "file.txt"
     server.cut_after = 100_000
-    with pytest.raises(ValueError, match=r"ended after 100,000 of .* bytes.*what has arrived is kept.*--data PATH"):
+    with pytest.raises(LawfulError, match=r"ended after 100,000 of .* bytes.*what has arrived is kept.*--data PATH"):
         fetch(path, server)
     assert not path.exists() and path.with_name("file.txt.part").read_bytes() == CONTENT[:100_000]
     server.cut_after = None
@@ -97,7 +98,7 @@ def test_a_server_that_cannot_resume_sends_the_file_again(tmp_path: Path, server
 def test_a_wrong_file_is_deleted_and_its_hash_told(tmp_path: Path, server: Server) -> None:
     path = tmp_path / "file.txt"
     server.content = CONTENT[:-1] + b"!"
-    with pytest.raises(ValueError, match=f"{SHA256}.*has SHA-256 {hashlib.sha256(server.content).hexdigest()}"):
+    with pytest.raises(LawfulError, match=f"{SHA256}.*has SHA-256 {hashlib.sha256(server.content).hexdigest()}"):
         fetch(path, server)
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.claims"]
 
@@ -113,7 +114,7 @@ def test_a_damaged_beginning_is_fetched_again_in_the_same_call(tmp_path: Path, s
 def test_more_than_was_announced_is_never_stored(tmp_path: Path, server: Server) -> None:
     path = tmp_path / "file.txt"
     server.content = CONTENT * 20
-    with pytest.raises(ValueError, match="more than .* bytes arrived"):
+    with pytest.raises(LawfulError, match="more than .* bytes arrived"):
         fetch(path, server)
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt.part.claims"]
 
@@ -129,7 +130,7 @@ def test_a_refusal_of_the_server_is_told(status: int, tmp_path: Path, server: Se
     server.status = status
     path = tmp_path / "file.txt"
     path.with_name("file.txt.part").write_bytes(CONTENT[:10])
-    with pytest.raises(ValueError, match=f"the server answered {status}.*--data PATH"):
+    with pytest.raises(LawfulError, match=f"the server answered {status}.*--data PATH"):
         fetch(path, server)
 
 
@@ -139,7 +140,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path, server: Server) -> 
     path = tmp_path / "file.txt"
     with store.claimed(tmp_path / "file.txt.part.claims") as is_ours:
         assert is_ours
-        with pytest.raises(ValueError, match="another process is fetching it"):
+        with pytest.raises(LawfulError, match="another process is fetching it"):
             fetch(path, server)
     assert fetch(path, server).read_bytes() == CONTENT
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lawful.errors import LawfulError
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -48,7 +50,7 @@ def test_every_recorded_study_has_its_section_and_picture_and_the_readme_shows_o
 def test_a_study_that_is_not_finished_is_not_recorded(tmp_path):
     (tmp_path / "study.json").write_text('{"name": "x", "rungs": [{}, {}]}', encoding="utf-8")
     (tmp_path / "observations.csv").write_text("run\na\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="1 of 2 runs"):
+    with pytest.raises(LawfulError, match="1 of 2 runs"):
         gallery.record(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.recipes import (
     decay_for_timescale,
@@ -52,10 +53,10 @@ def test_a_shape_has_the_asked_size_within_three_percent_and_the_counts_of_the_f
 
 
 def test_a_size_that_cannot_be_met_lists_the_nearest_reachable_ones() -> None:
-    with pytest.raises(ValueError, match=r"within 3%; the nearest reachable sizes are 221,664 \(96 wide, 2 deep\)"):
+    with pytest.raises(LawfulError, match=r"within 3%; the nearest reachable sizes are 221,664 \(96 wide, 2 deep\)"):
         decoder_shape(3e5)
 
 
 def test_nonsense_is_named() -> None:
-    with pytest.raises(ValueError, match="expected positive numbers, got tokens=0"):
+    with pytest.raises(LawfulError, match="expected positive numbers, got tokens=0"):
         step_law(1e6, 0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
+from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule, from_json, to_json
@@ -73,19 +74,19 @@ def test_tokens_and_decay_by_hand() -> None:
 
 @pytest.mark.parametrize("where", ["os:system", "subprocess:Popen", "study_file:Evil", "", "lawful.store:os"])
 def test_json_cannot_name_code_to_run(where: str) -> None:
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(LawfulError, match="expected"):
         from_json({"is": where})
 
 
 def test_unknown_fields_and_unknown_types_are_named() -> None:
     spec = to_json(RUN)
     spec["optimizer"]["momentum"] = 0.9
-    with pytest.raises(ValueError, match="AdamW has no field momentum; it has beta1"):
+    with pytest.raises(LawfulError, match="AdamW has no field momentum; it has beta1"):
         from_json(spec)
-    with pytest.raises(ValueError, match="does not have"):
+    with pytest.raises(LawfulError, match="does not have"):
         from_json({"is": "lawful.run:SGD"})
 
 
 def test_a_run_holds_plain_data_only() -> None:
-    with pytest.raises(ValueError, match="plain data only"):
+    with pytest.raises(LawfulError, match="plain data only"):
         to_json(replace(RUN, family=object()))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lawful import store
+from lawful.errors import LawfulError
 from lawful.store import Store
 
 
@@ -60,17 +61,17 @@ def test_numbers_that_json_lacks_are_kept_as_words() -> None:
 def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "study.json"
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match="study.json: expected"):
+    with pytest.raises(LawfulError, match="study.json: expected"):
         store.read_json(path)
 
 
 def test_a_folder_that_is_no_studys_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="lawful run STUDY --out"):
+    with pytest.raises(LawfulError, match="lawful run STUDY --out"):
         Store(tmp_path).read_study()
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(LawfulError, match="no such folder"):
         Store(tmp_path / "absent").read_study()
     store.write_json(tmp_path / "study.json", {"format": 99})
-    with pytest.raises(ValueError, match="another version"):
+    with pytest.raises(LawfulError, match="another version"):
         Store(tmp_path).read_study()
 
 

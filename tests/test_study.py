@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lawful import studies
+from lawful.errors import LawfulError
 from lawful.study import Question, Rung, Study, convert, count, declare, grid, import_file, settings_of
 
 TOY = import_file(Path(__file__).parent / "toy_study.py")
@@ -33,7 +34,7 @@ def test_counts_can_be_written_as_people_write_them(text: Any, value: int) -> No
 
 @pytest.mark.parametrize("text", ["", "ten", "1.5", "-3", "1e", "k", "nan", "inf"])
 def test_what_is_no_count_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a"):
+    with pytest.raises(LawfulError, match="expected a"):
         count(text)
 
 
@@ -45,18 +46,18 @@ def test_settings_are_converted_by_the_functions_annotations() -> None:
 
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no setting 'sizes'; it has dropout, learning_rate, seeds, steps, widths"):
+    with pytest.raises(LawfulError, match="no setting 'sizes'; it has dropout, learning_rate, seeds, steps, widths"):
         declare(TOY, None, {"sizes": "3"})
-    with pytest.raises(ValueError, match="--set seeds: expected a count"):
+    with pytest.raises(LawfulError, match="--set seeds: expected a count"):
         declare(TOY, None, {"seeds": "many"})
-    with pytest.raises(ValueError, match="has no scales"):
+    with pytest.raises(LawfulError, match="has no scales"):
         declare(TOY, "quick")
 
 
 def test_all_problems_of_a_declaration_are_reported_at_once() -> None:
     ladder = grid(lambda width, seed: _ladder((width,), (20,))[0].run, width=(8, 16), seed=(0, 1))
     question = Question(name="a", asks="?", law="power")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(LawfulError) as error:
         Study(name="s", question="?", ladder=ladder, questions=[question, question], held_out={"width": 768}, arm="mlp")
     text = str(error.value)
     assert "no rung has width=768; widths are 8, 16" in text
@@ -67,7 +68,7 @@ def test_all_problems_of_a_declaration_are_reported_at_once() -> None:
 
 def test_holding_out_everything_is_refused() -> None:
     ladder = _ladder((8,), (20, 40))
-    with pytest.raises(ValueError, match="every rung is held out"):
+    with pytest.raises(LawfulError, match="every rung is held out"):
         Study(name="s", question="?", ladder=ladder, questions=[], held_out={"width": 8})
 
 
@@ -80,28 +81,28 @@ def _ladder(widths: tuple[int, ...], steps: tuple[int, ...]) -> list[Rung]:
 
 
 def test_an_empty_axis_is_named() -> None:
-    with pytest.raises(ValueError, match="got none for seed"):
+    with pytest.raises(LawfulError, match="got none for seed"):
         grid(lambda **_: None, width=(8,), seed=())  # type: ignore[arg-type, return-value]
 
 
 def test_a_study_file_that_does_not_import_says_which_and_why(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("1 / 0")
-    with pytest.raises(ValueError, match="broken.py: the study file does not import: ZeroDivisionError"):
+    with pytest.raises(LawfulError, match="broken.py: the study file does not import: ZeroDivisionError"):
         import_file(path)
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(LawfulError, match="no such file"):
         import_file(tmp_path / "absent.py")
 
 
 def test_a_study_file_changed_since_it_was_planned_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.py"
     path.write_text("study = 1")
-    with pytest.raises(ValueError, match="got a changed one"):
+    with pytest.raises(LawfulError, match="got a changed one"):
         import_file(path, sha256="0" * 64)
 
 
 def test_a_module_without_a_study_says_what_was_expected() -> None:
-    with pytest.raises(ValueError, match="expected a Study or a function that returns one"):
+    with pytest.raises(LawfulError, match="expected a Study or a function that returns one"):
         declare(ModuleType("empty"))
 
 
@@ -115,5 +116,5 @@ def test_every_built_in_study_opens_with_its_question_and_declares_itself(name: 
 
 
 def test_an_unknown_study_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="quickstart, shakespeare.*got 'shakespear'"):
+    with pytest.raises(LawfulError, match="quickstart, shakespeare.*got 'shakespear'"):
         studies.find("shakespear")

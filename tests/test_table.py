@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.table import COLUMNS, Observations, read_runs, write_csv
 
 GOOD = [
@@ -75,13 +76,13 @@ def test_columns_are_named_by_hand_or_recognised(tmp_path):
 )
 def test_a_bad_cell_is_named_by_row_and_column(tmp_path, cells, complaint):
     path = written(tmp_path, f"params,tokens,loss\n1e5,2e7,3.5\n{cells}\n")
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(LawfulError, match=complaint):
         read_runs(path)
 
 
 def test_a_number_stored_as_text_is_named(tmp_path):
     path = written(tmp_path, json.dumps({"params": "1e18", "loss": 2.0}) + "\n", "runs.jsonl")
-    with pytest.raises(ValueError, match=r"row 1, column 'params': .* the text '1e18' \(a number stored as text"):
+    with pytest.raises(LawfulError, match=r"row 1, column 'params': .* the text '1e18' \(a number stored as text"):
         read_runs(path)
 
 
@@ -90,25 +91,25 @@ def test_a_number_stored_as_text_is_named(tmp_path):
     [("", "got an empty file"), ("params,loss\n", "at least one row, got an empty one"), ("a,a\n1,2\n", "two columns")],
 )
 def test_an_empty_or_ambiguous_file_is_refused(tmp_path, text, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(LawfulError, match=complaint):
         read_runs(written(tmp_path, text))
 
 
 def test_a_missing_column_is_an_error_that_lists_those_there_are():
-    with pytest.raises(ValueError, match="params: no column 'N'; the table has 'params', 'tokens', 'loss', 'run'"):
+    with pytest.raises(LawfulError, match="params: no column 'N'; the table has 'params', 'tokens', 'loss', 'run'"):
         read_runs(GOOD, params="N")
 
 
 def test_a_missing_file_and_an_unknown_kind_are_named(tmp_path):
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(LawfulError, match="no such file"):
         read_runs(tmp_path / "absent.csv")
-    with pytest.raises(ValueError, match=r"expected a \.csv, \.tsv, \.jsonl or \.parquet table, got '\.xlsx'"):
+    with pytest.raises(LawfulError, match=r"expected a \.csv, \.tsv, \.jsonl or \.parquet table, got '\.xlsx'"):
         read_runs(written(tmp_path, "x", "runs.xlsx"))
 
 
 def test_all_problems_are_reported_at_once():
     rows = [{"params": -1, "loss": 2.0}, {"params": 1e6, "loss": None}]
-    with pytest.raises(ValueError, match=r"(?s)row 1, column 'params'.*row 2, column 'loss'"):
+    with pytest.raises(LawfulError, match=r"(?s)row 1, column 'params'.*row 2, column 'loss'"):
         read_runs(rows)
 
 
@@ -143,7 +144,7 @@ def test_tensorboard_logs_give_a_row_a_run_with_each_scalars_last_value(tmp_path
     assert table.roles["params"] == "params"
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ValueError, match="got neither"):
+    with pytest.raises(LawfulError, match="got neither"):
         read_runs(empty)
 
 
@@ -151,5 +152,5 @@ def test_numpys_own_numbers_are_numbers() -> None:
     rows = [{"tokens": np.int64(2) ** k, "loss": np.float32(1) + np.float32(k)} for k in (10, 11)]
     table = read_runs(rows)
     assert [row["tokens"] for row in table] == [1024, 2048]
-    with pytest.raises(ValueError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
+    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])

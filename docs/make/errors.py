@@ -5,7 +5,7 @@ from lawful.codes import CAUTIONS, CONFOUNDS, REFUSALS
 TABLES = {
     "A fit is refused": (
         REFUSALS,
-        "No number is better than one that means nothing. Python raises `lawful.fitting.Refusal` (a `ValueError`) "
+        "No number is better than one that means nothing. Python raises `lawful.errors.Refusal` (a `LawfulError`) "
         "with this `code`; a question of a study keeps the refusal as its answer.",
     ),
     "A fit comes with a warning": (

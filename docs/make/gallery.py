@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lawful import store
+from lawful.errors import StoreError
 from lawful.fitting.answer import answer_study
 from lawful.report import words
 from lawful.report.evidence import read_evidence
@@ -54,12 +55,12 @@ class Shown:
 
 
 def record(folder: Path) -> Path:
-    """Keep what a fit and its figure need of a finished study. Raises ValueError where runs are missing."""
+    """Keep what a fit and its figure need of a finished study. Raises StoreError where runs are missing."""
     declared = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     with (folder / "observations.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if len(rows) < len(declared["rungs"]):
-        raise ValueError(f"{folder}: expected a finished study, got {len(rows)} of {len(declared['rungs'])} runs.")
+        raise StoreError(f"{folder}: expected a finished study, got {len(rows)} of {len(declared['rungs'])} runs.")
     into = RECORDS / declared["name"]
     into.mkdir(parents=True, exist_ok=True)
     kept = [name for name in rows[0] if name not in COLUMNS_LEFT_OUT and any(row[name] for row in rows)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawful import store as files
+from lawful.errors import DeclarationError, LawfulError
 from lawful.executors import Executor
 from lawful.observe import write_observations
 from lawful.run import from_json
@@ -146,7 +147,7 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     wanted = [rung for rung in study["rungs"] if matches(rung, only)]
     if not wanted:
         labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
-        raise ValueError(
+        raise DeclarationError(
             f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
         )
     left = {rung["id"] for rung in unfinished(store, study)}
@@ -206,7 +207,7 @@ def _write_baselines(store: Store) -> None:
             name: from_json(facts["value"], also_from=module).open(facts["fingerprint"])
             for name, facts in study["corpora"].items()
         }
-    except (ImportError, ValueError):
+    except (ImportError, LawfulError):
         return  # without torch, or on another machine: the report does without
     opened = {name: data for name, data in opened.items() if hasattr(data, "train")}  # the others are no runs of tokens
     if not opened:
@@ -229,7 +230,7 @@ def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
         from lawful.train.listen import write_samples
 
         write_samples(folder, say)
-    except (ImportError, ValueError) as error:
+    except (ImportError, LawfulError) as error:
         say(f"no samples ({error})")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lawful import store
+from lawful.errors import DataError
 
 CHUNK_BYTES = 2**16
 TIMEOUT_SECONDS = 20.0
@@ -24,7 +25,7 @@ def pinned(
     """The file at `url`, in `path`. What came before an interruption waits in `path`.part and is not fetched again.
 
     flag    the command-line option that takes a file fetched by hand; named in the error
-    Raises ValueError that names the file, its size and hash, where to get it and what to pass.
+    Raises LawfulError that names the file, its size and hash, where to get it and what to pass.
     """
     if path.exists() and path.stat().st_size == num_bytes and store.sha256_of(path) == sha256:
         return path
@@ -34,19 +35,19 @@ def pinned(
     by_hand = f"fetch it by hand and pass it with {flag} PATH"
     with store.claimed(part.with_name(part.name + ".claims")) as lease:
         if lease is None:
-            raise ValueError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
+            raise DataError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
         for was_part_there in (part.exists(), False):
             try:
                 _fetch(url, part, num_bytes, report, lease)
             except _TooLarge:
                 part.unlink()
-                raise ValueError(
+                raise DataError(
                     f"{what}: more than {num_bytes:,} bytes arrived, so it is another file; {by_hand}."
                 ) from None
             except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
                 if store.is_disk_full(error):
                     raise
-                raise ValueError(
+                raise DataError(
                     f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
                     f"Try again when there is a network (what has arrived is kept), or {by_hand}."
                 ) from None
@@ -55,7 +56,7 @@ def pinned(
                 break
             part.unlink()
             if not was_part_there:  # else the part was to blame: once more, from the start
-                raise ValueError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
+                raise DataError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
         lease.check()
         os.replace(part, path)
         store.sync_folder(path.parent)
@@ -74,13 +75,13 @@ def beginning(
     what = f"the first {num_bytes:,} bytes of {path.name} from {url}"
     with store.claimed(part.with_name(part.name + ".claims")) as lease:
         if lease is None:
-            raise ValueError(f"{what}: another process is fetching it; wait for that one, or pass it with {flag} PATH.")
+            raise DataError(f"{what}: another process is fetching it; wait for that one, or pass it with {flag} PATH.")
         try:
             _fetch(url, part, num_bytes, report, lease, is_all=False)
         except OSError as error:
             if store.is_disk_full(error):
                 raise
-            raise ValueError(
+            raise DataError(
                 f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
                 f"Try again when there is a network (what has arrived is kept), or fetch it by hand and pass it with "
                 f"{flag} PATH."

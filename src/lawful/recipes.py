@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lawful.errors import DeclarationError
+
 
 class RateAndBatch(NamedTuple):
     learning_rate: float  # peak
@@ -70,7 +72,7 @@ def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, t
 
     Widths are multiples of head_size. A block holds 12 width^2 + 2 width parameters (GELU, no biases), the last norm
     width more.
-    Raises ValueError that lists the nearest reachable sizes when none is within `tolerance`.
+    Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`.
     """
     _expect_positive(target=target, aspect=aspect, head_size=head_size)
     shapes = [
@@ -85,7 +87,7 @@ def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, t
             f"{shape.params_non_embedding:,} ({shape.width} wide, {shape.depth} deep)"
             for shape in sorted(closest, key=lambda shape: shape.params_non_embedding)
         )
-        raise ValueError(
+        raise DeclarationError(
             f"decoder_shape: no decoder with width / depth near {aspect:g} and heads of {head_size} has {target:,.0f} "
             f"non-embedding parameters within {tolerance:.0%}; the nearest reachable sizes are {listed}."
         )
@@ -107,4 +109,4 @@ def _widths(depth: int, aspect: float, head_size: int) -> range:
 def _expect_positive(**values: float) -> None:
     wrong = [f"{name}={value}" for name, value in values.items() if not value > 0]
     if wrong:
-        raise ValueError(f"expected positive numbers, got {', '.join(wrong)}.")
+        raise DeclarationError(f"expected positive numbers, got {', '.join(wrong)}.")

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lawful.errors import DeclarationError, LawfulError
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]  # "auto" in a declaration; the plan settles one for the ladder
 
 
@@ -121,7 +123,9 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, (str, bool, int, float)) or value is None:
         return value
-    raise ValueError(f"a Run holds plain data only; expected a number, text, tuple or frozen dataclass, got {value!r}.")
+    raise DeclarationError(
+        f"a Run holds plain data only; expected a number, text, tuple or frozen dataclass, got {value!r}."
+    )
 
 
 def from_json(value: Any, *, also_from: str | None = None) -> Any:
@@ -135,25 +139,29 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
     where = str(value.get("is", ""))
     module_name, _, class_name = where.partition(":")
     if not (module_name.startswith("lawful.") or (also_from is not None and module_name == also_from)):
-        raise ValueError(f"run.json: expected a type defined in lawful or in the study's own file, got {where!r}.")
+        raise DeclarationError(
+            f"run.json: expected a type defined in lawful or in the study's own file, got {where!r}."
+        )
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"run.json names {where!r}, which this version of lawful does not have ({error}).") from None
+        raise DeclarationError(
+            f"run.json names {where!r}, which this version of lawful does not have ({error})."
+        ) from None
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise ValueError(f"run.json: expected the name of a dataclass, got {where!r}.")
+        raise DeclarationError(f"run.json: expected the name of a dataclass, got {where!r}.")
     given = {key: from_json(item, also_from=also_from) for key, item in value.items() if key != "is"}
     known = {field.name for field in dataclasses.fields(cls)}
     if unknown := sorted(set(given) - known):
-        raise ValueError(
+        raise DeclarationError(
             f"run.json: {class_name} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}."
         )
     try:
         return cls(**given)
-    except ValueError as error:  # a value that the class refuses
-        raise error if str(error).startswith("run.json") else ValueError(f"run.json: {error}") from None
+    except LawfulError as error:  # a value that the class refuses
+        raise error if str(error).startswith("run.json") else DeclarationError(f"run.json: {error}") from None
     except (TypeError, ArithmeticError, AttributeError) as error:  # a field missing, or of another type
-        raise ValueError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
+        raise DeclarationError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
 
 
 def _digest(value: Any) -> str:

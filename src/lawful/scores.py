@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import DataError, LawfulError
+
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
 TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
 MIDI = (".mid", ".midi")
@@ -50,12 +52,12 @@ class Piece:
 
 
 def files_in(path: Path) -> list[Path]:
-    """The files that may hold music, and archives; in the order of their names. ValueError when there is none."""
+    """The files that may hold music, and archives; in the order of their names. LawfulError when there is none."""
     if path.is_file():
         return [path]
     found = sorted(file for file in path.rglob("*") if file.is_file() and _may_hold_music(file))
     if not found:
-        raise ValueError(
+        raise DataError(
             f"--data {path}: expected music ({', '.join(KINDS)}; or a .zip or .tar of such files), got "
             f"{'a folder without any' if path.is_dir() else 'no such file or folder'}."
         )
@@ -104,23 +106,23 @@ def pieces_in(source: Source) -> Iterator[Piece]:
 
 
 def read_midi(content: bytes) -> Score:
-    """ValueError when the bytes are no MIDI."""
+    """LawfulError when the bytes are no MIDI."""
     symusic = _imported("symusic")
     if not content.startswith(b"MThd"):
-        raise ValueError(f"expected MIDI (a file that begins with MThd), got {content[:4]!r}")
+        raise DataError(f"expected MIDI (a file that begins with MThd), got {content[:4]!r}")
     try:
         return symusic.Score.from_midi(content)
     except Exception as error:
-        raise ValueError(f"expected MIDI, got a file that does not parse ({_in_short(error)})") from None
+        raise DataError(f"expected MIDI, got a file that does not parse ({_in_short(error)})") from None
 
 
 def read_score(path: Path) -> Score:
-    """The first piece of a file. ValueError that names the file."""
+    """The first piece of a file. LawfulError that names the file."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected music ({', '.join((*MIDI, *NOTATION))}).")
+        raise DataError(f"{path}: no such file; expected music ({', '.join((*MIDI, *NOTATION))}).")
     first = next(iter(pieces_in(Source(name=path.name, content=path.read_bytes()))))
     if first.score is None:
-        raise ValueError(f"{path}: {first.problem or 'expected music, got tokens'}.")
+        raise DataError(f"{path}: {first.problem or 'expected music, got tokens'}.")
     return first.score
 
 
@@ -159,10 +161,10 @@ def corpus_files(collections: Sequence[str]) -> list[Path]:
     """The files of music21's own corpus in these collections, without Roman-numeral analyses. Needs no import."""
     root = corpus_folder()
     if root is None:
-        raise ValueError("expected music21, which carries the pieces; `pip install 'lawful[music]'`.")
+        raise DataError("expected music21, which carries the pieces; `pip install 'lawful[music]'`.")
     missing = [name for name in collections if not (root / name).is_dir()]
     if missing:
-        raise ValueError(
+        raise DataError(
             f"collections: expected folders of music21's corpus, got {', '.join(missing)}; there are "
             f"{', '.join(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] != '_'))}."
         )
@@ -218,7 +220,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
                 name = f"{source.name}, line {number}"
                 try:
                     yield _token_piece(name, json.loads(line))
-                except ValueError as error:
+                except (DataError, json.JSONDecodeError) as error:
                     yield Piece(name=name, problem=_in_short(error))
         return
     value = json.loads(text)
@@ -226,7 +228,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
     for number, item in enumerate(value if is_many else [value], start=1):
         try:
             yield _token_piece(f"{source.name}, piece {number}", item)
-        except ValueError as error:
+        except (DataError, json.JSONDecodeError) as error:
             yield Piece(name=f"{source.name}, piece {number}", problem=_in_short(error))
 
 
@@ -236,15 +238,15 @@ def _token_piece(name: str, value: Any) -> Piece:
         title = str(value.get("title") or "")
         found = next((key for key in ("tokens", "token_ids", "ids") if key in value), None)
         if found is None:
-            raise ValueError(f"expected `tokens` or `token_ids`, got {', '.join(sorted(value)) or 'no key'}")
+            raise DataError(f"expected `tokens` or `token_ids`, got {', '.join(sorted(value)) or 'no key'}")
         value = value[found]
         if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
             value = value[0]  # as MidiTok saves one track
     if not isinstance(value, list) or not value:
-        raise ValueError("expected a list of tokens, got " + ("an empty one" if value == [] else type(value).__name__))
+        raise DataError("expected a list of tokens, got " + ("an empty one" if value == [] else type(value).__name__))
     is_numbers = all(isinstance(item, int) and not isinstance(item, bool) for item in value)
     if not is_numbers and not all(isinstance(item, str) for item in value):
-        raise ValueError("expected tokens that are all whole numbers or all names")
+        raise DataError("expected tokens that are all whole numbers or all names")
     return Piece(name=name, title=title, tokens=tuple(value))
 
 
@@ -350,9 +352,9 @@ def _inner_xml(content: bytes) -> bytes:
         entries = [entry for entry in archive.infolist() if not entry.filename.startswith("META-INF")]
         scores = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".musicxml"))]
         if not scores:
-            raise ValueError("expected compressed MusicXML, got an archive without a score")
+            raise DataError("expected compressed MusicXML, got an archive without a score")
         if scores[0].file_size > MOST_BYTES:
-            raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
+            raise DataError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
         return archive.read(scores[0])
 
 
@@ -360,10 +362,10 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"expected {name}, which reads this, got none; `pip install 'lawful[music]'`") from None
+        raise DataError(f"expected {name}, which reads this, got none; `pip install 'lawful[music]'`") from None
 
 
 def _in_short(error: BaseException) -> str:
     """One line that says what happened; some libraries raise without words."""
     said = " ".join(str(error).split())[:160]
-    return said if isinstance(error, ValueError) and said else f"{type(error).__name__}{': ' + said if said else ''}"
+    return said if isinstance(error, LawfulError) and said else f"{type(error).__name__}{': ' + said if said else ''}"

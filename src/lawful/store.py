@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from lawful.errors import LawfulError, StoreError
+
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
 LEASE_SECONDS = (
     60.0  # a claim whose heartbeat stands still for so long is taken over: longer than a busy disk's hiccups
@@ -125,19 +127,19 @@ class Store:
 
     def read_study(self) -> dict[str, Any]:
         if not self.study.exists():
-            raise ValueError(
+            raise StoreError(
                 f"{self.folder}: expected a study's folder (one that holds study.json), got "
                 f"{'a folder without it' if self.folder.is_dir() else 'no such folder'}; "
                 "`lawful run STUDY --out DIR` makes one."
             )
         declaration = read_json(self.study)
         if declaration.get("format") != FORMAT:
-            raise ValueError(
+            raise StoreError(
                 f"{self.study}: expected format {FORMAT}, got {declaration.get('format')!r}; "
                 "it was written by another version of lawful."
             )
         if problem := _misshapen(declaration):
-            raise ValueError(f"{self.study}: expected a study as `lawful plan` writes it, got one in which {problem}.")
+            raise StoreError(f"{self.study}: expected a study as `lawful plan` writes it, got one in which {problem}.")
         return declaration
 
 
@@ -264,13 +266,13 @@ def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises ValueError naming the file when it is not a JSON object."""
+    """Raises LawfulError naming the file when it is not a JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
-        raise ValueError(f"{path}: expected JSON, got a file that does not parse ({error}).") from None
+        raise StoreError(f"{path}: expected JSON, got a file that does not parse ({error}).") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}.")
+        raise StoreError(f"{path}: expected a JSON object, got {type(value).__name__}.")
     return value
 
 
@@ -292,15 +294,15 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Whatever a library raises over a file that is not `what` becomes a ValueError that names the file."""
+def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iterator[None]:
+    """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file."""
     try:
         yield
     except Exception as error:
-        if is_disk_full(error) or (isinstance(error, ValueError) and str(path) in str(error)):
+        if is_disk_full(error) or (isinstance(error, LawfulError) and str(path) in str(error)):
             raise
         said = " ".join(str(error).split())[:200]
-        raise ValueError(
+        raise kind(
             f"{path}: expected {what}, got a file that does not parse ({type(error).__name__}{said and ': '}{said})."
         ) from error
 
@@ -471,7 +473,7 @@ _seen: dict[Path, tuple[tuple[int, bytes], float]] = {}  # the last pulse of eac
 def _has_expired(claims: Path, token: int) -> bool:
     try:
         holder = read_json(claims / f"{token}" / "holder.json")
-    except (OSError, ValueError):  # dead before it could write it, or not there yet
+    except (OSError, StoreError):  # dead before it could write it, or not there yet
         holder = {}
     if holder.get("machine") == _machine() and _started(holder["pid"]) != holder["started"]:
         return True

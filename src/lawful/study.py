@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lawful.errors import DeclarationError, LawfulError
 from lawful.run import Run
 
 Coordinate = str | int | float
@@ -72,7 +73,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if (self.law == "paired") != (self.along is not None):
-            raise ValueError(f"question {self.name!r}: the law paired needs along, and along the law paired.")
+            raise DeclarationError(f"question {self.name!r}: the law paired needs along, and along the law paired.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class Study:
             if all(self._matches_held_out(rung) for rung in self.ladder):
                 problems.append("held_out: every rung is held out; nothing is left to fit.")
         if problems:
-            raise ValueError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
+            raise DeclarationError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
         marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
         object.__setattr__(self, "ladder", tuple(marked))
 
@@ -146,7 +147,7 @@ def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
     """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns."""
     empty = [name for name, values in axes.items() if len(values) == 0]
     if empty:
-        raise ValueError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
+        raise DeclarationError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
     points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     return [Rung(at=at, run=rung(**at)) for at in points]
 
@@ -165,7 +166,7 @@ def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = 
 
 
 def count(text: str | int | float) -> int:
-    """1e6, 10M, 1_000_000, 4k, 2B are all counts. Raises ValueError with what was expected."""
+    """1e6, 10M, 1_000_000, 4k, 2B are all counts. Raises LawfulError with what was expected."""
     if isinstance(text, (int, float)):
         number = float(text)
     else:
@@ -174,9 +175,9 @@ def count(text: str | int | float) -> int:
         try:
             number = float(cleaned[:-1] if scale != 1.0 else cleaned) * scale
         except ValueError:
-            raise ValueError(f"expected a count such as 1e6, 10M or 1_000_000, got {text!r}.") from None
+            raise DeclarationError(f"expected a count such as 1e6, 10M or 1_000_000, got {text!r}.") from None
     if not (0 <= number < math.inf and number == round(number)):
-        raise ValueError(f"expected a whole number of at least 0, got {text!r}.")
+        raise DeclarationError(f"expected a whole number of at least 0, got {text!r}.")
     return round(number)
 
 
@@ -190,13 +191,13 @@ def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str,
     found = getattr(module, "study", None)
     if isinstance(found, Study):
         if settings or scale not in (None, found.scale):
-            raise ValueError(
+            raise DeclarationError(
                 f"{module.__name__}: its study is a fixed value and takes neither --scale nor --set; "
                 "make `study` a function of scale and typed settings to allow them."
             )
         return found
     if not callable(found):
-        raise ValueError(
+        raise DeclarationError(
             f"{module.__name__}: expected a Study or a function that returns one, called `study`; got none."
         )
     hints = typing.get_type_hints(found)
@@ -204,21 +205,21 @@ def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str,
     given: dict[str, Any] = {}
     if "scale" in known and scale is not None:
         if scale not in SCALES:
-            raise ValueError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}.")
+            raise DeclarationError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}.")
         given["scale"] = scale
     elif scale is not None:
-        raise ValueError(f"{module.__name__}: this study has no scales; leave --scale out.")
+        raise DeclarationError(f"{module.__name__}: this study has no scales; leave --scale out.")
     for name, text in settings.items():
         if name not in known or name == "scale":
             names = ", ".join(sorted(set(known) - {"scale"})) or "none"
-            raise ValueError(f"--set: this study has no setting {name!r}; it has {names}.")
+            raise DeclarationError(f"--set: this study has no setting {name!r}; it has {names}.")
         try:
             given[name] = convert(text, known[name])
-        except ValueError as error:
-            raise ValueError(f"--set {name}: {error}") from None
+        except LawfulError as error:
+            raise DeclarationError(f"--set {name}: {error}") from None
     study = found(**given)
     if not isinstance(study, Study):
-        raise ValueError(f"{module.__name__}: expected study() to return a Study, got {type(study).__name__}.")
+        raise DeclarationError(f"{module.__name__}: expected study() to return a Study, got {type(study).__name__}.")
     return study
 
 
@@ -241,7 +242,7 @@ def convert(text: str, kind: Any) -> Any:
         return convert(text, options[0])
     if origin is typing.Literal:
         if text not in options:
-            raise ValueError(f"expected one of {', '.join(map(str, options))}, got {text!r}.")
+            raise DeclarationError(f"expected one of {', '.join(map(str, options))}, got {text!r}.")
         return text
     if kind is int:
         return count(text)
@@ -249,10 +250,10 @@ def convert(text: str, kind: Any) -> Any:
         try:
             return float(text)
         except ValueError:
-            raise ValueError(f"expected a number, got {text!r}.") from None
+            raise DeclarationError(f"expected a number, got {text!r}.") from None
     if kind is bool:
         if text.lower() not in ("yes", "no", "true", "false"):
-            raise ValueError(f"expected yes or no, got {text!r}.")
+            raise DeclarationError(f"expected yes or no, got {text!r}.")
         return text.lower() in ("yes", "true")
     return text
 
@@ -263,11 +264,11 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
     sha256      what the file had when the study was planned; a changed file is refused
     """
     if not path.is_file():
-        raise ValueError(f"{path}: expected a study's Python file, got no such file.")
+        raise DeclarationError(f"{path}: expected a study's Python file, got no such file.")
     text = path.read_bytes()
     digest = hashlib.sha256(text).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise ValueError(
+        raise DeclarationError(
             f"{path}: expected the study file as it was planned (SHA-256 {sha256[:12]}), got a changed one "
             f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged."
         )
@@ -278,7 +279,7 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ValueError(f"{path}: the study file does not import: {type(error).__name__}: {error}") from error
+        raise DeclarationError(f"{path}: the study file does not import: {type(error).__name__}: {error}") from error
     return module
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store
+from lawful.errors import TableError
 
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -165,7 +166,7 @@ class Observations:
 
     def expect(self, column: str) -> None:
         if self.rows and column not in self.columns:
-            raise ValueError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
+            raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
@@ -197,13 +198,13 @@ def read_runs(
     a folder, the last value of each scalar), a pandas DataFrame or rows in memory.
 
     The keywords name the columns; those not named are recognised where they carry a usual name. Counts (params,
-    tokens, flops) and losses must be positive numbers. Raises ValueError that names every bad row and column.
+    tokens, flops) and losses must be positive numbers. Raises LawfulError that names every bad row and column.
     """
     observations = source if isinstance(source, Observations) else _read(source)
     if observations.roles and not any((params, tokens, loss, cluster, arm, flops, unique_tokens)):
         return observations  # read and checked before
     if not observations.rows:
-        raise ValueError(f"{observations.source}: expected a table with at least one row, got an empty one.")
+        raise TableError(f"{observations.source}: expected a table with at least one row, got an empty one.")
     filled = {name for row in observations.rows for name, cell in row.items() if cell not in (None, "")}
     told = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
     columns = observations.columns
@@ -216,7 +217,7 @@ def read_runs(
         elif found is not None:
             roles[role] = found
     if problems:
-        raise ValueError(f"{observations.source}: " + "\n  ".join(problems))
+        raise TableError(f"{observations.source}: " + "\n  ".join(problems))
     rows = _checked_rows(observations, roles, is_told={role for role, name in told.items() if name})
     return replace(observations, rows=rows, roles=roles)
 
@@ -242,7 +243,7 @@ def why_off_ladder(row: Mapping[str, Any]) -> str | None:
 
 
 def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told: set[str]) -> tuple[Any, ...]:
-    """Numbers in place of text, or one ValueError with every problem found (at most eight are printed)."""
+    """Numbers in place of text, or one LawfulError with every problem found (at most eight are printed)."""
     problems: list[str] = []
     checked = []
     seen: dict[Any, int] = {}
@@ -258,7 +259,7 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
                     continue
                 try:
                     typed[column] = _positive(row.get(column))
-                except ValueError as error:
+                except TableError as error:
                     if role in ("loss", *is_told) or row.get(column) not in (None, ""):
                         problems.append(f"row {number}, column {column!r}: expected {_expected(role)}, {error}.")
         key = _identity(row)
@@ -268,7 +269,7 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
         checked.append(typed)
     if problems:
         more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise ValueError(f"{observations.source}: the table cannot be used:\n  " + "\n  ".join(problems[:8]) + more)
+        raise TableError(f"{observations.source}: the table cannot be used:\n  " + "\n  ".join(problems[:8]) + more)
     return tuple(checked)
 
 
@@ -285,21 +286,21 @@ def _expected(role: str) -> str:
 
 
 def _positive(value: Any) -> float:
-    """A cell as a positive finite float; ValueError says what it is instead."""
+    """A cell as a positive finite float; LawfulError says what it is instead."""
     if value in (None, ""):
-        raise ValueError("got an empty cell")
+        raise TableError("got an empty cell")
     if type(value) is float and 0 < value < math.inf:  # most are
         return value
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real, too
-        raise ValueError(f"got {'the text ' if isinstance(value, str) else ''}{value!r}{_hint(value)}")
+        raise TableError(f"got {'the text ' if isinstance(value, str) else ''}{value!r}{_hint(value)}")
     try:
         exact = float(value)
     except OverflowError:
-        raise ValueError("got a number that is too large") from None
+        raise TableError("got a number that is too large") from None
     if math.isnan(exact):
-        raise ValueError("got NaN")
+        raise TableError("got NaN")
     if not (0 < exact < math.inf):
-        raise ValueError(f"got {value!r}")
+        raise TableError(f"got {value!r}")
     return exact
 
 
@@ -326,25 +327,25 @@ def _read(source: Any) -> Observations:
         if not table.exists():
             if logs := sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
                 return Observations(tuple(_tensorboard_row(log, path) for log in logs), str(path))
-            raise ValueError(
+            raise TableError(
                 f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
             )
-        with store.reading(table, "a study's table"):
+        with store.reading(table, "a study's table", TableError):
             return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
-        raise ValueError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
+        raise TableError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv", ".txt"):
-        with store.reading(path, "a CSV table"):
+        with store.reading(path, "a CSV table", TableError):
             rows = list(_csv_rows(path))
     elif kind in (".jsonl", ".ndjson"):
-        with store.reading(path, "one JSON object a line"):
+        with store.reading(path, "one JSON object a line", TableError):
             rows = list(_json_rows(path))
     elif kind == ".parquet":
-        with store.reading(path, "a Parquet table"):
+        with store.reading(path, "a Parquet table", TableError):
             rows = _parquet_rows(path)
     else:
-        raise ValueError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
+        raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
 
 
@@ -353,13 +354,13 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         header = next(reader, None)
         if not header:
-            raise ValueError(f"{path}: expected a header and rows, got an empty file.")
+            raise TableError(f"{path}: expected a header and rows, got an empty file.")
         for name in header:
             if header.count(name) > 1:
-                raise ValueError(f"{path}: two columns are called {name!r}; each needs its own name.")
+                raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
         for number, cells in enumerate((cells for cells in reader if cells), start=1):
             if len(cells) != len(header):
-                raise ValueError(
+                raise TableError(
                     f"{path}: row {number} (line {reader.line_num}): expected {len(header)} cells, got {len(cells)} "
                     "(a number with thousands separators must lose them, a text with commas needs quotes)."
                 )
@@ -386,9 +387,9 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"{path}: row {number}: expected one JSON object a line ({error}).") from None
+                raise TableError(f"{path}: row {number}: expected one JSON object a line ({error}).") from None
             if not isinstance(row, dict):
-                raise ValueError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
+                raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
             yield row
 
 
@@ -396,7 +397,7 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
+        raise TableError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     return rows
 
@@ -406,7 +407,7 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError:
-        raise ValueError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
+        raise TableError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
     events = EventAccumulator(str(log), size_guidance={"scalars": 0})
     events.Reload()
     row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}

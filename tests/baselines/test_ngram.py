@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lawful.baselines.ngram import Smoothing, _discounts, _grams, _judge, ngram_baselines
+from lawful.errors import LawfulError
 
 SMOOTHINGS: tuple[Smoothing, ...] = ("kneser_ney", "witten_bell")
 
@@ -155,11 +156,11 @@ def test_discounts_follow_chen_and_goodman_and_fall_back_where_they_cannot() -> 
 
 def test_what_cannot_be_judged_is_refused() -> None:
     data = random_data(0)
-    with pytest.raises(ValueError, match="lengths of at least 1"):
+    with pytest.raises(LawfulError, match="lengths of at least 1"):
         ngram_baselines(data, (0, 1))
-    with pytest.raises(ValueError, match="kneser_ney or witten_bell"):
+    with pytest.raises(LawfulError, match="kneser_ney or witten_bell"):
         ngram_baselines(data, (1,), "laplace")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="training: expected at least 2 tokens below 3"):
+    with pytest.raises(LawfulError, match="training: expected at least 2 tokens below 3"):
         ngram_baselines(Data(train=data.train, validation=data.validation, vocab_size=3))
 
 

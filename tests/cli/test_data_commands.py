@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from lawful.cli import data as commands
 from lawful.corpora import python_docs
+from lawful.errors import LawfulError
 
 runner = CliRunner()
 app = typer.Typer()
@@ -57,15 +58,15 @@ def test_verify_ends_in_an_error_when_a_byte_is_wrong(small_library_and_empty_ca
 
 def test_nothing_prepared_and_unknown_names_are_errors_that_say_what_to_do() -> None:
     nothing = runner.invoke(app, ["data", "verify", "python_docs"])
-    assert isinstance(nothing.exception, ValueError) and "`lawful data prepare python_docs`" in str(nothing.exception)
+    assert isinstance(nothing.exception, LawfulError) and "`lawful data prepare python_docs`" in str(nothing.exception)
     unknown = runner.invoke(app, ["data", "prepare", "shakespear"])
-    assert isinstance(unknown.exception, ValueError)
+    assert isinstance(unknown.exception, LawfulError)
     assert "python_docs, tiny_shakespeare" in str(unknown.exception)
 
 
 def test_a_path_that_holds_no_shakespeare_is_an_error(tmp_path: Path) -> None:
     result = runner.invoke(app, ["data", "prepare", "tiny_shakespeare", "--data", str(tmp_path)])
-    assert isinstance(result.exception, ValueError) and "a folder without it" in str(result.exception)
+    assert isinstance(result.exception, LawfulError) and "a folder without it" in str(result.exception)
 
 
 def test_progress_is_silent_at_first_and_then_speaks(

@@ -16,6 +16,7 @@ from lawful.corpora.emg import Emg, EmgData
 from lawful.emg import sessions
 from lawful.emg.spectrogram import log_spectrogram
 from lawful.emg.twin import Twin, write_twin
+from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 from lawful.tokenizers.keys import Keys
 
@@ -141,7 +142,7 @@ def test_labels_move_with_their_window(data: EmgData) -> None:
 
 
 def test_a_split_that_the_twin_does_not_have_is_refused_with_those_that_it_has(corpus: Emg, data: EmgData) -> None:
-    with pytest.raises(ValueError, match=r"the twin has generic\.yaml; got split/user0\.yaml"):
+    with pytest.raises(LawfulError, match=r"the twin has generic\.yaml; got split/user0\.yaml"):
         replace(corpus, split="split/user0.yaml").prepare()
 
 
@@ -151,7 +152,7 @@ def test_fewer_users_train_and_the_same_are_measured(corpus: Emg, data: EmgData)
     assert {known.user for known in one.sessions("train")} == {"synthetic000"}
     assert one.sessions("validation") == data.sessions("validation")
     assert replace(corpus, train_users=1).prepare().fingerprint == data.fingerprint
-    with pytest.raises(ValueError, match="at most the 2 of the split, got 3"):
+    with pytest.raises(LawfulError, match="at most the 2 of the split, got 3"):
         replace(corpus, train_users=3).open(data.fingerprint).sessions("train")
 
 
@@ -175,7 +176,7 @@ def test_windows_made_from_the_recordings_equal_those_that_were_kept(
     lazy.batch(seed=2, step=2, batch_size=2, context=CONTEXT)
     assert len(reads) == 2 and max(reads) < 2 * 64 * CONTEXT  # no more than the window
     monkeypatch.setattr(sessions.Session, "read", lambda self, first=0, last=None: np.full((99, 2, 16), np.nan))
-    with pytest.raises(ValueError, match=r"synthetic-000-000\.hdf5: expected numbers, got NaN or infinity near \d+ s"):
+    with pytest.raises(LawfulError, match=r"synthetic-000-000\.hdf5: expected numbers, got NaN or infinity near \d+ s"):
         lazy.spectrogram(lazy.sessions()[0], 10, 20)
 
 
@@ -183,11 +184,11 @@ def test_a_folder_of_recordings_is_read_and_named_as_such(corpus: Emg, folder: P
     prepared = corpus.prepare(folder)
     assert not prepared.facts()["is_synthetic"] and "non-commercial" in prepared.facts()["licence"]
     assert corpus.verify(prepared.fingerprint) == []
-    with pytest.raises(ValueError, match="needs recordings"):
+    with pytest.raises(LawfulError, match="needs recordings"):
         Emg(twin=None).prepare()
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(LawfulError, match="no such folder"):
         corpus.prepare(folder / "absent")
-    with pytest.raises(ValueError, match=r"expected the split file split/user9.yaml"):
+    with pytest.raises(LawfulError, match=r"expected the split file split/user9.yaml"):
         Emg(split="split/user9.yaml").prepare(folder)
 
 
@@ -195,7 +196,7 @@ def test_missing_and_damaged_sessions_are_listed_all_at_once(corpus: Emg, folder
     (folder / "synthetic-000-000.hdf5").unlink()
     cut = folder / "synthetic-001-000.hdf5"
     cut.write_bytes(cut.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"(?s)2 sessions .*synthetic-000-000.hdf5.*no such file.*synthetic-001-000"):
+    with pytest.raises(LawfulError, match=r"(?s)2 sessions .*synthetic-000-000.hdf5.*no such file.*synthetic-001-000"):
         corpus.prepare(folder)
     with h5py.File(folder / "synthetic-002-000.hdf5", "r+") as file:
         rows = file["emg2qwerty/timeseries"][:]
@@ -220,7 +221,7 @@ def test_what_metadata_says_otherwise_is_listed(corpus: Emg, folder: Path) -> No
 def test_a_session_of_another_user_than_the_split_says_is_refused(corpus: Emg, folder: Path) -> None:
     split = folder / "split" / "generic.yaml"
     split.write_text(split.read_text().replace('"synthetic002"', '"somebody"'))
-    with pytest.raises(ValueError, match="expected the user somebody, as the split says, got synthetic002"):
+    with pytest.raises(LawfulError, match="expected the user somebody, as the split says, got synthetic002"):
         corpus.prepare(folder)
 
 
@@ -231,12 +232,12 @@ def test_damage_to_what_was_prepared_is_found(corpus: Emg, folder: Path, empty_c
     spectrogram.write_bytes(b"\1\1" + whole[2:])
     assert "expected that of" in " ".join(corpus.verify(prepared.fingerprint))
     spectrogram.write_bytes(whole[:-2])
-    with pytest.raises(ValueError, match="expected .* bytes"):
+    with pytest.raises(LawfulError, match="expected .* bytes"):
         corpus.open(prepared.fingerprint)
     spectrogram.write_bytes(whole)
     shutil.copy(prepared.folder / "synthetic-000-000.keys", keys := prepared.folder / "synthetic-000-000.keys.old")
     (prepared.folder / "synthetic-000-000.keys").write_bytes(keys.read_bytes()[::-1])
-    with pytest.raises(ValueError, match="expected SHA-256"):
+    with pytest.raises(LawfulError, match="expected SHA-256"):
         corpus.open(prepared.fingerprint)
 
 

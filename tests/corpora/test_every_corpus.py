@@ -16,6 +16,7 @@ from lawful import corpora
 from lawful.corpora import Corpus, TokenCorpus, TokenData
 from lawful.corpora.music import Music
 from lawful.corpora.python_docs import PythonDocs
+from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 
 # as they are by default, but for music: three pieces of music21's corpus are read in seconds, all of it in minutes;
@@ -130,7 +131,7 @@ def test_long_passages_of_the_validation_text_do_not_occur_in_training(name: str
 def test_data_that_was_never_prepared_is_refused_with_what_to_run(
     name: str, empty_cache: Path, small_library: None
 ) -> None:
-    with pytest.raises(ValueError, match=f"expected prepared data abcdef.*got none; `lawful data prepare {name}`"):
+    with pytest.raises(LawfulError, match=f"expected prepared data abcdef.*got none; `lawful data prepare {name}`"):
         EVERY[name].open("abcdef")
 
 
@@ -144,7 +145,7 @@ def test_damaged_files_are_noticed_and_made_again(name: str, empty_cache: Path, 
         file.unlink()
         if bad is not None:
             file.write_bytes(bad)
-        with pytest.raises(ValueError, match=f"(?s)damaged: .*{complaint}.*`lawful data prepare {name}`"):
+        with pytest.raises(LawfulError, match=f"(?s)damaged: .*{complaint}.*`lawful data prepare {name}`"):
             corpus.open(data.fingerprint)
         assert corpus.verify(data.fingerprint) != []
     again = corpus.prepare()
@@ -158,7 +159,7 @@ def test_a_preparation_cut_short_is_not_taken_for_a_whole_one(
     corpus = available(name)
     data = corpus.prepare()
     (folder_of(name, data, empty_cache) / "meta.json").unlink()  # it is written last
-    with pytest.raises(ValueError, match="got none"):
+    with pytest.raises(LawfulError, match="got none"):
         corpus.open(data.fingerprint)
     assert corpus.prepare().fingerprint == data.fingerprint
 
@@ -180,5 +181,5 @@ def test_verifying_reads_the_text_again(name: str, empty_cache: Path, small_libr
 
 def test_a_folder_prepared_from_another_corpus_is_refused(empty_cache: Path, small_library: None) -> None:
     prose = PythonDocs().prepare()
-    with pytest.raises(ValueError, match="python_docs: expected data"):
+    with pytest.raises(LawfulError, match="python_docs: expected data"):
         PythonDocs(part="source").open(prose.fingerprint)

@@ -15,6 +15,7 @@ import torch
 from lawful import scores
 from lawful.corpora import Batch, music
 from lawful.corpora.music import Music, MusicData, padded
+from lawful.errors import LawfulError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
@@ -161,12 +162,12 @@ def test_an_archive_gives_what_its_folder_gives(tunes: Path, tmp_path: Path) -> 
 
 def test_folders_without_music_are_refused_with_what_was_expected(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"expected music \(\.mid.*a folder without any"):
+    with pytest.raises(LawfulError, match=r"expected music \(\.mid.*a folder without any"):
         Music().prepare(tmp_path / "empty")
-    with pytest.raises(ValueError, match="no such file or folder"):
+    with pytest.raises(LawfulError, match="no such file or folder"):
         Music().prepare(tmp_path / "nowhere")
     (tmp_path / "empty" / "bad.mid").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"at least 3 pieces.*bad\.mid: expected MIDI"):
+    with pytest.raises(LawfulError, match=r"at least 3 pieces.*bad\.mid: expected MIDI"):
         Music().prepare(tmp_path / "empty")
 
 
@@ -291,7 +292,7 @@ def test_rights_that_a_file_reserves_are_respected() -> None:
 def test_collections_that_are_not_there_are_named() -> None:
     if scores.corpus_folder() is None:
         pytest.skip("music21 is not on this machine")
-    with pytest.raises(ValueError, match=r"got nowhere; there are .*bach"):
+    with pytest.raises(LawfulError, match=r"got nowhere; there are .*bach"):
         Music(collections=("nowhere",)).prepare()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lawful.corpora import python_docs
 from lawful.corpora.python_docs import ALPHABET, PythonDocs
+from lawful.errors import LawfulError
 from lawful.tokenizers.bytes import Bytes
 
 LONG = "A sentence that is long enough to be recognised when it comes a second time, word for word."
@@ -173,9 +174,9 @@ def test_progress_never_goes_back(empty_cache: Path) -> None:
 
 
 def test_a_path_and_an_unknown_part_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="takes no path"):
+    with pytest.raises(LawfulError, match="takes no path"):
         PythonDocs().prepare(tmp_path)
-    with pytest.raises(ValueError, match="expected prose or source, got 'all'"):
+    with pytest.raises(LawfulError, match="expected prose or source, got 'all'"):
         PythonDocs(part="all")  # type: ignore[arg-type]
 
 
@@ -183,7 +184,7 @@ def test_a_python_without_its_sources_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
 ) -> None:
     library(tmp_path, monkeypatch, {})
-    with pytest.raises(ValueError, match="got none; use a Python that carries its sources"):
+    with pytest.raises(LawfulError, match="got none; use a Python that carries its sources"):
         PythonDocs(part="source").prepare()
 
 

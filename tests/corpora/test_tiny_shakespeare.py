@@ -9,6 +9,7 @@ import pytest
 
 from lawful.corpora import tiny_shakespeare
 from lawful.corpora.tiny_shakespeare import ALPHABET, BYTES, SHA256, URL, TinyShakespeare
+from lawful.errors import LawfulError
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.gpt2_bpe import GPT2
 from lawful.tokenizers.trained_bpe import TrainedBPE
@@ -80,15 +81,15 @@ def test_a_wrong_file_is_refused_with_what_was_expected(tmp_path: Path, empty_ca
     wrong = tmp_path / "input.txt"
     wrong.write_text("First Citizen:\r\n")
     for place in (wrong, tmp_path):
-        with pytest.raises(ValueError, match=f"{BYTES:,} bytes, SHA-256 {SHA256}.*got 16 bytes.*--data"):
+        with pytest.raises(LawfulError, match=f"{BYTES:,} bytes, SHA-256 {SHA256}.*got 16 bytes.*--data"):
             TinyShakespeare().prepare(place)
 
 
 def test_a_wrong_file_is_refused_even_when_tokens_are_prepared(text_file: Path, tmp_path: Path) -> None:
     TinyShakespeare().prepare()
-    with pytest.raises(ValueError, match="got no such file"):
+    with pytest.raises(LawfulError, match="got no such file"):
         TinyShakespeare().prepare(tmp_path / "nothing.txt")
-    with pytest.raises(ValueError, match="got a folder without it"):
+    with pytest.raises(LawfulError, match="got a folder without it"):
         TinyShakespeare().prepare(tmp_path)
 
 
@@ -96,20 +97,20 @@ def test_offline_the_error_names_file_hash_source_and_flag(offline: None) -> Non
     corpus = TinyShakespeare()
     assert not corpus.is_available()
     assert corpus.vocab_size == 65 and len(corpus.pinned_fingerprint) == 16
-    with pytest.raises(ValueError, match=r"tiny_shakespeare.*1,115,394 bytes.*--data PATH") as raised:
+    with pytest.raises(LawfulError, match=r"tiny_shakespeare.*1,115,394 bytes.*--data PATH") as raised:
         corpus.prepare()
     assert SHA256 in str(raised.value) and "http://127.0.0.1:1/input.txt" in str(raised.value)
     assert URL.startswith("https://raw.githubusercontent.com/karpathy/char-rnn/")
 
 
 def test_shares_and_counts_out_of_range_are_refused(text_file: Path) -> None:
-    with pytest.raises(ValueError, match="train_share"):
+    with pytest.raises(LawfulError, match="train_share"):
         TinyShakespeare(train_share=1.0)
-    with pytest.raises(ValueError, match="first_tokens"):
+    with pytest.raises(LawfulError, match="first_tokens"):
         TinyShakespeare(first_tokens=1)
-    with pytest.raises(ValueError, match="at most the 1,115,394 tokens"):
+    with pytest.raises(LawfulError, match="at most the 1,115,394 tokens"):
         TinyShakespeare(first_tokens=2_000_000).prepare()
-    with pytest.raises(ValueError, match="at least 2 tokens in each split"):
+    with pytest.raises(LawfulError, match="at least 2 tokens in each split"):
         TinyShakespeare(first_tokens=4, train_share=0.9).prepare()
 
 
@@ -127,9 +128,9 @@ def test_cuts_of_the_first_characters_share_validation_selection_and_vocabulary(
 
 
 def test_a_cut_that_reaches_into_the_selection_text_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected 2 to 983,854 characters"):
+    with pytest.raises(LawfulError, match="expected 2 to 983,854 characters"):
         TinyShakespeare(first_characters=983_000, from_character=1000)
-    with pytest.raises(ValueError, match="no first_tokens"):
+    with pytest.raises(LawfulError, match="no first_tokens"):
         TinyShakespeare(first_characters=1000, first_tokens=1000)
-    with pytest.raises(ValueError, match="without first_characters"):
+    with pytest.raises(LawfulError, match="without first_characters"):
         TinyShakespeare(from_character=7)

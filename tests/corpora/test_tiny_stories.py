@@ -18,6 +18,7 @@ import pytest
 
 from lawful.corpora import IGNORED, tiny_stories
 from lawful.corpora.tiny_stories import TinyStories
+from lawful.errors import LawfulError
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters
@@ -174,10 +175,10 @@ def test_a_parquet_file_gives_its_column_text(tmp_path: Path) -> None:
     data = TinyStories(tokenizer=Bytes()).prepare(tmp_path)
     assert (stories_of(data.train), stories_of(data.validation)) == (texts[:2000], texts[2000:])
     parquet.write_table(pyarrow.table({"story": texts}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match=r"other\.parquet: expected a column `text`, got story"):
+    with pytest.raises(LawfulError, match=r"other\.parquet: expected a column `text`, got story"):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "other.parquet")
     (tmp_path / "torn.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-50])
-    with pytest.raises(ValueError, match=r"torn\.parquet: expected a parquet file, got one that cannot be read"):
+    with pytest.raises(LawfulError, match=r"torn\.parquet: expected a parquet file, got one that cannot be read"):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "torn.parquet")
 
 
@@ -185,7 +186,7 @@ def test_without_pyarrow_a_parquet_file_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r"stories\.parquet: expected pyarrow.*pip install 'lawful\[table\]'"):
+    with pytest.raises(LawfulError, match=r"stories\.parquet: expected pyarrow.*pip install 'lawful\[table\]'"):
         TinyStories(tokenizer=Bytes()).prepare(written(tmp_path / "stories.parquet", "PAR1"))
 
 
@@ -193,7 +194,7 @@ def test_damage_is_named_with_the_file_and_the_byte(tmp_path: Path) -> None:
     path = tmp_path / "stories.txt"
     good = marked(0, 40).encode()
     path.write_bytes(good[:1234] + b"\xe9" + good[1235:])
-    with pytest.raises(ValueError, match=r"stories\.txt: expected UTF-8, got byte 0xe9 at byte 1,234"):
+    with pytest.raises(LawfulError, match=r"stories\.txt: expected UTF-8, got byte 0xe9 at byte 1,234"):
         TinyStories(tokenizer=Bytes()).prepare(path)
     assert not list(path.parent.glob("cache/corpora/tiny_stories/*/*.bin"))
 
@@ -202,30 +203,30 @@ def test_damage_is_named_with_the_file_and_the_byte(tmp_path: Path) -> None:
 def test_a_file_without_stories_is_named(text: str, tmp_path: Path) -> None:
     written(tmp_path / "a.txt", marked(0, 10))
     written(tmp_path / "b.txt", text)
-    with pytest.raises(ValueError, match=rf"b\.txt: expected stories, got {len(text)} bytes without any"):
+    with pytest.raises(LawfulError, match=rf"b\.txt: expected stories, got {len(text)} bytes without any"):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path)
 
 
 def test_a_place_without_stories_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--data .*got a folder without any; the data set is TinyStories-train\.txt"):
+    with pytest.raises(LawfulError, match=r"--data .*got a folder without any; the data set is TinyStories-train\.txt"):
         TinyStories().prepare(tmp_path)
-    with pytest.raises(ValueError, match="got no such file"):
+    with pytest.raises(LawfulError, match="got no such file"):
         TinyStories().prepare(tmp_path / "nothing.txt")
 
 
 def test_a_story_that_the_tokenizer_cannot_write_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "stories.txt", marked(0, 20) + "A naïve cat.\n<|endoftext|>\n" + marked(20, 30))
     tokenizer = Characters(alphabet="\n\x03" + "".join(map(chr, range(32, 127))))
-    with pytest.raises(ValueError, match=r"story number 21 \('A naïve cat\.'\.\.\.\): characters: .*got 'ï'"):
+    with pytest.raises(LawfulError, match=r"story number 21 \('A naïve cat\.'\.\.\.\): characters: .*got 'ï'"):
         TinyStories(tokenizer=tokenizer).prepare(path)
 
 
 def test_declarations_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected one with an end mark"):
+    with pytest.raises(LawfulError, match="expected one with an end mark"):
         TinyStories(tokenizer=Characters(alphabet="ab"))
-    with pytest.raises(ValueError, match="train_share"):
+    with pytest.raises(LawfulError, match="train_share"):
         TinyStories(train_share=0.0)
-    with pytest.raises(ValueError, match="first_bytes"):
+    with pytest.raises(LawfulError, match="first_bytes"):
         TinyStories(first_bytes=0)
 
 
@@ -317,7 +318,7 @@ def test_both_files_are_fetched_once_and_used(server: Server) -> None:
 
 def test_a_cut_download_goes_on_where_it_was(server: Server) -> None:
     server.cut_after = 100_000
-    with pytest.raises(ValueError, match=r"TinyStories-train\.txt .*what has arrived is kept.*--data PATH"):
+    with pytest.raises(LawfulError, match=r"TinyStories-train\.txt .*what has arrived is kept.*--data PATH"):
         TinyStories(tokenizer=Bytes()).prepare()
     server.cut_after = None
     TinyStories(tokenizer=Bytes()).prepare()
@@ -360,8 +361,8 @@ def test_without_data_and_network_the_error_names_file_place_and_flag() -> None:
     corpus = TinyStories()
     assert not corpus.is_available() and corpus.vocab_size == 512
     with pytest.raises(
-        ValueError, match=r"TinyStories-valid\.txt \(19,447,282 bytes, SHA-256 94e4.*\) from http://127"
+        LawfulError, match=r"TinyStories-valid\.txt \(19,447,282 bytes, SHA-256 94e4.*\) from http://127"
     ):
         corpus.prepare()
-    with pytest.raises(ValueError, match="pass it with --data PATH"):
+    with pytest.raises(LawfulError, match="pass it with --data PATH"):
         TinyStories(first_bytes=1000).prepare()

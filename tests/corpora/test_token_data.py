@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lawful import corpora
 from lawful.corpora import TokenData
+from lawful.errors import LawfulError
 from lawful.tokenizers.bytes import Bytes
 
 
@@ -116,13 +117,13 @@ SECOND_EPOCH = [69, 39, 49, 9, 89, 79, 59, 19, 29]
 
 
 def test_a_context_longer_than_the_split_is_refused_with_both_lengths() -> None:
-    with pytest.raises(ValueError, match="at least context \\+ 1 = 21 tokens in the train split, got 20"):
+    with pytest.raises(LawfulError, match="at least context \\+ 1 = 21 tokens in the train split, got 20"):
         data_of(20).batch("train", seed=0, step=0, batch_size=1, context=20)
     assert data_of(21).batch("train", seed=0, step=9, batch_size=2, context=20).inputs.shape == (2, 20)
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected one of train, validation, got 'test'"):
+    with pytest.raises(LawfulError, match="expected one of train, validation, got 'test'"):
         data_of(20).batch("test", seed=0, step=0, batch_size=1, context=2)  # type: ignore[arg-type]
 
 

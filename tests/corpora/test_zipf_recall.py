@@ -9,6 +9,7 @@ import pytest
 
 from lawful.corpora import IGNORED, TokenData
 from lawful.corpora.zipf_recall import ZipfRecall
+from lawful.errors import LawfulError
 from lawful.tokenizers.bytes import Bytes
 
 
@@ -182,7 +183,7 @@ def test_a_context_that_tears_a_block_is_refused() -> None:
         lambda: data.batch("train", seed=0, step=0, batch_size=1, context=30),
         lambda: next(data.evaluation_batches("validation", context=30, batch_size=1)),
     ):
-        with pytest.raises(ValueError, match="context: expected a multiple of 4, .* got 30; 32 is the nearest"):
+        with pytest.raises(LawfulError, match="context: expected a multiple of 4, .* got 30; 32 is the nearest"):
             act()
 
 
@@ -200,9 +201,9 @@ def test_the_base_is_the_smallest_that_is_enough(num_keys: int, digits: int, bas
 
 
 def test_all_that_is_wrong_with_a_declaration_is_said_at_once() -> None:
-    with pytest.raises(ValueError, match=r"a: .*num_keys: .*label_noise: expected 0 to below 0\.5.*train_samples"):
+    with pytest.raises(LawfulError, match=r"a: .*num_keys: .*label_noise: expected 0 to below 0\.5.*train_samples"):
         ZipfRecall(a=0.0, num_keys=1, values=2, label_noise=0.5, train_samples=0)
-    with pytest.raises(ValueError, match=r"at most 55,134 symbols, got 100,016; use more digits"):
+    with pytest.raises(LawfulError, match=r"at most 55,134 symbols, got 100,016; use more digits"):
         ZipfRecall(num_keys=100_000, digits=1)
-    with pytest.raises(ValueError, match="tokenizer: expected none, since its symbols are its own, got bytes"):
+    with pytest.raises(LawfulError, match="tokenizer: expected none, since its symbols are its own, got bytes"):
         ZipfRecall(tokenizer=Bytes())

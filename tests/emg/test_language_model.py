@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lawful.emg.language_model import Arpa, LanguageModel, open_language_model
+from lawful.errors import LawfulError
 from lawful.tokenizers.keys import ENTER
 
 TRIGRAMS = """\\data\\
@@ -101,16 +102,16 @@ def test_a_character_that_the_model_has_no_word_for_is_nearly_impossible(tmp_pat
 )
 def test_a_damaged_file_is_refused_with_the_place(arpa: Path, damage: tuple[str, str], said: str) -> None:
     arpa.write_text(arpa.read_text().replace(*damage))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(LawfulError, match=said):
         Arpa(arpa)
 
 
 def test_a_file_that_is_no_language_model_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.bin"
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(LawfulError, match="no such file"):
         open_language_model(other)
     other.write_bytes(b"not a model")
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(LawfulError, match="expected"):
         open_language_model(other)
 
 
@@ -133,5 +134,5 @@ def test_kenlm_is_asked_for_where_a_binary_file_needs_it(tmp_path: Path, monkeyp
     monkeypatch.setitem(sys.modules, "kenlm", None)
     path = tmp_path / "model.bin"
     path.write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\x00")
-    with pytest.raises(ValueError, match=r"pip install 'lawful\[kenlm\]'"):
+    with pytest.raises(LawfulError, match=r"pip install 'lawful\[kenlm\]'"):
         open_language_model(path)

@@ -15,6 +15,7 @@ import pytest
 
 from lawful.emg import sessions
 from lawful.emg.sessions import RATE, Keystroke
+from lawful.errors import LawfulError
 
 START = 1_600_000_000.25
 
@@ -145,7 +146,7 @@ def test_a_split_survives_being_written(tmp_path: Path) -> None:
 )
 def test_a_bad_split_file_is_refused_with_the_place(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(LawfulError, match=said):
         sessions.read_split(tmp_path / "bad.yaml")
 
 
@@ -168,7 +169,7 @@ def test_a_bad_session_is_refused_with_its_file_and_what_is_wrong(
     tmp_path: Path, changed: dict[str, Any], said: str
 ) -> None:
     by_hand(tmp_path / "s-1.hdf5", **changed)
-    with pytest.raises(ValueError, match=f"s-1.hdf5.*{said}"):
+    with pytest.raises(LawfulError, match=f"s-1.hdf5.*{said}"):
         sessions.read_session(tmp_path / "s-1.hdf5")
 
 
@@ -176,16 +177,16 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     by_hand(tmp_path / "s-1.hdf5")
     whole = (tmp_path / "s-1.hdf5").read_bytes()
     (tmp_path / "s-1.hdf5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="s-1.hdf5.*damaged or cut short"):
+    with pytest.raises(LawfulError, match="s-1.hdf5.*damaged or cut short"):
         sessions.read_session(tmp_path / "s-1.hdf5")
     (tmp_path / "s-1.hdf5").write_bytes(b"no such thing")
-    with pytest.raises(ValueError, match="s-1.hdf5.*damaged or cut short"):
+    with pytest.raises(LawfulError, match="s-1.hdf5.*damaged or cut short"):
         sessions.read_session(tmp_path / "s-1.hdf5")
 
 
 def test_a_sample_that_is_no_number_is_named(tmp_path: Path) -> None:
     by_hand(tmp_path / "s-1.hdf5", nan_at=4321)
-    with pytest.raises(ValueError, match="sample 4321"):
+    with pytest.raises(LawfulError, match="sample 4321"):
         sessions.check_signal(sessions.read_session(tmp_path / "s-1.hdf5"))
 
 
@@ -208,5 +209,5 @@ def test_only_the_sessions_of_a_split_are_kept_from_the_one_big_archive(tmp_path
     both = sessions.extract(archive, [split, other], tmp_path / "both")
     assert [path.name for path in both] == ["metadata.csv", "synthetic-000-000.hdf5", "synthetic-001-000.hdf5"]
     split.write_text(sessions.split_text(sessions.Split(train=(("u", "absent"),), val=(), test=())))
-    with pytest.raises(ValueError, match="expected 1 sessions of one.yaml, got 0; missing: absent.hdf5"):
+    with pytest.raises(LawfulError, match="expected 1 sessions of one.yaml, got 0; missing: absent.hdf5"):
         sessions.extract(archive, [split], tmp_path / "none")

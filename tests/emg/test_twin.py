@@ -11,6 +11,7 @@ import pytest
 from lawful.emg.sessions import read_metadata, read_session, read_split
 from lawful.emg.spectrogram import log_spectrogram, num_frames
 from lawful.emg.twin import REACH, WORDS, Twin, make_session, write_twin
+from lawful.errors import LawfulError
 from lawful.tokenizers.keys import typed
 
 SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.4, other_minutes=0.3)
@@ -98,5 +99,5 @@ def test_test_users_may_have_sessions_of_their_own_to_train_on(tmp_path: Path) -
 
 
 def test_an_impossible_twin_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least .2 minutes; expected a difficulty of 0 to 3"):
+    with pytest.raises(LawfulError, match="at least .2 minutes; expected a difficulty of 0 to 3"):
         Twin(train_minutes=0.1, difficulty=-1)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lawful.conduct import train_study
+from lawful.errors import LawfulError
 from lawful.executors.local import Local
 from lawful.executors.slurm import Slurm, minutes_of
 from lawful.study import import_file
@@ -205,5 +206,5 @@ def test_a_time_limit_is_read_as_slurm_reads_it(limit: str, minutes: int) -> Non
 
 @pytest.mark.parametrize("limit", ["", "soon", "1:2:3:4", "0", "-5"])
 def test_a_time_limit_that_slurm_would_not_take_is_an_error(limit: str) -> None:
-    with pytest.raises(ValueError, match="--time"):
+    with pytest.raises(LawfulError, match="--time"):
         minutes_of(limit)

@@ -7,6 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lawful.errors import LawfulError
 from lawful.families.ctc_encoder import CtcEncoder, Encoder
 from lawful.run import from_json, to_json
 
@@ -132,11 +133,11 @@ def test_a_band_turned_all_the_way_by_a_model_that_averages_is_nearly_itself() -
 
 
 def test_impossible_shapes_are_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match="an even head size"):
+    with pytest.raises(LawfulError, match="an even head size"):
         CtcEncoder(width=30, depth=1, heads=4, mlp_width=8)
-    with pytest.raises(ValueError, match="past 112 is not a multiple of stride 5"):
+    with pytest.raises(LawfulError, match="past 112 is not a multiple of stride 5"):
         CtcEncoder(width=32, depth=1, heads=4, mlp_width=8, stride=5)
-    with pytest.raises(ValueError, match="expected width 2 x band_width = 768"):
+    with pytest.raises(LawfulError, match="expected width 2 x band_width = 768"):
         CtcEncoder(body="tds", width=512, depth=4)
-    with pytest.raises(ValueError, match="more than 12 frames"):
+    with pytest.raises(LawfulError, match="more than 12 frames"):
         build(SPECS["transformer"])(signal(1, 12))

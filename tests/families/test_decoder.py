@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from lawful.errors import LawfulError
 from lawful.families import decoder
 from lawful.families.decoder import Decoder, rotary_angles, rotate
 
@@ -47,15 +48,15 @@ def test_rotary_scores_depend_on_distance_alone() -> None:
 
 
 def test_impossible_shapes_are_refused_all_at_once() -> None:
-    with pytest.raises(ValueError, match="width 10 is not a multiple of heads 4.*dropout"):
+    with pytest.raises(LawfulError, match="width 10 is not a multiple of heads 4.*dropout"):
         Decoder(vocab_size=65, width=10, depth=1, heads=4, context=8, dropout=1.0)
-    with pytest.raises(ValueError, match="even head size"):
+    with pytest.raises(LawfulError, match="even head size"):
         Decoder(vocab_size=65, width=12, depth=1, heads=4, context=8)
 
 
 def test_a_sequence_longer_than_the_context_is_refused() -> None:
     spec = Decoder(vocab_size=65, width=8, depth=1, heads=1, context=8)
-    with pytest.raises(ValueError, match="at most 8 positions"):
+    with pytest.raises(LawfulError, match="at most 8 positions"):
         spec.build(torch.Generator())(torch.zeros(1, 9, dtype=torch.long))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
 
@@ -17,5 +18,5 @@ def test_its_size_is_matched_to_the_decoders_within_five_percent(width: int, dep
 
 
 def test_a_size_that_no_number_of_units_comes_near_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"within 5%.*fewer layers"):
+    with pytest.raises(LawfulError, match=r"within 5%.*fewer layers"):
         LSTM.matched(300, vocab_size=443, width=16, depth=4)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -102,9 +103,9 @@ def test_hand_made_scales() -> None:
 
 
 def test_a_parametrisation_without_its_base_is_refused() -> None:
-    with pytest.raises(ValueError, match="mup needs base_width and base_depth"):
+    with pytest.raises(LawfulError, match="mup needs base_width and base_depth"):
         replace(BASE, parametrisation="mup")
-    with pytest.raises(ValueError, match="mean nothing in the standard parametrisation"):
+    with pytest.raises(LawfulError, match="mean nothing in the standard parametrisation"):
         replace(BASE, base_width=32, base_depth=2)
 
 

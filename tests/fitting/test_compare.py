@@ -5,7 +5,7 @@ import pytest
 from planted import two_arms
 
 import lawful
-from lawful.fitting import Refusal
+from lawful.errors import LawfulError, Refusal
 from lawful.fitting.compare import holm
 
 
@@ -155,7 +155,7 @@ def test_arms_that_do_not_cross_have_no_point():
 
 def test_a_crossover_wants_one_axis_and_two_arms():
     table = two_arms(np.random.default_rng(11))
-    with pytest.raises(ValueError, match="law of one axis"):
+    with pytest.raises(LawfulError, match="law of one axis"):
         lawful.crossover(table, law="chinchilla")
-    with pytest.raises(ValueError, match="no arm is called c; there are a, b"):
+    with pytest.raises(LawfulError, match="no arm is called c; there are a, b"):
         lawful.crossover(table, arms=("a", "c"))

@@ -8,7 +8,8 @@ import pytest
 from planted import CHINCHILLA, chinchilla_loss, runs_with_checkpoints, single_runs
 
 import lawful
-from lawful.fitting import Fit, Refusal
+from lawful.errors import LawfulError, Refusal
+from lawful.fitting import Fit
 
 
 def grid(rng, sigma=0.004, sizes=6, budgets=4, seeds=2, **more):
@@ -100,7 +101,7 @@ def test_extrapolation_is_said_and_loud_when_far(surface):
 
 
 def test_predict_wants_the_laws_own_axes(surface):
-    with pytest.raises(ValueError, match="chinchilla reads params, tokens; got params"):
+    with pytest.raises(LawfulError, match="chinchilla reads params, tokens; got params"):
         surface.predict(params=1e9)
     by_flops = surface.predict(params=1e9, flops=6e20)
     assert by_flops.at == {"params": 1e9, "tokens": pytest.approx(1e11)}
@@ -239,7 +240,7 @@ def test_few_clusters_of_many_rows_are_said():
 
 
 def test_an_unknown_objective_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="robust, hoffmann, lad, l2, l2-raw or huber:DELTA, got 'mse'"):
+    with pytest.raises(LawfulError, match="robust, hoffmann, lad, l2, l2-raw or huber:DELTA, got 'mse'"):
         lawful.fit(grid(np.random.default_rng(0)), objective="mse")
 
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from lawful.errors import Refusal
 from lawful.fitting.paired import paired
-from lawful.fitting.result import Refusal
 from lawful.table import Observations
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lawful
-from lawful.fitting import Refusal
+from lawful.errors import Refusal
 
 DATA = os.environ.get("LAWFUL_DATA")
 TABLES = Path(DATA or ".") / "scaling_tables"

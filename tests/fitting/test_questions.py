@@ -5,7 +5,7 @@ import pytest
 from planted import CHINCHILLA, chinchilla_loss
 
 import lawful
-from lawful.fitting import Refusal
+from lawful.errors import LawfulError, Refusal
 from lawful.fitting.allocate import exact_cost
 from lawful.fitting.checklist import as_text
 
@@ -130,7 +130,7 @@ def test_a_holdout_predicts_what_it_dropped(fit):
 
 
 def test_a_holdout_of_everything_is_an_error(fit):
-    with pytest.raises(ValueError, match="expected top between 1 and"):
+    with pytest.raises(LawfulError, match="expected top between 1 and"):
         fit.holdout(top=1000)
 
 
@@ -168,7 +168,7 @@ def test_power_agrees_with_what_was_measured_by_simulation():
 
 
 def test_power_needs_enough_points():
-    with pytest.raises(ValueError, match="at least as many distinct points"):
+    with pytest.raises(LawfulError, match="at least as many distinct points"):
         lawful.power(at={"params": [1e6, 1e7]}, shift=0.01, sigma=0.005)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.fitting.replay import replay
 
 
@@ -90,7 +91,7 @@ def test_compute_is_counted_from_the_shapes_where_the_law_reads_it():
 
 
 def test_a_claim_that_is_not_understood_is_an_error_with_the_two_forms():
-    with pytest.raises(ValueError, match="NAME=NUMBER, or ARM beats ARM above NUMBER"):
+    with pytest.raises(LawfulError, match="NAME=NUMBER, or ARM beats ARM above NUMBER"):
         replay(points(), "alpha is about a third")
-    with pytest.raises(ValueError, match="no parameter 'beta'"):
+    with pytest.raises(LawfulError, match="no parameter 'beta'"):
         replay(points(), "beta=0.3", law="power_floor:params")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from lawful.errors import LawfulError
 from lawful.fitting import solver
 from lawful.fitting.estimate import limits
 from lawful.laws import Axes, named
@@ -68,7 +69,7 @@ def test_fixed_and_bounded_parameters_stay_where_they_must():
     theta = best.parameters[best.misfit.argmin()]
     assert theta[0] == 1.7
     assert theta[3] == pytest.approx(0.4)  # the data say .34
-    with pytest.raises(ValueError, match="no parameter 'gamma'; it has E, A_pivot"):
+    with pytest.raises(LawfulError, match="no parameter 'gamma'; it has E, A_pivot"):
         limits(p.law, {"gamma": 1.0}, {})
 
 

@@ -1,6 +1,6 @@
 """What reads other people's files, with an honest example of each file; shared by Hypothesis and by the fuzzer.
 
-`judge` is the rule: whatever the bytes, a reader gives a value or raises a ValueError that names the file.
+`judge` is the rule: whatever the bytes, a reader gives a value or raises a LawfulError that names the file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from lawful import store
+from lawful.errors import LawfulError
 from lawful.store import Store
 
 
 class NotClear(AssertionError):
-    """A reader raised something else than a ValueError that names the file, or took nonsense for whole."""
+    """A reader raised something else than a LawfulError that names the file, or took nonsense for whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def judge(reader: Reader, content: bytes, folder: Path) -> object:
         value = reader.read(path)
     except NotClear:
         raise
-    except ValueError as error:
+    except LawfulError as error:
         if Path(reader.name).name not in str(error):
             raise NotClear(f"{reader.name}: refused without being named: {error!r}") from error
         return None

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lawful.errors import LawfulError
+
 from .readers import READERS, judge
 
 MANY = os.environ.get("LAWFUL_FUZZ_EXAMPLES")
@@ -127,5 +129,5 @@ def test_a_study_from_elsewhere_cannot_name_files_outside_its_folder(
     declared = json.loads(READERS["study"].examples()[0])
     declared[part][0][key] = name
     (tmp_path / "study.json").write_text(json.dumps(declared))
-    with pytest.raises(ValueError, match=r"study\.json.*is no name for a file"):
+    with pytest.raises(LawfulError, match=r"study\.json.*is no name for a file"):
         Store(tmp_path).read_study()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lawful import laws
+from lawful.errors import LawfulError
 from lawful.fitting import fit, solver
 from lawful.fitting.estimate import limits
 from lawful.laws import Axes, named
@@ -100,9 +101,9 @@ def test_repeated_tokens_are_worth_less_and_new_ones_the_same():
 
 
 def test_an_unknown_law_or_axis_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="chinchilla, kaplan"):
+    with pytest.raises(LawfulError, match="chinchilla, kaplan"):
         named("chincilla")
-    with pytest.raises(ValueError, match="params, tokens, flops"):
+    with pytest.raises(LawfulError, match="params, tokens, flops"):
         named("power_floor:width")
 
 

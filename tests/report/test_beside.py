@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lawful import store
+from lawful.errors import LawfulError
 from lawful.report.beside import write_beside
 from lawful.table import write_csv
 
@@ -144,5 +145,5 @@ def test_in_what_the_declarations_differ_is_listed(make: Callable[..., Path]) ->
 
 def test_the_same_folder_twice_is_an_error(make: Callable[..., Path]) -> None:
     folder = make("one")
-    with pytest.raises(ValueError, match="expected two folders"):
+    with pytest.raises(LawfulError, match="expected two folders"):
         write_beside(folder, folder / ".." / "one")

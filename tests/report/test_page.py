@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lawful import store
+from lawful.errors import LawfulError
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
 
@@ -345,5 +346,5 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
 
 
 def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected a study's folder.*lawful run"):
+    with pytest.raises(LawfulError, match=r"expected a study's folder.*lawful run"):
         write_report(tmp_path)

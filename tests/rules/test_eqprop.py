@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.families.equilibrium import EnergyModel, Equilibrium
 from lawful.rules import Rule
@@ -170,11 +171,11 @@ def test_flops_come_to_the_published_counts_where_the_network_is_all_there_is() 
 def test_unknown_options_are_errors() -> None:
     with pytest.raises(TypeError, match="nudge_strength"):
         EqProp(beta=0.1, nudge_strength=2)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="beta: expected a positive number.*nudging: expected centred"):
+    with pytest.raises(LawfulError, match="beta: expected a positive number.*nudging: expected centred"):
         EqProp(beta=0.0, nudging="both")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="steps of at least 1"):
+    with pytest.raises(LawfulError, match="steps of at least 1"):
         UnrolledBackprop(steps=0)
-    with pytest.raises(ValueError, match="variant: expected.*depth"):
+    with pytest.raises(LawfulError, match="variant: expected.*depth"):
         Equilibrium(variant="mlp", depth=2, **SMALL)  # type: ignore[arg-type]
 
 
@@ -182,7 +183,7 @@ def test_a_network_without_an_energy_is_refused() -> None:
     decoder = Decoder(vocab_size=VOCABULARY, width=8, depth=1, heads=2, context=CONTEXT)
     model = decoder.build(torch.Generator().manual_seed(0))
     for rule in (EqProp(beta=0.1), UnrolledBackprop(steps=3)):
-        with pytest.raises(ValueError, match="got DecoderModel; use Backprop"):
+        with pytest.raises(LawfulError, match="got DecoderModel; use Backprop"):
             rule.gradients(model, NextToken(), tokens(), scale=1.0)
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from lawful import conduct
 from lawful.corpora.emg import Emg
 from lawful.emg.twin import Twin, write_twin
+from lawful.errors import LawfulError
 from lawful.executors.local import Local
 from lawful.store import Store
 from lawful.studies import emg, find
@@ -41,7 +42,7 @@ def test_the_full_ladder_is_of_the_published_shapes_and_asks_for_recordings() ->
     ]
     assert 2e17 < sum(flops) < 4e17
     assert len({(rung.run.optimizer, rung.run.schedule, rung.run.steps) for rung in study.ladder}) == 1
-    with pytest.raises(ValueError, match="needs recordings.*--data"):
+    with pytest.raises(LawfulError, match="needs recordings.*--data"):
         study.ladder[0].run.corpus.prepare()
     published = declare(find("emg")[0], "published")
     assert "35M had 58.15M" in published.faults[0]
@@ -50,7 +51,7 @@ def test_the_full_ladder_is_of_the_published_shapes_and_asks_for_recordings() ->
 def test_the_convolutional_baseline_is_an_arm() -> None:
     study = declare(find("emg")[0], "quick", {"bodies": "transformer,tds", "seeds": "1"})
     assert study.arm == "body" and {rung.at["body"] for rung in study.ladder} == {"transformer", "tds"}
-    with pytest.raises(ValueError, match="bodies: expected transformer and tds, got lstm"):
+    with pytest.raises(LawfulError, match="bodies: expected transformer and tds, got lstm"):
         declare(find("emg")[0], "quick", {"bodies": "lstm"})
 
 
@@ -60,7 +61,7 @@ def test_a_language_model_is_named_by_its_path_and_known_by_its_content(tmp_path
     task = declare(emg, "quick", {"language_model": str(path), "language_model_weight": "0.7"}).ladder[0].run.task
     assert task.beam == 50 and task.spelling.weight == 0.7 and task.spelling.open().knows("a")
     assert declare(emg, "quick", {"beam": "8"}).ladder[0].run.task.spelling is None
-    with pytest.raises(ValueError, match=r"language_model: expected an ARPA file.*nowhere\.arpa"):
+    with pytest.raises(LawfulError, match=r"language_model: expected an ARPA file.*nowhere\.arpa"):
         declare(emg, "full", {"language_model": "nowhere.arpa"})
 
 
@@ -81,7 +82,7 @@ def test_each_person_continues_the_model_of_the_middle_size_that_was_trained_on_
     assert len(full) == 8 * 3 and {rung.run.starts_from.family.width for rung in full} == {384}
     alone = declare(emg, "quick", {"split": "user1.yaml"})
     assert {rung.at["train_users"] for rung in alone.ladder} == {1} and alone.ladder[0].run.corpus.train_users is None
-    with pytest.raises(ValueError, match="personal: expected the split of many people"):
+    with pytest.raises(LawfulError, match="personal: expected the split of many people"):
         declare(emg, "quick", {"personal": "yes", "split": "user1.yaml"})
 
 

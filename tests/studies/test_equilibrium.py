@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.studies import equilibrium
 from lawful.study import Rung
 
@@ -84,11 +85,11 @@ def test_the_published_table_is_the_originals_own() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="arms: expected some of eqprop-looped_mlp.*got backprop-lstm"):
+    with pytest.raises(LawfulError, match="arms: expected some of eqprop-looped_mlp.*got backprop-lstm"):
         equilibrium.study(arms=("backprop-lstm",))
-    with pytest.raises(ValueError, match="lengths: expected divisors of 512"):
+    with pytest.raises(LawfulError, match="lengths: expected divisors of 512"):
         equilibrium.study(lengths=(48,))
-    with pytest.raises(ValueError, match="published scale is fixed"):
+    with pytest.raises(LawfulError, match="published scale is fixed"):
         equilibrium.study("published", steps=10)
-    with pytest.raises(ValueError, match="form: it belongs to the published scale"):
+    with pytest.raises(LawfulError, match="form: it belongs to the published scale"):
         equilibrium.study("quick", form="quick")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lawful.errors import LawfulError
 from lawful.studies import music
 from lawful.study import declare
 
@@ -54,5 +55,5 @@ def test_batches_vocabularies_and_shares_can_be_set() -> None:
     assert run.corpus.vocab_size == run.family.vocab_size == 1001
     assert run.corpus.layout == "padded" and run.corpus.test_share == 0.1
     assert declare(music, "quick", {"learned": "200"}).ladder[0].run.family.vocab_size == 643
-    with pytest.raises(ValueError, match="published scale is fixed"):
+    with pytest.raises(LawfulError, match="published scale is fixed"):
         declare(music, "published", {"widths": "24"})

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from lawful.errors import LawfulError
 from lawful.families.ctc_encoder import CtcEncoder, Emissions
 from lawful.rules.backprop import Backprop
 from lawful.run import from_json, to_json
@@ -205,9 +206,9 @@ def test_final_models_are_decoded_by_beam_search_too_where_asked(tmp_path: Path)
         if expected:
             assert found[1]["beam"] == {"insertions": 0, "deletions": 0, "substitutions": 1, "decoded": "y"}
     path.write_text(path.read_text().replace("-3", "-1"))
-    with pytest.raises(ValueError, match="expected the language model of SHA-256"):
+    with pytest.raises(LawfulError, match="expected the language model of SHA-256"):
         Ctc(beam=8, spelling=told).details(model, [batch], lambda number: {})
-    with pytest.raises(ValueError, match="expected a beam of at least 1, got 0"):
+    with pytest.raises(LawfulError, match="expected a beam of at least 1, got 0"):
         Ctc(spelling=told)
     assert from_json(to_json(Ctc(beam=8, spelling=told))) == Ctc(beam=8, spelling=told)
     assert "spelling" not in to_json(Ctc())  # ids from before there were any still stand

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 from lawful.tokenizers.remi import TIME_SIGNATURES, Remi
 
@@ -84,7 +85,7 @@ def test_notes_beside_the_grid_move_by_half_a_step_at_most(
 def test_the_vocabulary_is_known_without_the_library_and_is_the_librarys(remi: Remi) -> None:
     names = remi.names(np.arange(remi.base_size))
     assert len(set(names)) == remi.base_size == remi.vocab_size
-    with pytest.raises(ValueError, match=f"below {remi.base_size}"):
+    with pytest.raises(LawfulError, match=f"below {remi.base_size}"):
         remi.names(np.array([remi.base_size]))
     assert names[remi.end] == "BOS_None"
     assert names[2] == "Bar_None"
@@ -99,14 +100,14 @@ def test_the_names_are_a_text_that_encodes_to_the_same_tokens() -> None:
     remi = Remi()
     tokens = remi.encode_score(score_of([(60, 0, TICKS), (64, 5 * TICKS, TICKS)]))
     assert (remi.encode(remi.decode(tokens)) == tokens).all()
-    with pytest.raises(ValueError, match="Pitch_999"):
+    with pytest.raises(LawfulError, match="Pitch_999"):
         remi.encode("Pitch_999")
 
 
 def test_an_unknown_time_signature_is_refused_and_so_is_a_piece_without_notes() -> None:
-    with pytest.raises(ValueError, match="17/8"):
+    with pytest.raises(LawfulError, match="17/8"):
         Remi().encode_score(score_of([(60, 0, TICKS)], (17, 8)))
-    with pytest.raises(ValueError, match="no notes"):
+    with pytest.raises(LawfulError, match="no notes"):
         Remi().encode_score(score_of([]))
 
 
@@ -136,5 +137,5 @@ def test_learned_symbols_shorten_pieces_and_give_them_back_within_their_bars() -
     bar = 2
     for symbol in range(base.base_size, base.base_size + len(learned.merges)):
         assert bar not in learned.base_tokens(np.array([symbol]))[1:].tolist()
-    with pytest.raises(ValueError, match="declaration"):
+    with pytest.raises(LawfulError, match="declaration"):
         replace(learned, merges=None).encode_score(scores[0])

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer, gpt2_bpe
 from lawful.tokenizers.bytes import Bytes
@@ -64,20 +65,20 @@ def test_a_character_outside_the_alphabet_becomes_the_mark() -> None:
 
 
 def test_without_a_mark_the_first_unknown_character_is_named() -> None:
-    with pytest.raises(ValueError, match=r"got '~' at position 2"):
+    with pytest.raises(LawfulError, match=r"got '~' at position 2"):
         Characters(alphabet="ab").encode("ab~☃")
 
 
 def test_an_alphabet_must_be_distinct_and_hold_its_mark() -> None:
-    with pytest.raises(ValueError, match="distinct"):
+    with pytest.raises(LawfulError, match="distinct"):
         Characters(alphabet="aba")
-    with pytest.raises(ValueError, match="unknown"):
+    with pytest.raises(LawfulError, match="unknown"):
         Characters(alphabet="ab", unknown="?")
 
 
 def test_tokens_outside_the_vocabulary_are_refused() -> None:
     for tokenizer in (Bytes(), Characters(alphabet="ab")):
-        with pytest.raises(ValueError, match="expected tokens"):
+        with pytest.raises(LawfulError, match="expected tokens"):
             tokenizer.decode(np.array([300]))
 
 
@@ -112,7 +113,7 @@ def test_gpt2_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_changed_vocabulary_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpt2_bpe, "MERGES_SHA256", "0" * 64)
     gpt2_bpe._packaged.cache_clear()
-    with pytest.raises(ValueError, match=r"vocab\.bpe: expected SHA-256 000.*pip install"):
+    with pytest.raises(LawfulError, match=r"vocab\.bpe: expected SHA-256 000.*pip install"):
         GPT2().encode("text")
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 from lawful.tokenizers import trained_bpe
 from lawful.tokenizers.trained_bpe import TrainedBPE
@@ -115,7 +116,7 @@ def test_a_declaration_is_plain_data_without_pieces_and_a_learned_one_with_them(
 
 
 def test_a_declaration_cannot_encode() -> None:
-    with pytest.raises(ValueError, match=r"got a declaration; prepare the corpus"):
+    with pytest.raises(LawfulError, match=r"got a declaration; prepare the corpus"):
         TrainedBPE().encode("text")
 
 
@@ -123,13 +124,13 @@ def test_a_short_text_leaves_symbols_unused_and_the_size_as_declared() -> None:
     tokenizer = TrainedBPE(vocab_size=512).trained(["aaaa"])
     assert (tokenizer.vocab_size, tokenizer.end) == (512, 511)
     assert tokenizer.decode(np.array([*tokenizer.encode("aaaa b"), 511])) == "aaaa b<|endoftext|>"
-    with pytest.raises(ValueError, match="expected tokens below 258 or 511, got 300"):
+    with pytest.raises(LawfulError, match="expected tokens below 258 or 511, got 300"):
         tokenizer.decode(np.array([300]))
 
 
 def test_a_size_below_the_bytes_or_above_two_bytes_is_refused() -> None:
     for size in (256, 65_537):
-        with pytest.raises(ValueError, match=f"vocab_size: expected 257 .* to 65,536, got {size}"):
+        with pytest.raises(LawfulError, match=f"vocab_size: expected 257 .* to 65,536, got {size}"):
             TrainedBPE(vocab_size=size)
-    with pytest.raises(ValueError, match="pieces: expected at most vocab_size - 257 = 0, got 1"):
+    with pytest.raises(LawfulError, match="pieces: expected at most vocab_size - 257 = 0, got 1"):
         TrainedBPE(vocab_size=257, pieces=("6162",))

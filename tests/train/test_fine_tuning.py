@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from lawful import store as files
 from lawful.conduct import groups, train_study
+from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.fitting.answer import answer_study
 from lawful.observe import observations, write_observations
@@ -153,11 +154,11 @@ def test_what_cannot_be_started_from_is_refused_before_training() -> None:
     study = declared(0.01)
     *ladder, child = study.ladder
     stranger = replace(child.run, starts_from=replace(child.run.starts_from, init_seed=77))
-    with pytest.raises(ValueError, match="starts from a run that is not in this ladder"):
+    with pytest.raises(LawfulError, match="starts from a run that is not in this ladder"):
         dataclasses.replace(study, ladder=[*ladder, replace(child, run=stranger)])
     wider = next(rung.run for rung in ladder if rung.at["width"] == 16)
-    with pytest.raises(ValueError, match="must start from a run of the same family"):
+    with pytest.raises(LawfulError, match="must start from a run of the same family"):
         dataclasses.replace(study, ladder=[*ladder, replace(child, run=replace(child.run, starts_from=wider))])
     grandchild = Rung(at={"width": 8, "tuned": 2, "seed": 0}, run=tuned(child.run, 0.01))
-    with pytest.raises(ValueError, match="that started from nothing itself"):
+    with pytest.raises(LawfulError, match="that started from nothing itself"):
         dataclasses.replace(study, ladder=[*study.ladder, grandchild])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lawful import scores
+from lawful.errors import LawfulError
 from lawful.tokenizers.remi import Remi
 from lawful.train.listen import _runs_of, statistics
 from lawful.train.sample import Draw, _drawn
@@ -84,7 +85,7 @@ def test_each_way_of_drawing_keeps_to_its_choice() -> None:
     assert [free[token] / 4000 for token in range(4)] == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
     cold = drawn(temperature=0.5)  # probabilities squared
     assert cold[0] / 4000 == pytest.approx(0.25 / 0.365, abs=0.03)
-    with pytest.raises(ValueError, match="top_p above 0"):
+    with pytest.raises(LawfulError, match="top_p above 0"):
         Draw(top_p=0)
 
 

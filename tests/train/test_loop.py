@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from lawful import store as files
+from lawful.errors import LawfulError
 from lawful.observe import observations
 from lawful.run import AdamW, Run, Schedule, from_json
 from lawful.store import Store
@@ -124,7 +125,7 @@ def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:
 
 
 def test_fp16_is_refused_on_a_cpu() -> None:
-    with pytest.raises(ValueError, match="fp16 needs a CUDA device"):
+    with pytest.raises(LawfulError, match="fp16 needs a CUDA device"):
         device.autocast(torch.device("cpu"), "fp16")
 
 
@@ -157,7 +158,7 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
 
 
 def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> None:
-    with pytest.raises(ValueError, match="expected auto, cpu, cuda or mps, got 'tpu'"):
+    with pytest.raises(LawfulError, match="expected auto, cpu, cuda or mps, got 'tpu'"):
         device.pick_device("tpu")
     folder = toy_folder(widths=(16, 24), steps=(20,))
     train_here(folder, "--log", "mlflow")

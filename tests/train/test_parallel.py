@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lawful.conduct import groups, train_study
+from lawful.errors import LawfulError
 from lawful.executors.local import Local
 from lawful.observe import observations
 from lawful.store import Store, read_jsonl
@@ -35,7 +36,7 @@ def test_every_row_of_a_batch_belongs_to_one_process(monkeypatch: pytest.MonkeyP
 
 def test_more_processes_than_windows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "processes", lambda: 9)
-    with pytest.raises(ValueError, match="as many processes as the batch has windows"):
+    with pytest.raises(LawfulError, match="as many processes as the batch has windows"):
         parallel.own_rows(8)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from lawful.errors import LawfulError
 from lawful.run import Run
 from lawful.studies import equilibrium, quickstart, shakespeare
 from lawful.study import import_file
@@ -97,7 +98,7 @@ def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.Monk
     declared = equilibrium.study("smoke")
     made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).declaration
     assert all(row["stack"] == "" for row in made["rungs"])
-    with pytest.raises(ValueError, match="--stack: the question 'time' compares seconds"):
+    with pytest.raises(LawfulError, match="--stack: the question 'time' compares seconds"):
         plan.make_plan(declared, device_name="cpu", workers=1, stacked=8)
 
 

@@ -23,6 +23,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from lawful.errors import DataError
+
 Smoothing = Literal["kneser_ney", "witten_bell"]
 
 NAMES = {1: "unigram", 2: "bigram"}
@@ -54,9 +56,9 @@ def ngram_baselines(
     advantage to the baseline.
     """
     if smoothing not in ("kneser_ney", "witten_bell"):
-        raise ValueError(f"smoothing: expected kneser_ney or witten_bell, got {smoothing!r}.")
+        raise DataError(f"smoothing: expected kneser_ney or witten_bell, got {smoothing!r}.")
     if not orders or min(orders) < 1:
-        raise ValueError(f"orders: expected lengths of at least 1, got {list(orders)}.")
+        raise DataError(f"orders: expected lengths of at least 1, got {list(orders)}.")
     grams = _grams(np.asarray(data.train), np.asarray(data.validation), data.vocab_size, max(orders))
     targets = np.asarray(data.validation)[1:]
     is_counted = targets >= data.counted_from
@@ -105,7 +107,7 @@ def _grams(train: np.ndarray, validation: np.ndarray, vocab_size: int, longest: 
     """Levels 1 to `longest`. Grams are numbered level by level, so that keys stay below 2**63 for any vocabulary."""
     for name, tokens in (("training", train), ("validation", validation)):
         if len(tokens) < 2 or int(tokens.max()) >= vocab_size:
-            raise ValueError(
+            raise DataError(
                 f"{name}: expected at least 2 tokens below {vocab_size}, got {len(tokens)} up to {int(tokens.max())}."
             )
     levels: list[_Level] = []

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from lawful.cli import data, doctor, explain, fitting, studies, watch
+from lawful.errors import LawfulError, Refusal
 from lawful.store import is_disk_full
 
 app = typer.Typer(
@@ -31,17 +32,16 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
-    except ValueError as error:
-        code = getattr(error, "code", None)  # of a refusal
-        _fail(f"{error} (`lawful explain {code}`)" if code else str(error))
+    except LawfulError as error:
+        _fail(f"{error} (`lawful explain {error.code}`)" if isinstance(error, Refusal) else str(error))
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise
         _fail(f"training needs {error.name}, which is not installed: pip install 'lawful[train]'.")
     except OSError as error:
-        if not is_disk_full(error):
-            raise
-        _fail(f"disk full: {error}. Nothing that was finished is lost; make room and `lawful resume` the folder.")
+        if is_disk_full(error):
+            _fail(f"disk full: {error}. Nothing that was finished is lost; make room and `lawful resume` the folder.")
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}.")
 
 
 def _fail(message: str) -> None:

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lawful.errors import DeclarationError
+
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
 LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
@@ -68,7 +70,7 @@ class Table:
             "flops": self.flops_column,
         }
         if self.question is not None and not self.is_study:
-            raise ValueError(f"--question: {self.source} is not a study's folder.")
+            raise DeclarationError(f"--question: {self.source} is not a study's folder.")
         found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not (law or self.where or is_told):
@@ -154,7 +156,7 @@ def _condition(text: str, columns: list[str]) -> Any:
         if found and column in columns:
             break
     else:
-        raise ValueError(
+        raise DeclarationError(
             f"--where: expected COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
             f"{', '.join(map(repr, columns))}; got {text!r}."
         )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lawful.errors import DeclarationError
+
 if TYPE_CHECKING:
     from lawful.corpora import Corpus, Prepared
 
@@ -67,7 +69,9 @@ def verify(name: Name, data: Data = None) -> None:
             typer.echo(f"         {problem}")
     found = corpora.prepared(name)
     if not found and raw is None:
-        raise ValueError(f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it.")
+        raise DeclarationError(
+            f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it."
+        )
     num_bad = int(bool(raw))
     for item in found:
         if item.corpus is None:
@@ -115,7 +119,7 @@ def _corpus(name: str) -> Corpus:
 
     known = corpora.known()
     if name not in known:
-        raise ValueError(f"no corpus is called {name!r}; there are {', '.join(known)}.")
+        raise DeclarationError(f"no corpus is called {name!r}; there are {', '.join(known)}.")
     return known[name]
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lawful.errors import LawfulError
+
 if TYPE_CHECKING:
     from lawful.study import Study
 
@@ -60,7 +62,7 @@ def _declared(module: ModuleType, scale: str | None) -> Study | None:
             declare(module, "smoke")
             return None
         return declare(module, scale)
-    except ValueError:
+    except LawfulError:
         return declare(module) if scale is None else None
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lawful.errors import DeclarationError
+
 Name = Annotated[str | None, typer.Argument(metavar="[CODE]", help="As printed beside a warning; none: all of them.")]
 
 
@@ -20,7 +22,7 @@ def explain(code: Name = None) -> None:
 
     if code is not None and code not in CODES:
         near = get_close_matches(code, CODES, n=3, cutoff=0.4) or CODES
-        raise ValueError(f"there is no code {code!r}; there are {', '.join(near)}.")
+        raise DeclarationError(f"there is no code {code!r}; there are {', '.join(near)}.")
     for name in CODES if code is None else [code]:
         found = CODES[name]
         typer.echo(f"{name} ({found.kind})\n  {found.means}\n  What to do: {found.do}")

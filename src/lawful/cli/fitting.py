@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lawful.cli.asked import Axis, ClusterColumn, Draws, Fitted, LawName, Seed, Table, one_axis, with_options
+from lawful.errors import DeclarationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
@@ -105,7 +106,7 @@ def allocate_command(
     from lawful.study import count
 
     if cost not in ("6nd", "exact"):
-        raise ValueError(f"--cost: expected 6nd or exact, got {cost!r}.")
+        raise DeclarationError(f"--cost: expected 6nd or exact, got {cost!r}.")
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
     found = asked.fit(table, law or "chinchilla", columns)
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
@@ -199,7 +200,7 @@ def crossover_command(
         chosen, columns = one_axis(table, law, x, columns)
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
     if pair is not None and len(pair) != 2:
-        raise ValueError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
+        raise DeclarationError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
     found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
     if as_json:
         _print_plain(found)
@@ -301,7 +302,7 @@ def power_command(
     given = {"params": params, "tokens": tokens}
     at = {axis: [float(count(part)) for part in text.split(",")] for axis, text in given.items() if text is not None}
     if not at:
-        raise ValueError("power: expected the points of the ladder, as --params 1e6,1e7,... or --tokens ...")
+        raise DeclarationError("power: expected the points of the ladder, as --params 1e6,1e7,... or --tokens ...")
     law = law or ("chinchilla" if len(at) == 2 else f"power_floor:{next(iter(at))}")
     found = power(law, _numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
     if as_json:
@@ -355,7 +356,7 @@ def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str
             f"{a.question['name']} ({'refused' if a.fit is None else ' and '.join(a.fit.model.inputs)})"
             for a in answers
         )
-        raise ValueError(
+        raise DeclarationError(
             f"{source}: no answered question reads {' and '.join(sorted(axes)) or 'nothing'}; it has {laws}."
         )
     return fits
@@ -382,7 +383,7 @@ def _numbers(parts: list[str], flag: str) -> dict[str, float]:
         except ValueError:
             sign = ""
         if not sign:
-            raise ValueError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
+            raise DeclarationError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
     return out
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lawful.errors import DeclarationError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -220,7 +222,7 @@ def report(
         _announce(folders[0], page)
         return
     if len(folders) != 2:
-        raise ValueError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
+        raise DeclarationError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
     from lawful.report.beside import write_beside
     from lawful.store import Store
 
@@ -287,7 +289,7 @@ def _settings(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise ValueError(f"--set: expected NAME=VALUE, got {pair!r}.")
+            raise DeclarationError(f"--set: expected NAME=VALUE, got {pair!r}.")
         given[name] = value
     return given
 
@@ -309,14 +311,16 @@ def _executor(
     for kind, defaults in OF_ONE.items():
         for option, default in defaults.items():
             if kind != name and of_one[option] != default:
-                raise ValueError(f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}.")
+                raise DeclarationError(
+                    f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}."
+                )
     if cpus_per_run < 1 or processes_per_run < 1 or gpus_per_run < 0:
-        raise ValueError(
+        raise DeclarationError(
             "expected --cpus-per-run and --processes-per-run of at least 1, and --gpus-per-run of at least 0, "
             f"got {cpus_per_run}, {processes_per_run} and {gpus_per_run:g}."
         )
     if shard and processes_per_run == 1:
-        raise ValueError("--shard: expected --processes-per-run of 2 or more, got 1.")
+        raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
     shared: dict[str, Any] = {
         "device": device,
         "threads": cpus_per_run,
@@ -337,7 +341,7 @@ def _executor(
         from lawful.executors.slurm import Slurm, minutes_of
 
         if gpus_per_run != int(gpus_per_run):
-            raise ValueError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus_per_run:g}.")
+            raise DeclarationError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus_per_run:g}.")
         return Slurm(
             partition=of_one["partition"],
             minutes=minutes_of(of_one["time"]),
@@ -345,7 +349,7 @@ def _executor(
             array_parallelism=of_one["array_parallelism"],
             **shared,
         )
-    raise ValueError(f"--executor: expected local, ray or slurm, got {name!r}.")
+    raise DeclarationError(f"--executor: expected local, ray or slurm, got {name!r}.")
 
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:

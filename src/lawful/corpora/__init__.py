@@ -18,6 +18,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from lawful import store
+from lawful.errors import DataError, LawfulError
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
@@ -63,7 +64,7 @@ class Corpus(abc.ABC):
 
     @abc.abstractmethod
     def open(self, fingerprint: str) -> Any:
-        """Prepared data by its fingerprint, from the cache alone. ValueError when absent or damaged."""
+        """Prepared data by its fingerprint, from the cache alone. LawfulError when absent or damaged."""
 
     @abc.abstractmethod
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
@@ -120,11 +121,11 @@ class TokenCorpus(Corpus):
         if known.exists():
             try:
                 return self.open(str(store.read_json(known).get("fingerprint")))
-            except ValueError:
+            except LawfulError:
                 pass  # damaged or deleted since: made again
         built = self._build(data, progress or _silent)
         if short := [f"{len(tokens)} for {split}" for split, tokens in built.splits.items() if len(tokens) < 2]:
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: expected at least 2 tokens in each split, got {' and '.join(short)}; take more text or "
                 "change the split."
             )
@@ -139,7 +140,7 @@ class TokenCorpus(Corpus):
         is_small = int(meta["splits"]["train"]["tokens"]) * 2 <= _ALWAYS_HASHED_BYTES
         problems = _problems(folder, meta, is_thorough=is_small)
         if problems:
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: prepared data is damaged: {'; '.join(problems)}; "
                 f"`lawful data prepare {self.name}` makes it again."
             )
@@ -168,7 +169,7 @@ class TokenCorpus(Corpus):
         folder = self._folder(fingerprint)
         try:
             meta = self._meta(folder, fingerprint)
-        except ValueError as error:
+        except LawfulError as error:
             return [str(error)]
         problems = _problems(folder, meta, is_thorough=True)
         if not problems and self._can_read(data):
@@ -209,13 +210,13 @@ class TokenCorpus(Corpus):
 
     def _meta(self, folder: Path, fingerprint: str) -> dict[str, Any]:
         if not (folder / "meta.json").exists():
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare "
                 f"{self.name}` makes it (a different fingerprint then means a different text or split)."
             )
         meta = store.read_json(folder / "meta.json")
         if self._fingerprint(str(meta.get("text_sha256"))) != fingerprint:
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: expected data {fingerprint} of {to_json(self)}, got {folder} prepared from "
                 f"{meta.get('corpus')}; `lawful data prepare {self.name}` makes what is missing."
             )
@@ -367,13 +368,13 @@ class TokenData:
         """
         tokens = self._split(split)
         if step < 0 or batch_size < 1 or context < 1:
-            raise ValueError(
+            raise DataError(
                 "batch: expected step >= 0, batch_size >= 1 and context >= 1, "
                 f"got step={step}, batch_size={batch_size}, context={context}."
             )
         self._check_whole_blocks(context)
         if len(tokens) < context + 1:
-            raise ValueError(
+            raise DataError(
                 f"batch: expected at least context + 1 = {context + 1} tokens in the {split} split, got {len(tokens)}; "
                 "use a shorter context or more text."
             )
@@ -390,7 +391,7 @@ class TokenData:
         and the targets that do not fill a window as a last batch of one shorter row. Average by targets, not by batch.
         """
         if context < 1 or batch_size < 1 or (targets is not None and targets < 1):
-            raise ValueError(
+            raise DataError(
                 "evaluation_batches: expected context, batch_size and targets of at least 1, "
                 f"got {context}, {batch_size} and {targets}."
             )
@@ -414,14 +415,14 @@ class TokenData:
 
     def _check_whole_blocks(self, context: int) -> None:
         if context % self.block:
-            raise ValueError(
+            raise DataError(
                 f"context: expected a multiple of {self.block}, the tokens of one block of this data, got {context}; "
                 f"{max(1, round(context / self.block)) * self.block} is the nearest."
             )
 
     def _split(self, split: str) -> np.ndarray:
         if split not in self.arrays:
-            raise ValueError(f"split: expected one of {', '.join(self.splits)}, got {split!r}.")
+            raise DataError(f"split: expected one of {', '.join(self.splits)}, got {split!r}.")
         return self.arrays[split]
 
 
@@ -452,7 +453,7 @@ def prepared(name: str) -> list[Prepared]:
         meta = store.read_json(path)
         try:
             corpus = from_json(meta.get("corpus"))
-        except (ValueError, TypeError):
+        except LawfulError:
             corpus = None
         found.append(
             Prepared(fingerprint=path.parent.name, corpus=corpus if isinstance(corpus, Corpus) else None, meta=meta)

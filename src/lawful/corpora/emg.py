@@ -17,6 +17,7 @@ from lawful.corpora import IGNORED, Corpus, Progress
 from lawful.emg import sessions
 from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.emg.twin import RULES, Twin, write_twin
+from lawful.errors import DataError, LawfulError
 from lawful.run import to_json
 from lawful.tokenizers.keys import Keys
 
@@ -63,7 +64,7 @@ class Emg(Corpus):
 
     def __post_init__(self) -> None:
         if self.pool < 1 or (self.train_users is not None and self.train_users < 1):
-            raise ValueError(
+            raise DataError(
                 f"Emg: expected pool and train_users of at least 1, got {self.pool} and {self.train_users}."
             )
 
@@ -84,7 +85,7 @@ class Emg(Corpus):
         split = sessions.read_split(split_file)
         found, problems = _read_all(folder, split, progress)
         if problems:
-            raise ValueError(_listed(problems))
+            raise DataError(_listed(problems))
         content = [
             (part, pair[1], found[pair[1]].samples, _sha256(*_keys(found[pair[1]])), _glance(found[pair[1]]))
             for part in sessions.SPLITS
@@ -99,13 +100,13 @@ class Emg(Corpus):
     def open(self, fingerprint: str) -> EmgData:
         folder = self._folder(fingerprint)
         if not (folder / "meta.json").exists():
-            raise ValueError(
+            raise DataError(
                 f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare emg` makes it "
                 "(with --data FOLDER where it comes from recordings)."
             )
         meta = store.read_json(folder / "meta.json")
         if damaged := _damaged(folder, meta):
-            raise ValueError(f"emg: prepared data is damaged: {damaged}; delete {folder} and prepare it again.")
+            raise DataError(f"emg: prepared data is damaged: {damaged}; delete {folder} and prepare it again.")
         return EmgData(fingerprint=fingerprint, folder=folder, meta=meta, pool=self.pool, train_users=self.train_users)
 
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
@@ -113,7 +114,7 @@ class Emg(Corpus):
         folder = self._folder(fingerprint)
         try:
             opened = self.open(fingerprint)
-        except ValueError as error:
+        except LawfulError as error:
             return [str(error)]
         progress = progress or (lambda what, share: None)
         problems = []
@@ -124,7 +125,7 @@ class Emg(Corpus):
             try:
                 session = sessions.read_session(path)
                 sessions.check_signal(session)
-            except ValueError as error:
+            except LawfulError as error:
                 problems.append(str(error))
                 continue
             keys, times = _keys(session)
@@ -150,7 +151,7 @@ class Emg(Corpus):
             progress(f"looking through {session.name}", number / len(found))
             try:
                 sessions.check_signal(session)
-            except ValueError as error:
+            except LawfulError as error:
                 problems.append(str(error))
         return problems
 
@@ -158,7 +159,7 @@ class Emg(Corpus):
         """The folder of the sessions and the split file, made up first where no recordings are given."""
         if data is None:
             if self.twin is None:
-                raise ValueError(
+                raise DataError(
                     "emg: this study needs recordings; download emg2qwerty (non-commercial use only) and give its "
                     "folder as --data."
                 )
@@ -168,14 +169,14 @@ class Emg(Corpus):
             split_file = folder / "split" / Path(self.split).name
             if not split_file.is_file():
                 there = ", ".join(sorted(path.name for path in split_file.parent.iterdir()))
-                raise ValueError(f"emg: split: the twin has {there}; got {self.split}.")
+                raise DataError(f"emg: split: the twin has {there}; got {self.split}.")
             return folder, split_file
         if not data.is_dir():
-            raise ValueError(f"--data {data}: expected a folder of emg2qwerty sessions, got no such folder.")
+            raise DataError(f"--data {data}: expected a folder of emg2qwerty sessions, got no such folder.")
         for candidate in (Path(self.split), data / self.split, data / Path(self.split).name):
             if candidate.is_file():
                 return data, candidate
-        raise ValueError(
+        raise DataError(
             f"--data {data}: expected the split file {self.split} there; the official ones come with emg2qwerty's code "
             "(config/user/generic.yaml and user0.yaml to user7.yaml). Name one: --set split=PATH."
         )
@@ -231,7 +232,7 @@ class Emg(Corpus):
                 frames = sum(item["frames"] for item in listed)
                 splits[ours] = {"tokens": frames, "keys": sum(item["keys"] for item in listed), "sessions": listed}
         if "validation" not in splits:
-            raise ValueError(f"emg: expected sessions in the list val of {self.split}, got none.")
+            raise DataError(f"emg: expected sessions in the list val of {self.split}, got none.")
         store.write_json(
             target / "meta.json",
             {
@@ -357,7 +358,7 @@ class EmgData:
         session = _session(known.path)
         samples = session.read(first * span, (last - 1) * span + (self.pool - 1) * HOP + WINDOW)
         if not np.isfinite(samples).all():  # 300 GB are not looked through beforehand, save by `lawful data verify emg`
-            raise ValueError(
+            raise DataError(
                 f"{known.path}: expected numbers, got NaN or infinity near {first * span / sessions.RATE:.0f} s."
             )
         return log_spectrogram(samples, self.pool).astype(np.float16)
@@ -372,7 +373,7 @@ class EmgData:
         known = self.sessions(split)
         places = [(number, first) for number, one in enumerate(known) for first in range(0, one.frames, context)]
         if step < 0 or batch_size < 1 or not places:
-            raise ValueError(f"batch: expected step >= 0 and batch_size >= 1, got {step} and {batch_size}.")
+            raise DataError(f"batch: expected step >= 0 and batch_size >= 1, got {step} and {batch_size}.")
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, 1, step))))
         chosen = []
         for number in range(step * batch_size, (step + 1) * batch_size):
@@ -380,7 +381,7 @@ class EmgData:
             session, first = places[_order(seed, epoch, len(places))[place]]
             least, most = self.past, known[session].frames - self.future - context
             if most < least:
-                raise ValueError(
+                raise DataError(
                     f"batch: {known[session].name} has {known[session].frames} frames; expected at least "
                     f"{self.past + context + self.future} for a window of {context}."
                 )
@@ -489,7 +490,7 @@ def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[
         progress("reading sessions", number / len(pairs))
         try:
             session = sessions.read_session(_find(folder, name))
-        except ValueError as error:
+        except LawfulError as error:
             problems.append(str(error))
             continue
         if session.user != user:
@@ -548,7 +549,7 @@ def _spectrogram(session: sessions.Session, pool: int, file: Any) -> None:
         samples = session.read(first * span, (last - 1) * span + (pool - 1) * HOP + WINDOW)
         if not np.isfinite(samples).all():
             row = int(np.flatnonzero(~np.isfinite(samples).all(axis=(1, 2)))[0]) + first * span
-            raise ValueError(f"{session.path}: expected numbers, got NaN or infinity at sample {row}.")
+            raise DataError(f"{session.path}: expected numbers, got NaN or infinity at sample {row}.")
         file.write(log_spectrogram(samples, pool).astype("<f2").tobytes())
 
 
@@ -604,12 +605,12 @@ def _sessions(data: EmgData, split: str | None) -> tuple[Known, ...]:
     if split is None:
         return tuple(one for part in known.values() for one in part)
     if split not in known:
-        raise ValueError(f"split: expected one of {', '.join(known)}, got {split!r}.")
+        raise DataError(f"split: expected one of {', '.join(known)}, got {split!r}.")
     if split != "train" or data.train_users is None:
         return known[split]
     users = list(dict.fromkeys(one.user for one in known["train"]))
     if data.train_users > len(users):
-        raise ValueError(f"train_users: expected at most the {len(users)} of the split, got {data.train_users}.")
+        raise DataError(f"train_users: expected at most the {len(users)} of the split, got {data.train_users}.")
     chosen = set(users[: data.train_users])
     return tuple(one for one in known["train"] if one.user in chosen)
 

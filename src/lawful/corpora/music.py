@@ -20,6 +20,7 @@ import numpy as np
 
 from lawful import scores, store
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
+from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.scores import Piece, Source
 from lawful.tokenizers import Tokenizer
@@ -97,7 +98,7 @@ class Music(TokenCorpus):
         if self.layout not in ("packed", "padded"):
             problems.append(f"layout: expected packed or padded, got {self.layout!r}")
         if problems:
-            raise ValueError("music: " + "; ".join(problems) + ".")
+            raise DataError("music: " + "; ".join(problems) + ".")
 
     @property
     def separator(self) -> int:
@@ -126,7 +127,7 @@ class Music(TokenCorpus):
         progress("looking for duplicates", 1.0)
         kept, left_out = self._chosen(found)
         if len(kept) < 3:
-            raise ValueError(
+            raise DataError(
                 f"music: expected at least 3 pieces, one for each split, got {len(kept)} out of {len(found)} found; "
                 + (_listed(left_out) if left_out else "give more files.")
             )
@@ -362,7 +363,7 @@ def _finished(
     if path.exists():
         try:
             return chunk, list(store.read_json(path)["pieces"])
-        except (ValueError, KeyError):
+        except (StoreError, KeyError):
             pass  # damaged: read again
     try:
         rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
@@ -392,7 +393,7 @@ def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
         else:
             tokens = _given(piece.tokens or (), base)
             score = base.decode_score(tokens) if isinstance(base, Remi) else None
-    except ValueError as error:
+    except DataError as error:
         return {
             **row,
             "problem": str(error),
@@ -430,7 +431,7 @@ def _given(tokens: Sequence[int] | Sequence[str], tokenizer: Tokenizer) -> np.nd
         numbers = [int(token) for token in tokens]
     wrong = next((place for place, token in enumerate(numbers) if not 0 <= token < tokenizer.vocab_size), None)
     if wrong is not None:
-        raise ValueError(
+        raise DataError(
             f"token {numbers[wrong]} at place {wrong} is above the vocabulary of {tokenizer.vocab_size} symbols; "
             "where the numbers are another tokenizer's, say how many there are: --set vocabulary=N"
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, final
 
 from lawful.corpora import Built, Progress, TokenCorpus
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -55,12 +56,12 @@ class PythonDocs(TokenCorpus):
 
     def __post_init__(self) -> None:
         if self.part not in ("prose", "source"):
-            raise ValueError(f"part: expected prose or source, got {self.part!r}.")
+            raise DataError(f"part: expected prose or source, got {self.part!r}.")
 
     def _source_key(self, data: Path | None) -> str:
         """Version, place, sizes and times of the files: nothing is read."""
         if data is not None:
-            raise ValueError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
+            raise DataError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
         stamps = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _library_files()]
         return repr(
             (RULES, TRAIN_SHARES, platform.python_implementation(), platform.python_version(), str(_library()), stamps)
@@ -137,7 +138,7 @@ def _library_files() -> Iterator[tuple[str, Path]]:
             if name.endswith(".py") and not name.startswith(WRITTEN_BY_THE_BUILD)
         ]
     if not found:
-        raise ValueError(
+        raise DataError(
             f"python_docs: expected the standard library's .py files in {library}, got none; "
             "use a Python that carries its sources (python.org, pyenv, uv, Linux distributions)."
         )

@@ -9,6 +9,7 @@ from typing import ClassVar, final
 
 from lawful import download, store
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -47,17 +48,17 @@ class TinyShakespeare(TokenCorpus):
 
     def __post_init__(self) -> None:
         if not 0 < self.train_share < 1:
-            raise ValueError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
+            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
         if self.first_tokens is not None and self.first_tokens < 4:
-            raise ValueError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
+            raise DataError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
         if self.first_characters is None:
             if self.from_character:
-                raise ValueError("from_character: it means nothing without first_characters.")
+                raise DataError("from_character: it means nothing without first_characters.")
             return
         room = int(BYTES * self.train_share) - SELECTION_CHARACTERS
         last = self.from_character + self.first_characters
         if self.first_tokens is not None or self.from_character < 0 or not 2 <= self.first_characters <= last <= room:
-            raise ValueError(
+            raise DataError(
                 f"first_characters: expected 2 to {room:,} characters, from_character included, and no first_tokens; "
                 f"got {self.first_characters:,} from {self.from_character:,}."
             )
@@ -97,7 +98,7 @@ class TinyShakespeare(TokenCorpus):
         else:
             tokens = tokenizer.encode(text)
             if len(tokens) < self.first_tokens:
-                raise ValueError(
+                raise DataError(
                     f"first_tokens: expected at most the {len(tokens):,} tokens of the text, got {self.first_tokens:,}."
                 )
             cut = int(self.first_tokens * self.train_share)
@@ -125,7 +126,7 @@ def _file_in(data: Path) -> Path:
     for path in (data, data / "input.txt", data / "tinyshakespeare" / "input.txt"):
         if path.is_file():
             return path
-    raise ValueError(
+    raise DataError(
         f"--data {data}: expected the text of tiny_shakespeare (a file, or a folder that holds input.txt or "
         f"tinyshakespeare/input.txt), got {'a folder without it' if data.is_dir() else 'no such file'}; "
         f"it is {URL} ({BYTES:,} bytes, SHA-256 {SHA256})."
@@ -136,7 +137,7 @@ def _checked(path: Path) -> bytes:
     content = path.read_bytes()
     got = hashlib.sha256(content).hexdigest()
     if got != SHA256:
-        raise ValueError(
+        raise DataError(
             f"{path}: expected tiny_shakespeare ({BYTES:,} bytes, SHA-256 {SHA256}), got {len(content):,} bytes, "
             f"SHA-256 {got}; take the file from {URL}, line ends unchanged, and pass it with --data."
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from lawful import download, store
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -51,14 +52,14 @@ class TinyStories(TokenCorpus):
 
     def __post_init__(self) -> None:
         if self.tokenizer.end is None:
-            raise ValueError(
+            raise DataError(
                 f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
                 "an alphabet of characters has one if it holds ASCII's, \\x03."
             )
         if not 0 < self.train_share < 1:
-            raise ValueError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
+            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
         if self.first_bytes is not None and self.first_bytes < 1:
-            raise ValueError(f"first_bytes: expected at least 1, got {self.first_bytes}.")
+            raise DataError(f"first_bytes: expected at least 1, got {self.first_bytes}.")
 
     def _source_key(self, data: Path | None) -> str:
         """Places, sizes and times of files at hand; the hashes of the public ones."""
@@ -180,13 +181,13 @@ def _packed(stories: Iterable[str], tokenizer: Tokenizer, split: _Split) -> Iter
     for story in stories:
         try:
             yield tokenizer.encode(story)
-        except ValueError as error:
-            raise ValueError(f"tiny_stories: story number {split.num_stories} ({story[:30]!r}...): {error}") from None
+        except DataError as error:
+            raise DataError(f"tiny_stories: story number {split.num_stories} ({story[:30]!r}...): {error}") from None
         yield end
 
 
 def _stories(paths: Sequence[Path], first_bytes: int | None) -> Iterator[tuple[float, str]]:
-    """Each story of the files, with the share of all that lies before it. Raises ValueError naming file and place."""
+    """Each story of the files, with the share of all that lies before it. Raises LawfulError naming file and place."""
     share_per_file, past_bytes, before = 1 / len(paths), 0, 0.0
     for number, path in enumerate(paths):
         found = _Found(0.0, 0, "")
@@ -202,7 +203,7 @@ def _stories(paths: Sequence[Path], first_bytes: int | None) -> Iterator[tuple[f
             if first_bytes is not None:
                 before = max(before, (past_bytes + found.end_bytes) / first_bytes)
         if is_empty:
-            raise ValueError(f"{path}: expected stories, got {path.stat().st_size:,} bytes without any; {_WHERE}")
+            raise DataError(f"{path}: expected stories, got {path.stat().st_size:,} bytes without any; {_WHERE}")
         past_bytes += found.end_bytes
 
 
@@ -239,7 +240,7 @@ def _decoded(content: bytes, path: Path, start: int) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: expected UTF-8, got byte 0x{content[error.start]:02x} at byte {start + error.start:,}; the file "
             f"is damaged or of another encoding. {_WHERE}"
         ) from None
@@ -251,13 +252,13 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(
+        raise DataError(
             f"{path}: expected pyarrow, which reads parquet files, got none; `pip install 'lawful[table]'` brings it."
         ) from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if "text" not in file.schema_arrow.names:
-                raise ValueError(
+                raise DataError(
                     f"{path}: expected a column `text`, got {', '.join(file.schema_arrow.names) or 'none'}."
                 )
             row = num_bytes = 0
@@ -267,7 +268,7 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
                     num_bytes += len((text or "").encode())
                     yield _Found(row / file.metadata.num_rows, num_bytes, text or "")
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
+        raise DataError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
 
 
 def _at_hand(data: Path | None) -> _Files | None:
@@ -295,7 +296,7 @@ def _files_in(data: Path) -> _Files:
             train = tuple(path for path in files if "valid" not in path.name)
             if train:
                 return _Files(train=train, validation=tuple(path for path in files if path not in train))
-    raise ValueError(
+    raise DataError(
         f"--data {data}: expected stories (a text or parquet file, or a folder with such files), got "
         f"{'a folder without any' if data.is_dir() else 'no such file'}; {_WHERE}"
     )

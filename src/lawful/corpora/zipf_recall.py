@@ -11,6 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from lawful.corpora import Built, Progress, TokenCorpus
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -81,7 +82,7 @@ class ZipfRecall(TokenCorpus):
         if min(self.train_samples, self.validation_samples) < 1 or self.seed < 0:
             problems.append("expected train_samples and validation_samples of at least 1 and a seed of at least 0")
         if problems:
-            raise ValueError("; ".join(problems) + ".")
+            raise DataError("; ".join(problems) + ".")
         symbols = "".join(map(chr, SYMBOLS[: self.base + self.values]))
         object.__setattr__(self, "tokenizer", Characters(alphabet=symbols))
 
@@ -126,7 +127,7 @@ class ZipfRecall(TokenCorpus):
 
     def _source_key(self, data: Path | None) -> str:
         if data is not None:
-            raise ValueError(f"--data {data}: zipf_recall is drawn from its seed and takes no path.")
+            raise DataError(f"--data {data}: zipf_recall is drawn from its seed and takes no path.")
         return repr(RULES)
 
     def _can_read(self, data: Path | None) -> bool:

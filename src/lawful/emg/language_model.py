@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
+from lawful.errors import DataError
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
@@ -55,7 +56,7 @@ class Arpa(LanguageModel):
     """An ARPA file, whole in memory: about 300 bytes an n-gram. States are the last order - 1 words."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ValueError naming the line that is not as the format has it."""
+        """Raises LawfulError naming the line that is not as the format has it."""
         self.order, self.ngrams = _read(path)
 
     @property
@@ -86,14 +87,14 @@ class KenLm(LanguageModel):
         try:
             import kenlm
         except ImportError:
-            raise ValueError(
+            raise DataError(
                 f"{path}: expected an ARPA file, or the package that reads KenLM's binary ones: "
                 "pip install 'lawful[kenlm]'."
             ) from None
         try:
             self.model, self._new_state = kenlm.Model(str(path)), kenlm.State
         except OSError as error:
-            raise ValueError(f"{path}: expected a language model, ARPA or KenLM's ({error}).") from None
+            raise DataError(f"{path}: expected a language model, ARPA or KenLM's ({error}).") from None
 
     @property
     def begin(self) -> Any:
@@ -110,9 +111,9 @@ class KenLm(LanguageModel):
 
 
 def open_language_model(path: Path) -> LanguageModel:
-    """By what the file is: ARPA (gzip too) or KenLM's. Raises ValueError where it is neither, or not there."""
+    """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
-        raise ValueError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
+        raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
     with _opened(path) as file:
         head = file.read(4096)
     return Arpa(path) if b"\\data\\" in head else KenLm(path)
@@ -145,7 +146,7 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
                 ngrams[tuple(words[:order])] = (float(logp), backoff)
                 counted[order] = counted.get(order, 0) + 1
         except ValueError:
-            raise ValueError(
+            raise DataError(
                 f"{path}, line {number}: expected a log10 probability, {order or 'some'} words and at most one "
                 f"back-off weight, got {line[:80]!r}."
             ) from None
@@ -154,7 +155,7 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
             ", ".join(f"{n} of order {size}" for size, n in sorted(some.items())) or "none"
             for some in (declared, counted)
         )
-        raise ValueError(f"{path}: expected the n-grams that its head declares ({told}), got {got}; it was cut short.")
+        raise DataError(f"{path}: expected the n-grams that its head declares ({told}), got {got}; it was cut short.")
     return max(declared), ngrams
 
 
@@ -166,7 +167,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             try:
                 line = raw.decode().strip(" \t\r\n")
             except UnicodeDecodeError:
-                raise ValueError(f"{path}, line {number}: expected UTF-8.") from None
+                raise DataError(f"{path}, line {number}: expected UTF-8.") from None
             if line == "\\end\\":
                 return
             if is_inside and line:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store
+from lawful.errors import DataError
 
 GROUP, SERIES = "emg2qwerty", "timeseries"
 RATE = 2000  # samples a second, of every published session
@@ -67,26 +68,24 @@ class Session:
 
 
 def read_session(path: Path) -> Session:
-    """Everything but the signal. Raises ValueError naming the file and what is wrong with it."""
-    with store.reading(path, "a session (HDF5)"), _open(path) as file:
+    """Everything but the signal. Raises LawfulError naming the file and what is wrong with it."""
+    with store.reading(path, "a session (HDF5)", DataError), _open(path) as file:
         if GROUP not in file or SERIES not in file[GROUP]:
-            raise ValueError(
-                f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}."
-            )
+            raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}.")
         group, series = file[GROUP], file[GROUP][SERIES]
         names = series.dtype.names or ()
         for field in ("emg_left", "emg_right", "time"):
             if field not in names:
-                raise ValueError(f"{path}: expected the field {field} in {SERIES}, got {', '.join(names) or 'none'}.")
+                raise DataError(f"{path}: expected the field {field} in {SERIES}, got {', '.join(names) or 'none'}.")
         for field in ("emg_left", "emg_right"):
             if series.dtype[field].shape != (ELECTRODES,):
-                raise ValueError(
+                raise DataError(
                     f"{path}: expected {ELECTRODES} electrodes in {field}, got shape {series.dtype[field].shape}."
                 )
         if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
-            raise ValueError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
+            raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
         if not len(series):
-            raise ValueError(f"{path}: expected samples, got a session of zero length.")
+            raise DataError(f"{path}: expected samples, got a session of zero length.")
         _check_rate(path, series[: RATE * 2]["time"])
         keystrokes = tuple(
             Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
@@ -94,7 +93,7 @@ def read_session(path: Path) -> Session:
         )
         start, end = float(series[0]["time"]), float(series[len(series) - 1]["time"])
         if outside := [stroke for stroke in keystrokes if not start <= stroke.start <= end + 1 / RATE]:
-            raise ValueError(
+            raise DataError(
                 f"{path}: expected keystrokes within the recording ({end - start:.1f} s), got {len(outside)} of "
                 f"{len(keystrokes)} outside, the first at {outside[0].start - start:.3f} s."
             )
@@ -111,13 +110,13 @@ def read_session(path: Path) -> Session:
 
 
 def check_signal(session: Session) -> None:
-    """Look through every sample, a bounded piece at a time. Raises ValueError naming the first that is not a number."""
+    """Look through every sample, a bounded piece at a time. Raises DataError at the first that is not a number."""
     first = 0
-    with store.reading(session.path, "a session (HDF5)"):
+    with store.reading(session.path, "a session (HDF5)", DataError):
         for piece in session.pieces(CHECKED_SAMPLES):
             if not (good := np.isfinite(piece)).all():
                 row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
-                raise ValueError(
+                raise DataError(
                     f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
                 )
             first += len(piece)
@@ -167,10 +166,10 @@ def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_metadata(path: Path) -> list[dict[str, str]]:
-    with store.reading(path, "a table of sessions (CSV)"), path.open(encoding="utf-8", newline="") as file:
+    with store.reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := [name for name in ("user", "session") if name not in (reader.fieldnames or ())]:
-            raise ValueError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
+            raise DataError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
         return list(reader)
 
 
@@ -187,30 +186,30 @@ class Split:
 
 
 def read_split(path: Path) -> Split:
-    """An official split file: `dataset: {train, val, test: [{user, session}]}`. Raises ValueError naming the place."""
+    """An official split file: `dataset: {train, val, test: [{user, session}]}`. Raises LawfulError naming the place."""
     try:
         import yaml
     except ImportError:
-        raise ValueError(f"{path}: reading a split file needs PyYAML: pip install 'lawful[emg]'.") from None
+        raise DataError(f"{path}: reading a split file needs PyYAML: pip install 'lawful[emg]'.") from None
     if not path.is_file():
-        raise ValueError(f"{path}: expected a split file (YAML), got no such file.")
-    with store.reading(path, "YAML"):
+        raise DataError(f"{path}: expected a split file (YAML), got no such file.")
+    with store.reading(path, "YAML", DataError):
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     listed = found.get("dataset") if isinstance(found, dict) else None
     if not isinstance(listed, dict) or not listed.get("train"):
-        raise ValueError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
+        raise DataError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
     parts: dict[str, tuple[tuple[str, str], ...]] = {}
     for name in SPLITS:
         entries = listed.get(name) or []
         if not isinstance(entries, list):
-            raise ValueError(f"{path}: {name}: expected a list of sessions, got {_short(entries)}.")
+            raise DataError(f"{path}: {name}: expected a list of sessions, got {_short(entries)}.")
         for place, entry in enumerate(entries):
             if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
-                raise ValueError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
+                raise DataError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
         parts[name] = tuple((str(entry["user"]), str(entry["session"])) for entry in entries)
     every = [pair for part in parts.values() for pair in part]
     if repeated := sorted({session for _, session in every if [s for _, s in every].count(session) > 1}):
-        raise ValueError(f"{path}: expected each session once, got {repeated[0]} more than once.")
+        raise DataError(f"{path}: expected each session once, got {repeated[0]} more than once.")
     return Split(**parts)
 
 
@@ -230,13 +229,13 @@ def extract(
     """Keep from the one big archive only the sessions of these splits, and metadata.csv; reads it once, front to back.
 
     Any tar that Python opens (.tar, .tar.gz). Ends as soon as all is found. What is there already is kept. Raises
-    ValueError where the archive ends without one of them.
+    LawfulError where the archive ends without one of them.
     """
     wanted = {f"{session}.hdf5" for split in splits for _, session in read_split(split)} | {"metadata.csv"}
     kept = {name: into / name for name in wanted if (into / name).exists()}
     total = archive.stat().st_size
     with (
-        store.reading(archive, "a tar archive"),
+        store.reading(archive, "a tar archive", DataError),
         archive.open("rb") as raw,
         tarfile.open(fileobj=raw, mode="r|*") as tar,
     ):
@@ -252,7 +251,7 @@ def extract(
                 break
     if missing := sorted(wanted - set(kept) - {"metadata.csv"}):
         names, more = ", ".join(split.name for split in splits), len(missing) - 1
-        raise ValueError(
+        raise DataError(
             f"{archive}: expected {len(wanted) - 1} sessions of {names}, got {len(wanted) - 1 - len(missing)}; "
             f"missing: {missing[0]}" + (f" and {more} more." if more else ".")
         )
@@ -271,20 +270,20 @@ def _bands(rows: np.ndarray) -> np.ndarray:
 def _check_rate(path: Path, time: np.ndarray) -> None:
     steps = np.diff(time)
     if not np.isfinite(time).all() or (steps < 0).any():
-        raise ValueError(f"{path}: expected times that never decrease, got a step of {np.nanmin(steps):g} s.")
+        raise DataError(f"{path}: expected times that never decrease, got a step of {np.nanmin(steps):g} s.")
     if len(steps) and not abs(np.median(steps) * RATE - 1) < RATE_TOLERANCE:
         got = 1 / np.median(steps) if np.median(steps) > 0 else float("inf")
-        raise ValueError(f"{path}: expected {RATE} samples a second, got {got:.1f}.")
+        raise DataError(f"{path}: expected {RATE} samples a second, got {got:.1f}.")
 
 
 def _parsed(path: Path, group: Any, attribute: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
         value = json.loads(_text(group.attrs[attribute]))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected JSON in the attribute {attribute} ({error}).") from None
+        raise DataError(f"{path}: expected JSON in the attribute {attribute} ({error}).") from None
     for place, item in enumerate(value if isinstance(value, list) else [None]):
         if not (isinstance(item, dict) and set(needed) <= set(item)):
-            raise ValueError(
+            raise DataError(
                 f"{path}: {attribute}, entry {place + 1}: expected {', '.join(needed)}, got {_short(item)}."
             )
     return list(value)
@@ -293,11 +292,11 @@ def _parsed(path: Path, group: Any, attribute: str, needed: tuple[str, ...]) -> 
 def _open(path: Path) -> Any:
     h5py = _h5py()
     if not path.is_file():
-        raise ValueError(f"{path}: expected a session (HDF5), got no such file.")
+        raise DataError(f"{path}: expected a session (HDF5), got no such file.")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: expected a whole HDF5 file, got one that is damaged or cut short ({error})."
         ) from None
 
@@ -306,7 +305,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise ValueError("EMG recordings are HDF5 files; reading them needs h5py: pip install 'lawful[emg]'.") from None
+        raise DataError("EMG recordings are HDF5 files; reading them needs h5py: pip install 'lawful[emg]'.") from None
     return h5py
 
 

@@ -16,6 +16,7 @@ import scipy.signal
 from lawful import store
 from lawful.emg import sessions
 from lawful.emg.sessions import RATE, Keystroke, Split
+from lawful.errors import DataError
 from lawful.run import added
 
 RULES = 1  # raised when the same fields give other signals
@@ -156,7 +157,7 @@ class Twin:
         if not 0 <= self.difficulty <= 3 or self.seed < 0:
             problems.append("expected a difficulty of 0 to 3 and a seed of at least 0")
         if problems:
-            raise ValueError("Twin: " + "; ".join(problems) + ".")
+            raise DataError("Twin: " + "; ".join(problems) + ".")
 
     @property
     def plan(self) -> list[tuple[str, int, int, float]]:

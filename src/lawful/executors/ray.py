@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store as files
+from lawful.errors import DeclarationError
 from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
 
@@ -96,7 +97,7 @@ def _connected(executor: Ray) -> Any:
     try:
         ray = importlib.import_module("ray")
     except ModuleNotFoundError:
-        raise ValueError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
+        raise DeclarationError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
     if ray.is_initialized():
         return ray
     host, colon, port = executor.address.rpartition(":")
@@ -108,7 +109,7 @@ def _connected(executor: Ray) -> Any:
         ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
     except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:300]
-        raise ValueError(
+        raise DeclarationError(
             f"--address: expected a Ray cluster at {executor.address!r}, got none ({why}). "
             "Start one with `ray start --head`, or let lawful have one of its own with --address local."
         ) from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lawful import store as files
+from lawful.errors import DeclarationError
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
 
@@ -52,7 +53,7 @@ def minutes_of(limit: str) -> int:
     """A time limit as Slurm writes it: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S; rounded up."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
     if not found:
-        raise ValueError(f"--time: expected minutes, H:M:S or D-H:M:S, got {limit!r}.")
+        raise DeclarationError(f"--time: expected minutes, H:M:S or D-H:M:S, got {limit!r}.")
     days, *parts = (int(part) if part else None for part in found.groups())
     numbers = [part or 0 for part in parts]
     if days is None and parts[2] is None:  # M or M:S
@@ -60,7 +61,7 @@ def minutes_of(limit: str) -> int:
     hours, minutes, seconds = numbers
     total = math.ceil(((days or 0) * 24 + hours) * 60 + minutes + seconds / 60)
     if total < 1:
-        raise ValueError(f"--time: expected at least a minute, got {limit!r}.")
+        raise DeclarationError(f"--time: expected at least a minute, got {limit!r}.")
     return total
 
 
@@ -120,7 +121,7 @@ class SlurmJob(Job):
                 folder=self._store.slurm, cluster=options.cluster, slurm_max_num_timeout=TIMEOUTS
             )
         except RuntimeError as error:
-            raise ValueError(f"--executor slurm: expected sbatch and srun on this machine ({error}).") from None
+            raise DeclarationError(f"--executor slurm: expected sbatch and srun on this machine ({error}).") from None
         limit = 60 * options.minutes
         queue.update_parameters(
             name="lawful",
@@ -141,7 +142,7 @@ class SlurmJob(Job):
             with queue.batch():
                 jobs = [queue.submit(Task(str(self._store.folder), command, environment, task)) for task in tasks]
         except submitit.core.utils.FailedJobError as error:
-            raise ValueError(f"--executor slurm: sbatch refused: {' '.join(str(error).split())[-400:]}") from None
+            raise DeclarationError(f"--executor slurm: sbatch refused: {' '.join(str(error).split())[-400:]}") from None
         if options.cluster == "debug":
             self._debug_jobs = jobs
             return
@@ -211,10 +212,12 @@ def _run(command: Sequence[str]) -> str:
         try:
             return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         except FileNotFoundError:
-            raise ValueError(f"--executor slurm: expected the command {command[0]}, which is not installed.") from None
+            raise DeclarationError(
+                f"--executor slurm: expected the command {command[0]}, which is not installed."
+            ) from None
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             if not left:
-                raise ValueError(f"{' '.join(command)}: {error} {error.stderr or ''!s}".strip()) from None
+                raise DeclarationError(f"{' '.join(command)}: {error} {error.stderr or ''!s}".strip()) from None
         time.sleep(10)
     raise AssertionError("unreachable")
 
@@ -223,4 +226,4 @@ def _submitit() -> Any:
     try:
         return importlib.import_module("submitit")
     except ModuleNotFoundError:
-        raise ValueError("--executor slurm needs the package submitit: pip install 'lawful[slurm]'.") from None
+        raise DeclarationError("--executor slurm needs the package submitit: pip install 'lawful[slurm]'.") from None

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
 
 BANDS, ELECTRODES, BINS = 2, 16, 33
@@ -71,7 +72,7 @@ class CtcEncoder(Family):
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
         if problems:
-            raise ValueError("CtcEncoder: " + "; ".join(problems) + ".")
+            raise DeclarationError("CtcEncoder: " + "; ".join(problems) + ".")
 
     @property
     def outputs(self) -> int:
@@ -161,7 +162,7 @@ class Encoder(nn.Module):
         """
         spec, frames = self.spec, inputs.shape[1]
         if frames <= spec.past + spec.future:
-            raise ValueError(f"CtcEncoder: expected more than {spec.past + spec.future} frames, got {frames}.")
+            raise DeclarationError(f"CtcEncoder: expected more than {spec.past + spec.future} frames, got {frames}.")
         if end is None:
             end = torch.full((len(inputs),), frames, device=inputs.device)
         real = None
@@ -279,7 +280,7 @@ class Convolutions(nn.Module):
         context = x.shape[1] - self.spec.past - self.spec.future
         shortened = self.spec.depth * (self.spec.kernel - 1)
         if x.shape[1] <= shortened:
-            raise ValueError(
+            raise DeclarationError(
                 f"CtcEncoder: expected more than {shortened} frames for its convolutions, got {x.shape[1]}."
             )
         for block in self.blocks:

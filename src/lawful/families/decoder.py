@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 
 # positions up to which WholeBlock is faster, by the precision of products (LAB_NOTES, 2026-11-22)
@@ -75,7 +76,7 @@ class Decoder(Family):
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
         if problems:
-            raise ValueError("Decoder: " + "; ".join(problems) + ".")
+            raise DeclarationError("Decoder: " + "; ".join(problems) + ".")
 
     @property
     def outputs(self) -> int:
@@ -182,7 +183,7 @@ class DecoderModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         time = tokens.shape[1]
         if time > self.spec.context:
-            raise ValueError(f"Decoder: expected at most {self.spec.context} positions (context), got {time}.")
+            raise DeclarationError(f"Decoder: expected at most {self.spec.context} positions (context), got {time}.")
         x = self.embedding(tokens)
         if self.position is not None:
             x = x + self.position.weight[:time]

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 
 LEAST_STEP = 1 / 16  # a position's step is halved down to this where its residual grows
@@ -76,7 +77,7 @@ class Equilibrium(Family):
         if not 0 <= self.tolerance < 1:
             problems.append(f"tolerance: expected 0 <= tolerance < 1, got {self.tolerance}")
         if problems:
-            raise ValueError("Equilibrium: " + "; ".join(problems) + ".")
+            raise DeclarationError("Equilibrium: " + "; ".join(problems) + ".")
 
     @property
     def outputs(self) -> int:
@@ -269,7 +270,7 @@ class EnergyModel(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         if tokens.shape[1] > self.spec.context:
-            raise ValueError(
+            raise DeclarationError(
                 f"Equilibrium: expected at most {self.spec.context} positions (context), got {tokens.shape[1]}."
             )
         return self.readout(self.settle(self.clamp(tokens)).h[-1])

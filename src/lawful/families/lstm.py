@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
 
 
@@ -27,7 +28,7 @@ class LSTM(Family):
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.width, self.hidden, self.depth) < 1:
-            raise ValueError(
+            raise DeclarationError(
                 "LSTM: expected vocab_size, width, hidden and depth of at least 1, got "
                 f"{self.vocab_size}, {self.width}, {self.hidden} and {self.depth}."
             )
@@ -45,7 +46,7 @@ class LSTM(Family):
     ) -> LSTM:
         """With the number of hidden units that comes nearest to `params` non-embedding parameters.
 
-        Raises ValueError when the nearest is not within `tolerance`: a size that small has no match of this depth.
+        Raises LawfulError when the nearest is not within `tolerance`: a size that small has no match of this depth.
         """
 
         def made(hidden: int) -> LSTM:
@@ -58,7 +59,7 @@ class LSTM(Family):
             (made(max(1, hidden)) for hidden in (math.floor(root), math.ceil(root))), key=lambda f: f.misses(params)
         )
         if near.misses(params) > tolerance:
-            raise ValueError(
+            raise DeclarationError(
                 f"LSTM: expected a size within {tolerance:.0%} of {params:,} parameters at depth {depth} and width "
                 f"{width}, got {near.param_counts().non_embedding:,} at best; take fewer layers."
             )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
 
 
@@ -25,7 +26,9 @@ class WindowMLP(Family):
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.window, self.embedding_width, self.width, self.depth) < 1:
-            raise ValueError("WindowMLP: vocab_size, window, embedding_width, width and depth must be at least 1.")
+            raise DeclarationError(
+                "WindowMLP: vocab_size, window, embedding_width, width and depth must be at least 1."
+            )
 
     @property
     def outputs(self) -> int:

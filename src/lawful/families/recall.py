@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 
 NEVER = -30.0  # logit of a symbol that is a key's digit: exp(-30) is nothing beside a value's share
@@ -42,7 +43,7 @@ class Recall(Family):
         if not 0 < self.heeds <= 1:
             problems.append(f"heeds: expected a share above 0 and at most 1, got {self.heeds}")
         if problems:
-            raise ValueError("Recall: " + "; ".join(problems) + ".")
+            raise DeclarationError("Recall: " + "; ".join(problems) + ".")
 
     @property
     def vocab_size(self) -> int:

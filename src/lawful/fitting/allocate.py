@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lawful.errors import DeclarationError
 from lawful.fitting.predict import FAR, run_spread
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
@@ -56,11 +57,11 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
 
     cost   FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
            `exact_cost(observations)`.
-    Raises ValueError for a law without both params and tokens.
+    Raises LawfulError for a law without both params and tokens.
     """
     _needs_surface(fit, "allocate")
     if not 0 < flops < np.inf:
-        raise ValueError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
+        raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
     price = cost or six_n
     step = 2.0  # the exponent is that over a doubling either way
     draws = fit.drawn if fit.draws else {name: np.array([value]) for name, value in fit.values.items()}
@@ -100,12 +101,12 @@ def exact_cost(source: Any) -> FlopsPerToken:
     table = read_runs(source)
     names = [table.roles.get(role) for role in ("params", "tokens", "flops")]
     if None in names:
-        raise ValueError(f"{table.source}: exact FLOPs need columns of params, tokens and flops.")
+        raise DeclarationError(f"{table.source}: exact FLOPs need columns of params, tokens and flops.")
     size, tokens, flops = (table.numbers(str(name)) for name in names)
     known = np.unique(size)
     price = np.array([np.mean(np.log(flops[size == s] / tokens[size == s])) for s in known])
     if len(known) < 2:
-        raise ValueError(f"{table.source}: exact FLOPs need at least two sizes.")
+        raise DeclarationError(f"{table.source}: exact FLOPs need at least two sizes.")
     log = np.log(known)
 
     def cost(at: Array) -> Array:
@@ -178,7 +179,7 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
         threshold = run_spread(fit) * typical
         label = "one standard deviation between runs" if fit.goodness.sigma_run else "one residual standard deviation"
     if not 0 < threshold < np.inf:
-        raise ValueError(f"threshold: expected a positive loss difference, got {threshold}.")
+        raise DeclarationError(f"threshold: expected a positive loss difference, got {threshold}.")
     inputs = fit.model.inputs
     axis = inputs[0] if len(inputs) == 1 else "flops"
     if len(inputs) > 1:
@@ -251,7 +252,7 @@ def _interval_maker(fit: Fit) -> Callable[[Array, Array], Interval]:
 
 def _needs_surface(fit: Fit, what: str) -> None:
     if set(fit.model.inputs) != {"params", "tokens"}:
-        raise ValueError(
+        raise DeclarationError(
             f"{what}: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(fit.model.inputs)}."
         )
 

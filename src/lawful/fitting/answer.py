@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
+from lawful.errors import DeclarationError, LawfulError, Refusal
 from lawful.fitting.crossover import SURE, between
 from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
-from lawful.fitting.result import Caution, Fit, Refusal
+from lawful.fitting.result import Caution, Fit
 from lawful.fitting.truth import recovered
 from lawful.laws import Law, named
 from lawful.store import Store
@@ -96,7 +97,7 @@ class Answer:
 def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> list[Answer]:
     """Answer every question of the study in `folder` and write fits/QUESTION.json; a refusal is an answer too.
 
-    Raises ValueError only where the folder is not a study's or its table cannot be read.
+    Raises LawfulError only where the folder is not a study's or its table cannot be read.
     """
     home = Store(Path(folder))
     study = home.read_study()
@@ -151,7 +152,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
         is_same_data = len(set(arms.fitted.values("data_fingerprint"))) == 1
         floor: Any = "auto" if is_same_data else "own"
         found = compare(arms.fitted, "arm", law=arms.law, floor=floor, **arms.columns)  # type: ignore[arg-type]
-    except ValueError as refusal:
+    except LawfulError as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
     plain = store.plain(dataclasses.asdict(found))
@@ -176,7 +177,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
             continue
         try:
             one = between({first: a, second: b}, (first, second))
-        except ValueError as refusal:
+        except LawfulError as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
         found.append(
@@ -275,7 +276,7 @@ def declared(
     study = home.read_study()
     known = [question["name"] for question in study["questions"]]
     if name is not None and name not in known:
-        raise ValueError(f"question: {study['name']} asks no {name!r}; it asks {', '.join(known)}.")
+        raise DeclarationError(f"question: {study['name']} asks no {name!r}; it asks {', '.join(known)}.")
     table = with_coordinates(read_runs(home.folder), study)
     for question in study["questions"]:
         if question["law"] == "paired" or name not in (None, question["name"]):
@@ -283,7 +284,7 @@ def declared(
         try:
             rows = _not_held_out(_asked_about(question, table, []))
             law = _law(question, rows)
-        except ValueError:
+        except LawfulError:
             if name is not None:
                 raise
             continue
@@ -322,7 +323,7 @@ def _answer(
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
         found = fit(fitted, law, **columns, fixed=question.get("fixed") or None, draws=draws, seed=seed)
-    except ValueError as refusal:
+    except LawfulError as refusal:
         return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
     held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
     held, moved = _as_registered(question, held, registered)

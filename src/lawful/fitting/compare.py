@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
-from lawful.fitting.result import Caution, Refusal
+from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
 
@@ -133,7 +134,7 @@ def compare(
     Raises Refusal where an arm has too few runs for the law.
     """
     if floor not in ("own", "shared", "auto"):
-        raise ValueError(f"floor: expected own, shared or auto, got {floor!r}.")
+        raise DeclarationError(f"floor: expected own, shared or auto, got {floor!r}.")
     law = named(law)
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     data, arms = arm_sample(source, by, law, columns)
@@ -171,7 +172,9 @@ def arm_sample(
     names = [str(row.get(by, "")) for row in data.observations]
     arms = tuple(dict.fromkeys(name for name in names if keep is None or name in keep))
     if keep is not None and (missing := [name for name in keep if name not in names]):
-        raise ValueError(f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(dict.fromkeys(names))}.")
+        raise DeclarationError(
+            f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(dict.fromkeys(names))}."
+        )
     if len(arms) < 2:
         raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
     chosen = np.array([name in arms for name in names])

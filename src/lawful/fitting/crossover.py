@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.estimate import fit
-from lawful.fitting.result import Caution, Fit, Refusal
+from lawful.fitting.result import Caution, Fit
 from lawful.laws import Array, Law, named
 from lawful.table import COLUMNS, Observations, read_runs
 
@@ -63,11 +64,11 @@ def crossover(
 ) -> Crossover:
     """Find the crossing of two arms under a law of one axis (power_floor:tokens and the like).
 
-    Raises Refusal where an arm cannot be fitted, ValueError where there are not two arms or the law has two axes.
+    Raises Refusal where an arm cannot be fitted, LawfulError where there are not two arms or the law has two axes.
     """
     law = named(law)
     if len(law.inputs) != 1:
-        raise ValueError(
+        raise DeclarationError(
             f"crossover: expected a law of one axis, such as power_floor:tokens; {law.name} reads "
             f"{' and '.join(law.inputs)}."
         )
@@ -98,10 +99,12 @@ def _of_arm(table: Observations, by: str, arm: str) -> Observations:
 def _two(arms: tuple[str, str] | None, present: list[str], by: str) -> tuple[str, str]:
     if arms is None:
         if len(present) != 2:
-            raise ValueError(f"{by}: expected two arms, got {', '.join(present)}; name two with arms=(first, second).")
+            raise DeclarationError(
+                f"{by}: expected two arms, got {', '.join(present)}; name two with arms=(first, second)."
+            )
         return present[0], present[1]
     if missing := [arm for arm in arms if arm not in present]:
-        raise ValueError(f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(present)}.")
+        raise DeclarationError(f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(present)}.")
     return arms
 
 

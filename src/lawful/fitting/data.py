@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.fitting.result import Refusal
+from lawful.errors import Refusal, TableError
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, read_runs
 
@@ -69,7 +69,7 @@ def sample(
     source: Any, law: Law, columns: Mapping[str, str | None], *, keep_held_out: bool = False, check: bool = True
 ) -> Sample:
     """The rows of `source` that count, as arrays. Rows that are not finished, or declared held out, are left out and
-    recorded. Raises Refusal for what no fit could repair, ValueError for a bad table."""
+    recorded. Raises Refusal for what no fit could repair, LawfulError for a bad table."""
     by_row = columns.get("cluster") == "none"
     table = read_runs(source, **{**columns, "cluster": None if by_row else columns.get("cluster")})
     if by_row:
@@ -104,7 +104,7 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
         if not np.isfinite(values[axis]).all():
             row = int(np.flatnonzero(~np.isfinite(values[axis]))[0])
             name = observations.rows[row].get("run") or f"row {row + 1} of those fitted"
-            raise ValueError(
+            raise TableError(
                 f"{observations.source}: {name}, column {column[axis]!r}: expected a positive count ({axis}), "
                 "got an empty cell."
             )
@@ -125,7 +125,7 @@ def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> 
 
 
 def _missing(observations: Observations, role: str) -> Any:
-    raise ValueError(
+    raise TableError(
         f"{observations.source}: the law needs {role}; expected a column of that name or one given as {role}=..., "
         f"got {', '.join(map(repr, observations.columns))}."
     )

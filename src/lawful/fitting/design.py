@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.predict import log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
@@ -70,7 +71,7 @@ def design(
         flops = price(at)
         out.append(Candidate(dict(at), flops, math.sqrt(max(now - saved, 0.0)), saved, saved / flops))
     if not out:
-        raise ValueError("design: expected at least one candidate run, got none.")
+        raise DeclarationError("design: expected at least one candidate run, got none.")
     out.sort(key=lambda c: -c.variance_saved_per_flop)
     within = [c for c in out if budget is None or c.flops <= budget]
     best_within = max(within, key=lambda c: c.variance_saved) if within else None
@@ -86,7 +87,9 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
             return np.eye(len(free))[free.index(target)], target
         known = fit.model.derived(fit.values, fit.data["pivot"])
         if target not in known:
-            raise ValueError(f"target: no parameter is called {target!r}; there are {', '.join([*free, *known])}.")
+            raise DeclarationError(
+                f"target: no parameter is called {target!r}; there are {', '.join([*free, *known])}."
+            )
         names = fit.model.parameters
 
         def value_of(parameters: Array) -> Any:
@@ -158,9 +161,9 @@ def power(
     expected = {name: expected[name] for name in law.parameters}
     name = parameter or law.shapes[0].name
     if name not in law.parameters:
-        raise ValueError(f"parameter: {law.name} has no {name!r}; it has {', '.join(law.parameters)}.")
+        raise DeclarationError(f"parameter: {law.name} has no {name!r}; it has {', '.join(law.parameters)}.")
     if not (sigma > 0 and shift):
-        raise ValueError(f"power: expected sigma > 0 and a shift other than 0, got {sigma} and {shift}.")
+        raise DeclarationError(f"power: expected sigma > 0 and a shift other than 0, got {sigma} and {shift}.")
     x = Axes.of(at)
     loss = law.predict(expected, x)
     bounds = np.full(len(law.parameters), np.nan)
@@ -173,7 +176,7 @@ def power(
     nothing = np.zeros((n, len(own)))
     both = np.block([[slopes[:, shared], slopes[:, own], nothing], [slopes[:, shared], nothing, slopes[:, own]]])
     if len(np.unique(np.round(np.stack(list(x.logs.values())), 9), axis=1).T) < p:
-        raise ValueError(f"power: {law.name} has {p} parameters and needs at least as many distinct points.")
+        raise DeclarationError(f"power: {law.name} has {p} parameters and needs at least as many distinct points.")
     covariance = sigma**2 * np.linalg.inv(both.T @ both)
     first = len(shared) + own.index(law.parameters.index(name))
     second = first + len(own)

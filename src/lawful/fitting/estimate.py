@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import DeclarationError
 from lawful.fitting import solver, uncertainty
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
@@ -51,7 +52,7 @@ def fit(
     fixed       parameter -> value; bounds: parameter -> (low, high); names as in law.parameters
     draws       bootstrap refits over clusters
 
-    Raises Refusal (a ValueError) where the data cannot determine the law, ValueError for a bad table or argument.
+    Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
     """
     law = named(law)
     columns = {
@@ -144,15 +145,15 @@ def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[floa
     """Bounds of every parameter in the law's order; equal where fixed. All bad names are reported at once."""
     problems = [f"{name!r}" for name in (*fixed, *bounds) if name not in law.parameters]
     if problems:
-        raise ValueError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")
+        raise DeclarationError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")
     hard = dict.fromkeys(law.coefficients, (0.0, np.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
     for name, (low, high) in bounds.items():
         hard[name] = (max(low, hard[name][0]), min(high, hard[name][1]))
         if not hard[name][0] < hard[name][1]:
-            raise ValueError(f"bounds: {name} must lie inside {hard[name]}, got ({low}, {high}).")
+            raise DeclarationError(f"bounds: {name} must lie inside {hard[name]}, got ({low}, {high}).")
     for name, value in fixed.items():
         if not hard[name][0] <= value <= hard[name][1]:
-            raise ValueError(f"fixed: {name} must lie inside {hard[name]}, got {value}.")
+            raise DeclarationError(f"fixed: {name} must lie inside {hard[name]}, got {value}.")
         hard[name] = (float(value), float(value))
     low, high = np.array([hard[name] for name in law.parameters], dtype=float).T
     return low, high
@@ -184,7 +185,7 @@ def _named_delta(objective: str) -> float:
             return float(number)
     except ValueError:
         pass
-    raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)} or huber:DELTA, got {objective!r}.")
+    raise DeclarationError(f"objective: expected one of {', '.join(OBJECTIVES)} or huber:DELTA, got {objective!r}.")
 
 
 def _robust_delta(data: Sample, law: Law, low: Array, high: Array, near: Array | None) -> float:

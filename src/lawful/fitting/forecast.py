@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
+from lawful.errors import LawfulError
 from lawful.fitting.answer import answer_study, question_rows, with_coordinates
 from lawful.fitting.data import coordinates
 from lawful.store import Store
@@ -31,7 +32,7 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
         return store.read_json(home.forecasts) if home.forecasts.exists() else {}
     try:
         table = with_coordinates(read_runs(home.folder), study)
-    except ValueError:
+    except LawfulError:
         return {}  # no anchor has ended: nothing can be forecast
     to_come = Observations(tuple(_row(rung) for rung in held_out), source=str(home.study))
     forecasts = []

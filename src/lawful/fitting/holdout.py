@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawful.fitting.result import Prediction, Refusal
+from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.result import Prediction
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
@@ -68,7 +69,7 @@ def holdout(fit: Fit, *, top: int = 1) -> Holdout:
     )
     levels = _levels(size)
     if not 1 <= top < len(levels):
-        raise ValueError(
+        raise DeclarationError(
             f"holdout: expected top between 1 and {len(levels) - 1} (there are {len(levels)} budgets), got {top}."
         )
     limit = levels[-top] * (1 - SAME / 2)

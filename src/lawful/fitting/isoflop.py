@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.data import refuse_too_little, sample
 from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import t_quantile
-from lawful.fitting.result import Caution, Refusal
+from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
 from lawful.table import Observations, read_runs
 
@@ -76,7 +77,7 @@ def isoflop(
     Raises Refusal with fewer than 3 bracketed budgets.
     """
     if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
+        raise DeclarationError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     budget, size, value = _arrays(table)
     groups = _budgets(budget)
@@ -112,14 +113,14 @@ def _arrays(table: Observations) -> tuple[Array, Array, Array]:
     roles = table.roles
     for role in ("params", "loss"):
         if role not in roles:
-            raise ValueError(f"{table.source}: isoflop needs a column of {role}; name it with {role}=...")
+            raise DeclarationError(f"{table.source}: isoflop needs a column of {role}; name it with {role}=...")
     size = table.numbers(roles["params"])
     if "flops" in roles:
         budget = table.numbers(roles["flops"])
     elif "tokens" in roles:
         budget = 6 * size * table.numbers(roles["tokens"])
     else:
-        raise ValueError(f"{table.source}: isoflop needs a column of flops or of tokens.")
+        raise DeclarationError(f"{table.source}: isoflop needs a column of flops or of tokens.")
     return budget, size, table.numbers(roles["loss"])
 
 
@@ -184,7 +185,7 @@ def _best_values(table: Observations, law: Law) -> dict[str, float] | None:
         data = sample(table, law, {})
         low, high = limits(law, {}, {})
         refuse_too_little(data, law, len(low))
-    except ValueError:
+    except Refusal:
         return None
     return dict(zip(law.parameters, map(float, best_point(data, law, "robust", low, high).parameters), strict=True))
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import Refusal
 from lawful.fitting.quantiles import t_cdf, t_quantile
-from lawful.fitting.result import Caution, Refusal
+from lawful.fitting.result import Caution
 from lawful.table import Observations
 
 ALPHA = 0.05

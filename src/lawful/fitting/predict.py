@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
@@ -29,7 +30,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
-        raise ValueError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
+        raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
     return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
 
@@ -42,10 +43,10 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
         known = "params" if "params" in at else "tokens"
         at["tokens" if known == "params" else "params"] = at.pop("flops") / 6 / at[known]
     if set(at) != set(inputs):
-        raise ValueError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
+        raise DeclarationError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
     for axis, value in at.items():
         if not 0 < value < np.inf:
-            raise ValueError(f"predict: expected {axis} to be a positive count, got {value}.")
+            raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
     return at
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import DeclarationError
+
 try:
     from sklearn.base import BaseEstimator, RegressorMixin  # type: ignore[import-untyped]
     from sklearn.utils.validation import check_is_fitted, validate_data  # type: ignore[import-untyped]
@@ -29,11 +31,13 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Any, y: Any) -> ScalingLawRegressor:
-        """Raises ValueError for values that are not positive, and Refusal where the law cannot be determined."""
+        """Raises LawfulError for values that are not positive, and Refusal where the law cannot be determined."""
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64)
         inputs = named(self.law).inputs
         if X.shape[1] != len(inputs):
-            raise ValueError(f"{self.law}: expected {len(inputs)} columns ({', '.join(inputs)}), got {X.shape[1]}.")
+            raise DeclarationError(
+                f"{self.law}: expected {len(inputs)} columns ({', '.join(inputs)}), got {X.shape[1]}."
+            )
         rows = [
             {**dict(zip(inputs, map(float, x), strict=True)), "loss": float(loss), "run": str(i)}
             for i, (x, loss) in enumerate(zip(X, y, strict=True))

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.crossover import crossover, gap
 from lawful.fitting.estimate import fit
-from lawful.fitting.result import Caution, Fit, Refusal
+from lawful.fitting.result import Caution, Fit
 from lawful.laws import Law, named
 from lawful.table import Observations, read_runs
 
@@ -67,7 +68,7 @@ def replay(
 
     law     under which the claim was made, or a better one
     by      the column that names the arms, for a claim that one beats another
-    Raises ValueError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
+    Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     test: Callable[[Any, Any], Replay]
@@ -84,7 +85,7 @@ def replay(
             return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
 
     else:
-        raise ValueError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
+        raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
     first = test(source, columns)
     table = read_runs(source, **_known(columns))
     return _under_every_count(
@@ -142,7 +143,7 @@ def _value(
     except Refusal as refusal:
         return Replay(claim, "not decidable", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
-        raise ValueError(f"claim: {found.law} has no parameter {name!r}; it has {', '.join(found.params)}.")
+        raise DeclarationError(f"claim: {found.law} has no parameter {name!r}; it has {', '.join(found.params)}.")
     low, high = found.params[name].ci95
     n = found.goodness.n
     of_fit = _undeciding(found)

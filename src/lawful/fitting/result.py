@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lawful import store
+from lawful.errors import DeclarationError
 from lawful.laws import Array, Axes, Law, named
 
 if TYPE_CHECKING:
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 Interval = Literal["mean", "new_run"]
-
-
-class Refusal(ValueError):
-    """The data cannot answer what is asked. `code` is stable; the text says what was expected, got, and what to do."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -194,7 +187,7 @@ class Fit:
         level: float = 0.95,
     ) -> Prediction:
         """The loss at one point. interval="mean": of the curve itself; "new_run": of one more run's loss, which adds
-        the spread between runs. Raises ValueError when an axis of the law is missing or one it lacks is given."""
+        the spread between runs. Raises LawfulError when an axis of the law is missing or one it lacks is given."""
         from lawful.fitting.predict import predict_one
 
         given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens}
@@ -249,7 +242,7 @@ class Fit:
                 return cls.from_json(store.read_json(Path(source)))
         raw = dict(source)
         if raw.pop("format", None) != FORMAT:
-            raise ValueError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
+            raise DeclarationError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
         raw["params"] = {
             name: Parameter(
                 **{

@@ -20,6 +20,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lawful.errors import DeclarationError
+
 Array = np.ndarray
 Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
 
@@ -160,7 +162,7 @@ class OneAxisLaw(Law):
 
     def __post_init__(self) -> None:
         if self.axis not in ONE_AXIS:
-            raise ValueError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
+            raise DeclarationError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -173,7 +175,7 @@ class OneAxisLaw(Law):
 
 def named(spec: str | Law) -> Law:
     """A law from its text: `chinchilla`, `power_floor:tokens` (its axis after the colon), `my_package.my_law:MyLaw`,
-    or `path/to/my_law.py:MyLaw`. Raises ValueError with the known names."""
+    or `path/to/my_law.py:MyLaw`. Raises LawfulError with the known names."""
     if isinstance(spec, Law):
         return spec
     name, _, argument = spec.partition(":")
@@ -187,8 +189,10 @@ def named(spec: str | Law) -> Law:
         own = made() if isinstance(made, type) else made
         if isinstance(own, Law):
             return own
-        raise ValueError(f"law: expected {argument} in {name} to be a Law, got {type(own).__name__}.")
-    raise ValueError(f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own.")
+        raise DeclarationError(f"law: expected {argument} in {name} to be a Law, got {type(own).__name__}.")
+    raise DeclarationError(
+        f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own."
+    )
 
 
 @functools.cache
@@ -204,5 +208,5 @@ def _user_module(name: str) -> Any:
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
     except (ImportError, OSError) as error:
-        raise ValueError(f"law: {name!r} cannot be imported ({error}).") from None
+        raise DeclarationError(f"law: {name!r} cannot be imported ({error}).") from None
     return module

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lawful import laws
+from lawful.errors import LawfulError
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -61,7 +62,7 @@ def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
         return None
     try:
         law = laws.named(fit["law"])
-    except ValueError:
+    except LawfulError:
         return None
     drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))
     question, used = answer["question"], fit["data"].get("columns") or {}

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from lawful import store
+from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.people import answer_people
 from lawful.observe import write_observations
@@ -38,7 +39,7 @@ class Watch:
     """
 
     def __init__(self, folder: str | Path, workspace: str | Path) -> None:
-        """Raises ValueError where `folder` holds no study. `workspace`: an empty folder for what is derived."""
+        """Raises LawfulError where `folder` holds no study. `workspace`: an empty folder for what is derived."""
         self.folder = Path(folder)
         self.study = Store(self.folder).read_study()
         self.own = store.mirror(self.folder, Path(workspace) / (self.folder.resolve().name or "study"))
@@ -76,7 +77,7 @@ class Watch:
             self.headline = words.headline(evidence)
             self._fitted, self._shown, self._trouble = ended, grown, ""
             self.version += 1
-        except (ValueError, OSError) as error:  # a folder in the middle of being copied, a full disk
+        except (LawfulError, OSError) as error:  # a folder in the middle of being copied, a full disk
             self._trouble = str(error)
         ended_at = time.monotonic()
         rest = SHARE * (ended_at - began)
@@ -107,14 +108,14 @@ def serve(
     port   0: any that is free
     ready  called once with the page's address
     say    called with the answer of each new page
-    Raises ValueError where the folder holds no study or the port is taken.
+    Raises LawfulError where the folder holds no study or the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="lawful-watch-") as workspace:
         watch = Watch(folder, workspace)
         try:
             server = _Server((ADDRESS, port), _Handler)
         except OSError as error:
-            raise ValueError(
+            raise StoreError(
                 f"--port: {port} cannot be had on {ADDRESS} ({error.strerror}); name another, or leave it out."
             ) from None
         server.watch = watch

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.rules import Rule
 
 AT_REST = 100  # settling steps after which a state counts as at rest, where the gradient is audited
@@ -46,12 +47,12 @@ class EqProp(Rule):
         if min(self.free_steps, self.nudged_steps) < 1:
             problems.append("free_steps and nudged_steps must be at least 1")
         if problems:
-            raise ValueError("EqProp: " + "; ".join(problems) + ".")
+            raise DeclarationError("EqProp: " + "; ".join(problems) + ".")
 
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model
         if not hasattr(net, "potential"):
-            raise ValueError(
+            raise DeclarationError(
                 f"EqProp: expected a model with an energy, such as families/equilibrium.py builds, "
                 f"got {type(net).__name__}; use Backprop for it."
             )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lawful.errors import DeclarationError
 from lawful.rules import Rule
 
 
@@ -20,12 +21,12 @@ class UnrolledBackprop(Rule):
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"UnrolledBackprop: expected steps of at least 1, got {self.steps}.")
+            raise DeclarationError(f"UnrolledBackprop: expected steps of at least 1, got {self.steps}.")
 
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model
         if not hasattr(net, "unrolled"):
-            raise ValueError(
+            raise DeclarationError(
                 f"UnrolledBackprop: expected a model that settles, such as families/equilibrium.py builds, "
                 f"got {type(net).__name__}; use Backprop for it."
             )

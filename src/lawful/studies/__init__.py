@@ -7,6 +7,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from lawful.errors import DeclarationError
 from lawful.study import import_file
 
 
@@ -21,6 +22,6 @@ def find(name_or_path: str) -> tuple[ModuleType, Path | None]:
     path = Path(name_or_path)
     if path.suffix == ".py" or path.exists():
         return import_file(path), path
-    raise ValueError(
+    raise DeclarationError(
         f"expected a study, one of {', '.join(names())}, or the path of a Python file; got {name_or_path!r}."
     )

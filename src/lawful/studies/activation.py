@@ -7,6 +7,7 @@ from typing import Literal
 from lawful.corpora import TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_stories import TinyStories
+from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
 from lawful.recipes import decay_for_timescale, decoder_shape, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
 from lawful.rules.backprop import Backprop
@@ -55,10 +56,10 @@ def study(
     isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
     if scale not in (*SHAPES, "full", "published"):
-        raise ValueError(f"activation: it has the scales smoke, quick, full and published; got {scale!r}.")
+        raise DeclarationError(f"activation: it has the scales smoke, quick, full and published; got {scale!r}.")
     if scale == "published":
         if corpus or isoflop or tokens_per_param != 20 or parametrisation != "standard":
-            raise ValueError("activation: the published scale is fixed; only seeds can be set.")
+            raise DeclarationError("activation: the published scale is fixed; only seeds can be set.")
         return published(seeds=seeds or 1)
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
     data = _corpus(scale, corpus or ("tiny_stories" if scale == "full" else "python"))

@@ -13,6 +13,7 @@ from typing import Literal
 
 from lawful.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
 from lawful.emg.twin import Twin
+from lawful.errors import DeclarationError
 from lawful.families.ctc_encoder import CtcEncoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -74,14 +75,14 @@ def study(
     personal         also continue the middle size on each test person's own sessions (user0.yaml and on, beside split)
     """
     if unknown := [body for body in bodies if body not in ("transformer", "tds")]:
-        raise ValueError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
+        raise DeclarationError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
     task = decoded_by(beam, language_model, language_model_weight, language_model_bonus)
     is_generic = "generic" in Path(split).name  # the other official splits are of one person each
     if personal and not is_generic:
-        raise ValueError(f"personal: expected the split of many people to start from, got {split}.")
+        raise DeclarationError(f"personal: expected the split of many people to start from, got {split}.")
     if scale in ("full", "published"):
         if widths or difficulty is not None:
-            raise ValueError(f"emg: the sizes of the {scale} scale are fixed, and its data are recordings.")
+            raise DeclarationError(f"emg: the sizes of the {scale} scale are fixed, and its data are recordings.")
         return large(scale, seeds=seeds, steps=steps, split=split, bodies=bodies, task=task, personal=personal)
     known_widths, known_steps, batch, known_seeds, users = LADDERS[scale]
     twin = TWINS[scale]
@@ -92,7 +93,9 @@ def study(
     everybody = twin.users if is_generic else 1
     widths, steps, seeds = widths or known_widths, steps or known_steps, seeds or known_seeds
     if odd := [width for width in widths if width not in SMALL]:
-        raise ValueError(f"widths: expected some of {', '.join(map(str, SMALL))}, got {', '.join(map(str, odd))}.")
+        raise DeclarationError(
+            f"widths: expected some of {', '.join(map(str, SMALL))}, got {', '.join(map(str, odd))}."
+        )
 
     def rung(body: Body, width: int, train_users: int, seed: int) -> Run:
         depth, heads = SMALL[width]
@@ -152,7 +155,7 @@ def decoded_by(beam: int, language_model: str, weight: float, bonus: float) -> C
         return Ctc(beam=beam)
     path = Path(language_model)
     if not path.is_file():
-        raise ValueError(f"language_model: expected an ARPA file or one of KenLM's, got no such file: {path}.")
+        raise DeclarationError(f"language_model: expected an ARPA file or one of KenLM's, got no such file: {path}.")
     spelling = Spelling(path=str(path.resolve()), sha256=sha256_of(path), weight=weight, bonus=bonus)
     return Ctc(beam=beam or BEAM, spelling=spelling)
 

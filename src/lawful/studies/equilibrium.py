@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any, Literal
 
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
+from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.equilibrium import Equilibrium
@@ -59,17 +60,17 @@ def study(
     """form    of the published scale: the whole of it, or its author's quick form"""
     if scale == "published":
         if steps or characters or lengths or arms:
-            raise ValueError("equilibrium: the published scale is fixed; only seeds and form can be set.")
+            raise DeclarationError("equilibrium: the published scale is fixed; only seeds and form can be set.")
         return published(form, seeds=seeds or 1)
     if form != "whole":
-        raise ValueError(f"form: it belongs to the published scale, got form={form} with scale {scale}.")
+        raise DeclarationError(f"form: it belongs to the published scale, got form={form} with scale {scale}.")
     usual_steps, usual_sizes, usual_lengths, parts, usual_seeds, usual_arms = LADDERS[scale]
     steps, sizes, lengths = steps or usual_steps, characters or usual_sizes, lengths or usual_lengths
     arms, seeds = arms or usual_arms, seeds or usual_seeds
     if unknown := [arm for arm in arms if arm not in ARMS]:
-        raise ValueError(f"arms: expected some of {', '.join(ARMS)}, got {', '.join(unknown)}.")
+        raise DeclarationError(f"arms: expected some of {', '.join(ARMS)}, got {', '.join(unknown)}.")
     if wrong := [length for length in lengths if TOKENS_PER_STEP % length]:
-        raise ValueError(
+        raise DeclarationError(
             f"lengths: expected divisors of {TOKENS_PER_STEP}, the tokens of a step, got {', '.join(map(str, wrong))}."
         )
     middle = 10_000 if 10_000 in sizes else sorted(sizes)[len(sizes) // 2]

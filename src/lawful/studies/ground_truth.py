@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lawful.corpora.zipf_recall import ZipfRecall
+from lawful.errors import DeclarationError
 from lawful.families.recall import Recall
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -58,9 +59,9 @@ def study(
     scale: str = "quick", *, seeds: int | None = None, a: float = 0.8, multiplier: float = 2.0, slowing: float = 0.2
 ) -> Study:
     if scale not in LADDERS:
-        raise ValueError(f"ground_truth: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
+        raise DeclarationError(f"ground_truth: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
     if not (multiplier > 1 and 0 < slowing < 1):
-        raise ValueError(
+        raise DeclarationError(
             f"ground_truth: expected multiplier above 1 and slowing between 0 and 1, got {multiplier} and {slowing}."
         )
     shape = LADDERS[scale]

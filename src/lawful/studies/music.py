@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from lawful.corpora.music import FREE, Music
+from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
@@ -77,13 +78,15 @@ def study(
     )
     if scale == "published":
         if widths:
-            raise ValueError("music: the published scale is fixed; seeds, tokens and batch_tokens can be set.")
+            raise DeclarationError("music: the published scale is fixed; seeds, tokens and batch_tokens can be set.")
         return published(corpus, seeds=seeds or 1, tokens=tokens or 100_000_000, batch_tokens=batch_tokens or 2**19)
     default_widths, default_tokens, rows, context, default_seeds = LADDERS[scale]
     widths, tokens, seeds = widths or default_widths, tokens or default_tokens, seeds or default_seeds
     unknown = [width for width in widths if width not in SHAPES]
     if unknown:
-        raise ValueError(f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}.")
+        raise DeclarationError(
+            f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}."
+        )
     rows = max(1, batch_tokens // context) if batch_tokens else rows
     steps = max(1, tokens // (context * rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lawful.corpora.python_docs import PythonDocs
+from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -23,7 +24,7 @@ LADDERS = {
 
 def study(scale: str = "quick", *, seeds: int | None = None) -> Study:
     if scale not in LADDERS:
-        raise ValueError(f"quickstart: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
+        raise DeclarationError(f"quickstart: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
     widths, budgets, default_seeds = LADDERS[scale]
     seeds = seeds or default_seeds
     corpus = PythonDocs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
+from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -42,13 +43,15 @@ def study(
 ) -> Study:
     if scale == "published":
         if widths or tokens:
-            raise ValueError("shakespeare: the published scale is fixed; only seeds can be set.")
+            raise DeclarationError("shakespeare: the published scale is fixed; only seeds can be set.")
         return published(seeds=seeds or 1)
     default_widths, default_budgets, default_seeds = LADDERS[scale]
     widths, budgets, seeds = widths or default_widths, tokens or default_budgets, seeds or default_seeds
     unknown = [width for width in widths if width not in SHAPES]
     if unknown:
-        raise ValueError(f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}.")
+        raise DeclarationError(
+            f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}."
+        )
     corpus = TinyShakespeare()
 
     def rung(width: int, tokens: int, seed: int) -> Run:

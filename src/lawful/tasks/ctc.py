@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lawful import store
 from lawful.emg.beam_search import beam_search
 from lawful.emg.language_model import LanguageModel, open_language_model
+from lawful.errors import DataError
 from lawful.run import added, to_json
 from lawful.tasks import Task
 from lawful.tokenizers.keys import SYMBOLS
@@ -61,7 +62,7 @@ class Spelling:
         path = Path(self.path)
         model = open_language_model(path)
         if (got := store.sha256_of(path)) != self.sha256:
-            raise ValueError(f"{path}: expected the language model of SHA-256 {self.sha256}, got {got}.")
+            raise DataError(f"{path}: expected the language model of SHA-256 {self.sha256}, got {got}.")
         return model
 
 
@@ -81,7 +82,7 @@ class Ctc(Task):
 
     def __post_init__(self) -> None:
         if self.beam < 0 or (self.spelling is not None and not self.beam):
-            raise ValueError(f"Ctc: expected a beam of at least {int(self.spelling is not None)}, got {self.beam}.")
+            raise DataError(f"Ctc: expected a beam of at least {int(self.spelling is not None)}, got {self.beam}.")
 
     def count(self, batch: Any) -> int:
         return int((batch.targets >= 0).sum())
@@ -370,5 +371,5 @@ def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError:
-        raise ValueError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
+        raise DataError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
     return Levenshtein

@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 
@@ -33,5 +34,5 @@ class Bytes(Tokenizer):
     def decode_bytes(self, tokens: np.ndarray) -> bytes:
         tokens = np.asarray(tokens)
         if tokens.size and (tokens.min() < 0 or tokens.max() > 255):
-            raise ValueError(f"bytes: expected tokens from 0 to 255, got {tokens.min()} to {tokens.max()}.")
+            raise DataError(f"bytes: expected tokens from 0 to 255, got {tokens.min()} to {tokens.max()}.")
         return tokens.astype(np.uint8).tobytes()

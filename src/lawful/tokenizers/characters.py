@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 END_OF_TEXT = "\x03"  # ASCII's own
@@ -27,9 +28,9 @@ class Characters(Tokenizer):
     def __post_init__(self) -> None:
         repeated = sorted({character for character in self.alphabet if self.alphabet.count(character) > 1})
         if not self.alphabet or repeated:
-            raise ValueError(f"alphabet: expected distinct characters, got {repeated or 'none'}.")
+            raise DataError(f"alphabet: expected distinct characters, got {repeated or 'none'}.")
         if self.unknown is not None and (len(self.unknown) != 1 or self.unknown not in self.alphabet):
-            raise ValueError(f"unknown: expected one character of the alphabet, got {self.unknown!r}.")
+            raise DataError(f"unknown: expected one character of the alphabet, got {self.unknown!r}.")
 
     @property
     def name(self) -> str:
@@ -45,14 +46,14 @@ class Characters(Tokenizer):
         return self.alphabet.index(END_OF_TEXT) if END_OF_TEXT in self.alphabet else None
 
     def encode(self, text: str) -> np.ndarray:
-        """Raises ValueError naming the first character outside the alphabet, when there is no `unknown`."""
+        """Raises LawfulError naming the first character outside the alphabet, when there is no `unknown`."""
         codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
         table = _tables(self.alphabet).token_of_code
         tokens = np.where(codes < len(table), table[np.minimum(codes, len(table) - 1)], -1)
         if (outside := tokens < 0).any():
             if self.unknown is None:
                 first = int(outside.argmax())
-                raise ValueError(
+                raise DataError(
                     f"characters: expected only the {self.vocab_size} characters of the alphabet, got {text[first]!r} "
                     f"at position {first}; clean the text or choose an alphabet with an `unknown` mark."
                 )
@@ -62,7 +63,7 @@ class Characters(Tokenizer):
     def decode_bytes(self, tokens: np.ndarray) -> bytes:
         tokens = np.asarray(tokens)
         if tokens.size and (tokens.min() < 0 or tokens.max() >= self.vocab_size):
-            raise ValueError(
+            raise DataError(
                 f"characters: expected tokens below {self.vocab_size}, got {tokens.min()} to {tokens.max()}."
             )
         codes = _tables(self.alphabet).code_of_token[tokens.astype(np.int64)]

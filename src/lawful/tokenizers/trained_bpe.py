@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class TrainedBPE(Tokenizer):
 
     def __post_init__(self) -> None:
         if not 257 <= self.vocab_size <= 2**16:
-            raise ValueError(f"vocab_size: expected 257 (bytes and the end) to 65,536, got {self.vocab_size}.")
+            raise DataError(f"vocab_size: expected 257 (bytes and the end) to 65,536, got {self.vocab_size}.")
         if self.pieces is not None and len(self.pieces) > self.vocab_size - 257:
-            raise ValueError(
+            raise DataError(
                 f"pieces: expected at most vocab_size - 257 = {self.vocab_size - 257}, got {len(self.pieces)}."
             )
 
@@ -64,12 +65,12 @@ class TrainedBPE(Tokenizer):
         tokens = np.asarray(tokens)
         known = 256 + len(self.pieces or ())
         if wrong := tokens[((tokens < 0) | (tokens >= known)) & (tokens != self.end)].tolist():
-            raise ValueError(f"trained_bpe: expected tokens below {known} or {self.end}, got {wrong[0]}.")
+            raise DataError(f"trained_bpe: expected tokens below {known} or {self.end}, got {wrong[0]}.")
         return self._encoding().decode_bytes(tokens.astype(int).tolist())
 
     def _encoding(self) -> tiktoken.Encoding:
         if self.pieces is None:
-            raise ValueError(
+            raise DataError(
                 "trained_bpe: expected a tokenizer that has learned its pieces, got a declaration; prepare the "
                 "corpus and take the tokenizer of what that returns, or call trained(texts)."
             )

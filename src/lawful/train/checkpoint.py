@@ -17,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from lawful import store
+from lawful.errors import StoreError
 from lawful.train import parallel
 
 MANIFEST = "MANIFEST.json"
@@ -91,12 +92,12 @@ def load(path: Path) -> Checkpoint | None:
 
 
 def final_weights(where: store.Store, run_id: str) -> dict[str, torch.Tensor]:
-    """What a finished run came to. Raises ValueError when they are not those that its result names."""
+    """What a finished run came to. Raises LawfulError when they are not those that its result names."""
     path, result = where.weights(run_id), store.read_json(where.result(run_id))
     with store.reading(path, "the weights of a finished run"):
         weights = path.read_bytes()
         if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
-            raise ValueError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
+            raise StoreError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
         return load_tensors(weights)
 
 
@@ -104,7 +105,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
     load_model(model, checkpoint.model)
     missing = sorted(set(trained_tensors(model)) - set(checkpoint.model))
     if missing:
-        raise ValueError(f"checkpoint: expected tensors {', '.join(missing)}, which it does not hold.")
+        raise StoreError(f"checkpoint: expected tensors {', '.join(missing)}, which it does not hold.")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     by_index: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in sorted(checkpoint.optimizer.items()):  # read from a hash map: one order for all processes

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from lawful.errors import DeviceError
 from lawful.run import Precision
 
 
@@ -20,13 +21,13 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
+        raise DeviceError(
             "device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch."
         )
     if name == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
+        raise DeviceError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
     if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):
-        raise ValueError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
+        raise DeviceError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
     return torch.device(name)
 
 
@@ -50,7 +51,7 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     if precision == "fp32":
         return contextlib.nullcontext()
     if precision == "fp16" and device.type != "cuda":
-        raise ValueError(f"precision: fp16 needs a CUDA device, got {device.type}; use fp32 or bf16.")
+        raise DeviceError(f"precision: fp16 needs a CUDA device, got {device.type}; use fp32 or bf16.")
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 
 

@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from lawful import store as files
+from lawful.errors import DeclarationError
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.store import Store
@@ -415,7 +416,7 @@ def _shard(run: Run, model: nn.Module) -> None:
     if run.batch_size % parallel.processes():
         problems.append(f"its batch must divide evenly, got {run.batch_size} over {parallel.processes()} processes")
     if problems:
-        raise ValueError(f"--shard: {'; '.join(problems)}; leave it out.")
+        raise DeclarationError(f"--shard: {'; '.join(problems)}; leave it out.")
     parallel.shard(model)
 
 
@@ -456,7 +457,7 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
     """The final weights of another run of the same folder, which must be over and well."""
     result = files.read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
     if result.get("status") != "finished":
-        raise ValueError(
+        raise DeclarationError(
             f"it starts from the final weights of {parent.id}; expected that run to be finished, got "
             f"{result.get('status', 'no result yet')}."
         )

@@ -15,6 +15,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from lawful.errors import DeclarationError
+
 PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
 
 
@@ -69,7 +71,7 @@ def is_loss(error: Exception) -> bool:
 def own_rows(rows: int) -> slice:
     """Which of a global batch's rows are this process's: as even as they go."""
     if rows < processes():
-        raise ValueError(
+        raise DeclarationError(
             f"--processes-per-run: expected at most as many processes as the batch has windows, "
             f"got {processes()} processes and {rows} windows."
         )

@@ -23,6 +23,7 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
+from lawful.errors import DataError, DeclarationError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -54,7 +55,7 @@ class Plan:
     def write(self, folder: Path) -> None:
         """runs/ID/run.json each, then study.json, so that a folder with study.json is complete."""
         if self.missing_data:
-            raise ValueError(self.missing_data)
+            raise DeclarationError(self.missing_data)
         store = Store(folder)
         for run in self.runs.values():
             if not store.run(run.id).exists():
@@ -155,7 +156,7 @@ def _shared_out(
         workers = workers or cores
     of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
     if of_seconds and stacked > 1:
-        raise ValueError(
+        raise DeclarationError(
             f"--stack: the question {of_seconds[0]!r} compares seconds, and those of stacked runs are the stack's; "
             "leave --stack out."
         )
@@ -215,7 +216,7 @@ def _prepare_corpora(
     for corpus, name in names.items():
         try:
             facts[name] = corpus.prepare(data, progress).facts()
-        except ValueError as error:
+        except DataError as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)

@@ -14,6 +14,7 @@ from torch import nn
 from lawful import scores
 from lawful import store as files
 from lawful.corpora.music import MusicData
+from lawful.errors import DeclarationError
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
@@ -39,12 +40,12 @@ class Draw:
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or self.length < 1:
-            raise ValueError(
+            raise DeclarationError(
                 "sample: expected temperature >= 0, top_k >= 1 and length >= 1, "
                 f"got {self.temperature}, {self.top_k} and {self.length}."
             )
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"sample: expected top_p above 0 and at most 1, got {self.top_p}.")
+            raise DeclarationError(f"sample: expected top_p above 0 and at most 1, got {self.top_p}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
     writer = open_writer(folder, run, device)
     if is_music(writer.data):
-        raise ValueError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
+        raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
     start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))
@@ -87,7 +88,7 @@ def sample_music(
     """A MIDI file of a new piece, or of the one in `prompt` and how the model goes on; the symusic Score."""
     writer = open_writer(folder, run, device)
     if not is_music(writer.data):
-        raise ValueError(f"sample: --out writes MIDI, and {writer.rung['label']} was not trained on music.")
+        raise DeclarationError(f"sample: --out writes MIDI, and {writer.rung['label']} was not trained on music.")
     start = [int(writer.data.tokenizer.end)]
     if prompt is not None:
         start += writer.data.tokenizer.encode_score(scores.read_score(prompt)).tolist()
@@ -147,7 +148,7 @@ def _find(store: Store, study: dict[str, Any], run: str) -> dict[str, Any]:
     found = exact or [rung for rung in finished if rung["id"].startswith(run) or rung["label"].startswith(run)]
     if len(found) != 1:
         names = ", ".join(f"{rung['id']} ({rung['label']})" for rung in (found or finished)[:8])
-        raise ValueError(
+        raise DeclarationError(
             f"sample: expected the id or label of one finished run, got {run!r}; finished: {names or 'none'}."
         )
     return dict(found[0])

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from lawful.errors import DeclarationError
+
 
 class Sink(Protocol):
     def write(self, values: Mapping[str, float]) -> None: ...
@@ -19,7 +21,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ValueError(
+            raise DeclarationError(
                 f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard]."
             ) from None
         self._writer = SummaryWriter(str(folder / "tensorboard" / run_label))
@@ -40,7 +42,9 @@ class WandB:
         try:
             import wandb
         except ImportError as error:
-            raise ValueError(f"--log wandb: expected the wandb package ({error}); pip install lawful[wandb].") from None
+            raise DeclarationError(
+                f"--log wandb: expected the wandb package ({error}); pip install lawful[wandb]."
+            ) from None
         self._run = wandb.init(
             project=f"lawful-{study}", id=run_id, name=run_label, dir=str(folder), config=dict(config), resume="allow"
         )
@@ -63,5 +67,5 @@ def open_sinks(
         elif name == "wandb":
             sinks.append(WandB(folder, study, run_id, label, config))
         else:
-            raise ValueError(f"--log: expected tensorboard or wandb, got {name!r}.")
+            raise DeclarationError(f"--log: expected tensorboard or wandb, got {name!r}.")
     return tuple(sinks)

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from lawful import store as files
+from lawful.errors import StoreError
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
@@ -182,7 +183,7 @@ def _train(
     study = store.read_study()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
-        raise ValueError(
+        raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
         )
     rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
