@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster install docs pages claims gallery bench
+.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -23,6 +23,7 @@ help:
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
+	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; half an hour"
 	@echo "make bench        lawful beside its peers and this machine's limits, into docs/benchmarks.md; half an hour alone"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
@@ -133,6 +134,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    | { grep -v "already satisfied" || true; }
 	@touch $@
 	@echo "install: done"
+
+# TABLES: of each cell; fewer for a look. SEED: another draw of every table
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --tables $${TABLES:-400} --seed $${SEED:-0}
+
+coverage-full: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --tables $${TABLES:-2000} --seed $${SEED:-0}
 
 # NANOGPT: a clone of nanoGPT, for the comparison with its loop
 bench: $(INSTALLED)
