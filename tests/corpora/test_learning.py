@@ -127,7 +127,7 @@ def test_tiny_stories(has_own_file: bool, tmp_path: Path) -> None:
 
 
 def test_the_merges_of_music(tmp_path: Path) -> None:
-    """A piece's own hash decides its side, so what is held out cannot be exchanged: merges are learned again by hand."""
+    """A piece's own hash decides its side, so held-out pieces cannot be exchanged: merges are learned again by hand."""
     symusic = pytest.importorskip("symusic")
     pytest.importorskip("miditok")
     for seed in range(30):
