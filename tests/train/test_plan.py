@@ -26,8 +26,8 @@ TOY = Path(__file__).parents[1] / "toy_study.py"
 def test_budgets_that_share_a_trunk_cost_what_arithmetic_says(budgets: int, saved: float) -> None:
     """Over a range of 16 with a decay of .2: (1 - f) longest + f (sum of all), against the sum of all."""
     steps = [round(1000 * 16 ** (i / (budgets - 1))) for i in range(budgets)]
-    rows = [{"cluster": "trunk", "steps": n, "decay_start": n - round(0.2 * n)} for n in steps]
-    assert sum(steps) / sum(_own_steps(rows)) == pytest.approx(saved, rel=0.01)
+    ladder = import_file(TOY).study(widths=(8, 16), steps=tuple(steps)).ladder
+    assert 2 * sum(steps) / sum(_own_steps(ladder)) == pytest.approx(saved, rel=0.01)
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.8, "fp32"), (1.05, "fp32"), (1.5, "bf16")])

@@ -71,7 +71,7 @@ class Place:
     is_sharded: bool = False  # FSDP over the processes that parallel has joined
     stacked: int = 1  # runs that begin together, trained as one model; see stack.py
     checkpoint_seconds: float = 30.0
-    branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    branch_steps: frozenset[int] = frozenset()  # where other runs of the same trunk may begin; see branch_steps()
     clock: Clock = field(default_factory=Clock)  # one for all runs of a stack
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
@@ -239,7 +239,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                         with clock.stopped():
                             weights = save(checkpoint.trained_tensors(model))
                             files.write_bytes(store.best_weights(run.id), weights, lease=place.lease)
-            if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
+            if progress.step in place.branch_steps and progress.step <= run.decay_start and not run.keep_best:
                 save_checkpoint(store.trunk(run.trunk_id), kept=0)
             is_due = time.monotonic() - last_save > place.checkpoint_seconds
             if progress.step < run.steps and parallel.any_of(is_due):
@@ -443,6 +443,16 @@ def _to(batch: Any, where: torch.device) -> Any:
 def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
     """The batch with `change` made to each of its arrays."""
     return replace(batch, **{part.name: change(getattr(batch, part.name)) for part in fields(batch)})
+
+
+def branch_steps(own_decay_start: int, others: Iterable[int]) -> frozenset[int]:
+    """Where a run leaves a checkpoint for the others of its trunk: where each of them starts its decay, and where the
+    run starts its own, for those that are longer (a held-out run is trained after the anchors). train/plan.py counts on
+    it.
+
+    others    the decay starts of the others
+    """
+    return frozenset(min(own_decay_start, other) for other in others)
 
 
 def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:

@@ -98,7 +98,7 @@ def make_plan(
 
     rungs = [replace(rung, run=settled(rung.run)) for rung in rungs]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
-    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
+    for row, own_steps in zip(rows, _own_steps(rungs), strict=True):
         row["own_flops"] = row["flops"] * own_steps // row["steps"]
     if is_timed:
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
@@ -193,7 +193,7 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str
     ]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
     seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None, {})
-    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rungs), strict=True))
     workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
 
@@ -316,14 +316,31 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     }
 
 
-def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps each run does itself: all of them for the longest of a trunk, its decay alone for the others."""
-    longest: dict[str, int] = {}
-    for row in rows:
-        longest[row["cluster"]] = max(longest.get(row["cluster"], 0), row["steps"])
-    return [
-        row["steps"] if row["steps"] == longest[row["cluster"]] else row["steps"] - row["decay_start"] for row in rows
-    ]
+def _own_steps(rungs: Sequence[Rung]) -> list[int]:
+    """Steps each run does itself: those after the checkpoint of its trunk that it starts from, if there is one.
+
+    In conduct's order: held-out runs after the anchors, runs that start from another's weights last, and of one trunk
+    the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts from one.
+    """
+    own = [rung.run.steps for rung in rungs]
+    saved: dict[str, set[int]] = {}  # of each trunk, the steps of its checkpoints
+    order = sorted(
+        range(len(rungs)),
+        key=lambda i: (rungs[i].run.starts_from is not None, rungs[i].is_held_out, -rungs[i].run.steps),
+    )
+    decay_starts: dict[str, dict[str, int]] = {}
+    for rung in rungs:
+        decay_starts.setdefault(rung.run.trunk_id, {})[rung.run.id] = rung.run.decay_start
+    for i in order:
+        run = rungs[i].run
+        if run.keep_best:
+            continue
+        steps = saved.setdefault(run.trunk_id, set())
+        start = max((step for step in steps if step <= run.decay_start), default=0)
+        own[i] = run.steps - start
+        others = [step for other, step in decay_starts[run.trunk_id].items() if other != run.id]
+        steps |= {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+    return own
 
 
 def _estimate_seconds(
@@ -352,7 +369,7 @@ def _estimate_seconds(
         else:
             per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
     seconds = []
-    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rows), strict=True):
+    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rungs), strict=True):
         facts = corpora.get(row["corpus"], {})
         evaluated = own // rung.run.eval_every * rung.run.eval_tokens
         evaluated += int(facts.get("validation_tokens") or 0) + int(facts.get("test_tokens") or 0)
@@ -402,7 +419,7 @@ def _stacks(
             shape = (run.family, run.batch_size, run.context, run.precision, rung.is_held_out)
             shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
     of_trunk = {}
-    for number, trunks in enumerate(shapes.values()):
+    for number, ((*_, is_held_out), trunks) in enumerate(shapes.items()):
         run = next(iter(trunks.values()))[0]
         size, gain = most, 1.0
         if not most:
@@ -417,8 +434,8 @@ def _stacks(
         cuts = [part * len(names) // parts for part in range(parts + 1)]
         for part, (start, end) in enumerate(itertools.pairwise(cuts)):
             if end - start > 1:
-                of_trunk.update(dict.fromkeys(names[start:end], (f"{number}-{part}", gain)))
-    return [of_trunk.get(row["cluster"], ("", 1.0)) for row in rows]
+                of_trunk.update({(name, is_held_out): (f"{number}-{part}", gain) for name in names[start:end]})
+    return [of_trunk.get((row["cluster"], row["is_held_out"]), ("", 1.0)) for row in rows]
 
 
 def _best_stack(run: Run, where: torch.device, most: int) -> tuple[int, float]:
