@@ -234,6 +234,10 @@ CONFOUNDS = _all(
             "The largest budget passes over the data more than once.",
             "Up to about four passes cost little; beyond, get more data or fewer tokens.",
         ),
+        "batch-in-pieces": (
+            "A batch does not fit in memory whole: it is computed in pieces, with the same result within rounding.",
+            "Nothing to do. Pieces are slower than a whole batch: a smaller batch or a larger device avoids them.",
+        ),
         "few-steps": (
             "Some runs make few optimiser steps; they measure the start of training.",
             "Take a smaller batch or more tokens.",

@@ -183,7 +183,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     now=progress,
                 )
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or progress.micro_batch == 1:
+                if not is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
                 progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
                 _note_numerics(progress, run, place)
@@ -394,7 +394,7 @@ def make_update(asked: Asked) -> Update:
                 loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
     except RuntimeError as error:
-        if place.is_sharded or not _is_out_of_memory(error):
+        if place.is_sharded or not is_out_of_memory(error):
             raise
         failure = error
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
@@ -531,8 +531,11 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
     return {"status": "diverged", "reason": reason, **columns, "diverged_at_step": progress.step}
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """torch's own type on CUDA; on a CPU "not enough memory", on MPS and from CUDA itself "out of memory"."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("not enough memory", "out of memory")
+    )
 
 
 def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import gc
 import hashlib
 import itertools
 import math
@@ -23,7 +24,7 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
-from lawful.errors import DataError, DeclarationError
+from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -82,6 +83,7 @@ def make_plan(
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
+    _in_pieces.clear()
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
@@ -128,7 +130,7 @@ def make_plan(
         "rungs": rows,
         "questions": [{field: getattr(q, field) for field in q.__dataclass_fields__} for q in study.questions],
         "corpora": corpora,
-        "warnings": _warnings(rows, corpora, study.arm, missing),
+        "warnings": [*_warnings(rows, corpora, study.arm, missing), *_batches_in_pieces(rungs, where)],
         "versions": _versions(),
         "command": command,
         "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
@@ -378,24 +380,59 @@ def _estimate_seconds(
 
 
 def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
-    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
+    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled. One too large for
+    the memory is halved until it fits, as the training loop does."""
     former = torch.get_num_threads()
     torch.set_num_threads(threads)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
         windows = max(1, int(run.batch_size * min(1.0, at_most / flops)))
-        model = run.family.build(torch.Generator().manual_seed(0)).to(where)
-        optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-        times = []
-        for _ in range(PROBE_STEPS):
-            device.synchronize(where)
-            start = time.perf_counter()
-            loop.probe_step(run, model, optimizer, where, windows)
-            device.synchronize(where)
-            times.append(time.perf_counter() - start)
-        return sorted(times[1:])[1] * run.batch_size / windows
+        windows = min(windows, _in_pieces.get(_memory_shape(run), windows))
+        while (seconds := _timed(run, where, windows)) is None:
+            if windows == 1:
+                raise DeviceError(
+                    f"{run.family}: one window of {run.context} does not fit in the memory of {where} "
+                    f"({run.family.param_counts().total:,} parameters, {run.precision}); expected a run that can be "
+                    "trained at least one window at a time; use a smaller model, a shorter context or another --device."
+                )
+            windows = (windows + 1) // 2
+            _in_pieces[_memory_shape(run)] = windows
+        return seconds * run.batch_size / windows
     finally:
         torch.set_num_threads(former)
+
+
+# Of shapes whose batch did not fit in memory when it was timed: the windows that did. For one plan
+_in_pieces: dict[tuple[Any, ...], int] = {}
+
+
+def _memory_shape(run: Run) -> tuple[Any, ...]:
+    return run.family, run.batch_size, run.context, run.precision
+
+
+def _timed(run: Run, where: torch.device, windows: int) -> float | None:
+    """Median seconds of one update on so many windows; None where memory does not hold them."""
+    try:
+        return _median_update(run, where, windows)
+    except RuntimeError as error:
+        if not loop.is_out_of_memory(error):
+            raise
+    gc.collect()  # what the error's traceback held
+    device.return_memory(where)
+    return None
+
+
+def _median_update(run: Run, where: torch.device, windows: int) -> float:
+    model = run.family.build(torch.Generator().manual_seed(0)).to(where)
+    optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
+    times = []
+    for _ in range(PROBE_STEPS):
+        device.synchronize(where)
+        start = time.perf_counter()
+        loop.probe_step(run, model, optimizer, where, windows)
+        device.synchronize(where)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[1]
 
 
 def _stacks(
@@ -475,7 +512,18 @@ def _on_one_gpu(
     busy, peak = 0.0, 0
     for number, shape in enumerate(sorted(cost, key=lambda shape: -cost[shape])[:PROBED_SIZES]):
         progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
-        share, most = device.use_of_gpu(where, functools.partial(step, *example[shape]), PROBE_STEPS)
+        run, size = example[shape]
+        try:
+            share, most = device.use_of_gpu(where, functools.partial(step, run, size), PROBE_STEPS)
+        except RuntimeError as error:
+            if not loop.is_out_of_memory(error):
+                raise
+            if run.batch_size == 1:
+                raise DeviceError(
+                    f"--stack: {size} runs of {run.family} do not fit in the memory of {where} together; use less."
+                ) from None
+            _in_pieces[_memory_shape(run)] = (run.batch_size + 1) // 2
+            return 1  # a stack in pieces leaves no memory for another process
         busy, peak = max(busy, share), max(peak, most)
     device.return_memory(where)
     return share_of_gpu(busy, peak, torch.cuda.mem_get_info(where)[0], cores)
@@ -518,6 +566,25 @@ def _warnings(
 ) -> list[dict[str, str]]:
     absent = [{"code": "data-missing", "severity": "error", "sentence": missing}] if missing else []
     return absent + linter.declared(rows, corpora, arm)
+
+
+def _batches_in_pieces(rungs: Sequence[Rung], where: torch.device) -> list[dict[str, str]]:
+    """Of each shape whose batch memory did not hold whole: training cuts it, and the numbers it gives stay the same
+    within rounding."""
+    labels: dict[tuple[Any, ...], list[str]] = {}
+    for rung in rungs:
+        labels.setdefault(_memory_shape(rung.run), []).append(rung.label)
+    return [
+        {
+            "code": "batch-in-pieces",
+            "severity": "note",
+            "sentence": f"the batch of {shape[1]} windows of {', '.join(labels[shape][:2])}"
+            f"{f' and {len(labels[shape]) - 2} more' if len(labels[shape]) > 2 else ''} does not fit in the memory of "
+            f"{where}; it is computed in pieces of at most {windows}.",
+        }
+        for shape, windows in _in_pieces.items()
+        if shape in labels
+    ]
 
 
 def _versions() -> dict[str, str]:
