@@ -39,8 +39,8 @@ def is_stackable(run: Run) -> bool:
 
 def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
     """How many runs of this shape, 1, 2, 4, ... up to `most` and what memory holds, are trained together fastest, and
-    how many times as fast a step of each is then. 1 where that is less than MIN_GAIN, or where the batch of one run does
-    not fit whole."""
+    how many times as fast a step of each is then. 1 where that is less than MIN_GAIN, or where the batch of one run
+    does not fit whole."""
     seconds: dict[int, float] = {}
     size = 1
     try:
