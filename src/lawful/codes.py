@@ -226,6 +226,10 @@ CONFOUNDS = _all(
             "Runs are judged on different validation sets.",
             "Use one validation set for the whole ladder.",
         ),
+        "validation-in-training": (
+            "Part of the validation text stands in the training text word for word.",
+            "A percent or two does little to a law. With more, take out what is repeated before the text is split.",
+        ),
         "vocabulary-dominates": (
             "Most parameters of some sizes are vocabulary.",
             "Take a smaller vocabulary (bytes, a trained BPE), and fit on parameters without embeddings.",
