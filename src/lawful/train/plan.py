@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import functools
 import gc
@@ -325,23 +326,26 @@ def _own_steps(rungs: Sequence[Rung]) -> list[int]:
     the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts from one.
     """
     own = [rung.run.steps for rung in rungs]
-    saved: dict[str, set[int]] = {}  # of each trunk, the steps of its checkpoints
+    trunks: dict[str, dict[str, int]] = {}  # of each, where its runs start their decay
+    for rung in rungs:
+        trunks.setdefault(rung.run.trunk_id, {})[rung.run.id] = rung.run.decay_start
     order = sorted(
         range(len(rungs)),
         key=lambda i: (rungs[i].run.starts_from is not None, rungs[i].is_held_out, -rungs[i].run.steps),
     )
-    decay_starts: dict[str, dict[str, int]] = {}
-    for rung in rungs:
-        decay_starts.setdefault(rung.run.trunk_id, {})[rung.run.id] = rung.run.decay_start
+    saved: dict[str, list[int]] = {}  # of each trunk, the steps of its checkpoints
     for i in order:
         run = rungs[i].run
         if run.keep_best:
             continue
-        steps = saved.setdefault(run.trunk_id, set())
-        start = max((step for step in steps if step <= run.decay_start), default=0)
+        steps = saved.get(run.trunk_id, [])
+        usable = bisect.bisect_right(steps, run.decay_start)
+        start = steps[usable - 1] if usable else 0
         own[i] = run.steps - start
-        others = [step for other, step in decay_starts[run.trunk_id].items() if other != run.id]
-        steps |= {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+        if start < run.decay_start:
+            others = [step for other, step in trunks[run.trunk_id].items() if other != run.id]
+            passed = {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+            saved[run.trunk_id] = sorted({*steps, *passed})
     return own
 
 
