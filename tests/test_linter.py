@@ -145,3 +145,31 @@ def test_an_edge_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() ->
 def test_padding_that_counts_is_an_error() -> None:
     (found,) = linter.observed([], [{"run": "1", "status": "finished", "loss": 1.0, "masks_padding": False}])
     assert (found["code"], found["severity"]) == ("padding", "error")
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity", "said"),
+    [
+        ({}, None, ""),  # music, and what was not measured
+        ({"overlap": 0.0, "overlap_tokens": 20_000_000}, None, ""),
+        (
+            {"overlap": 0.0154, "overlap_tokens": 20_000_000},
+            "note",
+            "text: 1.5% of the validation text stands in the tr",
+        ),
+        (
+            {"overlap": 0.0154, "overlap_tokens": 9_000_000},
+            "note",
+            "stands in the first 9,000,000 training tokens word",
+        ),
+        ({"overlap": 0.3, "overlap_tokens": 20_000_000}, "warning", "30.0%"),
+    ],
+)
+def test_validation_text_that_stands_in_training_is_said(
+    facts: dict[str, Any], severity: str | None, said: str
+) -> None:
+    found = linter.declared(LADDER, {"text": {**TEXT["text"], **facts}}, "arm")
+    assert [(warning["code"], warning["severity"]) for warning in found] == (
+        [("validation-in-training", severity)] if severity else []
+    )
+    assert all(said in warning["sentence"] for warning in found)

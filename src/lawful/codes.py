@@ -226,6 +226,10 @@ CONFOUNDS = _all(
             "Runs are judged on different validation sets.",
             "Use one validation set for the whole ladder.",
         ),
+        "validation-in-training": (
+            "Part of the validation text stands in the training text word for word.",
+            "A percent or two does little to a law. With more, take out what is repeated before the text is split.",
+        ),
         "vocabulary-dominates": (
             "Most parameters of some sizes are vocabulary.",
             "Take a smaller vocabulary (bytes, a trained BPE), and fit on parameters without embeddings.",
@@ -233,6 +237,10 @@ CONFOUNDS = _all(
         "repeated-data": (
             "The largest budget passes over the data more than once.",
             "Up to about four passes cost little; beyond, get more data or fewer tokens.",
+        ),
+        "batch-in-pieces": (
+            "A batch does not fit in memory whole: it is computed in pieces, with the same result within rounding.",
+            "Nothing to do. Pieces are slower than a whole batch: a smaller batch or a larger device avoids them.",
         ),
         "few-steps": (
             "Some runs make few optimiser steps; they measure the start of training.",

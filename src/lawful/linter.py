@@ -23,6 +23,8 @@ JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor 
 UNEQUAL = 0.03  # arms of one rung may differ by so much in size or FLOPs
 EPOCHS = 4  # up to about so many, a repeated token is worth nearly a fresh one (arXiv:2305.16264)
 FEW_STEPS = 200
+OVERLAP_SAID = 0.0005  # of the validation text, that stands in training: what rounds to .1 %
+OVERLAP = 0.05  # more moves the losses by more than seeds do
 TOKENS_PER_PARAM = 20  # near the optimum of arXiv:2203.15556
 TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by this factor (arXiv:2505.13738)
 
@@ -41,6 +43,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
         *_mixed(own, corpora),
         *_vocabulary(fitted),
         *_notices(corpora),
+        *_overlaps(corpora),
         *_repeats(rungs, corpora),
         *_steps(own),
     ]
@@ -217,6 +220,22 @@ def _bound(rungs: Sequence[Row], corpus: str, unique: int) -> str:
         f" At {TOKENS_PER_PARAM} tokens a parameter (arXiv:2203.15556) they are enough for {enough:,.0f} parameters; "
         "larger sizes will be bound by data."
     )
+
+
+def _overlaps(corpora: Mapping[str, Any]) -> list[Warning_]:
+    found = []
+    for name, facts in corpora.items():
+        share = facts.get("overlap") or 0.0
+        if share < OVERLAP_SAID:
+            continue
+        looked_at, unique = facts["overlap_tokens"], facts["train_tokens"]
+        text = (
+            f"{name}: {share:.1%} of the validation text stands in "
+            + ("the training text" if looked_at == unique else f"the first {looked_at:,} training tokens")
+            + " word for word, by runs of 80 bytes: losses there are also those of learning by heart."
+        )
+        found.append(_warning("validation-in-training", "warning" if share > OVERLAP else "note", text))
+    return found
 
 
 def _notices(corpora: Mapping[str, Any]) -> list[Warning_]:

@@ -36,7 +36,8 @@ class AdamW:
 class Schedule:
     """The learning rate over a run, as a multiple of its peak.
 
-    wsd: linear warmup, constant, then 1 - sqrt down to zero over the last `decay_fraction` (arXiv:2405.18392).
+    wsd: linear warmup, constant, then 1 - sqrt over the last `decay_fraction` (arXiv:2405.18392). It would reach zero
+        one step after the last, so that every step trains.
     cosine: linear warmup, then a half cosine to `floor` at exactly the last step.
     constant: linear warmup, then constant; its final loss is undecayed and never fitted beside decayed ones.
     """

@@ -106,10 +106,33 @@ def test_schedules_by_hand() -> None:
     assert set(factors[4:80]) == {1.0}
     assert factors[80] == pytest.approx(1 - math.sqrt(1 / 21)) and factors[99] == pytest.approx(1 - math.sqrt(20 / 21))
     cosine = [schedule_factor(Schedule(shape="cosine", warmup_steps=4, floor=0.1), 100, 0, step) for step in range(100)]
-    assert cosine[3] == 0.8 and max(cosine) < 1.0
-    assert cosine[51] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 48 / 97)))
+    assert cosine[3] == 0.8 and cosine[4] == 1.0 and cosine[99] == 0.1
+    assert cosine[42] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 38 / 95)))
     assert cosine == [*sorted(cosine[:4]), *sorted(cosine[4:], reverse=True)]
     assert schedule_factor(Schedule(shape="constant", warmup_steps=0), 100, 100, 99) == 1.0
+
+
+@pytest.mark.parametrize(("steps", "warmup", "floor"), [(100, 0, 0.0), (100, 10, 0.1), (7, 3, 0.2), (2, 0, 0.0)])
+def test_cosine_is_torchs_after_the_warmup_and_its_last_step_has_the_floor(
+    steps: int, warmup: int, floor: float
+) -> None:
+    cosine = Schedule(shape="cosine", warmup_steps=warmup, floor=floor)
+    factors = [schedule_factor(cosine, steps, 0, step) for step in range(steps)]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps - 1 - warmup, eta_min=floor)
+    for factor in factors[warmup:]:
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert factors[-1] == pytest.approx(floor)
+    assert factors[:warmup] == pytest.approx([(step + 1) / (warmup + 1) for step in range(warmup)])
+
+
+def test_a_cosine_whose_warmup_fills_the_run_does_not_decay() -> None:
+    cosine = Schedule(shape="cosine", warmup_steps=100)
+    assert schedule_factor(cosine, 1, 0, 0) == pytest.approx(1 / 101)
+    assert schedule_factor(cosine, 101, 0, 100) == 1.0
+    assert schedule_factor(Schedule(shape="cosine", warmup_steps=0), 1, 0, 0) == 1.0
 
 
 def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:

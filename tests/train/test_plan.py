@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from lawful.errors import LawfulError
+from lawful.errors import DeviceError, LawfulError
 from lawful.run import Run
 from lawful.studies import equilibrium, quickstart, shakespeare
 from lawful.study import import_file
-from lawful.train import device, plan, stack
+from lawful.train import device, loop, plan, stack
 from lawful.train.plan import _one_precision, _own_steps
 
 CPU = torch.device("cpu")
@@ -26,8 +26,8 @@ TOY = Path(__file__).parents[1] / "toy_study.py"
 def test_budgets_that_share_a_trunk_cost_what_arithmetic_says(budgets: int, saved: float) -> None:
     """Over a range of 16 with a decay of .2: (1 - f) longest + f (sum of all), against the sum of all."""
     steps = [round(1000 * 16 ** (i / (budgets - 1))) for i in range(budgets)]
-    rows = [{"cluster": "trunk", "steps": n, "decay_start": n - round(0.2 * n)} for n in steps]
-    assert sum(steps) / sum(_own_steps(rows)) == pytest.approx(saved, rel=0.01)
+    ladder = import_file(TOY).study(widths=(8, 16), steps=tuple(steps)).ladder
+    assert 2 * sum(steps) / sum(_own_steps(ladder)) == pytest.approx(saved, rel=0.01)
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.8, "fp32"), (1.05, "fp32"), (1.5, "bf16")])
@@ -140,3 +140,98 @@ def test_processes_share_a_gpu_as_its_memory_its_idle_time_and_the_cores_allow(
 ) -> None:
     gib = 2**30
     assert plan.share_of_gpu(busy, int(peak * gib), int(free * gib), cores) == processes
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 2147483648 bytes."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 17.00 GB)."),
+]
+
+
+def with_room_for(windows: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of every probe; the windows that each update was tried with."""
+    tried: list[int] = []
+    probe_step = loop.probe_step
+
+    def limited(run: Run, model: Any, optimizer: Any, where: torch.device, rows: int) -> None:
+        tried.append(rows)
+        if rows > windows:
+            raise error
+        probe_step(run, model, optimizer, where, rows)
+
+    monkeypatch.setattr(loop, "probe_step", limited)
+    return tried
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_a_batch_that_does_not_fit_is_timed_in_pieces_and_the_plan_says_so(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toy's batch is 8 windows; the threads of its held-out runs are probed as well."""
+    declared = import_file(TOY).study(widths=(8, 12, 16), steps=(20, 40))
+
+    def planned() -> dict[str, Any]:
+        return dict(plan.make_plan(declared, device_name="cpu", study_file=TOY, cores=4, stacked=1).declaration)
+
+    tried = with_room_for(3, error, monkeypatch)
+    made = planned()
+    assert tried[:2] == [8, 4] and tried.count(8) == tried.count(4) == 3, "each of three shapes is cut once"
+    assert all(row["seconds_estimate"] > 0 for row in made["rungs"])
+    said = [warning["sentence"] for warning in made["warnings"] if warning["code"] == "batch-in-pieces"]
+    assert said == [
+        f"the batch of 8 windows of width={width},steps=20,seed=0, width={width},steps=40,seed=0 does not fit in the "
+        "memory of cpu; it is computed in pieces of at most 2."
+        for width in (8, 12, 16)
+    ]
+    monkeypatch.undo()
+    assert "batch-in-pieces" not in {warning["code"] for warning in planned()["warnings"]}
+
+
+def test_time_is_scaled_to_the_whole_batch_and_each_precision_has_pieces_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = replace(import_file(TOY).study().ladder[0].run, precision="fp32")
+    monkeypatch.setattr(plan, "_in_pieces", {})
+    monkeypatch.setattr(plan, "_timed", lambda run, where, windows: None if windows > 2 else 0.25 * windows)
+    assert plan._time_step(run, CPU) == pytest.approx(0.25 * 8)
+    tried: list[int] = []
+    monkeypatch.setattr(plan, "_timed", lambda run, where, windows: tried.append(windows) or 1.0)
+    assert plan._time_step(run, CPU) == pytest.approx(4.0)
+    assert plan._time_step(replace(run, precision="bf16"), CPU) == pytest.approx(1.0)
+    assert tried == [2, 8]
+
+
+def test_a_shape_of_which_not_one_window_fits_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = with_room_for(0, OUT_OF_MEMORY[0], monkeypatch)
+    with pytest.raises(DeviceError, match=r"Decoder\(.*width=8.*one window of 16 does not fit in the memory of cpu"):
+        plan.make_plan(import_file(TOY).study(widths=(8, 12)), device_name="cpu", study_file=TOY)
+    assert tried == [8, 4, 2, 1]
+
+
+def test_an_error_of_a_probe_that_is_no_lack_of_memory_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = with_room_for(3, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), monkeypatch)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        plan.make_plan(import_file(TOY).study(widths=(8, 12)), device_name="cpu", study_file=TOY)
+    assert tried == [8]
+
+
+def test_a_stack_larger_than_a_gpu_is_trained_in_pieces_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = import_file(TOY).study(widths=(8, 12), steps=(20,), seeds=3)
+    rows = [
+        dict(row) for row in plan.make_plan(declared, device_name="cpu", stacked=3, is_timed=False).declaration["rungs"]
+    ]
+    monkeypatch.setattr(device, "use_of_gpu", lambda where, act, steps: (act(), 2**30))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (2**36, 2**37))
+
+    def probe(run: Run, where: torch.device, size: int) -> float:
+        raise OUT_OF_MEMORY[0]
+
+    monkeypatch.setattr(stack, "probe", probe)
+    rungs = [replace(rung, run=replace(rung.run, precision="fp32")) for rung in declared.ladder]
+    assert plan._on_one_gpu(rungs, rows, CPU, 16, lambda *_: None) == 1
+    (said,) = plan._batches_in_pieces(rungs, CPU)
+    assert "in pieces of at most 4" in said["sentence"]
+    alone = [replace(rung, run=replace(rung.run, batch_size=1)) for rung in rungs]
+    with pytest.raises(DeviceError, match="--stack: 3 runs of Decoder"):
+        plan._on_one_gpu(alone, rows, CPU, 16, lambda *_: None)

@@ -179,6 +179,7 @@ def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:
         ({1: 1.0, 2: 1.4, 4: 2.9, 8: 6.4}, (2, 1 / 0.7)),
         ({1: 1.0, 2: 2.0, 4: 3.8, 8: 7.6}, (1, 1.0)),  # .05: a probe's noise
         ({1: 1.0, 2: 1.2}, (2, 1 / 0.6)),  # memory ends
+        ({}, (1, 1.0)),  # not one fits whole: it is trained in pieces
     ],
 )
 def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
@@ -192,6 +193,18 @@ def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
     monkeypatch.setattr(stack, "probe", probe)
     runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
     assert best_size(runs[0], torch.device("cpu"), 15) == pytest.approx(expected)
+
+
+def test_what_is_no_lack_of_memory_is_not_taken_for_it(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def probe(run: Run, where: torch.device, size: int) -> float:
+        if size == 1:
+            return 1.0
+        raise RuntimeError("Expected query, key, and value to have the same dtype")
+
+    monkeypatch.setattr(stack, "probe", probe)
+    runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
+    with pytest.raises(RuntimeError, match="same dtype"):
+        best_size(runs[0], torch.device("cpu"), 15)
 
 
 def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Folder) -> None:

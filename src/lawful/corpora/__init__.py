@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -11,7 +12,7 @@ import os
 import pkgutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -19,10 +20,13 @@ import numpy as np
 
 from lawful import store
 from lawful.errors import DataError, LawfulError
+from lawful.overlap import shared_share
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
+# looked at for validation text that stands in training: seconds of work, and all of a text of characters below 33 MB
+_COMPARED_TRAIN_TOKENS, _COMPARED_VALIDATION_TOKENS = 2**25, 2**21
 IGNORED = -100  # torch's own mark of a target that is not counted
 
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
@@ -120,7 +124,7 @@ class TokenCorpus(Corpus):
         known = self._index(self._source_key(data))
         if known.exists():
             try:
-                return self.open(str(store.read_json(known).get("fingerprint")))
+                return self._compared(self.open(str(store.read_json(known).get("fingerprint"))))
             except LawfulError:
                 pass  # damaged or deleted since: made again
         built = self._build(data, progress or _silent)
@@ -132,7 +136,7 @@ class TokenCorpus(Corpus):
         fingerprint = self._fingerprint(built.text_sha256)
         self._write(fingerprint, built)
         store.write_json(known, {"fingerprint": fingerprint})
-        return self.open(fingerprint)
+        return self._compared(self.open(fingerprint))
 
     def open(self, fingerprint: str) -> TokenData:
         folder = self._folder(fingerprint)
@@ -160,6 +164,23 @@ class TokenCorpus(Corpus):
                 **meta["facts"],
             },
         )
+
+    def _compared(self, data: TokenData) -> TokenData:
+        """The text, with how much of validation stands in training word for word, which is measured once: "overlap" is
+        that share, "overlap_tokens" how many training tokens were looked at."""
+        if "overlap" in data.details or not data.num_bytes["validation"] or self.counted_from:
+            return data
+        found = {
+            "overlap": shared_share(
+                data.content("validation", _COMPARED_VALIDATION_TOKENS), data.content("train", _COMPARED_TRAIN_TOKENS)
+            ),
+            "overlap_tokens": min(data.train_tokens, _COMPARED_TRAIN_TOKENS),
+        }
+        path = self._folder(data.fingerprint) / "meta.json"
+        meta = store.read_json(path)
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            store.write_json(path, {**meta, "facts": {**meta["facts"], **found}})
+        return replace(data, details={**data.details, **found})
 
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with prepared data, in words; an empty list when all is well.
@@ -340,6 +361,12 @@ class TokenData:
 
     def decode(self, tokens: np.ndarray) -> str:
         return self.tokenizer.decode(tokens)
+
+    def content(self, split: str, most: int) -> Iterator[bytes]:
+        """The text of a split, or of its first `most` tokens, a piece at a time."""
+        tokens = self._split(split)[:most]
+        for start in range(0, len(tokens), 2**16):
+            yield self.tokenizer.decode_bytes(tokens[start : start + 2**16])
 
     def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
         """Of a loss over all tokens of a split; comparable between tokenizers on the same text."""

@@ -258,13 +258,11 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
 
 
 def _own_steps(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps each run does itself: all of them for the longest of a trunk, from the decay on for those that branch."""
-    longest: dict[str, int] = {}
-    for rung in rungs:
-        longest[rung["cluster"]] = max(longest.get(rung["cluster"], 0), rung["steps"])
+    """Steps that each run does itself, by the plan; the others come from its trunk."""
+    flops = [(number(rung.get("own_flops")), number(rung.get("flops"))) for rung in rungs]
     return [
-        rung["steps"] - (0 if rung["steps"] == longest[rung["cluster"]] else rung.get("decay_start", 0))
-        for rung in rungs
+        round(rung["steps"] * own / whole) if own and whole else rung["steps"]
+        for rung, (own, whole) in zip(rungs, flops, strict=True)
     ]
 
 

@@ -79,6 +79,10 @@ class Remi(Tokenizer):
         """The mark before and after each piece."""
         return 1
 
+    @property
+    def unused(self) -> range:
+        return range(self.base_size + len(self.merges or ()), self.vocab_size)
+
     def encode_score(self, score: Score) -> np.ndarray:
         """Shape (tokens,), uint16. LawfulError when there is no note or a time signature has no symbol."""
         score = self._as_kept(score)

@@ -52,6 +52,10 @@ class TrainedBPE(Tokenizer):
     def end(self) -> int:
         return self.vocab_size - 1
 
+    @property
+    def unused(self) -> range:
+        return range(256 + len(self.pieces or ()), self.end)
+
     def trained(self, texts: Iterable[str]) -> TrainedBPE:
         if self.pieces is not None:
             return self

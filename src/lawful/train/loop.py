@@ -71,7 +71,7 @@ class Place:
     is_sharded: bool = False  # FSDP over the processes that parallel has joined
     stacked: int = 1  # runs that begin together, trained as one model; see stack.py
     checkpoint_seconds: float = 30.0
-    branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    branch_steps: frozenset[int] = frozenset()  # where other runs of the same trunk may begin; see branch_steps()
     clock: Clock = field(default_factory=Clock)  # one for all runs of a stack
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
@@ -183,7 +183,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     now=progress,
                 )
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or progress.micro_batch == 1:
+                if not is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
                 progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
                 _note_numerics(progress, run, place)
@@ -239,7 +239,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                         with clock.stopped():
                             weights = save(checkpoint.trained_tensors(model))
                             files.write_bytes(store.best_weights(run.id), weights, lease=place.lease)
-            if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
+            if progress.step in place.branch_steps and progress.step <= run.decay_start and not run.keep_best:
                 save_checkpoint(store.trunk(run.trunk_id), kept=0)
             is_due = time.monotonic() - last_save > place.checkpoint_seconds
             if progress.step < run.steps and parallel.any_of(is_due):
@@ -394,7 +394,7 @@ def make_update(asked: Asked) -> Update:
                 loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
     except RuntimeError as error:
-        if place.is_sharded or not _is_out_of_memory(error):
+        if place.is_sharded or not is_out_of_memory(error):
             raise
         failure = error
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
@@ -443,6 +443,16 @@ def _to(batch: Any, where: torch.device) -> Any:
 def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
     """The batch with `change` made to each of its arrays."""
     return replace(batch, **{part.name: change(getattr(batch, part.name)) for part in fields(batch)})
+
+
+def branch_steps(own_decay_start: int, others: Iterable[int]) -> frozenset[int]:
+    """Where a run leaves a checkpoint for the others of its trunk: where each of them starts its decay, and where the
+    run starts its own, for those that are longer (a held-out run is trained after the anchors). train/plan.py counts on
+    it.
+
+    others    the decay starts of the others
+    """
+    return frozenset(min(own_decay_start, other) for other in others)
 
 
 def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
@@ -521,8 +531,11 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
     return {"status": "diverged", "reason": reason, **columns, "diverged_at_step": progress.step}
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """torch's own type on CUDA; on a CPU "not enough memory", on MPS and from CUDA itself "out of memory"."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("not enough memory", "out of memory")
+    )
 
 
 def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:

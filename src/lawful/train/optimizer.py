@@ -115,5 +115,6 @@ def schedule_factor(schedule: Schedule, steps: int, decay_start: int, step: int)
     if schedule.shape == "wsd":
         share = max(0, step - decay_start + 1) / (steps - decay_start + 1)
         return min(warmup, max(schedule.floor, 1.0 - math.sqrt(share)))
-    share = max(0, step - schedule.warmup_steps + 1) / (max(1, steps - schedule.warmup_steps) + 1)
+    # the half cosine begins at the peak, and the last step is number steps - 1
+    share = max(0, step - schedule.warmup_steps) / max(1, steps - 1 - schedule.warmup_steps)
     return min(warmup, schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * share)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import functools
+import gc
 import hashlib
 import itertools
 import math
@@ -23,7 +25,7 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
-from lawful.errors import DataError, DeclarationError
+from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -82,6 +84,7 @@ def make_plan(
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
+    _in_pieces.clear()
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
@@ -98,7 +101,7 @@ def make_plan(
 
     rungs = [replace(rung, run=settled(rung.run)) for rung in rungs]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
-    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
+    for row, own_steps in zip(rows, _own_steps(rungs), strict=True):
         row["own_flops"] = row["flops"] * own_steps // row["steps"]
     if is_timed:
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
@@ -128,7 +131,7 @@ def make_plan(
         "rungs": rows,
         "questions": [{field: getattr(q, field) for field in q.__dataclass_fields__} for q in study.questions],
         "corpora": corpora,
-        "warnings": _warnings(rows, corpora, study.arm, missing),
+        "warnings": [*_warnings(rows, corpora, study.arm, missing), *_batches_in_pieces(rungs, where)],
         "versions": _versions(),
         "command": command,
         "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
@@ -193,7 +196,7 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str
     ]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
     seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None, {})
-    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rungs), strict=True))
     workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
 
@@ -316,14 +319,34 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     }
 
 
-def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps each run does itself: all of them for the longest of a trunk, its decay alone for the others."""
-    longest: dict[str, int] = {}
-    for row in rows:
-        longest[row["cluster"]] = max(longest.get(row["cluster"], 0), row["steps"])
-    return [
-        row["steps"] if row["steps"] == longest[row["cluster"]] else row["steps"] - row["decay_start"] for row in rows
-    ]
+def _own_steps(rungs: Sequence[Rung]) -> list[int]:
+    """Steps each run does itself: those after the checkpoint of its trunk that it starts from, if there is one.
+
+    In conduct's order: held-out runs after the anchors, runs that start from another's weights last, and of one trunk
+    the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts from one.
+    """
+    own = [rung.run.steps for rung in rungs]
+    trunks: dict[str, dict[str, int]] = {}  # of each, where its runs start their decay
+    for rung in rungs:
+        trunks.setdefault(rung.run.trunk_id, {})[rung.run.id] = rung.run.decay_start
+    order = sorted(
+        range(len(rungs)),
+        key=lambda i: (rungs[i].run.starts_from is not None, rungs[i].is_held_out, -rungs[i].run.steps),
+    )
+    saved: dict[str, list[int]] = {}  # of each trunk, the steps of its checkpoints
+    for i in order:
+        run = rungs[i].run
+        if run.keep_best:
+            continue
+        steps = saved.get(run.trunk_id, [])
+        usable = bisect.bisect_right(steps, run.decay_start)
+        start = steps[usable - 1] if usable else 0
+        own[i] = run.steps - start
+        if start < run.decay_start:
+            others = [step for other, step in trunks[run.trunk_id].items() if other != run.id]
+            passed = {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+            saved[run.trunk_id] = sorted({*steps, *passed})
+    return own
 
 
 def _estimate_seconds(
@@ -352,7 +375,7 @@ def _estimate_seconds(
         else:
             per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
     seconds = []
-    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rows), strict=True):
+    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rungs), strict=True):
         facts = corpora.get(row["corpus"], {})
         evaluated = own // rung.run.eval_every * rung.run.eval_tokens
         evaluated += int(facts.get("validation_tokens") or 0) + int(facts.get("test_tokens") or 0)
@@ -361,24 +384,59 @@ def _estimate_seconds(
 
 
 def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
-    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
+    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled. One too large for
+    the memory is halved until it fits, as the training loop does."""
     former = torch.get_num_threads()
     torch.set_num_threads(threads)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
         windows = max(1, int(run.batch_size * min(1.0, at_most / flops)))
-        model = run.family.build(torch.Generator().manual_seed(0)).to(where)
-        optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-        times = []
-        for _ in range(PROBE_STEPS):
-            device.synchronize(where)
-            start = time.perf_counter()
-            loop.probe_step(run, model, optimizer, where, windows)
-            device.synchronize(where)
-            times.append(time.perf_counter() - start)
-        return sorted(times[1:])[1] * run.batch_size / windows
+        windows = min(windows, _in_pieces.get(_memory_shape(run), windows))
+        while (seconds := _timed(run, where, windows)) is None:
+            if windows == 1:
+                raise DeviceError(
+                    f"{run.family}: one window of {run.context} does not fit in the memory of {where} "
+                    f"({run.family.param_counts().total:,} parameters, {run.precision}); expected a run that can be "
+                    "trained at least one window at a time; use a smaller model, a shorter context or another --device."
+                )
+            windows = (windows + 1) // 2
+            _in_pieces[_memory_shape(run)] = windows
+        return seconds * run.batch_size / windows
     finally:
         torch.set_num_threads(former)
+
+
+# Of shapes whose batch did not fit in memory when it was timed: the windows that did. For one plan
+_in_pieces: dict[tuple[Any, ...], int] = {}
+
+
+def _memory_shape(run: Run) -> tuple[Any, ...]:
+    return run.family, run.batch_size, run.context, run.precision
+
+
+def _timed(run: Run, where: torch.device, windows: int) -> float | None:
+    """Median seconds of one update on so many windows; None where memory does not hold them."""
+    try:
+        return _median_update(run, where, windows)
+    except RuntimeError as error:
+        if not loop.is_out_of_memory(error):
+            raise
+    gc.collect()  # what the error's traceback held
+    device.return_memory(where)
+    return None
+
+
+def _median_update(run: Run, where: torch.device, windows: int) -> float:
+    model = run.family.build(torch.Generator().manual_seed(0)).to(where)
+    optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
+    times = []
+    for _ in range(PROBE_STEPS):
+        device.synchronize(where)
+        start = time.perf_counter()
+        loop.probe_step(run, model, optimizer, where, windows)
+        device.synchronize(where)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[1]
 
 
 def _stacks(
@@ -402,7 +460,7 @@ def _stacks(
             shape = (run.family, run.batch_size, run.context, run.precision, rung.is_held_out)
             shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
     of_trunk = {}
-    for number, trunks in enumerate(shapes.values()):
+    for number, ((*_, is_held_out), trunks) in enumerate(shapes.items()):
         run = next(iter(trunks.values()))[0]
         size, gain = most, 1.0
         if not most:
@@ -417,8 +475,8 @@ def _stacks(
         cuts = [part * len(names) // parts for part in range(parts + 1)]
         for part, (start, end) in enumerate(itertools.pairwise(cuts)):
             if end - start > 1:
-                of_trunk.update(dict.fromkeys(names[start:end], (f"{number}-{part}", gain)))
-    return [of_trunk.get(row["cluster"], ("", 1.0)) for row in rows]
+                of_trunk.update({(name, is_held_out): (f"{number}-{part}", gain) for name in names[start:end]})
+    return [of_trunk.get((row["cluster"], row["is_held_out"]), ("", 1.0)) for row in rows]
 
 
 def _best_stack(run: Run, where: torch.device, most: int) -> tuple[int, float]:
@@ -458,7 +516,18 @@ def _on_one_gpu(
     busy, peak = 0.0, 0
     for number, shape in enumerate(sorted(cost, key=lambda shape: -cost[shape])[:PROBED_SIZES]):
         progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
-        share, most = device.use_of_gpu(where, functools.partial(step, *example[shape]), PROBE_STEPS)
+        run, size = example[shape]
+        try:
+            share, most = device.use_of_gpu(where, functools.partial(step, run, size), PROBE_STEPS)
+        except RuntimeError as error:
+            if not loop.is_out_of_memory(error):
+                raise
+            if run.batch_size == 1:
+                raise DeviceError(
+                    f"--stack: {size} runs of {run.family} do not fit in the memory of {where} together; use less."
+                ) from None
+            _in_pieces[_memory_shape(run)] = (run.batch_size + 1) // 2
+            return 1  # a stack in pieces leaves no memory for another process
         busy, peak = max(busy, share), max(peak, most)
     device.return_memory(where)
     return share_of_gpu(busy, peak, torch.cuda.mem_get_info(where)[0], cores)
@@ -501,6 +570,25 @@ def _warnings(
 ) -> list[dict[str, str]]:
     absent = [{"code": "data-missing", "severity": "error", "sentence": missing}] if missing else []
     return absent + linter.declared(rows, corpora, arm)
+
+
+def _batches_in_pieces(rungs: Sequence[Rung], where: torch.device) -> list[dict[str, str]]:
+    """Of each shape whose batch memory did not hold whole: training cuts it, and the numbers it gives stay the same
+    within rounding."""
+    labels: dict[tuple[Any, ...], list[str]] = {}
+    for rung in rungs:
+        labels.setdefault(_memory_shape(rung.run), []).append(rung.label)
+    return [
+        {
+            "code": "batch-in-pieces",
+            "severity": "note",
+            "sentence": f"the batch of {shape[1]} windows of {', '.join(labels[shape][:2])}"
+            f"{f' and {len(labels[shape]) - 2} more' if len(labels[shape]) > 2 else ''} does not fit in the memory of "
+            f"{where}; it is computed in pieces of at most {windows}.",
+        }
+        for shape, windows in _in_pieces.items()
+        if shape in labels
+    ]
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from lawful import scores
 from lawful import store as files
+from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError
 from lawful.run import Run, from_json
@@ -77,6 +78,8 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
     writer = open_writer(folder, run, device)
     if is_music(writer.data):
         raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
+    if not isinstance(writer.data, TokenData):
+        raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
     start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))
@@ -107,13 +110,17 @@ def is_music(data: Any) -> bool:
 def write_on(
     writer: Writer, starts: Sequence[Sequence[int]], draw: Draw, *, stop: int | None = None
 ) -> list[list[int]]:
-    """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`."""
+    """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`. No token is
+    drawn that stands for nothing."""
     context = writer.run.context
+    tokenizer = writer.data.tokenizer
     rows = torch.tensor([list(start) for start in starts], device=writer.device)
     generator = torch.Generator().manual_seed(draw.seed)
     is_over = torch.zeros(len(rows), dtype=torch.bool)
     for _ in range(draw.length):
         logits = writer.model(rows[:, -context:])[:, -1].float().cpu()
+        logits[:, tokenizer.vocab_size :] = -torch.inf  # a model may have room for more symbols than there are
+        logits[:, tokenizer.unused.start : tokenizer.unused.stop] = -torch.inf
         drawn = _drawn(logits, draw, generator)
         rows = torch.cat((rows, drawn[:, None].to(writer.device)), dim=1)
         is_over |= drawn == stop if stop is not None else False

@@ -229,11 +229,13 @@ def _loaders(options: argparse.Namespace, data: Any) -> int:
 
 
 def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
-    """Where the shorter runs of this rung's trunk leave it for their own decay."""
-    return frozenset(
-        other["decay_start"]
-        for other in study["rungs"]
-        if other["cluster"] == rung["cluster"] and other["steps"] < rung.get("steps", 0)
+    return loop.branch_steps(
+        rung.get("decay_start", 0),
+        [
+            other["decay_start"]
+            for other in study["rungs"]
+            if other["cluster"] == rung["cluster"] and other["id"] != rung["id"]
+        ],
     )
 
 
