@@ -57,7 +57,7 @@ def made(here: Path, held_out: int | None = None) -> Path:
                         "tokens": 200_000,
                         "unique_tokens": size,
                         "loss": float(loss),
-                        "best_loss": float(loss) - 0.01,
+                        "best_weights_loss": float(loss) - 0.01,
                         "loss_unit": "nats_per_token",
                         "schedule": "wsd",
                         "corpus": "text",
