@@ -59,8 +59,8 @@ REFUSALS = _all(
             "Leave those rows out, or finish those runs with their decay.",
         ),
         "seconds_of_decay": (
-            "A law against seconds was asked, and those of some branches are of their decay alone: lawful recorded them so "
-            "until 2026-11. Their trunk's are missing.",
+            "A law against seconds was asked, and those of some branches are of their decay alone: "
+            "lawful recorded them so until 2026-11.",
             "Train them again, fit against `flops`, or give a column of `seconds_per_step` times `steps`.",
         ),
         "padding_in_loss": (
@@ -218,7 +218,7 @@ CONFOUNDS = _all(
         ),
         "bracket-diverged": (
             "A run of a learning-rate bracket diverged: the ladder's own rate may be close to where training breaks.",
-            "Look at its reason. Try a factor in between; lower the rate, or warm up longer, if larger sizes diverge.",
+            "Look at its reason. Try a factor in between; where larger sizes diverge, lower the rate.",
         ),
         "batch-follows-size": (
             "The batch grows with the parameters where it should grow with the tokens.",
@@ -229,11 +229,11 @@ CONFOUNDS = _all(
             "Set the decay from its timescale (`decay_for_timescale` in `lawful.recipes`).",
         ),
         "mixed-schedules": (
-            "Schedules of different shape, decay fraction or floor stand in one ladder; no fit will take them together.",
+            "Schedules of different shape, decay fraction or floor stand in one ladder; no fit takes them together.",
             "Use one schedule.",
         ),
         "undecayed": (
-            "Some runs end while their learning rate is still high, or never reach its peak: too few steps to decay in, "
+            "Some runs end while their learning rate is still high, or never reach its peak: too few steps to decay, "
             "a warmup as long as the run, or a high floor. Their losses are not final.",
             "Give them more steps, a shorter warmup or a longer decay. No fit takes them beside decayed ones.",
         ),

@@ -247,8 +247,8 @@ def _steps(rungs: Sequence[Row]) -> list[Warning_]:
 
 
 def _brackets(rungs: Sequence[Row], rows: Sequence[Row]) -> list[Warning_]:
-    """Around each bracketed run, its best rate: where that is another one, or at an edge, the rate of the whole ladder is
-    in doubt. A run that diverged is worse than any other."""
+    """Around each bracketed run, its best rate: where that is another one, or at an edge, the rate of the whole ladder
+    is in doubt. A run that diverged is worse than any other."""
     losses = {
         row["run"]: math.inf if row["status"] == "diverged" else row["loss"]
         for row in rows
@@ -289,7 +289,8 @@ def _brackets(rungs: Sequence[Row], rows: Sequence[Row]) -> list[Warning_]:
             found.append(_warning("rate-at-edge", severity, text))
         elif best != 1.0:
             text = (
-                f"{label}: of the learning rates tried, {best:g} times the one used is better by {gain:.4f} in the loss: "
+                f"{label}: of the learning rates tried, {best:g} times the one used is better by {gain:.4f} in the "
+                "loss: "
                 + ("no more than seeds differ by." if severity == "note" else "the ladder is not at its best rate.")
             )
             found.append(_warning("rate-not-best", severity, text))
@@ -316,7 +317,7 @@ def _schedule(rung: Row) -> str:
     """Its shape, and what of it must be one in a ladder."""
     named = (("decay", rung["decay_fraction"]), ("floor", rung["rate_floor"]))
     settings = [f"{name} {value:g}" for name, value in named if value is not None]
-    return rung["schedule"] + (f" ({', '.join(settings)})" if settings else "")
+    return f"{rung['schedule']} ({', '.join(settings)})" if settings else str(rung["schedule"])
 
 
 def _listed(rungs: Sequence[Row]) -> str:

@@ -106,8 +106,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": (
         "seconds",
-        "training wall time of all its steps, evaluation apart: of a branch, the trunk's up to where it branched and its "
-        "own; resumed parts summed; of stacked runs, the stack's",
+        "training wall time of all its steps, evaluation apart: of a branch, the trunk's up to where it branched and "
+        "its own; resumed parts summed; of stacked runs, the stack's",
     ),
     "seconds_spent": ("seconds", "on the steps this run did itself; the rest came from its trunk"),
     "seconds_per_step": ("seconds", "of one optimiser step that this run did itself, evaluation apart"),

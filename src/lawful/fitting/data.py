@@ -201,8 +201,8 @@ def _refuse_seconds_of_decays(observations: Observations) -> None:
         raise Refusal(
             "seconds_of_decay",
             f"seconds: {partial} of {len(observations)} runs are branches of a trunk whose seconds are of their decay "
-            "alone: an earlier version of lawful recorded them so. Train them again in a new folder, fit another column "
-            "(flops), or add a column seconds_per_step x steps to the table and name that.",
+            "alone: an earlier version of lawful recorded them so. Train them again in a new folder, fit another "
+            "column (flops), or add a column seconds_per_step x steps to the table and name that.",
         )
 
 

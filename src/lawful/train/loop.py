@@ -485,8 +485,8 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
 
 
 def _progress(state: Mapping[str, Any]) -> Progress:
-    """From a checkpoint. One without own_seconds is of an earlier version, whose seconds were the writer's own: those of
-    the trajectory are not known unless the writer made all of its steps."""
+    """From a checkpoint. One without own_seconds is of an earlier version, whose seconds were the writer's own: those
+    of the trajectory are not known unless the writer made all of its steps."""
     known = {current_name(name): value for name, value in state.items()}
     if "own_seconds" not in known:
         known["own_seconds"] = known["seconds"]
