@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lawful.errors import LawfulError
-from lawful.table import COLUMNS, Observations, read_runs, write_csv
+from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
     {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},
@@ -154,3 +154,35 @@ def test_numpys_own_numbers_are_numbers() -> None:
     assert [row["tokens"] for row in table] == [1024, 2048]
     with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
+
+
+OWN = {"study": "toy", "run": "a", "rung": "size=1", "data_fingerprint": "1", "params": 1000, "loss": 3.0}
+FORMER = {"loss_best": 2.8, "best_loss": 2.9, "best_accuracy": 0.5, "best_test_loss": 2.7}
+CURRENT = {
+    "loss_lowest_seen": 2.8,
+    "best_weights_loss": 2.9,
+    "best_weights_accuracy": 0.5,
+    "best_weights_test_loss": 2.7,
+}
+
+
+def test_a_table_that_lawful_wrote_under_former_names_is_read_under_todays(tmp_path):
+    write_csv(tmp_path / "old.csv", [{**OWN, **FORMER}])
+    write_csv(tmp_path / "new.csv", [{**OWN, **CURRENT}])
+    old, new = read_runs(tmp_path / "old.csv"), read_runs(tmp_path / "new.csv")
+    assert [dict(row) for row in old] == [dict(row) for row in new]
+    assert CURRENT.items() <= dict(old.rows[0]).items()
+    for table in (tmp_path / "old.csv", tmp_path / "new.csv", [{**OWN, **FORMER}], old):
+        for name in ("best_loss", "best_weights_loss"):
+            assert read_runs(table, loss=name).roles["loss"] == "best_weights_loss"
+
+
+def test_a_column_of_a_users_own_table_keeps_its_name():
+    (row,) = read_runs([{"params": 1000, "best_loss": 2.9, "loss_best": 3.0}], loss="best_loss")
+    assert set(row) == {"params", "best_loss", "loss_best"}
+    with pytest.raises(LawfulError, match="no column 'best_loss'"):
+        read_runs([{"params": 1000, "loss": 2.9}], loss="best_loss")
+
+
+def test_every_column_of_todays_table_keeps_its_name():
+    assert [current_name(name) for name in COLUMNS] == list(COLUMNS)

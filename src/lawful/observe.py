@@ -8,7 +8,7 @@ from typing import Any
 
 from lawful import store as files
 from lawful.store import Store
-from lawful.table import write_csv
+from lawful.table import with_current_names, write_csv
 
 
 def observations(folder: Path) -> list[dict[str, Any]]:
@@ -31,10 +31,13 @@ def write_observations(folder: Path) -> list[dict[str, Any]]:
 
 def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    declared = {name: value for name, value in rung.items() if name not in ("id", "at", "corpus", "params_by_group")}
+    apart = ("id", "at", "corpus", "params_by_group", "is_decayed")  # the last is decided by what the run really did
+    declared = {name: value for name, value in rung.items() if name not in apart}
     coordinates = {f"at_{name}": value for name, value in rung["at"].items()}
     facts = study["corpora"][rung["corpus"]]
-    found = {name: None if value in ("nan", "inf", "-inf") else value for name, value in result.items()}
+    found = {
+        name: None if value in ("nan", "inf", "-inf") else value for name, value in with_current_names(result).items()
+    }
     row = {
         "study": study["name"],
         "run": rung["id"],

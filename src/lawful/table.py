@@ -60,13 +60,17 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "blank_share": ("share", "of emissions whose most likely symbol is the blank"),
     "symbols_used": ("count", "distinct symbols in the decoded texts"),
     "infeasible": ("count", "windows with more keys than emissions can spell; they are in no loss"),
-    "loss_best": (
+    "loss_lowest_seen": (
         "loss_unit",
         "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
         "the corpus has one (a biased minimum)",
     ),
     "test_loss": ("loss_unit", "on the test split, where the corpus has one; other test_ columns likewise"),
-    "best_loss": ("loss_unit", "on validation, of the weights that gave loss_best, where those are kept"),
+    "best_weights_loss": (
+        "loss_unit",
+        "on validation, of the weights that gave loss_lowest_seen, where those are kept; other best_weights_ columns "
+        "likewise",
+    ),
     "loss_train": ("loss_unit", "mean over the last tenth of the training steps"),
     "steps": ("count", "optimiser steps"),
     "batch_tokens": ("count", "targets in one optimiser step"),
@@ -74,7 +78,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "learning_rate": ("number", "peak"),
     "weight_decay": ("number", "of matrices, decoupled"),
     "schedule": ("text", "wsd, cosine or constant"),
-    "is_decayed": ("yes/no", "the learning rate reached its floor at the last step"),
+    "decay_fraction": ("share", "of the steps, over which a wsd schedule decays, as declared"),
+    "rate_floor": ("share", "of the peak, to which a schedule decays at most, as declared"),
+    "is_decayed": (
+        "yes/no",
+        "the learning rate came to .9 of its peak or more, and down to .15 of it by the last step",
+    ),
     "masks_padding": ("yes/no", "no padding counts in the loss"),
     "precision": ("text", "fp32, bf16, fp16"),
     "family": ("text", "architecture"),
@@ -95,8 +104,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
     ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
-    "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed; of stacked runs, the stack's"),
-    "seconds_per_step": ("seconds", "of one optimiser step, evaluation apart"),
+    "seconds": (
+        "seconds",
+        "training wall time of all its steps, evaluation apart: of a branch, the trunk's up to where it branched and "
+        "its own; resumed parts summed; of stacked runs, the stack's",
+    ),
+    "seconds_spent": ("seconds", "on the steps this run did itself; the rest came from its trunk"),
+    "seconds_per_step": ("seconds", "of one optimiser step that this run did itself, evaluation apart"),
     "seconds_per_epoch": ("seconds", "that one pass over the training split would take at this speed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),
     "flops_per_second": ("rate", "attained, by the exact count"),
@@ -106,6 +120,21 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "numerics_breaks": ("count", "how often a resume changed the numerics"),
     "diverged_at_step": ("count", "where it was stopped"),
 }
+
+BEST = "best_weights_"  # before a column's name: the same of the weights that gave loss_lowest_seen
+
+
+def current_name(column: str) -> str:
+    """Today's name of a column that lawful wrote under another one until 2026-11: loss_best, best_loss, best_accuracy,
+    ... The one place that knows the former names."""
+    if column == "loss_best":
+        return "loss_lowest_seen"
+    return BEST + column.removeprefix("best_") if column.startswith("best_") and BEST not in column else column
+
+
+def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that lawful wrote, its former names replaced."""
+    return {current_name(name): value for name, value in row.items()}
 
 
 @dataclass(frozen=True)
@@ -135,6 +164,10 @@ class Observations:
     def values(self, column: str) -> list[Any]:
         self.expect(column)
         return [row.get(column) for row in self.rows]
+
+    def known_as(self, column: str) -> str:
+        """The column's name here, where it was asked for by a former one."""
+        return current if column not in self.columns and (current := current_name(column)) in self.columns else column
 
     def numbers(self, column: str) -> np.ndarray:
         """Shape (rows,), float64; an empty cell is NaN."""
@@ -200,13 +233,14 @@ def read_runs(
     The keywords name the columns; those not named are recognised where they carry a usual name. Counts (params,
     tokens, flops) and losses must be positive numbers. Raises LawfulError that names every bad row and column.
     """
-    observations = source if isinstance(source, Observations) else _read(source)
+    observations = source if isinstance(source, Observations) else _under_current_names(_read(source))
     if observations.roles and not any((params, tokens, loss, cluster, arm, flops, unique_tokens)):
         return observations  # read and checked before
     if not observations.rows:
         raise TableError(f"{observations.source}: expected a table with at least one row, got an empty one.")
     filled = {name for row in observations.rows for name, cell in row.items() if cell not in (None, "")}
-    told = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
+    given = (params, tokens, flops, loss, cluster, arm, unique_tokens)
+    told = {role: name and observations.known_as(name) for role, name in zip(ROLES, given, strict=True)}
     columns = observations.columns
     roles: dict[str, str] = {}
     problems: list[str] = []
@@ -347,6 +381,14 @@ def _read(source: Any) -> Observations:
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
+
+
+def _under_current_names(table: Observations) -> Observations:
+    """Only a table that lawful wrote: in another's, best_loss may be anything."""
+    is_own = {"study", "rung", "data_fingerprint"} <= set(table.columns)
+    if not is_own or all(current_name(name) == name for name in table.columns):
+        return table
+    return replace(table, rows=tuple(with_current_names(row) for row in table))
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -127,7 +127,7 @@ def test_the_study_ends_with_samples_a_test_perplexity_and_memory_and_time_of_ea
         assert symusic.Score.from_midi((studied / "samples" / run["file"]).read_bytes()).note_num() == len(run["notes"])
     assert found["real"]["statistics"]["valid_tokens"] == 1.0
     rows = (studied / "observations.csv").read_text().splitlines()
-    for column in ("test_loss", "best_loss", "best_test_loss", "peak_memory_bytes", "seconds"):
+    for column in ("test_loss", "best_weights_loss", "best_weights_test_loss", "peak_memory_bytes", "seconds"):
         assert column in rows[0].split(",")
     page = (studied / "report.html").read_text()
     assert page.count('class="play"') == 5 and page.count("Piano roll of") == 5

@@ -55,12 +55,12 @@ def train_here(folder: Path, *options: str) -> None:
         worker.train_runs(Store(folder), [rung["id"]], given, threading.Event())
 
 
-def test_a_run_worse_than_guessing_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
-    folder = toy_folder(widths=(16, 24), steps=(40,), learning_rate=50.0)
+def test_a_run_worse_than_its_own_start_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(16, 24), steps=(40,), learning_rate=5.0)
     train_here(folder)
     rows = observations(folder)
     assert {row["status"] for row in rows} == {"diverged"}
-    assert all("that of guessing" in row["reason"] for row in rows)
+    assert all("that of its own start" in row["reason"] and row["diverged_at_step"] == 30 for row in rows)
     train_here(folder)  # diverged is an end, not something to try again
     assert observations(folder) == rows
 
@@ -204,11 +204,11 @@ def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: F
     run = replace(run, keep_best=True, steps=300)
     result = loop.train(run, few, store, CPU)
     lines = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
-    assert result["loss_best"] == min(line["validation_loss"] for line in lines[:-1])
+    assert result["loss_lowest_seen"] == min(line["validation_loss"] for line in lines[:-1])
     model = run.family.build(torch.Generator().manual_seed(0))
     model.load_state_dict(load_file(store.best_weights(run.id)), strict=False)
-    assert result["best_loss"] == pytest.approx(loop.evaluate(run, data, model, CPU.device)["loss"], abs=1e-12)
-    assert result["best_loss"] < result["loss"]
+    assert result["best_weights_loss"] == pytest.approx(loop.evaluate(run, data, model, CPU.device)["loss"], abs=1e-12)
+    assert result["best_weights_loss"] < result["loss"]
 
 
 def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watched(toy_folder: Folder) -> None:

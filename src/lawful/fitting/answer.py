@@ -396,7 +396,8 @@ def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], 
 
 def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapping[str, Any]]) -> Observations:
     """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
-    for column, wanted in where.items():
+    for name, wanted in where.items():
+        column = table.known_as(name)
         table.expect(column)
         value: Any = wanted
         if isinstance(wanted, (list, tuple)):
@@ -573,7 +574,7 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    metrics = {"loss": "Loss", "best_loss": "Best loss", "cer": "Character error rate"}
+    metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
     metric = metrics.get(columns["loss"], columns["loss"])
     if found.law.startswith("saturating") and parts and found.derived:
         half = found.derived["x_half"]

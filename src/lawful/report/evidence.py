@@ -152,7 +152,7 @@ def read_evidence(folder: Path) -> Evidence:
         folder=here.folder,
         study=study,
         rows=_read_rows(here.observations),
-        answers=tuple(answers),
+        answers=tuple(map(_with_current_loss, answers)),
         unanswered=tuple(unanswered),
         baselines=tuple(counted.get("baselines", ())),
         counts=counted.get("by_corpus", {}),
@@ -161,11 +161,18 @@ def read_evidence(folder: Path) -> Evidence:
     )
 
 
+def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An answer whose question names the loss as the rows do."""
+    question = answer["question"]
+    return {**answer, "question": {**question, "loss": table.current_name(str(question.get("loss") or "loss"))}}
+
+
 def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
     if not path.exists():
         return ()
     with path.open(newline="", encoding="utf-8") as file:
-        return tuple({name: _typed(name, cell) for name, cell in row.items()} for row in csv.DictReader(file))
+        rows = map(table.with_current_names, csv.DictReader(file))
+        return tuple({name: _typed(name, cell) for name, cell in row.items()} for row in rows)
 
 
 def _typed(column: str, cell: str | None) -> Any:

@@ -140,7 +140,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="At how much text do two arms cross, each stopped early?",
             law="power_floor:tokens",
             tokens="unique_tokens",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=data,
         ),
         Question(
@@ -154,7 +154,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             name="compute",
             asks="At how many training FLOPs do two arms cross, on the most text?",
             law="power_floor:flops",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=compute,
         ),
         Question(
@@ -162,7 +162,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="And at how many seconds of training on this machine?",
             law="power_floor:flops",
             flops="seconds",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=compute,
         ),
         Question(
@@ -170,7 +170,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="How does the gap between two arms move with the sequence length?",
             law="paired",
             along="length",
-            loss="best_loss",
+            loss="best_weights_loss",
             where={"characters": middle, "steps": steps},
         ),
     ]
@@ -182,7 +182,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
                 asks="Which variant trained by equilibrium propagation is best, over all sizes of text?",
                 law="paired",
                 along="characters",
-                loss="best_loss",
+                loss="best_weights_loss",
                 where={**data, "arm": tuple(variants)},
             )
         )

@@ -47,5 +47,6 @@ class Task(ABC):
         return None
 
     def worst_loss(self, run: Any) -> float | None:
-        """That of guessing: a run above it after its warmup has diverged. None where there is no such number."""
+        """That of guessing, one of the levels by which a run has diverged (train/divergence.py). None where there is no
+        such number."""
         return None

@@ -30,7 +30,7 @@ from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
 from lawful.train import device, loop, stack
-from lawful.train.optimizer import build_adamw
+from lawful.train.optimizer import build_adamw, is_decayed
 from lawful.train.stack import PROBE_STEPS
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
@@ -313,6 +313,9 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "learning_rate": run.optimizer.learning_rate,
         "weight_decay": run.optimizer.weight_decay,
         "schedule": run.schedule.shape,
+        "decay_fraction": float(run.schedule.decay_fraction) if run.schedule.shape == "wsd" else None,
+        "rate_floor": None if run.schedule.shape == "constant" else float(run.schedule.floor),
+        "is_decayed": is_decayed(run),
         "precision": run.precision,
         "family": type(run.family).__name__,
         "corpus": corpus,
