@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.table import is_of_ladder
+from lawful.table import is_finished, is_of_ladder
 
 Row = Mapping[str, Any]
 Warning_ = dict[str, str]
@@ -49,7 +49,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
 
 def observed(rungs: Sequence[Row], rows: Iterable[Row]) -> list[Warning_]:
     """What the runs that have ended add: the verdict of the learning-rate brackets, and padding that was counted."""
-    ended = [row for row in rows if row.get("status") == "finished"]
+    ended = [row for row in rows if is_finished(row)]
     padded = [row for row in ended if row.get("masks_padding") is False]
     found = []
     if padded:

@@ -173,6 +173,8 @@ def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tu
 
 
 def _condition(text: str, columns: list[str]) -> Any:
+    from lawful.table import yes_or_no
+
     for sign in ("!=", "=", "<", ">"):
         column, found, value = text.partition(sign)
         if found and column in columns:
@@ -183,7 +185,15 @@ def _condition(text: str, columns: list[str]) -> Any:
             f"{', '.join(map(repr, columns))}; got {text!r}."
         )
     if sign in ("=", "!="):
-        return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
+        truth = yes_or_no(value)  # held_out=yes is True in the table
+        return lambda row: (
+            (
+                row.get(column) is truth
+                if isinstance(row.get(column), bool)
+                else str(row.get(column)) == value or _same_number(row.get(column), value)
+            )
+            is (sign == "=")
+        )
     limit = float(value)
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)

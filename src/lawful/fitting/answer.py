@@ -429,7 +429,9 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
             )
             continue
         if wanted in ("max", "min"):
-            present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]
+            present = [
+                row[column] for row in table if row.get("held_out") is not True and row.get(column) not in (None, "")
+            ]
             if not present:
                 raise Refusal("no_rows", f"where: no run that may be fitted has a value of {column}.")
             value = max(present) if wanted == "max" else min(present)
