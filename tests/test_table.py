@@ -64,7 +64,7 @@ def test_columns_are_named_by_hand_or_recognised(tmp_path):
     ("cells", "complaint"),
     [
         ("1e6,2e7,", r"row 2, column 'loss': expected a positive loss, got an empty cell"),
-        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got NaN"),
+        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got an empty cell \(NaN"),
         ("1e6,2e7,-1.5", r"row 2, column 'loss': expected a positive loss, got -1.5"),
         ("1e6,2e7,inf", r"row 2, column 'loss': expected a positive loss, got inf"),
         ("big,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got the text 'big'"),
@@ -152,7 +152,7 @@ def test_numpys_own_numbers_are_numbers() -> None:
     rows = [{"tokens": np.int64(2) ** k, "loss": np.float32(1) + np.float32(k)} for k in (10, 11)]
     table = read_runs(rows)
     assert [row["tokens"] for row in table] == [1024, 2048]
-    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
+    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got -1"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
 
 

@@ -76,8 +76,11 @@ def train_study(
     On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on. Raises Unfinished where runs were
     stopped from outside: nothing is forecast or fitted from part of a ladder unasked.
     """
+    from lawful.fitting.answer import expect_laws
+
     store = Store(folder)
     study = store.read_study()
+    expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
     if waiting.held_out and not is_anchors_only:
@@ -178,11 +181,12 @@ def matches(rung: Mapping[str, Any], pattern: str) -> bool:
 
 def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Path:
     """The table, the count baselines, the fits and the report, from the folder; the page's path."""
-    from lawful.fitting.answer import answer_study
+    from lawful.fitting.answer import answer_study, expect_laws
     from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
 
     store = Store(folder)
+    expect_laws(store.read_study())
     write_observations(folder)
     if not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.table import is_of_ladder
+from lawful.table import is_finished, is_of_ladder
 
 Row = Mapping[str, Any]
 Warning_ = dict[str, str]
@@ -53,7 +53,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
 def observed(rungs: Sequence[Row], rows: Iterable[Row]) -> list[Warning_]:
     """What the runs that have ended add: the verdict of the learning-rate brackets, and padding that was counted."""
     rows = list(rows)
-    padded = [row for row in rows if row.get("status") == "finished" and row.get("masks_padding") is False]
+    padded = [row for row in rows if is_finished(row) and row.get("masks_padding") is False]
     found = []
     if padded:
         text = f"padding counts in the loss of {len(padded)} runs: their losses are of padding as much as of data."

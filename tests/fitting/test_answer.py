@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 from planted import chinchilla_loss
+from typer.testing import CliRunner
 
-from lawful import store
-from lawful.fitting.answer import Answer, answer_study, read_answers
+from lawful import laws, store
+from lawful.cli import app
+from lawful.conduct import train_study
+from lawful.errors import LawfulError
+from lawful.fitting.answer import Answer, answer_study, declared, read_answers
 from lawful.table import write_csv
 
 SURFACE = {
@@ -167,3 +171,41 @@ def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
     assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
         "and behind above; for one pair neither a crossing nor a steady lead is established."
     )
+
+
+OWN_LAW = """
+from dataclasses import dataclass
+from pathlib import Path
+from lawful.laws.power_floor import PowerFloor
+Path(__file__).with_name("ran").touch()
+@dataclass(frozen=True)
+class Mine(PowerFloor):
+    axis: str = "tokens"
+"""
+
+
+def test_a_folder_runs_no_law_of_its_own_until_the_user_names_it(tmp_path):
+    law = tmp_path / "mine.py"
+    law.write_text(OWN_LAW, encoding="utf-8")
+    question = {**SURFACE, "name": "own", "law": f"{law}:Mine", "where": {"size": 4}}
+    folder = study(tmp_path / "study", [question])
+    for ask in (
+        lambda: answer_study(folder, draws=0),
+        lambda: train_study(folder, None),
+        lambda: declared(folder),
+    ):
+        with pytest.raises(LawfulError, match=r"mine\.py:Mine' is not one of lawful's own laws.*--law FILE\.py:CLASS"):
+            ask()
+    for command in ("report", "fit", "predict"):
+        more = ("--tokens", "1e9") if command == "predict" else ()
+        refused = CliRunner().invoke(app, [command, str(folder), *more])
+        assert "is not one of lawful's own laws" in str(refused.exception), (command, refused.output)
+    assert not (tmp_path / "ran").exists()
+    assert not (folder / "fits").exists()
+    laws.named(f"{law}:Mine")
+    assert (tmp_path / "ran").exists()
+    (found,) = answer_study(folder, draws=0)
+    assert found.status == "answered"
+    assert found.fit.model.inputs == ("tokens",)
+    assert read_answers(folder) == [found]
+    assert "falls as D^-0.3" in found.sentence

@@ -180,7 +180,7 @@ def test_runs_that_failed_or_were_held_out_never_enter_silently():
     rows[1]["held_out"] = True
     fit = lawful.fit(rows, "chinchilla", draws=0)
     assert fit.goodness.n == len(rows) - 2
-    assert sorted(row["reason"] for row in fit.data["dropped"]) == ["held out", "not finished"]
+    assert sorted(row["reason"] for row in fit.data["dropped"]) == ["held out", "not finished: diverged"]
     assert "rows_dropped" in codes(fit)
 
 

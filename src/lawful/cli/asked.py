@@ -61,6 +61,7 @@ class Table:
         own; a law, an axis or rows that are told set its law and rows aside.
         """
         from lawful.fitting.answer import declared
+        from lawful.laws import named
         from lawful.table import read_runs
 
         told: Columns = {
@@ -71,7 +72,15 @@ class Table:
         }
         if self.question is not None and not self.is_study:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
-        found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
+        if law is not None:
+            named(law)  # before the study's own questions, which may be about this law
+        found = None
+        if self.is_study:
+            try:
+                found = declared(self.source, name=self.question, suits=suits)
+            except DeclarationError:  # its law is a file that was not named; another is asked for
+                if law is None or self.question is not None:
+                    raise
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not (law or self.where or is_told):
             return read_runs(found.rows, **columns), found.law, columns
@@ -139,18 +148,33 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
-def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[str, Columns]:
+def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[Any, Columns]:
     """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
-    name, _, axis = (law or "power_floor").partition(":")
-    roles = ("params", "tokens", "flops")
-    if x is None:
-        axis = axis or next((role for role in roles if role in table.roles), "params")
-        return f"{name}:{axis}", columns
-    axis = next((role for role in roles if x in (role, table.roles.get(role))), axis or "params")
-    return f"{name}:{axis}", columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
+    from lawful.laws import ONE_AXIS, has_axis, named, on_axis
+
+    found = named(law or "power_floor")
+    text, roles = (law or "").rpartition(":")[2], ONE_AXIS
+    told = text if text in roles else None
+    if not has_axis(found):  # its axes are its own
+        if x is None:
+            return found, columns
+        if len(found.inputs) != 1:
+            raise DeclarationError(
+                f"--x: expected a law of one axis, got {found.spec}, of {' and '.join(found.inputs)}."
+            )
+        axis = found.inputs[0]
+    elif x is None:
+        axis = told or next((role for role in roles if role in table.roles), "params")
+        return on_axis(found, axis), columns
+    else:
+        axis = next((role for role in roles if x in (role, table.roles.get(role))), told or "params")
+        found = on_axis(found, axis)
+    return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
 def _condition(text: str, columns: list[str]) -> Any:
+    from lawful.table import yes_or_no
+
     for sign in ("!=", "=", "<", ">"):
         column, found, value = text.partition(sign)
         if found and column in columns:
@@ -161,7 +185,15 @@ def _condition(text: str, columns: list[str]) -> Any:
             f"{', '.join(map(repr, columns))}; got {text!r}."
         )
     if sign in ("=", "!="):
-        return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
+        truth = yes_or_no(value)  # held_out=yes is True in the table
+        return lambda row: (
+            (
+                row.get(column) is truth
+                if isinstance(row.get(column), bool)
+                else str(row.get(column)) == value or _same_number(row.get(column), value)
+            )
+            is (sign == "=")
+        )
     limit = float(value)
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)

@@ -401,8 +401,10 @@ def _print_plain(value: Any) -> None:
     import dataclasses
 
     def plain(item: Any) -> Any:
+        if hasattr(item, "to_json"):  # a fit
+            return item.to_json()
         if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return dataclasses.asdict(item)
+            return {field.name: plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
         if isinstance(item, dict):
             return {key: plain(part) for key, part in item.items()}
         return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item

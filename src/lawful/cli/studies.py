@@ -42,6 +42,10 @@ Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S
 Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
 Processes = Annotated[int, typer.Option("--processes-per-run", help="By torchrun, each with its rows of every batch.")]
 Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
+TrustedLaws = Annotated[
+    list[str] | None,
+    typer.Option("--law", help="Import FILE.py:CLASS, a law of your own that a question names; may be repeated."),
+]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
@@ -160,6 +164,7 @@ def run(
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    law: TrustedLaws = None,
     executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
@@ -180,6 +185,7 @@ def resume(
     from lawful.store import Store
 
     Store(folder).read_study()
+    _trust(law)
     place = _executor(
         executor,
         workers=workers,
@@ -212,11 +218,13 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side.")],
     out: Annotated[Path | None, typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html.")] = None,
+    law: TrustedLaws = None,
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
     of one: what each has, side by side; a folder without fits is fitted first."""
     from lawful.conduct import conclude
 
+    _trust(law)
     if len(folders) == 1 and out is None:
         page = conclude(folders[0], _say)
         _announce(folders[0], page)
@@ -282,6 +290,14 @@ def _plan(
             study_file=own_file,
             progress=progress,
         )
+
+
+def _trust(laws: list[str] | None) -> None:
+    """Import the laws that the user names; a folder's own text imports none."""
+    from lawful.laws import named
+
+    for law in laws or []:
+        named(law)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:

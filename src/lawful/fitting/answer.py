@@ -12,14 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
-from lawful.errors import DeclarationError, LawfulError, Refusal
+from lawful.errors import DeclarationError, LawfulError, Refusal, TableError
 from lawful.fitting.crossover import SURE, between
 from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit
 from lawful.fitting.truth import recovered
-from lawful.laws import Law, named
+from lawful.laws import BUILT_IN, Law, stored, to_data
+from lawful.laws.power import Power
+from lawful.laws.power_floor import PowerFloor
+from lawful.laws.saturating import Saturating
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
@@ -97,10 +100,12 @@ class Answer:
 def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> list[Answer]:
     """Answer every question of the study in `folder` and write fits/QUESTION.json; a refusal is an answer too.
 
-    Raises LawfulError only where the folder is not a study's or its table cannot be read.
+    Raises LawfulError only where the folder is not a study's, its table cannot be read, or a question's law is the
+    user's own and was not named in this process (expect_laws).
     """
     home = Store(Path(folder))
     study = home.read_study()
+    expect_laws(study)
     table = with_coordinates(read_runs(home.folder), study)
     registered = store.read_json(home.forecasts)["forecasts"] if home.forecasts.exists() else []
     answers = []
@@ -117,6 +122,18 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     return answers
 
 
+def expect_laws(study: Mapping[str, Any]) -> None:
+    """Raise DeclarationError for a question with a law of the user's own that this process was not given by name: a
+    study's folder may come from elsewhere, so its text alone imports no file."""
+    for question in study["questions"]:
+        place, colon, _ = question["law"].partition(":")
+        if colon and place not in BUILT_IN:
+            try:
+                stored(question["law"])
+            except DeclarationError as error:
+                raise DeclarationError(f"{study['name']}, question {question['name']!r}: {error}") from None
+
+
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
@@ -128,7 +145,10 @@ def read_answers(folder: str | Path) -> list[Answer]:
     for path in paths:
         if path.exists():
             with store.reading(path, "an answer as `lawful report` writes it"):
-                answers.append(Answer.from_json(store.read_json(path)))
+                try:
+                    answers.append(Answer.from_json(store.read_json(path)))
+                except DeclarationError as error:
+                    raise DeclarationError(f"{path}: {error}") from None
     return answers
 
 
@@ -271,7 +291,8 @@ class Declared:
 def declared(
     folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
 ) -> Declared | None:
-    """The study's question of that name, or its first that fits a law which suits; None where none does."""
+    """The study's question of that name, or its first that fits a law which suits; None where none does. Raises
+    DeclarationError for a question with a law of the user's own that this process was not given by name."""
     home = Store(Path(folder))
     study = home.read_study()
     known = [question["name"] for question in study["questions"]]
@@ -284,7 +305,7 @@ def declared(
         try:
             rows = _not_held_out(_asked_about(question, table, []))
             law = _law(question, rows)
-        except LawfulError:
+        except (Refusal, TableError):
             if name is not None:
                 raise
             continue
@@ -409,7 +430,9 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
             )
             continue
         if wanted in ("max", "min"):
-            present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]
+            present = [
+                row[column] for row in table if row.get("held_out") is not True and row.get(column) not in (None, "")
+            ]
             if not present:
                 raise Refusal("no_rows", f"where: no run that may be fitted has a value of {column}.")
             value = max(present) if wanted == "max" else min(present)
@@ -435,10 +458,12 @@ def _shown(value: Any) -> str:
 
 
 def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
-    """The question's law; a power law that does not name its axis takes the one that varies."""
+    """The question's law; a power law that does not name its axis takes the one that varies. Imports nothing."""
     spec = question["law"]
     if spec not in ("power", "power_floor"):
-        return named(spec)
+        law = stored(spec)
+        to_data(law)  # raises for one that the answer's file could not hold
+        return law
     varying = [
         axis
         for axis in ("params", "tokens")
@@ -450,7 +475,7 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
             f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
             f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
         )
-    return named(f"{spec}:{varying[0] if varying else 'params'}")
+    return stored(f"{spec}:{varying[0] if varying else 'params'}")
 
 
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:
@@ -509,10 +534,10 @@ def _sisters(
 ) -> tuple[Mapping[str, Any], ...]:
     """The same rows under the law with its floor fixed at zero, or with one added; by AICc and held-out error."""
     tried = []
-    for spec, fixed in _sister_laws(found):
-        entry: dict[str, Any] = {"law": spec, "fixed": fixed, "formula": named(spec).formula, "refusal": None}
+    for law, fixed in _sister_laws(found):
+        entry: dict[str, Any] = {"law": law.spec, "fixed": fixed, "formula": law.formula, "refusal": None}
         try:
-            sister = fit(fitted, spec, **columns, fixed=fixed, draws=0)  # type: ignore[arg-type]
+            sister = fit(fitted, law, **columns, fixed=fixed, draws=0)  # type: ignore[arg-type]
         except Refusal as refusal:
             tried.append({**entry, "refusal": str(refusal)})
             continue
@@ -530,13 +555,13 @@ def _sisters(
     return tuple(tried)
 
 
-def _sister_laws(found: Fit) -> list[tuple[str, dict[str, float]]]:
-    name, _, axis = found.law.partition(":")
-    if name == "power":
-        return [(f"power_floor:{axis}", {})]
-    if name == "power_floor":
-        return [(f"power:{axis}", {})]
-    return [(found.law, {"E": 0.0})] if "E" in found.free else []
+def _sister_laws(found: Fit) -> list[tuple[Law, dict[str, float]]]:
+    law = found.model
+    if type(law) is Power:  # exactly: a law made from one of these may be quite another
+        return [(PowerFloor(law.axis), {})]
+    if type(law) is PowerFloor:
+        return [(Power(law.axis), {})]
+    return [(law, {"E": 0.0})] if "E" in found.free else []
 
 
 def _about_held_out(held: Sequence[HeldOut]) -> tuple[Caution, ...]:
@@ -576,7 +601,7 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
     metric = metrics.get(columns["loss"], columns["loss"])
-    if found.law.startswith("saturating") and parts and found.derived:
+    if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "
         text += f"{half.ci95[1]:.3g}]" + (

@@ -86,7 +86,7 @@ def fit_sample(
     goodness = _goodness(point, data)
     params = _parameters(point, spread, fixed or {})
     found = Fit(
-        law=law.spec,
+        model=law,
         formula=law.formula,
         params=params,
         objective=Objective(objective, point.objective_value, point.delta, point.problem.is_log),

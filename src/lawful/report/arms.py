@@ -340,7 +340,7 @@ def _axis_column(answer: Answer) -> str | None:
     """The column of the law's one axis, as the question has it."""
     question = answer["question"]
     crossed = (str(item["axis"]) for item in answer.get("crossings") or () if item.get("axis"))
-    axis = next(crossed, "") or str(question.get("law") or "").partition(":")[2]
+    axis = next(crossed, "") or str(question.get("law") or "").rpartition(":")[2]
     return str(question.get(axis) or axis) or None
 
 

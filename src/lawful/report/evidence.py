@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +59,7 @@ class Evidence:
 
     @property
     def finished(self) -> list[Mapping[str, Any]]:
-        return [row for row in self.rows if row.get("status") == "finished"]
+        return [row for row in self.rows if table.is_finished(row)]
 
     @property
     def fitted(self) -> list[Mapping[str, Any]]:
@@ -104,7 +103,7 @@ class Evidence:
     @property
     def left_out(self) -> list[LeftOut]:
         """Every run that a fit left out and why: first those that did not finish, then each question's own choice."""
-        unfinished = [row for row in self.rows if row.get("status") != "finished"]
+        unfinished = [row for row in self.rows if not table.is_finished(row)]
         groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for row in unfinished:
             reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
@@ -168,25 +167,14 @@ def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """The rows that a fit reads; an empty cell of what is no text is None here."""
     if not path.exists():
         return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = map(table.with_current_names, csv.DictReader(file))
-        return tuple({name: _typed(name, cell) for name, cell in row.items()} for row in rows)
-
-
-def _typed(column: str, cell: str | None) -> Any:
-    kind = table.COLUMNS.get(column, ("", ""))[0]
-    if cell is None or cell == "":
-        return "" if kind == "text" else None
-    if kind == "text":
-        return cell
-    if kind == "yes/no":
-        return cell.strip().lower() in ("yes", "true", "1")
-    value = number(cell)
-    if value is None:
-        return None if kind else cell
-    return int(value) if value.is_integer() and "." not in cell and "e" not in cell.lower() else value
+    texts = {name for name, (kind, _) in table.COLUMNS.items() if kind == "text"}
+    return tuple(
+        {name: None if cell == "" and name not in texts else cell for name, cell in row.items()}
+        for row in table.read_rows(path)
+    )
 
 
 def _read_curves(here: store.Store, run_ids: Sequence[str]) -> dict[str, Curve]:

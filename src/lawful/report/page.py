@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
+from lawful.laws import label
 from lawful.report import arms, interactive, keystrokes, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
@@ -411,7 +412,8 @@ def _left_out(evidence: Evidence) -> Html:
 def _not_drawn(answer: Answer) -> Html | None:
     if not answer.get("fit") or law_curve(answer):
         return None
-    sentence = f"Its law, {answer['fit'].get('law')}, is not on the machine that wrote this page."
+    law = label(answer["fit"]["law"])
+    sentence = f"Its law, {law}, is not one of lawful's own, and a report imports none unless it is named with --law."
     return parts.notice("The law was fitted but cannot be drawn here", [sentence], "progress")
 
 

@@ -458,7 +458,7 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
         fixed = ", ".join(
             f"{tables.symbol(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
         )
-        axis = str(item.get("law")).partition(":")[2]
+        axis = str(item.get("law")).rpartition(":")[2]
         name = tables.formula(str(item.get("formula")), axis, _columns(answer).get(axis))
         name += f" with {fixed}" if fixed else ""
         if item.get("refusal"):

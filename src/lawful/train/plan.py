@@ -26,6 +26,7 @@ import lawful
 from lawful import linter
 from lawful import store as files
 from lawful.errors import DataError, DeclarationError, DeviceError
+from lawful.laws import named
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -85,6 +86,9 @@ def make_plan(
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
     _in_pieces.clear()
+    for question in study.questions:
+        if question.law != "paired":
+            named(question.law)  # imported here, as the study's own code was, so that it may answer later
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
@@ -184,6 +188,9 @@ def _shared_out(
 
 def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str, float]:
     """What training would take here, without its data: runs, FLOPs, and seconds, as the plan estimates them."""
+    for question in study.questions:
+        if question.law != "paired":
+            named(question.law)  # imported here, as the study's own code was, so that it may answer later
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
