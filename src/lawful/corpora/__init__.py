@@ -44,6 +44,7 @@ class Corpus(abc.ABC):
     name: ClassVar[str]
     licence: ClassVar[str]
     source: ClassVar[str]
+    reads: ClassVar[str | None] = None  # as in Family
 
     @property
     @abc.abstractmethod
@@ -96,6 +97,8 @@ class TokenCorpus(Corpus):
     Prepared files lie in CACHE/corpora/NAME/FINGERPRINT/: a SPLIT.bin each (uint16, little-endian) and, written last,
     meta.json.
     """
+
+    reads: ClassVar[str] = "tokens"
 
     tokenizer: Tokenizer
 

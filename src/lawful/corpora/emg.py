@@ -13,6 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from lawful import store
+from lawful.checks import PositiveInt, check_fields
 from lawful.corpora import IGNORED, Corpus, Progress
 from lawful.emg import sessions
 from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
@@ -56,17 +57,15 @@ class Emg(Corpus):
     name: ClassVar[str] = "emg"
     licence: ClassVar[str] = "recordings: CC BY-NC-SA 4.0, for non-commercial use only; the twin: none needed"
     source: ClassVar[str] = "emg2qwerty (arXiv:2410.20081), your own download as --data; else made up on this machine"
+    reads: ClassVar[str] = "frames"
 
     split: str = "split/generic.yaml"
-    train_users: int | None = None
-    pool: int = 1
+    train_users: PositiveInt | None = None
+    pool: PositiveInt = 1
     twin: Twin | None = field(default=Twin())
 
     def __post_init__(self) -> None:
-        if self.pool < 1 or (self.train_users is not None and self.train_users < 1):
-            raise DataError(
-                f"Emg: expected pool and train_users of at least 1, got {self.pool} and {self.train_users}."
-            )
+        check_fields(self)
 
     @property
     def vocab_size(self) -> int:
