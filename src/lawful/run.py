@@ -97,13 +97,15 @@ class Run:
     starts_from: Run | None = added(None)
 
     def __post_init__(self) -> None:
-        problems = []
+        wrong = field_problems(self)
         for name, method in PARTS.items():
             value = getattr(self, name)
             if not (_is_frozen_dataclass(value) and hasattr(value, method)):
-                problems.append(f"{name}: expected plain data, a frozen dataclass with {method}(), got {shown(value)}")
-        problems += field_problems(self).values()
-        refuse("Run", problems or self._misfits())
+                wrong[name] = f"{name}: expected plain data, a frozen dataclass with {method}(), got {shown(value)}"
+        for name in ("optimizer", "schedule", *PARTS):
+            if name not in wrong:
+                wrong |= field_problems(getattr(self, name), f"{name}.")
+        refuse("Run", list(wrong.values()) or self._misfits())
 
     def _misfits(self) -> list[str]:
         """Where the parts, each right by itself, do not go together."""

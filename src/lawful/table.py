@@ -107,6 +107,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "diverged_at_step": ("count", "where it was stopped"),
 }
 
+# those of the above that only some tasks have; a task says its own in `columns`
+TASK_COLUMNS = frozenset(
+    "accuracy blank_share cer cer_deletions cer_insertions cer_substitutions cer_users cer_users_sd infeasible "
+    "symbols_used".split()
+)
+
 
 @dataclass(frozen=True)
 class Observations:

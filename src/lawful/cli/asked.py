@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
@@ -71,9 +71,15 @@ class Table:
         }
         if self.question is not None and not self.is_study:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
-        found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
+        has_own_rows = bool(law or self.where or is_told)
+        found = None
+        try:
+            found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
+        except Refusal:
+            if not has_own_rows:
+                raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
-        if found and not (law or self.where or is_told):
+        if found and not has_own_rows:
             return read_runs(found.rows, **columns), found.law, columns
         table = read_runs(self.source, **columns)
         for text in self.where or []:

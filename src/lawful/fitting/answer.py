@@ -271,7 +271,10 @@ class Declared:
 def declared(
     folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
 ) -> Declared | None:
-    """The study's question of that name, or its first that fits a law which suits; None where none does."""
+    """The study's question of that name, or its first that fits a law which suits; None where none does.
+
+    Raises LawfulError where that question cannot be asked of the table: the next one's rows are no answer to it.
+    """
     home = Store(Path(folder))
     study = home.read_study()
     known = [question["name"] for question in study["questions"]]
@@ -281,13 +284,10 @@ def declared(
     for question in study["questions"]:
         if question["law"] == "paired" or name not in (None, question["name"]):
             continue
-        try:
-            rows = _not_held_out(_asked_about(question, table, []))
-            law = _law(question, rows)
-        except LawfulError:
-            if name is not None:
-                raise
-            continue
+        if not (question["law"] in ("power", "power_floor") or suits(named(question["law"]))):
+            continue  # only rows tell the axis of these two
+        rows = _not_held_out(_asked_about(question, table, []))
+        law = _law(question, rows)
         if suits(law):
             return Declared(question["name"], rows, law, _columns(question, law))
     return None

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lawful.checks import in_file_of_user
 from lawful.errors import DeclarationError
 
 Array = np.ndarray
@@ -182,9 +183,11 @@ def named(spec: str | Law) -> Law:
     if name in BUILT_IN:
         module, _, cls = BUILT_IN[name].partition(":")
         leaf = getattr(importlib.import_module(module), cls)
+        if argument and not issubclass(leaf, OneAxisLaw):
+            raise DeclarationError(f"law: {name} takes no axis after a colon, got {spec!r}.")
         law: Law = leaf(argument) if argument else leaf()
         return law
-    if argument:
+    if name and argument:
         made = getattr(_user_module(name), argument, None)
         own = made() if isinstance(made, type) else made
         if isinstance(own, Law):
@@ -202,11 +205,14 @@ def _user_module(name: str) -> Any:
 
     try:
         if not name.endswith(".py"):
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise DeclarationError(f"law: expected a file or an importable module before the colon, got {name!r}.")
             return importlib.import_module(name)
         found = importlib.util.spec_from_file_location(Path(name).stem, name)
         assert found is not None and found.loader is not None
         module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
+        with in_file_of_user(name):
+            found.loader.exec_module(module)
     except (ImportError, OSError) as error:
         raise DeclarationError(f"law: {name!r} cannot be imported ({error}).") from None
     return module

@@ -26,7 +26,7 @@ from lawful import store as files
 from lawful.errors import DataError, DeclarationError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
-from lawful.study import Rung, Study
+from lawful.study import Rung, Study, planned_columns
 from lawful.train import device, loop, stack
 from lawful.train.optimizer import build_adamw
 from lawful.train.stack import PROBE_STEPS
@@ -285,7 +285,6 @@ def _flops(run: Run) -> int:
 
 def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     run = rung.run
-    counts = run.family.param_counts()
     return {
         "id": run.id,
         "label": rung.label,
@@ -293,25 +292,10 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "is_held_out": rung.is_held_out,
         "bracket": rung.bracket,
         "starts_from": "" if run.starts_from is None else run.starts_from.id,
-        "arm": str(rung.at[study.arm]) if study.arm else "",
-        "seed": rung.seed,
         "cluster": run.trunk_id,
-        "params_total": counts.total,
-        "params_embedding": counts.embedding,
-        "params_non_embedding": counts.non_embedding,
-        "params_by_group": dict(counts.by_group),
-        "tokens": run.tokens,
-        "flops": _flops(run),
-        "flops_6nd": 6 * counts.non_embedding * run.tokens,
-        "steps": run.steps,
+        "params_by_group": dict(run.family.param_counts().by_group),
+        **planned_columns(rung, study.arm),
         "decay_start": run.decay_start,
-        "batch_tokens": run.batch_size * run.context,
-        "context": run.context,
-        "learning_rate": run.optimizer.learning_rate,
-        "weight_decay": run.optimizer.weight_decay,
-        "schedule": run.schedule.shape,
-        "precision": run.precision,
-        "family": type(run.family).__name__,
         "corpus": corpus,
     }
 
