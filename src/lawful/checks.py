@@ -9,19 +9,23 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import functools
+import inspect
 import math
 import os
 import traceback
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from lawful.errors import DeclarationError, LawfulError, Refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_SHOWN = 8  # problems in one message, and known names beside an unknown one: a screen holds them
 MOST_LETTERS = 80  # of a value in a message
@@ -56,6 +60,7 @@ NaturalInt = Annotated[int, Within(at_least=0)]
 PositiveFloat = Annotated[float, Within(above=0)]
 NonNegativeFloat = Annotated[float, Within(at_least=0)]
 Share = Annotated[float, Within(at_least=0, at_most=1)]
+Part = Annotated[float, Within(above=0, below=1)]
 ShareBelowOne = Annotated[float, Within(at_least=0, below=1)]
 NumSeeds = Annotated[int, Within(at_least=1, at_most=1000)]  # more is a slip: a ladder of them is never trained
 
@@ -125,6 +130,27 @@ def field_problems(value: Any, where: str = "") -> dict[str, str]:
         if found is not given:
             object.__setattr__(value, field.name, found)
     return problems
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose arguments are as it annotates them, made plain; DeclarationError with every problem otherwise.
+    An argument that it does not have is Python's own TypeError."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        hints = typing.get_type_hints(function, include_extras=True)
+        problems = []
+        for name, value in given.arguments.items():
+            try:
+                given.arguments[name] = conform(value, hints[name])
+            except DeclarationError as error:
+                problems.append(f"{name}: {error}")
+        refuse(function.__name__, problems)
+        return function(*given.args, **given.kwargs)
+
+    return with_checks
 
 
 def refuse(what: str, problems: Sequence[str]) -> None:

@@ -35,7 +35,8 @@ from lawful.table import COLUMNS, TASK_COLUMNS
 
 Coordinate = str | int | float | bool
 Coordinates = Mapping[str, Coordinate]
-SCALES = ("smoke", "quick", "full", "published")
+Scale = typing.Literal["smoke", "quick", "full", "published"]
+SCALES: tuple[str, ...] = typing.get_args(Scale)
 MOST_RUNGS = 100_000  # of a grid; more is a slip, and would fill the memory before anybody is told
 LONGEST_NAME = 100  # letters; names become file names, which hold 255 bytes
 

@@ -14,12 +14,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
 from lawful import scores, store
-from lawful.checks import PositiveInt, Within, check_fields, refuse
+from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
 from lawful.errors import DataError, StoreError
 from lawful.run import to_json
@@ -81,8 +81,8 @@ class Music(TokenCorpus):
 
     tokenizer: Tokenizer = field(default=Remi())
     collections: tuple[str, ...] = FREE
-    validation_share: Annotated[float, Within(above=0, below=1)] = 0.01
-    test_share: Annotated[float, Within(above=0, below=1)] = 0.01
+    validation_share: Part = 0.01
+    test_share: Part = 0.01
     min_notes: PositiveInt = 16
     max_notes: PositiveInt | None = None
     layout: Literal["packed", "padded"] = "packed"

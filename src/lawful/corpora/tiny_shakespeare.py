@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, final
 
 from lawful import download, store
-from lawful.checks import NaturalInt, PositiveInt, Within, check_fields
+from lawful.checks import NaturalInt, Part, PositiveInt, Within, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -43,7 +43,7 @@ class TinyShakespeare(TokenCorpus):
 
     tokenizer: Tokenizer = field(default_factory=lambda: Characters(alphabet=ALPHABET))
     first_tokens: Annotated[int, Within(at_least=4)] | None = None
-    train_share: Annotated[float, Within(above=0, below=1)] = 0.9
+    train_share: Part = 0.9
     first_characters: PositiveInt | None = None
     from_character: NaturalInt = 0
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, final
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
 from lawful import download, store
-from lawful.checks import PositiveInt, Within, check_fields
+from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -49,7 +49,7 @@ class TinyStories(TokenCorpus):
 
     tokenizer: Tokenizer = field(default_factory=TrainedBPE)
     first_bytes: PositiveInt | None = None
-    train_share: Annotated[float, Within(above=0, below=1)] = 0.9
+    train_share: Part = 0.9
 
     def __post_init__(self) -> None:
         check_fields(self)
