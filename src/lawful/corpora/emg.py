@@ -362,6 +362,13 @@ class EmgData:
             )
         return log_spectrogram(samples, self.pool).astype(np.float16)
 
+    def misfit(self, context: int) -> str | None:
+        """Why windows of so many frames cannot be taken from each session that is trained on; None where they can."""
+        least = self.past + context + self.future
+        if short := [known for known in self.sessions("train") if known.frames < least]:
+            return f"{short[0].name} has {short[0].frames} frames; expected at least {least} for a window of {context}"
+        return None
+
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
         """Augmented windows: a pure function of its arguments.
 
@@ -380,10 +387,7 @@ class EmgData:
             session, first = places[_order(seed, epoch, len(places))[place]]
             least, most = self.past, known[session].frames - self.future - context
             if most < least:
-                raise DataError(
-                    f"batch: {known[session].name} has {known[session].frames} frames; expected at least "
-                    f"{self.past + context + self.future} for a window of {context}."
-                )
+                raise DataError(f"batch: {self.misfit(context)}.")
             moved = first + int(rng.integers(-(context // 2), context // 2 + 1))
             chosen.append((known[session], int(np.clip(moved, least, most))))
         inputs = np.empty(

@@ -23,6 +23,7 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
+from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
@@ -85,7 +86,7 @@ def make_plan(
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
-    corpora, missing = _prepare_corpora(names, data, progress)
+    corpora, missing = _prepare_corpora(rungs, names, data, progress)
     precision, precision_probe = _one_precision(rungs, where, progress)
 
     def settled(run: Run) -> Run:
@@ -208,21 +209,32 @@ def _corpus_names(rungs: Sequence[Rung]) -> dict[Any, str]:
 
 
 def _prepare_corpora(
-    names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
+    rungs: Sequence[Rung], names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
-    """Facts of each corpus, and the error of the first that cannot be had here."""
+    """Facts of each corpus, and the error of the first that cannot be had here. DeclarationError where a rung's windows
+    are longer than the data."""
     facts: dict[str, dict[str, Any]] = {}
     missing = None
+    problems: dict[str, str] = {}  # what is wrong -> with which rung
     for corpus, name in names.items():
         try:
-            facts[name] = corpus.prepare(data, progress).facts()
+            prepared = corpus.prepare(data, progress)
+            facts[name] = prepared.facts()
+            for rung in rungs:
+                if rung.run.corpus == corpus and (why := getattr(prepared, "misfit", _fits)(rung.run.context)):
+                    problems.setdefault(why, rung.label)
         except DataError as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)
             facts[name] = corpus.known_facts()
         facts[name]["value"] = to_json(corpus)
+    refuse_lines("the runs and their data do not go together", [f"{rung}: {why}." for why, rung in problems.items()])
     return facts, missing
+
+
+def _fits(context: int) -> None:
+    """A user's own data may not say what it has room for."""
 
 
 def _one_precision(
