@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lawful.checks import NaturalInt, conform
+from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
 Columns = dict[str, str | None]
@@ -22,8 +24,8 @@ Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law
 ClusterColumn = Annotated[
     str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
 ]
-Draws = Annotated[int, typer.Option(help="Bootstrap refits.")]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
+Draws = Annotated[int, typer.Option(help="Bootstrap refits.", callback=options.of(NaturalInt))]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.", callback=options.of(NaturalInt))]
 
 
 def any_law(law: Any) -> bool:
@@ -168,7 +170,10 @@ def _condition(text: str, columns: list[str]) -> Any:
         )
     if sign in ("=", "!="):
         return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
-    limit = float(value)
+    try:
+        limit = conform(float(value), float)
+    except ValueError:
+        raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.") from None
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
     )
