@@ -9,11 +9,11 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.checks import NaturalInt, conform
+from lawful.checks import NaturalInt, Within, conform
 from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
@@ -24,7 +24,9 @@ Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law
 ClusterColumn = Annotated[
     str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
 ]
-Draws = Annotated[int, typer.Option(help="Bootstrap refits.", callback=options.of(NaturalInt))]
+# fewer than fitting.uncertainty.LEAST_DRAWS have no percentiles to speak of; 0 leaves intervals by profiles alone
+SomeDraws = Literal[0] | Annotated[int, Within(at_least=200)]
+Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200.", callback=options.of(SomeDraws))]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap.", callback=options.of(NaturalInt))]
 
 
@@ -104,6 +106,13 @@ class Fitted(Table):
     def is_told(self) -> bool:
         """Something other than the study's own questions is asked."""
         return bool(self.law or self.x or self.where)
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Nothing but draws and their seed is told: a study's folder answers with all its questions, as they are."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        told = {name for name, value in usual.items() if getattr(self, name) not in (value, [])}
+        return self.is_study and told <= {"source", "draws", "seed"}
 
     def ask(self, suits: Suits = any_law) -> tuple[Any, Any, Columns]:
         return self.read(self.law, suits, is_told=self.x is not None)

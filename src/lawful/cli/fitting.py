@@ -48,7 +48,7 @@ def fit_command(
     as_json: AsJson = False,
 ) -> None:
     """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
-    if asked.is_study and not (asked.is_told or asked.question or by):
+    if asked.is_as_declared and by is None:
         _answer_folder(asked.source, asked.draws, asked.seed, as_json)
         return
     table, law, columns = asked.ask()
@@ -84,7 +84,7 @@ def predict_command(
 
     given = {"params": params, "tokens": tokens, "flops": flops}
     at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
-    if asked.is_study and not (asked.is_told or asked.question):
+    if asked.is_as_declared:
         fits = _folder_fits(asked.source, set(at), asked.draws, asked.seed)
     else:
         table, law, columns = asked.ask(lambda law: set(law.inputs) == set(at))

@@ -396,9 +396,7 @@ def _executor(
 
         for package in log or ():
             if importlib.util.find_spec(package) is None:
-                raise MissingDependency(
-                    f"--log {package}: {package} is not installed: pip install 'lawful[{package}]'."
-                )
+                raise MissingDependency(f"--log {package}: not installed; pip install 'lawful[{package}]'.")
         return Local(workers=workers, **shared)
     if name == "ray":
         from lawful.executors.ray import Ray

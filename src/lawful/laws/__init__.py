@@ -208,6 +208,8 @@ def _user_module(name: str) -> Any:
             if not all(part.isidentifier() for part in name.split(".")):
                 raise DeclarationError(f"law: expected a file or an importable module before the colon, got {name!r}.")
             return importlib.import_module(name)
+        if not Path(name).is_file():
+            raise DeclarationError(f"law: {name}: expected a Python file that defines it, got no such file.")
         found = importlib.util.spec_from_file_location(Path(name).stem, name)
         assert found is not None and found.loader is not None
         module = importlib.util.module_from_spec(found)
