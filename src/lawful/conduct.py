@@ -147,12 +147,7 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
     from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
     end together."""
-    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
-    if not wanted:
-        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
-        raise DeclarationError(
-            f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
-        )
+    wanted = expect_match(study, only)
     left = {rung["id"] for rung in unfinished(store, study)}
     wanted = [rung for rung in wanted if rung["id"] in left]
     own = [rung for rung in wanted if not rung.get("starts_from")]
@@ -161,6 +156,17 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
         _grouped([rung for rung in own if rung["is_held_out"]]),
         _grouped([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
     )
+
+
+def expect_match(study: Mapping[str, Any], only: str) -> list[Mapping[str, Any]]:
+    """The rungs that --only names; DeclarationError where there are none."""
+    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
+    if not wanted:
+        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
+        raise DeclarationError(
+            f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
+        )
+    return wanted
 
 
 def _grouped(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -137,6 +137,13 @@ def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
     return {current_name(name): value for name, value in row.items()}
 
 
+# those of the above that only some tasks have; a task says its own in `columns`
+TASK_COLUMNS = frozenset(
+    "accuracy blank_share cer cer_deletions cer_insertions cer_substitutions cer_users cer_users_sd infeasible "
+    "symbols_used".split()
+)
+
+
 @dataclass(frozen=True)
 class Observations:
     """An immutable table: rows of plain values under named columns, and where they came from.

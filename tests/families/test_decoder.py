@@ -48,7 +48,7 @@ def test_rotary_scores_depend_on_distance_alone() -> None:
 
 
 def test_impossible_shapes_are_refused_all_at_once() -> None:
-    with pytest.raises(LawfulError, match="width 10 is not a multiple of heads 4.*dropout"):
+    with pytest.raises(LawfulError, match="dropout: .*width 10 is not a multiple of heads 4"):
         Decoder(vocab_size=65, width=10, depth=1, heads=4, context=8, dropout=1.0)
     with pytest.raises(LawfulError, match="even head size"):
         Decoder(vocab_size=65, width=12, depth=1, heads=4, context=8)

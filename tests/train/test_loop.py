@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from lawful import store as files
 from lawful.errors import LawfulError
 from lawful.observe import observations
-from lawful.run import AdamW, Run, Schedule, from_json
+from lawful.run import Run, Schedule, from_json
 from lawful.store import Store
 from lawful.study import import_file
 from lawful.train import device, loop, worker
@@ -136,14 +136,8 @@ def test_a_cosine_whose_warmup_fills_the_run_does_not_decay() -> None:
 
 
 def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:
-    base: dict[str, Any] = dict.fromkeys(("family", "corpus", "task", "rule")) | {
-        "batch_size": 1,
-        "context": 1,
-    }
-    short, long = (
-        Run(**base, optimizer=AdamW(learning_rate=1e-2), schedule=Schedule(warmup_steps=10), steps=steps)
-        for steps in (100, 1000)
-    )
+    run = import_file(Path(__file__).parents[1] / "toy_study.py").study().ladder[0].run
+    short, long = (replace(run, schedule=Schedule(warmup_steps=10), steps=steps) for steps in (100, 1000))
     assert [learning_rate(short, s) for s in range(80)] == [learning_rate(long, s) for s in range(80)]
 
 

@@ -9,11 +9,13 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.errors import DeclarationError
+from lawful.checks import NaturalInt, Within, conform
+from lawful.cli import options
+from lawful.errors import DeclarationError, Refusal
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
@@ -22,8 +24,10 @@ Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law
 ClusterColumn = Annotated[
     str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
 ]
-Draws = Annotated[int, typer.Option(help="Bootstrap refits.")]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
+# fewer than fitting.uncertainty.LEAST_DRAWS have no percentiles to speak of; 0 leaves intervals by profiles alone
+SomeDraws = Literal[0] | Annotated[int, Within(at_least=200)]
+Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200.", callback=options.of(SomeDraws))]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.", callback=options.of(NaturalInt))]
 
 
 def any_law(law: Any) -> bool:
@@ -74,6 +78,7 @@ class Table:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
         if law is not None:
             named(law)  # before the study's own questions, which may be about this law
+        has_own_rows = bool(law or self.where or is_told)
         found = None
         if self.is_study:
             try:
@@ -81,8 +86,11 @@ class Table:
             except DeclarationError:  # its law is a file that was not named; another is asked for
                 if law is None or self.question is not None:
                     raise
+            except Refusal:
+                if not has_own_rows:
+                    raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
-        if found and not (law or self.where or is_told):
+        if found and not has_own_rows:
             return read_runs(found.rows, **columns), found.law, columns
         table = read_runs(self.source, **columns)
         for text in self.where or []:
@@ -105,6 +113,13 @@ class Fitted(Table):
     def is_told(self) -> bool:
         """Something other than the study's own questions is asked."""
         return bool(self.law or self.x or self.where)
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Nothing but draws and their seed is told: a study's folder answers with all its questions, as they are."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        told = {name for name, value in usual.items() if getattr(self, name) not in (value, [])}
+        return self.is_study and told <= {"source", "draws", "seed"}
 
     def ask(self, suits: Suits = any_law) -> tuple[Any, Any, Columns]:
         return self.read(self.law, suits, is_told=self.x is not None)
@@ -194,7 +209,10 @@ def _condition(text: str, columns: list[str]) -> Any:
             )
             is (sign == "=")
         )
-    limit = float(value)
+    try:
+        limit = conform(float(value), float)
+    except ValueError:
+        raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.") from None
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
     )

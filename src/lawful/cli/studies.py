@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lawful.errors import DeclarationError
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
+from lawful.cli import options
+from lawful.errors import DeclarationError, MissingDependency
+from lawful.executors import SinkName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,20 +31,61 @@ Set = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.")]
-Stack = Annotated[int, typer.Option(help="Runs of one shape trained as one batched model; 0: as many as pay.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.", callback=options.of(NaturalInt)
+    ),
+]
+Stack = Annotated[
+    int,
+    typer.Option(
+        help="Runs of one shape trained as one batched model; 0: as many as pay.", callback=options.of(NaturalInt)
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
-Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Copy metrics to tensorboard or wandb; may be repeated.", callback=options.of(tuple[SinkName, ...])
+    ),
+]
 AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
-CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option(help="Seconds between checkpoints of a run.", callback=options.of(PositiveFloat))
+]
 Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray or slurm.")]
-Cpus = Annotated[int, typer.Option("--cpus-per-run", help="CPU threads of a run; a cluster reserves as many cores.")]
-Gpus = Annotated[float, typer.Option("--gpus-per-run", help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.")]
+Cpus = Annotated[
+    int,
+    typer.Option(
+        "--cpus-per-run",
+        help="CPU threads of a run; a cluster reserves as many cores.",
+        callback=options.of(PositiveInt),
+    ),
+]
+Gpus = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-run",
+        help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.",
+        callback=options.of(NonNegativeFloat),
+    ),
+]
 Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
 Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
 Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
-Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
-Processes = Annotated[int, typer.Option("--processes-per-run", help="By torchrun, each with its rows of every batch.")]
+Parallelism = Annotated[
+    int,
+    typer.Option(
+        "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes-per-run", help="By torchrun, each with its rows of every batch.", callback=options.of(PositiveInt)
+    ),
+]
 Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
 TrustedLaws = Annotated[
     list[str] | None,
@@ -153,7 +198,10 @@ def run(
         time=time,
         array_parallelism=array_parallelism,
     )
+    if out is not None and out.exists() and not out.is_dir():
+        raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
     planned = _plan(study, scale, data, device, workers, stack, settings)
+    _expect_match(planned.declaration, only)
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
     planned.write(folder)
@@ -184,8 +232,9 @@ def resume(
     """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
     from lawful.store import Store
 
-    Store(folder).read_study()
+    study = Store(folder).read_study()
     _trust(law)
+    _expect_match(study, only)
     place = _executor(
         executor,
         workers=workers,
@@ -245,13 +294,24 @@ def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
     prompt: Annotated[str, typer.Option(help="Text to go on from; of a music study, a file of music.")] = "",
-    temperature: Annotated[float, typer.Option(help="0: always the most likely.")] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely only.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Draw among the fewest that are this likely together only.")
+    temperature: Annotated[
+        float, typer.Option(help="0: always the most likely.", callback=options.of(NonNegativeFloat))
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw among the k most likely only.", callback=options.of(PositiveInt))
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws: the same seed gives the same text.")] = 0,
-    length: Annotated[int, typer.Option(help="Tokens to write.")] = 300,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw among the fewest that are this likely together only.",
+            callback=options.of(Annotated[float, Within(above=0, at_most=1)]),
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="Of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
+    ] = 0,
+    length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
     out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
     device: Device = "cpu",
 ) -> None:
@@ -300,12 +360,20 @@ def _trust(laws: list[str] | None) -> None:
         named(law)
 
 
+def _expect_match(study: Mapping[str, Any], only: str) -> None:
+    from lawful.conduct import expect_match
+
+    expect_match(study, only)
+
+
 def _settings(pairs: list[str] | None) -> dict[str, str]:
-    given = {}
+    given: dict[str, str] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise DeclarationError(f"--set: expected NAME=VALUE, got {pair!r}.")
+        if name in given:
+            raise DeclarationError(f"--set {name}: expected once, got {given[name]!r} and {value!r}.")
         given[name] = value
     return given
 
@@ -330,11 +398,6 @@ def _executor(
                 raise DeclarationError(
                     f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}."
                 )
-    if cpus_per_run < 1 or processes_per_run < 1 or gpus_per_run < 0:
-        raise DeclarationError(
-            "expected --cpus-per-run and --processes-per-run of at least 1, and --gpus-per-run of at least 0, "
-            f"got {cpus_per_run}, {processes_per_run} and {gpus_per_run:g}."
-        )
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
     shared: dict[str, Any] = {
@@ -348,6 +411,9 @@ def _executor(
     if name == "local":
         from lawful.executors.local import Local
 
+        for package in log or ():
+            if importlib.util.find_spec(package) is None:
+                raise MissingDependency(f"--log {package}: not installed; pip install 'lawful[{package}]'.")
         return Local(workers=workers, **shared)
     if name == "ray":
         from lawful.executors.ray import Ray

@@ -38,6 +38,7 @@ class Corpus(abc.ABC):
 
     What `prepare` and `open` return is data as the training loop needs it:
     fingerprint, train_tokens, facts()
+    misfit(context)                         why windows of so many targets cannot be taken; None where they can
     splits                                  "train" and "validation"; "test" where a final judgement is kept apart;
                                             "selection" where early stopping must not look at validation
     batch(seed, step, batch_size, context)  of the training split, a frozen dataclass of arrays, rows first
@@ -48,6 +49,7 @@ class Corpus(abc.ABC):
     name: ClassVar[str]
     licence: ClassVar[str]
     source: ClassVar[str]
+    reads: ClassVar[str | None] = None  # as in Family
 
     @property
     @abc.abstractmethod
@@ -100,6 +102,8 @@ class TokenCorpus(Corpus):
     Prepared files lie in CACHE/corpora/NAME/FINGERPRINT/: a SPLIT.bin each (uint16, little-endian) and, written last,
     meta.json.
     """
+
+    reads: ClassVar[str] = "tokens"
 
     tokenizer: Tokenizer
 
@@ -385,6 +389,18 @@ class TokenData:
             **self.details,
         }
 
+    def misfit(self, context: int) -> str | None:
+        """Why windows of so many targets cannot be taken from each split; None where they can."""
+        return next((why for split in self.splits if (why := self._too_short(split, context))), None)
+
+    def _too_short(self, split: str, context: int) -> str | None:
+        if (have := len(self._split(split))) > context:
+            return None
+        return (
+            f"expected at least context + 1 = {context + 1} tokens in the {split} split, got {have}; use a shorter "
+            "context or more text"
+        )
+
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
         """The batch of a step: a pure function of its arguments, so that a restart equals no restart.
 
@@ -400,11 +416,8 @@ class TokenData:
                 f"got step={step}, batch_size={batch_size}, context={context}."
             )
         self._check_whole_blocks(context)
-        if len(tokens) < context + 1:
-            raise DataError(
-                f"batch: expected at least context + 1 = {context + 1} tokens in the {split} split, got {len(tokens)}; "
-                "use a shorter context or more text."
-            )
+        if too_short := self._too_short(split, context):
+            raise DataError(f"batch: {too_short}.")
         wanted = np.arange(step * batch_size, (step + 1) * batch_size)
         starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context, block=self.block)
         return self._windows(tokens[starts[:, None] + np.arange(context + 1)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 from lawful import download, store
+from lawful.checks import NaturalInt, Part, PositiveInt, Within, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -42,23 +43,20 @@ class TinyShakespeare(TokenCorpus):
     source: ClassVar[str] = URL
 
     tokenizer: Tokenizer = field(default_factory=lambda: Characters(alphabet=ALPHABET))
-    first_tokens: int | None = None
-    train_share: float = 0.9
-    first_characters: int | None = None
-    from_character: int = 0
+    first_tokens: Annotated[int, Within(at_least=4)] | None = None
+    train_share: Part = 0.9
+    first_characters: PositiveInt | None = None
+    from_character: NaturalInt = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.train_share < 1:
-            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
-        if self.first_tokens is not None and self.first_tokens < 4:
-            raise DataError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
+        check_fields(self)
         if self.first_characters is None:
             if self.from_character:
                 raise DataError("from_character: it means nothing without first_characters.")
             return
         room = int(BYTES * self.train_share) - SELECTION_CHARACTERS
         last = self.from_character + self.first_characters
-        if self.first_tokens is not None or self.from_character < 0 or not 2 <= self.first_characters <= last <= room:
+        if self.first_tokens is not None or not 2 <= self.first_characters <= last <= room:
             raise DataError(
                 f"first_characters: expected 2 to {room:,} characters, from_character included, and no first_tokens; "
                 f"got {self.first_characters:,} from {self.from_character:,}."

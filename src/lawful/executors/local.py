@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lawful.checks import NaturalInt
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
 
@@ -21,7 +22,7 @@ from lawful.store import Store
 class Local(Executor):
     """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs"""
 
-    workers: int = 0
+    workers: NaturalInt = 0
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> LocalJob:
         return LocalJob(self, folder, groups)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
-from lawful.errors import DeclarationError, LawfulError, Refusal, TableError
+from lawful.errors import DeclarationError, LawfulError, Refusal
 from lawful.fitting.crossover import SURE, between
 from lawful.fitting.data import coordinates
 from lawful.fitting.estimate import fit
@@ -291,8 +291,11 @@ class Declared:
 def declared(
     folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
 ) -> Declared | None:
-    """The study's question of that name, or its first that fits a law which suits; None where none does. Raises
-    DeclarationError for a question with a law of the user's own that this process was not given by name."""
+    """The study's question of that name, or its first that fits a law which suits; None where none does.
+
+    Raises LawfulError where that question cannot be asked of the table (the next one's rows are no answer to it), and
+    for a question with a law of the user's own that this process was not given by name.
+    """
     home = Store(Path(folder))
     study = home.read_study()
     known = [question["name"] for question in study["questions"]]
@@ -302,13 +305,10 @@ def declared(
     for question in study["questions"]:
         if question["law"] == "paired" or name not in (None, question["name"]):
             continue
-        try:
-            rows = _not_held_out(_asked_about(question, table, []))
-            law = _law(question, rows)
-        except (Refusal, TableError):
-            if name is not None:
-                raise
-            continue
+        if not (question["law"] in ("power", "power_floor") or suits(stored(question["law"]))):
+            continue  # only rows tell the axis of these two
+        rows = _not_held_out(_asked_about(question, table, []))
+        law = _law(question, rows)
         if suits(law):
             return Declared(question["name"], rows, law, _columns(question, law))
     return None

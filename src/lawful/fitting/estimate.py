@@ -181,7 +181,7 @@ def _named_delta(objective: str) -> float:
         return LAD_DELTA
     kind, _, number = objective.partition(":")
     try:
-        if kind == "huber" and float(number) > 0:
+        if kind == "huber" and 0 < float(number) < np.inf:
             return float(number)
     except ValueError:
         pass

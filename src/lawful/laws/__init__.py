@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lawful.checks import in_file_of_user
 from lawful.errors import DeclarationError
 
 Array = np.ndarray
@@ -414,7 +415,11 @@ def _member(scope: Any, name: str) -> Any:
 def _user_module(place: str) -> Any:
     try:
         if not place.endswith(".py"):
+            if not all(part.isidentifier() for part in place.split(".")):
+                raise DeclarationError(f"law: expected a file or an importable module before the colon, got {place!r}.")
             return importlib.import_module(place)
+        if not Path(place).is_file():
+            raise DeclarationError(f"law: {place}: expected a Python file that defines it, got no such file.")
         module = _run_file(place, Path(place).read_bytes())
     except (ImportError, OSError) as error:
         raise DeclarationError(f"law: {place!r} cannot be imported ({error}).") from None
@@ -431,7 +436,8 @@ def _run_file(path: str, text: bytes) -> Any:
     module = importlib.util.module_from_spec(found)
     sys.modules[path] = module  # dataclasses look their module up
     try:
-        found.loader.exec_module(module)
+        with in_file_of_user(path):
+            found.loader.exec_module(module)
     except BaseException:
         del sys.modules[path]
         raise

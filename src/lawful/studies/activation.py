@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lawful.checks import NumSeeds, PositiveFloat, checked
 from lawful.corpora import TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_stories import TinyStories
@@ -12,7 +13,7 @@ from lawful.families.decoder import Decoder
 from lawful.recipes import decay_for_timescale, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Study, bracket, grid
+from lawful.study import Question, Scale, Study, bracket, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
@@ -42,13 +43,14 @@ SEEDS = {"smoke": 1, "quick": 3, "full": 3}
 HELD_OUT_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
+    seeds: NumSeeds | None = None,
     corpus: Literal["python", "tiny_stories"] | None = None,
-    tokens_per_param: float = 20.0,
-    isoflop: tuple[float, ...] = (),
+    tokens_per_param: PositiveFloat = 20.0,
+    isoflop: tuple[PositiveFloat, ...] = (),
     parametrisation: Literal["standard", "mup", "completep"] = "standard",
 ) -> Study:
     """corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
@@ -56,8 +58,6 @@ def study(
               full
     isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
-    if scale not in (*SHAPES, "published"):
-        raise DeclarationError(f"activation: it has the scales smoke, quick, full and published; got {scale!r}.")
     if scale == "published":
         if corpus or isoflop or tokens_per_param != 20 or parametrisation != "standard":
             raise DeclarationError("activation: the published scale is fixed; only seeds can be set.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, Literal
 
+from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.errors import DeclarationError
 from lawful.families import Family
@@ -16,7 +17,7 @@ from lawful.rules.backprop import Backprop
 from lawful.rules.eqprop import EqProp
 from lawful.rules.unrolled import UnrolledBackprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Rung, Study
+from lawful.study import Question, Rung, Scale, Study
 from lawful.tasks.next_token import NextToken
 
 QUESTION = (
@@ -47,13 +48,14 @@ LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...],
 RATES = {"smoke": 5e-3, "quick": 5e-3, "full": 1.5e-3}
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
-    steps: int | None = None,
-    characters: tuple[int, ...] | None = None,
-    lengths: tuple[int, ...] | None = None,
+    seeds: NumSeeds | None = None,
+    steps: PositiveInt | None = None,
+    characters: tuple[PositiveInt, ...] | None = None,
+    lengths: tuple[PositiveInt, ...] | None = None,
     arms: tuple[str, ...] | None = None,
     form: Literal["whole", "quick"] = "whole",
 ) -> Study:

@@ -10,9 +10,17 @@ from torch import Tensor, nn
 
 
 class Task(ABC):
-    """A frozen dataclass of plain data."""
+    """A frozen dataclass of plain data.
+
+    columns         what its summary adds to the table beside the loss: the names that a question may read
+    added_symbols   what it needs of the model beside the corpus's vocabulary
+    reads           as in Family
+    """
 
     loss_unit: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]] = ()
+    added_symbols: ClassVar[int] = 0
+    reads: ClassVar[str | None] = None
 
     @abstractmethod
     def count(self, batch: Any) -> int:

@@ -25,11 +25,12 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
+from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.laws import named
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
-from lawful.study import Rung, Study
+from lawful.study import Rung, Study, planned_columns
 from lawful.train import device, loop, stack
 from lawful.train.optimizer import build_adamw, is_decayed
 from lawful.train.stack import PROBE_STEPS
@@ -92,7 +93,7 @@ def make_plan(
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
-    corpora, missing = _prepare_corpora(names, data, progress)
+    corpora, missing = _prepare_corpora(rungs, names, data, progress)
     precision, precision_probe = _one_precision(rungs, where, progress)
 
     def settled(run: Run) -> Run:
@@ -218,21 +219,32 @@ def _corpus_names(rungs: Sequence[Rung]) -> dict[Any, str]:
 
 
 def _prepare_corpora(
-    names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
+    rungs: Sequence[Rung], names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
-    """Facts of each corpus, and the error of the first that cannot be had here."""
+    """Facts of each corpus, and the error of the first that cannot be had here. DeclarationError where a rung's windows
+    are longer than the data."""
     facts: dict[str, dict[str, Any]] = {}
     missing = None
+    problems: dict[str, str] = {}  # what is wrong -> with which rung
     for corpus, name in names.items():
         try:
-            facts[name] = corpus.prepare(data, progress).facts()
+            prepared = corpus.prepare(data, progress)
+            facts[name] = prepared.facts()
+            for rung in rungs:
+                if rung.run.corpus == corpus and (why := getattr(prepared, "misfit", _fits)(rung.run.context)):
+                    problems.setdefault(why, rung.label)
         except DataError as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)
             facts[name] = corpus.known_facts()
         facts[name]["value"] = to_json(corpus)
+    refuse_lines("the runs and their data do not go together", [f"{rung}: {why}." for why, rung in problems.items()])
     return facts, missing
+
+
+def _fits(context: int) -> None:
+    """A user's own data may not say what it has room for."""
 
 
 def _one_precision(
@@ -295,7 +307,6 @@ def _flops(run: Run) -> int:
 
 def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     run = rung.run
-    counts = run.family.param_counts()
     return {
         "id": run.id,
         "label": rung.label,
@@ -303,28 +314,13 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "is_held_out": rung.is_held_out,
         "bracket": rung.bracket,
         "starts_from": "" if run.starts_from is None else run.starts_from.id,
-        "arm": str(rung.at[study.arm]) if study.arm else "",
-        "seed": rung.seed,
         "cluster": run.trunk_id,
-        "params_total": counts.total,
-        "params_embedding": counts.embedding,
-        "params_non_embedding": counts.non_embedding,
-        "params_by_group": dict(counts.by_group),
-        "tokens": run.tokens,
-        "flops": _flops(run),
-        "flops_6nd": 6 * counts.non_embedding * run.tokens,
-        "steps": run.steps,
+        "params_by_group": dict(run.family.param_counts().by_group),
+        **planned_columns(rung, study.arm),
         "decay_start": run.decay_start,
-        "batch_tokens": run.batch_size * run.context,
-        "context": run.context,
-        "learning_rate": run.optimizer.learning_rate,
-        "weight_decay": run.optimizer.weight_decay,
-        "schedule": run.schedule.shape,
         "decay_fraction": float(run.schedule.decay_fraction) if run.schedule.shape == "wsd" else None,
         "rate_floor": None if run.schedule.shape == "constant" else float(run.schedule.floor),
         "is_decayed": is_decayed(run),
-        "precision": run.precision,
-        "family": type(run.family).__name__,
         "corpus": corpus,
     }
 

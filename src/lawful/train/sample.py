@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 
 from lawful import scores
 from lawful import store as files
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields
 from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError
@@ -33,20 +34,14 @@ class Draw:
     top_p        among the fewest that are together at least this likely only (arXiv:1904.09751)
     """
 
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-    length: int = 300
+    temperature: NonNegativeFloat = 0.8
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Within(above=0, at_most=1)] | None = None
+    seed: NaturalInt = 0
+    length: PositiveInt = 300
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or self.length < 1:
-            raise DeclarationError(
-                "sample: expected temperature >= 0, top_k >= 1 and length >= 1, "
-                f"got {self.temperature}, {self.top_k} and {self.length}."
-            )
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise DeclarationError(f"sample: expected top_p above 0 and at most 1, got {self.top_p}.")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
