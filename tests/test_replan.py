@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import toy_study
 from lawful import store as files
-from lawful.conduct import conclude, train_study
+from lawful.conduct import conclude, failed_runs, train_study, unfinished
 from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.observe import write_observations
@@ -23,6 +24,7 @@ from lawful.report.evidence import read_evidence
 from lawful.report.words import held_out_registered
 from lawful.store import Store
 from lawful.study import Question, Study
+from lawful.train import worker
 from lawful.train.plan import Plan, make_plan
 from planted_runs import Planted
 
@@ -334,6 +336,22 @@ def test_a_failure_does_not_replace_a_run_that_was_finished(folder: Path) -> Non
     spoil(folder, label, {"status": "diverged", "reason": "it rose", "loss": None})
     write_observations(folder)
     assert rows(folder)[label]["status"] == "diverged"
+
+
+def test_a_run_whose_folder_was_removed_is_as_the_table_says_or_fails_with_what_to_do(folder: Path) -> None:
+    study = Store(folder).read_study()
+    first, second = study["rungs"][:2]
+    shutil.rmtree(Store(folder).run_folder(first["id"]))
+    assert unfinished(Store(folder), study) == []
+    Store(folder).result(second["id"]).unlink()  # to be trained again
+    Store(folder).run(second["id"]).unlink()
+    assert [rung["id"] for rung in unfinished(Store(folder), study)] == [second["id"]]
+    options = worker.parse([str(folder), second["id"], "--device", "cpu"])
+    assert worker.train_runs(Store(folder), [second["id"]], options, threading.Event()) == ["failed"]
+    ((label, reason),) = failed_runs(folder)
+    assert label == second["label"] and f"`lawful run STUDY --out {folder}` plans it again" in reason
+    planned(toy()).write(folder)
+    assert Store(folder).run(second["id"]).exists()
 
 
 def test_a_row_of_no_run_of_the_plan_is_kept_and_not_fitted(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,8 +54,15 @@ def run_study(
         is_timed=False,
     )
     planned.write(Path(folder))
-    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only)
-    return conclude(Path(folder))
+
+    def say(what: str) -> None:
+        print(f"lawful: {what}", file=sys.stderr, flush=True)
+
+    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only, say=say)
+    page = conclude(Path(folder))
+    for label, reason in failed_runs(Path(folder)):
+        say(f"{label} failed: {reason}")
+    return page
 
 
 def train_study(

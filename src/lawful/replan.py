@@ -44,7 +44,8 @@ def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
     if seen and not seen & {rung["id"] for rung in plan["rungs"]}:
         raise StoreError(
             f"{folder}: the folder holds {here}; the new plan, {new}, has none of the {len(seen)} runs that have begun "
-            f"there, so it is another study (or its data, precision or learning rate changed). {ways_on}"
+            "there: it is another study, or what all its runs share has changed (learning rate, data, precision). "
+            f"{ways_on}"
         )
     if losses := _losses(store, former, plan, seen):
         listed = "\n  ".join(losses)
@@ -116,8 +117,10 @@ def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], se
             f"begun as runs to be fitted, and now held out, though they were seen before a forecast: "
             f"{_listed(to_held_out)}"
         )
-    forecasts = files.read_json(store.forecasts).get("forecasts", []) if store.forecasts.exists() else []
-    tested = [entry for entry in forecasts if entry.get("run") in seen]
+    tested = []
+    if store.forecasts.exists():
+        with files.reading(store.forecasts, "forecasts as `lawful run` writes them"):
+            tested = [entry for entry in files.read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
     asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}

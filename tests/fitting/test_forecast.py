@@ -16,6 +16,8 @@ from lawful.fitting import forecast
 from lawful.fitting.answer import answer_study
 from lawful.fitting.forecast import digest, register_forecasts
 from lawful.observe import write_observations
+from lawful.report.evidence import read_evidence
+from lawful.report.words import held_out_registered
 from lawful.store import Store
 from planted_runs import Planted
 
@@ -149,6 +151,10 @@ def test_a_question_refused_for_too_few_rungs_is_said_and_recorded_and_the_held_
     (refused,) = written["refused"]
     assert written["forecasts"] == [] and refused["question"] == "size" and "at least 6 runs" in refused["reason"]
     assert len(said) == 1 and refused["reason"] in said[0]
+    ask(small, law="power:params")  # answered now, and never forecast
+    write_observations(small)
+    (answer,) = answer_study(small)
+    assert refused["reason"] in held_out_registered(read_evidence(small), answer.to_json())
 
 
 def test_a_law_of_seconds_has_no_forecast_since_a_run_to_come_has_none(small: Path) -> None:

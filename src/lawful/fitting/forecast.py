@@ -32,12 +32,15 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     held_out = [rung for rung in study["rungs"] if rung["is_held_out"]]
     seen = begun(home, study)
     to_come = [rung for rung in held_out if rung["id"] not in seen]
-    standing = registered_forecasts(home) if len(to_come) < len(held_out) else []
+    has_begun = len(to_come) < len(held_out)
+    standing = registered_forecasts(home) if has_begun else []
     made, refused = _forecasts(home, study, to_come)
     known = {(entry["question"], entry["run"]) for entry in standing}
     added = [entry for entry in made if (entry["question"], entry["run"]) not in known]
-    if not added and len(to_come) < len(held_out) and home.forecasts.exists():
+    if has_begun and not added and home.forecasts.exists():
         return store.read_json(home.forecasts)
+    if has_begun and not added and not refused:
+        return {}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     created = now
     if standing:

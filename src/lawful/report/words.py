@@ -152,9 +152,11 @@ def held_out_registered(evidence: Evidence, *answers: Mapping[str, Any]) -> str:
     """When the forecasts were made, and how one can tell that they were not changed since."""
     items = [item for answer in answers for item in answer.get("held_out") or ()]
     early = {str(item["run"]) for item in items if item.get("is_registered")}
-    if not (early and evidence.registered):
-        return "These runs were set aside before training; their forecasts were not written before they began."
     names = {answer["question"]["name"] for answer in answers}
+    if not (early and evidence.registered):
+        reasons = [entry["reason"] for entry in evidence.registered.get("refused", ()) if entry["question"] in names]
+        why = f" ({reasons[0]})" if reasons else ""
+        return f"These runs were set aside before training; their forecasts were not written before they began{why}."
     written = sorted(
         {
             str(entry.get("created") or evidence.registered["created"])
