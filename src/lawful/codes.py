@@ -33,6 +33,11 @@ REFUSALS = _all(
             "Not more runs than the law has free parameters: it would pass through all of them and say nothing.",
             "Add runs, choose a law with fewer parameters, or fix one that is known.",
         ),
+        "no_value": (
+            "A run that the question asks about has no positive number in a column that the law needs.",
+            "Look at the run's result.json: train the run again (remove that file, `lawful resume`), leave it out with "
+            "`where`, or ask about another column.",
+        ),
         "too_few_levels": (
             "An axis of the law takes fewer than three distinct values.",
             "Add sizes or budgets, or fit a law that does not read this axis.",

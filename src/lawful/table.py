@@ -35,6 +35,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "held_out": ("yes/no", "declared before training as not to be fitted; empty is no"),
     "bracket": ("ratio", "of the learning rate to the ladder's own, where a run only tries another; never fitted"),
     "starts_from": ("text", "id of the run whose final weights it began with, where it is a fine-tuning; never fitted"),
+    "left_plan": ("text", "since when the study's plan does not have this run any more, where it had it; never fitted"),
     "cluster": ("text", "runs that share noise: branches of one trunk, checkpoints of one run"),
     "status": ("text", "finished, diverged or failed; only finished runs are fitted; empty is finished"),
     "reason": ("text", "why a run is not finished, in words"),
@@ -331,6 +332,7 @@ def is_finished(row: Mapping[str, Any]) -> bool:
 OFF_LADDER = {
     "bracket": "tries another learning rate (bracket)",
     "starts_from": "begins with another run's weights (fine-tuning)",
+    "left_plan": "of an earlier plan of this study",
 }
 
 
@@ -483,6 +485,21 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
                     "(a number with thousands separators must lose them, a text with commas needs quotes)."
                 )
             yield {name: parse(cell) for name, parse, cell in zip(header, parsers, cells, strict=True)}
+
+
+def read_cells(path: Path) -> list[dict[str, str]]:
+    """The rows of a study's table, each cell as it is written; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as file, store.reading(path, "a study's table", TableError):
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise TableError(
+                f"{path}: row {number} has another number of cells than the header; the table is damaged, and nothing "
+                "is written over it. Take it from a copy; or remove it, and it is made again from the runs in runs/."
+            )
+    return rows
 
 
 def _text_parser(column: str) -> Callable[[str], Any]:

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from lawful import laws, store
 from lawful.cli import app
 from lawful.conduct import train_study
-from lawful.errors import LawfulError
+from lawful.errors import LawfulError, TableError
 from lawful.fitting.answer import Answer, answer_study, declared, read_answers
-from lawful.table import write_csv
+from lawful.table import read_runs, write_csv
 
 SURFACE = {
     "name": "surface",
@@ -130,6 +130,37 @@ def test_what_cannot_be_answered_is_refused_and_written(tmp_path, question, chan
 def test_rows_that_a_question_leaves_out_have_a_reason_in_words(tmp_path, where, reason):
     (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor", "where": where}]), draws=0)
     assert reason in {row["reason"] for row in found.excluded}
+
+
+@pytest.mark.parametrize("cell", [None, 0.0])
+def test_a_run_without_a_value_of_the_questions_column_is_named_and_other_questions_are_answered(tmp_path, cell):
+    folder = study(tmp_path, [{**SURFACE, "loss": "cer"}, {**SURFACE, "name": "loss"}])
+    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["cer"] = cell
+    write_csv(folder / "observations.csv", rows)
+    refused, answered = answer_study(folder, draws=0)
+    assert (refused.status, refused.code, answered.status) == ("refused", "no_value", "answered")
+    assert f"none of {rows[3]['rung']}" in refused.refusal
+
+
+def test_a_table_that_cannot_be_read_is_no_refusal(tmp_path):
+    folder = study(tmp_path, [SURFACE, {**SURFACE, "name": "rate", "loss": "cer"}])
+    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["cer"] = "0.3 or so"
+    write_csv(folder / "observations.csv", rows)
+    with pytest.raises(TableError, match=r"(?s)question 'rate': .*column 'cer'") as error:
+        answer_study(folder, draws=0)
+    assert "0.3 or so" in str(error.value)
+    assert not (folder / "fits").exists()
+
+
+def test_a_bug_in_a_fit_is_no_refusal(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("lawful.fitting.answer.fit", broken)
+    with pytest.raises(ValueError, match="broadcast"):
+        answer_study(study(tmp_path, [SURFACE]), draws=0)
 
 
 def test_a_refusal_names_the_study_and_not_the_folder_it_lies_in(tmp_path):

@@ -93,6 +93,10 @@ TrustedLaws = Annotated[
 ]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
+RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
+MOST_FAILED = 5  # runs that are named at the end
+MOST_LETTERS = 300  # of each one's reason
+
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
     "ray": {"address": "auto"},
     "slurm": {"partition": None, "time": "60", "array_parallelism": 256},
@@ -182,7 +186,8 @@ def run(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
 ) -> None:
-    """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again."""
+    """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
+    study's folder is refused. Ends with status 3 where runs failed."""
     place = _executor(
         executor,
         workers=workers,
@@ -229,7 +234,8 @@ def resume(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
 ) -> None:
-    """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
+    """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
+    runs failed."""
     from lawful.store import Store
 
     study = Store(folder).read_study()
@@ -435,13 +441,13 @@ def _executor(
 
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
-    from lawful.conduct import Unfinished, conclude, train_study
+    from lawful.conduct import Unfinished, conclude, failed_runs, train_study
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with _watching(folder) as watch:
-            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch)
+            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
     except KeyboardInterrupt:
         print(
             f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",
@@ -453,6 +459,24 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
     page = conclude(folder, _say)
     _announce(folder, page)
+    if failed := failed_runs(folder):
+        _say_failed(folder, failed)
+        raise SystemExit(RUNS_FAILED)
+
+
+def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
+    """The last lines of a study in which runs failed."""
+    from lawful.report.tables import many
+
+    sys.stdout.flush()
+    stand = "stands" if len(failed) == 1 else "stand"
+    print(f"lawful: {many(len(failed), 'run')} failed and {stand} in no fit:", file=sys.stderr)
+    for label, reason in failed[:MOST_FAILED]:
+        print(f"  {label}: {' '.join(reason.split())[:MOST_LETTERS]}", file=sys.stderr)
+    if len(failed) > MOST_FAILED:
+        print(f"  and {len(failed) - MOST_FAILED} more", file=sys.stderr)
+    again = f"lawful resume {shlex.quote(str(folder))}"
+    print(f"runs/ID/worker.log has more. Remove the cause, then try them again: {again}", file=sys.stderr)
 
 
 def _announce(folder: Path, page: Path) -> None:
@@ -502,6 +526,10 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     with Progress(console=_console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _tell(what: str) -> None:
+    print(f"lawful: {what}", file=sys.stderr, flush=True)
 
 
 def _say(what: str) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
-from lawful.errors import DeclarationError, LawfulError, Refusal
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.crossover import SURE, between
-from lawful.fitting.data import coordinates
+from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit
@@ -57,6 +57,7 @@ class Answer:
                 cannot be had with their refusal
     paired      of the arms run by run (lawful.fitting.paired.Paired as plain data), or None
     truth       what was known beforehand beside what was found (lawful.fitting.truth.Recovered as plain data)
+    code        of the refusal, where it has one
     """
 
     question: Mapping[str, Any]
@@ -72,6 +73,7 @@ class Answer:
     crossings: tuple[Mapping[str, Any], ...] = ()
     paired: Mapping[str, Any] | None = None
     truth: tuple[Mapping[str, Any], ...] = ()
+    code: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
@@ -107,7 +109,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     study = home.read_study()
     expect_laws(study)
     table = with_coordinates(read_runs(home.folder), study)
-    registered = store.read_json(home.forecasts)["forecasts"] if home.forecasts.exists() else []
+    registered = registered_forecasts(home)
     answers = []
     for question in study["questions"]:
         found = _answer(question, table, registered, draws=draws, seed=seed)
@@ -132,6 +134,17 @@ def expect_laws(study: Mapping[str, Any]) -> None:
                 stored(question["law"])
             except DeclarationError as error:
                 raise DeclarationError(f"{study['name']}, question {question['name']!r}: {error}") from None
+
+
+def registered_forecasts(home: Store) -> list[dict[str, Any]]:
+    """What forecasts.json says of each question and held-out run; empty where there is no such file."""
+    if not home.forecasts.exists():
+        return []
+    with store.reading(home.forecasts, "forecasts as `lawful run` writes them"):
+        return [
+            {**entry, "question": entry["question"], "run": entry["run"], "predicted": float(entry["predicted"])}
+            for entry in store.read_json(home.forecasts)["forecasts"]
+        ]
 
 
 def read_answers(folder: str | Path) -> list[Answer]:
@@ -172,7 +185,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
         is_same_data = len(set(arms.fitted.values("data_fingerprint"))) == 1
         floor: Any = "auto" if is_same_data else "own"
         found = compare(arms.fitted, "arm", law=arms.law, floor=floor, **arms.columns)  # type: ignore[arg-type]
-    except LawfulError as refusal:
+    except (Refusal, DeclarationError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
     plain = store.plain(dataclasses.asdict(found))
@@ -197,7 +210,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
             continue
         try:
             one = between({first: a, second: b}, (first, second))
-        except LawfulError as refusal:
+        except (Refusal, DeclarationError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
         found.append(
@@ -337,16 +350,24 @@ def _answer(
         chosen = _asked_about(question, table, excluded)
         fitted = _not_held_out(chosen)
         if question["law"] == "paired":
+            _expect(table, question["along"], "arm", "seed", question["loss"])
+            refuse_missing(fitted, {"loss": question["loss"]})
             return _in_pairs(question, fitted, excluded)
         law = _law(question, fitted)
         columns = _columns(question, law)
+        _expect(table, *columns.values())
+        refuse_missing(chosen, columns)
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
         found = fit(fitted, law, **columns, fixed=question.get("fixed") or None, draws=draws, seed=seed)
-    except LawfulError as refusal:
-        return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
-    held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+        held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+    except (Refusal, DeclarationError) as refusal:
+        code = refusal.code if isinstance(refusal, Refusal) else None
+        rest = (None, (), tuple(excluded), (), ())
+        return Answer(question, "refused", str(refusal), f"Refused: {refusal}", *rest, code=code)
+    except TableError as error:
+        raise TableError(f"question {question['name']!r}: {error}") from error
     held, moved = _as_registered(question, held, registered)
     also = _sisters(found, fitted, columns, chosen)
     return Answer(
@@ -369,6 +390,13 @@ def _asked_about(question: Mapping[str, Any], table: Observations, excluded: lis
     )
     own = _without(finished, is_of_ladder, excluded, why_off_ladder)
     return _matching(own, question.get("where") or {}, excluded)
+
+
+def _expect(table: Observations, *columns: str) -> None:
+    """A column that the table does not have is an error of the question."""
+    missing = [repr(column) for column in columns if table.known_as(column) not in table.columns]
+    if table.rows and missing:
+        raise DeclarationError(f"{table.source}: no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
 def _not_held_out(rows: Observations) -> Observations:
@@ -419,7 +447,7 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
     """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
     for name, wanted in where.items():
         column = table.known_as(name)
-        table.expect(column)
+        _expect(table, column)
         value: Any = wanted
         if isinstance(wanted, (list, tuple)):
             table = _without(

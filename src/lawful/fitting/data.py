@@ -97,10 +97,10 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             values[axis] = observations.numbers(column[axis])
         elif axis == "tokens" and {"params", "flops"} <= column.keys():
             values[axis] = observations.numbers(column["flops"]) / 6 / observations.numbers(column["params"])
-            column[axis] = f"{column['flops']} / (6 {column['params']})"
+            column[axis] = _derived(axis, column)
         elif axis == "flops" and {"params", "tokens"} <= column.keys():
             values[axis] = observations.numbers(column["params"]) * observations.numbers(column["tokens"]) * 6
-            column[axis] = f"6 {column['params']} {column['tokens']}"
+            column[axis] = _derived(axis, column)
         else:
             _missing(observations, axis)
         if not np.isfinite(values[axis]).all():
@@ -114,16 +114,52 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
 
 
 def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:
-    """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it."""
+    """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it.
+
+    Raises Refusal where the row has no such value: a run that is to come has no seconds yet.
+    """
     at = {}
     for axis in law.inputs:
-        if column[axis] in row:
+        if row.get(column[axis]) not in (None, ""):
             at[axis] = float(row[column[axis]])
-        elif axis == "flops":
+        elif axis == "flops" and column[axis] == _derived(axis, column):
             at[axis] = 6 * float(row[column["params"]]) * float(row[column["tokens"]])
-        else:
+        elif axis == "tokens" and column[axis] == _derived(axis, column):
             at[axis] = float(row[column["flops"]]) / 6 / float(row[column["params"]])
+        else:
+            raise Refusal("no_value", f"{_run_of(row)} has no value of {column[axis]}.")
     return at
+
+
+def _derived(axis: str, column: Mapping[str, str]) -> str:
+    """The name of an axis that no column holds, where it follows from two others."""
+    if axis == "tokens":
+        return f"{column.get('flops')} / (6 {column.get('params')})"
+    return f"6 {column.get('params')} {column.get('tokens')}"
+
+
+def refuse_missing(observations: Observations, columns: Mapping[str, str]) -> None:
+    """Raises Refusal that names the runs without a positive number in a column that a law needs."""
+    for role, asked in columns.items():
+        name = observations.known_as(asked)
+        lacking = [row for row in observations if not _is_there(row.get(name))]
+        if lacking:
+            named = ", ".join(f"{_run_of(row)} ({row.get(name) or 'empty'})" for row in lacking[:5])
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            raise Refusal(
+                "no_value",
+                f"{name} ({role}): expected a positive number of every run that the question asks about, got none of "
+                f"{named}{more}.",
+            )
+
+
+def _is_there(value: Any) -> bool:
+    """Text and infinities are left to the reading of the table."""
+    return value not in (None, "") and not (isinstance(value, (int, float)) and not value > 0)
+
+
+def _run_of(row: Mapping[str, Any]) -> str:
+    return str(row.get("rung") or row.get("run") or "a run")
 
 
 def _missing(observations: Observations, role: str) -> Any:

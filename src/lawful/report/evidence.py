@@ -38,7 +38,8 @@ class LeftOut:
 class Evidence:
     """A study's folder as a report needs it.
 
-    rows         the observations, one per run that has ended, cells typed by the schema
+    rows         the observations, one per run of the plan that has ended, cells typed by the schema
+    former       those of runs that only an earlier plan of the study has
     answers      one per question that was fitted, in the study's order
     unanswered   questions without a fit yet
     """
@@ -52,6 +53,7 @@ class Evidence:
     counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
     registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
+    former: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def rungs(self) -> Sequence[Mapping[str, Any]]:
@@ -105,10 +107,13 @@ class Evidence:
         """Every run that a fit left out and why: first those that did not finish, then each question's own choice."""
         unfinished = [row for row in self.rows if not table.is_finished(row)]
         groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for row in self.former:
+            reason = table.why_off_ladder(row) or ""
+            groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
         for row in unfinished:
             reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
             groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
-        known = {str(row.get("run")) for row in unfinished}
+        known = {str(row.get("run")) for row in (*unfinished, *self.former)}
         arms = {str(row.get("run")): str(row.get("arm")) for row in self.rows}
         for answer in self.answers:
             about = str((self.parent(answer) or answer)["question"]["name"]) if len(self.answers) > 1 else ""
@@ -147,10 +152,12 @@ def read_evidence(folder: Path) -> Evidence:
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)
     counted = store.read_json(here.baselines) if here.baselines.exists() else {}
+    rows = _read_rows(here.observations)
     return Evidence(
         folder=here.folder,
         study=study,
-        rows=_read_rows(here.observations),
+        rows=tuple(row for row in rows if not row.get("left_plan")),
+        former=tuple(row for row in rows if row.get("left_plan")),
         answers=tuple(map(_with_current_loss, answers)),
         unanswered=tuple(unanswered),
         baselines=tuple(counted.get("baselines", ())),

@@ -80,6 +80,7 @@ def _answer(evidence: Evidence) -> Html:
     study = evidence.study
     refused = bool(evidence.answers) and evidence.answers[0].get("status") == "refused"
     progress = words.progress_sentence(evidence)
+    failed = words.failed_sentences(evidence)
     faults = [str(fault) for fault in study.get("faults") or ()]
     severe = words.severe_doubts(evidence)
     return tag(
@@ -95,6 +96,7 @@ def _answer(evidence: Evidence) -> Html:
         tag("p", study.get("question", ""), class_="question"),
         tag("h1", parts.powers(words.headline(evidence)), class_="refused" if refused else None),
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
+        parts.notice("Runs failed", failed, "faults") if failed else None,
         parts.notice("What is wrong with this as evidence", faults, "faults") if faults else None,
         parts.notice("Severe doubts", severe, "faults") if severe else None,
         parts.facts(words.key_facts(evidence), "key"),

@@ -28,6 +28,7 @@ from lawful import store as files
 from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.laws import named
+from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study, planned_columns
@@ -57,14 +58,18 @@ class Plan:
     missing_data: str | None = None
 
     def write(self, folder: Path) -> None:
-        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete."""
+        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete.
+
+        Raises StoreError where the folder holds something else, or records of this study that would be lost.
+        """
         if self.missing_data:
             raise DeclarationError(self.missing_data)
+        expect_room(folder, self.declaration)
         store = Store(folder)
         for run in self.runs.values():
             if not store.run(run.id).exists():
                 files.write_json(store.run(run.id), to_json(run))
-        files.write_json(store.study, self.declaration)
+        replace_plan(folder, self.declaration)
 
 
 def make_plan(

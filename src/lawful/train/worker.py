@@ -181,6 +181,11 @@ def _train(
     clock: loop.Clock,
 ) -> loop.Training:
     study = store.read_study()
+    if not store.run(run_id).exists():
+        raise StoreError(
+            f"{store.run(run_id)}: no such file, so the run cannot be trained; "
+            f"`lawful run STUDY --out {store.folder}` plans it again."
+        )
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
