@@ -26,7 +26,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.")]
 Stack = Annotated[int, typer.Option(help="Runs of one shape trained as one batched model; 0: as many as pay.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
@@ -149,7 +149,7 @@ def run(
         time=time,
         array_parallelism=array_parallelism,
     )
-    planned = _plan(study, scale, data, device, workers, stack, settings)
+    planned = _plan(study, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local")
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
     planned.write(folder)
@@ -259,7 +259,15 @@ def sample(
 
 
 def _plan(
-    name: str, scale: str | None, data: Path | None, device: str, workers: int, stack: int, settings: list[str] | None
+    name: str,
+    scale: str | None,
+    data: Path | None,
+    device: str,
+    workers: int,
+    stack: int,
+    settings: list[str] | None,
+    *,
+    is_elsewhere: bool = False,
 ) -> Any:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
@@ -280,6 +288,7 @@ def _plan(
             settings=given,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
+            is_elsewhere=is_elsewhere,
             progress=progress,
         )
 
@@ -319,6 +328,10 @@ def _executor(
             "expected --cpus-per-run and --processes-per-run of at least 1, and --gpus-per-run of at least 0, "
             f"got {cpus_per_run}, {processes_per_run} and {gpus_per_run:g}."
         )
+    if gpus_per_run and name == "local":
+        raise DeclarationError("--gpus-per-run: only --executor ray and slurm have it, got --executor local.")
+    if gpus_per_run and device == "auto":
+        device = "cuda"  # who reserves GPUs names them
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
     shared: dict[str, Any] = {

@@ -12,23 +12,14 @@ from typing import Any
 
 import torch
 
+from lawful import devices
 from lawful.errors import DeviceError
 from lawful.run import Precision
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: CUDA, else Apple's MPS, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            "device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch."
-        )
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
-    if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):
-        raise DeviceError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
-    return torch.device(name)
+    """As lawful.devices has it; raises DeviceError where this machine has none such."""
+    return torch.device(devices.pick(name))
 
 
 def seed(where: torch.device, number: int) -> None:

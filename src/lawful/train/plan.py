@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 import lawful
-from lawful import linter
+from lawful import devices, linter
 from lawful import store as files
-from lawful.errors import DataError, DeclarationError
+from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -75,14 +75,24 @@ def make_plan(
     command: str = "",
     study_file: Path | None = None,
     is_timed: bool = True,
+    is_elsewhere: bool = False,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Plan:
     """Prepare the corpora, settle one precision for the ladder, and count.
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
+    is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
-    where = device.pick_device(device_name)
+    gpus = 0
+    try:
+        where = device.pick_device(device_name)
+        if where.type == "cuda":
+            gpus = len(devices.gpus()) if str(where) == "cuda" else 1
+    except DeviceError:
+        if not is_elsewhere or device_name != "cuda":
+            raise
+        where, is_timed = torch.device("cuda"), False
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(names, data, progress)
@@ -104,7 +114,7 @@ def make_plan(
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
-    workers = _shared_out(study, rungs, rows, where, workers, cores, stacked, is_timed, progress)
+    workers = _shared_out(study, rungs, rows, where, workers, cores, gpus, stacked, is_timed, progress)
     device.return_memory(where)  # to the workers
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
@@ -123,6 +133,7 @@ def make_plan(
         "precision": " and ".join(sorted({row["precision"] for row in rows})),
         "precision_probe": precision_probe,
         "device": where.type,
+        "gpus": gpus,
         "workers": workers,
         "axes": axes,
         "rungs": rows,
@@ -146,12 +157,13 @@ def _shared_out(
     where: torch.device,
     workers: int,
     cores: int,
+    gpus: int,
     stacked: int,
     is_timed: bool,
     progress: Callable[[str, float], None],
 ) -> int:
     """Into the rows, which runs are stacked and how many threads each has, with what that makes of their seconds;
-    returns how many processes train. workers, cores, stacked: as make_plan has them."""
+    returns how many processes train. workers, cores, stacked: as make_plan has them; gpus: those that they share."""
     if where.type == "cpu":
         workers = workers or cores
     of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
@@ -167,8 +179,7 @@ def _shared_out(
         row["stack"] = tag
         if "seconds_estimate" in row:
             row["seconds_estimate"] /= gain
-    if where.type == "cuda" and not workers and is_timed:
-        gpus = torch.cuda.device_count()
+    if gpus and not workers and is_timed:
         workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
     workers = workers or 1
     threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
