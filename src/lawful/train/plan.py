@@ -33,6 +33,7 @@ from lawful.train.stack import PROBE_STEPS
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
+BF16_MIN_PRODUCTS = 0.8  # of fp32's speed: where bf16 is emulated, steps in it are slow to time, and never faster
 BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
 THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-11-22)
@@ -242,8 +243,8 @@ def _one_precision(
     """For all of the ladder that says "auto", since a change of precision inside it would be a confound; and what was
     measured to choose it, if anything.
 
-    bf16 on CUDA. On a CPU that multiplies it in hardware, what a probe of the costliest sizes finds faster; kept in the
-    cache, so that one ladder is given one precision on this machine. Else fp32.
+    bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster; kept in the cache, so that one ladder is
+    given one precision on this machine. Else fp32.
     """
     declared = {rung.run.precision for rung in rungs}
     if len(declared) == 1 and "auto" not in declared:
@@ -259,8 +260,8 @@ def _one_precision(
     large = [shape for shape in cost if example[shape].family.param_counts().total >= BF16_MIN_PARAMS]
     if (
         where.type != "cpu"
-        or not device.has_matrix_units()
         or sum(cost[shape] for shape in large) < sum(cost.values()) / 2
+        or device.bf16_gain() < BF16_MIN_PRODUCTS
     ):
         return "fp32", None
     probed = sorted(large, key=lambda shape: -cost[shape])[:PROBED_SIZES]
