@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import platform
 import resource
+import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,6 +104,15 @@ def flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can make kernels for this GPU: it needs Triton, which takes GPUs from Volta on and builds
+    its launcher with a C compiler and Python's headers. Many images for running models have none."""
+    has_compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    has_triton = importlib.util.find_spec("triton") is not None
+    return has_triton and has_compiler and has_headers and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
