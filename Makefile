@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster install docs pages claims gallery coverage coverage-full bench
+.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster check-gpu install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -21,6 +21,7 @@ help:
 	@echo "make check        formatting, lint, types, import rules, links of the docs, then the tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
+	@echo "make check-gpu    studies on this machine's GPU, in at most four minutes; a plain image of PyTorch is enough"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; half an hour"
@@ -102,6 +103,18 @@ check-cluster: $(INSTALLED)
 	@command -v slurmctld > /dev/null || test -x /usr/sbin/slurmctld || echo "check-cluster: no Slurm on this machine;" \
 	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
 	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m "cluster and not slow" tests/executors
+
+# Installs nothing. Without .venv it takes the python3 in the PATH, as in an image of PyTorch; what that lacks of what
+# the parts need is fetched into build/wheels. PARTS="--skip compiled --skip graphs", or --only, chooses; a rehearsal
+# without a GPU: PARTS="--device cpu"
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+check-gpu:
+	@for package in numpy scipy safetensors; do \
+	    $(GPU_PYTHON) -c "import $$package" 2> /dev/null || PYTHONPATH= $(GPU_PYTHON) -m pip download --quiet --no-deps \
+	        --disable-pip-version-check --only-binary :all: --dest build/wheels "$$package" \
+	        || echo "check-gpu: no $$package here, and none could be fetched" >&2; \
+	done
+	PYTHONPATH=src $(GPU_PYTHON) tests/gpu/check_gpu.py --wheels build/wheels $(PARTS)
 
 install: $(INSTALLED)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -172,6 +175,28 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
     record = [json.loads(line) for line in Store(folder).metrics(run_id).read_text().splitlines()]
     written = [round(event.value, 5) for event in reader.Scalars("loss")]
     assert written == [round(line["loss"], 5) for line in record if "loss" in line]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "is_compiled"),
+    [(None, True), ("gcc", False), ("headers", False), ("triton", False), ("a GPU from Volta on", False)],
+)
+def test_a_run_on_a_gpu_is_compiled_only_where_kernels_can_be_made(
+    lacks: str | None, is_compiled: bool, toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An image for running models often has no C compiler, and torch.compile would fail every long run there."""
+    (tmp_path / "Python.h").touch()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" and lacks != "gcc" else None)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: "/nowhere" if lacks == "headers" else str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if lacks == "triton" else name)
+    capability = (6, 1) if lacks == "a GPU from Volta on" else (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    run, _, _ = load(toy_folder(widths=(16, 24), steps=(20,)))
+    gpu = loop.Place(device=torch.device("cuda"))
+    assert loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), gpu) is is_compiled
+    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS - 1), gpu)
+    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), CPU)
 
 
 def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> None:

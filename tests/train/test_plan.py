@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +40,7 @@ def test_one_precision_for_the_whole_ladder_is_what_a_probe_finds_faster(
     gain: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path))
-    monkeypatch.setattr(device, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(device, "bf16_gain", lambda: 1.6)
     monkeypatch.setattr(plan, "_time_step", lambda run, *_: 1.0 if run.precision == "fp32" else 1 / gain)
     ladder = shakespeare.study("quick").ladder
     precision, found = _one_precision(ladder, CPU, lambda *_: None)
@@ -50,13 +55,47 @@ def test_one_precision_for_the_whole_ladder_is_what_a_probe_finds_faster(
     assert _one_precision(ladder, CPU, lambda *_: None) == (precision, found)
 
 
-def test_a_ladder_of_tiny_models_or_a_cpu_without_matrix_units_is_fp32_without_a_probe(
+def test_a_ladder_of_tiny_models_or_a_cpu_that_emulates_bf16_is_fp32_without_a_probe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(device, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(plan, "_time_step", lambda *_: pytest.fail("a step was timed"))
+    monkeypatch.setattr(device, "bf16_gain", lambda: 1.6)
     assert _one_precision(quickstart.study("smoke").ladder, CPU, lambda *_: None) == ("fp32", None)
-    monkeypatch.setattr(device, "has_matrix_units", lambda: False)
+    monkeypatch.setattr(device, "bf16_gain", lambda: 0.01)
     assert _one_precision(shakespeare.study("quick").ladder, CPU, lambda *_: None) == ("fp32", None)
+
+
+def test_products_in_bf16_are_timed_beside_those_in_fp32_within_a_second() -> None:
+    start = time.perf_counter()
+    assert 1e-4 < device.bf16_gain() < 100
+    assert time.perf_counter() - start < 5, "where bf16 is emulated .2 s, and others compute here"
+
+
+def test_the_profiler_says_nothing_where_nothing_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    """torch 2.10 to 2.12 warned at every use, 2.13 prints when a stretch begins and ends; here of the CPU's work."""
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "import torch; from lawful.train import device\n"
+        "for _ in range(2):\n"
+        "    with device.profiled(torch.profiler.ProfilerActivity.CPU) as recorded:\n"
+        "        torch.ones(300, 300) @ torch.ones(300, 300)\n"
+        "    assert any(event.key == 'aten::mm' and event.count == 1 for event in recorded.key_averages())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("kernel_seconds", "busy"), [((0.1, 0.2), 0.3 / 4 / 0.5), ((), 1.0), ((99.0,), 1.0)])
+def test_the_share_of_a_gpus_time_is_that_of_its_kernels_and_all_where_none_could_be_recorded(
+    kernel_seconds: tuple[float, ...], busy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four steps of .5 s each; the profiler is made up, there being no GPU."""
+    events = [SimpleNamespace(self_device_time_total=1e6 * seconds) for seconds in kernel_seconds]
+    recorded = contextlib.nullcontext(SimpleNamespace(key_averages=lambda: events))
+    monkeypatch.setattr(device, "profiled", lambda _: recorded)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(device, "peak_memory_bytes", lambda _: 7)
+    assert device.use_of_gpu(CPU, lambda: 0.5, 4) == (pytest.approx(busy), 7)
 
 
 def test_runs_are_stacked_on_a_cpu_where_each_worker_has_several_and_a_probe_finds_it_faster(

@@ -18,6 +18,7 @@ from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.executors import stacks
 from lawful.executors.local import Local
+from lawful.families import decoder
 from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
@@ -81,6 +82,23 @@ def test_a_stack_comes_to_what_its_runs_come_to_alone(toy_folder: Folder, family
         np.testing.assert_allclose(together_weights, weights(store, run), atol=2e-4)
         assert row["numerics"].endswith("stacked=4") and "stacked" not in lone["numerics"]
     assert len({row["loss"] for row in found}) == 4, "four different runs"
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch batches its CPU attention run by run
+@pytest.mark.parametrize("micro_batch", [None, 3])
+@pytest.mark.parametrize("family", [{}, {"mlp": "swiglu"}, {"positions": "learned", "is_tied": False}])
+def test_a_stack_in_bf16_with_the_attention_of_a_gpu_comes_to_what_its_runs_come_to_alone(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any], micro_batch: int | None
+) -> None:
+    """On a GPU, and over long contexts, torch's own attention is taken; under vmap autocast does not reach it."""
+    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(8,)))
+    runs = [replace(run, precision="bf16", family=replace(run.family, **family)) for run in runs]
+    data = runs[0].corpus.open(runs[0].data_fingerprint)
+    for run, row in zip(runs, train_all(runs, store, micro_batch=micro_batch), strict=True):
+        lone = loop.train(run, data, store, place(micro_batch=micro_batch))
+        assert "precision=bf16" in row["numerics"] and row["numerics"].endswith("stacked=4")
+        assert row["loss"] == pytest.approx(lone["loss"], rel=2e-3)
 
 
 def test_a_stack_that_is_stopped_goes_on_alone_from_its_checkpoints(toy_folder: Folder) -> None:

@@ -23,7 +23,7 @@ SLOWER = (
 
 def doctor(
     study: Annotated[str, typer.Argument(help="What it would cost here, at each scale.")] = "quickstart",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")] = False,
 ) -> None:
     """Say what this machine can do, what is set up badly, and what a study would cost at each scale; status 1 where

@@ -30,7 +30,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     int,
     typer.Option(
@@ -205,7 +205,7 @@ def run(
     )
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
-    planned = _plan(study, scale, data, device, workers, stack, settings)
+    planned = _plan(study, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local")
     _expect_match(planned.declaration, only)
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
@@ -333,7 +333,15 @@ def sample(
 
 
 def _plan(
-    name: str, scale: str | None, data: Path | None, device: str, workers: int, stack: int, settings: list[str] | None
+    name: str,
+    scale: str | None,
+    data: Path | None,
+    device: str,
+    workers: int,
+    stack: int,
+    settings: list[str] | None,
+    *,
+    is_elsewhere: bool = False,
 ) -> Any:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
@@ -354,6 +362,7 @@ def _plan(
             settings=given,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
+            is_elsewhere=is_elsewhere,
             progress=progress,
         )
 
@@ -404,6 +413,10 @@ def _executor(
                 raise DeclarationError(
                     f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}."
                 )
+    if gpus_per_run and name == "local":
+        raise DeclarationError("--gpus-per-run: only --executor ray and slurm have it, got --executor local.")
+    if gpus_per_run and device == "auto":
+        device = "cuda"  # who reserves GPUs names them
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
     shared: dict[str, Any] = {

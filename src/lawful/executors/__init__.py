@@ -37,7 +37,7 @@ class Job(ABC):
 class Executor(ABC):
     """Plain data: what every worker is told; a subclass adds where workers are.
 
-    device        auto, cpu, cuda or mps
+    device        auto (the plan's), cpu, cuda, cuda:N or mps
     threads       CPU threads of a run (two on a busy two-core machine measured 3.5 times slower than one)
     micro_batch   windows in one forward pass; None: the whole batch
     processes_per_run, is_sharded    torchrun gives each process its rows of the global batch; sharded: by FSDP

@@ -293,8 +293,9 @@ def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle."""
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+    """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle, in x's dtype:
+    under vmap autocast does not reach attention, which then needs queries, keys and values of one dtype."""
+    return (x * cos + x.roll(x.shape[-1] // 2, -1) * sin).to(x.dtype)
 
 
 def is_short(x: Tensor, time: int) -> bool:

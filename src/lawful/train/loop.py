@@ -517,7 +517,8 @@ def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
 
 
 def _is_compiled(run: Run, place: Place) -> bool:
-    return place.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
+    is_worth_it = place.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
+    return is_worth_it and device.can_compile(place.device)
 
 
 def _note_numerics(progress: Progress, run: Run, place: Place) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import lawful
-from lawful import linter
+from lawful import devices, linter
 from lawful import store as files
 from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError, DeviceError
@@ -38,6 +38,7 @@ from lawful.train.stack import PROBE_STEPS
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
+BF16_MIN_PRODUCTS = 0.8  # of fp32's speed: where bf16 is emulated, steps in it are slow to time, and never faster
 BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
 THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-11-22)
@@ -84,18 +85,28 @@ def make_plan(
     command: str = "",
     study_file: Path | None = None,
     is_timed: bool = True,
+    is_elsewhere: bool = False,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Plan:
     """Prepare the corpora, settle one precision for the ladder, and count.
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
+    is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
     _in_pieces.clear()
     for question in study.questions:
         if question.law != "paired":
             named(question.law)  # imported here, as the study's own code was, so that it may answer later
-    where = device.pick_device(device_name)
+    gpus = 0
+    try:
+        where = device.pick_device(device_name)
+        if where.type == "cuda":
+            gpus = len(devices.gpus()) if str(where) == "cuda" else 1
+    except DeviceError:
+        if not is_elsewhere or device_name != "cuda":
+            raise
+        where, is_timed = torch.device("cuda"), False
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(rungs, names, data, progress)
@@ -117,7 +128,7 @@ def make_plan(
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
-    workers = _shared_out(study, rungs, rows, where, workers, cores, stacked, is_timed, progress)
+    workers = _shared_out(study, rungs, rows, where, workers, cores, gpus, stacked, is_timed, progress)
     device.return_memory(where)  # to the workers
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
@@ -136,6 +147,7 @@ def make_plan(
         "precision": " and ".join(sorted({row["precision"] for row in rows})),
         "precision_probe": precision_probe,
         "device": where.type,
+        "gpus": gpus,
         "workers": workers,
         "axes": axes,
         "rungs": rows,
@@ -159,12 +171,13 @@ def _shared_out(
     where: torch.device,
     workers: int,
     cores: int,
+    gpus: int,
     stacked: int,
     is_timed: bool,
     progress: Callable[[str, float], None],
 ) -> int:
     """Into the rows, which runs are stacked and how many threads each has, with what that makes of their seconds;
-    returns how many processes train. workers, cores, stacked: as make_plan has them."""
+    returns how many processes train. workers, cores, stacked: as make_plan has them; gpus: those that they share."""
     if where.type == "cpu":
         workers = workers or cores
     of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
@@ -180,8 +193,7 @@ def _shared_out(
         row["stack"] = tag
         if "seconds_estimate" in row:
             row["seconds_estimate"] /= gain
-    if where.type == "cuda" and not workers and is_timed:
-        gpus = torch.cuda.device_count()
+    if gpus and not workers and is_timed:
         workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
     workers = workers or 1
     threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
@@ -258,8 +270,8 @@ def _one_precision(
     """For all of the ladder that says "auto", since a change of precision inside it would be a confound; and what was
     measured to choose it, if anything.
 
-    bf16 on CUDA. On a CPU that multiplies it in hardware, what a probe of the costliest sizes finds faster; kept in the
-    cache, so that one ladder is given one precision on this machine. Else fp32.
+    bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster; kept in the cache, so that one ladder is
+    given one precision on this machine. Else fp32.
     """
     declared = {rung.run.precision for rung in rungs}
     if len(declared) == 1 and "auto" not in declared:
@@ -275,8 +287,8 @@ def _one_precision(
     large = [shape for shape in cost if example[shape].family.param_counts().total >= BF16_MIN_PARAMS]
     if (
         where.type != "cpu"
-        or not device.has_matrix_units()
         or sum(cost[shape] for shape in large) < sum(cost.values()) / 2
+        or device.bf16_gain() < BF16_MIN_PRODUCTS
     ):
         return "fp32", None
     probed = sorted(large, key=lambda shape: -cost[shape])[:PROBED_SIZES]
