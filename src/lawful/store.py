@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from lawful.errors import LawfulError, StoreError
+from lawful.errors import LawfulError, MissingDependency, StoreError
 
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
 LEASE_SECONDS = (
@@ -161,6 +161,17 @@ def be_mute() -> None:
     _is_mute = True
 
 
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Inside, this process writes no file: a command that asks something of a folder leaves it as it was."""
+    global _is_mute
+    before, _is_mute = _is_mute, True
+    try:
+        yield
+    finally:
+        _is_mute = before
+
+
 # what any reader of a study counts on; names become names of files
 _STUDY = {"name": str, "rungs": list, "corpora": dict, "questions": list}
 _RUNG = {"id": str, "label": str, "cluster": str, "steps": int, "at": dict, "is_held_out": bool}
@@ -195,7 +206,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Leas
     """
     if _is_mute:
         return
-    with _fenced(lease):
+    with _fenced(lease), _naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=_workplace(path, lease), prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -214,7 +225,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None 
     """Write a folder whole or not at all, as write_whole does a file; one that is there already is replaced."""
     if _is_mute:
         return
-    with _fenced(lease):
+    with _fenced(lease), _naming(path):
         making = Path(tempfile.mkdtemp(dir=_workplace(path, lease), prefix=f".{path.name}."))
         former = making.with_name(making.name + ".old")
         try:
@@ -236,6 +247,17 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None 
             shutil.rmtree(making, ignore_errors=True)
             shutil.rmtree(former, ignore_errors=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of the system over a temporary file names the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _workplace(path: Path, lease: Lease | None) -> Path:
@@ -295,11 +317,21 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iterator[None]:
-    """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file."""
+    """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file.
+
+    Only a call of the library belongs inside: an error of our own code would be taken for damage of the file. Errors
+    of the system (a missing permission, a full disk) go through as they are.
+    """
     try:
         yield
+    except MissingDependency:
+        raise
+    except LawfulError as error:
+        if str(path) in str(error):
+            raise
+        raise kind(f"{path}: {error}") from error
     except Exception as error:
-        if is_disk_full(error) or (isinstance(error, LawfulError) and str(path) in str(error)):
+        if isinstance(error, OSError) and error.errno is not None:  # libraries raise OSErrors without a number
             raise
         said = " ".join(str(error).split())[:200]
         raise kind(

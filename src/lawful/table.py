@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store
-from lawful.errors import TableError
+from lawful.errors import MissingDependency, TableError
 
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -396,8 +396,8 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
-    except ImportError:
-        raise TableError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
+    except ImportError as error:
+        raise MissingDependency.of("pyarrow", extra="table", what=f"{path}: reading Parquet", error=error) from None
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     return rows
 
@@ -406,8 +406,9 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
     """One run: the last value of each scalar it logged, under the scalar's tag."""
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        raise TableError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
+    except ImportError as error:
+        what = f"{root}: reading TensorBoard logs"
+        raise MissingDependency.of("tensorboard", extra="tensorboard", what=what, error=error) from None
     events = EventAccumulator(str(log), size_guidance={"scalars": 0})
     events.Reload()
     row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lawful.errors import LawfulError
+from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
     from lawful.study import Study
@@ -62,7 +62,7 @@ def _declared(module: ModuleType, scale: str | None) -> Study | None:
             declare(module, "smoke")
             return None
         return declare(module, scale)
-    except LawfulError:
+    except DeclarationError:
         return declare(module) if scale is None else None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store as files
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
 
@@ -96,8 +96,8 @@ def _connected(executor: Ray) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports a cluster that it starts to its makers
     try:
         ray = importlib.import_module("ray")
-    except ModuleNotFoundError:
-        raise DeclarationError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("ray", extra="ray", what="--executor ray", error=error) from None
     if ray.is_initialized():
         return ray
     host, colon, port = executor.address.rpartition(":")

@@ -6,8 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import nn
+from lawful.errors import MissingDependency
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lawful import store
 from lawful.emg.beam_search import beam_search
 from lawful.emg.language_model import LanguageModel, open_language_model
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.run import added, to_json
 from lawful.tasks import Task
 from lawful.tokenizers.keys import SYMBOLS
@@ -370,6 +370,6 @@ def _text(labels: np.ndarray) -> str:
 def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
-    except ImportError:
-        raise DataError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("rapidfuzz", extra="emg", what="counting errors in typing", error=error) from None
     return Levenshtein

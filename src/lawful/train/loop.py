@@ -522,7 +522,9 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    said = str(error)  # of torch's allocator for the CPU: the first on Linux, the second elsewhere
+    is_known = "can't allocate memory" in said or "not enough memory" in said
+    return isinstance(error, torch.OutOfMemoryError) or is_known
 
 
 def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:

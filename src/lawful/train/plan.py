@@ -23,7 +23,7 @@ import torch
 import lawful
 from lawful import linter
 from lawful import store as files
-from lawful.errors import DataError, DeclarationError
+from lawful.errors import DataError, DeclarationError, MissingDependency
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study
@@ -216,7 +216,7 @@ def _prepare_corpora(
     for corpus, name in names.items():
         try:
             facts[name] = corpus.prepare(data, progress).facts()
-        except DataError as error:
+        except (DataError, MissingDependency) as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency
 
 
 class Sink(Protocol):
@@ -21,8 +21,8 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise DeclarationError(
-                f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard]."
+            raise MissingDependency.of(
+                "tensorboard", extra="tensorboard", what="--log tensorboard", error=error
             ) from None
         self._writer = SummaryWriter(str(folder / "tensorboard" / run_label))
 
@@ -42,9 +42,7 @@ class WandB:
         try:
             import wandb
         except ImportError as error:
-            raise DeclarationError(
-                f"--log wandb: expected the wandb package ({error}); pip install lawful[wandb]."
-            ) from None
+            raise MissingDependency.of("wandb", extra="wandb", what="--log wandb", error=error) from None
         self._run = wandb.init(
             project=f"lawful-{study}", id=run_id, name=run_label, dir=str(folder), config=dict(config), resume="allow"
         )

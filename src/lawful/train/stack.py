@@ -23,7 +23,7 @@ from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
-from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, make_update
+from lawful.train.loop import Asked, Place, Progress, Training, Update, _is_out_of_memory, alone, make_update
 from lawful.train.optimizer import build_adamw, fused_adamw
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
@@ -44,7 +44,9 @@ def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
     while (size := 2 * max(seconds)) <= most:
         try:
             seconds[size] = probe(run, where, size) / size
-        except RuntimeError:  # out of memory
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             break
     best = min(seconds, key=lambda size: seconds[size])
     gain = seconds[1] / seconds[best]
