@@ -93,7 +93,7 @@ _IN_WORDS = {
     errno.ENOENT: "no such file or folder; look at the path",
     errno.EACCES: "you may not read or write this; change its permissions, or name another place",
     errno.EPERM: "you may not read or write this; change its permissions, or name another place",
-    errno.EROFS: "nothing can be written there (a read-only file system); copy the folder to where you may write",
+    errno.EROFS: "a read-only file system, where nothing can be written; name another place, or work on a copy",
     errno.ENOTDIR: "a part of this path is a file, expected a folder; name another place",
     errno.EISDIR: "this is a folder, expected a file; name another place",
     errno.EEXIST: "a file of this name is in the way; move it, or name another place",

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lawful import store
 from lawful.errors import DataError, LawfulError, MissingDependency
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
@@ -246,7 +247,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
     try:
         text = source.content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8, got another encoding ({error})") from None
+        raise DataError(f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at {error.start:,}") from None
     if is_lines:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
@@ -269,7 +270,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
-        raise DataError(f"expected JSON, got text that does not parse ({error})") from None
+        raise DataError(f"expected JSON, got {store.no_json(error)}") from None
 
 
 def _token_piece(name: str, value: Any) -> Piece:

@@ -292,7 +292,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
-        raise StoreError(f"{path}: expected JSON, got a file that does not parse ({error}).") from None
+        seen = _seen_instead(path, error) if isinstance(error, UnicodeDecodeError) else no_json(error)
+        raise StoreError(f"{path}: expected JSON, got {seen}.") from None
     if not isinstance(value, dict):
         raise StoreError(f"{path}: expected a JSON object, got {type(value).__name__}.")
     return value
@@ -333,10 +334,43 @@ def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iter
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # libraries raise OSErrors without a number
             raise
-        said = " ".join(str(error).split())[:200]
-        raise kind(
-            f"{path}: expected {what}, got a file that does not parse ({type(error).__name__}{said and ': '}{said})."
-        ) from error
+        raise kind(f"{path}: expected {what}, got {_seen_instead(path, error)}.") from error
+
+
+# how files of other kinds begin -> what they are, and what to do
+_BEGINNINGS = {
+    b"\x1f\x8b": "a gzip-compressed file; unpack it first",
+    b"PK\x03\x04": "a zip archive or an Excel file; unpack it, or save the table as CSV",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"%PDF": "a PDF document",
+    b"PAR1": "a Parquet file; its name must end in .parquet",
+    b"\x89HDF": "an HDF5 file",
+}
+
+
+def _seen_instead(path: Path, error: Exception) -> str:
+    """What a file that does not parse is, as far as can be told."""
+    begin = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(8)
+    for magic, words in _BEGINNINGS.items():
+        if begin.startswith(magic) and isinstance(error, UnicodeDecodeError):
+            return words
+    if isinstance(error, UnicodeDecodeError):
+        return f"text that is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+    said = " ".join(str(error).split())[:200]
+    return f"a file that does not parse ({type(error).__name__}{said and ': '}{said})"
+
+
+def no_json(error: ValueError | RecursionError) -> str:
+    """What json.loads took offence at."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"text that is no JSON (at line {error.lineno}, column {error.colno})"
+    return "lists nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
 def plain(value: Any) -> Any:

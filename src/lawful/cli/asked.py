@@ -162,7 +162,10 @@ def _condition(text: str, columns: list[str]) -> Any:
         )
     if sign in ("=", "!="):
         return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
-    limit = float(value)
+    try:
+        limit = float(value)
+    except ValueError:
+        raise DeclarationError(f"--where: expected a number after {sign}, got {value!r}.") from None
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
     )

@@ -308,9 +308,7 @@ def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[
     try:
         value = json.loads(attributes[name])
     except (ValueError, RecursionError) as error:  # a number of too many digits, too deep a nest
-        raise DataError(
-            f"{path}: expected JSON in the attribute {name}, got text that does not parse ({error})."
-        ) from None
+        raise DataError(f"{path}: expected JSON in the attribute {name}, got {store.no_json(error)}.") from None
     for place, item in enumerate(value if isinstance(value, list) else [None]):
         is_whole = isinstance(item, dict) and set(needed) <= set(item)
         if not is_whole or not all(type(item[key]) in (int, float) for key in ("start", "end")):

@@ -104,7 +104,7 @@ def _connected(executor: Ray) -> Any:
     is_plain = colon and port.isdigit() and "/" not in host  # Ray itself would wait for minutes where nobody listens
     own = {"num_cpus": executor.cores or None, "include_dashboard": False} if executor.address == "local" else {}
     try:
-        if is_plain:
+        if is_plain and int(port) < 2**16:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
     except (OSError, ValueError, RuntimeError) as error:
