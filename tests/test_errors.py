@@ -400,7 +400,7 @@ def _no_such(text: str) -> str:
     for words in re.findall(r"`lawful ([^`]+)`", text):
         if fault := _command_fault(words.split()):
             return fault
-    if re.fullmatch(r"--\S+", text):  # an argument of a program that lawful starts, no message
+    if re.fullmatch(r"--[a-z-]+(=.*)?", text):  # an argument of a program that lawful starts, no message
         return ""
     for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"`(?!lawful)[^`]*`", "", text)):
         if option not in _every_option() | OTHERS:
