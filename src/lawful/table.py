@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store
-from lawful.errors import TableError
+from lawful.errors import MissingDependency, TableError
 
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -441,20 +441,16 @@ def _read(source: Any) -> Observations:
             raise TableError(
                 f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
             )
-        with store.reading(table, "a study's table", TableError):
-            return Observations(tuple(_csv_rows(table)), str(path))
+        return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv", ".txt"):
-        with store.reading(path, "a CSV table", TableError):
-            rows = list(_csv_rows(path))
+        rows = list(_csv_rows(path))
     elif kind in (".jsonl", ".ndjson"):
-        with store.reading(path, "one JSON object a line", TableError):
-            rows = list(_plain_rows(_json_rows(path)))
+        rows = list(_plain_rows(_json_rows(path)))
     elif kind == ".parquet":
-        with store.reading(path, "a Parquet table", TableError):
-            rows = list(_plain_rows(_parquet_rows(path)))
+        rows = list(_plain_rows(_parquet_rows(path)))
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
@@ -469,22 +465,23 @@ def _under_current_names(table: Observations) -> Observations:
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with store.reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         header = next(reader, None)
-        if not header:
-            raise TableError(f"{path}: expected a header and rows, got an empty file.")
-        for name in header:
-            if header.count(name) > 1:
-                raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
-        parsers = [_text_parser(name) for name in header]
-        for number, cells in enumerate((cells for cells in reader if cells), start=1):
-            if len(cells) != len(header):
-                raise TableError(
-                    f"{path}: row {number} (line {reader.line_num}): expected {len(header)} cells, got {len(cells)} "
-                    "(a number with thousands separators must lose them, a text with commas needs quotes)."
-                )
-            yield {name: parse(cell) for name, parse, cell in zip(header, parsers, cells, strict=True)}
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    if not header:
+        raise TableError(f"{path}: expected a header and rows, got an empty file.")
+    for name in header:
+        if header.count(name) > 1:
+            raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
+    parsers = [_text_parser(name) for name in header]
+    for number, (line, cells) in enumerate(lines, start=1):
+        if len(cells) != len(header):
+            raise TableError(
+                f"{path}: row {number} (line {line}): expected {len(header)} cells, got {len(cells)} "
+                "(a number with thousands separators must lose them, a text with commas needs quotes)."
+            )
+        yield {name: parse(cell) for name, parse, cell in zip(header, parsers, cells, strict=True)}
 
 
 def read_cells(path: Path) -> list[dict[str, str]]:
@@ -659,23 +656,25 @@ def _in_words(status: Any) -> str:
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate((line for line in file if line.strip()), start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TableError(f"{path}: row {number}: expected one JSON object a line ({error}).") from None
-            if not isinstance(row, dict):
-                raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
-            yield row
+    with store.reading(path, "one JSON object a line", TableError):
+        text = path.read_text(encoding="utf-8")
+    for number, line in enumerate((line for line in text.split("\n") if line.strip()), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
+            raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
+        if not isinstance(row, dict):
+            raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
+        yield row
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
-    except ImportError:
-        raise TableError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    except ImportError as error:
+        raise MissingDependency.of("pyarrow", extra="table", what=f"{path}: reading Parquet", error=error) from None
+    with store.reading(path, "a Parquet table", TableError):
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     return rows
 
 
@@ -683,13 +682,15 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
     """One run: the last value of each scalar it logged, under the scalar's tag."""
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        raise TableError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
+    except ImportError as error:
+        what = f"{root}: reading TensorBoard logs"
+        raise MissingDependency.of("tensorboard", extra="tensorboard", what=what, error=error) from None
     events = EventAccumulator(str(log), size_guidance={"scalars": 0})
-    events.Reload()
     row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}
-    for tag in events.Tags()["scalars"]:
-        row[tag] = float(events.Scalars(tag)[-1].value)
+    with store.reading(log, "TensorBoard logs", TableError):
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            row[tag] = float(events.Scalars(tag)[-1].value)
     return row
 
 

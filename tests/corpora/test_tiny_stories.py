@@ -168,8 +168,13 @@ def test_a_parquet_file_gives_its_column_text(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"story": texts}), tmp_path / "other.parquet")
     with pytest.raises(LawfulError, match=r"other\.parquet: expected a column `text`, got story"):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "other.parquet")
+    parquet.write_table(pyarrow.table({"text": [1, 2]}), tmp_path / "numbers.parquet")
+    with pytest.raises(LawfulError, match=r"numbers\.parquet, row 1: expected text in the column `text`, got 1"):
+        TinyStories(tokenizer=Bytes()).prepare(tmp_path / "numbers.parquet")
     (tmp_path / "torn.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-50])
-    with pytest.raises(LawfulError, match=r"torn\.parquet: expected a parquet file, got one that cannot be read"):
+    with pytest.raises(
+        LawfulError, match=r"torn\.parquet: expected a parquet file of stories, got a file that does not parse"
+    ):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "torn.parquet")
 
 
@@ -177,7 +182,10 @@ def test_without_pyarrow_a_parquet_file_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(LawfulError, match=r"stories\.parquet: expected pyarrow.*pip install 'lawful\[table\]'"):
+    with pytest.raises(
+        LawfulError,
+        match=r"stories\.parquet: reading parquet files needs the package pyarrow.*pip install 'lawful\[table\]'",
+    ):
         TinyStories(tokenizer=Bytes()).prepare(written(tmp_path / "stories.parquet", "PAR1"))
 
 

@@ -360,8 +360,10 @@ def checklist_command(
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
     from lawful.fitting.answer import answer_study
+    from lawful.store import read_only
 
-    answers = answer_study(source, draws=draws, seed=seed)
+    with read_only():
+        answers = answer_study(source, draws=draws, seed=seed)
     if as_json:
         _print_json([answer.to_json() for answer in answers])
     else:
@@ -375,8 +377,10 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
 def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
     from lawful.fitting.answer import answer_study, read_answers
+    from lawful.store import read_only
 
-    answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
+    with read_only():
+        answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
     fits = {a.question["name"]: a.fit for a in answers if a.fit is not None and set(a.fit.model.inputs) == axes}
     if not fits:
         laws = ", ".join(

@@ -16,7 +16,7 @@ import typer
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
-from lawful.errors import DeclarationError, MissingDependency
+from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
 from lawful.executors import SinkName
 
 if TYPE_CHECKING:
@@ -293,7 +293,13 @@ def report(
         questions = Store(folder).read_study()["questions"]
         if not any(Store(folder).fit(question["name"]).exists() for question in questions):
             conclude(folder, _say)
-    print(f"report: {write_beside(folders[0], folders[1], out).resolve()}")
+    try:
+        page = write_beside(folders[0], folders[1], out)
+    except OSError as error:
+        if out is not None:
+            raise
+        raise StoreError(f"{in_words(error)} `--out FILE` writes the page elsewhere.") from error
+    print(f"report: {page.resolve()}")
 
 
 def sample(
@@ -419,6 +425,9 @@ def _executor(
         device = "cuda"  # who reserves GPUs names them
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
+    from lawful.train.sinks import expect_sinks
+
+    expect_sinks(log or ())
     shared: dict[str, Any] = {
         "device": device,
         "threads": cpus_per_run,

@@ -19,7 +19,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from lawful import store
-from lawful.errors import DataError, LawfulError
+from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
@@ -129,8 +129,8 @@ class TokenCorpus(Corpus):
         if known.exists():
             try:
                 return self._compared(self.open(str(store.read_json(known).get("fingerprint"))))
-            except LawfulError:
-                pass  # damaged or deleted since: made again
+            except (DataError, StoreError, DeclarationError):
+                pass  # damaged or deleted since, or of another version: made again
         built = self._build(data, progress or _silent)
         if short := [f"{len(tokens)} for {split}" for split, tokens in built.splits.items() if len(tokens) < 2]:
             raise DataError(
@@ -149,8 +149,7 @@ class TokenCorpus(Corpus):
         problems = _problems(folder, meta, is_thorough=is_small)
         if problems:
             raise DataError(
-                f"{self.name}: prepared data is damaged: {'; '.join(problems)}; "
-                f"`lawful data prepare {self.name}` makes it again."
+                f"{self.name}: prepared data is damaged: {'; '.join(problems)}; {self._how_to_prepare()} again."
             )
         return TokenData(
             fingerprint=fingerprint,
@@ -194,7 +193,7 @@ class TokenCorpus(Corpus):
         folder = self._folder(fingerprint)
         try:
             meta = self._meta(folder, fingerprint)
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             return [str(error)]
         problems = _problems(folder, meta, is_thorough=True)
         if not problems and self._can_read(data):
@@ -204,7 +203,7 @@ class TokenCorpus(Corpus):
                 if is_same_text and _sha256_of_tokens(tokens) != meta["splits"][split]["sha256"]:
                     problems.append(
                         f"{folder / split}.bin: expected the tokens that the text gives now, got other ones; "
-                        f"another version of lawful made it; delete {folder} and run `lawful data prepare {self.name}`"
+                        f"another version of lawful made it; delete {folder}; {self._how_to_prepare()} again"
                     )
         return problems
 
@@ -223,6 +222,12 @@ class TokenCorpus(Corpus):
     def _build(self, data: Path | None, progress: Progress) -> Built:
         """Read, split by contiguous text, encode."""
 
+    def _how_to_prepare(self) -> str:
+        """The command that prepares exactly this corpus: `lawful data` knows corpora of lawful by their defaults."""
+        if known().get(self.name) == self:
+            return f"`lawful data prepare {self.name}` makes it"
+        return "`lawful plan STUDY`, with the options of the study's own command, makes it"
+
     def _fingerprint(self, text_sha256: str) -> str:
         return _digest({"format": FORMAT, "corpus": to_json(self), "text": text_sha256})
 
@@ -236,14 +241,14 @@ class TokenCorpus(Corpus):
     def _meta(self, folder: Path, fingerprint: str) -> dict[str, Any]:
         if not (folder / "meta.json").exists():
             raise DataError(
-                f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare "
-                f"{self.name}` makes it (a different fingerprint then means a different text or split)."
+                f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; {self._how_to_prepare()} "
+                "(another fingerprint then means another text or split)."
             )
         meta = store.read_json(folder / "meta.json")
         if self._fingerprint(str(meta.get("text_sha256"))) != fingerprint:
             raise DataError(
                 f"{self.name}: expected data {fingerprint} of {to_json(self)}, got {folder} prepared from "
-                f"{meta.get('corpus')}; `lawful data prepare {self.name}` makes what is missing."
+                f"{meta.get('corpus')}; {self._how_to_prepare()}."
             )
         return meta
 
@@ -493,7 +498,7 @@ def prepared(name: str) -> list[Prepared]:
         meta = store.read_json(path)
         try:
             corpus = from_json(meta.get("corpus"))
-        except LawfulError:
+        except DeclarationError:
             corpus = None
         found.append(
             Prepared(fingerprint=path.parent.name, corpus=corpus if isinstance(corpus, Corpus) else None, meta=meta)

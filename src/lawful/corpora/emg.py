@@ -18,7 +18,7 @@ from lawful.corpora import IGNORED, Corpus, Progress
 from lawful.emg import sessions
 from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.emg.twin import RULES, Twin, write_twin
-from lawful.errors import DataError, LawfulError
+from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.tokenizers.keys import Keys
 
@@ -100,8 +100,8 @@ class Emg(Corpus):
         folder = self._folder(fingerprint)
         if not (folder / "meta.json").exists():
             raise DataError(
-                f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare emg` makes it "
-                "(with --data FOLDER where it comes from recordings)."
+                f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful plan STUDY`, with the "
+                "options of the study's own command, makes it (--data FOLDER where it comes from recordings)."
             )
         meta = store.read_json(folder / "meta.json")
         if damaged := _damaged(folder, meta):
@@ -113,7 +113,7 @@ class Emg(Corpus):
         folder = self._folder(fingerprint)
         try:
             opened = self.open(fingerprint)
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             return [str(error)]
         progress = progress or (lambda what, share: None)
         problems = []
@@ -124,7 +124,7 @@ class Emg(Corpus):
             try:
                 session = sessions.read_session(path)
                 sessions.check_signal(session)
-            except LawfulError as error:
+            except (DataError, StoreError) as error:
                 problems.append(str(error))
                 continue
             keys, times = _keys(session)
@@ -150,7 +150,7 @@ class Emg(Corpus):
             progress(f"looking through {session.name}", number / len(found))
             try:
                 sessions.check_signal(session)
-            except LawfulError as error:
+            except (DataError, StoreError) as error:
                 problems.append(str(error))
         return problems
 
@@ -493,7 +493,7 @@ def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[
         progress("reading sessions", number / len(pairs))
         try:
             session = sessions.read_session(_find(folder, name))
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             problems.append(str(error))
             continue
         if session.user != user:

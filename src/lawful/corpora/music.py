@@ -25,7 +25,7 @@ from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.scores import Piece, Source
 from lawful.tokenizers import Tokenizer
-from lawful.tokenizers.remi import Remi
+from lawful.tokenizers.remi import NO_NOTES, Remi
 
 READER = 1  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
@@ -393,16 +393,12 @@ def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
             tokens = _given(piece.tokens or (), base)
             score = base.decode_score(tokens) if isinstance(base, Remi) else None
     except DataError as error:
-        return {
-            **row,
-            "problem": str(error),
-            "kind": "not in the vocabulary" if "vocabulary" in str(error) else "empty",
-        }
-    except Exception as error:  # a library's own: the piece is listed, the others go on
-        return {**row, "problem": f"{type(error).__name__}: {error}", "kind": "unreadable"}
+        said = str(error)
+        kind = "empty" if said == NO_NOTES else "not in the vocabulary" if "vocabulary" in said else "unreadable"
+        return {**row, "problem": said, "kind": kind}
     notes = scores.note_table(score) if score is not None else None
     if notes is not None and not len(notes):
-        return {**row, "problem": "no notes", "kind": "empty"}
+        return {**row, "problem": NO_NOTES, "kind": "empty"}
     cut = 0
     if notes is not None and piece.score is not None and isinstance(base, Remi):
         cut = _cut_short(notes, scores.note_table(base.decode_score(tokens)))

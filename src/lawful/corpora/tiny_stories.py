@@ -14,7 +14,7 @@ import numpy as np
 from lawful import download, store
 from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -249,24 +249,24 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
     try:
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise DataError(
-            f"{path}: expected pyarrow, which reads parquet files, got none; `pip install 'lawful[table]'` brings it."
+    except ImportError as error:
+        raise MissingDependency.of(
+            "pyarrow", extra="table", what=f"{path}: reading parquet files", error=error
         ) from None
-    try:
+    row = num_bytes = 0
+    with store.reading(path, "a parquet file of stories", DataError):
         with pyarrow.parquet.ParquetFile(path) as file:
             if "text" not in file.schema_arrow.names:
                 raise DataError(
                     f"{path}: expected a column `text`, got {', '.join(file.schema_arrow.names) or 'none'}."
                 )
-            row = num_bytes = 0
             for batch in file.iter_batches(batch_size=1000, columns=["text"]):
                 for text in batch.column(0).to_pylist():
                     row += 1
+                    if not isinstance(text, str | None):
+                        raise DataError(f"{path}, row {row}: expected text in the column `text`, got {text!r:.40}.")
                     num_bytes += len((text or "").encode())
                     yield _Found(row / file.metadata.num_rows, num_bytes, text or "")
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
 
 
 def _at_hand(data: Path | None) -> _Files | None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-from lawful.errors import DataError
+from lawful import store
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
 UNKNOWN_LOG10 = -100.0  # of a character without <unk> to stand for it, as KenLM has it
+KENLM = b"mmap lm "  # how KenLM's binary files begin (lm/binary_format.cc)
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 # A file separates its words by spaces, so that a space has another name there. The first that the model knows is taken
 SPELLINGS = {SPACE: ("<space>", "␣", "▁"), ENTER: ("⏎", "<enter>", "<return>")}
@@ -86,11 +89,9 @@ class KenLm(LanguageModel):
     def __init__(self, path: Path) -> None:
         try:
             import kenlm
-        except ImportError:
-            raise DataError(
-                f"{path}: expected an ARPA file, or the package that reads KenLM's binary ones: "
-                "pip install 'lawful[kenlm]'."
-            ) from None
+        except ImportError as error:
+            what = f"{path}: reading KenLM's binary files"
+            raise MissingDependency.of("kenlm", extra="kenlm", what=what, error=error) from None
         try:
             self.model, self._new_state = kenlm.Model(str(path)), kenlm.State
         except OSError as error:
@@ -114,9 +115,13 @@ def open_language_model(path: Path) -> LanguageModel:
     """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
         raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
-    with _opened(path) as file:
+    with store.reading(path, "a language model, ARPA or KenLM's", DataError), _opened(path) as file:
         head = file.read(4096)
-    return Arpa(path) if b"\\data\\" in head else KenLm(path)
+    if b"\\data\\" in head:
+        return Arpa(path)
+    if head.startswith(KENLM):
+        return KenLm(path)
+    raise DataError(f"{path}: expected a language model, ARPA or KenLM's, got a file that begins with {head[:20]!r}.")
 
 
 def _opened(path: Path) -> Any:
@@ -132,24 +137,20 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     counted: dict[int, int] = {}
     order = 0  # of the section that is being read; 0 before the first
     for number, line in _lines(path):
-        try:
-            if line.startswith("ngram ") and not order:
-                size, _, count = line[6:].partition("=")
-                declared[int(size)] = int(count)
-            elif line.startswith("\\") and line.endswith("-grams:"):
-                order = int(line[1 : -len("-grams:")])
-            elif order:
-                logp, *words = line.split()
-                if len(words) not in (order, order + 1):
-                    raise ValueError
-                backoff = float(words[order]) if len(words) > order else 0.0
-                ngrams[tuple(words[:order])] = (float(logp), backoff)
-                counted[order] = counted.get(order, 0) + 1
-        except ValueError:
-            raise DataError(
-                f"{path}, line {number}: expected a log10 probability, {order or 'some'} words and at most one "
-                f"back-off weight, got {line[:80]!r}."
-            ) from None
+        if not order and (size := re.fullmatch(r"ngram +(\d{1,9}) *= *(\d{1,18})", line, re.ASCII)):
+            declared[int(size[1])] = int(size[2])
+        elif begin := re.fullmatch(r"\\(\d{1,9})-grams:", line, re.ASCII):
+            order = int(begin[1])
+        elif order:
+            logp, *words = line.split()
+            numbers = [_log10(logp), _log10(words[order]) if len(words) == order + 1 else 0.0]
+            if len(words) not in (order, order + 1) or None in numbers:
+                raise DataError(
+                    f"{path}, line {number}: expected a log10 probability, {order} words and at most one back-off "
+                    f"weight, got {line[:80]!r}."
+                )
+            ngrams[tuple(words[:order])] = (numbers[0] or 0.0, numbers[1] or 0.0)
+            counted[order] = counted.get(order, 0) + 1
     if not declared or counted != {size: count for size, count in declared.items() if count}:
         told, got = (
             ", ".join(f"{n} of order {size}" for size, n in sorted(some.items())) or "none"
@@ -159,15 +160,24 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     return max(declared), ngrams
 
 
+def _log10(text: str) -> float | None:
+    """None where the text is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines between \\data\\ and \\end\\ that are not empty, with their numbers."""
     is_inside = False
-    with _opened(path) as file:
+    with store.reading(path, "a language model (ARPA)", DataError), _opened(path) as file:  # gzip raises anything
         for number, raw in enumerate(file, start=1):
             try:
                 line = raw.decode().strip(" \t\r\n")
             except UnicodeDecodeError:
-                raise DataError(f"{path}, line {number}: expected UTF-8.") from None
+                raise DataError(f"{path}, line {number}: expected UTF-8, got {raw[:40]!r}.") from None
             if line == "\\end\\":
                 return
             if is_inside and line:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lawful import store as files
 from lawful.checks import NaturalInt, PositiveInt
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
 
@@ -226,5 +226,5 @@ def _run(command: Sequence[str]) -> str:
 def _submitit() -> Any:
     try:
         return importlib.import_module("submitit")
-    except ModuleNotFoundError:
-        raise DeclarationError("--executor slurm needs the package submitit: pip install 'lawful[slurm]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("submitit", extra="slurm", what="--executor slurm", error=error) from None

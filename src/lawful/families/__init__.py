@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import nn
+from lawful.errors import MissingDependency
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.errors import StoreError
+from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
 from lawful.laws import label
 from lawful.report import interactive, parts, tables, words
@@ -40,7 +40,7 @@ def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
     Reads each folder as its own report left it. Raises LawfulError where one holds no study or both are the same.
     """
     if first.resolve() == second.resolve():
-        raise StoreError(f"{second}: expected two folders to lay side by side, got the same one twice.")
+        raise DeclarationError(f"{second}: expected two folders to lay side by side, got the same one twice.")
     pair = (read_evidence(first), read_evidence(second))
     path = out or first / f"beside-{second.resolve().name}.html"
     store.write_text(path, beside(pair, _labels(first, second)))

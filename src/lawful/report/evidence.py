@@ -207,7 +207,9 @@ def _read_curve(path: Path, points: int) -> Curve | None:
     for index in _log_spaced(len(measured), points):
         try:
             line = json.loads(measured[index])
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a damaged line
+            continue
+        if not isinstance(line, dict):
             continue
         seen, value = number(line.get("tokens")), number(line.get(name))
         if seen and value and seen > 0 and value > 0:

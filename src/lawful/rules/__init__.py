@@ -5,7 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from lawful.errors import MissingDependency
+
+try:
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 class Rule(ABC):

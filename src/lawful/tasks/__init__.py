@@ -6,7 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from lawful.errors import MissingDependency
+
+try:
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 class Task(ABC):

@@ -22,7 +22,7 @@ from lawful import store
 from lawful.checks import NaturalInt, NonNegativeFloat, check_fields
 from lawful.emg.beam_search import beam_search
 from lawful.emg.language_model import LanguageModel, open_language_model
-from lawful.errors import DataError, DeclarationError
+from lawful.errors import DataError, DeclarationError, MissingDependency
 from lawful.run import added, to_json
 from lawful.tasks import Task
 from lawful.tokenizers.keys import SYMBOLS
@@ -385,6 +385,6 @@ def _text(labels: np.ndarray) -> str:
 def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
-    except ImportError:
-        raise DataError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("rapidfuzz", extra="emg", what="counting errors in typing", error=error) from None
     return Levenshtein

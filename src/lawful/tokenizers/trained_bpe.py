@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, final
 import numpy as np
 
 from lawful.checks import Within, check_fields
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ class TrainedBPE(Tokenizer):
 
 @functools.lru_cache(maxsize=8)
 def _encoding(pieces: tuple[str, ...], end: int) -> tiktoken.Encoding:
-    import tiktoken
-
+    try:
+        import tiktoken
+    except ImportError as error:
+        raise MissingDependency.of("tiktoken", extra="train", what="byte-pair encoding", error=error) from None
     ranks = {bytes([byte]): byte for byte in range(256)}
     ranks |= {bytes.fromhex(piece): 256 + number for number, piece in enumerate(pieces)}
     return tiktoken.Encoding(
@@ -94,8 +96,10 @@ def _encoding(pieces: tuple[str, ...], end: int) -> tiktoken.Encoding:
 
 def _words(texts: Iterable[str]) -> dict[bytes, int]:
     """How often each word occurs in the first LEARNED_FROM_CHARACTERS; merges never cross a word's border."""
-    import regex  # comes with tiktoken, and cuts as it does
-
+    try:
+        import regex  # comes with tiktoken, and cuts as it does
+    except ImportError as error:
+        raise MissingDependency.of("regex", extra="train", what="learning a vocabulary", error=error) from None
     words: Counter[str] = Counter()
     left = LEARNED_FROM_CHARACTERS
     for text in texts:

@@ -565,9 +565,9 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """torch's own type on CUDA; on a CPU "not enough memory", on MPS and from CUDA itself "out of memory"."""
+    """torch's own type on CUDA; its allocator's words on a CPU; "out of memory" on MPS and from CUDA itself."""
     return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("not enough memory", "out of memory")
+        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
     )
 
 

@@ -26,7 +26,7 @@ import lawful
 from lawful import devices, linter
 from lawful import store as files
 from lawful.checks import refuse_lines
-from lawful.errors import DataError, DeclarationError, DeviceError
+from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency
 from lawful.laws import named
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
@@ -250,7 +250,7 @@ def _prepare_corpora(
             for rung in rungs:
                 if rung.run.corpus == corpus and (why := getattr(prepared, "misfit", _fits)(rung.run.context)):
                     problems.setdefault(why, rung.label)
-        except DataError as error:
+        except (DataError, MissingDependency) as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)

@@ -27,7 +27,7 @@ import torch
 
 from lawful import devices
 from lawful import store as files
-from lawful.errors import StoreError
+from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
@@ -157,11 +157,24 @@ def _train_claimed(
         with store.log(run_id).open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
-        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        result = {"status": "failed", "reason": _reason(error)}
     files.write_json(store.result(run_id), result, lease=lease)
     if result["status"] != "failed":
         _delete_checkpoints(store, run_id)
     return str(result["status"])
+
+
+def _reason(error: Exception) -> str:
+    """In one line: an error of ours by its words, any other with its place, since its words alone seldom say enough."""
+    if isinstance(error, LawfulError):
+        return str(error)
+    if isinstance(error, OSError):
+        return in_words(error)
+    *_, last = traceback.extract_tb(error.__traceback__)
+    said = " ".join(str(error).split())
+    return in_short(
+        f"{type(error).__name__}: {said} ({last.filename}, line {last.lineno}; worker.log has the traceback)"
+    )
 
 
 def _ended(store: Store, run_id: str) -> str | None:
