@@ -36,7 +36,6 @@ ANYTHING = {
     "scores.py:_inner_xml": "zipfile",
     "tokenizers/remi.py:encode_score": "MidiTok",
     "tokenizers/remi.py:decode_score": "MidiTok",
-    "study.py:import_file": "the user's own file",
     "cli/__init__.py:_run": "a bug: its traceback is shown",
     "train/worker.py:_train_claimed": "a bug: its traceback goes into worker.log, the run is recorded as failed",
 }

@@ -201,7 +201,7 @@ def test_a_held_out_run_with_a_forecast_is_not_dropped(folder: Path) -> None:
     refused(smaller, folder, "the registered forecasts of runs that are not planned any more: width=48")
 
 
-@pytest.mark.parametrize("questions", [[], [replace(SIZE, law="power_floor:params")], [replace(SIZE, name="other")]])
+@pytest.mark.parametrize("questions", [[replace(SIZE, law="power_floor:params")], [replace(SIZE, name="other")]])
 def test_a_question_with_forecasts_is_not_changed(folder: Path, questions: list[Question]) -> None:
     refused(replace(toy(), questions=questions), folder, "questions that are asked no more or otherwise: size")
 

@@ -180,38 +180,29 @@ def shown(value: Any) -> str:
 
 @contextmanager
 def in_file_of_user(path: Path | str | None) -> Iterator[None]:
-    """What a user's own Python file raises, with its file and line. An error that comes from lawful itself, called by
-    that file, is lawful's bug and keeps its traceback."""
+    """Put the file and line of a user's own Python file before the message of a LawfulError that arose there. Any other
+    exception is the file's own, and keeps its traceback."""
     try:
         yield
     except Refusal:
         raise
     except LawfulError as error:
-        line, _ = _place(error, path)
+        line = _line_in(error, path)
         if line is None:
             raise
         kind = type(error) if type(error).__init__ is LawfulError.__init__ else DeclarationError
         raise kind(f"{path}:{line}: {error}") from error
-    except Exception as error:
-        line, is_of_lawful = _place(error, path)
-        if path is None or is_of_lawful:
-            raise
-        place = f"{path}:{line}" if line else str(path)
-        raise DeclarationError(f"{place}: the file raises {type(error).__name__}: {error}") from error
 
 
-def _place(error: BaseException, path: Path | str | None) -> tuple[int | None, bool]:
-    """The line of the file that was at work last; whether lawful, called from there, raised the error."""
-    if path is None:
-        return None, False
-    own, of_user = str(Path(__file__).parent), os.path.abspath(path)
-    if isinstance(error, SyntaxError) and os.path.abspath(error.filename or "") == of_user:
-        return error.lineno, False
-    frames = traceback.extract_tb(error.__traceback__)
-    last = max((i for i, frame in enumerate(frames) if os.path.abspath(frame.filename) == of_user), default=None)
-    if last is None:
-        return None, False
-    return frames[last].lineno, any(frame.filename.startswith(own) for frame in frames[last + 1 :])
+def _line_in(error: BaseException, path: Path | str | None) -> int | None:
+    """The line of the file that was at work last; None where the error did not pass through the file."""
+    of_user = os.path.abspath(path) if path is not None else None
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.abspath(frame.filename) == of_user
+    ]
+    return lines[-1] if lines else None
 
 
 def _first(problems: Sequence[str]) -> list[str]:

@@ -39,7 +39,7 @@ def write_observations(folder: Path) -> list[Mapping[str, Any]]:
     planned: dict[str, list[Mapping[str, Any]]] = {rung["id"]: [] for rung in study["rungs"]}
     others = []
     is_changed = bool(found)
-    for row in read_cells(store.observations):
+    for row in map(with_current_names, read_cells(store.observations)):
         run = row.get("run")
         if run not in planned:
             if run and not row.get("left_plan"):

@@ -10,6 +10,7 @@ from lawful import store as files
 from lawful.errors import StoreError
 from lawful.observe import begun, statuses, write_observations
 from lawful.store import Store
+from lawful.table import current_name
 
 SHOWN = 5  # names in a message; the rest is a number
 WORDING = ("asks", "truth")  # of a question: they change no forecast
@@ -140,9 +141,9 @@ def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], se
 
 def _meaning(question: Mapping[str, Any], study: Mapping[str, Any]) -> Any:
     """What decides the forecasts and fits of a question, as JSON has it."""
-    return files.plain(
-        {**{name: value for name, value in question.items() if name not in WORDING}, "arm of study": study.get("arm")}
-    )
+    own = {name: value for name, value in question.items() if name not in WORDING}
+    own["loss"] = current_name(str(own.get("loss")))
+    return files.plain({**own, "arm of study": study.get("arm")})
 
 
 def _is_of(name: str, question: str) -> bool:
