@@ -161,13 +161,25 @@ def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
         {"class": f"{trap}:Fixed", "fields": {"exponent": 0.5}},
         {"class": "trap:Fixed", "fields": {"exponent": 0.5}},
         {"class": "subprocess:Popen", "fields": {"args": "true"}},
+        {"class": "lawful.fitting.arms:ArmsLaw", "fields": {}},
     ):
         (tmp_path / "fit.json").write_text(json.dumps({**raw, "law": law}), encoding="utf-8")
-        with pytest.raises(DeclarationError, match=r"fit\.json: law: .*--law FILE\.py:CLASS"):
+        with pytest.raises(DeclarationError, match=r"fit\.json: law: .*--law '"):
             Fit.from_json(tmp_path / "fit.json")
         assert law_curve({"fit": {**raw, "law": law}, "question": {}}) is None
     with pytest.raises(DeclarationError, match=r"trap\.py:Fixed' is not one of lawful's own"):
         Fit.from_json({**raw, "format": 1, "law": f"{trap}:Fixed"})
+    for odd in (
+        5,
+        None,
+        [],
+        {},
+        {"class": 5, "fields": {}},
+        {"class": "power", "fields": {"axis": 5}},
+        {"class": "power"},
+    ):
+        with pytest.raises(DeclarationError):
+            Fit.from_json({**raw, "law": odd})
     assert not (tmp_path / "sprung").exists()
     laws.named(f"{trap}:Fixed")
     assert (tmp_path / "sprung").exists()

@@ -200,18 +200,18 @@ def stored(data: str | Mapping[str, Any]) -> Law:
         place, name, axis = _split(data)
         if f"{place}:{name}" in _NAMED:
             return _made(_NAMED[f"{place}:{name}"], axis)
-        raise DeclarationError(f"law: {data!r} is not one of lawful's own laws. {_NOT_IMPORTED}")
+        raise _not_ours(data)
     name, fields = _class_and_fields(data)
     cls = _class_of(name) if name in BUILT_IN else _NAMED.get(name)
     if not isinstance(cls, type):
-        raise DeclarationError(f"law: {name!r} is not one of lawful's own laws. {_NOT_IMPORTED}")
+        raise _not_ours(name)
     return _with_fields(cls, fields)
 
 
 def label(data: str | Mapping[str, Any]) -> str:
     """A stored law in a text for readers: power_floor:tokens, or my_law.py:MyLaw(shift=2.0)."""
-    if isinstance(data, str):
-        return data
+    if not isinstance(data, Mapping):
+        return str(data)
     name, fields = str(data.get("class")), data.get("fields") or {}
     if set(fields) == {"axis"}:
         return f"{name}:{fields['axis']}"
@@ -219,10 +219,13 @@ def label(data: str | Mapping[str, Any]) -> str:
 
 
 _NAMED: dict[str, Any] = {}  # what `named` was given in this process: "MODULE:NAME" or "PATH:NAME" -> class or law
-_NOT_IMPORTED = (
-    "Reading a file imports no code. If you trust that code, name it: --law FILE.py:CLASS on the command line, "
-    "law='FILE.py:CLASS' in Python."
-)
+
+
+def _not_ours(name: str) -> DeclarationError:
+    return DeclarationError(
+        f"law: {name!r} is not one of lawful's own laws, and reading a file imports no code. If you trust that code, "
+        f"name it: --law {name!r} on the command line, law={name!r} in Python."
+    )
 
 
 def rebuilt(data: str | Mapping[str, Any], law: str | Law) -> Law:
@@ -279,8 +282,8 @@ def _text(spec: object) -> str:
     raise DeclarationError(f"law: expected a name or a Law, got {spec!r}" + (f"; write {name}()." if name else "."))
 
 
-def _class_and_fields(data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    name, fields = data.get("class"), data.get("fields")
+def _class_and_fields(data: Any) -> tuple[str, Mapping[str, Any]]:
+    name, fields = (data.get("class"), data.get("fields")) if isinstance(data, Mapping) else (None, None)
     if not isinstance(name, str) or not isinstance(fields, Mapping):
         raise DeclarationError(f"law: expected a class and its fields, got {data!r}.")
     return name, fields
