@@ -468,6 +468,11 @@ def test_the_problems_of_ladder_and_questions_are_said_together_at_most_eight() 
     assert len(str(error.value).splitlines()) == 10
 
 
+def test_questions_are_looked_at_where_the_arm_is_wrong_too() -> None:
+    with pytest.raises(DeclarationError, match=r"no axis is called 'arms'(.|\n)*no law is called 'nope'"):
+        declared(arm="arms", questions=[replace(QUESTION, law="nope")])
+
+
 def test_a_task_of_the_users_own_says_which_columns_it_adds() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Surprised(NextToken):
@@ -615,6 +620,13 @@ def test_a_study_file_may_name_its_own_scales(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="--scale: expected one of tiny, huge, got 'quick'"):
         declare(module, "quick")
     with pytest.raises(DeclarationError, match="to return a Study, got 'huge'"):  # so it was asked for huge
+        declare(module, "huge")
+
+
+def test_a_scale_that_is_any_text_may_be_the_default_or_a_usual_one(tmp_path: Path) -> None:
+    module = import_file(written(tmp_path, "def study(scale='tiny'): return scale"))
+    assert scales_of(module) == ("tiny", "smoke", "quick", "full", "published")
+    with pytest.raises(DeclarationError, match="expected one of tiny, smoke, .* got 'huge'"):
         declare(module, "huge")
 
 

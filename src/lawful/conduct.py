@@ -44,6 +44,7 @@ def run_study(
     from lawful.executors.local import Local, available_cores
     from lawful.train.plan import make_plan
 
+    executor = Local(workers=workers, device=device)
     planned = make_plan(
         study,
         data=None if data is None else Path(data),
@@ -53,7 +54,7 @@ def run_study(
         is_timed=False,
     )
     planned.write(Path(folder))
-    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only)
+    train_study(Path(folder), executor, is_anchors_only=is_anchors_only)
     return conclude(Path(folder))
 
 

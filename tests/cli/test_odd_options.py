@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from lawful.cli import app
 from lawful.errors import LawfulError
+from lawful.executors.local import Local
 from lawful.fitting.uncertainty import LEAST_DRAWS
 
 TOY = str(Path(__file__).parents[1] / "toy_study.py")
@@ -75,6 +76,13 @@ def test_an_odd_option_is_refused_in_one_line_that_names_it(words: tuple[str, ..
     assert isinstance(result.exception, LawfulError), (result.output, result.exception)
     message = str(result.exception)
     assert message.startswith(option.split()[0]) and "expected" in message and "\n" not in message
+
+
+def test_an_executor_made_in_python_is_checked_likewise() -> None:
+    with pytest.raises(
+        LawfulError, match="Local: threads: .* got 0; checkpoint_seconds: .* nan; log: .* workers: .* -2"
+    ):
+        Local(workers=-2, threads=0, checkpoint_seconds=float("nan"), log=("wandbb",))  # type: ignore[arg-type]
 
 
 def test_only_that_matches_nothing_writes_no_folder(tmp_path: Path) -> None:
