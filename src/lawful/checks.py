@@ -99,7 +99,7 @@ def conform(value: Any, kind: Any) -> Any:
     elif origin in (collections.abc.Mapping, dict):
         if not isinstance(value, Mapping):
             raise _unlike(value, kind)
-        return {conform(key, options[0]): conform(item, options[1]) for key, item in value.items()}
+        return {conform(key, options[0]): _item(key, item, options[1]) for key, item in value.items()}
     else:
         is_right = isinstance(value, origin or base) if isinstance(origin or base, type) else True
     if not is_right or (within is not None and not within.has(value)):
@@ -219,6 +219,13 @@ def _members(value: Any, kind: Any, origin: Any, options: tuple[Any, ...]) -> tu
     if len(value) != len(options):
         raise _unlike(value, kind)
     return tuple(conform(item, option) for item, option in zip(value, options, strict=True))
+
+
+def _item(key: Any, item: Any, kind: Any) -> Any:
+    try:
+        return conform(item, kind)
+    except DeclarationError as error:
+        raise DeclarationError(f"{key}: {error}") from None
 
 
 def _unlike(value: Any, kind: Any) -> DeclarationError:

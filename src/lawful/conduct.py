@@ -45,6 +45,7 @@ def run_study(
     from lawful.executors.local import Local, available_cores
     from lawful.train.plan import make_plan
 
+    executor = Local(workers=workers, device=device)
     planned = make_plan(
         study,
         data=None if data is None else Path(data),
@@ -58,7 +59,7 @@ def run_study(
     def say(what: str) -> None:
         print(f"lawful: {what}", file=sys.stderr, flush=True)
 
-    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only, say=say)
+    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
     page = conclude(Path(folder))
     for label, reason in failed_runs(Path(folder)):
         say(f"{label} failed: {reason}")

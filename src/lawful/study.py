@@ -199,9 +199,8 @@ class Study:
     def _of_questions(self) -> list[str]:
         if not self.questions:
             return ["questions: expected at least one, got none; nothing would be fitted."]
-        if not self.ladder or (self.arm is not None and any(self.arm not in rung.at for rung in self.ladder)):
-            return []  # said already
-        rows = [_planned_row(rung, self.arm) for rung in self.ladder if _is_of_ladder(rung)]
+        arm = self.arm if all(self.arm in rung.at for rung in self.ladder) else None  # else it is said already
+        rows = [_planned_row(rung, arm) for rung in self.ladder if _is_of_ladder(rung)]
         return [
             f"question {question.name!r}: {problem}."
             for question in self.questions
@@ -314,7 +313,7 @@ def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[li
             some = nearest(str(missing[0]), texts)
             problems.append(f"where: no rung has {column}={missing[0]}; {column} is {some}")
         left = [row for row in left if row.get(column) in values]
-    if not problems and not any(not row["held_out"] for row in left):
+    if question.where and not problems and all(row["held_out"] for row in left):
         asked = " and ".join(f"{column}={wanted}" for column, wanted in question.where.items())
         problems.append(f"where: no rung that is fitted has {asked}; nothing is left to fit")
     return problems, left
@@ -481,11 +480,15 @@ def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str,
 
 
 def scales_of(module: ModuleType) -> tuple[str, ...]:
-    """The scales that a study file takes: those of the annotation Literal, or any; none where it takes no scale."""
+    """The scales that a study file takes: those of the annotation Literal; where it has none, its default and the usual
+    ones; none where it takes no scale."""
     kind = _parameters(module).get("scale")
     if kind is None:
         return ()
-    return tuple(typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else SCALES
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    usual = inspect.signature(module.study).parameters["scale"].default
+    return tuple(dict.fromkeys((*([usual] if isinstance(usual, str) else []), *SCALES)))
 
 
 def settings_of(module: ModuleType) -> dict[str, str]:

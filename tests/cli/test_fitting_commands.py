@@ -1,6 +1,7 @@
 """The fitting commands as a person types them: text, JSON, column flags, refusals that exit non-zero."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -167,6 +168,26 @@ def test_what_is_told_goes_before_what_a_study_declares(study):
     assert json.loads(said(*other))["data"]["columns"]["params"] == "params_total"
 
 
+def test_a_question_that_names_no_column_is_refused_and_not_answered_from_the_next_ones_rows(study, tmp_path):
+    folder = tmp_path / "misspelt"
+    shutil.copytree(study, folder)
+    declared = store.read_json(folder / "study.json")
+    declared["questions"][1]["where"] = {"toknes": "max"}
+    third = {**declared["questions"][1], "name": "third", "where": {}}
+    store.write_json(folder / "study.json", {**declared, "questions": [*declared["questions"], third]})
+    budget = ("allocate", folder, "--flops", "1e21", *SURFACE)
+    assert "no column 'toknes'" in str(run(*budget).exception)
+    assert run(*budget, "--question", "third").exit_code == 0
+
+
+def test_what_is_told_of_a_folder_is_used_or_refused_never_passed_over(study):
+    said_of = json.loads(said("fit", study, "--objective", "lad", "--json", "--draws", 0))
+    assert said_of["objective"]["name"] == "lad"
+    assert "expected one of robust" in str(run("fit", study, "--objective", "robsut").exception)
+    assert "no column 'nope'" in str(run("fit", study, "--cluster", "nope").exception)
+    assert "no column 'nope'" in str(run("predict", study, "--params", "1e9", "--loss-column", "nope").exception)
+
+
 def test_checklist(table):
     out = said("checklist", table, "--where", "arm=a")
     assert "items answered (arXiv:2502.18969)" in out
@@ -182,7 +203,7 @@ def test_checklist(table):
         (("fit", "{table}", "--where", "params<2e7"), "distinct value"),
         (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
         (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
-        (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "expected 6nd or exact"),
+        (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "--cost: expected one of 6nd, exact"),
         (("power", "--shift", "0.01", "--sigma", "0.01"), "points of the ladder"),
     ],
 )

@@ -26,7 +26,7 @@ from lawful.corpora.python_docs import PythonDocs
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Study, grid
+from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,10 @@ def rung(width, seed):
         eval_every=60, eval_tokens=64, init_seed=seed,
     )
 
-study = Study(name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)), questions=[])
+study = Study(
+    name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)),
+    questions=[Question(name="size", asks="?", law="power_floor:params")],
+)
 '''
 
 TOY = Path(__file__).parents[1] / "toy_study.py"

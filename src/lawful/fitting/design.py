@@ -165,8 +165,10 @@ def power(
     name = parameter or law.shapes[0].name
     if name not in law.parameters:
         raise DeclarationError(f"parameter: {law.name} has no {name!r}; it has {', '.join(law.parameters)}.")
-    if not (0 < sigma < math.inf and 0 < abs(shift) < math.inf):
-        raise DeclarationError(f"power: expected sigma > 0 and a shift other than 0, got {sigma} and {shift}.")
+    if not (0 < sigma < 100 and 0 < abs(shift) < math.inf):  # of log loss: 100 is no spread but a slip
+        raise DeclarationError(
+            f"power: expected sigma above 0 and below 100, and a shift other than 0, got {sigma} and {shift}."
+        )
     refuse("power", [*_misplaced(law, at), *_unlikely(law, values or {})])
     x = Axes.of(at)
     loss = law.predict(expected, x)
