@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store
+from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
 
 # name -> (unit or kind, what it is)
@@ -183,6 +184,7 @@ _KNOWN_AS = {
 _YES_NO = {"yes": True, "no": False, "true": True, "false": False, "True": True, "False": False}
 
 
+@checked
 def read_runs(
     source: Any,
     *,
@@ -320,7 +322,13 @@ def _read(source: Any) -> Observations:
     if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a pandas DataFrame, without importing pandas
         return Observations(tuple(_frame_rows(source)), "DataFrame")
     if not isinstance(source, (str, Path)):
-        return Observations(tuple(dict(row) for row in source), "memory")
+        if not isinstance(source, Iterable):
+            raise TableError(f"expected a table: a path, a DataFrame or rows; got {shown(source)}.")
+        rows = list(source)
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, Mapping):
+                raise TableError(f"row {number}: expected a mapping from column to value, got {shown(row)}.")
+        return Observations(tuple(map(dict, rows)), "memory")
     path = Path(source)
     if path.is_dir():
         table = store.Store(path).observations

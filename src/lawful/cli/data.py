@@ -69,13 +69,14 @@ def verify(name: Name, data: Data = None) -> None:
             typer.echo(f"         {problem}")
     found = corpora.prepared(name)
     if not found and raw is None:
+        _corpus(name)
         raise DeclarationError(
             f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it."
         )
     num_bad = int(bool(raw))
     for item in found:
         if item.corpus is None:
-            problems = ["prepared by a version of lawful that described it differently; it may be deleted"]
+            problems = ["its corpus is of another version of lawful, or a class of your own: it cannot be checked here"]
         else:
             problems = item.corpus.verify(item.fingerprint, data, progress=show_progress())
         typer.echo(f"{'damaged' if problems else 'ok':<8} {_line(item)}")

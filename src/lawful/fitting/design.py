@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lawful.checks import PositiveFloat
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
-from lawful.fitting.predict import log_slopes, run_spread
+from lawful.fitting.predict import argument, log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
@@ -57,7 +58,15 @@ def design(
     budget       FLOPs that one run may cost
     Assumes the law is right and one run's log loss has the spread seen so far.
     """
+    argument("budget", budget, PositiveFloat | None)
+    argument("target", target, str | Mapping[str, float] | None)
+    argument("candidates", candidates, Sequence[Mapping[str, PositiveFloat]] | None)
     inputs = fit.model.inputs
+    for at in candidates or ():
+        if set(at) != set(inputs):
+            raise DeclarationError(
+                f"candidates: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}."
+            )
     price = _price(inputs)
     slope, label = _target(fit, target)
     covariance = np.array(fit.covariance)
