@@ -92,7 +92,7 @@ def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
     store = Store(folder)
     results = [files.read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
     assert len(results) == runs and all(result["status"] != "failed" for result in results)
-    training = sum(result["seconds"] for result in results)
+    training = sum(result["seconds_spent"] for result in results)
     beside = (clock * available_cores() - training) / runs
     live = [seconds(lambda: status_table(study_status(folder))) * 1e3 for _ in range(5)]
     return [

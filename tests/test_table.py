@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lawful.errors import LawfulError
-from lawful.table import COLUMNS, Observations, read_runs, write_csv
+from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
     {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},
@@ -64,7 +64,7 @@ def test_columns_are_named_by_hand_or_recognised(tmp_path):
     ("cells", "complaint"),
     [
         ("1e6,2e7,", r"row 2, column 'loss': expected a positive loss, got an empty cell"),
-        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got NaN"),
+        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got an empty cell \(NaN"),
         ("1e6,2e7,-1.5", r"row 2, column 'loss': expected a positive loss, got -1.5"),
         ("1e6,2e7,inf", r"row 2, column 'loss': expected a positive loss, got inf"),
         ("big,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got the text 'big'"),
@@ -152,5 +152,37 @@ def test_numpys_own_numbers_are_numbers() -> None:
     rows = [{"tokens": np.int64(2) ** k, "loss": np.float32(1) + np.float32(k)} for k in (10, 11)]
     table = read_runs(rows)
     assert [row["tokens"] for row in table] == [1024, 2048]
-    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
+    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got -1"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
+
+
+OWN = {"study": "toy", "run": "a", "rung": "size=1", "data_fingerprint": "1", "params": 1000, "loss": 3.0}
+FORMER = {"loss_best": 2.8, "best_loss": 2.9, "best_accuracy": 0.5, "best_test_loss": 2.7}
+CURRENT = {
+    "loss_lowest_seen": 2.8,
+    "best_weights_loss": 2.9,
+    "best_weights_accuracy": 0.5,
+    "best_weights_test_loss": 2.7,
+}
+
+
+def test_a_table_that_lawful_wrote_under_former_names_is_read_under_todays(tmp_path):
+    write_csv(tmp_path / "old.csv", [{**OWN, **FORMER}])
+    write_csv(tmp_path / "new.csv", [{**OWN, **CURRENT}])
+    old, new = read_runs(tmp_path / "old.csv"), read_runs(tmp_path / "new.csv")
+    assert [dict(row) for row in old] == [dict(row) for row in new]
+    assert CURRENT.items() <= dict(old.rows[0]).items()
+    for table in (tmp_path / "old.csv", tmp_path / "new.csv", [{**OWN, **FORMER}], old):
+        for name in ("best_loss", "best_weights_loss"):
+            assert read_runs(table, loss=name).roles["loss"] == "best_weights_loss"
+
+
+def test_a_column_of_a_users_own_table_keeps_its_name():
+    (row,) = read_runs([{"params": 1000, "best_loss": 2.9, "loss_best": 3.0}], loss="best_loss")
+    assert set(row) == {"params", "best_loss", "loss_best"}
+    with pytest.raises(LawfulError, match="no column 'best_loss'"):
+        read_runs([{"params": 1000, "loss": 2.9}], loss="best_loss")
+
+
+def test_every_column_of_todays_table_keeps_its_name():
+    assert [current_name(name) for name in COLUMNS] == list(COLUMNS)

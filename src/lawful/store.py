@@ -144,9 +144,11 @@ class Store:
 
 
 def mirror(folder: Path, into: Path) -> Store:
-    """A folder of links to a study's plan and runs, in which its table, fits and report can be written anew; the
-    study's own are neither read nor touched. What the study has not written yet is there as soon as it has."""
+    """A folder of links to a study's plan and runs, with a copy of its table, in which table, fits and report can be
+    written anew; the study's own are not touched. What the study has not written yet is there as soon as it has."""
     into.mkdir(parents=True)
+    if Store(folder).observations.exists():  # it may hold rows that no run explains any more
+        shutil.copyfile(Store(folder).observations, Store(into).observations)
     for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
         (into / name).symlink_to((folder / name).absolute())
     return Store(into)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from lawful import store
 from lawful.cli import app
+from lawful.laws import label
 from lawful.table import write_csv
 
 SURFACE = ("--draws", "200")
@@ -148,7 +149,11 @@ def study(tmp_path_factory):
 
 def test_a_study_is_asked_its_own_question_by_name_or_the_first_that_suits(study):
     first = json.loads(said("fit", study, "--question", "errors", "--json", "--draws", 0))
-    assert (first["law"], first["data"]["columns"]["loss"], first["goodness"]["n"]) == ("power_floor:params", "wer", 5)
+    assert (label(first["law"]), first["data"]["columns"]["loss"], first["goodness"]["n"]) == (
+        "power_floor:params",
+        "wer",
+        5,
+    )
     (dropped,) = json.loads(said("holdout", study, "--json", "--draws", 0))["rows"]
     assert dropped["observed"] < 0.5  # an error rate, not a loss
     assert "waste at most 5 %" in said("allocate", study, "--flops", "1e21", *SURFACE)  # of the surface: both axes
@@ -157,7 +162,7 @@ def test_a_study_is_asked_its_own_question_by_name_or_the_first_that_suits(study
 
 def test_what_is_told_goes_before_what_a_study_declares(study):
     told = json.loads(said("fit", study, "--law", "chinchilla", "--loss-column", "loss", "--json", "--draws", 0))
-    assert (told["law"], told["data"]["columns"]["loss"], told["goodness"]["n"]) == ("chinchilla", "loss", 20)
+    assert (label(told["law"]), told["data"]["columns"]["loss"], told["goodness"]["n"]) == ("chinchilla", "loss", 20)
     other = ("fit", study, "--question", "surface", "--params-column", "params_total", "--json", "--draws", 0)
     assert json.loads(said(*other))["data"]["columns"]["params"] == "params_total"
 
@@ -185,3 +190,40 @@ def test_what_cannot_be_done_is_said_and_exits_non_zero(table, arguments, compla
     result = run(*(argument.format(table=table) for argument in arguments))
     assert result.exit_code != 0
     assert complaint in str(result.exception)
+
+
+OWN_LAW = """
+from dataclasses import dataclass
+from lawful.laws import OneAxisLaw, Term
+@dataclass(frozen=True)
+class Half(OneAxisLaw):
+    exponent: float = 0.5
+    name, formula, source, coefficients, shapes = "power_floor", "E + a x^-1/2", "a test", ("E", "a"), ()
+    def terms(self, shape, x):
+        return Term(), Term(-self.exponent * x[self.axis])
+third = Half(axis="tokens", exponent=1 / 3)
+"""
+
+
+def test_a_law_of_ones_own_takes_an_axis_and_a_setting(table, tmp_path):
+    law = tmp_path / "half.py"
+    law.write_text(OWN_LAW, encoding="utf-8")
+    arm = ("--where", "arm=a", "--json", "--draws", "0")
+    for options, fields in (
+        ((f"{law}:Half",), {"axis": "params", "exponent": 0.5}),
+        ((f"{law}:Half:tokens",), {"axis": "tokens", "exponent": 0.5}),
+        ((f"{law}:Half", "--x", "tokens"), {"axis": "tokens", "exponent": 0.5}),
+        ((f"{law}:third",), {"axis": "tokens", "exponent": 1 / 3}),
+        ((f"{law}:third", "--x", "params"), {"axis": "params", "exponent": 1 / 3}),
+    ):
+        raw = json.loads(said("fit", table, "--law", *options, *arm))
+        assert raw["law"] == {"class": f"{law}:Half", "fields": fields}
+    held = json.loads(said("holdout", table, "--law", f"{law}:third", *arm))
+    assert held["fit"]["law"]["fields"]["exponent"] == 1 / 3
+    crossed = said("crossover", table, "--law", f"{law}:Half", "--x", "tokens", "--json", "--draws", "20")
+    assert json.loads(crossed)["fits"]["b"]["law"] == {
+        "class": f"{law}:Half",
+        "fields": {"axis": "tokens", "exponent": 0.5},
+    }
+    refused = run("fit", table, "--law", "chinchilla", "--x", "tokens", *arm)
+    assert "--x: expected a law of one axis, got chinchilla" in str(refused.exception)

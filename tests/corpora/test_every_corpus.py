@@ -23,7 +23,10 @@ from lawful.run import from_json, to_json
 # what is no text has tests of its own
 TEXTS = {name: corpus for name, corpus in corpora.known().items() if isinstance(corpus, TokenCorpus)}
 EVERY = {**TEXTS, "music": Music(collections=("chopin", "handel", "verdi"), min_notes=1)}
-names = pytest.mark.parametrize("name", list(EVERY))
+DOWNLOADED = ("tiny_shakespeare", "tiny_stories")
+names = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.needs_data) if name in DOWNLOADED else name for name in EVERY]
+)
 
 
 def prepared(name: str) -> TokenData:

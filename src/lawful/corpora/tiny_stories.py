@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 
 from lawful import download, store
+from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
@@ -47,19 +48,16 @@ class TinyStories(TokenCorpus):
     source: ClassVar[str] = "https://huggingface.co/datasets/roneneldan/TinyStories"
 
     tokenizer: Tokenizer = field(default_factory=TrainedBPE)
-    first_bytes: int | None = None
-    train_share: float = 0.9
+    first_bytes: PositiveInt | None = None
+    train_share: Part = 0.9
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.tokenizer.end is None:
             raise DataError(
                 f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
                 "an alphabet of characters has one if it holds ASCII's, \\x03."
             )
-        if not 0 < self.train_share < 1:
-            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
-        if self.first_bytes is not None and self.first_bytes < 1:
-            raise DataError(f"first_bytes: expected at least 1, got {self.first_bytes}.")
 
     def _source_key(self, data: Path | None) -> str:
         """Places, sizes and times of files at hand; the hashes of the public ones."""

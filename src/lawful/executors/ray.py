@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store as files
+from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
@@ -32,8 +33,8 @@ class Ray(Executor):
     """
 
     address: str = "auto"
-    gpus_per_run: float = 0.0
-    cores: int = 0
+    gpus_per_run: NonNegativeFloat = 0.0
+    cores: NaturalInt = 0
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> RayJob:
         return RayJob(self, folder.resolve(), groups)

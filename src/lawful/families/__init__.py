@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lawful.errors import MissingDependency
 
@@ -45,7 +46,12 @@ class OptimizerScale:
 
 
 class Family(ABC):
-    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one."""
+    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one.
+
+    reads   "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    """
+
+    reads: ClassVar[str | None] = None
 
     def optimizer_scale(self, name: str) -> OptimizerScale:
         """For the model's parameter of this name; all 1 in the standard parametrisation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from lawful.errors import MissingDependency
 
@@ -14,7 +14,12 @@ except ImportError as error:
 
 
 class Rule(ABC):
-    """A frozen dataclass of plain data."""
+    """A frozen dataclass of plain data.
+
+    family_needs   a method that only some families have, without which the rule cannot work; None: it takes any
+    """
+
+    family_needs: ClassVar[str | None] = None
 
     @abstractmethod
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 
+from lawful.checks import NaturalInt, Within, check_fields
 from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 
@@ -38,23 +39,15 @@ class Remi(Tokenizer):
     As a text, tokens are MidiTok's names with spaces between; `encode_score` and `decode_score` deal with music.
     """
 
-    positions: int = 12
-    tempos: int = 32
-    velocities: int = 0
+    positions: Annotated[int, Within(at_least=1, at_most=96)] = 12
+    tempos: NaturalInt = 32
+    velocities: Annotated[int, Within(at_least=0, at_most=127)] = 0
     has_programs: bool = False
-    learned: int = 0
+    learned: NaturalInt = 0
     merges: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        if (
-            not 1 <= self.positions <= 96
-            or min(self.tempos, self.velocities, self.learned) < 0
-            or self.velocities > 127
-        ):
-            raise DataError(
-                "remi: expected positions from 1 to 96, tempos and learned of at least 0 and velocities from 0 to 127, "
-                f"got {self.positions}, {self.tempos}, {self.learned} and {self.velocities}."
-            )
+        check_fields(self)
         if self.vocab_size > 2**16:
             raise DataError(f"remi: expected at most 65,536 symbols, got {self.vocab_size:,}.")
 
@@ -79,6 +72,10 @@ class Remi(Tokenizer):
     def end(self) -> int:
         """The mark before and after each piece."""
         return 1
+
+    @property
+    def unused(self) -> range:
+        return range(self.base_size + len(self.merges or ()), self.vocab_size)
 
     def encode_score(self, score: Score) -> np.ndarray:
         """Shape (tokens,), uint16. LawfulError when there is no note or a time signature has no symbol."""

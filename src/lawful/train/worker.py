@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from lawful import devices
 from lawful import store as files
 from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
@@ -194,6 +195,14 @@ def _train(
     clock: loop.Clock,
 ) -> loop.Training:
     study = store.read_study()
+    if not store.run(run_id).exists():
+        raise StoreError(
+            f"{store.run(run_id)}: no such file, so the run cannot be trained; "
+            f"`lawful run STUDY --out {store.folder}` plans it again."
+        )
+    where = torch.device(devices.of_worker(options.device, study["device"]))
+    if where.type == "cuda":
+        parallel.check_gpus()
     run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
@@ -201,12 +210,12 @@ def _train(
         )
     rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
     data = run.corpus.open(run.data_fingerprint)
-    if options.planned_threads and device.pick_device(options.device).type == "cpu":
+    if options.planned_threads and where.type == "cpu":
         _spread(int(rung.get("threads", 1)), options)
     place = loop.Place(
-        device=device.pick_device(options.device),
+        device=where,
         micro_batch=options.micro_batch,
-        loaders=_loaders(options, data),
+        loaders=_loaders(options, where, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
         clock=clock,
@@ -233,20 +242,22 @@ def _spread(threads: int, options: argparse.Namespace) -> None:
         os.sched_setaffinity(0, options.cores if threads > 1 else {options.core})
 
 
-def _loaders(options: argparse.Namespace, data: Any) -> int:
+def _loaders(options: argparse.Namespace, where: torch.device, data: Any) -> int:
     """How many processes make batches ahead: on a CPU none, since every core trains."""
     if options.loaders is not None:
         return int(options.loaders)
-    is_needed = device.pick_device(options.device).type == "cuda" and getattr(data, "is_slow_to_read", False)
+    is_needed = where.type == "cuda" and getattr(data, "is_slow_to_read", False)
     return min(4, (os.cpu_count() or 1) // 4) if is_needed else 0
 
 
 def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
-    """Where the shorter runs of this rung's trunk leave it for their own decay."""
-    return frozenset(
-        other["decay_start"]
-        for other in study["rungs"]
-        if other["cluster"] == rung["cluster"] and other["steps"] < rung.get("steps", 0)
+    return loop.branch_steps(
+        rung.get("decay_start", 0),
+        [
+            other["decay_start"]
+            for other in study["rungs"]
+            if other["cluster"] == rung["cluster"] and other["id"] != rung["id"]
+        ],
     )
 
 
@@ -276,7 +287,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lawful.train.worker", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("run_id", help="or - to take ids from standard input")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="auto: the plan's; cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--loaders",
         type=int,
