@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import functools
+import math
 import os
 import pickle
 import re
@@ -14,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
@@ -297,6 +299,80 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/r\xff.csv"
     done = subprocess.run([sys.executable, "-m", "lawful", "fit", path], capture_output=True)
     assert done.returncode == 2 and b"no such file" in done.stderr and b"Traceback" not in done.stderr
+
+
+# --- from Python ------------------------------------------------------------------------------------------------------
+
+ODD = ["abc", [], {}, math.nan, -1, 10**400, b"x", np.zeros((3, 3)), [{}], object()]
+SIZES = [10**6, 3 * 10**6, 10**7, 3 * 10**7, 10**8, 3 * 10**8]
+RUNS = [{"params": n, "loss": 1.7 + 400 * n**-0.34, "arm": arm, "flops": 6e8 * n} for arm in "xy" for n in SIZES]
+ONE = RUNS[: len(SIZES)]
+
+
+@functools.cache
+def one_fit() -> lawful.Fit:
+    return lawful.fit(ONE, "power_floor", draws=0)
+
+
+CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
+    "read_runs": (lawful.read_runs, {"source": RUNS, "params": "params", "cluster": "arm"}),
+    "fit": (
+        lawful.fit,
+        {
+            "source": ONE,
+            "law": "power_floor",
+            "objective": "robust",
+            "loss": "loss",
+            "fixed": {"E": 1.7},
+            "bounds": {"alpha": (0, 1)},
+            "draws": 0,
+            "seed": 0,
+        },
+    ),
+    "predict": (lambda **how: one_fit().predict(**how), {"params": 1e9, "interval": "mean", "level": 0.9}),
+    "diminishing_returns": (lambda **how: one_fit().diminishing_returns(**how), {"threshold": 0.1}),
+    "holdout": (lambda **how: one_fit().holdout(**how), {"top": 1}),
+    "from_json": (lawful.Fit.from_json, {"source": {}}),
+    "compare": (
+        lawful.compare,
+        {"source": RUNS, "by": "arm", "law": "power_floor", "floor": "own", "matters": 0.1},
+    ),
+    "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
+    "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "design": (
+        lambda **how: lawful.design(one_fit(), **how),
+        {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},
+    ),
+    "power": (
+        lawful.power,
+        {
+            "law": "power_floor",
+            "values": {"E": 1.7},
+            "at": {"params": SIZES},
+            "shift": 0.1,
+            "sigma": 0.01,
+            "level": 0.1,
+        },
+    ),
+    "run_study": (lawful.run_study, {"study": None, "folder": "nowhere"}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_public_function_refuses_odd_arguments_in_its_own_words(name: str, tmp_path: Path) -> None:
+    """Whatever the value of one argument: an answer, or an error of ours; never numpy's or Python's."""
+    call, usual = CALLS[name]
+    refused = 0
+    for argument in usual:
+        for odd in ODD:
+            try:
+                call(**{**usual, argument: odd})
+            except LawfulError as error:
+                refused += 1
+                assert "\n" not in str(error).strip() or len(str(error).splitlines()) <= SCREEN[0], str(error)
+            except Exception as error:
+                raise AssertionError(f"{name}({argument}={odd!r}) raised {type(error).__name__}: {error}") from error
+    assert refused >= 5 * len(usual)
 
 
 # --- what is not there ------------------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lawful.checks import PositiveFloat, refuse
+from lawful.checks import Part, PositiveFloat, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.predict import argument, log_slopes, run_spread
@@ -147,17 +147,18 @@ class Power:
     power: float
 
 
+@checked
 def power(
     law: str | Law = "power_floor",
     values: Mapping[str, float] | None = None,
     *,
-    at: Mapping[str, Sequence[float]],
+    at: Mapping[str, Any],
     shift: float,
-    sigma: float,
+    sigma: PositiveFloat,
     parameter: str | None = None,
     floor: Literal["own", "shared"] = "own",
-    level: float = 0.05,
-    target_power: float = 0.8,
+    level: Part = 0.05,
+    target_power: Part = 0.8,
 ) -> Power:
     """Seeds per arm to see that a shape parameter differs by `shift` between two arms, each trained at the points `at`.
 
@@ -167,6 +168,10 @@ def power(
     floor         own: each arm has its irreducible loss; shared: one for both
     """
     law = named(law)
+    at = {
+        axis: argument(axis, list(values) if isinstance(values, Iterable) else values, Sequence[PositiveFloat])
+        for axis, values in at.items()
+    }
     usual = {**dict.fromkeys(law.coefficients, 2.0), **{shape.name: 0.2 for shape in law.shapes}, "E": 1.7}
     expected = {**usual, **(values or {})}
     expected = {name: expected[name] for name in law.parameters}

@@ -239,8 +239,9 @@ class Fit:
         del held["model"]
         out: dict[str, Any] = store.plain({"format": FORMAT, "law": law, **held})
         _expect_same_losses(laws.rebuilt(law, self.model), out)
-        if path is not None:
-            store.write_json(Path(path), out)
+        where = argument("path", path, str | Path | None)
+        if where is not None:
+            store.write_json(Path(where), out)
         return out
 
     @classmethod
@@ -251,7 +252,7 @@ class Fit:
                 reading a fit imports nothing: a fit with a law that is not lawful's own is refused.
         """
         if not isinstance(source, Mapping):
-            path = Path(source)
+            path = Path(argument("source", source, Mapping | str | Path))
             with store.reading(path, "a fit as `lawful fit` writes it"):
                 try:
                     return cls.from_json(store.read_json(path), law=law)
