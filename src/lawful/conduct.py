@@ -16,12 +16,13 @@ from lawful.executors import Executor
 from lawful.observe import write_observations
 from lawful.run import from_json
 from lawful.store import Store
-from lawful.study import own_module
+from lawful.study import own_module, trusted_file
 
 if TYPE_CHECKING:
     from lawful.study import Study
 
 POLL_SECONDS = 0.5
+Own = Callable[[], str | None]  # runs the study's own file; the module's name, for from_json
 
 
 def run_study(
@@ -54,7 +55,7 @@ def run_study(
     )
     planned.write(Path(folder))
     train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only)
-    return conclude(Path(folder))
+    return conclude(Path(folder), own=lambda: own_module(planned.declaration, Path(folder)))
 
 
 def train_study(
@@ -78,6 +79,7 @@ def train_study(
     """
     store = Store(folder)
     study = store.read_study()
+    trusted_file(study, folder)  # refused before anything begins
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
     if waiting.held_out and not is_anchors_only:
@@ -89,7 +91,7 @@ def train_study(
     if continued := groups(store, study, only).continued:
         _train_groups(folder, executor, continued, watch)
     if not unfinished(store, study):
-        shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
+        shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
 
 
 class Unfinished(RuntimeError):
@@ -176,8 +178,12 @@ def matches(rung: Mapping[str, Any], pattern: str) -> bool:
     return fnmatch.fnmatchcase(rung["label"], pattern) or fnmatch.fnmatchcase(rung["id"], pattern)
 
 
-def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Path:
-    """The table, the count baselines, the fits and the report, from the folder; the page's path."""
+def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: Own = lambda: None) -> Path:
+    """The table, the count baselines, the fits and the report, from the folder; the page's path.
+
+    own    gives the module of the study's own file, where this user has just trained from it. Without it no code of the
+           study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
+    """
     from lawful.fitting.answer import answer_study
     from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
@@ -185,9 +191,8 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     store = Store(folder)
     write_observations(folder)
     if not store.baselines.exists():
-        say("counting n-grams on the same tokens, as reference lines")
-        _write_baselines(store)
-    _write_samples(folder, say)
+        _write_baselines(store, say, own)
+    _write_samples(folder, say, own)
     say("fitting the laws")
     answer_study(folder)
     answer_people(folder)
@@ -195,20 +200,22 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     return write_report(folder)
 
 
-def _write_baselines(store: Store) -> None:
+def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None:
     """Unigram, bigram and 5-gram on the study's tokens; of several corpora each, orders 1 to 5, since they move with
-    the data. Skipped where a prepared corpus is not on this machine."""
+    the data. Left out, and said, where a prepared corpus cannot be opened here."""
     from lawful.baselines.ngram import ngram_baselines
 
+    say("counting n-grams on the same tokens, as reference lines")
     study = store.read_study()
     try:
-        module = own_module(study)
+        module = own()
         opened = {
             name: from_json(facts["value"], also_from=module).open(facts["fingerprint"])
             for name, facts in study["corpora"].items()
         }
-    except (ImportError, LawfulError):
-        return  # without torch, or on another machine: the report does without
+    except (ImportError, LawfulError) as error:
+        say(f"no n-grams are counted ({error})")
+        return
     opened = {name: data for name, data in opened.items() if hasattr(data, "train")}  # the others are no runs of tokens
     if not opened:
         return
@@ -221,7 +228,7 @@ def _write_baselines(store: Store) -> None:
     files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
 
 
-def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
+def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:
     """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
     corpora = Store(folder).read_study()["corpora"].values()
     if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
@@ -229,7 +236,7 @@ def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
     try:
         from lawful.train.listen import write_samples
 
-        write_samples(folder, say)
+        write_samples(folder, say, own=own())
     except (ImportError, LawfulError) as error:
         say(f"no samples ({error})")
 

@@ -60,9 +60,12 @@ class Table:
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
+        from lawful import laws
         from lawful.fitting.answer import declared
         from lawful.table import read_runs
 
+        if law:
+            laws.remember(law)
         told: Columns = {
             "params": self.params_column,
             "tokens": self.tokens_column,

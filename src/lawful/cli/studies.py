@@ -42,6 +42,10 @@ Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S
 Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
 Processes = Annotated[int, typer.Option("--processes-per-run", help="By torchrun, each with its rows of every batch.")]
 Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(help="Allow a Python file that this folder names, by 12 digits or more of its SHA-256."),
+]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
@@ -165,6 +169,7 @@ def resume(
     device: Device = "auto",
     only: Only = "*",
     anchors_only: AnchorsOnly = False,
+    trust: Trust = None,
     log: Log = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
     cpus_per_run: Cpus = 1,
@@ -177,9 +182,7 @@ def resume(
     array_parallelism: Parallelism = 256,
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
-    from lawful.store import Store
-
-    Store(folder).read_study()
+    _allow(trust, folder)
     place = _executor(
         executor,
         workers=workers,
@@ -246,10 +249,12 @@ def sample(
     length: Annotated[int, typer.Option(help="Tokens to write.")] = 300,
     out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
     device: Device = "cpu",
+    trust: Trust = None,
 ) -> None:
     """Let a trained model write: text to the terminal, music to a MIDI file."""
     from lawful.train.sample import Draw, sample_music, sample_text
 
+    _allow(trust, folder)
     draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
     if out is None:
         print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
@@ -282,6 +287,21 @@ def _plan(
             study_file=own_file,
             progress=progress,
         )
+
+
+def _allow(digits: list[str] | None, folder: Path) -> None:
+    """Trust the files that --trust names, of those that the study in this folder names."""
+    from lawful import laws, trust
+    from lawful.store import Store
+    from lawful.study import own_file
+
+    study = Store(folder).read_study()
+    named = {own[1]: f"study file {own[0]}"} if (own := own_file(study, folder)) else {}
+    for spec in (question.get("law") for question in study["questions"] if digits):
+        if isinstance(spec, str) and (code := laws.code_of(spec)) is not None:
+            named[code] = f"law {spec}"
+    for one in digits or ():
+        trust.allow(one, named, folder)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:
@@ -354,6 +374,8 @@ def _executor(
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
     from lawful.conduct import Unfinished, conclude, train_study
+    from lawful.store import Store
+    from lawful.study import own_module
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
@@ -369,7 +391,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     except Unfinished as error:
         print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
-    page = conclude(folder, _say)
+    page = conclude(folder, _say, own=lambda: own_module(Store(folder).read_study(), folder))
     _announce(folder, page)
 
 

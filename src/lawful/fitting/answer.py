@@ -19,7 +19,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit
 from lawful.fitting.truth import recovered
-from lawful.laws import Law, named
+from lawful.laws import Law, named, named_in
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
@@ -121,9 +121,7 @@ def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
     names = [question["name"] for question in home.read_study()["questions"]]
-    paths = [
-        path for name in names for path in (home.fit(name), *sorted(home.fit(name).parent.glob(f"{name}--*.json")))
-    ]
+    paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
     answers = []
     for path in paths:
         if path.exists():
@@ -437,7 +435,7 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
     """The question's law; a power law that does not name its axis takes the one that varies."""
     spec = question["law"]
     if spec not in ("power", "power_floor"):
-        return named(spec)
+        return named_in("study.json", spec)
     varying = [
         axis
         for axis in ("params", "tokens")

@@ -12,15 +12,18 @@ their exponents above .999 and are reported as derived.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from lawful.errors import DeclarationError
+from lawful import trust
+from lawful.errors import DeclarationError, StoreError
 
 Array = np.ndarray
 Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
@@ -195,18 +198,42 @@ def named(spec: str | Law) -> Law:
     )
 
 
+def named_in(named_by: object, spec: Any) -> Law:
+    """As `named`, of a text in somebody's file (named_by): code of others runs only where this user trusts it."""
+    if not isinstance(spec, str):
+        raise StoreError(f"{named_by}: law: expected a text, got {type(spec).__name__}.")
+    code = code_of(spec)
+    if code is not None and not trust.is_trusted(code):
+        what = f"the law {spec}" + (f" (SHA-256 {code})" if ".py:" in spec else "")
+        raise trust.refusal(named_by, what, f"`lawful fit FOLDER --law {spec}`.")
+    return named(spec)
+
+
+def code_of(spec: str) -> str | None:
+    """What stands for the code that a law's text names, None for a law of lawful: the SHA-256 of its file; of a module
+    that Python finds, of its name, since its content is this machine's own."""
+    name, _, argument = spec.partition(":")
+    if name in BUILT_IN or not argument:
+        return None
+    if not name.endswith(".py"):
+        return hashlib.sha256(f"module {name}".encode()).hexdigest()
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except (OSError, ValueError):  # none there, or no name for a file
+        raise DeclarationError(f"law: {spec!r}: expected the Python file {name[:200]!r}, got no such file.") from None
+
+
+def remember(spec: str | Law) -> None:
+    """Trust the code of a law that this user names."""
+    if isinstance(spec, str) and (code := code_of(spec)) is not None:
+        trust.remember(code, f"law {spec}")
+
+
 @functools.cache
 def _user_module(name: str) -> Any:
-    import importlib.util
-    from pathlib import Path
-
     try:
         if not name.endswith(".py"):
             return importlib.import_module(name)
-        found = importlib.util.spec_from_file_location(Path(name).stem, name)
-        assert found is not None and found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
+        return trust.run_file(Path(name), f"law_file_{Path(name).stem}", Path(name).read_bytes())
     except (ImportError, OSError) as error:
         raise DeclarationError(f"law: {name!r} cannot be imported ({error}).") from None
-    return module

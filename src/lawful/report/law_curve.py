@@ -61,7 +61,7 @@ def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
     if not fit:
         return None
     try:
-        law = laws.named(fit["law"])
+        law = laws.named_in("a fit", fit["law"])
     except LawfulError:
         return None
     drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))

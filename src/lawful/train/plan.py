@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 import lawful
-from lawful import linter
+from lawful import laws, linter, trust
 from lawful import store as files
 from lawful.errors import DataError, DeclarationError
 from lawful.run import Precision, Run, to_json
@@ -136,6 +136,10 @@ def make_plan(
         else None,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+    if study_file:
+        trust.remember(files.sha256_of(study_file), f"study file {study_file.resolve()}")
+    for question in study.questions:
+        laws.remember(question.law)
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lawful.errors import DeclarationError
+from lawful.store import Store
 
 
 class Sink(Protocol):
@@ -17,14 +18,14 @@ class Sink(Protocol):
 class TensorBoard:
     """Event files under FOLDER/tensorboard/RUN; needs the extra lawful[tensorboard]."""
 
-    def __init__(self, folder: Path, run_label: str) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise DeclarationError(
                 f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard]."
             ) from None
-        self._writer = SummaryWriter(str(folder / "tensorboard" / run_label))
+        self._writer = SummaryWriter(str(folder))
 
     def write(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -63,7 +64,7 @@ def open_sinks(
     sinks: list[Sink] = []
     for name in names:
         if name == "tensorboard":
-            sinks.append(TensorBoard(folder, label))
+            sinks.append(TensorBoard(Store(folder).tensorboard(label)))
         elif name == "wandb":
             sinks.append(WandB(folder, study, run_id, label, config))
         else:

@@ -116,10 +116,13 @@ def _train_one(
 ) -> loop.Training:
     try:
         with files.claimed(
-            store.claim(run_id), patience_seconds=math.inf, lease_seconds=options.lease_seconds
+            store.claim(run_id),
+            patience_seconds=math.inf,
+            lease_seconds=options.lease_seconds,
+            should_stop=stop.is_set,
         ) as lease:
             if lease is None:
-                return "busy"
+                return "interrupted" if stop.is_set() else "busy"
             return (yield from _train_claimed(store, run_id, options, stop, lease, stacked, clock))
     except files.LeaseLost as error:
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
@@ -181,7 +184,9 @@ def _train(
     clock: loop.Clock,
 ) -> loop.Training:
     study = store.read_study()
-    run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
+    run = from_json(
+        files.read_json(store.run(run_id)), also_from=own_module(study, store.folder, trusted=options.trust)
+    )
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
@@ -283,6 +288,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=files.LEASE_SECONDS,
         help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
     )
+    parser.add_argument("--trust", default="", help="SHA-256 of the study's own Python file, which may then run")
     parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")
     parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
     parser.set_defaults(cores=os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
