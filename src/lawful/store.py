@@ -352,9 +352,12 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iterator[None]:
-    """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file."""
+    """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file.
+    A StoreError names its own file, which may be another."""
     try:
         yield
+    except StoreError:
+        raise
     except Exception as error:
         if is_disk_full(error) or (isinstance(error, LawfulError) and str(path) in str(error)):
             raise
