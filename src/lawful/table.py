@@ -14,10 +14,12 @@ import io
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -364,7 +366,10 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
                     f"{path}: row {number} (line {reader.line_num}): expected {len(header)} cells, got {len(cells)} "
                     "(a number with thousands separators must lose them, a text with commas needs quotes)."
                 )
-            yield {name: _typed(name, cell) for name, cell in zip(header, cells, strict=True)}
+            yield {
+                unquoted(name): unquoted(cell) if is_quoted(cell) else _typed(name, cell)
+                for name, cell in zip(header, cells, strict=True)
+            }
 
 
 def _typed(column: str, cell: str) -> Any:
@@ -421,13 +426,41 @@ def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
         yield {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
 
 
+# What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def is_quoted(cell: str) -> bool:
+    """Whether the cell is a text that write_csv put an apostrophe in front of."""
+    return cell.startswith("'") and _FORMULA.match(cell) is not None
+
+
+def unquoted(cell: str) -> str:
+    """The text as it was before write_csv."""
+    return cell[1:] if is_quoted(cell) else cell
+
+
+def _quoted(text: str) -> str:
+    """The inverse; numbers stay as they are, also those that are kept as text."""
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Schema columns first and in order, then any others; numbers keep every digit (repr round-trips)."""
     rows = list(rows)
     extra = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in COLUMNS]
+    names = columns or [*COLUMNS, *extra]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns or [*COLUMNS, *extra], restval="", lineterminator="\n")
-    writer.writeheader()
+    # the writer ends its lines with both, so that a cell with either is put in quotes; we keep one of them
+    lines: Any = SimpleNamespace(write=lambda line: buffer.write(line[:-2] + "\n"))
+    writer = csv.DictWriter(lines, names, restval="", lineterminator="\r\n")
+    writer.writerow({name: _quoted(name) for name in names})
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
     store.write_text(path, buffer.getvalue())
@@ -438,4 +471,6 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        return _quoted(value)
     return repr(float(value)) if isinstance(value, float) else value  # a numpy float is one, with another repr

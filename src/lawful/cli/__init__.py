@@ -8,7 +8,9 @@ import sys
 import typer
 
 from lawful.cli import data, doctor, explain, fitting, studies, watch
+from lawful.cli.terminal import guarded
 from lawful.errors import LawfulError, Refusal
+from lawful.report.tables import printable
 from lawful.store import is_disk_full
 
 app = typer.Typer(
@@ -22,6 +24,9 @@ app = typer.Typer(
 )
 for part in (studies, doctor, watch, fitting, data, explain):
     part.register(app)
+for group in (app, *(found.typer_instance for found in app.registered_groups)):
+    for command in group.registered_commands if group else ():
+        command.callback = command.callback and guarded(command.callback)
 
 
 def main() -> None:
@@ -45,5 +50,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"lawful: {message}", file=sys.stderr)
+    print(printable(f"lawful: {message}"), file=sys.stderr)
     sys.exit(2)

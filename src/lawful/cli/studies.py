@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lawful.cli.terminal import console
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lawful.executors import Executor
     from lawful.study import Study
 
@@ -86,7 +85,7 @@ def studies(as_json: AsJson = False) -> None:
     table = Table("study", "question", "axes", "data", box=None, pad_edge=False, header_style="bold")
     for entry in found:
         table.add_row(entry["name"], entry["question"], ", ".join(entry["axes"]), ", ".join(entry["data"]))
-    _console().print(table)
+    console().print(table)
 
 
 def plan(
@@ -111,7 +110,7 @@ def plan(
         return
     from lawful.report.plan import plan_table
 
-    _console().print(plan_table(shown))
+    console().print(plan_table(shown))
 
 
 def run(
@@ -158,7 +157,7 @@ def run(
     folder = out or Path("runs") / name
     planned.write(folder)
     for warning in planned.declaration["warnings"]:
-        _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
+        console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
 
@@ -209,7 +208,7 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
     if as_json:
         print(json.dumps(progress.status_json(state), indent=1))
     else:
-        _console().print(progress.status_table(state))
+        console().print(progress.status_table(state))
 
 
 def report(
@@ -415,13 +414,13 @@ def _watching(folder: Path) -> Iterator[Callable[[], None]]:
 
     from lawful.report import progress
 
-    console = _console(stderr=True)
-    if console.is_terminal:
+    terminal = console(stderr=True)
+    if terminal.is_terminal:
         from rich.live import Live
 
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
+        with Live(console=terminal, refresh_per_second=4, transient=True) as live:
             yield lambda: live.update(progress.status_table(progress.study_status(folder)))
-        console.print(progress.status_table(progress.study_status(folder)))
+        terminal.print(progress.status_table(progress.study_status(folder)))
         return
     last = [0.0, 10.0]  # when the last line was printed, and how long to wait: plain logs grow slowly
 
@@ -439,7 +438,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     """A bar on standard error for what takes longer than a moment."""
     from rich.progress import Progress
 
-    with Progress(console=_console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
@@ -452,9 +451,3 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)

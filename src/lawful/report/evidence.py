@@ -165,10 +165,14 @@ def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
     if not path.exists():
         return ()
     with path.open(newline="", encoding="utf-8") as file:
-        return tuple({name: _typed(name, cell) for name, cell in row.items()} for row in csv.DictReader(file))
+        return tuple(
+            {table.unquoted(name): _typed(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)
+        )
 
 
 def _typed(column: str, cell: str | None) -> Any:
+    if cell is not None and table.is_quoted(cell):
+        return table.unquoted(cell)
     kind = table.COLUMNS.get(column, ("", ""))[0]
     if cell is None or cell == "":
         return "" if kind == "text" else None
