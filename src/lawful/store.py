@@ -27,6 +27,7 @@ FORMAT = 1  # raised when a file of the study's folder changes its meaning
 LEASE_SECONDS = (
     60.0  # a claim whose heartbeat stands still for so long is taken over: longer than a busy disk's hiccups
 )
+MOST_JSON_BYTES = 2**30  # a study of a thousand runs has a few million
 BEATS = 12  # heartbeats in that time
 
 
@@ -325,6 +326,8 @@ def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Raises LawfulError naming the file when it is not a JSON object."""
+    if (size := path.stat().st_size) > MOST_JSON_BYTES:
+        raise StoreError(f"{path}: expected JSON of at most {MOST_JSON_BYTES:,} bytes, got a file of {size:,}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest

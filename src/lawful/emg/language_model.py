@@ -6,17 +6,20 @@ longer histories that were not found with it.
 
 from __future__ import annotations
 
-import gzip
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
+from lawful import store, unpack
 from lawful.errors import DataError
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
+MOST_ORDER = 20  # of characters; KenLM itself is built for 6
+MOST_NGRAMS = 50_000_000  # 15 GB of memory
+MOST_LINE_BYTES = 2**16
 UNKNOWN_LOG10 = -100.0  # of a character without <unk> to stand for it, as KenLM has it
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 # A file separates its words by spaces, so that a space has another name there. The first that the model knows is taken
@@ -114,15 +117,9 @@ def open_language_model(path: Path) -> LanguageModel:
     """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
         raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
-    with _opened(path) as file:
+    with store.reading(path, "a character language model (ARPA or KenLM)", DataError), unpack.Unpacked(path) as file:
         head = file.read(4096)
     return Arpa(path) if b"\\data\\" in head else KenLm(path)
-
-
-def _opened(path: Path) -> Any:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if is_packed else path.open("rb")
 
 
 def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
@@ -135,16 +132,27 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
         try:
             if line.startswith("ngram ") and not order:
                 size, _, count = line[6:].partition("=")
-                declared[int(size)] = int(count)
+                declared[_number(size)] = _number(count)
+                if max(declared) > MOST_ORDER or sum(declared.values()) > MOST_NGRAMS:
+                    raise DataError(
+                        f"{path}, line {number}: expected at most {MOST_NGRAMS:,} n-grams of an order of at most "
+                        f"{MOST_ORDER}, got {line[:80]!r}; KenLM's binary files hold larger models."
+                    )
             elif line.startswith("\\") and line.endswith("-grams:"):
-                order = int(line[1 : -len("-grams:")])
+                order = _number(line[1 : -len("-grams:")])
             elif order:
                 logp, *words = line.split()
                 if len(words) not in (order, order + 1):
                     raise ValueError
                 backoff = float(words[order]) if len(words) > order else 0.0
-                ngrams[tuple(words[:order])] = (float(logp), backoff)
+                if not (-math.inf < float(logp) <= 0 and math.isfinite(backoff)):
+                    raise ValueError
                 counted[order] = counted.get(order, 0) + 1
+                if counted[order] > declared.get(order, 0):
+                    break  # said below
+                ngrams[tuple(words[:order])] = (float(logp), backoff)
+        except DataError:
+            raise
         except ValueError:
             raise DataError(
                 f"{path}, line {number}: expected a log10 probability, {order or 'some'} words and at most one "
@@ -159,11 +167,20 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     return max(declared), ngrams
 
 
+def _number(text: str) -> int:
+    """Digits as an ARPA file has them. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise ValueError
+    return int(text)
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines between \\data\\ and \\end\\ that are not empty, with their numbers."""
     is_inside = False
-    with _opened(path) as file:
-        for number, raw in enumerate(file, start=1):
+    with store.reading(path, "an ARPA file", DataError), unpack.Unpacked(path) as file:
+        for number, raw in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
+            if len(raw) == MOST_LINE_BYTES:
+                raise DataError(f"{path}, line {number}: expected at most {MOST_LINE_BYTES:,} bytes, got more.")
             try:
                 line = raw.decode().strip(" \t\r\n")
             except UnicodeDecodeError:
