@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from lawful import table, unpack
 from lawful.errors import LawfulError
 from lawful.report.evidence import _read_rows
 from lawful.table import COLUMNS, Observations, read_runs, write_csv
@@ -207,3 +208,23 @@ def test_no_text_that_is_written_runs_in_a_spreadsheet_and_each_is_read_back_as_
 def test_a_field_that_no_column_is_named_for_is_not_lost_in_silence(tmp_path):
     with pytest.raises(ValueError, match="not in fieldnames"):
         write_csv(tmp_path / "runs.csv", [{"loss": 1, "other": 2}], columns=["loss"])
+
+
+def test_a_parquet_table_that_stands_for_far_more_than_it_weighs_is_refused(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "bomb.parquet"
+    monkeypatch.setattr(table, "MOST_CELLS", 900_000)
+    parquet.write_table(pyarrow.table({"loss": pyarrow.array([1.0] * 1_000_000)}), path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(LawfulError, match=r"bomb\.parquet: expected a table of at most 900,000 cells, got 1,000,000"):
+        read_runs(path)
+    monkeypatch.setattr(unpack, "LEAST_ROOM", 2**20)
+    word = pyarrow.array(["x" * 1_000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, pyarrow.int32()), word).cast(
+        pyarrow.string()
+    )
+    parquet.write_table(pyarrow.table({"run": many}), path)
+    with pytest.raises(LawfulError, match=r"bomb\.parquet: expected at most [\d,]+ bytes in a file of its size"):
+        read_runs(path)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful import store
+from lawful import store, unpack
 from lawful.errors import TableError
 
 # name -> (unit or kind, what it is)
@@ -171,6 +171,7 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
+MOST_CELLS = 50_000_000  # of a Parquet table, which packs: a few bytes may stand for billions of rows
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
 # names that are recognised without being told, best first; anything else is mapped by hand
 _KNOWN_AS = {
@@ -403,7 +404,17 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet
     except ImportError:
         raise TableError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    rows: list[dict[str, Any]] = []
+    num_bytes, most = 0, unpack.room(path)
+    with pyarrow.parquet.ParquetFile(path) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells > MOST_CELLS:
+            raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got {cells:,}.")
+        for batch in file.iter_batches(batch_size=1000):
+            num_bytes += batch.nbytes
+            if num_bytes > most:  # a text that is stored once may stand in every row
+                raise TableError(f"{path}: expected at most {most:,} bytes in a file of its size, got more.")
+            rows += batch.to_pylist()
     return rows
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
-from lawful import download, store
+from lawful import download, store, unpack
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -25,6 +25,7 @@ VALID, VALID_BYTES = "TinyStories-valid.txt", 19_447_282
 VALID_SHA256 = "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4"
 SAMPLE = "sample.txt"  # some hundred stories, where LAWFUL_DATA has no more
 MARK = b"<|endoftext|>"
+MOST_STORY_BYTES = 2**26  # of one story, which is held in memory; they have some thousand
 RULES = 1  # raised when stories are found or cleaned differently, so that older token files are made again
 
 
@@ -221,7 +222,9 @@ def _text_stories(path: Path) -> Iterator[_Found]:
         file.seek(0)
         start = place = 0
         lines: list[bytes] = []
-        for line in file:
+        for line in iter(lambda: file.readline(MOST_STORY_BYTES), b""):
+            if place - start + len(line) >= MOST_STORY_BYTES:
+                raise DataError(f"{path}: expected stories of less than {MOST_STORY_BYTES:,} bytes, got a longer one.")
             if not is_marked and line.strip() and lines and lines[-1].strip():
                 yield _Found(place / size, place, _decoded(b"".join(lines), path, start))
                 start, lines = place, []
@@ -256,17 +259,24 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
             f"{path}: expected pyarrow, which reads parquet files, got none; `pip install 'lawful[table]'` brings it."
         ) from None
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if "text" not in file.schema_arrow.names:
-                raise DataError(
-                    f"{path}: expected a column `text`, got {', '.join(file.schema_arrow.names) or 'none'}."
-                )
+        names = pyarrow.parquet.read_schema(path).names
+        if "text" not in names:
+            raise DataError(f"{path}: expected a column `text`, got {', '.join(names) or 'none'}.")
+        # a text that stands in many rows is not copied for each: a small file may hold billions of rows
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=["text"]) as file:
             row = num_bytes = 0
             for batch in file.iter_batches(batch_size=1000, columns=["text"]):
-                for text in batch.column(0).to_pylist():
+                for cell in batch.column(0):
+                    text = cell.as_py() or ""
+                    if not isinstance(text, str):
+                        raise DataError(f"{path}: expected texts in the column `text`, got {type(text).__name__}.")
                     row += 1
-                    num_bytes += len((text or "").encode())
-                    yield _Found(row / file.metadata.num_rows, num_bytes, text or "")
+                    num_bytes += len(text.encode())
+                    if num_bytes > (most := unpack.room(path)):
+                        raise DataError(
+                            f"{path}: expected at most {most:,} bytes of text in a file of its size; got more."
+                        )
+                    yield _Found(row / file.metadata.num_rows, num_bytes, text)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
 
