@@ -10,18 +10,21 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-slow test-browser faults fuzz check clean check-cluster install docs pages claims gallery bench
+.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster check-gpu install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
 	@echo "make faults       kill, starve and confuse a study in every way; the table of docs/reliability.md"
 	@echo "make fuzz         damaged and invented files for every reader, at random and guided by coverage; half an hour"
-	@echo "make check        what CI runs: formatting, lint, types, import rules, links of the docs, tests"
+	@echo "make test-data    the tests that read data sets which are not in the repository (LAWFUL_DATA names their folder)"
+	@echo "make check        formatting, lint, types, import rules, links of the docs, then the tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
+	@echo "make check-gpu    studies on this machine's GPU, in at most four minutes; a plain image of PyTorch is enough"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
+	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; half an hour"
 	@echo "make bench        lawful beside its peers and this machine's limits, into docs/benchmarks.md; half an hour alone"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
@@ -57,6 +60,10 @@ docs: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST)
 
+test-data: $(INSTALLED)
+	@: "$${LAWFUL_DATA:?test-data: LAWFUL_DATA must name the folder of the data sets}"
+	$(PYTEST) -m "needs_data and not slow and not cluster and not browser"
+
 test-slow: $(INSTALLED)
 	$(PYTEST) -m "slow and not browser and not cluster"
 
@@ -76,15 +83,17 @@ define step
 @echo "check: $(1)"; $(2) || { echo "check: FAILED at: $(1)" >&2; exit 1; }
 endef
 
-check: $(INSTALLED)
+check: static
+	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
+	@echo "check: all passed"
+
+static: $(INSTALLED)
 	$(call step,formatting,$(BIN)/ruff format --check .)
 	$(call step,lint,$(BIN)/ruff check .)
 	$(call step,types,$(BIN)/mypy)
 	$(call step,import rules,$(BIN)/lint-imports)
 	$(call step,links of the docs,$(PYTEST) -n 0 -q tests/test_docs.py)
 	$(call step,documentation site,NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet)
-	$(call step,tests,$(PYTEST) --ignore=tests/test_docs.py)
-	@echo "check: all passed"
 
 # The one slow test, which waits for a time limit of Slurm's own: pytest -n 0 -m "cluster and slow" tests/executors
 # Installs Ray and submitit. Slurm itself is the system's: without it those tests say so, and submitit's stand-in is used.
@@ -95,21 +104,41 @@ check-cluster: $(INSTALLED)
 	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
 	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m "cluster and not slow" tests/executors
 
+# Installs nothing. Without .venv it takes the python3 in the PATH, as in an image of PyTorch; what that lacks of what
+# the parts need is fetched into build/wheels. PARTS="--skip compiled --skip graphs", or --only, chooses; a rehearsal
+# without a GPU: PARTS="--device cpu"
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+check-gpu:
+	@for package in numpy scipy safetensors; do \
+	    $(GPU_PYTHON) -c "import $$package" 2> /dev/null || PYTHONPATH= $(GPU_PYTHON) -m pip download --quiet --no-deps \
+	        --disable-pip-version-check --only-binary :all: --dest build/wheels "$$package" \
+	        || echo "check-gpu: no $$package here, and none could be fetched" >&2; \
+	done
+	PYTHONPATH=src $(GPU_PYTHON) tests/gpu/check_gpu.py --wheels build/wheels $(PARTS)
+
 install: $(INSTALLED)
 
+# Exits with 0 in a Python that can be used; else its last line says why not. It must run in any Python, 2.7 too.
+SUPPORTED := import sys; v = sys.version_info[:2]; \
+    v < (3, 11) and sys.exit("it is Python %d.%d, which is too old" % v); \
+    v > (3, 13) and sys.exit("it is Python %d.%d, which lawful has not been tested with" % v); \
+    import ensurepip, venv
+
 $(INSTALLED): pyproject.toml constraints.txt
-	@python=""; \
-	for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
-	    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	        2> /dev/null; then python="$$candidate"; break; fi; \
-	done; \
-	if [ -z "$$python" ]; then \
-	    echo "install: expected Python 3.11, 3.12 or 3.13 with its venv module, found none (tried $${PYTHON:-python3.11," \
-	        "python3.12, python3.13, python3, python}); install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
-	    exit 1; \
-	fi; \
-	if ! [ -x $(BIN)/python ]; then \
-	    echo "install: making .venv with $$("$$python" --version)"; "$$python" -m venv .venv; \
+	@if ! [ -x $(BIN)/python ] || ! $(BIN)/python -c '$(SUPPORTED)' > /dev/null 2>&1; then \
+	    python=""; \
+	    for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
+	        if ! command -v "$$candidate" > /dev/null; then why="there is no such program"; \
+	        elif why="$$("$$candidate" -c '$(SUPPORTED)' 2>&1)"; then python="$$candidate"; break; fi; \
+	        echo "install: $$candidate cannot be used: $$(echo "$$why" | tail -n 1)" >&2; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	        echo "install: lawful needs Python 3.11, 3.12 or 3.13, and none of those above is one. Install one" \
+	            "(https://www.python.org/downloads/, or your system's packages), or say where it is:" \
+	            "make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "install: making .venv with $$("$$python" --version)"; rm -rf .venv; "$$python" -m venv .venv; \
 	fi
 	@echo "install: getting the pinned packages (torch is the large one; minutes on a slow line)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --upgrade pip
@@ -118,6 +147,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    | { grep -v "already satisfied" || true; }
 	@touch $@
 	@echo "install: done"
+
+# TABLES: of each cell; fewer for a look. SEED: another draw of every table
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --tables $${TABLES:-400} --seed $${SEED:-0}
+
+coverage-full: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --tables $${TABLES:-2000} --seed $${SEED:-0}
 
 # NANOGPT: a clone of nanoGPT, for the comparison with its loop
 bench: $(INSTALLED)

@@ -92,7 +92,7 @@ def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
     store = Store(folder)
     results = [files.read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
     assert len(results) == runs and all(result["status"] != "failed" for result in results)
-    training = sum(result["seconds"] for result in results)
+    training = sum(result["seconds_spent"] for result in results)
     beside = (clock * available_cores() - training) / runs
     live = [seconds(lambda: status_table(study_status(folder))) * 1e3 for _ in range(5)]
     return [
@@ -129,7 +129,7 @@ def shares(folder: Path) -> list[Row]:
     import torch
 
     from lawful.studies import activation, quickstart
-    from lawful.study import Study
+    from lawful.study import Question, Study
     from lawful.train import checkpoint, device, loop
     from lawful.train.plan import make_plan
 
@@ -141,7 +141,12 @@ def shares(folder: Path) -> list[Row]:
         ("activation, width 36", activation.study("quick").ladder, {"width": 36, "arm": "gelu", "seed": 0}),
     ):
         rung = next(rung for rung in ladder if dict(rung.at) == at)
-        study = Study(name="shares", question="?", ladder=[rung], questions=[])
+        study = Study(
+            name="shares",
+            question="?",
+            ladder=[rung],
+            questions=[Question(name="size", asks="?", law="power_floor:params")],
+        )
         planned = make_plan(study, device_name="cpu", is_timed=False)
         planned.write(folder / name)
         (run,) = planned.runs.values()
@@ -186,7 +191,7 @@ class timed:
 def plan(folder: Path, runs: int) -> list[str]:
     """A study of so many runs of a tiny model, two updates each; their ids."""
     from lawful.studies.quickstart import study as quickstart
-    from lawful.study import Study, grid
+    from lawful.study import Question, Study, grid
     from lawful.train.plan import make_plan
 
     first = quickstart("smoke").ladder[0].run
@@ -206,7 +211,12 @@ def plan(folder: Path, runs: int) -> list[str]:
             data_seed=seed,
         )
 
-    study = Study(name="trivial", question="?", ladder=grid(rung, seed=range(runs)), questions=[])
+    study = Study(
+        name="trivial",
+        question="?",
+        ladder=grid(rung, seed=range(runs)),
+        questions=[Question(name="size", asks="?", law="power_floor:params")],
+    )
     planned = make_plan(study, device_name="cpu", is_timed=False)
     planned.write(folder)
     return list(planned.runs)

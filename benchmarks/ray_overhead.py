@@ -23,7 +23,7 @@ from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.store import Store, read_json
-from lawful.study import Study, grid
+from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.train.plan import make_plan
 
@@ -89,7 +89,12 @@ def planned(folder: Path, runs: int) -> Path:
             data_seed=seed,
         )
 
-    study = Study(name="short", question="?", ladder=grid(rung, seed=range(runs)), questions=[])
+    study = Study(
+        name="short",
+        question="?",
+        ladder=grid(rung, seed=range(runs)),
+        questions=[Question(name="size", asks="?", law="power_floor:params")],
+    )
     make_plan(study, device_name="cpu", is_timed=False).write(folder)
     return folder
 

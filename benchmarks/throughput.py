@@ -38,7 +38,7 @@ from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.store import Store
-from lawful.study import Study, grid, import_file
+from lawful.study import Question, Study, grid, import_file
 from lawful.tasks.next_token import NextToken
 from lawful.train.plan import make_plan
 
@@ -200,7 +200,12 @@ def train(
         run = replace(run_of(shape, steps, seed), precision=precision)
         return replace(run, family=import_file(start).StartedAsNanoGPT(**vars(run.family))) if start else run
 
-    study = Study(name="bench", question="How fast?", ladder=grid(rung, seed=range(seeds)), questions=[])
+    study = Study(
+        name="bench",
+        question="How fast?",
+        ladder=grid(rung, seed=range(seeds)),
+        questions=[Question(name="size", asks="?", law="power_floor:params")],
+    )
     make_plan(study, device_name="cpu", study_file=start, is_timed=False, stacked=stacked).write(folder)
     train_study(folder, executor or Local(device="cpu"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,34 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("LAWFUL_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of data sets that are not in the repository. A test that uses it is marked needs_data."""
+    return Path(os.environ["LAWFUL_DATA"])
+
+
+@pytest.fixture(scope="session")
+def data_file(data_folder: Path) -> Callable[[str], Path]:
+    """data_file("tinyshakespeare/input.txt") -> its path; the test is skipped where the folder has no such file."""
+
+    def find(name: str) -> Path:
+        if not (path := data_folder / name).exists():
+            pytest.skip(f"LAWFUL_DATA has no {name}")
+        return path
+
+    return find
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    no_data = pytest.mark.skip(reason="LAWFUL_DATA is not set: the folder of data sets that are not in the repository")
+    for item in items:
+        if "data_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker("needs_data")
+        if item.get_closest_marker("needs_data") and not os.environ.get("LAWFUL_DATA"):
+            item.add_marker(no_data)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from lawful.observe import observations
 # what a clock or the operating system decides
 MEASURED = {
     "seconds",
+    "seconds_spent",
     "seconds_per_step",
     "seconds_per_epoch",
     "tokens_per_second",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lawful.cli import app
 from lawful.errors import LawfulError
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +41,29 @@ def test_the_gallery_says_what_the_recorded_runs_say(study, tmp_path):
         "docs/gallery.md is behind: make gallery"
     )
     assert (tmp_path / f"{study}.png").stat().st_size > 10_000
+
+
+SECONDS = {"equilibrium": 13, "ground_truth": 9, "music": 6}  # the others take less
+
+
+@pytest.mark.parametrize(
+    "study",
+    [pytest.param(study, marks=[pytest.mark.slow] if study in SECONDS else []) for study in gallery.recorded()],
+)
+def test_a_copy_of_a_recorded_study_gives_its_page_and_what_is_recorded_stays_as_it_was(study, tmp_path):
+    folder = tmp_path / study
+    shutil.copytree(gallery.RECORDS / study, folder)
+    recorded = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {"study.json", "observations.csv"} <= recorded.keys()
+    done = CliRunner().invoke(app, ["report", str(folder)], catch_exceptions=False)
+    assert done.exit_code == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    first = json.loads((folder / "study.json").read_text())["questions"][0]["name"]
+    assert json.loads((folder / "fits" / f"{first}.json").read_text())["status"] == "answered"
+    assert page.count("<tr") > recorded["observations.csv"].count(b"\n")  # every run has its line
+    assert {name: (folder / name).read_bytes() for name in recorded} == recorded
+    status = CliRunner().invoke(app, ["status", str(folder), "--json"], catch_exceptions=False)
+    assert {run["state"] for run in json.loads(status.stdout)["runs"]} <= {"finished", "diverged"}
 
 
 def test_every_recorded_study_has_its_section_and_picture_and_the_readme_shows_one_of_them():

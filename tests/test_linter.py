@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +36,9 @@ def rung(params: int, *, arm: str = "", seed: int = 0, bracket: float | None = N
         "learning_rate": 2 * params**-0.5 * (bracket or 1.0),
         "weight_decay": tokens**0.57 / (2 * params**-0.5 * 0.3 * tokens),
         "schedule": "wsd",
+        "decay_fraction": 0.2,
+        "rate_floor": 0.0,
+        "is_decayed": True,
         "precision": "fp32",
         "corpus": "text",
     }
@@ -61,10 +67,15 @@ def test_a_sound_ladder_has_nothing_to_answer_for() -> None:
     [
         ("rate-jumps", changed(2, learning_rate=0.02)),
         ("mixed-precision", changed(3, precision="bf16")),
-        ("mixed-schedules", changed(1, schedule="cosine")),
+        ("mixed-schedules", changed(1, schedule="cosine", decay_fraction=None)),
+        ("mixed-schedules", changed(1, decay_fraction=0.05)),
+        ("mixed-schedules", changed(1, rate_floor=0.1)),
+        ("undecayed", changed(1, is_decayed=False)),
         ("few-sizes", [row for row in LADDER if row["params_non_embedding"] in SIZES[:3]]),
         ("vocabulary-dominates", changed(0, params_embedding=11_000, params_total=21_000)),
         ("one-seed", [row for row in LADDER if row["seed"] == 0]),
+        ("one-seed", [rung(size, arm=arm, seed=seed) for seed, size in enumerate(SIZES) for arm in ("a", "b")]),
+        ("one-seed", [row for row in LADDER if row["seed"] == 0] + [rung(10**7, seed=1, is_held_out=True)]),
         ("few-steps", changed(0, steps=80)),
         ("decay-varies", changed(3, weight_decay=8.0)),
         ("unequal-arms", [{**r, "flops": r["flops"] * (1.1 if r["arm"] == "b" else 1)} for r in LADDER]),
@@ -72,6 +83,21 @@ def test_a_sound_ladder_has_nothing_to_answer_for() -> None:
 )
 def test_a_confound_is_named(code: str, rungs: list[dict[str, Any]]) -> None:
     assert code in codes(rungs)
+
+
+def test_one_rung_with_two_seeds_is_enough_to_know_the_noise() -> None:
+    assert codes([row for row in LADDER if row["seed"] == 0 or row["params_non_embedding"] == SIZES[0]]) == []
+
+
+def test_undecayed_runs_are_an_error_beside_others_and_a_warning_where_all_are_so() -> None:
+    def severities(rungs: list[dict[str, Any]]) -> dict[str, str]:
+        return {found["code"]: found["severity"] for found in linter.declared(rungs, TEXT, "arm")}
+
+    assert severities(changed(1, is_decayed=False)) == {"undecayed": "error"}
+    assert severities([{**row, "is_decayed": False} for row in LADDER]) == {"undecayed": "warning"}
+    constant = {"schedule": "constant", "is_decayed": False, "decay_fraction": None, "rate_floor": None}
+    assert severities([{**row, **constant} for row in LADDER]) == {}, "declared so"
+    assert severities(changed(1, **constant)) == {"mixed-schedules": "error"}
 
 
 def test_arms_that_differ_a_little_are_noted_with_by_how_much() -> None:
@@ -105,6 +131,15 @@ def test_two_validation_sets_in_one_ladder_are_a_confound() -> None:
     assert codes(rungs, {**TEXT, "other": {"fingerprint": "2", "train_tokens": 20_000_000}}) == ["validation-changes"]
 
 
+def test_cuts_of_one_text_with_one_validation_set_are_no_confound() -> None:
+    rungs = [{**row, "corpus": "other" if row["seed"] else "text"} for row in LADDER]
+    facts = {"train_tokens": 20_000_000, "validation_fingerprint": "9"}
+    cuts = {"text": {"fingerprint": "1", **facts}, "other": {"fingerprint": "2", **facts}}
+    assert codes(rungs, cuts) == []
+    cuts["other"]["validation_fingerprint"] = "8"
+    assert codes(rungs, cuts) == ["validation-changes"]
+
+
 def test_a_batch_from_the_size_at_fixed_compute_is_found_the_trap_of_a_well_known_script() -> None:
     flops = 6 * SIZES[1] * 20 * SIZES[1]
     rows = [rung(size, tokens=flops // (6 * size), flops=flops) for size in SIZES]
@@ -114,11 +149,17 @@ def test_a_batch_from_the_size_at_fixed_compute_is_found_the_trap_of_a_well_know
     assert "batch-follows-size" not in codes(by_tokens)
 
 
+DIVERGED = float("inf")
+
+
 def bracketed(losses: dict[float, float]) -> list[dict[str, str]]:
     """What the end of a bracket around the smallest rung says."""
     rungs = [rung(SIZES[0], bracket=None if factor == 1 else factor) for factor in losses]
     rows = [
-        {"run": row["id"], "status": "finished", "loss": loss} for row, loss in zip(rungs, losses.values(), strict=True)
+        {"run": row["id"], "status": "diverged"}
+        if loss == DIVERGED
+        else {"run": row["id"], "status": "finished", "loss": loss}
+        for row, loss in zip(rungs, losses.values(), strict=True)
     ]
     return linter.observed(rungs, rows)
 
@@ -130,6 +171,48 @@ def test_a_best_rate_at_the_edge_of_its_bracket_is_a_warning() -> None:
     assert "0.0500" in found["sentence"]
     assert bracketed({0.5: 2.1, 1.0: 2.0, 2.0: 2.05}) == []
     assert bracketed({1.0: 2.0, 2.0: 1.95}) == []  # not all of it has ended
+
+
+def test_an_interior_rate_that_is_better_than_the_one_used_is_a_warning() -> None:
+    (found,) = bracketed({0.25: 2.2, 0.5: 1.6, 1.0: 2.0, 2.0: 2.1})
+    assert (found["code"], found["severity"]) == ("rate-not-best", "warning")
+    assert "0.5 times the one used is better by 0.4000" in found["sentence"]
+
+
+def test_an_interior_rate_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() -> None:
+    rungs = [rung(SIZES[0], bracket=factor) for factor in (0.25, 0.5, None, 2.0)] + [rung(SIZES[0], seed=1)]
+    rows = [
+        {"run": row["id"], "status": "finished", "loss": loss}
+        for row, loss in zip(rungs, (2.2, 1.98, 2.0, 2.1, 2.05), strict=True)
+    ]
+    (found,) = linter.observed(rungs, rows)
+    assert (found["code"], found["severity"]) == ("rate-not-best", "note")
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ({0.5: 2.1, 1.0: 2.0, 2.0: DIVERGED}, {"bracket-diverged": "tried, 2 times the one used diverged"}),
+        (
+            {0.5: 1.9, 1.0: 2.0, 2.0: DIVERGED},
+            {"bracket-diverged": "2 times the one used", "rate-at-edge": "0.5 times the one used, by 0.1000"},
+        ),
+        (
+            {0.5: 1.9, 1.0: DIVERGED, 2.0: DIVERGED},
+            {"bracket-diverged": "tried, the one used and 2 times the one used"},
+        ),
+        (
+            {0.5: DIVERGED, 1.0: DIVERGED, 2.0: DIVERGED},
+            {"bracket-diverged": "0.5 times the one used and the one used"},
+        ),
+    ],
+)
+def test_an_arm_of_a_bracket_that_diverged_is_said_and_is_the_worst_rate(
+    losses: dict[float, float], expected: dict[str, str]
+) -> None:
+    found = {warning["code"]: warning["sentence"] for warning in bracketed(losses)}
+    assert found.keys() == expected.keys()
+    assert all(words in found[code] for code, words in expected.items()), found
 
 
 def test_an_edge_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() -> None:
@@ -145,3 +228,72 @@ def test_an_edge_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() ->
 def test_padding_that_counts_is_an_error() -> None:
     (found,) = linter.observed([], [{"run": "1", "status": "finished", "loss": 1.0, "masks_padding": False}])
     assert (found["code"], found["severity"]) == ("padding", "error")
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity", "said"),
+    [
+        ({}, None, ""),  # music, and what was not measured
+        ({"overlap": 0.0, "overlap_tokens": 20_000_000}, None, ""),
+        (
+            {"overlap": 0.0154, "overlap_tokens": 20_000_000},
+            "note",
+            "text: 1.5% of the validation text stands in the tr",
+        ),
+        (
+            {"overlap": 0.0154, "overlap_tokens": 9_000_000},
+            "note",
+            "stands in the first 9,000,000 training tokens word",
+        ),
+        ({"overlap": 0.3, "overlap_tokens": 20_000_000}, "warning", "30.0%"),
+    ],
+)
+def test_validation_text_that_stands_in_training_is_said(
+    facts: dict[str, Any], severity: str | None, said: str
+) -> None:
+    found = linter.declared(LADDER, {"text": {**TEXT["text"], **facts}}, "arm")
+    assert [(warning["code"], warning["severity"]) for warning in found] == (
+        [("validation-in-training", severity)] if severity else []
+    )
+    assert all(said in warning["sentence"] for warning in found)
+
+
+class Watched(dict[str, Any]):
+    """A record of which keys were asked for, in `asked`."""
+
+    asked: set[str]
+
+    def __init__(self, values: dict[str, Any], asked: set[str]) -> None:
+        super().__init__(values)
+        self.asked = asked
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def test_every_key_that_the_linter_reads_is_one_that_a_plan_or_a_run_writes(toy_folder: Callable[..., Path]) -> None:
+    from lawful.corpora.music import NOTICES
+    from lawful.observe import observations
+    from lawful.store import Store
+    from lawful.train import worker
+
+    folder = toy_folder(widths=(8, 12), steps=(20,))
+    study = Store(folder).read_study()
+    given = worker.parse([str(folder), "-", "--device", "cpu"])
+    worker.train_runs(Store(folder), [study["rungs"][0]["id"]], given, threading.Event())
+    of_rungs, of_facts, of_rows = set[str](), set[str](), set[str]()
+    rungs = [Watched(rung, of_rungs) for rung in study["rungs"]]
+    tried = [Watched({**rung, "bracket": 2.0, "at": {**rung["at"], "rate": 2.0}}, of_rungs) for rung in rungs]
+    corpora = {name: Watched(facts, of_facts) for name, facts in study["corpora"].items()}
+    linter.declared(rungs, corpora, "width")
+    linter.observed([*rungs, *tried], [Watched(row, of_rows) for row in observations(folder)])
+    assert of_rungs <= study["rungs"][0].keys(), "the plan's rows"
+    assert of_facts - {"notices"} <= next(iter(corpora.values())).keys() and NOTICES, "notices are the music corpus's"
+    assert of_rows <= observations(folder)[0].keys()
+    assert {"validation_fingerprint", "train_tokens"} <= of_facts and {"is_decayed", "at"} <= of_rungs, "it was watched"
+    assert {"status", "loss", "masks_padding", "run"} <= of_rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lawful.errors import LawfulError
@@ -52,9 +54,61 @@ def test_a_shape_has_the_asked_size_within_three_percent_and_the_counts_of_the_f
     assert 32 / 1.5 <= shape.width / shape.depth <= 32 * 1.5
 
 
+@pytest.mark.parametrize(
+    ("lowest", "highest", "settings", "most_refused"),
+    [
+        (3e3, 1e9, {}, 40),  # below 1e5 a step of width is more than three percent: 93 were refused
+        (1e5, 1e9, {}, 10),  # 56 were
+        (1e6, 1e9, {}, 0),  # 25 were; 7.3e7 parameters had 24 of width for each block, and 7.8e7 had 44
+        (1e6, 1e10, {"aspect": 38, "head_size": 64}, 0),
+        (1e6, 1e10, {"aspect": 128, "head_size": 128}, 10),
+    ],
+)
+def test_shapes_of_200_neighbouring_targets_change_smoothly_and_few_are_refused(
+    lowest: float, highest: float, settings: dict[str, float], most_refused: int
+) -> None:
+    """Each width / depth lies within one step of depth of what is asked; where the depth changes, the ratio of two
+    neighbours' is no more than whole blocks make it."""
+    ratio = (highest / lowest) ** (1 / 199)
+    shapes = []
+    for number in range(200):
+        target = lowest * ratio**number
+        try:
+            shape = decoder_shape(target, **settings)  # type: ignore[arg-type]
+        except LawfulError:
+            shapes.append(None)
+            continue
+        assert abs(shape.params_non_embedding / target - 1) <= 0.03
+        assert shape.width % shape.heads == 0 and (shape.width // shape.heads) % 2 == 0
+        assert settings.get("head_size", 16) / 2 <= shape.width / shape.heads <= 3 * settings.get("head_size", 16)
+        shapes.append(shape)
+    assert shapes.count(None) <= most_refused
+    for one, other in zip(shapes, shapes[1:], strict=False):
+        if one is None or other is None:
+            continue
+        change = (one.width / one.depth) / (other.width / other.depth)
+        blocks = max(one.depth, other.depth) / min(one.depth, other.depth)
+        assert abs(one.depth - other.depth) <= max(1, min(one.depth, other.depth) // 3)
+        assert max(change, 1 / change) <= 1.05 * ratio**0.5 * blocks**1.5
+    aspects = [shape.width / shape.depth for shape in shapes if shape is not None and shape.depth >= 4]
+    assert max(aspects) / min(aspects) < 2
+
+
+@pytest.mark.parametrize(("width", "depth", "head_size"), [(64, 2, 16), (128, 4, 32), (320, 10, 64), (768, 24, 64)])
+def test_a_decoder_of_the_aspect_with_whole_heads_is_found_again(width: int, depth: int, head_size: int) -> None:
+    target = 12 * depth * width**2 + (2 * depth + 1) * width
+    shape = decoder_shape(target, head_size=head_size)
+    assert (shape.width, shape.depth, shape.heads) == (width, depth, width // head_size)
+
+
 def test_a_size_that_cannot_be_met_lists_the_nearest_reachable_ones() -> None:
-    with pytest.raises(LawfulError, match=r"within 3%; the nearest reachable sizes are 221,664 \(96 wide, 2 deep\)"):
-        decoder_shape(3e5)
+    with pytest.raises(
+        LawfulError, match=r"within 3%; the nearest reachable sizes are 292,230 \(90 wide, 3 deep\)"
+    ) as e:
+        decoder_shape(3.18e5)
+    sizes = [int(size.replace(",", "")) for size in re.findall(r"([\d,]+) \(", str(e.value))]
+    assert len(sizes) == 4
+    assert [decoder_shape(size).params_non_embedding for size in sizes] == sizes
 
 
 def test_nonsense_is_named() -> None:

@@ -89,4 +89,6 @@ def test_unknown_fields_and_unknown_types_are_named() -> None:
 
 def test_a_run_holds_plain_data_only() -> None:
     with pytest.raises(LawfulError, match="plain data only"):
-        to_json(replace(RUN, family=object()))
+        to_json(object())
+    with pytest.raises(LawfulError, match="family: expected plain data"):
+        replace(RUN, family=object())

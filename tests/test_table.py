@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from lawful import table, unpack
+from lawful import table as tables
+from lawful import unpack
 from lawful.errors import LawfulError
-from lawful.report.evidence import _read_rows
-from lawful.table import COLUMNS, Observations, read_runs, write_csv
+from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
     {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},
@@ -67,7 +67,7 @@ def test_columns_are_named_by_hand_or_recognised(tmp_path):
     ("cells", "complaint"),
     [
         ("1e6,2e7,", r"row 2, column 'loss': expected a positive loss, got an empty cell"),
-        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got NaN"),
+        ("1e6,2e7,nan", r"row 2, column 'loss': expected a positive loss, got an empty cell \(NaN"),
         ("1e6,2e7,-1.5", r"row 2, column 'loss': expected a positive loss, got -1.5"),
         ("1e6,2e7,inf", r"row 2, column 'loss': expected a positive loss, got inf"),
         ("big,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got the text 'big'"),
@@ -155,7 +155,7 @@ def test_numpys_own_numbers_are_numbers() -> None:
     rows = [{"tokens": np.int64(2) ** k, "loss": np.float32(1) + np.float32(k)} for k in (10, 11)]
     table = read_runs(rows)
     assert [row["tokens"] for row in table] == [1024, 2048]
-    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got np.int64\(-1\)"):
+    with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got -1"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
 
 
@@ -198,11 +198,13 @@ def test_no_text_that_is_written_runs_in_a_spreadsheet_and_each_is_read_back_as_
     runs += [cell for cell in cells if cell[:1] == "-" and cell != "-3.5"]
     assert runs == ([] if text != "-" else runs)
     assert shown["gain"] == "-3.5" and shown["note"] == "-3.5"
-    for reader in (read_runs, lambda where: _read_rows(where)):
-        (back,) = reader(tmp_path if reader is read_runs else path)
-        assert back["rung"] == text.strip() if text in HARMLESS else back["rung"] == text
-        assert (back["at_axis"] or "") == text
-        assert back[text or "also"] == 1
+    (back,) = read_runs(tmp_path)
+    assert (back["rung"], back["at_axis"] or "", back[text or "also"]) == (text, text, 1)
+    (kept,) = tables.read_cells(path)
+    assert (kept["rung"], kept["at_axis"], kept[text or "also"]) == (text, text, "1")
+    before = path.read_bytes()
+    write_csv(path, [kept])  # as a table that is kept is written again
+    assert path.read_bytes() == before
 
 
 def test_a_field_that_no_column_is_named_for_is_not_lost_in_silence(tmp_path):
@@ -215,7 +217,7 @@ def test_a_parquet_table_that_stands_for_far_more_than_it_weighs_is_refused(tmp_
     from pyarrow import parquet
 
     path = tmp_path / "bomb.parquet"
-    monkeypatch.setattr(table, "MOST_CELLS", 900_000)
+    monkeypatch.setattr(tables, "MOST_CELLS", 900_000)
     parquet.write_table(pyarrow.table({"loss": pyarrow.array([1.0] * 1_000_000)}), path)
     assert path.stat().st_size < 10_000
     with pytest.raises(LawfulError, match=r"bomb\.parquet: expected a table of at most 900,000 cells, got 1,000,000"):
@@ -228,3 +230,35 @@ def test_a_parquet_table_that_stands_for_far_more_than_it_weighs_is_refused(tmp_
     parquet.write_table(pyarrow.table({"run": many}), path)
     with pytest.raises(LawfulError, match=r"bomb\.parquet: expected at most [\d,]+ bytes in a file of its size"):
         read_runs(path)
+
+
+OWN = {"study": "toy", "run": "a", "rung": "size=1", "data_fingerprint": "1", "params": 1000, "loss": 3.0}
+FORMER = {"loss_best": 2.8, "best_loss": 2.9, "best_accuracy": 0.5, "best_test_loss": 2.7}
+CURRENT = {
+    "loss_lowest_seen": 2.8,
+    "best_weights_loss": 2.9,
+    "best_weights_accuracy": 0.5,
+    "best_weights_test_loss": 2.7,
+}
+
+
+def test_a_table_that_lawful_wrote_under_former_names_is_read_under_todays(tmp_path):
+    write_csv(tmp_path / "old.csv", [{**OWN, **FORMER}])
+    write_csv(tmp_path / "new.csv", [{**OWN, **CURRENT}])
+    old, new = read_runs(tmp_path / "old.csv"), read_runs(tmp_path / "new.csv")
+    assert [dict(row) for row in old] == [dict(row) for row in new]
+    assert CURRENT.items() <= dict(old.rows[0]).items()
+    for table in (tmp_path / "old.csv", tmp_path / "new.csv", [{**OWN, **FORMER}], old):
+        for name in ("best_loss", "best_weights_loss"):
+            assert read_runs(table, loss=name).roles["loss"] == "best_weights_loss"
+
+
+def test_a_column_of_a_users_own_table_keeps_its_name():
+    (row,) = read_runs([{"params": 1000, "best_loss": 2.9, "loss_best": 3.0}], loss="best_loss")
+    assert set(row) == {"params", "best_loss", "loss_best"}
+    with pytest.raises(LawfulError, match="no column 'best_loss'"):
+        read_runs([{"params": 1000, "loss": 2.9}], loss="best_loss")
+
+
+def test_every_column_of_todays_table_keeps_its_name():
+    assert [current_name(name) for name in COLUMNS] == list(COLUMNS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import os
 import py_compile
 import subprocess
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lawful import conduct, laws, store, trust
+from lawful import conduct, store, trust
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.answer import answer_study, declared
@@ -22,18 +20,9 @@ from lawful.observe import write_observations
 from lawful.report.progress import study_status
 from lawful.report.watch import Watch
 from lawful.store import Store
-from lawful.study import import_file, own_module
+from lawful.study import import_file, own_file, own_module
 
 TOY = Path(__file__).parent / "toy_study.py"
-LAW = """
-from lawful.laws.power_floor import PowerFloor
-
-class Mine(PowerFloor):
-    name = "mine"
-
-    def terms(self, shape, x):
-        return super().terms(shape, x)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +39,11 @@ def mark(tmp_path: Path) -> Path:
     return tmp_path / "it-ran"
 
 
-def sent(folder: Path, mark: Path, *, law: str = "power_floor:params") -> Path:
+def sent(folder: Path, mark: Path) -> Path:
     """A study of eight ended runs whose own file, which defines its corpus, was written by the sender."""
     evil = folder / "evil.py"
     folder.mkdir(parents=True, exist_ok=True)
-    evil.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n{LAW}")
+    evil.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n")
     rungs = []
     for number in range(1, 9):
         run_id = f"{number:012x}"
@@ -66,7 +55,13 @@ def sent(folder: Path, mark: Path, *, law: str = "power_floor:params") -> Path:
         loss = 2 + 5 * (10**number) ** -0.2 * (1 + 0.001 * (number % 3))
         store.write_json(Store(folder).result(run_id), {"status": "finished", "loss": loss})
         store.write_json(Store(folder).run(run_id), {"is": "study_file:Words"})
-    asks = {"name": "size", "asks": "How?", "law": law, "params": "params_non_embedding", "tokens": "tokens"}
+    asks = {
+        "name": "size",
+        "asks": "How?",
+        "law": "power_floor:params",
+        "params": "params_non_embedding",
+        "tokens": "tokens",
+    }
     store.write_json(
         Store(folder).study,
         {
@@ -113,7 +108,7 @@ def test_training_from_a_folder_is_refused_and_says_which_file_and_how_to_allow_
         for part in (str(folder / "study.json"), str(folder / "evil.py"), sha256, f"--trust {sha256[:12]}"):
             assert part in str(refused.value)
     assert not mark.exists()
-    trust.allow(sha256[:12], {sha256: "study file"}, folder)
+    trust.allow(sha256[:12], own_file(Store(folder).read_study(), folder), folder)
     assert own_module(Store(folder).read_study(), folder) == "study_file" and mark.exists()
 
 
@@ -128,10 +123,14 @@ def test_sample_runs_nothing_that_was_not_allowed(tmp_path: Path, mark: Path) ->
 
 @pytest.mark.parametrize("digits", ["", "0" * 11, "f" * 12, "g" * 64])
 def test_trust_takes_twelve_digits_of_a_hash_that_the_folder_names(tmp_path: Path, digits: str) -> None:
-    with pytest.raises(DeclarationError, match="--trust: expected at least 12 digits of the SHA-256 of a file that"):
-        trust.allow(digits, {"0" * 64: "study file a.py"}, tmp_path)
+    own = (Path("a.py"), "0" * 64)
+    for named in (own, None):
+        with pytest.raises(
+            DeclarationError, match="--trust: expected at least 12 digits of the SHA-256 of the study f"
+        ):
+            trust.allow(digits, named, tmp_path)
     assert not trust.is_trusted("0" * 64)
-    trust.allow("0" * 12, {"0" * 64: "study file a.py"}, tmp_path)
+    trust.allow("0" * 12, own, tmp_path)
     assert trust.is_trusted("0" * 64) and not trust.is_trusted("1" * 64)
 
 
@@ -151,32 +150,6 @@ def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_law_that_a_question_names_runs_only_once_this_user_has_named_it(tmp_path: Path, mark: Path) -> None:
-    law = f"{tmp_path / 'sent' / 'evil.py'}:Mine"
-    folder = sent(tmp_path / "sent", mark, law=law)
-    (answer,) = answer_study(folder)
-    assert answer.status == "refused" and "which you have not run before" in str(answer.refusal)
-    with pytest.raises(StoreError):
-        declared(folder, name="size")
-    assert not mark.exists()
-    laws.remember(law)  # lawful fit FOLDER --law ...
-    (answer,) = answer_study(folder)
-    assert answer.status == "answered" and mark.exists()
-
-
-@pytest.mark.parametrize(
-    "law", ["antigravity:fly", "os.path:join", "no.such.module:Law", "/no/such.py:Law", 7, "\0.py:A"]
-)
-def test_a_law_of_any_other_module_is_not_imported(tmp_path: Path, mark: Path, law: object) -> None:
-    folder = sent(tmp_path / "sent", mark)
-    study = store.read_json(Store(folder).study)
-    study["questions"][0]["law"] = law
-    store.write_json(Store(folder).study, study)
-    (answer,) = answer_study(folder)
-    assert answer.status == "refused"
-    assert "antigravity" not in sys.modules and not mark.exists()
-
-
 def test_what_runs_is_the_file_that_was_hashed_not_a_compiled_one_beside_it(tmp_path: Path, mark: Path) -> None:
     honest = tmp_path / "honest.py"
     evil = tmp_path / "evil.py"
@@ -189,8 +162,6 @@ def test_what_runs_is_the_file_that_was_hashed_not_a_compiled_one_beside_it(tmp_
     assert mark.exists(), "the compiled file is as Python takes it"
     mark.unlink()
     assert import_file(honest).study == 1
-    with pytest.raises(LawfulError):
-        laws.named(f"{honest}:Law")
     assert not mark.exists()
 
 
@@ -249,11 +220,3 @@ def test_json_names_only_frozen_classes_of_the_module_that_defines_them() -> Non
     for where in ("lawful.run:Literal", "lawful.conduct:Store", "lawful.store:LeaseLost", "lawful.\0:A", "lawful.:A"):
         with pytest.raises(LawfulError, match="run.json"):
             from_json({"is": where})
-
-
-def test_hashes_are_those_of_sha256(tmp_path: Path) -> None:
-    path = tmp_path / "law.py"
-    path.write_text(LAW)
-    assert laws.code_of(f"{path}:Mine") == hashlib.sha256(LAW.encode()).hexdigest()
-    assert [laws.code_of(spec) for spec in ("chinchilla", "power_floor:tokens", "paired", "no_such_law")] == [None] * 4
-    assert json.dumps(laws.code_of("a.b:C"))

@@ -33,6 +33,11 @@ REFUSALS = _all(
             "Not more runs than the law has free parameters: it would pass through all of them and say nothing.",
             "Add runs, choose a law with fewer parameters, or fix one that is known.",
         ),
+        "no_value": (
+            "A run that the question asks about has no positive number in a column that the law needs.",
+            "Look at the run's result.json: train the run again (remove that file, `lawful resume`), leave it out with "
+            "`where`, or ask about another column.",
+        ),
         "too_few_levels": (
             "An axis of the law takes fewer than three distinct values.",
             "Add sizes or budgets, or fit a law that does not read this axis.",
@@ -46,7 +51,8 @@ REFUSALS = _all(
             "Bring them to one unit (bits per byte compares tokenizers), or fit them apart.",
         ),
         "mixed_schedules": (
-            "Learning-rate schedules of different shape stand in one table; they differ by as much as a law says.",
+            "Learning-rate schedules of different shape, decay fraction or floor stand in one table; they differ by as "
+            "much as a law says.",
             "Fit each schedule apart with `where`, or train all with one.",
         ),
         "mixed_data": (
@@ -54,8 +60,13 @@ REFUSALS = _all(
             "Fit each corpus apart. Cuts of one text compare where their validation text is one.",
         ),
         "undecayed_losses": (
-            "Some losses were taken while the learning rate was still high.",
+            "Some losses were taken while the learning rate was still high, or it never reached its peak.",
             "Leave those rows out, or finish those runs with their decay.",
+        ),
+        "seconds_of_decay": (
+            "A law against seconds was asked, and those of some branches are of their decay alone: "
+            "lawful recorded them so until 2026-11.",
+            "Train them again, fit against `flops`, or give a column of `seconds_per_step` times `steps`.",
         ),
         "padding_in_loss": (
             "Padding counts in the loss of some runs: it depends on the batch and not only on the model.",
@@ -187,7 +198,7 @@ CONFOUNDS = _all(
             "Add smaller sizes; they are the cheap ones.",
         ),
         "one-seed": (
-            "One seed: noise between runs cannot be told from misfit.",
+            "No fitted rung has two seeds: noise between runs cannot be told from misfit.",
             "`--set seeds=2` or more.",
         ),
         "unequal-arms": (
@@ -206,6 +217,14 @@ CONFOUNDS = _all(
             "Of the learning rates tried around a rung, the best is at the edge.",
             "Widen the bracket on that side, or move the rule.",
         ),
+        "rate-not-best": (
+            "Of the learning rates tried around a rung, another one than the ladder's own is better.",
+            "Move the rule, so that the ladder's own rate is the best of those tried.",
+        ),
+        "bracket-diverged": (
+            "A run of a learning-rate bracket diverged: the ladder's own rate may be close to where training breaks.",
+            "Look at its reason. Try a factor in between; where larger sizes diverge, lower the rate.",
+        ),
         "batch-follows-size": (
             "The batch grows with the parameters where it should grow with the tokens.",
             "Set it from the tokens, or hold it.",
@@ -215,8 +234,13 @@ CONFOUNDS = _all(
             "Set the decay from its timescale (`decay_for_timescale` in `lawful.recipes`).",
         ),
         "mixed-schedules": (
-            "Schedules of different shape stand in one ladder; no fit will take them together.",
+            "Schedules of different shape, decay fraction or floor stand in one ladder; no fit takes them together.",
             "Use one schedule.",
+        ),
+        "undecayed": (
+            "Some runs end while their learning rate is still high, or never reach its peak: too few steps to decay, "
+            "a warmup as long as the run, or a high floor. Their losses are not final.",
+            "Give them more steps, a shorter warmup or a longer decay. No fit takes them beside decayed ones.",
         ),
         "mixed-precision": (
             "Precision changes inside the ladder: a confound of size.",
@@ -226,6 +250,10 @@ CONFOUNDS = _all(
             "Runs are judged on different validation sets.",
             "Use one validation set for the whole ladder.",
         ),
+        "validation-in-training": (
+            "Part of the validation text stands in the training text word for word.",
+            "A percent or two does little to a law. With more, take out what is repeated before the text is split.",
+        ),
         "vocabulary-dominates": (
             "Most parameters of some sizes are vocabulary.",
             "Take a smaller vocabulary (bytes, a trained BPE), and fit on parameters without embeddings.",
@@ -233,6 +261,10 @@ CONFOUNDS = _all(
         "repeated-data": (
             "The largest budget passes over the data more than once.",
             "Up to about four passes cost little; beyond, get more data or fewer tokens.",
+        ),
+        "batch-in-pieces": (
+            "A batch does not fit in memory whole: it is computed in pieces, with the same result within rounding.",
+            "Nothing to do. Pieces are slower than a whole batch: a smaller batch or a larger device avoids them.",
         ),
         "few-steps": (
             "Some runs make few optimiser steps; they measure the start of training.",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawful import store as files
-from lawful.errors import DeclarationError, LawfulError
+from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
-from lawful.observe import write_observations
+from lawful.observe import OVER, statuses, write_observations
 from lawful.run import from_json
 from lawful.store import Store
 from lawful.study import own_module, trusted_file
@@ -45,6 +46,7 @@ def run_study(
     from lawful.executors.local import Local, available_cores
     from lawful.train.plan import make_plan
 
+    executor = Local(workers=workers, device=device)
     planned = make_plan(
         study,
         data=None if data is None else Path(data),
@@ -54,8 +56,15 @@ def run_study(
         is_timed=False,
     )
     planned.write(Path(folder))
-    train_study(Path(folder), Local(workers=workers, device=device), is_anchors_only=is_anchors_only)
-    return conclude(Path(folder), own=lambda: own_module(planned.declaration, Path(folder)))
+
+    def say(what: str) -> None:
+        print(f"lawful: {what}", file=sys.stderr, flush=True)
+
+    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
+    page = conclude(Path(folder), own=lambda: own_module(planned.declaration, Path(folder)))
+    for label, reason in failed_runs(Path(folder)):
+        say(f"{label} failed: {reason}")
+    return page
 
 
 def train_study(
@@ -65,6 +74,7 @@ def train_study(
     only: str = "*",
     is_anchors_only: bool = False,
     watch: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda what: None,
 ) -> None:
     """Train every run of the plan that is not over yet; failed ones are tried again, diverged ones are not.
 
@@ -74,24 +84,59 @@ def train_study(
     only             a glob over labels and ids (--only); the rest waits for a later resume
     is_anchors_only  leave the held-out runs for a later resume
     watch            called about twice a second
+    say              called with what a reader must know: a question without a forecast, held-out runs that do not begin
     On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on. Raises Unfinished where runs were
-    stopped from outside: nothing is forecast or fitted from part of a ladder unasked.
+    stopped from outside: nothing is forecast or fitted from part of a ladder unasked. Raises StoreError where forecasts
+    cannot be registered (an anchor without a loss, a damaged table): then no held-out run begins.
     """
+    from lawful.fitting.answer import expect_laws
+
     store = Store(folder)
     study = store.read_study()
     trusted_file(study, folder)  # refused before anything begins
+    expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
-    if waiting.held_out and not is_anchors_only:
-        from lawful.fitting.forecast import register_forecasts
-
-        write_observations(folder)
-        register_forecasts(folder)
+    if waiting.held_out and not is_anchors_only and _may_begin(folder, waiting.held_out, say):
         _train_groups(folder, executor, waiting.held_out, watch)
     if continued := groups(store, study, only).continued:
         _train_groups(folder, executor, continued, watch)
     if not unfinished(store, study):
         shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
+
+
+def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[str], None]) -> bool:
+    """Write the forecasts of the held-out runs; whether these may begin. They wait where a question has no forecast
+    because anchors failed: once a held-out run has begun, no forecast of it can be written any more."""
+    from lawful.fitting.forecast import register_forecasts
+
+    store = Store(folder)
+    study = store.read_study()
+    try:
+        write_observations(folder)
+        refused = register_forecasts(folder).get("refused", [])
+    except LawfulError as error:
+        number = sum(map(len, held_out))
+        raise StoreError(
+            f"the {number} held-out runs do not begin, since their forecasts cannot be registered: {error}"
+        ) from error
+    for entry in refused:
+        say(f"no forecast for the question {entry['question']!r}: {entry['reason']}")
+    found = statuses(store, study)
+    anchors = [rung for rung in study["rungs"] if not (rung["is_held_out"] or rung.get("starts_from"))]
+    failed = sum(found[rung["id"]] == "failed" for rung in anchors)
+    if refused and failed:
+        say(f"the held-out runs do not begin: {failed} of the runs that their forecasts need failed")
+    return not (refused and failed)
+
+
+def failed_runs(folder: Path) -> list[tuple[str, str]]:
+    """Label and reason of each run of the plan that failed; one that diverged did not: that is how it ended."""
+    store = Store(folder)
+    study = store.read_study()
+    found = statuses(store, study)
+    failed = [rung for rung in study["rungs"] if found[rung["id"]] == "failed"]
+    return [(rung["label"], str(files.read_json(store.result(rung["id"])).get("reason") or "")) for rung in failed]
 
 
 class Unfinished(RuntimeError):
@@ -128,7 +173,8 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
 
 
 def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [rung for rung in study["rungs"] if _status(store, rung["id"]) not in ("finished", "diverged")]
+    found = statuses(store, study)
+    return [rung for rung in study["rungs"] if found[rung["id"]] not in OVER]
 
 
 class Waiting(NamedTuple):
@@ -146,12 +192,7 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
     from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
     end together."""
-    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
-    if not wanted:
-        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
-        raise DeclarationError(
-            f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
-        )
+    wanted = expect_match(study, only)
     left = {rung["id"] for rung in unfinished(store, study)}
     wanted = [rung for rung in wanted if rung["id"] in left]
     own = [rung for rung in wanted if not rung.get("starts_from")]
@@ -160,6 +201,17 @@ def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
         _grouped([rung for rung in own if rung["is_held_out"]]),
         _grouped([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
     )
+
+
+def expect_match(study: Mapping[str, Any], only: str) -> list[Mapping[str, Any]]:
+    """The rungs that --only names; DeclarationError where there are none."""
+    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
+    if not wanted:
+        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
+        raise DeclarationError(
+            f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
+        )
+    return wanted
 
 
 def _grouped(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -184,13 +236,15 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     own    gives the module of the study's own file, where this user has just trained from it. Without it no code of the
            study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
     """
-    from lawful.fitting.answer import answer_study
+    from lawful.fitting.answer import answer_study, expect_laws
     from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
 
     store = Store(folder)
+    expect_laws(store.read_study())
     write_observations(folder)
     if not store.baselines.exists():
+        say("counting n-grams on the same tokens, as reference lines")
         _write_baselines(store, say, own)
     _write_samples(folder, say, own)
     say("fitting the laws")
@@ -202,11 +256,13 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
 
 def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None:
     """Unigram, bigram and 5-gram on the study's tokens; of several corpora each, orders 1 to 5, since they move with
-    the data. Left out, and said, where a prepared corpus cannot be opened here."""
+    the data. Skipped, and said, where a prepared corpus is not on this machine."""
     from lawful.baselines.ngram import ngram_baselines
 
-    say("counting n-grams on the same tokens, as reference lines")
     study = store.read_study()
+    if not all("value" in facts for facts in study["corpora"].values()):
+        say("no n-grams are counted (the study's folder does not say how its data is made)")
+        return
     try:
         module = own()
         opened = {
@@ -214,7 +270,7 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
             for name, facts in study["corpora"].items()
         }
     except (ImportError, LawfulError) as error:
-        say(f"no n-grams are counted ({error})")
+        say(f"no n-grams are counted ({error})")  # without torch, or on another machine
         return
     opened = {name: data for name, data in opened.items() if hasattr(data, "train")}  # the others are no runs of tokens
     if not opened:
@@ -239,8 +295,3 @@ def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:
         write_samples(folder, say, own=own())
     except (ImportError, LawfulError) as error:
         say(f"no samples ({error})")
-
-
-def _status(store: Store, run_id: str) -> str:
-    path = store.result(run_id)
-    return str(files.read_json(path)["status"]) if path.exists() else "waiting"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.table import is_of_ladder
+from lawful.table import is_finished, is_of_ladder
 
 Row = Mapping[str, Any]
 Warning_ = dict[str, str]
@@ -23,6 +23,8 @@ JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor 
 UNEQUAL = 0.03  # arms of one rung may differ by so much in size or FLOPs
 EPOCHS = 4  # up to about so many, a repeated token is worth nearly a fresh one (arXiv:2305.16264)
 FEW_STEPS = 200
+OVERLAP_SAID = 0.0005  # of the validation text, that stands in training: what rounds to .1 %
+OVERLAP = 0.05  # more moves the losses by more than seeds do
 TOKENS_PER_PARAM = 20  # near the optimum of arXiv:2203.15556
 TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by this factor (arXiv:2505.13738)
 
@@ -33,7 +35,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
     fitted = [rung for rung in own if not rung["is_held_out"]]
     found = [
         *_sizes(fitted),
-        *_seeds(own),
+        *_seeds(fitted),
         *_arms(own, arm),
         *_rates(own),
         *_batches(own),
@@ -41,6 +43,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
         *_mixed(own, corpora),
         *_vocabulary(fitted),
         *_notices(corpora),
+        *_overlaps(corpora),
         *_repeats(rungs, corpora),
         *_steps(own),
     ]
@@ -49,13 +52,13 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
 
 def observed(rungs: Sequence[Row], rows: Iterable[Row]) -> list[Warning_]:
     """What the runs that have ended add: the verdict of the learning-rate brackets, and padding that was counted."""
-    ended = [row for row in rows if row.get("status") == "finished"]
-    padded = [row for row in ended if row.get("masks_padding") is False]
+    rows = list(rows)
+    padded = [row for row in rows if is_finished(row) and row.get("masks_padding") is False]
     found = []
     if padded:
         text = f"padding counts in the loss of {len(padded)} runs: their losses are of padding as much as of data."
         found.append(_warning("padding", "error", text))
-    return [*found, *_brackets(rungs, ended)]
+    return [*found, *_brackets(rungs, rows)]
 
 
 def _sizes(fitted: Sequence[Row]) -> list[Warning_]:
@@ -75,9 +78,14 @@ def _sizes(fitted: Sequence[Row]) -> list[Warning_]:
 
 
 def _seeds(rungs: Sequence[Row]) -> list[Warning_]:
-    if len({rung["seed"] for rung in rungs}) >= 2:
+    """A seed for each size is no replicate: only runs that differ in their seed alone tell noise."""
+    seeds = defaultdict(set)
+    for rung in rungs:
+        seeds[_but("seed", rung)].add(rung["seed"])
+    if any(len(found) > 1 for found in seeds.values()):
         return []
-    return [_warning("one-seed", "warning", "one seed: the noise between runs cannot be told from the law's misfit.")]
+    text = "no rung has two seeds: the noise between runs cannot be told from the law's misfit."
+    return [_warning("one-seed", "warning", text)]
 
 
 def _arms(rungs: Sequence[Row], arm: str | None) -> list[Warning_]:
@@ -158,17 +166,25 @@ def _decays(rungs: Sequence[Row]) -> list[Warning_]:
 
 def _mixed(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]:
     found = []
-    schedules = sorted({rung["schedule"] for rung in rungs})
+    schedules = sorted({_schedule(rung) for rung in rungs})
     if len(schedules) > 1:
         text = f"schedules {', '.join(schedules)} in one ladder cannot be fitted together."
         found.append(_warning("mixed-schedules", "error", text))
+    high = [rung for rung in rungs if not rung["is_decayed"] and rung["schedule"] != "constant"]
+    if high:
+        is_beside_others = len(high) < len(rungs)
+        text = (
+            f"{len(high)} runs end while their learning rate is still high, or never reach its peak ({_listed(high)}): "
+            "their losses are not final" + (", and no fit takes them beside the others." if is_beside_others else ".")
+        )
+        found.append(_warning("undecayed", "error" if is_beside_others else "warning", text))
     if len({rung["precision"] for rung in rungs}) > 1:
         by_size = {rung["params_non_embedding"]: rung["precision"] for rung in rungs}
         listed = ", ".join(f"{by_size[size]} at {size:,}" for size in sorted(by_size))
         text = f"precision changes inside the ladder ({listed} parameters): a confound of size."
         found.append(_warning("mixed-precision", "warning", text))
     sets = {
-        (name, facts.get("validation_sha256") or facts.get("fingerprint"))
+        (name, facts.get("validation_fingerprint") or facts.get("fingerprint"))
         for name, facts in corpora.items()
         if name in {rung["corpus"] for rung in rungs}
     }
@@ -219,6 +235,22 @@ def _bound(rungs: Sequence[Row], corpus: str, unique: int) -> str:
     )
 
 
+def _overlaps(corpora: Mapping[str, Any]) -> list[Warning_]:
+    found = []
+    for name, facts in corpora.items():
+        share = facts.get("overlap") or 0.0
+        if share < OVERLAP_SAID:
+            continue
+        looked_at, unique = facts["overlap_tokens"], facts["train_tokens"]
+        text = (
+            f"{name}: {share:.1%} of the validation text stands in "
+            + ("the training text" if looked_at == unique else f"the first {looked_at:,} training tokens")
+            + " word for word, by runs of 80 bytes: losses there are also those of learning by heart."
+        )
+        found.append(_warning("validation-in-training", "warning" if share > OVERLAP else "note", text))
+    return found
+
+
 def _notices(corpora: Mapping[str, Any]) -> list[Warning_]:
     """What a corpus must say about its rights."""
     told = dict.fromkeys(notice for facts in corpora.values() for notice in facts.get("notices", ()))
@@ -226,44 +258,61 @@ def _notices(corpora: Mapping[str, Any]) -> list[Warning_]:
 
 
 def _steps(rungs: Sequence[Row]) -> list[Warning_]:
-    short = [rung["label"] for rung in rungs if rung["steps"] < FEW_STEPS]
+    short = [rung for rung in rungs if rung["steps"] < FEW_STEPS]
     if not short:
         return []
-    listed = ", ".join(short[:2]) + (f" and {len(short) - 2} more" if len(short) > 2 else "")
-    text = f"{len(short)} runs make fewer than {FEW_STEPS} optimiser steps ({listed})."
+    text = f"{len(short)} runs make fewer than {FEW_STEPS} optimiser steps ({_listed(short)})."
     return [_warning("few-steps", "warning", text)]
 
 
-def _brackets(rungs: Sequence[Row], ended: Sequence[Row]) -> list[Warning_]:
-    """Around each bracketed run, its best rate; at an edge, the rate of the whole ladder is in doubt."""
-    losses = {row["run"]: row["loss"] for row in ended if isinstance(row.get("loss"), (int, float))}
+def _brackets(rungs: Sequence[Row], rows: Sequence[Row]) -> list[Warning_]:
+    """Around each bracketed run, its best rate: where that is another one, or at an edge, the rate of the whole ladder
+    is in doubt. A run that diverged is worse than any other."""
+    losses = {
+        row["run"]: math.inf if row["status"] == "diverged" else row["loss"]
+        for row in rows
+        if row.get("status") == "diverged"
+        or (row.get("status") == "finished" and isinstance(row.get("loss"), (int, float)))
+    }
     groups: dict[Any, dict[float, float]] = defaultdict(dict)
     labels: dict[Any, str] = {}
-    bracketed = {_same_but_rate(rung) for rung in rungs if rung.get("bracket") is not None}
+    bracketed = {_but("rate", rung) for rung in rungs if rung.get("bracket") is not None}
     for rung in rungs:
-        key = _same_but_rate(rung)
+        key = _but("rate", rung)
+        if key in bracketed and rung.get("bracket") is None:
+            labels[key] = str(rung["label"])
         if key in bracketed and rung["id"] in losses:
             groups[key][float(rung.get("bracket") or 1.0)] = float(losses[rung["id"]])
-            if rung.get("bracket") is None:
-                labels[key] = str(rung["label"])
+    noise = 2 * math.sqrt(2) * _seed_spread(rungs, losses)
     found = []
     for key, by_rate in groups.items():
-        if len(by_rate) < 3 or 1.0 not in by_rate:
+        label = labels.get(key, ",".join(f"{name}={value}" for name, value in key))
+        if diverged := sorted(rate for rate, loss in by_rate.items() if math.isinf(loss)):
+            text = f"{label}: of the learning rates tried, {_listed_rates(diverged)} diverged."
+            found.append(_warning("bracket-diverged", "warning", text))
+        if len(by_rate) < 3 or math.isinf(by_rate.get(1.0, math.inf)):
             continue
         best = min(by_rate, key=lambda rate: by_rate[rate])
         gain = by_rate[1.0] - by_rate[best]
-        is_noise = gain < 2 * math.sqrt(2) * _seed_spread(rungs, losses)
+        severity = "note" if gain < noise else "warning"
         if best in (min(by_rate), max(by_rate)):
             text = (
-                f"{labels[key]}: of the learning rates tried, the best is at the edge, {best:g} times the one used, by "
+                f"{label}: of the learning rates tried, the best is at the edge, {best:g} times the one used, by "
                 f"{gain:.4f} in the loss: "
                 + (
                     "no more than seeds differ by."
-                    if is_noise
+                    if severity == "note"
                     else "the best may lie beyond, and the ladder is not at it."
                 )
             )
-            found.append(_warning("rate-at-edge", "note" if is_noise else "warning", text))
+            found.append(_warning("rate-at-edge", severity, text))
+        elif best != 1.0:
+            text = (
+                f"{label}: of the learning rates tried, {best:g} times the one used is better by {gain:.4f} in the "
+                "loss: "
+                + ("no more than seeds differ by." if severity == "note" else "the ladder is not at its best rate.")
+            )
+            found.append(_warning("rate-not-best", severity, text))
     return found
 
 
@@ -271,17 +320,31 @@ def _seed_spread(rungs: Sequence[Row], losses: Mapping[str, float]) -> float:
     """Standard deviation of the loss between seeds of one rung, pooled; 0 where no rung has two."""
     groups: dict[Any, list[float]] = defaultdict(list)
     for rung in rungs:
-        if rung["id"] in losses and rung.get("bracket") is None:
-            groups[tuple((name, value) for name, value in rung["at"].items() if name != "seed")].append(
-                losses[rung["id"]]
-            )
+        if math.isfinite(losses.get(rung["id"], math.inf)) and rung.get("bracket") is None:
+            groups[_but("seed", rung)].append(losses[rung["id"]])
     several = [group for group in groups.values() if len(group) > 1]
     dof = sum(len(group) - 1 for group in several)
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in several) / dof) if dof else 0.0
 
 
-def _same_but_rate(rung: Row) -> tuple[Any, ...]:
-    return tuple((name, value) for name, value in rung["at"].items() if name != "rate")
+def _but(coordinate: str, rung: Row) -> tuple[tuple[str, Any], ...]:
+    """A rung's other coordinates: the same for runs that differ in this one alone."""
+    return tuple((name, value) for name, value in rung["at"].items() if name != coordinate)
+
+
+def _schedule(rung: Row) -> str:
+    """Its shape, and what of it must be one in a ladder."""
+    named = (("decay", rung["decay_fraction"]), ("floor", rung["rate_floor"]))
+    settings = [f"{name} {value:g}" for name, value in named if value is not None]
+    return f"{rung['schedule']} ({', '.join(settings)})" if settings else str(rung["schedule"])
+
+
+def _listed(rungs: Sequence[Row]) -> str:
+    return ", ".join(rung["label"] for rung in rungs[:2]) + (f" and {len(rungs) - 2} more" if len(rungs) > 2 else "")
+
+
+def _listed_rates(factors: Sequence[float]) -> str:
+    return " and ".join("the one used" if factor == 1 else f"{factor:g} times the one used" for factor in factors)
 
 
 def _by_size(rungs: Sequence[Row], column: str) -> dict[int, float]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lawful import store as files
 from lawful.store import Store
-from lawful.table import write_csv
+from lawful.table import read_cells, with_current_names, write_csv
+
+OVER = ("finished", "diverged")  # a failed run is tried again
 
 
 def observations(folder: Path) -> list[dict[str, Any]]:
@@ -23,18 +26,85 @@ def observations(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_observations(folder: Path) -> list[dict[str, Any]]:
-    rows = observations(folder)
-    write_csv(Store(folder).observations, rows)
+def write_observations(folder: Path) -> list[Mapping[str, Any]]:
+    """Write the table and return its rows: what the runs say, and what the table holds that no run explains any more.
+
+    A folder may be shared without its runs, or copied in part: a row of the table then stands, cell by cell, until a
+    run says more. Rows of runs that are not of the plan (it was planned again without them) get a date in `left_plan`.
+    A table to which the runs add nothing is not written at all.
+    """
+    store = Store(folder)
+    study = store.read_study()
+    found = {row["run"]: row for row in observations(folder)}
+    planned: dict[str, list[Mapping[str, Any]]] = {rung["id"]: [] for rung in study["rungs"]}
+    others = []
+    is_changed = bool(found)
+    for row in map(with_current_names, read_cells(store.observations)):
+        run = row.get("run")
+        if run not in planned:
+            if run and not row.get("left_plan"):
+                row["left_plan"] = str(study.get("created") or "yes")
+                is_changed = True
+            others.append(row)
+        elif run not in found or _worth(row) > _worth(found[run]):
+            if row.get("left_plan"):
+                row["left_plan"] = ""
+                is_changed = True
+            planned[run].append(row)
+    for run, row in found.items():
+        planned[run] = planned[run] or [row]
+    rows = [*itertools.chain(*planned.values()), *others]
+    if is_changed or not store.observations.exists():
+        write_csv(store.observations, rows)
     return rows
+
+
+def statuses(store: Store, study: Mapping[str, Any]) -> dict[str, str]:
+    """Of every run of the plan: finished, diverged, failed or waiting.
+
+    A run without a record of its own (the folder was shared without its runs) is over where the table says so.
+    """
+    found = {}
+    in_table = over_in_table(store)
+    for rung in study["rungs"]:
+        run = rung["id"]
+        if store.result(run).exists():
+            found[run] = str(files.read_json(store.result(run))["status"])
+        elif run in in_table and not store.metrics(run).exists():
+            found[run] = in_table[run]["status"]
+        else:
+            found[run] = "waiting"
+    return found
+
+
+def over_in_table(store: Store) -> dict[str, dict[str, str]]:
+    """The rows of the table whose runs are over, by run."""
+    return {row["run"]: row for row in read_cells(store.observations) if row.get("run") and _worth(row) == 2}
+
+
+def begun(store: Store, study: Mapping[str, Any]) -> set[str]:
+    """The runs of the plan of which anything was seen; one that failed before its first step was not."""
+    known = {row.get("run") for row in read_cells(store.observations) if _worth(row)}
+    known |= {run for run, status in statuses(store, study).items() if status in OVER}
+    return {rung["id"] for rung in study["rungs"] if rung["id"] in known or store.metrics(rung["id"]).exists()}
+
+
+def _worth(row: Mapping[str, Any]) -> int:
+    """2: the run is over; 1: it is said to be finished, but has no loss; 0: it failed."""
+    if row.get("status") == "finished":
+        return 1 if row.get("loss") in (None, "") else 2
+    return 2 if row.get("status") in OVER else 0
 
 
 def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    declared = {name: value for name, value in rung.items() if name not in ("id", "at", "corpus", "params_by_group")}
+    apart = ("id", "at", "corpus", "params_by_group", "is_decayed")  # the last is decided by what the run really did
+    declared = {name: value for name, value in rung.items() if name not in apart}
     coordinates = {f"at_{name}": value for name, value in rung["at"].items()}
     facts = study["corpora"][rung["corpus"]]
-    found = {name: None if value in ("nan", "inf", "-inf") else value for name, value in result.items()}
+    found = {
+        name: None if value in ("nan", "inf", "-inf") else value for name, value in with_current_names(result).items()
+    }
     row = {
         "study": study["name"],
         "run": rung["id"],

@@ -6,10 +6,13 @@ parameters, so each is the centre of a bracket, never the last word.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lawful.errors import DeclarationError
+
+MAX_DEPTH = 256  # of the shapes that decoder_shape looks at; the deepest published decoders have 126 blocks
 
 
 class RateAndBatch(NamedTuple):
@@ -68,30 +71,51 @@ class Shape:
 
 
 def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, tolerance: float = 0.03) -> Shape:
-    """The decoder nearest to `target` non-embedding parameters with width / depth nearest to `aspect`.
+    """A decoder within `tolerance` of `target` non-embedding parameters, its width / depth as near to `aspect` as whole
+    blocks allow, so that the shapes of a ladder change smoothly.
 
-    Widths are multiples of head_size. A block holds 12 width^2 + 2 width parameters (GELU, no biases), the last norm
-    width more.
-    Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`.
+    Of the widths that fit, the one whose heads are nearest to `head_size`. Where none fits at the depth nearest to the
+    aspect, other depths serve whose aspect is within a factor of sqrt(2). A block holds 12 width^2 + 2 width parameters
+    (GELU, no biases), the last norm width more.
+
+    Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`; below 100,000 parameters,
+    where one step of width is more, that is common.
     """
     _expect_positive(target=target, aspect=aspect, head_size=head_size)
+
+    def ideal_width(depth: int) -> float:
+        return math.sqrt(target / (12 * depth))
+
+    def distance(depth: int) -> float:
+        return abs(math.log(ideal_width(depth) / depth / aspect))
+
+    first, *others = sorted(range(1, MAX_DEPTH + 1), key=distance)
+    depths = [first, *(depth for depth in others if distance(depth) <= math.log(2) / 2)]
+    head_sizes = _head_sizes(head_size)
     shapes = [
-        Shape(width=width, depth=depth, heads=width // head_size, params_non_embedding=decoder_params(width, depth))
-        for depth in range(1, 129)
-        for width in _widths(depth, aspect, head_size)
+        Shape(width=heads * size, depth=depth, heads=heads, params_non_embedding=decoder_params(heads * size, depth))
+        for depth in depths
+        for size in head_sizes
+        for heads in {max(1, int(ideal_width(depth) / size)), int(ideal_width(depth) / size) + 1}
     ]
-    near = [shape for shape in shapes if abs(shape.params_non_embedding / target - 1) <= tolerance]
+
+    def error(shape: Shape) -> float:
+        return abs(shape.params_non_embedding / target - 1)
+
+    near = [shape for shape in shapes if error(shape) <= tolerance]
     if not near:
-        closest = sorted(shapes, key=lambda shape: abs(shape.params_non_embedding / target - 1))[:4]
+        sizes = {shape.params_non_embedding: shape for shape in sorted(shapes, key=error)}
         listed = ", ".join(
-            f"{shape.params_non_embedding:,} ({shape.width} wide, {shape.depth} deep)"
-            for shape in sorted(closest, key=lambda shape: shape.params_non_embedding)
+            f"{size:,} ({sizes[size].width} wide, {sizes[size].depth} deep)" for size in sorted(list(sizes)[:4])
         )
         raise DeclarationError(
-            f"decoder_shape: no decoder with width / depth near {aspect:g} and heads of {head_size} has {target:,.0f} "
-            f"non-embedding parameters within {tolerance:.0%}; the nearest reachable sizes are {listed}."
+            f"decoder_shape: no decoder with width / depth near {aspect:g} and heads of about {head_size} has "
+            f"{target:,.0f} non-embedding parameters within {tolerance:.0%}; the nearest reachable sizes are {listed}."
         )
-    return min(near, key=lambda shape: abs(shape.params_non_embedding / target - 1))
+    return min(
+        near,
+        key=lambda shape: (depths.index(shape.depth), head_sizes.index(shape.width // shape.heads), error(shape)),
+    )
 
 
 def decoder_params(width: int, depth: int) -> int:
@@ -99,11 +123,16 @@ def decoder_params(width: int, depth: int) -> int:
     return depth * (12 * width * width + 2 * width) + width
 
 
-def _widths(depth: int, aspect: float, head_size: int) -> range:
-    """Multiples of head_size within a factor of sqrt(2) of aspect x depth: the aspect is kept, the size can be met."""
-    low = max(1, round(aspect * depth / 2**0.5 / head_size))
-    high = max(low, round(aspect * depth * 2**0.5 / head_size))
-    return range(low * head_size, high * head_size + 1, head_size)
+def _head_sizes(head_size: int) -> list[int]:
+    """Even numbers (rotary positions need pairs) from half to three times head_size, in order of preference: eighths of
+    head_size, which are quick on a GPU, up to one and a half times, then the others, each the nearest first."""
+
+    def distance(size: int) -> float:
+        return abs(math.log(size / head_size))
+
+    sizes = range(max(2, head_size // 4 * 2), max(2, 3 * head_size) + 1, 2)
+    eighths = [size for size in sizes if size % max(2, head_size // 8) == 0 and distance(size) <= math.log(1.5)]
+    return sorted(sizes, key=lambda size: (size not in eighths, distance(size)))
 
 
 def _expect_positive(**values: float) -> None:

@@ -7,9 +7,21 @@ import functools
 import hashlib
 import importlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lawful.checks import (
+    NaturalInt,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    ShareBelowOne,
+    field_problems,
+    refuse,
+    shown,
+)
 from lawful.errors import DeclarationError, LawfulError
 
 STUDY_FILE = "study_file"  # what the module of a user's own study file is called
@@ -23,29 +35,36 @@ def added(default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Adam with decoupled weight decay on matrices only (arXiv:1711.05101); `clip` bounds the global gradient norm."""
+    """Adam with decoupled weight decay on matrices only (arXiv:1711.05101); `clip` bounds the global gradient norm.
 
-    learning_rate: float
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    clip: float = 1.0
+    The Run that holds it checks its fields, as those of Schedule, so that all problems of a Run are told at once.
+    """
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.1
+    beta1: ShareBelowOne = 0.9
+    beta2: ShareBelowOne = 0.95
+    eps: PositiveFloat = 1e-8
+    clip: PositiveFloat = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The learning rate over a run, as a multiple of its peak.
 
-    wsd: linear warmup, constant, then 1 - sqrt down to zero over the last `decay_fraction` (arXiv:2405.18392).
+    wsd: linear warmup, constant, then 1 - sqrt over the last `decay_fraction` (arXiv:2405.18392). It would reach zero
+        one step after the last, so that every step trains.
     cosine: linear warmup, then a half cosine to `floor` at exactly the last step.
     constant: linear warmup, then constant; its final loss is undecayed and never fitted beside decayed ones.
     """
 
     shape: Literal["wsd", "cosine", "constant"] = "wsd"
-    warmup_steps: int
-    decay_fraction: float = 0.2
-    floor: float = 0.0
+    warmup_steps: NaturalInt
+    decay_fraction: Share = 0.2
+    floor: Share = 0.0
+
+
+PARTS = {"family": "param_counts", "corpus": "prepare", "task": "loss", "rule": "gradients"}  # and what each must do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +86,59 @@ class Run:
     rule: Any
     optimizer: AdamW
     schedule: Schedule
-    steps: int
-    batch_size: int
-    context: int
+    steps: PositiveInt
+    batch_size: PositiveInt
+    context: PositiveInt
     precision: Precision = "auto"
-    init_seed: int = 0
-    data_seed: int = 0
-    eval_every: int = 100
-    eval_tokens: int = 16_384
+    init_seed: NaturalInt = 0
+    data_seed: NaturalInt = 0
+    eval_every: PositiveInt = 100
+    eval_tokens: PositiveInt = 16_384
     keep_best: bool = False
     data_fingerprint: str = ""
     starts_from: Run | None = added(None)
+
+    def __post_init__(self) -> None:
+        wrong = field_problems(self)
+        for name, method in PARTS.items():
+            value = getattr(self, name)
+            if not (_is_frozen_dataclass(value) and hasattr(value, method)):
+                wrong[name] = f"{name}: expected plain data, a frozen dataclass with {method}(), got {shown(value)}"
+        for name in ("optimizer", "schedule", *PARTS):
+            if name not in wrong:
+                wrong |= field_problems(getattr(self, name), f"{name}.")
+        refuse("Run", list(wrong.values()) or self._misfits())
+
+    def _misfits(self) -> list[str]:
+        """Where the parts, each right by itself, do not go together."""
+        problems = []
+        symbols, added_symbols = getattr(self.corpus, "vocab_size", 0), getattr(self.task, "added_symbols", 0)
+        if getattr(self.family, "vocab_size", math.inf) < symbols + added_symbols:
+            extra = f" and {added_symbols} of the task" if added_symbols else ""
+            problems.append(
+                f"family: expected a vocabulary of at least {symbols + added_symbols:,}, the {symbols:,} symbols of "
+                f"{self.corpus.name}{extra}; got {self.family.vocab_size:,}"
+            )
+        reads = {name: getattr(getattr(self, name), "reads", None) for name in ("family", "corpus", "task")}
+        if len(set(reads.values()) - {None}) > 1:
+            parts = ", ".join(f"{type(getattr(self, name)).__name__} {what}" for name, what in reads.items() if what)
+            problems.append(f"family, corpus and task: expected three that read the same, got {parts}")
+        needed = getattr(self.rule, "family_needs", None)
+        if needed is not None and not hasattr(self.family, needed):
+            problems.append(
+                f"rule: {type(self.rule).__name__} needs a model that settles, such as Equilibrium; "
+                f"got {type(self.family).__name__}"
+            )
+        if getattr(self.family, "context", math.inf) < self.context:
+            problems.append(
+                f"context: expected at most {self.family.context}, the context of the family, got {self.context}"
+            )
+        if self.context % (block := getattr(self.corpus, "block", 1)):
+            problems.append(
+                f"context: expected a multiple of {block}, the tokens of one block of {self.corpus.name}, "
+                f"got {self.context}"
+            )
+        return problems
 
     @property
     def tokens(self) -> int:
@@ -122,11 +183,16 @@ def to_json(value: Any) -> Any:
         return {"is": f"{cls.__module__}:{cls.__qualname__}", **fields}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
-    if isinstance(value, (str, bool, int, float)) or value is None:
+    if isinstance(value, (str, bool, int)) or value is None or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise DeclarationError(
-        f"a Run holds plain data only; expected a number, text, tuple or frozen dataclass, got {value!r}."
+        f"a Run holds plain data only; expected a finite number, text, tuple or frozen dataclass, got {shown(value)}."
     )
+
+
+def _is_frozen_dataclass(value: Any) -> bool:
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
 
 
 def from_json(value: Any, *, also_from: str | None = None) -> Any:

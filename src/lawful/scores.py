@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lawful import unpack
-from lawful.errors import DataError, LawfulError
+from lawful import store, unpack
+from lawful.errors import DataError, LawfulError, MissingDependency
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
 TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
@@ -75,32 +75,22 @@ def files_in(path: Path) -> list[Path]:
 
 def sources_in(file: Path) -> Iterator[Source]:
     """The file, or what an archive holds; nothing is unpacked to disk. A member that cannot be read says why."""
-    name = file.name
-    try:
-        if zipfile.is_zipfile(file) and file.suffix.lower() != ".mxl":
-            left = unpack.room(file)
-            with zipfile.ZipFile(file) as archive:
-                for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-                    if not entry.is_dir():
-                        read = functools.partial(unpack.zip_member, archive, entry)
-                        for source in _member(name, entry.filename, entry.file_size, read):
-                            left -= len(source.content)
-                            yield source
-                        if left < 0:
-                            raise DataError("it holds more than a hundred times its own size")
-        elif _is_tar(file):
-            with unpack.Unpacked(file) as stream:
-                for member, content in unpack.tar_members(stream):
-                    if content is not None:
-                        yield from _member(name, member.name, member.size, content.read)
-                    elif not member.isdir():
-                        yield Source(name=f"{name}/{member.name}", problem="a link or device, not a file")
-        elif (size := file.stat().st_size) > (most := MOST_BYTES_OF_TOKENS if _holds_tokens(file) else MOST_BYTES):
-            yield Source(name=name, problem=f"expected at most {most:,} bytes, got {size:,}")
-        else:
-            yield Source(name=name, content=file.read_bytes())
-    except Exception as error:  # zipfile and tarfile raise anything over a damaged directory
-        yield Source(name=name, problem=f"cannot be read ({_in_short(error)})")
+    members = _members(file)
+    while True:
+        try:
+            member = next(members, None)
+        except Exception as error:  # zipfile and tarfile raise anything over a damaged directory
+            yield Source(name=file.name, problem=f"cannot be read ({_in_short(error)})")
+            return
+        if member is None:
+            return
+        if member.name is None:
+            most = MOST_BYTES_OF_TOKENS if file.suffix.lower() in TOKENS else MOST_BYTES
+            is_large = member.size > most
+            problem = f"expected at most {most:,} bytes, got {member.size:,}"
+            yield Source(name=file.name, problem=problem) if is_large else _read(file.name, member)
+        elif (source := _member(f"{file.name}/{member.name}", member)) is not None:
+            yield source
 
 
 def pieces_in(source: Source) -> Iterator[Piece]:
@@ -119,7 +109,7 @@ def pieces_in(source: Source) -> Iterator[Piece]:
             yield from _notation_pieces(source, NOTATION[suffix])
         else:
             yield Piece(name=source.name, problem=f"expected one of {', '.join(KINDS)}, got {suffix or 'no ending'}")
-    except Exception as error:  # parsers of other people's formats raise anything
+    except DataError as error:
         yield Piece(name=source.name, problem=_in_short(error))
 
 
@@ -138,7 +128,9 @@ def read_score(path: Path) -> Score:
     """The first piece of a file. LawfulError that names the file."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected music ({', '.join((*MIDI, *NOTATION))}).")
-    first = next((piece for source in sources_in(path) for piece in pieces_in(source)), Piece(name=path.name))
+    first = next((piece for source in sources_in(path) for piece in pieces_in(source)), None)
+    if first is None:
+        raise DataError(f"{path}: expected a piece of music, got a file without any.")
     if first.score is None:
         raise DataError(f"{path}: {first.problem or 'expected music, got tokens'}.")
     return first.score
@@ -179,7 +171,7 @@ def corpus_files(collections: Sequence[str]) -> list[Path]:
     """The files of music21's own corpus in these collections, without Roman-numeral analyses. Needs no import."""
     root = corpus_folder()
     if root is None:
-        raise DataError("expected music21, which carries the pieces; `pip install 'lawful[music]'`.")
+        raise MissingDependency.of("music21", extra="music", what="the corpus of pieces")
     missing = [name for name in collections if not (root / name).is_dir()]
     if missing:
         raise DataError(
@@ -255,10 +247,6 @@ def _within_time() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def _holds_tokens(file: Path) -> bool:
-    return file.suffix.lower() in TOKENS
-
-
 def _may_hold_music(file: Path) -> bool:
     return file.suffix.lower() in (*KINDS, ".zip") or _is_tar(file)
 
@@ -267,42 +255,85 @@ def _is_tar(file: Path) -> bool:
     return file.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
 
 
-def _member(archive_name: str, name: str, size: int, read: Callable[[], bytes]) -> Iterator[Source]:
-    path = PurePosixPath(name.replace("\\", "/"))
-    where = f"{archive_name}/{name}"
-    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        yield Source(name=where, problem="its name leads outside the archive")
-    elif path.suffix.lower() not in KINDS:
-        return  # a readme beside the music is no loss
-    elif size > MOST_BYTES:
-        yield Source(name=where, problem=f"expected at most {MOST_BYTES:,} bytes, got {size:,}")
+class _Member(NamedTuple):
+    """What an archive holds, or the file itself, which has no name in one."""
+
+    name: str | None
+    size: int
+    read: Callable[[], bytes] | None  # None: a link or device
+
+
+def _members(file: Path) -> Iterator[_Member]:
+    left = unpack.room(file)
+    if zipfile.is_zipfile(file) and file.suffix.lower() != ".mxl":
+        with zipfile.ZipFile(file) as archive:
+            for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
+                if not entry.is_dir():
+                    yield _Member(entry.filename, entry.file_size, functools.partial(unpack.zip_member, archive, entry))
+                    if entry.file_size <= MOST_BYTES:
+                        left -= entry.file_size
+                    if left < 0:
+                        raise DataError("it holds more than a hundred times its own size")
+    elif _is_tar(file):
+        with unpack.Unpacked(file) as stream:
+            for member, content in unpack.tar_members(stream):
+                if content is not None:
+                    yield _Member(member.name, member.size, content.read)
+                elif not member.isdir():
+                    yield _Member(member.name, 0, None)
     else:
-        try:
-            content = read()
-        except Exception as error:  # a damaged member: the others may be whole
-            yield Source(name=where, problem=f"cannot be read ({_in_short(error)})")
-        else:
-            yield Source(name=where, content=content)
+        yield _Member(None, file.stat().st_size, file.read_bytes)
+
+
+def _member(where: str, member: _Member) -> Source | None:
+    path = PurePosixPath(str(member.name).replace("\\", "/"))
+    if member.read is None:
+        return Source(name=where, problem="a link or device, not a file")
+    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+        return Source(name=where, problem="its name leads outside the archive")
+    if path.suffix.lower() not in KINDS:
+        return None  # a readme beside the music is no loss
+    if member.size > MOST_BYTES:
+        return Source(name=where, problem=f"expected at most {MOST_BYTES:,} bytes, got {member.size:,}")
+    return _read(where, member)
+
+
+def _read(where: str, member: _Member) -> Source:
+    assert member.read is not None
+    try:
+        return Source(name=where, content=member.read())
+    except Exception as error:  # a damaged member: the others may be whole
+        return Source(name=where, problem=f"cannot be read ({_in_short(error)})")
 
 
 def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
-    text = source.content.decode("utf-8")
+    try:
+        text = source.content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at {error.start:,}") from None
     if is_lines:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 name = f"{source.name}, line {number}"
                 try:
-                    yield _token_piece(name, json.loads(line))
-                except (DataError, json.JSONDecodeError) as error:
+                    yield _token_piece(name, _json(line))
+                except DataError as error:
                     yield Piece(name=name, problem=_in_short(error))
         return
-    value = json.loads(text)
+    value = _json(text)
     is_many = isinstance(value, list) and not all(isinstance(item, (int, str)) for item in value)
     for number, item in enumerate(value if is_many else [value], start=1):
         try:
             yield _token_piece(f"{source.name}, piece {number}", item)
-        except (DataError, json.JSONDecodeError) as error:
+        except DataError as error:
             yield Piece(name=f"{source.name}, piece {number}", problem=_in_short(error))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
+        raise DataError(f"expected JSON, got {store.no_json(error)}") from None
 
 
 def _token_piece(name: str, value: Any) -> Piece:
@@ -332,14 +363,15 @@ def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
             name = f"{source.name}, tune {number}"
             try:
                 yield _notated(name, tune, kind)
-            except Exception as error:
+            except DataError as error:
                 yield Piece(name=name, title=_abc_title(tune), problem=_in_short(error))
         return
     content = _inner_xml(source.content) if source.content.startswith(b"PK") else source.content
+    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-16" if is_utf16 else "utf-8")
     except UnicodeDecodeError:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1")
+        text = content.decode("latin-1")  # which any bytes are
     yield _notated(source.name, text, kind)
 
 
@@ -362,11 +394,14 @@ def _notated(name: str, text: str, kind: str) -> Piece:
 
     with warnings.catch_warnings(), _within_time():
         warnings.simplefilter("ignore")  # music21's remarks about odd notation
-        parsed: Any = converter.parseData(text, format=kind)
-        if type(parsed).__name__ == "Opus":
-            parsed = next(iter(parsed.scores))
-        score = _as_score(parsed)
-    title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
+        try:
+            parsed: Any = converter.parseData(text, format=kind)
+            if type(parsed).__name__ == "Opus":
+                parsed = next(iter(parsed.scores))
+            score = _as_score(parsed)
+            title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
+        except Exception as error:  # music21 raises anything, also when what it parsed is walked through
+            raise DataError(f"expected {kind}, got text that does not parse ({_in_short(error)})") from error
     return _whole(Piece(name=name, title=title, score=score))
 
 
@@ -423,21 +458,26 @@ def _untied(elements: Any) -> list[list[Any]]:
 
 def _inner_xml(content: bytes) -> bytes:
     """The score inside compressed MusicXML."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.filename.startswith("META-INF")]
-        scores = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".musicxml"))]
-        if not scores:
-            raise DataError("expected compressed MusicXML, got an archive without a score")
-        if scores[0].file_size > MOST_BYTES:
-            raise DataError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
-        return unpack.zip_member(archive, scores[0])
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.filename.startswith("META-INF")]
+            scores = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".musicxml"))]
+            if not scores:
+                raise DataError("expected compressed MusicXML, got an archive without a score")
+            if scores[0].file_size > MOST_BYTES:
+                raise DataError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
+            return unpack.zip_member(archive, scores[0])
+    except DataError:
+        raise
+    except Exception as error:  # zipfile raises anything over a damaged archive
+        raise DataError(f"expected compressed MusicXML, got a damaged archive ({_in_short(error)})") from error
 
 
 def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError:
-        raise DataError(f"expected {name}, which reads this, got none; `pip install 'lawful[music]'`") from None
+    except ImportError as error:
+        raise MissingDependency.of(name, extra="music", what="reading music", error=error) from None
 
 
 def _in_short(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from lawful.errors import LawfulError, StoreError
+from lawful.errors import LawfulError, MissingDependency, StoreError
 
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
 LEASE_SECONDS = (
@@ -181,9 +181,11 @@ class Store:
 
 
 def mirror(folder: Path, into: Path) -> Store:
-    """A folder of links to a study's plan and runs, in which its table, fits and report can be written anew; the
-    study's own are neither read nor touched. What the study has not written yet is there as soon as it has."""
+    """A folder of links to a study's plan and runs, with a copy of its table, in which table, fits and report can be
+    written anew; the study's own are not touched. What the study has not written yet is there as soon as it has."""
     into.mkdir(parents=True)
+    if Store(folder).observations.exists():  # it may hold rows that no run explains any more
+        shutil.copyfile(Store(folder).observations, Store(into).observations)
     for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
         expect_own(folder / name)
         (into / name).symlink_to((folder / name).absolute())
@@ -217,6 +219,17 @@ def be_mute() -> None:
     """From now on this process writes no file: the first of those that train one run together writes for all."""
     global _is_mute
     _is_mute = True
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Inside, this process writes no file: a command that asks something of a folder leaves it as it was."""
+    global _is_mute
+    before, _is_mute = _is_mute, True
+    try:
+        yield
+    finally:
+        _is_mute = before
 
 
 # what any reader of a study counts on; names become names of files
@@ -253,7 +266,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, lease: Leas
     """
     if _is_mute:
         return
-    with _fenced(lease):
+    with _fenced(lease), _naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=_workplace(path, lease), prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -272,7 +285,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None 
     """Write a folder whole or not at all, as write_whole does a file; one that is there already is replaced."""
     if _is_mute:
         return
-    with _fenced(lease):
+    with _fenced(lease), _naming(path):
         making = Path(tempfile.mkdtemp(dir=_workplace(path, lease), prefix=f".{path.name}."))
         former = making.with_name(making.name + ".old")
         try:
@@ -294,6 +307,17 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, lease: Lease | None 
             shutil.rmtree(making, ignore_errors=True)
             shutil.rmtree(former, ignore_errors=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of the system over a temporary file names the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _workplace(path: Path, lease: Lease | None) -> Path:
@@ -331,7 +355,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
-        raise StoreError(f"{path}: expected JSON, got a file that does not parse ({error}).") from None
+        seen = _seen_instead(path, error) if isinstance(error, UnicodeDecodeError) else no_json(error)
+        raise StoreError(f"{path}: expected JSON, got {seen}.") from None
     if not isinstance(value, dict):
         raise StoreError(f"{path}: expected a JSON object, got {type(value).__name__}.")
     return value
@@ -357,18 +382,59 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 @contextmanager
 def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iterator[None]:
     """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file.
-    A StoreError names its own file, which may be another."""
+
+    Only a call of the library belongs inside: an error of our own code would be taken for damage of the file. Errors
+    of the system (a missing permission, a full disk) go through as they are, and so does a StoreError, which names its
+    own file.
+    """
     try:
         yield
-    except StoreError:
+    except (MissingDependency, StoreError):
         raise
-    except Exception as error:
-        if is_disk_full(error) or (isinstance(error, LawfulError) and str(path) in str(error)):
+    except LawfulError as error:
+        if str(path) in str(error):
             raise
-        said = " ".join(str(error).split())[:200]
-        raise kind(
-            f"{path}: expected {what}, got a file that does not parse ({type(error).__name__}{said and ': '}{said})."
-        ) from error
+        raise kind(f"{path}: {error}") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # libraries raise OSErrors without a number
+            raise
+        raise kind(f"{path}: expected {what}, got {_seen_instead(path, error)}.") from error
+
+
+# how files of other kinds begin -> what they are, and what to do
+_BEGINNINGS = {
+    b"\x1f\x8b": "a gzip-compressed file; unpack it first",
+    b"PK\x03\x04": "a zip archive or an Excel file; unpack it, or save the table as CSV",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"%PDF": "a PDF document",
+    b"PAR1": "a Parquet file; its name must end in .parquet",
+    b"\x89HDF": "an HDF5 file",
+}
+
+
+def _seen_instead(path: Path, error: Exception) -> str:
+    """What a file that does not parse is, as far as can be told."""
+    begin = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(8)
+    for magic, words in _BEGINNINGS.items():
+        if begin.startswith(magic) and isinstance(error, UnicodeDecodeError):
+            return words
+    if isinstance(error, UnicodeDecodeError):
+        return f"text that is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+    said = " ".join(str(error).split())[:200]
+    return f"a file that does not parse ({type(error).__name__}{said and ': '}{said})"
+
+
+def no_json(error: ValueError | RecursionError) -> str:
+    """What json.loads took offence at."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"text that is no JSON (at line {error.lineno}, column {error.colno})"
+    return "lists nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
 def plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import math
 import re
 import typing
@@ -11,16 +12,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Any
 
+import lawful
 from lawful import trust
+from lawful.checks import (
+    PositiveFloat,
+    check_fields,
+    conform,
+    field_problems,
+    in_file_of_user,
+    nearest,
+    refuse,
+    refuse_lines,
+    shown,
+)
 from lawful.errors import DeclarationError, LawfulError, StoreError
+from lawful.laws import Law, named
 from lawful.run import STUDY_FILE, Run
+from lawful.table import COLUMNS, TASK_COLUMNS
 
-Coordinate = str | int | float
+Coordinate = str | int | float | bool
 Coordinates = Mapping[str, Coordinate]
-SCALES = ("smoke", "quick", "full", "published")
+Scale = typing.Literal["smoke", "quick", "full", "published"]
+SCALES: tuple[str, ...] = typing.get_args(Scale)
+MOST_RUNGS = 100_000  # of a grid; more is a slip, and would fill the memory before anybody is told
+LONGEST_NAME = 100  # letters; names become file names, which hold 255 bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +52,10 @@ class Rung:
     at: Coordinates
     run: Run
     is_held_out: bool = False
-    bracket: float | None = None
+    bracket: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def label(self) -> str:
@@ -72,8 +93,10 @@ class Question:
     fixed: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        problems = list(field_problems(self).values())
         if (self.law == "paired") != (self.along is not None):
-            raise DeclarationError(f"question {self.name!r}: the law paired needs along, and along the law paired.")
+            problems.append("the law paired needs along, and along the law paired")
+        refuse(f"question {shown(self.name)}", problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +121,44 @@ class Study:
     reported: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        problems: list[str] = []
+        head = f"study {shown(self.name)} cannot be planned"
+        refuse_lines(head, [f"{problem}." for problem in field_problems(self).values()])
+        marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
+        object.__setattr__(self, "ladder", tuple(marked))
+        refuse_lines(head, [*self._of_names(), *self._of_ladder(), *self._of_questions()])
+
+    @property
+    def _axes(self) -> dict[str, list[Coordinate]]:
+        names = dict.fromkeys(name for rung in self.ladder for name in rung.at)
+        return {name: sorted({rung.at[name] for rung in self.ladder if name in rung.at}, key=_order) for name in names}
+
+    def _of_names(self) -> list[str]:
+        names = [question.name for question in self.questions]
+        problems = [
+            f"{what}: expected a name that can be a file's, got {shown(name)}."
+            for what, name in (("name", self.name), ("scale", self.scale), *(("question", name) for name in names))
+            if not _is_file_name(name)
+        ]
+        problems += [
+            f"question {name!r}: expected a name without --, which divides a question from its arm."
+            for name in names
+            if "--" in name
+        ]
+        return problems + [
+            f"questions: two are called {name!r}; each needs its own name."
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+
+    def _of_ladder(self) -> list[str]:
+        """What is wrong with the rungs, whatever is asked of them."""
         if not self.ladder:
-            problems.append("ladder: expected at least one rung, got none.")
-        axes = {
-            name: sorted({rung.at[name] for rung in self.ladder if name in rung.at}, key=_order)
-            for name in dict.fromkeys(name for rung in self.ladder for name in rung.at)
-        }
+            return ["ladder: expected at least one rung, got none."]
+        problems = []
         for name, value in self.held_out.items():
-            levels = ", ".join(str(level) for level in axes.get(name, []))
-            if value not in axes.get(name, []):
-                problems.append(f"held_out: no rung has {name}={value}; {name}s are {levels or 'not an axis here'}.")
-        if self.arm is not None and self.arm not in axes:
-            problems.append(f"arm: no axis is called {self.arm!r}; the axes are {', '.join(axes)}.")
+            levels = self._axes.get(name, [])
+            if value not in levels:
+                some = ", ".join(str(level) for level in levels) or "not an axis here"
+                problems.append(f"held_out: no rung has {name}={value}; {name}s are {some}.")
         runs = {rung.run for rung in self.ladder}
         for rung in self.ladder:
             if (parent := rung.run.starts_from) is None:
@@ -123,19 +171,45 @@ class Study:
                 )
         labels: dict[str, str] = {}
         for rung in self.ladder:
-            first = labels.setdefault(rung.run.id, rung.label)
-            if first != rung.label:
+            if rung.run.id not in labels:
+                labels[rung.run.id] = rung.label
+            elif labels[rung.run.id] == rung.label:
+                problems.append(f"ladder: {rung.label} is listed twice; a run is trained once.")
+            else:
+                first = labels[rung.run.id]
                 problems.append(f"ladder: {first} and {rung.label} are the same run; some coordinate is not used.")
-        names = [question.name for question in self.questions]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            problems.append(f"questions: two are called {name!r}; each needs its own name.")
-        if self.ladder and self.held_out and not problems:
-            if all(self._matches_held_out(rung) for rung in self.ladder):
-                problems.append("held_out: every rung is held out; nothing is left to fit.")
-        if problems:
-            raise DeclarationError(f"study {self.name!r} cannot be planned:\n  " + "\n  ".join(problems))
-        marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
-        object.__setattr__(self, "ladder", tuple(marked))
+        if not self._fitted:
+            problems.append(
+                "held_out: every rung is held out, or only tries another learning rate; nothing is left to fit."
+            )
+        elif self.arm is not None:
+            problems += self._of_arms(self.arm)
+        return problems
+
+    def _of_arms(self, arm: str) -> list[str]:
+        if arm not in self._axes:
+            return [f"arm: no axis is called {arm!r}; the axes are {', '.join(self._axes)}."]
+        if without := [rung.label for rung in self.ladder if arm not in rung.at]:
+            return [f"arm: every rung needs the coordinate {arm!r}; {without[0]} has none."]
+        levels = dict.fromkeys(str(rung.at[arm]) for rung in self._fitted)
+        if len(levels) < 2:
+            return [f"arm: expected at least two values of {arm!r} to compare, got {', '.join(levels)}; leave arm out."]
+        return []
+
+    def _of_questions(self) -> list[str]:
+        if not self.questions:
+            return ["questions: expected at least one, got none; nothing would be fitted."]
+        arm = self.arm if all(self.arm in rung.at for rung in self.ladder) else None  # else it is said already
+        rows = [_planned_row(rung, arm) for rung in self.ladder if _is_of_ladder(rung)]
+        return [
+            f"question {question.name!r}: {problem}."
+            for question in self.questions
+            for problem in _question_problems(question, self, rows)
+        ]
+
+    @property
+    def _fitted(self) -> list[Rung]:
+        return [rung for rung in self.ladder if _is_of_ladder(rung) and not rung.is_held_out]
 
     def _matches_held_out(self, rung: Rung) -> bool:
         if not self.held_out or rung.run.starts_from is not None:  # a fine-tuning is never fitted, nor forecast
@@ -143,13 +217,192 @@ class Study:
         return all(rung.at.get(name) == value for name, value in self.held_out.items())
 
 
+def planned_columns(rung: Rung, arm: str | None) -> dict[str, Any]:
+    """What the table will say of a run that is known before it is trained, by column."""
+    run = rung.run
+    counts = run.family.param_counts()
+    return {
+        "arm": str(rung.at[arm]) if arm else "",
+        "seed": rung.seed,
+        "params_total": counts.total,
+        "params_embedding": counts.embedding,
+        "params_non_embedding": counts.non_embedding,
+        "tokens": run.tokens,
+        "flops": int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens),
+        "flops_6nd": 6 * counts.non_embedding * run.tokens,
+        "steps": run.steps,
+        "batch_tokens": run.batch_size * run.context,
+        "context": run.context,
+        "learning_rate": run.optimizer.learning_rate,
+        "weight_decay": run.optimizer.weight_decay,
+        "schedule": run.schedule.shape,
+        "precision": run.precision,
+        "family": type(run.family).__name__,
+    }
+
+
+def _planned_row(rung: Rung, arm: str | None) -> dict[str, Any]:
+    """The same with the rung's coordinates, as a question's `where` may name them."""
+    own = {"rung": rung.label, "held_out": rung.is_held_out, **planned_columns(rung, arm)}
+    del own["precision"]  # the plan settles it
+    return {**rung.at, **{f"at_{name}": value for name, value in rung.at.items()}, **own}
+
+
+def _is_of_ladder(rung: Rung) -> bool:
+    """As table.is_of_ladder says of its row."""
+    return rung.bracket is None and rung.run.starts_from is None
+
+
+def _question_problems(question: Question, study: Study, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why a question could never be answered by these runs. rows: what is known of the ladder before it is trained."""
+    problems, matching = _matching(question, rows)
+    arms = {row["arm"] for row in matching if not row["held_out"]} - {""}
+    numbers = _number_columns(study, rows)
+    read = {"loss"}
+    law: Law | None = None
+    if question.law == "paired":
+        axes = [axis for axis in study._axes if axis != study.arm]
+        if question.along not in axes:
+            problems.append(f"along: no coordinate is called {question.along!r}; there are {nearest('', axes)}")
+        if not problems and len(arms) < 2:
+            problems.append(f"the law paired compares arms; expected two or more, got {', '.join(arms) or 'none'}")
+        problems += [f"{name}: the law paired has none" for name in ("truth", "fixed") if getattr(question, name)]
+    else:
+        try:
+            law = named(question.law)
+        except DeclarationError as error:
+            problems.append(str(error).removesuffix("."))
+            read = {"params", "tokens", "flops", "loss"}
+        else:
+            read |= _roles_of(question.law, law)
+    for role, usual in (("params", Question.params), ("tokens", Question.tokens), ("flops", None), ("loss", None)):
+        column = getattr(question, role)
+        if role not in read and column != usual:
+            problems.append(f"{role}={column!r}: the law {question.law} does not read {role}")
+        elif role in read and column is not None and column not in numbers:
+            problems.append(
+                f"{role}: no column of numbers is called {column!r}; there are {nearest(column, sorted(numbers))}"
+            )
+        elif column is not None and column.startswith("best_") and not all(r.run.keep_best for r in study.ladder):
+            problems.append(f"{role}={column!r}: only runs with keep_best have it; set it for every run")
+    if law is not None:
+        problems += _parameter_problems(question, law, is_of_arms=len(arms) > 1)
+    return problems
+
+
+def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Sequence[Mapping[str, Any]]]:
+    """What is wrong with `where`, and the rows that it leaves, as fitting/answer.py will choose them."""
+    problems, left = [], rows
+    known = list(dict.fromkeys(name for row in rows for name in row))
+    for column, wanted in question.where.items():
+        if column not in known:
+            if column not in COLUMNS and not column.startswith(("test_", "best_")):
+                names = [*known, *(name for name in COLUMNS if name not in known)]
+                problems.append(f"where: no column is called {column!r}; there are {nearest(column, names)}")
+            continue  # else only the runs will tell
+        levels = list(dict.fromkeys(row[column] for row in rows if column in row))
+        texts = [str(level) for level in levels]
+        fitted = [row[column] for row in left if column in row and not row["held_out"]]
+        values = wanted if isinstance(wanted, tuple) else (wanted,)
+        if wanted in ("max", "min") and fitted:
+            if any(isinstance(level, str) for level in levels):
+                problems.append(f"where: {column} is no number and has no {wanted}; it is {nearest('', texts)}")
+                continue
+            values = (max(fitted) if wanted == "max" else min(fitted),)
+        elif missing := [value for value in values if value not in levels]:
+            some = nearest(str(missing[0]), texts)
+            problems.append(f"where: no rung has {column}={missing[0]}; {column} is {some}")
+        left = [row for row in left if row.get(column) in values]
+    if question.where and not problems and all(row["held_out"] for row in left):
+        asked = " and ".join(f"{column}={wanted}" for column, wanted in question.where.items())
+        problems.append(f"where: no rung that is fitted has {asked}; nothing is left to fit")
+    return problems, left
+
+
+def _roles_of(spec: str, law: Law) -> set[str]:
+    """The roles of columns that a law reads; a power law that does not name its axis takes the one that varies."""
+    inputs = {"params", "tokens"} if spec in ("power", "power_floor") else set(law.inputs)
+    return inputs | ({"params", "tokens"} if "flops" in inputs else set())
+
+
+def _number_columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The columns of numbers that the table of this study can have."""
+    of_tasks = {name for rung in study.ladder for name in getattr(rung.run.task, "columns", ())}
+    others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
+    judged = {"loss", "bits_per_byte", *of_tasks}
+    coordinates = {
+        name
+        for name in itertools.chain.from_iterable((axis, f"at_{axis}") for axis in study._axes)
+        if all(isinstance(row.get(name, 0), (int, float)) for row in rows)
+    }
+    return (
+        others
+        | of_tasks
+        | coordinates
+        | {f"{part}{name}" for part in ("test_", "best_", "best_test_") for name in judged}
+    )
+
+
+def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> list[str]:
+    problems = []
+    of_law = law.parameters
+    bounds = dict.fromkeys(law.coefficients, (0.0, math.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    for name, value in question.fixed.items():
+        if name not in of_law:
+            problems.append(f"fixed: {law.name} has no parameter {name!r}; it has {', '.join(of_law)}")
+        elif not bounds[name][0] <= value <= bounds[name][1]:
+            problems.append(f"fixed: {name} lies from {bounds[name][0]:g} to {bounds[name][1]:g}, got {value:g}")
+    if set(of_law) <= set(question.fixed):
+        problems.append(f"fixed: every parameter of {law.name} is fixed; nothing is left to fit")
+    verdicts = ("verdict", "decision") if is_of_arms else ()
+    known = (*of_law, *(("multiplier", *verdicts) if is_of_arms else ()))
+    for name, planted in question.truth.items():
+        if name not in known:
+            whose = "a comparison of arms" if is_of_arms else f"a fit of {law.name}"
+            problems.append(f"truth: {whose} finds no {name!r}; it finds {', '.join(known)}")
+        elif isinstance(planted, str) != (name in verdicts):
+            kind = "a text" if name in verdicts else "a number"
+            problems.append(f"truth: {name}: expected {kind}, got {shown(planted)}")
+    return problems
+
+
+def _is_file_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and name[0] not in ".-" and not set(name) & set("/\\")
+
+
 def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
-    """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns."""
-    empty = [name for name, values in axes.items() if len(values) == 0]
+    """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns. What is wrong with
+    any of them is told of all at once."""
+    levels = {name: _levels(name, values) for name, values in axes.items()}
+    empty = [name for name, values in levels.items() if len(values) == 0]
     if empty:
         raise DeclarationError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
-    points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    return [Rung(at=at, run=rung(**at)) for at in points]
+    if (size := math.prod(map(len, levels.values()))) > MOST_RUNGS:
+        raise DeclarationError(f"grid: expected at most {MOST_RUNGS:,} rungs, got {size:,}.")
+    rungs: list[Rung] = []
+    wrong: dict[str, list[str]] = {}  # what is wrong -> with which rungs
+    for point in product(*levels.values()):
+        at = dict(zip(levels, point, strict=True))
+        try:
+            rungs.append(Rung(at=at, run=rung(**at)))
+        except LawfulError as error:
+            wrong.setdefault(str(error), []).append(",".join(f"{name}={value}" for name, value in at.items()))
+    refuse_lines(
+        "grid: these rungs cannot be declared",
+        [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {why}" for why, names in wrong.items()],
+    )
+    return rungs
+
+
+def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+        raise DeclarationError(f"grid: {name}: expected a sequence of values, got {shown(values)}.")
+    if len(values) > MOST_RUNGS:
+        raise DeclarationError(f"grid: {name}: expected at most {MOST_RUNGS:,} values, got {len(values):,}.")
+    try:
+        return tuple(conform(value, Coordinate) for value in values)
+    except DeclarationError as error:
+        raise DeclarationError(f"grid: {name}: {error}.") from None
 
 
 def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = (0.5, 2.0)) -> list[Rung]:
@@ -188,39 +441,54 @@ def declare(module: ModuleType, scale: str | None = None, settings: Mapping[str,
                 that lists the known ones
     """
     settings = dict(settings or {})
+    name = _file_of_user(module) or module.__name__
     found = getattr(module, "study", None)
     if isinstance(found, Study):
         if settings or scale not in (None, found.scale):
             raise DeclarationError(
-                f"{module.__name__}: its study is a fixed value and takes neither --scale nor --set; "
+                f"{name}: its study is a fixed value and takes neither --scale nor --set; "
                 "make `study` a function of scale and typed settings to allow them."
             )
         return found
     if not callable(found):
-        raise DeclarationError(
-            f"{module.__name__}: expected a Study or a function that returns one, called `study`; got none."
-        )
-    hints = typing.get_type_hints(found)
-    known = {name: hints.get(name, str) for name in inspect.signature(found).parameters}
+        raise DeclarationError(f"{name}: expected a Study or a function that returns one, called `study`; got none.")
+    known = _parameters(module)
     given: dict[str, Any] = {}
-    if "scale" in known and scale is not None:
-        if scale not in SCALES:
-            raise DeclarationError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}.")
+    if scale is not None:
+        if not (scales := scales_of(module)):
+            raise DeclarationError(f"{name}: this study has no scales; leave --scale out.")
+        if scale not in scales:
+            raise DeclarationError(f"--scale: expected one of {', '.join(scales)}, got {scale!r}.")
         given["scale"] = scale
-    elif scale is not None:
-        raise DeclarationError(f"{module.__name__}: this study has no scales; leave --scale out.")
-    for name, text in settings.items():
-        if name not in known or name == "scale":
+    for setting, text in settings.items():
+        if setting not in known or setting == "scale":
             names = ", ".join(sorted(set(known) - {"scale"})) or "none"
-            raise DeclarationError(f"--set: this study has no setting {name!r}; it has {names}.")
+            raise DeclarationError(f"--set: this study has no setting {setting!r}; it has {names}.")
         try:
-            given[name] = convert(text, known[name])
+            given[setting] = convert(text, known[setting])
         except LawfulError as error:
-            raise DeclarationError(f"--set {name}: {error}") from None
-    study = found(**given)
+            raise DeclarationError(f"--set {setting}: {str(error).removesuffix('.')}.") from None
+    needed = inspect.signature(found).parameters
+    if missing := [name for name in known if name not in given and needed[name].default is inspect.Parameter.empty]:
+        options = ("--scale NAME" if one == "scale" else f"--set {one}=VALUE" for one in missing)
+        raise DeclarationError(f"{name}: this study has no default for {', '.join(missing)}; give {' '.join(options)}.")
+    with in_file_of_user(_file_of_user(module)):
+        study = found(**given)
     if not isinstance(study, Study):
-        raise DeclarationError(f"{module.__name__}: expected study() to return a Study, got {type(study).__name__}.")
+        raise DeclarationError(f"{name}: expected study() to return a Study, got {shown(study)}.")
     return study
+
+
+def scales_of(module: ModuleType) -> tuple[str, ...]:
+    """The scales that a study file takes: those of the annotation Literal; where it has none, its default and the usual
+    ones; none where it takes no scale."""
+    kind = _parameters(module).get("scale")
+    if kind is None:
+        return ()
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    usual = inspect.signature(module.study).parameters["scale"].default
+    return tuple(dict.fromkeys((*([usual] if isinstance(usual, str) else []), *SCALES)))
 
 
 def settings_of(module: ModuleType) -> dict[str, str]:
@@ -232,30 +500,57 @@ def settings_of(module: ModuleType) -> dict[str, str]:
     return {p.name: f"{p.annotation}, default {p.default}" for p in parameters if p.name != "scale"}
 
 
+def _parameters(module: ModuleType) -> dict[str, Any]:
+    """What a study's function can be told by name, and of what type: as annotated, or as its default."""
+    found = getattr(module, "study", None)
+    if isinstance(found, Study) or not callable(found):
+        return {}
+    with in_file_of_user(_file_of_user(module)):
+        hints = typing.get_type_hints(found, include_extras=True)
+    known = {}
+    for name, parameter in inspect.signature(found).parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            usual = str if parameter.default in (None, parameter.empty) else type(parameter.default)
+            known[name] = hints.get(name, usual)
+    return known
+
+
+def _file_of_user(module: ModuleType) -> str | None:
+    """The file of a study that is not one of lawful's own."""
+    path = getattr(module, "__file__", None)
+    own = Path(lawful.__file__).parent
+    return None if path is None or Path(path).is_relative_to(own) else path
+
+
 def convert(text: str, kind: Any) -> Any:
     """A setting's text as its annotated type; None beside a type (`int | None`) is for leaving it out."""
-    options = [option for option in typing.get_args(kind) if option is not type(None)]
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        return tuple(convert(part, options[0]) for part in text.split(",") if part.strip())
-    if type(None) in typing.get_args(kind):
+    base = kind.__origin__ if typing.get_origin(kind) is typing.Annotated else kind
+    origin, options = typing.get_origin(base), typing.get_args(base)
+    options = tuple(option for option in options if option is not type(None))
+    if origin in (typing.Union, UnionType):
         return convert(text, options[0])
+    if origin is tuple:
+        values = tuple(convert(part.strip(), options[0]) for part in text.split(",") if part.strip())
+        if not values or len(set(values)) < len(values):
+            raise DeclarationError(f"expected values with commas between them, each once, got {text!r}")
+        return values
     if origin is typing.Literal:
-        if text not in options:
-            raise DeclarationError(f"expected one of {', '.join(map(str, options))}, got {text!r}.")
-        return text
-    if kind is int:
-        return count(text)
-    if kind is float:
+        return conform({str(option): option for option in options}.get(text, text), kind)
+    if base is int:
+        return conform(count(text), kind)
+    if base is float:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise DeclarationError(f"expected a number, got {text!r}.") from None
-    if kind is bool:
+            raise DeclarationError(f"expected a number, got {text!r}") from None
+        return conform(number, kind)
+    if base is bool:
         if text.lower() not in ("yes", "no", "true", "false"):
-            raise DeclarationError(f"expected yes or no, got {text!r}.")
+            raise DeclarationError(f"expected yes or no, got {text!r}")
         return text.lower() in ("yes", "true")
-    return text
+    if base is str or base is Any:
+        return text
+    raise DeclarationError(f"a setting is a number, a text, yes or no, or several of one kind; its type is {base}")
 
 
 def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
@@ -263,8 +558,9 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
 
     sha256      what the file had when the study was planned; a changed file is refused
     """
-    if not path.is_file():
-        raise DeclarationError(f"{path}: expected a study's Python file, got no such file.")
+    if not path.is_file() or path.suffix != ".py":
+        what = f"a {path.suffix or 'file without suffix'}" if path.is_file() else "no such file"
+        raise DeclarationError(f"{path}: expected a study's Python file, got {what}.")
     text = path.read_bytes()
     digest = hashlib.sha256(text).hexdigest()
     if sha256 is not None and digest != sha256:
@@ -272,10 +568,8 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
             f"{path}: expected the study file as it was planned (SHA-256 {sha256[:12]}), got a changed one "
             f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged."
         )
-    try:
+    with in_file_of_user(path):
         return trust.run_file(path, STUDY_FILE, text)
-    except Exception as error:
-        raise DeclarationError(f"{path}: the study file does not import: {type(error).__name__}: {error}") from error
 
 
 def own_file(study: Mapping[str, Any], folder: Path) -> tuple[Path, str] | None:
@@ -297,8 +591,7 @@ def trusted_file(study: Mapping[str, Any], folder: Path, *, trusted: str = "") -
     `trusted`, the one that whoever started this process allowed."""
     known = own_file(study, folder)
     if known is not None and known[1] != trusted and not trust.is_trusted(known[1]):
-        what, allow = f"the study file {known[0]} (SHA-256 {known[1]})", f"--trust {known[1][: trust.FEWEST_DIGITS]}"
-        raise trust.refusal(folder / "study.json", what, allow)
+        raise trust.refusal(folder / "study.json", *known)
     return known
 
 

@@ -6,8 +6,8 @@ writes; a user's own table needs only the columns its question uses.
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import decimal
 import functools
 import hashlib
 import io
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store, unpack
-from lawful.errors import TableError
+from lawful.errors import MissingDependency, TableError
 
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -34,11 +34,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "rung": ("text", "its coordinates, readable: size=3,tokens=1000000,seed=0"),
     "arm": ("text", "what is compared (empty where the study has one arm)"),
     "seed": ("integer", "replicate number"),
-    "held_out": ("yes/no", "declared before training as not to be fitted"),
+    "held_out": ("yes/no", "declared before training as not to be fitted; empty is no"),
     "bracket": ("ratio", "of the learning rate to the ladder's own, where a run only tries another; never fitted"),
     "starts_from": ("text", "id of the run whose final weights it began with, where it is a fine-tuning; never fitted"),
+    "left_plan": ("text", "since when the study's plan does not have this run any more, where it had it; never fitted"),
     "cluster": ("text", "runs that share noise: branches of one trunk, checkpoints of one run"),
-    "status": ("text", "finished, diverged or failed; only finished runs are fitted"),
+    "status": ("text", "finished, diverged or failed; only finished runs are fitted; empty is finished"),
     "reason": ("text", "why a run is not finished, in words"),
     "params_total": ("count", "all trained parameters, a tied head counted once"),
     "params_embedding": ("count", "token and position embeddings, and an untied head"),
@@ -62,13 +63,17 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "blank_share": ("share", "of emissions whose most likely symbol is the blank"),
     "symbols_used": ("count", "distinct symbols in the decoded texts"),
     "infeasible": ("count", "windows with more keys than emissions can spell; they are in no loss"),
-    "loss_best": (
+    "loss_lowest_seen": (
         "loss_unit",
         "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
         "the corpus has one (a biased minimum)",
     ),
     "test_loss": ("loss_unit", "on the test split, where the corpus has one; other test_ columns likewise"),
-    "best_loss": ("loss_unit", "on validation, of the weights that gave loss_best, where those are kept"),
+    "best_weights_loss": (
+        "loss_unit",
+        "on validation, of the weights that gave loss_lowest_seen, where those are kept; other best_weights_ columns "
+        "likewise",
+    ),
     "loss_train": ("loss_unit", "mean over the last tenth of the training steps"),
     "steps": ("count", "optimiser steps"),
     "batch_tokens": ("count", "targets in one optimiser step"),
@@ -76,8 +81,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "learning_rate": ("number", "peak"),
     "weight_decay": ("number", "of matrices, decoupled"),
     "schedule": ("text", "wsd, cosine or constant"),
-    "is_decayed": ("yes/no", "the learning rate reached its floor at the last step"),
-    "masks_padding": ("yes/no", "no padding counts in the loss"),
+    "decay_fraction": ("share", "of the steps, over which a wsd schedule decays, as declared"),
+    "rate_floor": ("share", "of the peak, to which a schedule decays at most, as declared"),
+    "is_decayed": (
+        "yes/no",
+        "the learning rate came to .9 of its peak or more, and down to .15 of it by the last step; empty is unknown",
+    ),
+    "masks_padding": ("yes/no", "no padding counts in the loss; empty is unknown"),
     "precision": ("text", "fp32, bf16, fp16"),
     "family": ("text", "architecture"),
     "corpus": ("text", "name of the corpus"),
@@ -97,8 +107,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
     ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
-    "seconds": ("seconds", "training wall time, evaluation apart, resumed parts summed; of stacked runs, the stack's"),
-    "seconds_per_step": ("seconds", "of one optimiser step, evaluation apart"),
+    "seconds": (
+        "seconds",
+        "training wall time of all its steps, evaluation apart: of a branch, the trunk's up to where it branched and "
+        "its own; resumed parts summed; of stacked runs, the stack's",
+    ),
+    "seconds_spent": ("seconds", "on the steps this run did itself; the rest came from its trunk"),
+    "seconds_per_step": ("seconds", "of one optimiser step that this run did itself, evaluation apart"),
     "seconds_per_epoch": ("seconds", "that one pass over the training split would take at this speed"),
     "tokens_per_second": ("rate", "over the steps this run did itself"),
     "flops_per_second": ("rate", "attained, by the exact count"),
@@ -108,6 +123,28 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "numerics_breaks": ("count", "how often a resume changed the numerics"),
     "diverged_at_step": ("count", "where it was stopped"),
 }
+
+BEST = "best_weights_"  # before a column's name: the same of the weights that gave loss_lowest_seen
+
+
+def current_name(column: str) -> str:
+    """Today's name of a column that lawful wrote under another one until 2026-11: loss_best, best_loss, best_accuracy,
+    ... The one place that knows the former names."""
+    if column == "loss_best":
+        return "loss_lowest_seen"
+    return BEST + column.removeprefix("best_") if column.startswith("best_") and BEST not in column else column
+
+
+def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that lawful wrote, its former names replaced."""
+    return {current_name(name): value for name, value in row.items()}
+
+
+# those of the above that only some tasks have; a task says its own in `columns`
+TASK_COLUMNS = frozenset(
+    "accuracy blank_share cer cer_deletions cer_insertions cer_substitutions cer_users cer_users_sd infeasible "
+    "symbols_used".split()
+)
 
 
 @dataclass(frozen=True)
@@ -132,24 +169,42 @@ class Observations:
 
     @functools.cached_property
     def columns(self) -> list[str]:
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        return list(dict.fromkeys(itertools.chain.from_iterable(self.rows)))
 
     def values(self, column: str) -> list[Any]:
         self.expect(column)
         return [row.get(column) for row in self.rows]
 
-    def numbers(self, column: str) -> np.ndarray:
-        """Shape (rows,), float64; an empty cell is NaN."""
-        return np.array([np.nan if value in (None, "") else float(value) for value in self.values(column)])
+    def known_as(self, column: str) -> str:
+        """The column's name here, where it was asked for by a former one."""
+        return current if column not in self.columns and (current := current_name(column)) in self.columns else column
 
-    def where(self, keep: Callable[[Mapping[str, Any]], bool], reason: str) -> Observations:
+    def numbers(self, column: str) -> np.ndarray:
+        """Shape (rows,), float64; an empty cell is NaN. Raises TableError for a text that is no number."""
+        cells = self.values(column)
+        try:
+            return np.array([np.nan if _is_empty(cell) else float(cell) for cell in cells])
+        except (TypeError, ValueError):
+            number, cell = next((i, c) for i, c in enumerate(cells, start=1) if not _is_number(c))
+            raise TableError(
+                f"{self.source}: row {number}, column {column!r}: expected a number, got {cell!r}."
+            ) from None
+
+    def where(
+        self, keep: Callable[[Mapping[str, Any]], bool], reason: str | Callable[[Mapping[str, Any]], str]
+    ) -> Observations:
         """The rows for which `keep` holds; the others are recorded in `dropped` with the reason."""
         is_kept = [keep(row) for row in self.rows]
         if all(is_kept):
             return self
         kept = tuple(itertools.compress(self.rows, is_kept))
         left = tuple(
-            {"row": number, "run": row.get("run", ""), "rung": row.get("rung", ""), "reason": reason}
+            {
+                "row": number,
+                "run": row.get("run", ""),
+                "rung": row.get("rung", ""),
+                "reason": reason if isinstance(reason, str) else reason(row),
+            }
             for number, row in enumerate(self.rows, start=1)
             if not is_kept[number - 1]
         )
@@ -157,7 +212,7 @@ class Observations:
 
     def of_ladder(self) -> Observations:
         """The finished runs that are rungs: what any law may be fitted to or held against."""
-        own = self.where(is_finished, "not finished")
+        own = self.where(is_finished, lambda row: f"not finished: {row['status']}")
         for column, why in OFF_LADDER.items():
             own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
         return own
@@ -183,7 +238,29 @@ _KNOWN_AS = {
     "arm": ("arm",),
     "unique_tokens": ("unique_tokens", "U"),
 }
-_YES_NO = {"yes": True, "no": False, "true": True, "false": False, "True": True, "False": False}
+# how a cell says yes or no, in small letters
+_YES_NO = dict.fromkeys(("yes", "y", "true", "t", "on", "x", "1"), True)
+_YES_NO |= dict.fromkeys(("no", "n", "false", "f", "off", "0"), False)
+# what stands for an empty cell in a column of numbers, or of yes and no
+_EMPTY = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-"))
+# what trackers and clusters call the state of a run, in small letters, with a space for _ and -
+_FINISHED = frozenset(("finished", "complete", "completed", "success", "successful", "succeeded", "done", "ok"))
+_NOT_FINISHED = frozenset(
+    (
+        "failed failure fail crashed crash killed running canceled cancelled preempted preempting diverged error "
+        "errored aborted stopped interrupted pruned oom timeout incomplete unfinished active starting started pending "
+        "queued scheduled waiting paused suspended"
+    ).split()
+) | {"not finished", "not started", "in progress", "timed out", "out of memory", "node fail"}
+# other names of the columns that decide whether a run is fitted
+_ALSO_CALLED = {
+    "state": "status",
+    "run_state": "status",
+    "run_status": "status",
+    "is_held_out": "held_out",
+    "heldout": "held_out",
+}
+_YES_NO_COLUMNS = tuple(name for name, (kind, _) in COLUMNS.items() if kind == "yes/no")
 
 
 def read_runs(
@@ -203,14 +280,15 @@ def read_runs(
     The keywords name the columns; those not named are recognised where they carry a usual name. Counts (params,
     tokens, flops) and losses must be positive numbers. Raises LawfulError that names every bad row and column.
     """
-    observations = source if isinstance(source, Observations) else _read(source)
-    if observations.roles and not any((params, tokens, loss, cluster, arm, flops, unique_tokens)):
-        return observations  # read and checked before
+    given = (params, tokens, flops, loss, cluster, arm, unique_tokens)
+    if isinstance(source, Observations) and source.roles and not any(given):
+        return source  # read and checked before
+    observations = read_rows(source)
     if not observations.rows:
         raise TableError(f"{observations.source}: expected a table with at least one row, got an empty one.")
-    filled = {name for row in observations.rows for name, cell in row.items() if cell not in (None, "")}
-    told = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
+    told = {role: name and observations.known_as(name) for role, name in zip(ROLES, given, strict=True)}
     columns = observations.columns
+    filled = {name for name in columns if any(not _is_empty(row.get(name)) for row in observations.rows)}
     roles: dict[str, str] = {}
     problems: list[str] = []
     for role, name in told.items():
@@ -225,14 +303,39 @@ def read_runs(
     return replace(observations, rows=rows, roles=roles)
 
 
+def read_rows(source: Any) -> Observations:
+    """A table as it is, no column of it required; every reader of tables begins here, and every cell is read by one
+    parser.
+
+    Numbers are numbers and an empty cell is "", whatever the source has for it: NaN, NaT, None, null. The columns that
+    decide whether a run is fitted stand under their own names, also where the table calls them State or HELD_OUT.
+    Raises TableError that names the rows whose yes/no or status cannot be read.
+    """
+    if isinstance(source, Observations):
+        observations = replace(source, rows=tuple(_plain_rows(source.rows)))
+    else:
+        observations = _under_current_names(_read(source))
+    problems: list[str] = []
+    for name, column in _deciding(observations.columns).items():
+        if name == "status":
+            problems += _read_status(observations.rows, column)
+        else:
+            problems += _read_yes_no(observations.rows, name, column)
+    _refuse(observations.source, problems)
+    return replace(observations)  # without the columns that it remembers
+
+
 def is_finished(row: Mapping[str, Any]) -> bool:
-    return row.get("status", "finished") in ("finished", "", None)
+    """Whether a run's status says so, in the words of lawful or of a tracker; an empty status, or none, says yes."""
+    status = row.get("status", "")
+    return status in ("finished", "", None) or _in_words(status) in _FINISHED
 
 
 # a column that only runs beside the ladder have -> why they are left out of every law
 OFF_LADDER = {
     "bracket": "tries another learning rate (bracket)",
     "starts_from": "begins with another run's weights (fine-tuning)",
+    "left_plan": "of an earlier plan of this study",
 }
 
 
@@ -249,39 +352,49 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
     """Numbers in place of text, or one LawfulError with every problem found (at most eight are printed)."""
     problems: list[str] = []
     checked = []
+    columns = observations.columns
     seen: dict[Any, int] = {}
     for number, row in enumerate(observations.rows, start=1):
         typed = dict(row)
         if is_finished(row):
             for role, column in roles.items():
                 if role in ("cluster", "arm"):
-                    if role in is_told and row.get(column) in (None, ""):
+                    if role in is_told and _is_empty(row.get(column)):
                         problems.append(
                             f"row {number}, column {column!r}: expected a {role}'s name, got an empty cell."
                         )
                     continue
+                cell = row.get(column)
+                if type(cell) is str and _is_empty(cell):
+                    cell = typed[column] = ""
                 try:
-                    typed[column] = _positive(row.get(column))
+                    typed[column] = _positive(cell)
                 except TableError as error:
-                    if role in ("loss", *is_told) or row.get(column) not in (None, ""):
+                    if role in ("loss", *is_told) or cell not in (None, ""):
                         problems.append(f"row {number}, column {column!r}: expected {_expected(role)}, {error}.")
-        key = _identity(row)
+        key = _identity(row, columns)
         if key in seen:
             problems.append(f"row {number}: the same as row {seen[key]} in every column; a run counts once.")
         seen.setdefault(key, number)
         checked.append(typed)
-    if problems:
-        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise TableError(f"{observations.source}: the table cannot be used:\n  " + "\n  ".join(problems[:8]) + more)
+    _refuse(observations.source, problems)
     return tuple(checked)
 
 
-def _identity(row: Mapping[str, Any]) -> Any:
+def _refuse(source: str, problems: Sequence[str]) -> None:
+    if problems:
+        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise TableError(f"{source}: the table cannot be used:\n  " + "\n  ".join(problems[:8]) + more)
+
+
+def _identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
     """Equal for rows that say the same in every column."""
-    with contextlib.suppress(TypeError):  # lists and the like
-        if not any(value != value for value in row.values()):  # NaN
-            return frozenset(row.items())
-    return json.dumps(store.plain(row), sort_keys=True, default=str)
+    cells = tuple(map(row.get, columns))
+    try:
+        hash(cells)
+    except TypeError:  # lists and the like
+        return json.dumps(store.plain(cells), sort_keys=True)
+    return cells
 
 
 def _expected(role: str) -> str:
@@ -291,7 +404,7 @@ def _expected(role: str) -> str:
 def _positive(value: Any) -> float:
     """A cell as a positive finite float; LawfulError says what it is instead."""
     if value in (None, ""):
-        raise TableError("got an empty cell")
+        raise TableError("got an empty cell (NaN, N/A and the like are empty, too)")
     if type(value) is float and 0 < value < math.inf:  # most are
         return value
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real, too
@@ -300,8 +413,6 @@ def _positive(value: Any) -> float:
         exact = float(value)
     except OverflowError:
         raise TableError("got a number that is too large") from None
-    if math.isnan(exact):
-        raise TableError("got NaN")
     if not (0 < exact < math.inf):
         raise TableError(f"got {value!r}")
     return exact
@@ -321,92 +432,257 @@ def _hint(value: Any) -> str:
 
 def _read(source: Any) -> Observations:
     if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a pandas DataFrame, without importing pandas
-        return Observations(tuple(_frame_rows(source)), "DataFrame")
+        return Observations(tuple(_plain_rows(_frame_rows(source))), "DataFrame")
     if not isinstance(source, (str, Path)):
-        return Observations(tuple(dict(row) for row in source), "memory")
+        return Observations(tuple(_plain_rows(source)), "memory")
     path = Path(source)
     if path.is_dir():
         table = store.Store(path).observations
         if not table.exists():
             if logs := sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
-                return Observations(tuple(_tensorboard_row(log, path) for log in logs), str(path))
+                return Observations(tuple(_plain_rows(_tensorboard_row(log, path) for log in logs)), str(path))
             raise TableError(
                 f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
             )
-        with store.reading(table, "a study's table", TableError):
-            return Observations(tuple(_csv_rows(table)), str(path))
+        return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv", ".txt"):
-        with store.reading(path, "a CSV table", TableError):
-            rows = list(_csv_rows(path))
+        rows = list(_csv_rows(path))
     elif kind in (".jsonl", ".ndjson"):
-        with store.reading(path, "one JSON object a line", TableError):
-            rows = list(_json_rows(path))
+        rows = list(_plain_rows(_json_rows(path)))
     elif kind == ".parquet":
-        with store.reading(path, "a Parquet table", TableError):
-            rows = _parquet_rows(path)
+        rows = list(_plain_rows(_parquet_rows(path)))
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
 
 
+def _under_current_names(table: Observations) -> Observations:
+    """Only a table that lawful wrote: in another's, best_loss may be anything."""
+    is_own = {"study", "rung", "data_fingerprint"} <= set(table.columns)
+    if not is_own or all(current_name(name) == name for name in table.columns):
+        return table
+    return replace(table, rows=tuple(with_current_names(row) for row in table))
+
+
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with store.reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         header = next(reader, None)
-        if not header:
-            raise TableError(f"{path}: expected a header and rows, got an empty file.")
-        for name in header:
-            if header.count(name) > 1:
-                raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
-        for number, cells in enumerate((cells for cells in reader if cells), start=1):
-            if len(cells) != len(header):
-                raise TableError(
-                    f"{path}: row {number} (line {reader.line_num}): expected {len(header)} cells, got {len(cells)} "
-                    "(a number with thousands separators must lose them, a text with commas needs quotes)."
-                )
-            yield {
-                unquoted(name): unquoted(cell) if is_quoted(cell) else _typed(name, cell)
-                for name, cell in zip(header, cells, strict=True)
-            }
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    if not header:
+        raise TableError(f"{path}: expected a header and rows, got an empty file.")
+    header = [unquoted(name) for name in header]
+    for name in header:
+        if header.count(name) > 1:
+            raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
+    parsers = [_text_parser(name) for name in header]
+    for number, (line, cells) in enumerate(lines, start=1):
+        if len(cells) != len(header):
+            raise TableError(
+                f"{path}: row {number} (line {line}): expected {len(header)} cells, got {len(cells)} "
+                "(a number with thousands separators must lose them, a text with commas needs quotes)."
+            )
+        yield {
+            name: unquoted(cell) if is_quoted(cell) else parse(cell)
+            for name, parse, cell in zip(header, parsers, cells, strict=True)
+        }
 
 
-def _typed(column: str, cell: str) -> Any:
-    """Text that the schema calls text stays so; else a number where it reads as one, yes and no as truth values."""
+def read_cells(path: Path) -> list[dict[str, str]]:
+    """The rows of a study's table, each cell as it was given to be written; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as file, store.reading(path, "a study's table", TableError):
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise TableError(
+                f"{path}: row {number} has another number of cells than the header; the table is damaged, and nothing "
+                "is written over it. Take it from a copy; or remove it, and it is made again from the runs in runs/."
+            )
+    return [{unquoted(name): unquoted(cell) for name, cell in row.items()} for row in rows]
+
+
+def _text_parser(column: str) -> Callable[[str], Any]:
+    """How the cells of a column of text are read: as text where the schema says so (yes and no come later), else as
+    numbers where they read as such."""
     kind = COLUMNS.get(column, ("", ""))[0]
+    if kind in ("text", "yes/no"):
+        return str.strip
+    return functools.partial(_number_or_text, is_number=bool(kind))
+
+
+def _number_or_text(cell: str, *, is_number: bool) -> Any:
     cell = cell.strip()
-    if kind == "text" or cell == "":
-        return cell
-    if kind == "yes/no":
-        return _YES_NO.get(cell, cell)
     try:
-        return int(cell) if cell.lstrip("+-").isdigit() else float(cell)
+        number = int(cell) if cell.lstrip("+-").isdigit() else float(cell)
     except ValueError:
+        return "" if is_number and cell.lower() in _EMPTY else cell
+    return number if number == number else ""
+
+
+def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a source whose cells have types, as `_csv_rows` gives those of a text."""
+    parsers: dict[str, Callable[[Any], Any]] = {}
+    for row in rows:
+        for name in row.keys() - parsers.keys():
+            kind = COLUMNS.get(name, ("", ""))[0]
+            parsers[name] = _as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
+        yield {
+            # most cells are such numbers already
+            name: cell
+            if (type(cell) is int or (type(cell) is float and cell == cell)) and parsers[name] is not _as_text
+            else parsers[name](cell)
+            for name, cell in row.items()
+        }
+
+
+def _as_plain(cell: Any) -> Any:
+    """A cell as text, a number, a truth value or, of JSON, a list or mapping of these; "" for what says that there is
+    nothing."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, (bool, int)):
         return cell
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas, which is not imported for this
+        return ""
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return "" if np.isnat(cell) else str(cell)
+    if isinstance(cell, (np.generic, np.ndarray)):
+        return _as_plain(cell.tolist())
+    if isinstance(cell, (Real, decimal.Decimal)):
+        return (
+            ""
+            if cell != cell
+            else int(cell)
+            if isinstance(cell, decimal.Decimal) and cell == int(cell)
+            else float(cell)
+        )
+    if isinstance(cell, Mapping):
+        return {str(name): _as_plain(value) for name, value in cell.items()}
+    if isinstance(cell, (list, tuple)):
+        return [_as_plain(value) for value in cell]
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)  # times; anything else
+
+
+def _as_text(cell: Any) -> Any:
+    """7 and 7.0 (a column of numbers with a gap, in pandas) are the text 7."""
+    if type(cell) is str:
+        return cell.strip()
+    cell = _as_plain(cell)
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell) if isinstance(cell, (bool, int, float)) else cell
+
+
+def _as_number(cell: Any) -> Any:
+    cell = _as_plain(cell)
+    return "" if isinstance(cell, str) and cell.lower() in _EMPTY else cell
+
+
+def _is_empty(cell: Any) -> bool:
+    """Whether a cell of numbers holds nothing."""
+    return cell is None or cell == "" or (isinstance(cell, str) and cell.strip().lower() in _EMPTY)
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        return _is_empty(cell) or float(cell) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _deciding(columns: Sequence[str]) -> dict[str, str]:
+    """The columns that decide whether a run is fitted: name in the schema -> name here."""
+    found: dict[str, str] = {}
+    for column in sorted(columns, key=lambda column: column not in COLUMNS):  # those under their own name first
+        name = column.strip().lower().replace("-", "_").replace(" ", "_")
+        name = _ALSO_CALLED.get(name, name)
+        if name == "status" or name in _YES_NO_COLUMNS:
+            found.setdefault(name, column)
+    return found
+
+
+def _read_yes_no(rows: Iterable[Any], name: str, column: str) -> list[str]:
+    """Put True, False or "" under `name` into each row that has a cell of it; the problems found."""
+    problems = []
+    for number, row in enumerate(rows, start=1):
+        cell = row.get(column, "")
+        if cell is True or cell is False:
+            row[name] = cell
+            continue
+        if cell == "":
+            continue
+        value = yes_or_no(cell)
+        if value is None:
+            problems.append(
+                f"row {number}, column {column!r}: expected yes or no (or true and false, t and f, y and n, on and "
+                f"off, 1 and 0, x and an empty cell), got {cell!r}."
+            )
+        row[name] = value
+    return problems
+
+
+def yes_or_no(cell: Any) -> bool | str | None:
+    """True, False, "" for an empty cell, None for a cell that is none of these."""
+    text = str(cell).strip().lower()
+    if text in _YES_NO:
+        return _YES_NO[text]
+    if text in _EMPTY:
+        return ""
+    try:
+        return {0.0: False, 1.0: True}.get(float(text))
+    except ValueError:
+        return None
+
+
+def _read_status(rows: Iterable[Any], column: str) -> list[str]:
+    """Put the cell under `status` into each row; the words that nobody knows, each once."""
+    unknown: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        cell = row.get(column, "")
+        row["status"] = cell
+        if cell in ("", "finished") or is_finished(row):
+            continue
+        words = _in_words(cell)
+        if words not in _NOT_FINISHED and words.split(" ")[0].strip(":+,;()") not in _NOT_FINISHED:
+            unknown.setdefault(
+                words,
+                f"row {number}, column {column!r}: expected the state of a run, a word such as finished, completed, "
+                f"failed, crashed or running, got {cell!r}. Write one of these, or give the column another name if it "
+                "holds something else.",
+            )
+    return list(unknown.values())
+
+
+def _in_words(status: Any) -> str:
+    return " ".join(str(status).lower().replace("_", " ").replace("-", " ").split())
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate((line for line in file if line.strip()), start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TableError(f"{path}: row {number}: expected one JSON object a line ({error}).") from None
-            if not isinstance(row, dict):
-                raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
-            yield row
+    with store.reading(path, "one JSON object a line", TableError):
+        text = path.read_text(encoding="utf-8")
+    for number, line in enumerate((line for line in text.split("\n") if line.strip()), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
+            raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
+        if not isinstance(row, dict):
+            raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
+        yield row
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
-    except ImportError:
-        raise TableError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV.") from None
+    except ImportError as error:
+        raise MissingDependency.of("pyarrow", extra="table", what=f"{path}: reading Parquet", error=error) from None
     rows: list[dict[str, Any]] = []
     num_bytes, most = 0, unpack.room(path)
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with store.reading(path, "a Parquet table", TableError), pyarrow.parquet.ParquetFile(path) as file:
         cells = file.metadata.num_rows * file.metadata.num_columns
         if cells > MOST_CELLS:
             raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got {cells:,}.")
@@ -422,19 +698,25 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
     """One run: the last value of each scalar it logged, under the scalar's tag."""
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        raise TableError(f"{root}: reading TensorBoard logs needs tensorboard: pip install tensorboard.") from None
+    except ImportError as error:
+        what = f"{root}: reading TensorBoard logs"
+        raise MissingDependency.of("tensorboard", extra="tensorboard", what=what, error=error) from None
     events = EventAccumulator(str(log), size_guidance={"scalars": 0})
-    events.Reload()
     row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}
-    for tag in events.Tags()["scalars"]:
-        row[tag] = float(events.Scalars(tag)[-1].value)
+    with store.reading(log, "TensorBoard logs", TableError):
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            row[tag] = float(events.Scalars(tag)[-1].value)
     return row
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
+    names = [str(name) for name in frame.columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise TableError(f"DataFrame: two columns are called {name!r}; each needs its own name.")
     for row in frame.to_dict(orient="records"):
-        yield {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
+        yield dict(zip(names, row.values(), strict=True))
 
 
 # What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front

@@ -1,8 +1,8 @@
-"""Which Python files this user has run or named: the only ones that run because a study's folder names them.
+"""Which study files this user has run or allowed: the only ones that run because a study's folder names them.
 
-A study's folder may come from somebody else, and study.json may name a Python file: the study's own, or a question's
-law. Reading a folder runs no such file. Training runs the study's own file, and a fit its own law, only where the
-file's SHA-256 is known: the user planned a study from that file, named it with --law, or allowed it with --trust.
+A study's folder may come from somebody else, and study.json may name the Python file that declared the study. Reading
+a folder never runs it. Training runs it only where its SHA-256 is known: this user planned a study from such a file, or
+allowed it with --trust. (A law of one's own is named anew for each command, with --law: see laws.stored.)
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -42,27 +41,23 @@ def is_trusted(sha256: str) -> bool:
     return sha256 in _remembered or (config_folder() / "trusted" / sha256).is_file()
 
 
-def allow(prefix: str, named: Mapping[str, str], folder: Path) -> None:
-    """What --trust asks for.
-
-    named    SHA-256 -> what it is of; all code that the folder names
-    """
-    known = ", ".join(f"{sha256} ({what})" for sha256, what in named.items()) or "no file at all"
-    found = [sha256 for sha256 in named if sha256.startswith(prefix.lower())]
-    if len(prefix) < FEWEST_DIGITS or not found:
+def allow(digits: str, own: tuple[Path, str] | None, folder: Path) -> None:
+    """What --trust asks for. own: the study's own file and its SHA-256"""
+    path, sha256 = own or (None, "")
+    if len(digits) < FEWEST_DIGITS or not sha256.startswith(digits.lower()):
+        named = f"names {path}, {sha256}" if own else "names no file"
         raise DeclarationError(
-            f"--trust: expected at least {FEWEST_DIGITS} digits of the SHA-256 of a file that {folder} names, "
-            f"got {prefix!r}; it names {known}."
+            f"--trust: expected at least {FEWEST_DIGITS} digits of the SHA-256 of the study file that {folder} names, "
+            f"got {digits!r}; it {named}."
         )
-    for sha256 in found:
-        remember(sha256, named[sha256])
+    remember(sha256, f"study file {path}")
 
 
-def refusal(named_by: object, what: str, allow: str) -> StoreError:
-    """The error for code that a folder names and that this user has neither run nor allowed."""
+def refusal(named_by: Path, path: Path, sha256: str) -> StoreError:
+    """The error for a study file that a folder names and that this user has neither run nor allowed."""
     return StoreError(
-        f"{named_by} names {what}, which you have not run before: it would run as a program, with your rights. "
-        f"Read it first; if you trust it, say so: {allow}"
+        f"{named_by} names the study file {path} (SHA-256 {sha256}), which you have not run before: it would run as a "
+        f"program, with your rights. Read it first; if you trust it, say so: --trust {sha256[:FEWEST_DIGITS]}"
     )
 
 

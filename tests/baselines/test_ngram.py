@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,14 +164,9 @@ def test_what_cannot_be_judged_is_refused() -> None:
         ngram_baselines(Data(train=data.train, validation=data.validation, vocab_size=3))
 
 
-def test_shakespeare_by_characters_meets_the_known_perplexities() -> None:
+def test_shakespeare_by_characters_meets_the_known_perplexities(data_file: Callable[[str], Path]) -> None:
     """Known for 90/10 with Witten-Bell smoothing: 12.0, 7.8, 5.3; Kneser-Ney must be as good or better."""
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: tiny_shakespeare is not on this machine")
-    path = Path(os.environ["LAWFUL_DATA"]) / "tinyshakespeare" / "input.txt"
-    if not path.exists():
-        pytest.skip(f"{path} does not exist")
-    codes = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    codes = np.frombuffer(data_file("tinyshakespeare/input.txt").read_bytes(), dtype=np.uint8)
     alphabet, tokens = np.unique(codes, return_inverse=True)
     cut = len(tokens) * 9 // 10
     data = Data(train=tokens[:cut], validation=tokens[cut:], vocab_size=len(alphabet))

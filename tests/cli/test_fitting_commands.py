@@ -1,6 +1,7 @@
 """The fitting commands as a person types them: text, JSON, column flags, refusals that exit non-zero."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from lawful import store
 from lawful.cli import app
+from lawful.laws import label
 from lawful.table import write_csv
 
 SURFACE = ("--draws", "200")
@@ -148,7 +150,11 @@ def study(tmp_path_factory):
 
 def test_a_study_is_asked_its_own_question_by_name_or_the_first_that_suits(study):
     first = json.loads(said("fit", study, "--question", "errors", "--json", "--draws", 0))
-    assert (first["law"], first["data"]["columns"]["loss"], first["goodness"]["n"]) == ("power_floor:params", "wer", 5)
+    assert (label(first["law"]), first["data"]["columns"]["loss"], first["goodness"]["n"]) == (
+        "power_floor:params",
+        "wer",
+        5,
+    )
     (dropped,) = json.loads(said("holdout", study, "--json", "--draws", 0))["rows"]
     assert dropped["observed"] < 0.5  # an error rate, not a loss
     assert "waste at most 5 %" in said("allocate", study, "--flops", "1e21", *SURFACE)  # of the surface: both axes
@@ -157,9 +163,29 @@ def test_a_study_is_asked_its_own_question_by_name_or_the_first_that_suits(study
 
 def test_what_is_told_goes_before_what_a_study_declares(study):
     told = json.loads(said("fit", study, "--law", "chinchilla", "--loss-column", "loss", "--json", "--draws", 0))
-    assert (told["law"], told["data"]["columns"]["loss"], told["goodness"]["n"]) == ("chinchilla", "loss", 20)
+    assert (label(told["law"]), told["data"]["columns"]["loss"], told["goodness"]["n"]) == ("chinchilla", "loss", 20)
     other = ("fit", study, "--question", "surface", "--params-column", "params_total", "--json", "--draws", 0)
     assert json.loads(said(*other))["data"]["columns"]["params"] == "params_total"
+
+
+def test_a_question_that_names_no_column_is_refused_and_not_answered_from_the_next_ones_rows(study, tmp_path):
+    folder = tmp_path / "misspelt"
+    shutil.copytree(study, folder)
+    declared = store.read_json(folder / "study.json")
+    declared["questions"][1]["where"] = {"toknes": "max"}
+    third = {**declared["questions"][1], "name": "third", "where": {}}
+    store.write_json(folder / "study.json", {**declared, "questions": [*declared["questions"], third]})
+    budget = ("allocate", folder, "--flops", "1e21", *SURFACE)
+    assert "no column 'toknes'" in str(run(*budget).exception)
+    assert run(*budget, "--question", "third").exit_code == 0
+
+
+def test_what_is_told_of_a_folder_is_used_or_refused_never_passed_over(study):
+    said_of = json.loads(said("fit", study, "--objective", "lad", "--json", "--draws", 0))
+    assert said_of["objective"]["name"] == "lad"
+    assert "expected one of robust" in str(run("fit", study, "--objective", "robsut").exception)
+    assert "no column 'nope'" in str(run("fit", study, "--cluster", "nope").exception)
+    assert "no column 'nope'" in str(run("predict", study, "--params", "1e9", "--loss-column", "nope").exception)
 
 
 def test_checklist(table):
@@ -177,7 +203,7 @@ def test_checklist(table):
         (("fit", "{table}", "--where", "params<2e7"), "distinct value"),
         (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
         (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
-        (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "expected 6nd or exact"),
+        (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "--cost: expected one of 6nd, exact"),
         (("power", "--shift", "0.01", "--sigma", "0.01"), "points of the ladder"),
     ],
 )
@@ -185,3 +211,40 @@ def test_what_cannot_be_done_is_said_and_exits_non_zero(table, arguments, compla
     result = run(*(argument.format(table=table) for argument in arguments))
     assert result.exit_code != 0
     assert complaint in str(result.exception)
+
+
+OWN_LAW = """
+from dataclasses import dataclass
+from lawful.laws import OneAxisLaw, Term
+@dataclass(frozen=True)
+class Half(OneAxisLaw):
+    exponent: float = 0.5
+    name, formula, source, coefficients, shapes = "power_floor", "E + a x^-1/2", "a test", ("E", "a"), ()
+    def terms(self, shape, x):
+        return Term(), Term(-self.exponent * x[self.axis])
+third = Half(axis="tokens", exponent=1 / 3)
+"""
+
+
+def test_a_law_of_ones_own_takes_an_axis_and_a_setting(table, tmp_path):
+    law = tmp_path / "half.py"
+    law.write_text(OWN_LAW, encoding="utf-8")
+    arm = ("--where", "arm=a", "--json", "--draws", "0")
+    for options, fields in (
+        ((f"{law}:Half",), {"axis": "params", "exponent": 0.5}),
+        ((f"{law}:Half:tokens",), {"axis": "tokens", "exponent": 0.5}),
+        ((f"{law}:Half", "--x", "tokens"), {"axis": "tokens", "exponent": 0.5}),
+        ((f"{law}:third",), {"axis": "tokens", "exponent": 1 / 3}),
+        ((f"{law}:third", "--x", "params"), {"axis": "params", "exponent": 1 / 3}),
+    ):
+        raw = json.loads(said("fit", table, "--law", *options, *arm))
+        assert raw["law"] == {"class": f"{law}:Half", "fields": fields}
+    held = json.loads(said("holdout", table, "--law", f"{law}:third", *arm))
+    assert held["fit"]["law"]["fields"]["exponent"] == 1 / 3
+    crossed = said("crossover", table, "--law", f"{law}:Half", "--x", "tokens", "--json", "--draws", "20")
+    assert json.loads(crossed)["fits"]["b"]["law"] == {
+        "class": f"{law}:Half",
+        "fields": {"axis": "tokens", "exponent": 0.5},
+    }
+    refused = run("fit", table, "--law", "chinchilla", "--x", "tokens", *arm)
+    assert "--x: expected a law of one axis, got chinchilla" in str(refused.exception)

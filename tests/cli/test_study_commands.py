@@ -12,6 +12,8 @@ import pytest
 
 from lawful import store as files
 from lawful.store import Store
+from lawful.study import import_file
+from lawful.train.plan import make_plan
 
 TOY = str(Path(__file__).parents[1] / "toy_study.py")
 SMALL = ("--set", "widths=8,12,16,24,32", "--set", "steps=20,40,80")
@@ -63,6 +65,30 @@ def test_running_again_trains_nothing_and_changes_no_observation(folder: Path) -
     lawful("resume", folder)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/result.json")} == written
     assert (folder / "observations.csv").read_bytes() == before
+
+
+def test_another_study_is_not_run_into_the_folder(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    said = lawful("run", TOY, *SMALL, "--set", "learning_rate=0.02", "--out", folder, "--device", "cpu", expect=2)
+    assert "none of the 15 runs that have begun there" in said.stderr and "learning_rate=0.02" in said.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_in_which_runs_failed_says_so_last_and_on_the_page_and_ends_with_status_3(tmp_path: Path) -> None:
+    file, folder = tmp_path / "mine.py", tmp_path / "out"
+    text = Path(TOY).read_text()
+    file.write_text(text)
+    declared = import_file(file).study(widths=(8, 16), steps=(20,))
+    make_plan(declared, device_name="cpu", study_file=file, is_timed=False).write(folder)
+    file.write_text(text + "# edited\n")
+    done = lawful("resume", folder, "--device", "cpu", expect=3)
+    (first, second, again) = done.stderr.splitlines()[-3:]
+    assert first == "lawful: 1 run failed and stands in no fit:"
+    assert "width=8,steps=20,seed=0: " in second and "expected the study file as it was planned" in second
+    assert again.endswith(f"lawful resume {folder}")
+    assert "the held-out runs do not begin" in done.stderr and "no n-grams are counted" in done.stderr
+    page = (folder / "report.html").read_text()
+    assert "Runs failed" in page and "1 of 2 runs failed" in page
 
 
 def test_status_speaks_to_people_and_to_programs(folder: Path) -> None:

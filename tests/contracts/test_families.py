@@ -2,14 +2,14 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lawful.families import Family
+from lawful.families import Family, decoder
 from lawful.families.decoder import Decoder
 from lawful.families.equilibrium import Equilibrium
 from lawful.families.lstm import LSTM
@@ -95,6 +95,44 @@ def test_no_position_sees_its_future(family: Family) -> None:
         before, after = model(tokens), model(changed)
     torch.testing.assert_close(before[:, :9], after[:, :9])
     assert not torch.allclose(before[:, 9:], after[:, 9:])
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_in_half_precision_a_family_computes_what_it_does_in_fp32_within_rounding(
+    family: Family, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: under autocast, by torch's own attention."""
+    if isinstance(family, LSTM) and precision == torch.float16:
+        pytest.skip("torch has no LSTM in fp16 on a CPU")
+    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    assert_as_in_fp32(family, precision, lambda model: model)
+
+
+def test_a_decoder_as_torch_compile_traces_it_computes_in_bf16_what_it_does_in_fp32_within_rounding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    assert_as_in_fp32(FAMILIES[0], torch.bfloat16, lambda model: torch.compile(model, backend="aot_eager"))
+
+
+def assert_as_in_fp32(
+    family: Family, precision: torch.dtype, wrapped: Callable[[torch.nn.Module], torch.nn.Module]
+) -> None:
+    tokens = torch.randint(64, (4, 17), generator=torch.Generator().manual_seed(3))
+    tokens[0, 0] = tokens[0, 6] = 64  # two texts, to who looks for them
+    losses, gradients = [], []
+    for is_half in (False, True):
+        model = build(family)
+        torch.manual_seed(0)  # of a family that draws what it heeds
+        with torch.autocast("cpu", dtype=precision, enabled=is_half):
+            logits = (wrapped(model) if is_half else model)(tokens[:, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None]))
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.01, atol=0.01)
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)

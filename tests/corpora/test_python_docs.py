@@ -176,7 +176,7 @@ def test_progress_never_goes_back(empty_cache: Path) -> None:
 def test_a_path_and_an_unknown_part_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LawfulError, match="takes no path"):
         PythonDocs().prepare(tmp_path)
-    with pytest.raises(LawfulError, match="expected prose or source, got 'all'"):
+    with pytest.raises(LawfulError, match="part: expected one of prose, source, got 'all'"):
         PythonDocs(part="all")  # type: ignore[arg-type]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,8 @@ from lawful.tokenizers.trained_bpe import TrainedBPE
 
 
 @pytest.fixture
-def text_file() -> Path:
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: tiny_shakespeare is not on this machine")
-    path = Path(os.environ["LAWFUL_DATA"]) / "tinyshakespeare" / "input.txt"
-    if not path.exists():
-        pytest.skip(f"{path} does not exist")
-    return path
+def text_file(data_file: Callable[[str], Path]) -> Path:
+    return data_file("tinyshakespeare/input.txt")
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,13 +59,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
 
 
 @pytest.fixture
-def sample() -> Path:
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: no sample of tiny_stories on this machine")
-    path = Path(os.environ["LAWFUL_DATA"]) / "tinystories" / "sample.txt"
-    if not path.exists():
-        pytest.skip(f"{path} does not exist")
-    return path
+def sample(data_file: Callable[[str], Path]) -> Path:
+    return data_file("tinystories/sample.txt")
 
 
 def test_every_story_is_packed_once_in_order_with_an_end(tmp_path: Path) -> None:
@@ -135,16 +129,13 @@ def test_without_marks_a_line_break_ends_a_story_and_a_blank_line_does_not(tmp_p
 
 
 def test_the_sample_is_used_where_there_is_no_more(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    sample: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # LAWFUL_DATA as it was
-    path: Path = request.getfixturevalue("sample")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAWFUL_CACHE", str(request.getfixturevalue("tmp_path") / "cache"))
-        data = TinyStories(tokenizer=Bytes()).prepare()
-        assert data.facts()["files"] == ["sample.txt"]
-        assert TinyStories(tokenizer=Bytes()).prepare(path).fingerprint == data.fingerprint
-    text = path.read_text(encoding="utf-8")
+    monkeypatch.setenv("LAWFUL_DATA", str(data_folder))
+    data = TinyStories(tokenizer=Bytes()).prepare()
+    assert data.facts()["files"] == ["sample.txt"]
+    assert TinyStories(tokenizer=Bytes()).prepare(sample).fingerprint == data.fingerprint
+    text = sample.read_text(encoding="utf-8")
     packed = "".join(stories_of(data.train) + stories_of(data.validation))
     assert "".join(packed.split()) == "".join(text.split())  # nothing but blanks between stories is gone
 
@@ -178,8 +169,13 @@ def test_a_parquet_file_gives_its_column_text(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"story": texts}), tmp_path / "other.parquet")
     with pytest.raises(LawfulError, match=r"other\.parquet: expected a column `text`, got story"):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "other.parquet")
+    parquet.write_table(pyarrow.table({"text": [1, 2]}), tmp_path / "numbers.parquet")
+    with pytest.raises(LawfulError, match=r"numbers\.parquet, row 1: expected text in the column `text`, got 1"):
+        TinyStories(tokenizer=Bytes()).prepare(tmp_path / "numbers.parquet")
     (tmp_path / "torn.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-50])
-    with pytest.raises(LawfulError, match=r"torn\.parquet: expected a parquet file, got one that cannot be read"):
+    with pytest.raises(
+        LawfulError, match=r"torn\.parquet: expected a parquet file of stories, got a file that does not parse"
+    ):
         TinyStories(tokenizer=Bytes()).prepare(tmp_path / "torn.parquet")
 
 
@@ -187,7 +183,10 @@ def test_without_pyarrow_a_parquet_file_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(LawfulError, match=r"stories\.parquet: expected pyarrow.*pip install 'lawful\[table\]'"):
+    with pytest.raises(
+        LawfulError,
+        match=r"stories\.parquet: reading parquet files needs the package pyarrow.*pip install 'lawful\[table\]'",
+    ):
         TinyStories(tokenizer=Bytes()).prepare(written(tmp_path / "stories.parquet", "PAR1"))
 
 

@@ -99,5 +99,7 @@ def test_test_users_may_have_sessions_of_their_own_to_train_on(tmp_path: Path) -
 
 
 def test_an_impossible_twin_is_refused() -> None:
-    with pytest.raises(LawfulError, match="at least .2 minutes; expected a difficulty of 0 to 3"):
+    with pytest.raises(
+        LawfulError, match="train_minutes: expected a number of at least 0.2.*difficulty: expected a number from 0 to 3"
+    ):
         Twin(train_minutes=0.1, difficulty=-1)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.executors import local
 from lawful.executors.local import Local, _cores
@@ -28,7 +26,7 @@ from lawful.corpora.python_docs import PythonDocs
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Study, grid
+from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,10 @@ def rung(width, seed):
         eval_every=60, eval_tokens=64, init_seed=seed,
     )
 
-study = Study(name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)), questions=[])
+study = Study(
+    name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)),
+    questions=[Question(name="size", asks="?", law="power_floor:params")],
+)
 '''
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
@@ -116,40 +117,6 @@ def test_where_every_core_has_its_worker_each_keeps_to_its_own(toy_folder: Folde
         os.sched_setaffinity(0, allowed)
 
 
-def test_on_gpus_as_many_workers_as_the_plan_found_room_for_each_on_one_of_them(
-    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The workers are not started: there is no GPU here."""
-    shown: list[str | None] = []
-
-    class Worker:
-        is_stopping = is_disk_full = False
-
-        def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
-            shown.append(environment.get("CUDA_VISIBLE_DEVICES"))
-
-        def train(self, group: Sequence[str]) -> None: ...
-
-        def leave(self) -> None: ...
-
-    folder = toy_folder(widths=(8, 12, 16), steps=(5,))
-    study = Store(folder).read_study()
-    files.write_json(Store(folder).study, {**study, "device": "cuda", "workers": 3})
-    monkeypatch.setattr(local, "Worker", Worker)
-    monkeypatch.setattr(local, "_gpus", lambda: ["2", "5"])
-    runs = [[rung["id"]] for rung in study["rungs"]] * 2
-
-    def workers(**options: Any) -> list[str | None]:
-        shown.clear()
-        Local(**options).submit(folder, runs)
-        return list(shown)
-
-    assert workers() == ["2", "5", "2"]
-    assert workers(workers=4) == ["2", "5", "2", "5"]
-    assert workers(processes_per_run=2) == [None], "one run, on all of them"
-    assert set(workers(device="cpu")) == {None}
-
-
 def test_an_allocator_that_this_system_has_changes_no_bit(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     if not local.allocator():
         pytest.skip("there is no tcmalloc here")
@@ -157,13 +124,13 @@ def test_an_allocator_that_this_system_has_changes_no_bit(toy_folder: Folder, mo
     for found in (local.allocator(), None):
         monkeypatch.setattr(local, "allocator", lambda found=found: found)
         folder = toy_folder(str(found), widths=(8, 24), steps=(30,))
-        assert local._surroundings(Local(), "cpu", 0).get("LD_PRELOAD") == found
+        assert local._surroundings(Local(), "cpu", [], 0).get("LD_PRELOAD") == found
         train_study(folder, Local(workers=1, device="cpu"))
         losses.append([row["loss"] for row in observations(folder)])
     assert losses[0] == losses[1]
     monkeypatch.setattr(local, "allocator", lambda: "libother.so")
     monkeypatch.setenv("LD_PRELOAD", "libmine.so")
-    assert "LD_PRELOAD" not in local._surroundings(Local(), "cpu", 0), "who says which has it"
+    assert "LD_PRELOAD" not in local._surroundings(Local(), "cpu", [], 0), "who says which has it"
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is never idle while a run trains")

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.tasks.next_token import NextToken, Tokens
+from lawful.tokenizers.characters import Characters
 from lawful.train.optimizer import build_adamw, set_learning_rate
 
+CORPUS = TinyShakespeare(tokenizer=Characters(alphabet="".join(map(chr, range(50, 100)))))  # of the family's 50 symbols
 BASE = Decoder(vocab_size=50, width=32, depth=2, heads=4, context=32)
 RATE = 0.01
 
@@ -26,7 +29,7 @@ def decoder(parametrisation: str, width: int, depth: int = 2) -> Decoder:
 
 def run_of(family: Decoder, rate: float = RATE) -> Run:
     return Run(
-        family=family, corpus=None, task=NextToken(), rule=Backprop(), optimizer=AdamW(learning_rate=rate),
+        family=family, corpus=CORPUS, task=NextToken(), rule=Backprop(), optimizer=AdamW(learning_rate=rate),
         schedule=Schedule(warmup_steps=0), steps=10, batch_size=8, context=32,
     )  # fmt: skip
 

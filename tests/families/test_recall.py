@@ -76,7 +76,7 @@ def test_a_learner_that_heeds_half_learns_as_from_half_the_data(tmp_path: Path) 
 
 
 def test_all_that_is_wrong_with_a_declaration_is_said_at_once() -> None:
-    with pytest.raises(LawfulError, match=r"base and values must be at least 2.*got 1, 16, 4 and 0; heeds: .* got 0"):
+    with pytest.raises(LawfulError, match=r"base: .*at least 2, got 1; slots: .*got 0; heeds: .*got 0"):
         Recall(base=1, digits=4, values=16, slots=0, heeds=0.0)
 
 

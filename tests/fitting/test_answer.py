@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pytest
 from planted import chinchilla_loss
+from typer.testing import CliRunner
 
-from lawful import store
-from lawful.fitting.answer import Answer, answer_study, read_answers
-from lawful.table import write_csv
+from lawful import laws, store
+from lawful.cli import app
+from lawful.conduct import train_study
+from lawful.errors import LawfulError, TableError
+from lawful.fitting.answer import Answer, answer_study, declared, read_answers
+from lawful.table import read_runs, write_csv
 
 SURFACE = {
     "name": "surface",
@@ -128,6 +132,37 @@ def test_rows_that_a_question_leaves_out_have_a_reason_in_words(tmp_path, where,
     assert reason in {row["reason"] for row in found.excluded}
 
 
+@pytest.mark.parametrize("cell", [None, 0.0])
+def test_a_run_without_a_value_of_the_questions_column_is_named_and_other_questions_are_answered(tmp_path, cell):
+    folder = study(tmp_path, [{**SURFACE, "loss": "cer"}, {**SURFACE, "name": "loss"}])
+    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["cer"] = cell
+    write_csv(folder / "observations.csv", rows)
+    refused, answered = answer_study(folder, draws=0)
+    assert (refused.status, refused.code, answered.status) == ("refused", "no_value", "answered")
+    assert f"none of {rows[3]['rung']}" in refused.refusal
+
+
+def test_a_table_that_cannot_be_read_is_no_refusal(tmp_path):
+    folder = study(tmp_path, [SURFACE, {**SURFACE, "name": "rate", "loss": "cer"}])
+    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["cer"] = "0.3 or so"
+    write_csv(folder / "observations.csv", rows)
+    with pytest.raises(TableError, match=r"(?s)question 'rate': .*column 'cer'") as error:
+        answer_study(folder, draws=0)
+    assert "0.3 or so" in str(error.value)
+    assert not (folder / "fits").exists()
+
+
+def test_a_bug_in_a_fit_is_no_refusal(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("lawful.fitting.answer.fit", broken)
+    with pytest.raises(ValueError, match="broadcast"):
+        answer_study(study(tmp_path, [SURFACE]), draws=0)
+
+
 def test_a_refusal_names_the_study_and_not_the_folder_it_lies_in(tmp_path):
     (found,) = answer_study(study(tmp_path, [{**SURFACE, "loss": "wer"}]), draws=0)
     assert found.refusal.startswith("planted: ")
@@ -167,3 +202,43 @@ def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
     assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
         "and behind above; for one pair neither a crossing nor a steady lead is established."
     )
+
+
+OWN_LAW = """
+from dataclasses import dataclass
+from pathlib import Path
+from lawful.laws.power_floor import PowerFloor
+Path(__file__).with_name("ran").touch()
+@dataclass(frozen=True)
+class Mine(PowerFloor):
+    axis: str = "tokens"
+"""
+
+
+def test_a_folder_runs_no_law_of_its_own_until_the_user_names_it(tmp_path):
+    law = tmp_path / "mine.py"
+    law.write_text(OWN_LAW, encoding="utf-8")
+    question = {**SURFACE, "name": "own", "law": f"{law}:Mine", "where": {"size": 4}}
+    folder = study(tmp_path / "study", [question])
+    for ask in (
+        lambda: answer_study(folder, draws=0),
+        lambda: train_study(folder, None),
+        lambda: declared(folder),
+    ):
+        with pytest.raises(
+            LawfulError, match=r"mine\.py:Mine' is not one of lawful's own laws.*--law '.*mine\.py:Mine'"
+        ):
+            ask()
+    for command in ("report", "fit", "predict"):
+        more = ("--tokens", "1e9") if command == "predict" else ()
+        refused = CliRunner().invoke(app, [command, str(folder), *more])
+        assert "is not one of lawful's own laws" in str(refused.exception), (command, refused.output)
+    assert not (tmp_path / "ran").exists()
+    assert not (folder / "fits").exists()
+    laws.named(f"{law}:Mine")
+    assert (tmp_path / "ran").exists()
+    (found,) = answer_study(folder, draws=0)
+    assert found.status == "answered"
+    assert found.fit.model.inputs == ("tokens",)
+    assert read_answers(folder) == [found]
+    assert "falls as D^-0.3" in found.sentence

@@ -136,6 +136,8 @@ def test_two_levels_of_an_axis_are_refused():
     [
         ({"loss_unit": "bits"}, "mixed_loss_units"),
         ({"schedule": "cosine"}, "mixed_schedules"),
+        ({"decay_fraction": 0.05}, "mixed_schedules"),
+        ({"rate_floor": 0.1}, "mixed_schedules"),
         ({"data_fingerprint": "other"}, "mixed_data"),
         ({"is_decayed": False}, "undecayed_losses"),
         ({"masks_padding": False}, "padding_in_loss"),
@@ -145,6 +147,8 @@ def test_mixtures_are_refused(change, code):
     usual = {
         "loss_unit": "nats",
         "schedule": "wsd",
+        "decay_fraction": 0.2,
+        "rate_floor": 0.0,
         "data_fingerprint": "one",
         "is_decayed": True,
         "masks_padding": True,
@@ -176,7 +180,7 @@ def test_runs_that_failed_or_were_held_out_never_enter_silently():
     rows[1]["held_out"] = True
     fit = lawful.fit(rows, "chinchilla", draws=0)
     assert fit.goodness.n == len(rows) - 2
-    assert sorted(row["reason"] for row in fit.data["dropped"]) == ["held out", "not finished"]
+    assert sorted(row["reason"] for row in fit.data["dropped"]) == ["held out", "not finished: diverged"]
     assert "rows_dropped" in codes(fit)
 
 

@@ -91,6 +91,15 @@ def test_one_person_gives_no_interval_over_people(tmp_path: Path) -> None:
     assert "at least 2 users" in found["validation"]["refusal"]
 
 
+def test_an_answer_on_more_runs_than_are_here_now_stays(tmp_path: Path) -> None:
+    folder = planted(tmp_path, users=4, spread=0.1)
+    answer_people(folder)
+    before = (folder / "fits" / "by-user.json").read_bytes()
+    next(folder.glob("runs/*/details.json")).unlink()
+    assert answer_people(folder) is not None
+    assert (folder / "fits" / "by-user.json").read_bytes() == before
+
+
 def test_a_study_without_single_sessions_has_no_such_answer(tmp_path: Path) -> None:
     folder = planted(tmp_path, users=2, spread=0.1)
     for path in folder.glob("runs/*/details.json"):

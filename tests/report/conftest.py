@@ -222,7 +222,7 @@ def _observation(
         "loss_unit": "nats_per_token",
         "bits_per_byte": final / math.log(2) if is_finished else None,
         "accuracy": 1 - final / 3 if is_finished else None,
-        "loss_best": final if is_finished else None,
+        "loss_lowest_seen": final if is_finished else None,
         "loss_train": final - 0.03 if is_finished else None,
         "steps": rung["steps"],
         "batch_tokens": rung["batch_tokens"],

@@ -172,6 +172,17 @@ def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
             assert reason in text
 
 
+def test_runs_that_failed_are_said_at_the_top_and_diverged_ones_are_not_called_so(study: Path) -> None:
+    rungs = store.read_json(study / "study.json")["rungs"]
+    page = read(study / "report.html").text["answer"]
+    markdown = (study / "report.md").read_text().replace("\\", "")
+    for text in (page, markdown):
+        assert "Runs failed" in text
+        assert f"1 of {len(rungs)} runs failed and stand in no fit" in text
+        assert "out of memory at a micro-batch of 1" in text
+    assert "validation loss 5.2 above" not in page
+
+
 def test_markdown_has_the_same_parameters_forecasts_and_losses_as_the_page(study: Path) -> None:
     page = "".join(read(study / "report.html").text.values())
     markdown = (study / "report.md").read_text().replace("\\", "")

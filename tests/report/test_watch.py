@@ -70,6 +70,18 @@ def test_a_run_that_ends_is_fitted_and_the_studys_folder_is_left_alone(
     assert {path.name for path in folder.iterdir()} == {"study.json", "runs", "baselines.json"}
 
 
+def test_a_study_that_was_shared_without_its_runs_has_its_page_too(make_folder: Make, tmp_path: Path) -> None:
+    folder = make_folder(**SMALL)
+    shutil.rmtree(folder / "runs")
+    before = listing(folder)
+    watch = Watch(folder, tmp_path / "workspace")
+    assert watch.look()
+    assert "12 of 12 runs finished" in watch.line
+    assert "runs have ended" not in watch.page
+    assert store.read_json(watch.own.fit("loss"))["fit"]["goodness"]["n"] == 12
+    assert listing(folder) == before
+
+
 def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     running: tuple[Path, Callable[[], None]], tmp_path: Path
 ) -> None:

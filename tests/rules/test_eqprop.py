@@ -171,9 +171,9 @@ def test_flops_come_to_the_published_counts_where_the_network_is_all_there_is() 
 def test_unknown_options_are_errors() -> None:
     with pytest.raises(TypeError, match="nudge_strength"):
         EqProp(beta=0.1, nudge_strength=2)  # type: ignore[call-arg]
-    with pytest.raises(LawfulError, match="beta: expected a positive number.*nudging: expected centred"):
+    with pytest.raises(LawfulError, match="beta: expected a number above 0.*nudging: expected one of centred"):
         EqProp(beta=0.0, nudging="both")  # type: ignore[arg-type]
-    with pytest.raises(LawfulError, match="steps of at least 1"):
+    with pytest.raises(LawfulError, match="steps: expected a whole number of at least 1"):
         UnrolledBackprop(steps=0)
     with pytest.raises(LawfulError, match="variant: expected.*depth"):
         Equilibrium(variant="mlp", depth=2, **SMALL)  # type: ignore[arg-type]

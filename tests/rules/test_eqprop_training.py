@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 
 import numpy as np
@@ -22,9 +21,8 @@ SPEC = Equilibrium(variant="looped_mlp", vocab_size=65, width=32, context=CONTEX
 
 
 @pytest.mark.slow
+@pytest.mark.needs_data
 def test_training_by_centred_eqprop_matches_unrolled_backprop_within_two_seed_sigmas() -> None:
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: tiny_shakespeare is not on this machine")
     losses = {
         "centred": [final_loss(EqProp(beta=0.1, free_steps=15, nudged_steps=5), seed) for seed in range(SEEDS)],
         "one-sided": [

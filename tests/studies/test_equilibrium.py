@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from lawful.errors import LawfulError
@@ -61,18 +64,13 @@ def test_the_published_scale_uses_the_rule_the_original_used_and_lists_its_fault
     assert {rung.run.context for rung in quick.ladder} == {32} and len(quick.reported) == 12
 
 
-def test_the_published_table_is_the_originals_own() -> None:
+def test_the_published_table_is_the_originals_own(data_file: Callable[[str], Path]) -> None:
     import csv
-    import os
-    from pathlib import Path
 
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: the original's table is not on this machine")
-    path = Path(os.environ["LAWFUL_DATA"]) / "scaling_tables" / "unrolled_equilibrium_vs_backprop.csv"
     names = {"backprop": "backprop-transformer"} | {
         f"eqprop_{variant}": f"unrolled-{variant}" for variant in equilibrium.VARIANTS
     }
-    with path.open(newline="") as file:
+    with data_file("scaling_tables/unrolled_equilibrium_vs_backprop.csv").open(newline="") as file:
         theirs = {
             (names[row["model_type"]], int(row["dataset_size"])): (float(row["perplexity"]), int(row["n_params"]))
             for row in csv.DictReader(file)

@@ -208,7 +208,7 @@ def test_final_models_are_decoded_by_beam_search_too_where_asked(tmp_path: Path)
     path.write_text(path.read_text().replace("-3", "-1"))
     with pytest.raises(LawfulError, match="expected the language model of SHA-256"):
         Ctc(beam=8, spelling=told).details(model, [batch], lambda number: {})
-    with pytest.raises(LawfulError, match="expected a beam of at least 1, got 0"):
+    with pytest.raises(LawfulError, match="beam: expected at least 1 with a spelling, got 0"):
         Ctc(spelling=told)
     assert from_json(to_json(Ctc(beam=8, spelling=told))) == Ctc(beam=8, spelling=told)
     assert "spelling" not in to_json(Ctc())  # ids from before there were any still stand

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -117,12 +117,8 @@ def test_a_changed_vocabulary_file_is_refused(monkeypatch: pytest.MonkeyPatch) -
         GPT2().encode("text")
 
 
-def test_the_packaged_files_make_the_same_encoding_as_the_published_ones() -> None:
-    if "LAWFUL_DATA" not in os.environ:
-        pytest.skip("LAWFUL_DATA is not set: no copy of GPT-2's files to compare with")
-    folder = Path(os.environ["LAWFUL_DATA"]) / "gpt2_bpe"
-    if not folder.exists():
-        pytest.skip(f"{folder} does not exist")
+def test_the_packaged_files_make_the_same_encoding_as_the_published_ones(data_file: Callable[[str], Path]) -> None:
+    folder = data_file("gpt2_bpe")
     published = gpt2_bpe.encoding_from(folder / "merges.txt", folder / "vocab.json")
     text = Path(__file__).read_text(encoding="utf-8") + " naïve café 東京 😀   \n\n\tdon't we'll 1234567"
     assert GPT2().encode(text).tolist() == published.encode_ordinary(text)

@@ -130,7 +130,7 @@ def test_a_short_text_leaves_symbols_unused_and_the_size_as_declared() -> None:
 
 def test_a_size_below_the_bytes_or_above_two_bytes_is_refused() -> None:
     for size in (256, 65_537):
-        with pytest.raises(LawfulError, match=f"vocab_size: expected 257 .* to 65,536, got {size}"):
+        with pytest.raises(LawfulError, match=f"vocab_size: expected a whole number from 257 to 65,536, got {size}"):
             TrainedBPE(vocab_size=size)
     with pytest.raises(LawfulError, match="pieces: expected at most vocab_size - 257 = 0, got 1"):
         TrainedBPE(vocab_size=257, pieces=("6162",))

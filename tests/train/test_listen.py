@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -127,11 +128,22 @@ def test_the_study_ends_with_samples_a_test_perplexity_and_memory_and_time_of_ea
         assert symusic.Score.from_midi((studied / "samples" / run["file"]).read_bytes()).note_num() == len(run["notes"])
     assert found["real"]["statistics"]["valid_tokens"] == 1.0
     rows = (studied / "observations.csv").read_text().splitlines()
-    for column in ("test_loss", "best_loss", "best_test_loss", "peak_memory_bytes", "seconds"):
+    for column in ("test_loss", "best_weights_loss", "best_weights_test_loss", "peak_memory_bytes", "seconds"):
         assert column in rows[0].split(",")
     page = (studied / "report.html").read_text()
     assert page.count('class="play"') == 5 and page.count("Piano roll of") == 5
     assert "perplexity" in page and "perplexity" in (studied / "report.md").read_text()
+
+
+def test_samples_of_runs_whose_weights_are_gone_stay(studied: Path, tmp_path: Path) -> None:
+    from lawful.train.listen import write_samples
+
+    folder = tmp_path / "copy"
+    shutil.copytree(studied, folder)
+    before = (folder / "samples" / "samples.json").read_bytes()
+    next(folder.glob("runs/*/model.safetensors")).unlink()
+    write_samples(folder)
+    assert (folder / "samples" / "samples.json").read_bytes() == before
 
 
 def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Path) -> None:

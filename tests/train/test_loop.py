@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +23,7 @@ from safetensors.torch import load_file
 from lawful import store as files
 from lawful.errors import LawfulError
 from lawful.observe import observations
-from lawful.run import AdamW, Run, Schedule, from_json
+from lawful.run import Run, Schedule, from_json
 from lawful.store import Store
 from lawful.study import import_file
 from lawful.train import device, loop, worker
@@ -55,12 +58,12 @@ def train_here(folder: Path, *options: str) -> None:
         worker.train_runs(Store(folder), [rung["id"]], given, threading.Event())
 
 
-def test_a_run_worse_than_guessing_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
-    folder = toy_folder(widths=(16, 24), steps=(40,), learning_rate=50.0)
+def test_a_run_worse_than_its_own_start_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
+    folder = toy_folder(widths=(16, 24), steps=(40,), learning_rate=5.0)
     train_here(folder)
     rows = observations(folder)
     assert {row["status"] for row in rows} == {"diverged"}
-    assert all("that of guessing" in row["reason"] for row in rows)
+    assert all("that of its own start" in row["reason"] and row["diverged_at_step"] == 30 for row in rows)
     train_here(folder)  # diverged is an end, not something to try again
     assert observations(folder) == rows
 
@@ -106,21 +109,38 @@ def test_schedules_by_hand() -> None:
     assert set(factors[4:80]) == {1.0}
     assert factors[80] == pytest.approx(1 - math.sqrt(1 / 21)) and factors[99] == pytest.approx(1 - math.sqrt(20 / 21))
     cosine = [schedule_factor(Schedule(shape="cosine", warmup_steps=4, floor=0.1), 100, 0, step) for step in range(100)]
-    assert cosine[3] == 0.8 and max(cosine) < 1.0
-    assert cosine[51] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 48 / 97)))
+    assert cosine[3] == 0.8 and cosine[4] == 1.0 and cosine[99] == 0.1
+    assert cosine[42] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 38 / 95)))
     assert cosine == [*sorted(cosine[:4]), *sorted(cosine[4:], reverse=True)]
     assert schedule_factor(Schedule(shape="constant", warmup_steps=0), 100, 100, 99) == 1.0
 
 
+@pytest.mark.parametrize(("steps", "warmup", "floor"), [(100, 0, 0.0), (100, 10, 0.1), (7, 3, 0.2), (2, 0, 0.0)])
+def test_cosine_is_torchs_after_the_warmup_and_its_last_step_has_the_floor(
+    steps: int, warmup: int, floor: float
+) -> None:
+    cosine = Schedule(shape="cosine", warmup_steps=warmup, floor=floor)
+    factors = [schedule_factor(cosine, steps, 0, step) for step in range(steps)]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps - 1 - warmup, eta_min=floor)
+    for factor in factors[warmup:]:
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert factors[-1] == pytest.approx(floor)
+    assert factors[:warmup] == pytest.approx([(step + 1) / (warmup + 1) for step in range(warmup)])
+
+
+def test_a_cosine_whose_warmup_fills_the_run_does_not_decay() -> None:
+    cosine = Schedule(shape="cosine", warmup_steps=100)
+    assert schedule_factor(cosine, 1, 0, 0) == pytest.approx(1 / 101)
+    assert schedule_factor(cosine, 101, 0, 100) == 1.0
+    assert schedule_factor(Schedule(shape="cosine", warmup_steps=0), 1, 0, 0) == 1.0
+
+
 def test_the_rate_before_the_decay_does_not_depend_on_the_length() -> None:
-    base: dict[str, Any] = dict.fromkeys(("family", "corpus", "task", "rule")) | {
-        "batch_size": 1,
-        "context": 1,
-    }
-    short, long = (
-        Run(**base, optimizer=AdamW(learning_rate=1e-2), schedule=Schedule(warmup_steps=10), steps=steps)
-        for steps in (100, 1000)
-    )
+    run = import_file(Path(__file__).parents[1] / "toy_study.py").study().ladder[0].run
+    short, long = (replace(run, schedule=Schedule(warmup_steps=10), steps=steps) for steps in (100, 1000))
     assert [learning_rate(short, s) for s in range(80)] == [learning_rate(long, s) for s in range(80)]
 
 
@@ -157,6 +177,28 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
     assert written == [round(line["loss"], 5) for line in record if "loss" in line]
 
 
+@pytest.mark.parametrize(
+    ("lacks", "is_compiled"),
+    [(None, True), ("gcc", False), ("headers", False), ("triton", False), ("a GPU from Volta on", False)],
+)
+def test_a_run_on_a_gpu_is_compiled_only_where_kernels_can_be_made(
+    lacks: str | None, is_compiled: bool, toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An image for running models often has no C compiler, and torch.compile would fail every long run there."""
+    (tmp_path / "Python.h").touch()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" and lacks != "gcc" else None)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: "/nowhere" if lacks == "headers" else str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if lacks == "triton" else name)
+    capability = (6, 1) if lacks == "a GPU from Volta on" else (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    run, _, _ = load(toy_folder(widths=(16, 24), steps=(20,)))
+    gpu = loop.Place(device=torch.device("cuda"))
+    assert loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), gpu) is is_compiled
+    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS - 1), gpu)
+    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), CPU)
+
+
 def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> None:
     with pytest.raises(LawfulError, match="expected auto, cpu, cuda or mps, got 'tpu'"):
         device.pick_device("tpu")
@@ -181,11 +223,11 @@ def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: F
     run = replace(run, keep_best=True, steps=300)
     result = loop.train(run, few, store, CPU)
     lines = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
-    assert result["loss_best"] == min(line["validation_loss"] for line in lines[:-1])
+    assert result["loss_lowest_seen"] == min(line["validation_loss"] for line in lines[:-1])
     model = run.family.build(torch.Generator().manual_seed(0))
     model.load_state_dict(load_file(store.best_weights(run.id)), strict=False)
-    assert result["best_loss"] == pytest.approx(loop.evaluate(run, data, model, CPU.device)["loss"], abs=1e-12)
-    assert result["best_loss"] < result["loss"]
+    assert result["best_weights_loss"] == pytest.approx(loop.evaluate(run, data, model, CPU.device)["loss"], abs=1e-12)
+    assert result["best_weights_loss"] < result["loss"]
 
 
 def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watched(toy_folder: Folder) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import pytest
 import torch
 
+from lawful.run import AdamW, Run, Schedule
 from lawful.studies.quickstart import study
 from lawful.train import loop
-from lawful.train.optimizer import build_adamw, set_learning_rate
+from lawful.train.optimizer import build_adamw, is_decayed, learning_rate, set_learning_rate
 
 RUN = study("smoke").ladder[-1].run
 CPU = torch.device("cpu")
@@ -49,3 +52,45 @@ print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def scheduled(steps: int, **schedule: Any) -> Run:
+    parts: dict[str, Any] = dict.fromkeys(("family", "corpus", "task", "rule"))
+    settings = {"warmup_steps": 10} | schedule
+    return Run(
+        **parts,
+        optimizer=AdamW(learning_rate=1e-2),
+        schedule=Schedule(**settings),
+        steps=steps,
+        batch_size=1,
+        context=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (scheduled(100), True),
+        (scheduled(100, decay_fraction=0.05), True),
+        (scheduled(100, decay_fraction=0.004), False),  # rounds to no step
+        (scheduled(100, decay_fraction=0.01), False),  # one step: it ends at .29 of the peak
+        (scheduled(100, decay_fraction=0.03), True),  # three: at .134
+        (scheduled(100, floor=0.1), True),
+        (scheduled(100, floor=0.5), False),
+        (scheduled(100, warmup_steps=200), False),
+        (scheduled(100, warmup_steps=80), True),
+        (scheduled(100, warmup_steps=85), True),  # .93 of the peak before the decay begins
+        (scheduled(100, warmup_steps=95), False),
+        (scheduled(100, shape="cosine"), True),
+        (scheduled(100, shape="cosine", floor=0.1), True),
+        (scheduled(100, shape="cosine", floor=0.3), False),
+        (scheduled(100, shape="cosine", warmup_steps=100), False),
+        (scheduled(100, shape="cosine", warmup_steps=1000), False),
+        (scheduled(100, shape="constant"), False),
+        (scheduled(1, warmup_steps=0), False),
+    ],
+)
+def test_a_run_is_decayed_by_what_its_rate_did(run: Run, expected: bool) -> None:
+    assert is_decayed(run) is expected
+    rates = [learning_rate(run, step) / run.optimizer.learning_rate for step in range(run.steps)]
+    assert expected == (max(rates) >= 0.9 and rates[-1] <= 0.15), "by hand, over every step"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from lawful.errors import LawfulError
+from lawful.errors import DeviceError, LawfulError
 from lawful.run import Run
 from lawful.studies import equilibrium, quickstart, shakespeare
 from lawful.study import import_file
-from lawful.train import device, plan, stack
+from lawful.train import device, loop, plan, stack
 from lawful.train.plan import _one_precision, _own_steps
 
 CPU = torch.device("cpu")
@@ -26,8 +31,8 @@ TOY = Path(__file__).parents[1] / "toy_study.py"
 def test_budgets_that_share_a_trunk_cost_what_arithmetic_says(budgets: int, saved: float) -> None:
     """Over a range of 16 with a decay of .2: (1 - f) longest + f (sum of all), against the sum of all."""
     steps = [round(1000 * 16 ** (i / (budgets - 1))) for i in range(budgets)]
-    rows = [{"cluster": "trunk", "steps": n, "decay_start": n - round(0.2 * n)} for n in steps]
-    assert sum(steps) / sum(_own_steps(rows)) == pytest.approx(saved, rel=0.01)
+    ladder = import_file(TOY).study(widths=(8, 16), steps=tuple(steps)).ladder
+    assert 2 * sum(steps) / sum(_own_steps(ladder)) == pytest.approx(saved, rel=0.01)
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.8, "fp32"), (1.05, "fp32"), (1.5, "bf16")])
@@ -35,7 +40,7 @@ def test_one_precision_for_the_whole_ladder_is_what_a_probe_finds_faster(
     gain: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path))
-    monkeypatch.setattr(device, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(device, "bf16_gain", lambda: 1.6)
     monkeypatch.setattr(plan, "_time_step", lambda run, *_: 1.0 if run.precision == "fp32" else 1 / gain)
     ladder = shakespeare.study("quick").ladder
     precision, found = _one_precision(ladder, CPU, lambda *_: None)
@@ -50,13 +55,47 @@ def test_one_precision_for_the_whole_ladder_is_what_a_probe_finds_faster(
     assert _one_precision(ladder, CPU, lambda *_: None) == (precision, found)
 
 
-def test_a_ladder_of_tiny_models_or_a_cpu_without_matrix_units_is_fp32_without_a_probe(
+def test_a_ladder_of_tiny_models_or_a_cpu_that_emulates_bf16_is_fp32_without_a_probe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(device, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(plan, "_time_step", lambda *_: pytest.fail("a step was timed"))
+    monkeypatch.setattr(device, "bf16_gain", lambda: 1.6)
     assert _one_precision(quickstart.study("smoke").ladder, CPU, lambda *_: None) == ("fp32", None)
-    monkeypatch.setattr(device, "has_matrix_units", lambda: False)
+    monkeypatch.setattr(device, "bf16_gain", lambda: 0.01)
     assert _one_precision(shakespeare.study("quick").ladder, CPU, lambda *_: None) == ("fp32", None)
+
+
+def test_products_in_bf16_are_timed_beside_those_in_fp32_within_a_second() -> None:
+    start = time.perf_counter()
+    assert 1e-4 < device.bf16_gain() < 100
+    assert time.perf_counter() - start < 5, "where bf16 is emulated .2 s, and others compute here"
+
+
+def test_the_profiler_says_nothing_where_nothing_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    """torch 2.10 to 2.12 warned at every use, 2.13 prints when a stretch begins and ends; here of the CPU's work."""
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "import torch; from lawful.train import device\n"
+        "for _ in range(2):\n"
+        "    with device.profiled(torch.profiler.ProfilerActivity.CPU) as recorded:\n"
+        "        torch.ones(300, 300) @ torch.ones(300, 300)\n"
+        "    assert any(event.key == 'aten::mm' and event.count == 1 for event in recorded.key_averages())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("kernel_seconds", "busy"), [((0.1, 0.2), 0.3 / 4 / 0.5), ((), 1.0), ((99.0,), 1.0)])
+def test_the_share_of_a_gpus_time_is_that_of_its_kernels_and_all_where_none_could_be_recorded(
+    kernel_seconds: tuple[float, ...], busy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four steps of .5 s each; the profiler is made up, there being no GPU."""
+    events = [SimpleNamespace(self_device_time_total=1e6 * seconds) for seconds in kernel_seconds]
+    recorded = contextlib.nullcontext(SimpleNamespace(key_averages=lambda: events))
+    monkeypatch.setattr(device, "profiled", lambda _: recorded)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(device, "peak_memory_bytes", lambda _: 7)
+    assert device.use_of_gpu(CPU, lambda: 0.5, 4) == (pytest.approx(busy), 7)
 
 
 def test_runs_are_stacked_on_a_cpu_where_each_worker_has_several_and_a_probe_finds_it_faster(
@@ -140,3 +179,98 @@ def test_processes_share_a_gpu_as_its_memory_its_idle_time_and_the_cores_allow(
 ) -> None:
     gib = 2**30
     assert plan.share_of_gpu(busy, int(peak * gib), int(free * gib), cores) == processes
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 2147483648 bytes."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 17.00 GB)."),
+]
+
+
+def with_room_for(windows: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of every probe; the windows that each update was tried with."""
+    tried: list[int] = []
+    probe_step = loop.probe_step
+
+    def limited(run: Run, model: Any, optimizer: Any, where: torch.device, rows: int) -> None:
+        tried.append(rows)
+        if rows > windows:
+            raise error
+        probe_step(run, model, optimizer, where, rows)
+
+    monkeypatch.setattr(loop, "probe_step", limited)
+    return tried
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_a_batch_that_does_not_fit_is_timed_in_pieces_and_the_plan_says_so(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toy's batch is 8 windows; the threads of its held-out runs are probed as well."""
+    declared = import_file(TOY).study(widths=(8, 12, 16), steps=(20, 40))
+
+    def planned() -> dict[str, Any]:
+        return dict(plan.make_plan(declared, device_name="cpu", study_file=TOY, cores=4, stacked=1).declaration)
+
+    tried = with_room_for(3, error, monkeypatch)
+    made = planned()
+    assert tried[:2] == [8, 4] and tried.count(8) == tried.count(4) == 3, "each of three shapes is cut once"
+    assert all(row["seconds_estimate"] > 0 for row in made["rungs"])
+    said = [warning["sentence"] for warning in made["warnings"] if warning["code"] == "batch-in-pieces"]
+    assert said == [
+        f"the batch of 8 windows of width={width},steps=20,seed=0, width={width},steps=40,seed=0 does not fit in the "
+        "memory of cpu; it is computed in pieces of at most 2."
+        for width in (8, 12, 16)
+    ]
+    monkeypatch.undo()
+    assert "batch-in-pieces" not in {warning["code"] for warning in planned()["warnings"]}
+
+
+def test_time_is_scaled_to_the_whole_batch_and_each_precision_has_pieces_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = replace(import_file(TOY).study().ladder[0].run, precision="fp32")
+    monkeypatch.setattr(plan, "_in_pieces", {})
+    monkeypatch.setattr(plan, "_timed", lambda run, where, windows: None if windows > 2 else 0.25 * windows)
+    assert plan._time_step(run, CPU) == pytest.approx(0.25 * 8)
+    tried: list[int] = []
+    monkeypatch.setattr(plan, "_timed", lambda run, where, windows: tried.append(windows) or 1.0)
+    assert plan._time_step(run, CPU) == pytest.approx(4.0)
+    assert plan._time_step(replace(run, precision="bf16"), CPU) == pytest.approx(1.0)
+    assert tried == [2, 8]
+
+
+def test_a_shape_of_which_not_one_window_fits_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = with_room_for(0, OUT_OF_MEMORY[0], monkeypatch)
+    with pytest.raises(DeviceError, match=r"Decoder\(.*width=8.*one window of 16 does not fit in the memory of cpu"):
+        plan.make_plan(import_file(TOY).study(widths=(8, 12)), device_name="cpu", study_file=TOY)
+    assert tried == [8, 4, 2, 1]
+
+
+def test_an_error_of_a_probe_that_is_no_lack_of_memory_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = with_room_for(3, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), monkeypatch)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        plan.make_plan(import_file(TOY).study(widths=(8, 12)), device_name="cpu", study_file=TOY)
+    assert tried == [8]
+
+
+def test_a_stack_larger_than_a_gpu_is_trained_in_pieces_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = import_file(TOY).study(widths=(8, 12), steps=(20,), seeds=3)
+    rows = [
+        dict(row) for row in plan.make_plan(declared, device_name="cpu", stacked=3, is_timed=False).declaration["rungs"]
+    ]
+    monkeypatch.setattr(device, "use_of_gpu", lambda where, act, steps: (act(), 2**30))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (2**36, 2**37))
+
+    def probe(run: Run, where: torch.device, size: int) -> float:
+        raise OUT_OF_MEMORY[0]
+
+    monkeypatch.setattr(stack, "probe", probe)
+    rungs = [replace(rung, run=replace(rung.run, precision="fp32")) for rung in declared.ladder]
+    assert plan._on_one_gpu(rungs, rows, CPU, 16, lambda *_: None) == 1
+    (said,) = plan._batches_in_pieces(rungs, CPU)
+    assert "in pieces of at most 4" in said["sentence"]
+    alone = [replace(rung, run=replace(rung.run, batch_size=1)) for rung in rungs]
+    with pytest.raises(DeviceError, match="--stack: 3 runs of Decoder"):
+        plan._on_one_gpu(alone, rows, CPU, 16, lambda *_: None)

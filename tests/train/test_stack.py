@@ -18,6 +18,7 @@ from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.executors import stacks
 from lawful.executors.local import Local
+from lawful.families import decoder
 from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
@@ -81,6 +82,23 @@ def test_a_stack_comes_to_what_its_runs_come_to_alone(toy_folder: Folder, family
         np.testing.assert_allclose(together_weights, weights(store, run), atol=2e-4)
         assert row["numerics"].endswith("stacked=4") and "stacked" not in lone["numerics"]
     assert len({row["loss"] for row in found}) == 4, "four different runs"
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch batches its CPU attention run by run
+@pytest.mark.parametrize("micro_batch", [None, 3])
+@pytest.mark.parametrize("family", [{}, {"mlp": "swiglu"}, {"positions": "learned", "is_tied": False}])
+def test_a_stack_in_bf16_with_the_attention_of_a_gpu_comes_to_what_its_runs_come_to_alone(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any], micro_batch: int | None
+) -> None:
+    """On a GPU, and over long contexts, torch's own attention is taken; under vmap autocast does not reach it."""
+    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    runs, store = members(toy_folder("stack", widths=(16, 24), steps=(8,)))
+    runs = [replace(run, precision="bf16", family=replace(run.family, **family)) for run in runs]
+    data = runs[0].corpus.open(runs[0].data_fingerprint)
+    for run, row in zip(runs, train_all(runs, store, micro_batch=micro_batch), strict=True):
+        lone = loop.train(run, data, store, place(micro_batch=micro_batch))
+        assert "precision=bf16" in row["numerics"] and row["numerics"].endswith("stacked=4")
+        assert row["loss"] == pytest.approx(lone["loss"], rel=2e-3)
 
 
 def test_a_stack_that_is_stopped_goes_on_alone_from_its_checkpoints(toy_folder: Folder) -> None:
@@ -179,6 +197,7 @@ def test_what_a_stack_cannot_do_is_trained_alone(toy_folder: Folder) -> None:
         ({1: 1.0, 2: 1.4, 4: 2.9, 8: 6.4}, (2, 1 / 0.7)),
         ({1: 1.0, 2: 2.0, 4: 3.8, 8: 7.6}, (1, 1.0)),  # .05: a probe's noise
         ({1: 1.0, 2: 1.2}, (2, 1 / 0.6)),  # memory ends
+        ({}, (1, 1.0)),  # not one fits whole: it is trained in pieces
     ],
 )
 def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
@@ -192,6 +211,18 @@ def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
     monkeypatch.setattr(stack, "probe", probe)
     runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
     assert best_size(runs[0], torch.device("cpu"), 15) == pytest.approx(expected)
+
+
+def test_what_is_no_lack_of_memory_is_not_taken_for_it(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def probe(run: Run, where: torch.device, size: int) -> float:
+        if size == 1:
+            return 1.0
+        raise RuntimeError("Expected query, key, and value to have the same dtype")
+
+    monkeypatch.setattr(stack, "probe", probe)
+    runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
+    with pytest.raises(RuntimeError, match="same dtype"):
+        best_size(runs[0], torch.device("cpu"), 15)
 
 
 def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Folder) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
+import traceback
+from pathlib import Path
 
 import typer
 
 from lawful.cli import data, doctor, explain, fitting, studies, watch
 from lawful.cli.terminal import guarded
-from lawful.errors import LawfulError, Refusal
+from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
-from lawful.store import is_disk_full
 
 app = typer.Typer(
     name="lawful",
@@ -28,6 +30,9 @@ for group in (app, *(found.typer_instance for found in app.registered_groups)):
     for command in group.registered_commands if group else ():
         command.callback = command.callback and guarded(command.callback)
 
+REFUSED = 2  # exit status: an error that the user can mend
+BUG = 70  # exit status: an error that they cannot (EX_SOFTWARE)
+
 
 def main() -> None:
     """Errors a user can mend end with their sentence and status 2; anything else is a bug and shows its traceback."""
@@ -35,20 +40,56 @@ def main() -> None:
         "OMP_NUM_THREADS", "1"
     )  # before numpy: its matrices here are small, threads only get in the way
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be no text
+    status = _run()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it ends
+        if isinstance(error, BrokenPipeError):  # `lawful studies | head -1` has read what it wanted
+            status = status or 1
+        else:
+            error.filename = "standard output"
+            status = _failed(in_words(error))
+    sys.exit(status)
+
+
+def _run() -> str | int | None:
+    """Run the command; its exit status."""
     try:
         app()
+    except SystemExit as end:
+        return end.code
     except LawfulError as error:
-        _fail(f"{error} (`lawful explain {error.code}`)" if isinstance(error, Refusal) else str(error))
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
-            raise
-        _fail(f"training needs {error.name}, which is not installed: pip install 'lawful[train]'.")
+        return _failed(f"{error} (`lawful explain {error.code}`)" if isinstance(error, Refusal) else str(error))
     except OSError as error:
-        if is_disk_full(error):
-            _fail(f"disk full: {error}. Nothing that was finished is lost; make room and `lawful resume` the folder.")
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}.")
+        return _failed(in_words(error))
+    except Exception as error:
+        print(printable(traceback.format_exc()), file=sys.stderr, end="")
+        return _failed(_whose_bug(error), BUG)
+    return 0
 
 
-def _fail(message: str) -> None:
-    print(printable(f"lawful: {message}"), file=sys.stderr)
-    sys.exit(2)
+def _failed(message: str, status: int = REFUSED) -> int:
+    if sys.stderr is not None:
+        print(printable(f"lawful: {message}"), file=sys.stderr)
+    return status
+
+
+def _whose_bug(error: Exception) -> str:
+    """In which code the error arose, lawful's or the user's own; libraries and Python itself are passed over."""
+    ours, standard = Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))
+    places = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((Path(error.filename), error.lineno or 0))
+    for path, line in reversed(places):
+        if ours in path.parents:
+            break
+        is_library = standard in path.parents or {"site-packages", "dist-packages"} & set(path.parts)
+        if path.is_file() and not is_library:
+            return f"this is an error in your own file {path}, line {line}; the traceback above says more."
+    return (
+        "this is a bug in lawful: please report it to lawful's maintainers, with the command and the traceback above."
+    )

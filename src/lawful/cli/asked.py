@@ -9,11 +9,13 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.errors import DeclarationError
+from lawful.checks import NaturalInt, Within, conform
+from lawful.cli import options
+from lawful.errors import DeclarationError, Refusal
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
@@ -22,8 +24,10 @@ Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law
 ClusterColumn = Annotated[
     str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")
 ]
-Draws = Annotated[int, typer.Option(help="Bootstrap refits.")]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
+# fewer than fitting.uncertainty.LEAST_DRAWS have no percentiles to speak of; 0 leaves intervals by profiles alone
+SomeDraws = Literal[0] | Annotated[int, Within(at_least=200)]
+Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200.", callback=options.of(SomeDraws))]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.", callback=options.of(NaturalInt))]
 
 
 def any_law(law: Any) -> bool:
@@ -60,12 +64,10 @@ class Table:
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
-        from lawful import laws
         from lawful.fitting.answer import declared
+        from lawful.laws import named
         from lawful.table import read_runs
 
-        if law:
-            laws.remember(law)
         told: Columns = {
             "params": self.params_column,
             "tokens": self.tokens_column,
@@ -74,9 +76,21 @@ class Table:
         }
         if self.question is not None and not self.is_study:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
-        found = declared(self.source, name=self.question, suits=suits) if self.is_study else None
+        if law is not None:
+            named(law)  # before the study's own questions, which may be about this law
+        has_own_rows = bool(law or self.where or is_told)
+        found = None
+        if self.is_study:
+            try:
+                found = declared(self.source, name=self.question, suits=suits)
+            except DeclarationError:  # its law is a file that was not named; another is asked for
+                if law is None or self.question is not None:
+                    raise
+            except Refusal:
+                if not has_own_rows:
+                    raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
-        if found and not (law or self.where or is_told):
+        if found and not has_own_rows:
             return read_runs(found.rows, **columns), found.law, columns
         table = read_runs(self.source, **columns)
         for text in self.where or []:
@@ -99,6 +113,13 @@ class Fitted(Table):
     def is_told(self) -> bool:
         """Something other than the study's own questions is asked."""
         return bool(self.law or self.x or self.where)
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Nothing but draws and their seed is told: a study's folder answers with all its questions, as they are."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        told = {name for name, value in usual.items() if getattr(self, name) not in (value, [])}
+        return self.is_study and told <= {"source", "draws", "seed"}
 
     def ask(self, suits: Suits = any_law) -> tuple[Any, Any, Columns]:
         return self.read(self.law, suits, is_told=self.x is not None)
@@ -142,18 +163,33 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
-def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[str, Columns]:
+def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[Any, Columns]:
     """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
-    name, _, axis = (law or "power_floor").partition(":")
-    roles = ("params", "tokens", "flops")
-    if x is None:
-        axis = axis or next((role for role in roles if role in table.roles), "params")
-        return f"{name}:{axis}", columns
-    axis = next((role for role in roles if x in (role, table.roles.get(role))), axis or "params")
-    return f"{name}:{axis}", columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
+    from lawful.laws import ONE_AXIS, has_axis, named, on_axis
+
+    found = named(law or "power_floor")
+    text, roles = (law or "").rpartition(":")[2], ONE_AXIS
+    told = text if text in roles else None
+    if not has_axis(found):  # its axes are its own
+        if x is None:
+            return found, columns
+        if len(found.inputs) != 1:
+            raise DeclarationError(
+                f"--x: expected a law of one axis, got {found.spec}, of {' and '.join(found.inputs)}."
+            )
+        axis = found.inputs[0]
+    elif x is None:
+        axis = told or next((role for role in roles if role in table.roles), "params")
+        return on_axis(found, axis), columns
+    else:
+        axis = next((role for role in roles if x in (role, table.roles.get(role))), told or "params")
+        found = on_axis(found, axis)
+    return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
 def _condition(text: str, columns: list[str]) -> Any:
+    from lawful.table import yes_or_no
+
     for sign in ("!=", "=", "<", ">"):
         column, found, value = text.partition(sign)
         if found and column in columns:
@@ -164,8 +200,19 @@ def _condition(text: str, columns: list[str]) -> Any:
             f"{', '.join(map(repr, columns))}; got {text!r}."
         )
     if sign in ("=", "!="):
-        return lambda row: (str(row.get(column)) == value or _same_number(row.get(column), value)) is (sign == "=")
-    limit = float(value)
+        truth = yes_or_no(value)  # held_out=yes is True in the table
+        return lambda row: (
+            (
+                row.get(column) is truth
+                if isinstance(row.get(column), bool)
+                else str(row.get(column)) == value or _same_number(row.get(column), value)
+            )
+            is (sign == "=")
+        )
+    try:
+        limit = conform(float(value), float)
+    except ValueError:
+        raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.") from None
     return lambda row: (
         isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
     )

@@ -71,6 +71,7 @@ def verify(name: Name, data: Data = None) -> None:
             typer.echo(f"         {problem}")
     found = corpora.prepared(name)
     if not found and raw is None:
+        _corpus(name)
         raise DeclarationError(
             f"{name}: expected prepared data to verify, got none; `lawful data prepare {name}` makes it."
         )

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lawful.cli.terminal import console
-from lawful.errors import LawfulError
-
-if TYPE_CHECKING:
-    from lawful.study import Study
+from lawful.errors import DeclarationError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,43 +24,36 @@ SLOWER = (
 
 def doctor(
     study: Annotated[str, typer.Argument(help="What it would cost here, at each scale.")] = "quickstart",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")] = False,
 ) -> None:
     """Say what this machine can do, what is set up badly, and what a study would cost at each scale; status 1 where
     something is to be mended."""
     from lawful import studies
     from lawful.executors.local import allocator, available_cores
-    from lawful.study import SCALES
+    from lawful.study import declare, scales_of
     from lawful.train.machine import examine
     from lawful.train.plan import cost
 
     module, _ = studies.find(study)
     machine = examine(Path())
     facts = {**machine.facts, "memory allocator": allocator() or SLOWER}
-    costs = {
-        scale or "as declared": cost(declared, device_name=device, cores=available_cores())
-        for scale in (*SCALES, None)
-        if (declared := _declared(module, scale))
-    }
+    costs: dict[str, dict[str, float]] = {}
+    refusal = None
+    for scale in scales_of(module) or (None,):
+        try:
+            declared = declare(module, scale)
+        except DeclarationError as error:  # a study that does not annotate which scales it has
+            refusal = error
+            continue
+        costs[scale or "as declared"] = cost(declared, device_name=device, cores=available_cores())
+    if refusal is not None and not costs:
+        raise refusal
     if as_json:
         print(json.dumps({"facts": facts, "problems": machine.problems, "study": study, "costs": costs}, indent=1))
     else:
         _show(facts, machine.problems, study, costs)
     raise SystemExit(1 if machine.problems else 0)
-
-
-def _declared(module: ModuleType, scale: str | None) -> Study | None:
-    """None where the study has no such scale; what it declares without one counts only where it has none at all."""
-    from lawful.study import declare
-
-    try:
-        if scale is None:
-            declare(module, "smoke")
-            return None
-        return declare(module, scale)
-    except LawfulError:
-        return declare(module) if scale is None else None
 
 
 def _show(facts: dict[str, str], problems: tuple[str, ...], study: str, costs: dict[str, Any]) -> None:

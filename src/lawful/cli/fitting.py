@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from lawful.checks import PositiveFloat, PositiveInt, conform
+from lawful.cli import options
 from lawful.cli.asked import Axis, ClusterColumn, Draws, Fitted, LawName, Seed, Table, one_axis, with_options
 from lawful.errors import DeclarationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
-Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.")]
+Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.", callback=options.counted)]
 
 
 ByArm = Annotated[str, typer.Option("--by", help="The column that names the arms.")]
-Cost = Annotated[str, typer.Option(help="6nd, or exact: FLOPs per token as the table counts them.")]
+Cost = Annotated[
+    str,
+    typer.Option(
+        help="6nd, or exact: FLOPs per token as the table counts them.", callback=options.of(Literal["6nd", "exact"])
+    ),
+]
 Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
 
 
@@ -41,7 +48,7 @@ def fit_command(
     as_json: AsJson = False,
 ) -> None:
     """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
-    if asked.is_study and not (asked.is_told or asked.question or by):
+    if asked.is_as_declared and by is None:
         _answer_folder(asked.source, asked.draws, asked.seed, as_json)
         return
     table, law, columns = asked.ask()
@@ -62,7 +69,12 @@ def predict_command(
     params: Count = None,
     tokens: Count = None,
     flops: Count = None,
-    interval: Annotated[str, typer.Option(help="mean: of the curve; new_run: of one more run.")] = "new_run",
+    interval: Annotated[
+        str,
+        typer.Option(
+            help="mean: of the curve; new_run: of one more run.", callback=options.of(Literal["mean", "new_run"])
+        ),
+    ] = "new_run",
     as_json: AsJson = False,
 ) -> None:
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
@@ -72,7 +84,7 @@ def predict_command(
 
     given = {"params": params, "tokens": tokens, "flops": flops}
     at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
-    if asked.is_study and not (asked.is_told or asked.question):
+    if asked.is_as_declared:
         fits = _folder_fits(asked.source, set(at), asked.draws, asked.seed)
     else:
         table, law, columns = asked.ask(lambda law: set(law.inputs) == set(at))
@@ -96,8 +108,11 @@ def predict_command(
 
 def allocate_command(
     asked: Fitted,
-    flops: Annotated[str, typer.Option(help="The budget: 1e21.")],
-    threshold: Annotated[float | None, typer.Option(help="Also: where a doubling buys less than this loss.")] = None,
+    flops: Annotated[str, typer.Option(help="The budget: 1e21.", callback=options.counted)],
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Also: where a doubling buys less than this loss.", callback=options.of(PositiveFloat)),
+    ] = None,
     cost: Cost = "6nd",
     as_json: AsJson = False,
 ) -> None:
@@ -105,8 +120,6 @@ def allocate_command(
     from lawful.fitting.allocate import exact_cost
     from lawful.study import count
 
-    if cost not in ("6nd", "exact"):
-        raise DeclarationError(f"--cost: expected 6nd or exact, got {cost!r}.")
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
     found = asked.fit(table, law or "chinchilla", columns)
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
@@ -155,7 +168,11 @@ def compare_command(
     by: ByArm = "arm",
     law: LawName = None,
     floor: Annotated[
-        str, typer.Option(help="own: one irreducible loss per arm; shared: one for all; auto: shared unless rejected.")
+        str,
+        typer.Option(
+            help="own: one irreducible loss per arm; shared: one for all; auto: shared unless rejected.",
+            callback=options.of(Literal["own", "shared", "auto"]),
+        ),
     ] = "own",
     cluster: ClusterColumn = None,
     as_json: AsJson = False,
@@ -211,7 +228,9 @@ def crossover_command(
 
 def holdout_command(
     asked: Fitted,
-    top: Annotated[int, typer.Option(help="How many of the largest budgets to drop.")] = 1,
+    top: Annotated[
+        int, typer.Option(help="How many of the largest budgets to drop.", callback=options.of(PositiveInt))
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Drop the largest budgets, refit, and predict them."""
@@ -230,7 +249,13 @@ def holdout_command(
 
 def isoflop_command(
     asked: Table,
-    method: Annotated[str, typer.Option(help="interpolate, local, parabola or cubic.")] = "interpolate",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="interpolate, local, parabola or cubic.",
+            callback=options.of(Literal["interpolate", "local", "parabola", "cubic"]),
+        ),
+    ] = "interpolate",
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
@@ -261,7 +286,7 @@ def isoflop_command(
 def design_command(
     asked: Fitted,
     target: Annotated[str | None, typer.Option(help="A parameter, or params=7e9,tokens=1e12.")] = None,
-    budget: Annotated[str | None, typer.Option(help="FLOPs one run may cost.")] = None,
+    budget: Annotated[str | None, typer.Option(help="FLOPs one run may cost.", callback=options.counted)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which run to do next to shrink a target's error most per FLOP."""
@@ -286,13 +311,15 @@ def design_command(
 
 
 def power_command(
-    shift: Annotated[float, typer.Option(help="The difference of the exponents to be seen.")],
-    sigma: Annotated[float, typer.Option(help="Spread of log loss between seeds.")],
-    params: Annotated[str | None, typer.Option(help="Sizes: 1e6,1e7,1e8,...")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Tokens of the same runs.")] = None,
+    shift: Annotated[
+        float, typer.Option(help="The difference of the exponents to be seen.", callback=options.of(float))
+    ],
+    sigma: Annotated[float, typer.Option(help="Spread of log loss between seeds.", callback=options.of(PositiveFloat))],
+    params: Annotated[str | None, typer.Option(help="Sizes: 1e6,1e7,1e8,...", callback=options.counted)] = None,
+    tokens: Annotated[str | None, typer.Option(help="Tokens of the same runs.", callback=options.counted)] = None,
     law: LawName = None,
     value: Values = None,
-    floor: Annotated[str, typer.Option(help="own or shared.")] = "own",
+    floor: Annotated[str, typer.Option(help="own or shared.", callback=options.of(Literal["own", "shared"]))] = "own",
     as_json: AsJson = False,
 ) -> None:
     """How many seeds per arm it takes to see a shift of the exponent."""
@@ -333,8 +360,10 @@ def checklist_command(
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
     from lawful.fitting.answer import answer_study
+    from lawful.store import read_only
 
-    answers = answer_study(source, draws=draws, seed=seed)
+    with read_only():
+        answers = answer_study(source, draws=draws, seed=seed)
     if as_json:
         _print_json([answer.to_json() for answer in answers])
     else:
@@ -348,8 +377,10 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
 def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
     from lawful.fitting.answer import answer_study, read_answers
+    from lawful.store import read_only
 
-    answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
+    with read_only():
+        answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
     fits = {a.question["name"]: a.fit for a in answers if a.fit is not None and set(a.fit.model.inputs) == axes}
     if not fits:
         laws = ", ".join(
@@ -379,7 +410,7 @@ def _numbers(parts: list[str], flag: str) -> dict[str, float]:
     for part in parts:
         name, sign, number = part.partition("=")
         try:
-            out[name.strip()] = float(number)
+            out[name.strip()] = conform(float(number), float)
         except ValueError:
             sign = ""
         if not sign:
@@ -401,8 +432,10 @@ def _print_plain(value: Any) -> None:
     import dataclasses
 
     def plain(item: Any) -> Any:
+        if hasattr(item, "to_json"):  # a fit
+            return item.to_json()
         if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return dataclasses.asdict(item)
+            return {field.name: plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
         if isinstance(item, dict):
             return {key: plain(part) for key, part in item.items()}
         return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item

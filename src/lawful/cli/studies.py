@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
+from lawful.cli import options
 from lawful.cli.terminal import console
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
+from lawful.executors import SinkName
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
@@ -25,27 +29,76 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Workers = Annotated[int, typer.Option(help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.")]
-Stack = Annotated[int, typer.Option(help="Runs of one shape trained as one batched model; 0: as many as pay.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="Worker processes; 0: one per core on the CPU, as many as pay on a GPU.", callback=options.of(NaturalInt)
+    ),
+]
+Stack = Annotated[
+    int,
+    typer.Option(
+        help="Runs of one shape trained as one batched model; 0: as many as pay.", callback=options.of(NaturalInt)
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, to standard output.")]
-Log = Annotated[list[str] | None, typer.Option(help="Copy metrics to tensorboard or wandb; may be repeated.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Copy metrics to tensorboard or wandb; may be repeated.", callback=options.of(tuple[SinkName, ...])
+    ),
+]
 AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
-CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints of a run.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option(help="Seconds between checkpoints of a run.", callback=options.of(PositiveFloat))
+]
 Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray or slurm.")]
-Cpus = Annotated[int, typer.Option("--cpus-per-run", help="CPU threads of a run; a cluster reserves as many cores.")]
-Gpus = Annotated[float, typer.Option("--gpus-per-run", help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.")]
+Cpus = Annotated[
+    int,
+    typer.Option(
+        "--cpus-per-run",
+        help="CPU threads of a run; a cluster reserves as many cores.",
+        callback=options.of(PositiveInt),
+    ),
+]
+Gpus = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-run",
+        help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.",
+        callback=options.of(NonNegativeFloat),
+    ),
+]
 Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
 Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
 Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
-Parallelism = Annotated[int, typer.Option("--array-parallelism", help="Of Slurm: tasks that run at once, at most.")]
-Processes = Annotated[int, typer.Option("--processes-per-run", help="By torchrun, each with its rows of every batch.")]
+Parallelism = Annotated[
+    int,
+    typer.Option(
+        "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes-per-run", help="By torchrun, each with its rows of every batch.", callback=options.of(PositiveInt)
+    ),
+]
 Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
-Trust = Annotated[
+TrustedLaws = Annotated[
     list[str] | None,
-    typer.Option(help="Allow a Python file that this folder names, by 12 digits or more of its SHA-256."),
+    typer.Option("--law", help="Import FILE.py:CLASS, a law of your own that a question names; may be repeated."),
+]
+Trust = Annotated[
+    str | None,
+    typer.Option(help="Let the study's own Python file run, named by 12 digits or more of its SHA-256."),
 ]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
+
+RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
+MOST_FAILED = 5  # runs that are named at the end
+MOST_LETTERS = 300  # of each one's reason
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
     "ray": {"address": "auto"},
@@ -136,7 +189,8 @@ def run(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
 ) -> None:
-    """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again."""
+    """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
+    study's folder is refused. Ends with status 3 where runs failed."""
     place = _executor(
         executor,
         workers=workers,
@@ -152,7 +206,10 @@ def run(
         time=time,
         array_parallelism=array_parallelism,
     )
-    planned = _plan(study, scale, data, device, workers, stack, settings)
+    if out is not None and out.exists() and not out.is_dir():
+        raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
+    planned = _plan(study, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local")
+    _expect_match(planned.declaration, only)
     name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
     folder = out or Path("runs") / name
     planned.write(folder)
@@ -163,12 +220,13 @@ def run(
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    law: TrustedLaws = None,
+    trust: Trust = None,
     executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
     only: Only = "*",
     anchors_only: AnchorsOnly = False,
-    trust: Trust = None,
     log: Log = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
     cpus_per_run: Cpus = 1,
@@ -180,8 +238,14 @@ def resume(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
 ) -> None:
-    """Go on with a study that was stopped, killed or limited by --only; ends with its report."""
-    _allow(trust, folder)
+    """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
+    runs failed."""
+    from lawful.store import Store
+
+    study = Store(folder).read_study()
+    _trust(law)
+    _allow(trust, study, folder)
+    _expect_match(study, only)
     place = _executor(
         executor,
         workers=workers,
@@ -214,11 +278,13 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side.")],
     out: Annotated[Path | None, typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html.")] = None,
+    law: TrustedLaws = None,
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
     of one: what each has, side by side; a folder without fits is fitted first."""
     from lawful.conduct import conclude
 
+    _trust(law)
     if len(folders) == 1 and out is None:
         page = conclude(folders[0], _say)
         _announce(folders[0], page)
@@ -232,28 +298,46 @@ def report(
         questions = Store(folder).read_study()["questions"]
         if not any(Store(folder).fit(question["name"]).exists() for question in questions):
             conclude(folder, _say)
-    print(f"report: {write_beside(folders[0], folders[1], out).resolve()}")
+    try:
+        page = write_beside(folders[0], folders[1], out)
+    except OSError as error:
+        if out is not None:
+            raise
+        raise StoreError(f"{in_words(error)} `--out FILE` writes the page elsewhere.") from error
+    print(f"report: {page.resolve()}")
 
 
 def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
     prompt: Annotated[str, typer.Option(help="Text to go on from; of a music study, a file of music.")] = "",
-    temperature: Annotated[float, typer.Option(help="0: always the most likely.")] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely only.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Draw among the fewest that are this likely together only.")
+    temperature: Annotated[
+        float, typer.Option(help="0: always the most likely.", callback=options.of(NonNegativeFloat))
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw among the k most likely only.", callback=options.of(PositiveInt))
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws: the same seed gives the same text.")] = 0,
-    length: Annotated[int, typer.Option(help="Tokens to write.")] = 300,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw among the fewest that are this likely together only.",
+            callback=options.of(Annotated[float, Within(above=0, at_most=1)]),
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="Of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
+    ] = 0,
+    length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
     out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
     device: Device = "cpu",
     trust: Trust = None,
 ) -> None:
     """Let a trained model write: text to the terminal, music to a MIDI file."""
+    from lawful.store import Store
     from lawful.train.sample import Draw, sample_music, sample_text
 
-    _allow(trust, folder)
+    _allow(trust, Store(folder).read_study(), folder)
     draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
     if out is None:
         print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
@@ -263,7 +347,15 @@ def sample(
 
 
 def _plan(
-    name: str, scale: str | None, data: Path | None, device: str, workers: int, stack: int, settings: list[str] | None
+    name: str,
+    scale: str | None,
+    data: Path | None,
+    device: str,
+    workers: int,
+    stack: int,
+    settings: list[str] | None,
+    *,
+    is_elsewhere: bool = False,
 ) -> Any:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
@@ -284,31 +376,42 @@ def _plan(
             settings=given,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
+            is_elsewhere=is_elsewhere,
             progress=progress,
         )
 
 
-def _allow(digits: list[str] | None, folder: Path) -> None:
-    """Trust the files that --trust names, of those that the study in this folder names."""
-    from lawful import laws, trust
-    from lawful.store import Store
+def _trust(laws: list[str] | None) -> None:
+    """Import the laws that the user names; a folder's own text imports none."""
+    from lawful.laws import named
+
+    for law in laws or []:
+        named(law)
+
+
+def _allow(digits: str | None, study: Mapping[str, Any], folder: Path) -> None:
+    """Trust the study's own Python file, if --trust names it."""
+    from lawful import trust
     from lawful.study import own_file
 
-    study = Store(folder).read_study()
-    named = {own[1]: f"study file {own[0]}"} if (own := own_file(study, folder)) else {}
-    for spec in (question.get("law") for question in study["questions"] if digits):
-        if isinstance(spec, str) and (code := laws.code_of(spec)) is not None:
-            named[code] = f"law {spec}"
-    for one in digits or ():
-        trust.allow(one, named, folder)
+    if digits is not None:
+        trust.allow(digits, own_file(study, folder), folder)
+
+
+def _expect_match(study: Mapping[str, Any], only: str) -> None:
+    from lawful.conduct import expect_match
+
+    expect_match(study, only)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:
-    given = {}
+    given: dict[str, str] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise DeclarationError(f"--set: expected NAME=VALUE, got {pair!r}.")
+        if name in given:
+            raise DeclarationError(f"--set {name}: expected once, got {given[name]!r} and {value!r}.")
         given[name] = value
     return given
 
@@ -333,13 +436,15 @@ def _executor(
                 raise DeclarationError(
                     f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}."
                 )
-    if cpus_per_run < 1 or processes_per_run < 1 or gpus_per_run < 0:
-        raise DeclarationError(
-            "expected --cpus-per-run and --processes-per-run of at least 1, and --gpus-per-run of at least 0, "
-            f"got {cpus_per_run}, {processes_per_run} and {gpus_per_run:g}."
-        )
+    if gpus_per_run and name == "local":
+        raise DeclarationError("--gpus-per-run: only --executor ray and slurm have it, got --executor local.")
+    if gpus_per_run and device == "auto":
+        device = "cuda"  # who reserves GPUs names them
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
+    from lawful.train.sinks import expect_sinks
+
+    expect_sinks(log or ())
     shared: dict[str, Any] = {
         "device": device,
         "threads": cpus_per_run,
@@ -351,6 +456,9 @@ def _executor(
     if name == "local":
         from lawful.executors.local import Local
 
+        for package in log or ():
+            if importlib.util.find_spec(package) is None:
+                raise MissingDependency(f"--log {package}: not installed; pip install 'lawful[{package}]'.")
         return Local(workers=workers, **shared)
     if name == "ray":
         from lawful.executors.ray import Ray
@@ -372,7 +480,7 @@ def _executor(
 
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
-    from lawful.conduct import Unfinished, conclude, train_study
+    from lawful.conduct import Unfinished, conclude, failed_runs, train_study
     from lawful.store import Store
     from lawful.study import own_module
 
@@ -380,7 +488,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with _watching(folder) as watch:
-            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch)
+            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
     except KeyboardInterrupt:
         print(
             f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",
@@ -392,6 +500,24 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
     page = conclude(folder, _say, own=lambda: own_module(Store(folder).read_study(), folder))
     _announce(folder, page)
+    if failed := failed_runs(folder):
+        _say_failed(folder, failed)
+        raise SystemExit(RUNS_FAILED)
+
+
+def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
+    """The last lines of a study in which runs failed."""
+    from lawful.report.tables import many
+
+    sys.stdout.flush()
+    stand = "stands" if len(failed) == 1 else "stand"
+    print(f"lawful: {many(len(failed), 'run')} failed and {stand} in no fit:", file=sys.stderr)
+    for label, reason in failed[:MOST_FAILED]:
+        print(f"  {label}: {' '.join(reason.split())[:MOST_LETTERS]}", file=sys.stderr)
+    if len(failed) > MOST_FAILED:
+        print(f"  and {len(failed) - MOST_FAILED} more", file=sys.stderr)
+    again = f"lawful resume {shlex.quote(str(folder))}"
+    print(f"runs/ID/worker.log has more. Remove the cause, then try them again: {again}", file=sys.stderr)
 
 
 def _announce(folder: Path, page: Path) -> None:
@@ -441,6 +567,10 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _tell(what: str) -> None:
+    print(f"lawful: {what}", file=sys.stderr, flush=True)
 
 
 def _say(what: str) -> None:

@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from lawful.checks import Within
+from lawful.cli import options
+
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Studies")(watch)
@@ -17,7 +20,13 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     folder: Annotated[Path, typer.Argument(help="A study's folder, on whatever machines its runs are.")],
-    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any that is free.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="On 127.0.0.1; 0: any that is free.",
+            callback=options.of(Annotated[int, Within(at_least=0, at_most=65_535)]),
+        ),
+    ] = 0,
     opens: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open a browser; by default where there is a screen.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -12,18 +13,21 @@ import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
 from lawful import store
-from lawful.errors import DataError, LawfulError
+from lawful.errors import DataError, DeclarationError, StoreError
+from lawful.overlap import shared_share
 from lawful.run import from_json, to_json
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
+# looked at for validation text that stands in training: seconds of work, and all of a text of characters below 33 MB
+_COMPARED_TRAIN_TOKENS, _COMPARED_VALIDATION_TOKENS = 2**25, 2**21
 IGNORED = -100  # torch's own mark of a target that is not counted
 
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
@@ -35,6 +39,7 @@ class Corpus(abc.ABC):
 
     What `prepare` and `open` return is data as the training loop needs it:
     fingerprint, train_tokens, facts()
+    misfit(context)                         why windows of so many targets cannot be taken; None where they can
     splits                                  "train" and "validation"; "test" where a final judgement is kept apart;
                                             "selection" where early stopping must not look at validation
     batch(seed, step, batch_size, context)  of the training split, a frozen dataclass of arrays, rows first
@@ -45,6 +50,7 @@ class Corpus(abc.ABC):
     name: ClassVar[str]
     licence: ClassVar[str]
     source: ClassVar[str]
+    reads: ClassVar[str | None] = None  # as in Family
 
     @property
     @abc.abstractmethod
@@ -98,6 +104,8 @@ class TokenCorpus(Corpus):
     meta.json.
     """
 
+    reads: ClassVar[str] = "tokens"
+
     tokenizer: Tokenizer
 
     @property
@@ -121,9 +129,9 @@ class TokenCorpus(Corpus):
         known = self._index(self._source_key(data))
         if known.exists():
             try:
-                return self.open(str(store.read_json(known).get("fingerprint")))
-            except LawfulError:
-                pass  # damaged or deleted since: made again
+                return self._compared(self.open(str(store.read_json(known).get("fingerprint"))))
+            except (DataError, StoreError, DeclarationError):
+                pass  # damaged or deleted since, or of another version: made again
         built = self._build(data, progress or _silent)
         if short := [f"{len(tokens)} for {split}" for split, tokens in built.splits.items() if len(tokens) < 2]:
             raise DataError(
@@ -133,7 +141,7 @@ class TokenCorpus(Corpus):
         fingerprint = self._fingerprint(built.text_sha256)
         self._write(fingerprint, built)
         store.write_json(known, {"fingerprint": fingerprint})
-        return self.open(fingerprint)
+        return self._compared(self.open(fingerprint))
 
     def open(self, fingerprint: str) -> TokenData:
         folder = self._folder(fingerprint)
@@ -142,8 +150,7 @@ class TokenCorpus(Corpus):
         problems = _problems(folder, meta, is_thorough=is_small)
         if problems:
             raise DataError(
-                f"{self.name}: prepared data is damaged: {'; '.join(problems)}; "
-                f"`lawful data prepare {self.name}` makes it again."
+                f"{self.name}: prepared data is damaged: {'; '.join(problems)}; {self._how_to_prepare()} again."
             )
         return TokenData(
             fingerprint=fingerprint,
@@ -162,6 +169,23 @@ class TokenCorpus(Corpus):
             },
         )
 
+    def _compared(self, data: TokenData) -> TokenData:
+        """The text, with how much of validation stands in training word for word, which is measured once: "overlap" is
+        that share, "overlap_tokens" how many training tokens were looked at."""
+        if "overlap" in data.details or not data.num_bytes["validation"] or self.counted_from:
+            return data
+        found = {
+            "overlap": shared_share(
+                data.content("validation", _COMPARED_VALIDATION_TOKENS), data.content("train", _COMPARED_TRAIN_TOKENS)
+            ),
+            "overlap_tokens": min(data.train_tokens, _COMPARED_TRAIN_TOKENS),
+        }
+        path = self._folder(data.fingerprint) / "meta.json"
+        meta = store.read_json(path)
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            store.write_json(path, {**meta, "facts": {**meta["facts"], **found}})
+        return replace(data, details={**data.details, **found})
+
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with prepared data, in words; an empty list when all is well.
 
@@ -170,7 +194,7 @@ class TokenCorpus(Corpus):
         folder = self._folder(fingerprint)
         try:
             meta = self._meta(folder, fingerprint)
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             return [str(error)]
         problems = _problems(folder, meta, is_thorough=True)
         if not problems and self._can_read(data):
@@ -180,7 +204,7 @@ class TokenCorpus(Corpus):
                 if is_same_text and _sha256_of_tokens(tokens) != meta["splits"][split]["sha256"]:
                     problems.append(
                         f"{folder / split}.bin: expected the tokens that the text gives now, got other ones; "
-                        f"another version of lawful made it; delete {folder} and run `lawful data prepare {self.name}`"
+                        f"another version of lawful made it; delete {folder}; {self._how_to_prepare()} again"
                     )
         return problems
 
@@ -199,6 +223,12 @@ class TokenCorpus(Corpus):
     def _build(self, data: Path | None, progress: Progress) -> Built:
         """Read, split by contiguous text, encode."""
 
+    def _how_to_prepare(self) -> str:
+        """The command that prepares exactly this corpus: `lawful data` knows corpora of lawful by their defaults."""
+        if known().get(self.name) == self:
+            return f"`lawful data prepare {self.name}` makes it"
+        return "`lawful plan STUDY`, with the options of the study's own command, makes it"
+
     def _fingerprint(self, text_sha256: str) -> str:
         return _digest({"format": FORMAT, "corpus": to_json(self), "text": text_sha256})
 
@@ -212,14 +242,14 @@ class TokenCorpus(Corpus):
     def _meta(self, folder: Path, fingerprint: str) -> dict[str, Any]:
         if not (folder / "meta.json").exists():
             raise DataError(
-                f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare "
-                f"{self.name}` makes it (a different fingerprint then means a different text or split)."
+                f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; {self._how_to_prepare()} "
+                "(another fingerprint then means another text or split)."
             )
         meta = store.read_json(folder / "meta.json")
         if self._fingerprint(str(meta.get("text_sha256"))) != fingerprint:
             raise DataError(
                 f"{self.name}: expected data {fingerprint} of {to_json(self)}, got {folder} prepared from "
-                f"{meta.get('corpus')}; `lawful data prepare {self.name}` makes what is missing."
+                f"{meta.get('corpus')}; {self._how_to_prepare()}."
             )
         return meta
 
@@ -342,6 +372,12 @@ class TokenData:
     def decode(self, tokens: np.ndarray) -> str:
         return self.tokenizer.decode(tokens)
 
+    def content(self, split: str, most: int) -> Iterator[bytes]:
+        """The text of a split, or of its first `most` tokens, a piece at a time."""
+        tokens = self._split(split)[:most]
+        for start in range(0, len(tokens), 2**16):
+            yield self.tokenizer.decode_bytes(tokens[start : start + 2**16])
+
     def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
         """Of a loss over all tokens of a split; comparable between tokenizers on the same text."""
         return float(loss_nats_per_token * self.targets(split) / self.num_bytes[split] / np.log(2))
@@ -359,6 +395,18 @@ class TokenData:
             **self.details,
         }
 
+    def misfit(self, context: int) -> str | None:
+        """Why windows of so many targets cannot be taken from each split; None where they can."""
+        return next((why for split in self.splits if (why := self._too_short(split, context))), None)
+
+    def _too_short(self, split: str, context: int) -> str | None:
+        if (have := len(self._split(split))) > context:
+            return None
+        return (
+            f"expected at least context + 1 = {context + 1} tokens in the {split} split, got {have}; use a shorter "
+            "context or more text"
+        )
+
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
         """The batch of a step: a pure function of its arguments, so that a restart equals no restart.
 
@@ -374,11 +422,8 @@ class TokenData:
                 f"got step={step}, batch_size={batch_size}, context={context}."
             )
         self._check_whole_blocks(context)
-        if len(tokens) < context + 1:
-            raise DataError(
-                f"batch: expected at least context + 1 = {context + 1} tokens in the {split} split, got {len(tokens)}; "
-                "use a shorter context or more text."
-            )
+        if too_short := self._too_short(split, context):
+            raise DataError(f"batch: {too_short}.")
         wanted = np.arange(step * batch_size, (step + 1) * batch_size)
         starts = _window_starts(wanted, seed=seed, num_tokens=len(tokens), context=context, block=self.block)
         return self._windows(tokens[starts[:, None] + np.arange(context + 1)])
@@ -461,7 +506,7 @@ def prepared(name: str) -> list[Prepared]:
         meta = store.read_json(path)
         try:
             corpus = from_json(meta.get("corpus"))
-        except LawfulError:
+        except DeclarationError:
             corpus = None
         found.append(
             Prepared(fingerprint=path.parent.name, corpus=corpus if isinstance(corpus, Corpus) else None, meta=meta)

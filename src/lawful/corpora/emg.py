@@ -13,11 +13,12 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from lawful import store
+from lawful.checks import PositiveInt, check_fields
 from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder
 from lawful.emg import sessions
 from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.emg.twin import RULES, Twin, write_twin
-from lawful.errors import DataError, LawfulError
+from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.tokenizers.keys import Keys
 
@@ -56,17 +57,15 @@ class Emg(Corpus):
     name: ClassVar[str] = "emg"
     licence: ClassVar[str] = "recordings: CC BY-NC-SA 4.0, for non-commercial use only; the twin: none needed"
     source: ClassVar[str] = "emg2qwerty (arXiv:2410.20081), your own download as --data; else made up on this machine"
+    reads: ClassVar[str] = "frames"
 
     split: str = "split/generic.yaml"
-    train_users: int | None = None
-    pool: int = 1
+    train_users: PositiveInt | None = None
+    pool: PositiveInt = 1
     twin: Twin | None = field(default=Twin())
 
     def __post_init__(self) -> None:
-        if self.pool < 1 or (self.train_users is not None and self.train_users < 1):
-            raise DataError(
-                f"Emg: expected pool and train_users of at least 1, got {self.pool} and {self.train_users}."
-            )
+        check_fields(self)
 
     @property
     def vocab_size(self) -> int:
@@ -101,8 +100,8 @@ class Emg(Corpus):
         folder = self._folder(fingerprint)
         if not (folder / "meta.json").exists():
             raise DataError(
-                f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful data prepare emg` makes it "
-                "(with --data FOLDER where it comes from recordings)."
+                f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful plan STUDY`, with the "
+                "options of the study's own command, makes it (--data FOLDER where it comes from recordings)."
             )
         meta = store.read_json(folder / "meta.json")
         if damaged := _damaged(folder, meta):
@@ -114,7 +113,7 @@ class Emg(Corpus):
         folder = self._folder(fingerprint)
         try:
             opened = self.open(fingerprint)
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             return [str(error)]
         progress = progress or (lambda what, share: None)
         problems = []
@@ -125,7 +124,7 @@ class Emg(Corpus):
             try:
                 session = sessions.read_session(path)
                 sessions.check_signal(session)
-            except LawfulError as error:
+            except (DataError, StoreError) as error:
                 problems.append(str(error))
                 continue
             keys, times = _keys(session)
@@ -151,7 +150,7 @@ class Emg(Corpus):
             progress(f"looking through {session.name}", number / len(found))
             try:
                 sessions.check_signal(session)
-            except LawfulError as error:
+            except (DataError, StoreError) as error:
                 problems.append(str(error))
         return problems
 
@@ -363,6 +362,13 @@ class EmgData:
             )
         return log_spectrogram(samples, self.pool).astype(np.float16)
 
+    def misfit(self, context: int) -> str | None:
+        """Why windows of so many frames cannot be taken from each session that is trained on; None where they can."""
+        least = self.past + context + self.future
+        if short := [known for known in self.sessions("train") if known.frames < least]:
+            return f"{short[0].name} has {short[0].frames} frames; expected at least {least} for a window of {context}"
+        return None
+
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
         """Augmented windows: a pure function of its arguments.
 
@@ -381,10 +387,7 @@ class EmgData:
             session, first = places[_order(seed, epoch, len(places))[place]]
             least, most = self.past, known[session].frames - self.future - context
             if most < least:
-                raise DataError(
-                    f"batch: {known[session].name} has {known[session].frames} frames; expected at least "
-                    f"{self.past + context + self.future} for a window of {context}."
-                )
+                raise DataError(f"batch: {self.misfit(context)}.")
             moved = first + int(rng.integers(-(context // 2), context // 2 + 1))
             chosen.append((known[session], int(np.clip(moved, least, most))))
         inputs = np.empty(
@@ -490,7 +493,7 @@ def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[
         progress("reading sessions", number / len(pairs))
         try:
             session = sessions.read_session(_find(folder, name))
-        except LawfulError as error:
+        except (DataError, StoreError) as error:
             problems.append(str(error))
             continue
         if session.user != user:

@@ -19,12 +19,13 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from lawful import scores, store
+from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
 from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.scores import Piece, Source
 from lawful.tokenizers import Tokenizer
-from lawful.tokenizers.remi import Remi
+from lawful.tokenizers.remi import NO_NOTES, Remi
 
 READER = 1  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
@@ -80,25 +81,23 @@ class Music(TokenCorpus):
 
     tokenizer: Tokenizer = field(default=Remi())
     collections: tuple[str, ...] = FREE
-    validation_share: float = 0.01
-    test_share: float = 0.01
-    min_notes: int = 16
-    max_notes: int | None = None
+    validation_share: Part = 0.01
+    test_share: Part = 0.01
+    min_notes: PositiveInt = 16
+    max_notes: PositiveInt | None = None
     layout: Literal["packed", "padded"] = "packed"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         problems = []
-        if not (0 < self.validation_share and 0 < self.test_share and self.validation_share + self.test_share < 1):
+        if not self.validation_share + self.test_share < 1:
             problems.append(
-                "expected a validation_share and a test_share above 0 that leave something for training, got "
+                "expected a validation_share and a test_share that leave something for training, got "
                 f"{self.validation_share} and {self.test_share}"
             )
-        if self.min_notes < 1 or (self.max_notes is not None and self.max_notes < self.min_notes):
+        if self.max_notes is not None and self.max_notes < self.min_notes:
             problems.append(f"expected 1 <= min_notes <= max_notes, got {self.min_notes} and {self.max_notes}")
-        if self.layout not in ("packed", "padded"):
-            problems.append(f"layout: expected packed or padded, got {self.layout!r}")
-        if problems:
-            raise DataError("music: " + "; ".join(problems) + ".")
+        refuse("Music", problems)
 
     @property
     def separator(self) -> int:
@@ -394,16 +393,12 @@ def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
             tokens = _given(piece.tokens or (), base)
             score = base.decode_score(tokens) if isinstance(base, Remi) else None
     except DataError as error:
-        return {
-            **row,
-            "problem": str(error),
-            "kind": "not in the vocabulary" if "vocabulary" in str(error) else "empty",
-        }
-    except Exception as error:  # a library's own: the piece is listed, the others go on
-        return {**row, "problem": f"{type(error).__name__}: {error}", "kind": "unreadable"}
+        said = str(error)
+        kind = "empty" if said == NO_NOTES else "not in the vocabulary" if "vocabulary" in said else "unreadable"
+        return {**row, "problem": said, "kind": kind}
     notes = scores.note_table(score) if score is not None else None
     if notes is not None and not len(notes):
-        return {**row, "problem": "no notes", "kind": "empty"}
+        return {**row, "problem": NO_NOTES, "kind": "empty"}
     cut = 0
     if notes is not None and piece.score is not None and isinstance(base, Remi):
         cut = _cut_short(notes, scores.note_table(base.decode_score(tokens)))

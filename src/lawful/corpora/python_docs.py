@@ -15,6 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, Literal, final
 
+from lawful.checks import check_fields
 from lawful.corpora import Built, Progress, TokenCorpus
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -55,8 +56,7 @@ class PythonDocs(TokenCorpus):
     part: Literal["prose", "source"] = "prose"
 
     def __post_init__(self) -> None:
-        if self.part not in ("prose", "source"):
-            raise DataError(f"part: expected prose or source, got {self.part!r}.")
+        check_fields(self)
 
     def _source_key(self, data: Path | None) -> str:
         """Version, place, sizes and times of the files: nothing is read."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 from lawful import download, store
+from lawful.checks import NaturalInt, Part, PositiveInt, Within, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -29,11 +30,12 @@ class TinyShakespeare(TokenCorpus):
     """The first `train_share` of the text is for training, the rest for validation.
 
     The text is cut before it is encoded, so that every tokenizer is judged on the same characters; with
-    `first_tokens`, the text is encoded, its first tokens are kept, and these are cut.
+    `first_tokens`, the text is encoded, its first tokens are kept, and these are cut. A tokenizer then learns from as
+    many characters as there are training tokens: each token has at least one, so none of validation's is among them.
 
     With `first_characters`, to ask how much text matters: that many are for training, from `from_character` on; the
     validation text is cut to its first 100,000 characters, and the 20,000 before it are the split "selection". What a
-    tokenizer learns, it learns from the whole training part, so that the vocabulary is one at every size.
+    tokenizer learns, it learns from all text before the selection, so that the vocabulary is one at every size.
     """
 
     name: ClassVar[str] = "tiny_shakespeare"
@@ -41,23 +43,20 @@ class TinyShakespeare(TokenCorpus):
     source: ClassVar[str] = URL
 
     tokenizer: Tokenizer = field(default_factory=lambda: Characters(alphabet=ALPHABET))
-    first_tokens: int | None = None
-    train_share: float = 0.9
-    first_characters: int | None = None
-    from_character: int = 0
+    first_tokens: Annotated[int, Within(at_least=4)] | None = None
+    train_share: Part = 0.9
+    first_characters: PositiveInt | None = None
+    from_character: NaturalInt = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.train_share < 1:
-            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
-        if self.first_tokens is not None and self.first_tokens < 4:
-            raise DataError(f"first_tokens: expected at least 4 tokens, got {self.first_tokens}.")
+        check_fields(self)
         if self.first_characters is None:
             if self.from_character:
                 raise DataError("from_character: it means nothing without first_characters.")
             return
         room = int(BYTES * self.train_share) - SELECTION_CHARACTERS
         last = self.from_character + self.first_characters
-        if self.first_tokens is not None or self.from_character < 0 or not 2 <= self.first_characters <= last <= room:
+        if self.first_tokens is not None or not 2 <= self.first_characters <= last <= room:
             raise DataError(
                 f"first_characters: expected 2 to {room:,} characters, from_character included, and no first_tokens; "
                 f"got {self.first_characters:,} from {self.from_character:,}."
@@ -65,12 +64,21 @@ class TinyShakespeare(TokenCorpus):
 
     @property
     def pinned_fingerprint(self) -> str:
-        return self._fingerprint(SHA256)
+        return self._fingerprint(self._text_sha256)
+
+    @property
+    def _text_sha256(self) -> str:
+        """Of the text. Where a tokenizer once learned from text that was held out, another, so that its token files are
+        made again."""
+        is_learned = type(self.tokenizer).trained is not Tokenizer.trained
+        if is_learned and (self.first_tokens is not None or self.first_characters is not None):
+            return hashlib.sha256(f"{SHA256}, learned from training text only".encode()).hexdigest()
+        return SHA256
 
     def _source_key(self, data: Path | None) -> str:
         if data is not None:
             _checked(_file_in(data))
-        return SHA256
+        return self._text_sha256
 
     def _can_read(self, data: Path | None) -> bool:
         return _file_at_hand(data) is not None or _downloaded().exists()
@@ -85,15 +93,19 @@ class TinyShakespeare(TokenCorpus):
         if data is not None and not _downloaded().exists():
             store.write_bytes(_downloaded(), content)  # so that --data is needed once only
         text = content.decode("ascii")
-        tokenizer = self.tokenizer.trained([text[: int(len(text) * self.train_share)]])
+        cut = int(len(text) * self.train_share)
+        learned_from = cut  # characters
+        if self.first_characters is not None:
+            learned_from = cut - SELECTION_CHARACTERS
+        elif self.first_tokens is not None:
+            learned_from = int(self.first_tokens * self.train_share)
+        tokenizer = self.tokenizer.trained([text[:learned_from]])
         others = {}
         if self.first_characters is not None:
-            cut = int(len(text) * self.train_share)
             train = tokenizer.encode(text[self.from_character : self.from_character + self.first_characters])
             validation = tokenizer.encode(text[cut : cut + VALIDATION_CHARACTERS])
             others["selection"] = tokenizer.encode(text[cut - SELECTION_CHARACTERS : cut])
         elif self.first_tokens is None:
-            cut = int(len(text) * self.train_share)
             train, validation = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
         else:
             tokens = tokenizer.encode(text)
@@ -101,12 +113,11 @@ class TinyShakespeare(TokenCorpus):
                 raise DataError(
                     f"first_tokens: expected at most the {len(tokens):,} tokens of the text, got {self.first_tokens:,}."
                 )
-            cut = int(self.first_tokens * self.train_share)
-            train, validation = tokens[:cut], tokens[cut : self.first_tokens]
+            train, validation = tokens[:learned_from], tokens[learned_from : self.first_tokens]
         return Built(
             train=train,
             validation=validation,
-            text_sha256=SHA256,
+            text_sha256=self._text_sha256,
             tokenizer=tokenizer,
             others=others,
             facts={"text_bytes": BYTES},

@@ -12,8 +12,9 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 
 from lawful import download, store, unpack
+from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -48,19 +49,16 @@ class TinyStories(TokenCorpus):
     source: ClassVar[str] = "https://huggingface.co/datasets/roneneldan/TinyStories"
 
     tokenizer: Tokenizer = field(default_factory=TrainedBPE)
-    first_bytes: int | None = None
-    train_share: float = 0.9
+    first_bytes: PositiveInt | None = None
+    train_share: Part = 0.9
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.tokenizer.end is None:
             raise DataError(
                 f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
                 "an alphabet of characters has one if it holds ASCII's, \\x03."
             )
-        if not 0 < self.train_share < 1:
-            raise DataError(f"train_share: expected a share between 0 and 1, got {self.train_share}.")
-        if self.first_bytes is not None and self.first_bytes < 1:
-            raise DataError(f"first_bytes: expected at least 1, got {self.first_bytes}.")
 
     def _source_key(self, data: Path | None) -> str:
         """Places, sizes and times of files at hand; the hashes of the public ones."""
@@ -254,31 +252,31 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
     try:
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise DataError(
-            f"{path}: expected pyarrow, which reads parquet files, got none; `pip install 'lawful[table]'` brings it."
+    except ImportError as error:
+        raise MissingDependency.of(
+            "pyarrow", extra="table", what=f"{path}: reading parquet files", error=error
         ) from None
-    try:
+    row = num_bytes = 0
+    with store.reading(path, "a parquet file of stories", DataError):
         names = pyarrow.parquet.read_schema(path).names
         if "text" not in names:
             raise DataError(f"{path}: expected a column `text`, got {', '.join(names) or 'none'}.")
         # a text that stands in many rows is not copied for each: a small file may hold billions of rows
         with pyarrow.parquet.ParquetFile(path, read_dictionary=["text"]) as file:
-            row = num_bytes = 0
             for batch in file.iter_batches(batch_size=1000, columns=["text"]):
                 for cell in batch.column(0):
                     text = cell.as_py() or ""
                     if not isinstance(text, str):
                         raise DataError(f"{path}: expected texts in the column `text`, got {type(text).__name__}.")
                     row += 1
+                    if not isinstance(text, str):
+                        raise DataError(f"{path}, row {row}: expected text in the column `text`, got {text!r:.40}.")
                     num_bytes += len(text.encode())
                     if num_bytes > (most := unpack.room(path)):
                         raise DataError(
                             f"{path}: expected at most {most:,} bytes of text in a file of its size; got more."
                         )
                     yield _Found(row / file.metadata.num_rows, num_bytes, text)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: expected a parquet file, got one that cannot be read ({error}); {_WHERE}") from None
 
 
 def _at_hand(data: Path | None) -> _Files | None:

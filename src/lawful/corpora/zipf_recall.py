@@ -6,10 +6,11 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, field_problems, refuse
 from lawful.corpora import Built, Progress, TokenCorpus
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
@@ -50,39 +51,33 @@ class ZipfRecall(TokenCorpus):
     source: ClassVar[str] = "drawn on this machine from the seed"
 
     tokenizer: Tokenizer = field(default=Characters(alphabet="!"))  # follows from the other fields
-    a: float = 0.5
-    num_keys: int = 2**18
+    a: Annotated[float, Within(above=0, at_most=4)] = 0.5
+    num_keys: Annotated[int, Within(at_least=2, at_most=MAX_KEYS)] = 2**18
     is_ranked: bool = False
-    digits: int = 3
-    values: int = 16
-    label_noise: float = 0.1
-    train_samples: int = 200_000
-    validation_samples: int = 20_000
-    seed: int = 0
+    digits: PositiveInt = 3
+    values: Annotated[int, Within(at_least=2)] = 16
+    label_noise: NonNegativeFloat = 0.1
+    train_samples: PositiveInt = 200_000
+    validation_samples: PositiveInt = 20_000
+    seed: NaturalInt = 0
 
     def __post_init__(self) -> None:
-        problems = []
-        if not isinstance(self.tokenizer, Characters):
+        wrong = field_problems(self)
+        problems = list(wrong.values())
+        if "tokenizer" not in wrong and not isinstance(self.tokenizer, Characters):
             problems.append(f"tokenizer: expected none, since its symbols are its own, got {self.tokenizer.name}")
-        if not 0 < self.a <= 4:
-            problems.append(f"a: expected an exponent above 0 and at most 4, got {self.a}")
-        if not 2 <= self.num_keys <= MAX_KEYS:
-            problems.append(f"num_keys: expected 2 to {MAX_KEYS:,}, got {self.num_keys:,}")
-        if self.digits < 1 or self.values < 2:
-            problems.append(f"expected digits >= 1 and values >= 2, got {self.digits} and {self.values}")
+        if wrong.keys() & {"num_keys", "digits", "values", "label_noise"}:
+            pass  # said already
         elif self.base + self.values > len(SYMBOLS):
             problems.append(
                 f"expected at most {len(SYMBOLS):,} symbols, got {self.base + self.values:,}; use more digits"
             )
-        if self.values > 1 and not 0 <= self.label_noise < 1 - 1 / self.values:
+        elif not self.label_noise < 1 - 1 / self.values:
             problems.append(
                 f"label_noise: expected 0 to below {1 - 1 / self.values:.3g}, so that a key's own value is its "
                 f"likeliest, got {self.label_noise}"
             )
-        if min(self.train_samples, self.validation_samples) < 1 or self.seed < 0:
-            problems.append("expected train_samples and validation_samples of at least 1 and a seed of at least 0")
-        if problems:
-            raise DataError("; ".join(problems) + ".")
+        refuse("ZipfRecall", problems)
         symbols = "".join(map(chr, SYMBOLS[: self.base + self.values]))
         object.__setattr__(self, "tokenizer", Characters(alphabet=symbols))
 

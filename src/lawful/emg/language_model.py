@@ -7,13 +7,14 @@ longer histories that were not found with it.
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
 from lawful import store, unpack
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
@@ -21,6 +22,7 @@ MOST_ORDER = 20  # of characters; KenLM itself is built for 6
 MOST_NGRAMS = 50_000_000  # 15 GB of memory
 MOST_LINE_BYTES = 2**16
 UNKNOWN_LOG10 = -100.0  # of a character without <unk> to stand for it, as KenLM has it
+KENLM = b"mmap lm "  # how KenLM's binary files begin (lm/binary_format.cc)
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 # A file separates its words by spaces, so that a space has another name there. The first that the model knows is taken
 SPELLINGS = {SPACE: ("<space>", "␣", "▁"), ENTER: ("⏎", "<enter>", "<return>")}
@@ -89,11 +91,9 @@ class KenLm(LanguageModel):
     def __init__(self, path: Path) -> None:
         try:
             import kenlm
-        except ImportError:
-            raise DataError(
-                f"{path}: expected an ARPA file, or the package that reads KenLM's binary ones: "
-                "pip install 'lawful[kenlm]'."
-            ) from None
+        except ImportError as error:
+            what = f"{path}: reading KenLM's binary files"
+            raise MissingDependency.of("kenlm", extra="kenlm", what=what, error=error) from None
         try:
             self.model, self._new_state = kenlm.Model(str(path)), kenlm.State
         except OSError as error:
@@ -117,9 +117,13 @@ def open_language_model(path: Path) -> LanguageModel:
     """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
         raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
-    with store.reading(path, "a character language model (ARPA or KenLM)", DataError), unpack.Unpacked(path) as file:
+    with store.reading(path, "a language model, ARPA or KenLM's", DataError), unpack.Unpacked(path) as file:
         head = file.read(4096)
-    return Arpa(path) if b"\\data\\" in head else KenLm(path)
+    if b"\\data\\" in head:
+        return Arpa(path)
+    if head.startswith(KENLM):
+        return KenLm(path)
+    raise DataError(f"{path}: expected a language model, ARPA or KenLM's, got a file that begins with {head[:20]!r}.")
 
 
 def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
@@ -129,35 +133,27 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     counted: dict[int, int] = {}
     order = 0  # of the section that is being read; 0 before the first
     for number, line in _lines(path):
-        try:
-            if line.startswith("ngram ") and not order:
-                size, _, count = line[6:].partition("=")
-                declared[_number(size)] = _number(count)
-                if max(declared) > MOST_ORDER or sum(declared.values()) > MOST_NGRAMS:
-                    raise DataError(
-                        f"{path}, line {number}: expected at most {MOST_NGRAMS:,} n-grams of an order of at most "
-                        f"{MOST_ORDER}, got {line[:80]!r}; KenLM's binary files hold larger models."
-                    )
-            elif line.startswith("\\") and line.endswith("-grams:"):
-                order = _number(line[1 : -len("-grams:")])
-            elif order:
-                logp, *words = line.split()
-                if len(words) not in (order, order + 1):
-                    raise ValueError
-                backoff = float(words[order]) if len(words) > order else 0.0
-                if not (-math.inf < float(logp) <= 0 and math.isfinite(backoff)):
-                    raise ValueError
-                counted[order] = counted.get(order, 0) + 1
-                if counted[order] > declared.get(order, 0):
-                    break  # said below
-                ngrams[tuple(words[:order])] = (float(logp), backoff)
-        except DataError:
-            raise
-        except ValueError:
-            raise DataError(
-                f"{path}, line {number}: expected a log10 probability, {order or 'some'} words and at most one "
-                f"back-off weight, got {line[:80]!r}."
-            ) from None
+        if not order and (size := re.fullmatch(r"ngram +(\d{1,9}) *= *(\d{1,18})", line, re.ASCII)):
+            declared[int(size[1])] = int(size[2])
+            if max(declared) > MOST_ORDER or sum(declared.values()) > MOST_NGRAMS:
+                raise DataError(
+                    f"{path}, line {number}: expected at most {MOST_NGRAMS:,} n-grams of an order of at most "
+                    f"{MOST_ORDER}, got {line[:80]!r}; KenLM's binary files hold larger models."
+                )
+        elif begin := re.fullmatch(r"\\(\d{1,9})-grams:", line, re.ASCII):
+            order = int(begin[1])
+        elif order:
+            logp, *words = line.split()
+            numbers = [_log10(logp), _log10(words[order]) if len(words) == order + 1 else 0.0]
+            if len(words) not in (order, order + 1) or None in numbers or (numbers[0] or 0.0) > 0:
+                raise DataError(
+                    f"{path}, line {number}: expected a log10 probability, {order} words and at most one back-off "
+                    f"weight, got {line[:80]!r}."
+                )
+            counted[order] = counted.get(order, 0) + 1
+            if counted[order] > declared.get(order, 0):
+                break  # said below
+            ngrams[tuple(words[:order])] = (numbers[0] or 0.0, numbers[1] or 0.0)
     if not declared or counted != {size: count for size, count in declared.items() if count}:
         told, got = (
             ", ".join(f"{n} of order {size}" for size, n in sorted(some.items())) or "none"
@@ -167,24 +163,26 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     return max(declared), ngrams
 
 
-def _number(text: str) -> int:
-    """Digits as an ARPA file has them. Raises ValueError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise ValueError
-    return int(text)
+def _log10(text: str) -> float | None:
+    """None where the text is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines between \\data\\ and \\end\\ that are not empty, with their numbers."""
     is_inside = False
-    with store.reading(path, "an ARPA file", DataError), unpack.Unpacked(path) as file:
+    with store.reading(path, "a language model (ARPA)", DataError), unpack.Unpacked(path) as file:
         for number, raw in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
             if len(raw) == MOST_LINE_BYTES:
                 raise DataError(f"{path}, line {number}: expected at most {MOST_LINE_BYTES:,} bytes, got more.")
             try:
                 line = raw.decode().strip(" \t\r\n")
             except UnicodeDecodeError:
-                raise DataError(f"{path}, line {number}: expected UTF-8.") from None
+                raise DataError(f"{path}, line {number}: expected UTF-8, got {raw[:40]!r}.") from None
             if line == "\\end\\":
                 return
             if is_inside and line:

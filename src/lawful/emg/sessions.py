@@ -6,16 +6,17 @@ import csv
 import functools
 import io
 import json
+import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from lawful import store, unpack
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 
 GROUP, SERIES = "emg2qwerty", "timeseries"
 RATE = 2000  # samples a second, of every published session
@@ -67,8 +68,8 @@ class Session:
             return _bands(_series(self.path, file)[first : self.samples if last is None else last])
 
     def pieces(self, samples: int) -> Iterator[np.ndarray]:
-        """The whole session, `samples` at a time, as `read` gives it."""
-        with _open(self.path) as file:
+        """The whole session, `samples` at a time, as `read` gives it. Raises DataError where the file is damaged."""
+        with store.reading(self.path, "a session (HDF5)", DataError), _open(self.path) as file:
             series = _series(self.path, file)
             for first in range(0, self.samples, samples):
                 yield _bands(series[first : first + samples])
@@ -77,33 +78,52 @@ class Session:
 def read_session(path: Path) -> Session:
     """Everything but the signal. Raises LawfulError naming the file and what is wrong with it."""
     with store.reading(path, "a session (HDF5)", DataError), _open(path) as file:
-        series = _series(path, file)
-        group = file[GROUP]
-        if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
-            raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
-        if not len(series):
-            raise DataError(f"{path}: expected samples, got a session of zero length.")
-        _check_rate(path, series[: RATE * 2]["time"])
-        keystrokes = tuple(
-            Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
-            for stroke in _parsed(path, group, "keystrokes", ("key", "start", "end"))
+        raw = _raw(path, file)
+    _check_rate(path, raw.times)
+    keystrokes = tuple(
+        Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
+        for stroke in _parsed(path, raw.attributes, "keystrokes", ("key", "start", "end"))
+    )
+    start, end = float(raw.times[0]), raw.end
+    if outside := [stroke for stroke in keystrokes if not start <= stroke.start <= end + 1 / RATE]:
+        raise DataError(
+            f"{path}: expected keystrokes within the recording ({end - start:.1f} s), got {len(outside)} of "
+            f"{len(keystrokes)} outside, the first at {outside[0].start - start:.3f} s."
         )
-        start, end = float(series[0]["time"]), float(series[len(series) - 1]["time"])
-        if outside := [stroke for stroke in keystrokes if not start <= stroke.start <= end + 1 / RATE]:
-            raise DataError(
-                f"{path}: expected keystrokes within the recording ({end - start:.1f} s), got {len(outside)} of "
-                f"{len(keystrokes)} outside, the first at {outside[0].start - start:.3f} s."
-            )
-        return Session(
-            path=path,
-            name=_text(group.attrs["session_name"]),
-            user=_text(group.attrs["user"]),
-            condition=_text(group.attrs["condition"]),
-            samples=len(series),
-            start=start,
-            keystrokes=tuple(sorted(keystrokes, key=lambda stroke: stroke.start)),
-            prompts=tuple(_parsed(path, group, "prompts", ("name", "start", "end"))),
-        )
+    return Session(
+        path=path,
+        name=raw.attributes["session_name"],
+        user=raw.attributes["user"],
+        condition=raw.attributes["condition"],
+        samples=raw.samples,
+        start=start,
+        keystrokes=tuple(sorted(keystrokes, key=lambda stroke: stroke.start)),
+        prompts=tuple(_parsed(path, raw.attributes, "prompts", ("name", "start", "end"))),
+    )
+
+
+class _Raw(NamedTuple):
+    """What a file holds but for its signal, not looked at yet."""
+
+    samples: int
+    times: np.ndarray  # of the first two seconds
+    end: float
+    attributes: dict[str, str]
+
+
+def _raw(path: Path, file: Any) -> _Raw:
+    series = _series(path, file)
+    group = file[GROUP]
+    if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
+        raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
+    if not len(series):
+        raise DataError(f"{path}: expected samples, got a session of zero length.")
+    return _Raw(
+        samples=len(series),
+        times=np.asarray(series[: RATE * 2]["time"]),
+        end=float(series[len(series) - 1]["time"]),
+        attributes={name: _text(group.attrs[name]) for name in ATTRIBUTES},
+    )
 
 
 def _series(path: Path, file: Any) -> Any:
@@ -151,14 +171,13 @@ def _target(link: Any) -> str:
 def check_signal(session: Session) -> None:
     """Look through every sample, a bounded piece at a time. Raises DataError at the first that is not a number."""
     first = 0
-    with store.reading(session.path, "a session (HDF5)", DataError):
-        for piece in session.pieces(CHECKED_SAMPLES):
-            if not (good := np.isfinite(piece)).all():
-                row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
-                raise DataError(
-                    f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
-                )
-            first += len(piece)
+    for piece in session.pieces(CHECKED_SAMPLES):
+        if not (good := np.isfinite(piece)).all():
+            row = int(np.flatnonzero(~good.all(axis=(1, 2)))[0]) + first
+            raise DataError(
+                f"{session.path}: expected numbers, got NaN or infinity at sample {row} ({row / RATE:.3f} s)."
+            )
+        first += len(piece)
 
 
 def session_bytes(
@@ -207,9 +226,10 @@ def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def read_metadata(path: Path) -> list[dict[str, str]]:
     with store.reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if missing := [name for name in ("user", "session") if name not in (reader.fieldnames or ())]:
-            raise DataError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
-        return list(reader)
+        columns, rows = reader.fieldnames or (), list(reader)
+    if missing := [name for name in ("user", "session") if name not in columns]:
+        raise DataError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +248,9 @@ def read_split(path: Path) -> Split:
     """An official split file: `dataset: {train, val, test: [{user, session}]}`. Raises LawfulError naming the place."""
     try:
         import yaml
-    except ImportError:
-        raise DataError(f"{path}: reading a split file needs PyYAML: pip install 'lawful[emg]'.") from None
+    except ImportError as error:
+        what = f"{path}: reading a split file"
+        raise MissingDependency.of("yaml", extra="emg", what=what, error=error) from None
     if not path.is_file():
         raise DataError(f"{path}: expected a split file (YAML), got no such file.")
     if (size := path.stat().st_size) > MOST_SPLIT_BYTES:
@@ -299,19 +320,18 @@ def extract(
     """
     wanted = {f"{session}.hdf5" for split in splits for _, session in read_split(split)} | {"metadata.csv"}
     kept = {name: into / name for name in wanted if (into / name).exists()}
-    with store.reading(archive, "a tar archive", DataError), unpack.Unpacked(archive) as stream:
-        for member, content in unpack.tar_members(stream):
-            name = Path(member.name).name  # only the file's own name: nothing can land outside `into`
-            progress(f"{len(kept)} of {len(wanted)} files found", stream.share)
-            if name in wanted and name not in kept and content is not None:
-                if member.size > MOST_SESSION_BYTES:
-                    raise DataError(
-                        f"{archive}: {name}: expected at most {MOST_SESSION_BYTES:,} bytes, got {member.size:,}."
-                    )
-                store.write_whole(into / name, functools.partial(_copy, content))
-                kept[name] = into / name
-            if len(kept) == len(wanted):
-                break
+    for member, share, copy in _members(archive):
+        name = Path(member.name).name  # only the file's own name: nothing can land outside `into`
+        progress(f"{len(kept)} of {len(wanted)} files found", share)
+        if name in wanted and name not in kept and member.isfile():
+            if member.size > MOST_SESSION_BYTES:
+                raise DataError(
+                    f"{archive}: {name}: expected at most {MOST_SESSION_BYTES:,} bytes, got {member.size:,}."
+                )
+            store.write_whole(into / name, copy)
+            kept[name] = into / name
+        if len(kept) == len(wanted):
+            break
     if missing := sorted(wanted - set(kept) - {"metadata.csv"}):
         names, more = ", ".join(split.name for split in splits), len(missing) - 1
         raise DataError(
@@ -321,8 +341,19 @@ def extract(
     return sorted(kept.values())
 
 
-def _copy(source: Any, target: Any) -> None:
-    while piece := source.read(2**22):
+def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, float, Callable[[IO[bytes]], None]]]:
+    """What a tar archive holds, in its order: the member, the share of the archive before it, what copies it whole."""
+    with store.reading(archive, "a tar archive", DataError), unpack.Unpacked(archive) as stream:
+        for member, content in unpack.tar_members(stream):
+            yield member, stream.share, functools.partial(_copy, archive, content)
+
+
+def _copy(archive: Path, source: IO[bytes] | None, target: IO[bytes]) -> None:
+    while source is not None:
+        with store.reading(archive, "a tar archive", DataError):
+            piece = source.read(2**22)
+        if not piece:
+            break
         target.write(piece)
 
 
@@ -339,15 +370,18 @@ def _check_rate(path: Path, time: np.ndarray) -> None:
         raise DataError(f"{path}: expected {RATE} samples a second, got {got:.1f}.")
 
 
-def _parsed(path: Path, group: Any, attribute: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The entries of an attribute that holds JSON, each with the keys that are needed; start and end are numbers."""
     try:
-        value = json.loads(_text(group.attrs[attribute]))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: expected JSON in the attribute {attribute} ({error}).") from None
+        value = json.loads(attributes[name])
+    except (ValueError, RecursionError) as error:  # a number of too many digits, too deep a nest
+        raise DataError(f"{path}: expected JSON in the attribute {name}, got {store.no_json(error)}.") from None
     for place, item in enumerate(value if isinstance(value, list) else [None]):
-        if not (isinstance(item, dict) and set(needed) <= set(item)):
+        is_whole = isinstance(item, dict) and set(needed) <= set(item)
+        if not is_whole or not all(type(item[key]) in (int, float) for key in ("start", "end")):
             raise DataError(
-                f"{path}: {attribute}, entry {place + 1}: expected {', '.join(needed)}, got {_short(item)}."
+                f"{path}: {name}, entry {place + 1}: expected {', '.join(needed)}, start and end as numbers, got "
+                f"{_short(item)}."
             )
     return list(value)
 
@@ -359,6 +393,8 @@ def _open(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
+        if error.errno is not None:  # the system's own: no permission, say
+            raise
         raise DataError(
             f"{path}: expected a whole HDF5 file, got one that is damaged or cut short ({error})."
         ) from None
@@ -367,8 +403,9 @@ def _open(path: Path) -> Any:
 def _h5py() -> Any:
     try:
         import h5py
-    except ImportError:
-        raise DataError("EMG recordings are HDF5 files; reading them needs h5py: pip install 'lawful[emg]'.") from None
+    except ImportError as error:
+        what = "reading EMG recordings (HDF5)"
+        raise MissingDependency.of("h5py", extra="emg", what=what, error=error) from None
     return h5py
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import scipy.signal
 
 from lawful import store
+from lawful.checks import NaturalInt, PositiveInt, Within, check_fields
 from lawful.emg import sessions
 from lawful.emg.sessions import RATE, Keystroke, Split
-from lawful.errors import DataError
 from lawful.run import added
 
 RULES = 1  # raised when the same fields give other signals
@@ -123,6 +123,10 @@ _PIECE_SECONDS = 30
 FIRST_START = 1_700_000_000.0  # unix seconds of the first session
 
 
+Minutes = Annotated[float, Within(at_least=0.2)]  # a session of less holds no prompt
+Difficulty = Annotated[float, Within(at_least=0, at_most=3)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Twin:
     """How much is made up, and how hard it is. Plain data: it enters the Run's id.
@@ -136,28 +140,19 @@ class Twin:
                                      0: none of it; 1: as much as the prototype's hard preset
     """
 
-    users: int = 4
-    test_users: int = 2
-    train_sessions: int = 2
-    val_sessions: int = 1
-    test_sessions: int = 1
-    train_minutes: float = 2.5
-    other_minutes: float = 1.0
-    difficulty: float = 0.5
-    seed: int = 0
-    personal_sessions: int = added(0)
+    users: PositiveInt = 4
+    test_users: NaturalInt = 2
+    train_sessions: PositiveInt = 2
+    val_sessions: PositiveInt = 1
+    test_sessions: NaturalInt = 1
+    train_minutes: Minutes = 2.5
+    other_minutes: Minutes = 1.0
+    difficulty: Difficulty = 0.5
+    seed: NaturalInt = 0
+    personal_sessions: NaturalInt = added(0)
 
     def __post_init__(self) -> None:
-        problems = []
-        others = (self.test_users, self.test_sessions, self.personal_sessions)
-        if min(self.users, self.train_sessions, self.val_sessions) < 1 or min(others) < 0:
-            problems.append("users, train_sessions and val_sessions must be at least 1, the other numbers at least 0")
-        if min(self.train_minutes, self.other_minutes) < 0.2:
-            problems.append("a session must last at least .2 minutes")
-        if not 0 <= self.difficulty <= 3 or self.seed < 0:
-            problems.append("expected a difficulty of 0 to 3 and a seed of at least 0")
-        if problems:
-            raise DataError("Twin: " + "; ".join(problems) + ".")
+        check_fields(self)
 
     @property
     def plan(self) -> list[tuple[str, int, int, float]]:

@@ -11,13 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lawful import store as files
 from lawful import trust
+from lawful.checks import PositiveFloat, PositiveInt, check_fields
 from lawful.store import Store
 from lawful.study import own_file
 
+SinkName = Literal["tensorboard", "wandb"]  # as train/sinks.py opens them
 ATTEMPTS = 2  # how often a run may take its worker down before it counts as failed
 
 
@@ -37,19 +39,22 @@ class Job(ABC):
 class Executor(ABC):
     """Plain data: what every worker is told; a subclass adds where workers are.
 
-    device        auto, cpu, cuda or mps
+    device        auto (the plan's), cpu, cuda, cuda:N or mps
     threads       CPU threads of a run (two on a busy two-core machine measured 3.5 times slower than one)
     micro_batch   windows in one forward pass; None: the whole batch
     processes_per_run, is_sharded    torchrun gives each process its rows of the global batch; sharded: by FSDP
     """
 
     device: str = "auto"
-    threads: int = 1
-    micro_batch: int | None = None
-    checkpoint_seconds: float = 30.0
-    log: Sequence[str] = ()
-    processes_per_run: int = 1
+    threads: PositiveInt = 1
+    micro_batch: PositiveInt | None = None
+    checkpoint_seconds: PositiveFloat = 30.0
+    log: Sequence[SinkName] = ()
+    processes_per_run: PositiveInt = 1
     is_sharded: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:

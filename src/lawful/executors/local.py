@@ -9,10 +9,13 @@ import os
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lawful import devices
+from lawful.checks import NaturalInt
+from lawful.errors import DeviceError
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
 
@@ -21,7 +24,7 @@ from lawful.store import Store
 class Local(Executor):
     """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs"""
 
-    workers: int = 0
+    workers: NaturalInt = 0
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> LocalJob:
         return LocalJob(self, folder, groups)
@@ -40,22 +43,30 @@ def _cores(executor: Local, number: int, count: int) -> list[str]:
     return ["--planned-threads", *(["--core", str(cores[number])] if count == len(cores) else [])]
 
 
-def _processes(executor: Local, study: Mapping[str, Any], device: str) -> int:
+def _processes(executor: Local, study: Mapping[str, Any], device: str, gpus: Sequence[str]) -> int:
+    """On GPUs as many as the plan found room for, on each of them."""
     if executor.workers:
         return executor.workers
     if device == "cpu":
         return max(1, available_cores() // (executor.threads * executor.processes_per_run))
-    return int(study.get("workers") or 1) if device == study["device"] and executor.processes_per_run == 1 else 1
+    if device != study["device"] or executor.processes_per_run > 1:
+        return 1
+    planned = int(study.get("workers") or 1)
+    return max(1, planned * len(gpus) // (study.get("gpus") or len(gpus) or 1))
 
 
-@functools.cache
-def _gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return shown if len(shown) == count else [str(number) for number in range(count)]
+def _gpus(executor: Local, device: str) -> list[str]:
+    """Those that its workers share, by their names for CUDA_VISIBLE_DEVICES; none where they compute elsewhere."""
+    kind, _, number = device.partition(":")
+    found = devices.gpus() if kind == "cuda" else []
+    if number:
+        found = [found[int(number)]]
+    if found and executor.processes_per_run > len(found):
+        raise DeviceError(
+            f"--processes-per-run: expected at most as many processes as GPUs, got {executor.processes_per_run} and "
+            f"{len(found)}."
+        )
+    return found
 
 
 @functools.cache
@@ -65,13 +76,12 @@ def allocator() -> str | None:
     return ctypes.util.find_library("tcmalloc_minimal") or ctypes.util.find_library("tcmalloc")
 
 
-def _surroundings(executor: Local, device: str, number: int) -> dict[str, str]:
+def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int) -> dict[str, str]:
     """Of worker `number`: its GPU of several, but that a run on several processes has all; on a CPU, its allocator."""
     own = executor.environment()
     if device == "cpu" and not os.environ.get("LD_PRELOAD") and (found := allocator()):
         own["LD_PRELOAD"] = found
-    if device == "cuda" and executor.processes_per_run == 1:
-        gpus = _gpus()
+    if gpus and executor.processes_per_run == 1:
         own["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     return own
 
@@ -83,13 +93,17 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         study = Store(folder).read_study()
-        device = study["device"] if executor.device == "auto" else executor.device
-        count = min(_processes(executor, study, device), len(groups))
+        device = devices.of_worker(executor.device, study["device"])
+        gpus = _gpus(executor, device)
+        device, _, number = device.partition(":")
+        if number:  # the one GPU that its workers see
+            executor = replace(executor, device=device)
+        count = min(_processes(executor, study, device, gpus), len(groups))
         self._workers = [
             Worker(
                 folder,
                 [*executor.command(folder), *_cores(executor, number, count)],
-                _surroundings(executor, device, number),
+                _surroundings(executor, device, gpus, number),
             )
             for number in range(count)
         ]

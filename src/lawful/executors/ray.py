@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store as files
-from lawful.errors import DeclarationError
+from lawful.checks import NaturalInt, NonNegativeFloat
+from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker, give_up
 from lawful.store import Store
 
@@ -32,8 +33,8 @@ class Ray(Executor):
     """
 
     address: str = "auto"
-    gpus_per_run: float = 0.0
-    cores: int = 0
+    gpus_per_run: NonNegativeFloat = 0.0
+    cores: NaturalInt = 0
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> RayJob:
         return RayJob(self, folder.resolve(), groups)
@@ -96,15 +97,15 @@ def _connected(executor: Ray) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports a cluster that it starts to its makers
     try:
         ray = importlib.import_module("ray")
-    except ModuleNotFoundError:
-        raise DeclarationError("--executor ray needs the package ray: pip install 'lawful[ray]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("ray", extra="ray", what="--executor ray", error=error) from None
     if ray.is_initialized():
         return ray
     host, colon, port = executor.address.rpartition(":")
     is_plain = colon and port.isdigit() and "/" not in host  # Ray itself would wait for minutes where nobody listens
     own = {"num_cpus": executor.cores or None, "include_dashboard": False} if executor.address == "local" else {}
     try:
-        if is_plain:
+        if is_plain and int(port) < 2**16:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
     except (OSError, ValueError, RuntimeError) as error:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lawful import store as files
-from lawful.errors import DeclarationError
+from lawful.checks import NaturalInt, PositiveInt
+from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker
 from lawful.store import Store
 
@@ -40,9 +41,9 @@ class Slurm(Executor):
     """
 
     partition: str | None = None
-    minutes: int = 60
-    gpus_per_run: int = 0
-    array_parallelism: int = 256
+    minutes: PositiveInt = 60
+    gpus_per_run: NaturalInt = 0
+    array_parallelism: PositiveInt = 256
     cluster: Literal["slurm", "debug"] = "slurm"
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> SlurmJob:
@@ -228,5 +229,5 @@ def _run(command: Sequence[str]) -> str:
 def _submitit() -> Any:
     try:
         return importlib.import_module("submitit")
-    except ModuleNotFoundError:
-        raise DeclarationError("--executor slurm needs the package submitit: pip install 'lawful[slurm]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("submitit", extra="slurm", what="--executor slurm", error=error) from None

@@ -5,9 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-from torch import nn
+from lawful.errors import MissingDependency
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,12 @@ class OptimizerScale:
 
 
 class Family(ABC):
-    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one."""
+    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one.
+
+    reads   "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    """
+
+    reads: ClassVar[str | None] = None
 
     def optimizer_scale(self, name: str) -> OptimizerScale:
         """For the model's parameter of this name; all 1 in the standard parametrisation."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, check_fields, refuse
 from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
 
@@ -36,28 +37,27 @@ class CtcEncoder(Family):
                    that nearly every frame is blank, and may never leave that plateau
     """
 
-    classes: int = 99
+    reads: ClassVar[str] = "frames"
+
+    classes: PositiveInt = 99
     body: Literal["transformer", "tds"] = "transformer"
-    width: int
-    depth: int
-    heads: int = 1
-    mlp_width: int = 0
-    band_width: int = 384
-    channels: int = 24
-    kernel: int = 32
-    stride: int = 1
-    past: int = 112
-    future: int = 10
-    dropout: float = 0.0
+    width: PositiveInt
+    depth: PositiveInt
+    heads: PositiveInt = 1
+    mlp_width: NaturalInt = 0
+    band_width: PositiveInt = 384
+    channels: PositiveInt = 24
+    kernel: PositiveInt = 32
+    stride: PositiveInt = 1
+    past: NaturalInt = 112
+    future: NaturalInt = 10
+    dropout: ShareBelowOne = 0.0
     blank_bias: float = 5.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         problems = []
-        if self.body not in ("transformer", "tds"):
-            problems.append(f"body: expected transformer or tds, got {self.body!r}")
-        if min(self.classes, self.width, self.depth, self.heads, self.band_width, self.stride, self.kernel) < 1:
-            problems.append("classes, width, depth, heads, band_width, stride and kernel must be at least 1")
-        elif self.body == "transformer":
+        if self.body == "transformer":
             if self.width % self.heads or (self.width // self.heads) % 2:
                 problems.append(f"width {self.width} must be heads {self.heads} times an even head size")
             if self.mlp_width < 1:
@@ -69,10 +69,7 @@ class CtcEncoder(Family):
                 f"tds: expected width 2 x band_width = {BANDS * self.band_width}, a multiple of channels "
                 f"{self.channels}, and stride 1; got {self.width} and stride {self.stride}"
             )
-        if not 0 <= self.dropout < 1:
-            problems.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
-        if problems:
-            raise DeclarationError("CtcEncoder: " + "; ".join(problems) + ".")
+        refuse("CtcEncoder", problems)
 
     @property
     def outputs(self) -> int:

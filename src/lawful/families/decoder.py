@@ -6,13 +6,14 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, field_problems, refuse
 from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 
@@ -41,42 +42,36 @@ class Decoder(Family):
                       equal the standard one but for attention, which is scaled by 1 / head size.
     """
 
-    vocab_size: int
-    width: int
-    depth: int
-    heads: int
-    context: int
+    reads: ClassVar[str] = "tokens"
+
+    vocab_size: PositiveInt
+    width: PositiveInt
+    depth: PositiveInt
+    heads: PositiveInt
+    context: PositiveInt
     mlp: Literal["gelu", "swiglu"] = "gelu"
     positions: Literal["rope", "learned"] = "rope"
     is_tied: bool = True
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     parametrisation: Literal["standard", "mup", "completep"] = "standard"
-    base_width: int | None = None
-    base_depth: int | None = None
-    separator: int | None = None
+    base_width: PositiveInt | None = None
+    base_depth: PositiveInt | None = None
+    separator: NaturalInt | None = None
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.parametrisation not in ("standard", "mup", "completep"):
-            problems.append(f"parametrisation: expected standard, mup or completep, got {self.parametrisation!r}")
+        wrong = field_problems(self)
+        problems = list(wrong.values())
         if self.parametrisation != "standard" and not (self.base_width and self.base_depth):
             problems.append(f"parametrisation {self.parametrisation} needs base_width and base_depth")
         if self.parametrisation == "standard" and (self.base_width or self.base_depth):
             problems.append("base_width and base_depth mean nothing in the standard parametrisation")
-        if self.width % self.heads:
+        if wrong.keys() & {"width", "heads"}:
+            pass  # said already
+        elif self.width % self.heads:
             problems.append(f"width {self.width} is not a multiple of heads {self.heads}")
         elif self.positions == "rope" and (self.width // self.heads) % 2:
             problems.append(f"rope needs an even head size, got {self.width // self.heads} (width / heads)")
-        if min(self.vocab_size, self.width, self.depth, self.heads, self.context) < 1:
-            problems.append("vocab_size, width, depth, heads and context must be at least 1")
-        if self.mlp not in ("gelu", "swiglu"):
-            problems.append(f"mlp: expected gelu or swiglu, got {self.mlp!r}")
-        if self.positions not in ("rope", "learned"):
-            problems.append(f"positions: expected rope or learned, got {self.positions!r}")
-        if not 0 <= self.dropout < 1:
-            problems.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
-        if problems:
-            raise DeclarationError("Decoder: " + "; ".join(problems) + ".")
+        refuse("Decoder", problems)
 
     @property
     def outputs(self) -> int:
@@ -298,8 +293,9 @@ def rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle."""
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+    """Turn each pair (first half, second half) of the last axis of x [..., time, head size] by its angle, in x's dtype:
+    under vmap autocast does not reach attention, which then needs queries, keys and values of one dtype."""
+    return (x * cos + x.roll(x.shape[-1] // 2, -1) * sin).to(x.dtype)
 
 
 def is_short(x: Tensor, time: int) -> bool:

@@ -12,12 +12,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, field_problems, refuse
 from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 
@@ -46,38 +47,34 @@ class Equilibrium(Family):
                 for so many steps; training takes the steps that its rule says
     """
 
+    reads: ClassVar[str] = "tokens"
+
     variant: Literal["looped_mlp", "recurrent_core", "full"]
-    vocab_size: int
-    width: int
-    context: int
-    window: int = 8  # looped_mlp only; 1 is a bigram
-    depth: int = 1  # full only
-    heads: int = 4  # recurrent_core and full
-    mlp_width: int = 0  # recurrent_core and full
+    vocab_size: PositiveInt
+    width: PositiveInt
+    context: PositiveInt
+    window: PositiveInt = 8  # looped_mlp only; 1 is a bigram
+    depth: PositiveInt = 1  # full only
+    heads: PositiveInt = 4  # recurrent_core and full
+    mlp_width: NaturalInt = 0  # recurrent_core and full
     positions: Literal["rope", "learned"] = "rope"
-    max_steps: int = 60
-    tolerance: float = 1e-3
+    max_steps: PositiveInt = 60
+    tolerance: ShareBelowOne = 1e-3
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.variant not in ("looped_mlp", "recurrent_core", "full"):
-            problems.append(f"variant: expected looped_mlp, recurrent_core or full, got {self.variant!r}")
-        if self.positions not in ("rope", "learned"):
-            problems.append(f"positions: expected rope or learned, got {self.positions!r}")
-        if min(self.vocab_size, self.width, self.context, self.window, self.depth, self.heads, self.max_steps) < 1:
-            problems.append("vocab_size, width, context, window, depth, heads and max_steps must be at least 1")
+        wrong = field_problems(self)
+        problems = list(wrong.values())
         if self.variant != "full" and self.depth != 1:
             problems.append(f"depth {self.depth} means nothing in {self.variant}; only full has layers")
-        if self.variant != "looped_mlp" and self.mlp_width < 1:
+        if self.variant == "looped_mlp" or wrong.keys() & {"width", "heads", "mlp_width"}:
+            pass  # they mean nothing there, or it is said already
+        elif not self.mlp_width:
             problems.append(f"{self.variant} needs mlp_width")
-        if self.variant != "looped_mlp" and self.width % self.heads:
+        elif self.width % self.heads:
             problems.append(f"width {self.width} is not a multiple of heads {self.heads}")
-        elif self.variant != "looped_mlp" and self.positions == "rope" and (self.width // self.heads) % 2:
+        elif self.positions == "rope" and (self.width // self.heads) % 2:
             problems.append(f"rope needs an even head size, got {self.width // self.heads} (width / heads)")
-        if not 0 <= self.tolerance < 1:
-            problems.append(f"tolerance: expected 0 <= tolerance < 1, got {self.tolerance}")
-        if problems:
-            raise DeclarationError("Equilibrium: " + "; ".join(problems) + ".")
+        refuse("Equilibrium", problems)
 
     @property
     def outputs(self) -> int:

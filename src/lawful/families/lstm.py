@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from lawful.checks import NaturalInt, PositiveInt, check_fields
 from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
 
@@ -20,18 +22,16 @@ class LSTM(Family):
     separator   the symbol at which a text starts: the state is empty before it; None: never reset within a row
     """
 
-    vocab_size: int
-    width: int
-    hidden: int
-    depth: int
-    separator: int | None = None
+    reads: ClassVar[str] = "tokens"
+
+    vocab_size: PositiveInt
+    width: PositiveInt
+    hidden: PositiveInt
+    depth: PositiveInt
+    separator: NaturalInt | None = None
 
     def __post_init__(self) -> None:
-        if min(self.vocab_size, self.width, self.hidden, self.depth) < 1:
-            raise DeclarationError(
-                "LSTM: expected vocab_size, width, hidden and depth of at least 1, got "
-                f"{self.vocab_size}, {self.width}, {self.hidden} and {self.depth}."
-            )
+        check_fields(self)
 
     @classmethod
     def matched(

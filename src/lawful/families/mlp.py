@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lawful.errors import DeclarationError
+from lawful.checks import PositiveInt, check_fields
 from lawful.families import Family, ParamCounts
 
 
@@ -18,17 +19,16 @@ class WindowMLP(Family):
     """Embeddings of the last `window` tokens, one beside the other, through `depth` hidden layers of `width` (GELU) to
     logits; after Bengio et al. 2003 (A neural probabilistic language model). No biases but the head's."""
 
-    vocab_size: int
-    window: int
-    embedding_width: int
-    width: int
-    depth: int = 1
+    reads: ClassVar[str] = "tokens"
+
+    vocab_size: PositiveInt
+    window: PositiveInt
+    embedding_width: PositiveInt
+    width: PositiveInt
+    depth: PositiveInt = 1
 
     def __post_init__(self) -> None:
-        if min(self.vocab_size, self.window, self.embedding_width, self.width, self.depth) < 1:
-            raise DeclarationError(
-                "WindowMLP: vocab_size, window, embedding_width, width and depth must be at least 1."
-            )
+        check_fields(self)
 
     @property
     def outputs(self) -> int:

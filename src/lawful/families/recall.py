@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from lawful.errors import DeclarationError
+from lawful.checks import PositiveInt, Within, check_fields
 from lawful.families import Family, OptimizerScale, ParamCounts
 
 NEVER = -30.0  # logit of a symbol that is a key's digit: exp(-30) is nothing beside a value's share
@@ -27,23 +28,16 @@ class Recall(Family):
                             gradient, so that D samples are worth heeds * D to it, exactly
     """
 
-    base: int
-    digits: int
-    values: int
-    slots: int
-    heeds: float = 1.0
+    reads: ClassVar[str] = "tokens"
+
+    base: Annotated[int, Within(at_least=2)]
+    digits: PositiveInt
+    values: Annotated[int, Within(at_least=2)]
+    slots: PositiveInt
+    heeds: Annotated[float, Within(above=0, at_most=1)] = 1.0
 
     def __post_init__(self) -> None:
-        problems = []
-        if min(self.base, self.values) < 2 or min(self.digits, self.slots) < 1:
-            problems.append(
-                "base and values must be at least 2, digits and slots at least 1, "
-                f"got {self.base}, {self.values}, {self.digits} and {self.slots}"
-            )
-        if not 0 < self.heeds <= 1:
-            problems.append(f"heeds: expected a share above 0 and at most 1, got {self.heeds}")
-        if problems:
-            raise DeclarationError("Recall: " + "; ".join(problems) + ".")
+        check_fields(self)
 
     @property
     def vocab_size(self) -> int:

@@ -12,14 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
-from lawful.errors import DeclarationError, LawfulError, Refusal
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.crossover import SURE, between
-from lawful.fitting.data import coordinates
+from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit
 from lawful.fitting.truth import recovered
-from lawful.laws import Law, named, named_in
+from lawful.laws import BUILT_IN, Law, stored, to_data
+from lawful.laws.power import Power
+from lawful.laws.power_floor import PowerFloor
+from lawful.laws.saturating import Saturating
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
@@ -54,6 +57,7 @@ class Answer:
                 cannot be had with their refusal
     paired      of the arms run by run (lawful.fitting.paired.Paired as plain data), or None
     truth       what was known beforehand beside what was found (lawful.fitting.truth.Recovered as plain data)
+    code        of the refusal, where it has one
     """
 
     question: Mapping[str, Any]
@@ -69,6 +73,7 @@ class Answer:
     crossings: tuple[Mapping[str, Any], ...] = ()
     paired: Mapping[str, Any] | None = None
     truth: tuple[Mapping[str, Any], ...] = ()
+    code: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
@@ -97,12 +102,14 @@ class Answer:
 def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> list[Answer]:
     """Answer every question of the study in `folder` and write fits/QUESTION.json; a refusal is an answer too.
 
-    Raises LawfulError only where the folder is not a study's or its table cannot be read.
+    Raises LawfulError only where the folder is not a study's, its table cannot be read, or a question's law is the
+    user's own and was not named in this process (expect_laws).
     """
     home = Store(Path(folder))
     study = home.read_study()
+    expect_laws(study)
     table = with_coordinates(read_runs(home.folder), study)
-    registered = store.read_json(home.forecasts)["forecasts"] if home.forecasts.exists() else []
+    registered = registered_forecasts(home)
     answers = []
     for question in study["questions"]:
         found = _answer(question, table, registered, draws=draws, seed=seed)
@@ -117,6 +124,29 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     return answers
 
 
+def expect_laws(study: Mapping[str, Any]) -> None:
+    """Raise DeclarationError for a question with a law of the user's own that this process was not given by name: a
+    study's folder may come from elsewhere, so its text alone imports no file."""
+    for question in study["questions"]:
+        place, colon, _ = question["law"].partition(":")
+        if colon and place not in BUILT_IN:
+            try:
+                stored(question["law"])
+            except DeclarationError as error:
+                raise DeclarationError(f"{study['name']}, question {question['name']!r}: {error}") from None
+
+
+def registered_forecasts(home: Store) -> list[dict[str, Any]]:
+    """What forecasts.json says of each question and held-out run; empty where there is no such file."""
+    if not home.forecasts.exists():
+        return []
+    with store.reading(home.forecasts, "forecasts as `lawful run` writes them"):
+        return [
+            {**entry, "question": entry["question"], "run": entry["run"], "predicted": float(entry["predicted"])}
+            for entry in store.read_json(home.forecasts)["forecasts"]
+        ]
+
+
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
@@ -126,7 +156,10 @@ def read_answers(folder: str | Path) -> list[Answer]:
     for path in paths:
         if path.exists():
             with store.reading(path, "an answer as `lawful report` writes it"):
-                answers.append(Answer.from_json(store.read_json(path)))
+                try:
+                    answers.append(Answer.from_json(store.read_json(path)))
+                except DeclarationError as error:
+                    raise DeclarationError(f"{path}: {error}") from None
     return answers
 
 
@@ -150,7 +183,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
         is_same_data = len(set(arms.fitted.values("data_fingerprint"))) == 1
         floor: Any = "auto" if is_same_data else "own"
         found = compare(arms.fitted, "arm", law=arms.law, floor=floor, **arms.columns)  # type: ignore[arg-type]
-    except LawfulError as refusal:
+    except (Refusal, DeclarationError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
     plain = store.plain(dataclasses.asdict(found))
@@ -175,7 +208,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
             continue
         try:
             one = between({first: a, second: b}, (first, second))
-        except LawfulError as refusal:
+        except (Refusal, DeclarationError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
         found.append(
@@ -269,7 +302,11 @@ class Declared:
 def declared(
     folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
 ) -> Declared | None:
-    """The study's question of that name, or its first that fits a law which suits; None where none does."""
+    """The study's question of that name, or its first that fits a law which suits; None where none does.
+
+    Raises LawfulError where that question cannot be asked of the table (the next one's rows are no answer to it), and
+    for a question with a law of the user's own that this process was not given by name.
+    """
     home = Store(Path(folder))
     study = home.read_study()
     known = [question["name"] for question in study["questions"]]
@@ -279,13 +316,10 @@ def declared(
     for question in study["questions"]:
         if question["law"] == "paired" or name not in (None, question["name"]):
             continue
-        try:
-            rows = _not_held_out(_asked_about(question, table, []))
-            law = _law(question, rows)
-        except LawfulError:
-            if name is not None:
-                raise
-            continue
+        if not (question["law"] in ("power", "power_floor") or suits(stored(question["law"]))):
+            continue  # only rows tell the axis of these two
+        rows = _not_held_out(_asked_about(question, table, []))
+        law = _law(question, rows)
         if suits(law):
             return Declared(question["name"], rows, law, _columns(question, law))
     return None
@@ -314,16 +348,24 @@ def _answer(
         chosen = _asked_about(question, table, excluded)
         fitted = _not_held_out(chosen)
         if question["law"] == "paired":
+            _expect(table, question["along"], "arm", "seed", question["loss"])
+            refuse_missing(fitted, {"loss": question["loss"]})
             return _in_pairs(question, fitted, excluded)
         law = _law(question, fitted)
         columns = _columns(question, law)
+        _expect(table, *columns.values())
+        refuse_missing(chosen, columns)
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
         found = fit(fitted, law, **columns, fixed=question.get("fixed") or None, draws=draws, seed=seed)
-    except LawfulError as refusal:
-        return Answer(question, "refused", str(refusal), f"Refused: {refusal}", None, (), tuple(excluded), (), ())
-    held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+        held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
+    except (Refusal, DeclarationError) as refusal:
+        code = refusal.code if isinstance(refusal, Refusal) else None
+        rest = (None, (), tuple(excluded), (), ())
+        return Answer(question, "refused", str(refusal), f"Refused: {refusal}", *rest, code=code)
+    except TableError as error:
+        raise TableError(f"question {question['name']!r}: {error}") from error
     held, moved = _as_registered(question, held, registered)
     also = _sisters(found, fitted, columns, chosen)
     return Answer(
@@ -346,6 +388,13 @@ def _asked_about(question: Mapping[str, Any], table: Observations, excluded: lis
     )
     own = _without(finished, is_of_ladder, excluded, why_off_ladder)
     return _matching(own, question.get("where") or {}, excluded)
+
+
+def _expect(table: Observations, *columns: str) -> None:
+    """A column that the table does not have is an error of the question."""
+    missing = [repr(column) for column in columns if table.known_as(column) not in table.columns]
+    if table.rows and missing:
+        raise DeclarationError(f"{table.source}: no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
 def _not_held_out(rows: Observations) -> Observations:
@@ -394,8 +443,9 @@ def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], 
 
 def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapping[str, Any]]) -> Observations:
     """Rows with the asked values; "max" and "min" are over the rows that may be fitted."""
-    for column, wanted in where.items():
-        table.expect(column)
+    for name, wanted in where.items():
+        column = table.known_as(name)
+        _expect(table, column)
         value: Any = wanted
         if isinstance(wanted, (list, tuple)):
             table = _without(
@@ -406,7 +456,9 @@ def _matching(table: Observations, where: Mapping[str, Any], excluded: list[Mapp
             )
             continue
         if wanted in ("max", "min"):
-            present = [row[column] for row in table if row.get("held_out") is not True and row.get(column) is not None]
+            present = [
+                row[column] for row in table if row.get("held_out") is not True and row.get(column) not in (None, "")
+            ]
             if not present:
                 raise Refusal("no_rows", f"where: no run that may be fitted has a value of {column}.")
             value = max(present) if wanted == "max" else min(present)
@@ -432,10 +484,12 @@ def _shown(value: Any) -> str:
 
 
 def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
-    """The question's law; a power law that does not name its axis takes the one that varies."""
+    """The question's law; a power law that does not name its axis takes the one that varies. Imports nothing."""
     spec = question["law"]
     if spec not in ("power", "power_floor"):
-        return named_in("study.json", spec)
+        law = stored(spec)
+        to_data(law)  # raises for one that the answer's file could not hold
+        return law
     varying = [
         axis
         for axis in ("params", "tokens")
@@ -447,7 +501,7 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
             f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
             f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
         )
-    return named(f"{spec}:{varying[0] if varying else 'params'}")
+    return stored(f"{spec}:{varying[0] if varying else 'params'}")
 
 
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:
@@ -506,10 +560,10 @@ def _sisters(
 ) -> tuple[Mapping[str, Any], ...]:
     """The same rows under the law with its floor fixed at zero, or with one added; by AICc and held-out error."""
     tried = []
-    for spec, fixed in _sister_laws(found):
-        entry: dict[str, Any] = {"law": spec, "fixed": fixed, "formula": named(spec).formula, "refusal": None}
+    for law, fixed in _sister_laws(found):
+        entry: dict[str, Any] = {"law": law.spec, "fixed": fixed, "formula": law.formula, "refusal": None}
         try:
-            sister = fit(fitted, spec, **columns, fixed=fixed, draws=0)  # type: ignore[arg-type]
+            sister = fit(fitted, law, **columns, fixed=fixed, draws=0)  # type: ignore[arg-type]
         except Refusal as refusal:
             tried.append({**entry, "refusal": str(refusal)})
             continue
@@ -527,13 +581,13 @@ def _sisters(
     return tuple(tried)
 
 
-def _sister_laws(found: Fit) -> list[tuple[str, dict[str, float]]]:
-    name, _, axis = found.law.partition(":")
-    if name == "power":
-        return [(f"power_floor:{axis}", {})]
-    if name == "power_floor":
-        return [(f"power:{axis}", {})]
-    return [(found.law, {"E": 0.0})] if "E" in found.free else []
+def _sister_laws(found: Fit) -> list[tuple[Law, dict[str, float]]]:
+    law = found.model
+    if type(law) is Power:  # exactly: a law made from one of these may be quite another
+        return [(PowerFloor(law.axis), {})]
+    if type(law) is PowerFloor:
+        return [(Power(law.axis), {})]
+    return [(law, {"E": 0.0})] if "E" in found.free else []
 
 
 def _about_held_out(held: Sequence[HeldOut]) -> tuple[Caution, ...]:
@@ -571,9 +625,9 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    metrics = {"loss": "Loss", "best_loss": "Best loss", "cer": "Character error rate"}
+    metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
     metric = metrics.get(columns["loss"], columns["loss"])
-    if found.law.startswith("saturating") and parts and found.derived:
+    if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "
         text += f"{half.ci95[1]:.3g}]" + (

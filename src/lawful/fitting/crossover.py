@@ -73,6 +73,8 @@ def crossover(
             f"{' and '.join(law.inputs)}."
         )
     table = read_runs(source, params=params, tokens=tokens, loss=loss, flops=flops, cluster=cluster)
+    if draws < 1:
+        raise DeclarationError(f"draws: where two arms cross is read off the draws; expected some, got {draws}.")
     table.expect(by)
     present = list(dict.fromkeys(str(value) for value in table.values(by)))
     first, second = _two(arms, present, by)

@@ -17,6 +17,8 @@ LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 _ONE_VALUE = {
     "loss_unit": ("mixed_loss_units", "losses in different units are not one curve"),
     "schedule": ("mixed_schedules", "schedules differ by .07 to .25 nats at equal budget, which the law would absorb"),
+    "decay_fraction": ("mixed_schedules", "a longer decay ends at another loss, which the law would absorb"),
+    "rate_floor": ("mixed_schedules", "a lower floor of the rate ends at another loss, which the law would absorb"),
     "data_fingerprint": ("mixed_data", "runs on different data are never pooled"),
 }
 
@@ -95,10 +97,10 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             values[axis] = observations.numbers(column[axis])
         elif axis == "tokens" and {"params", "flops"} <= column.keys():
             values[axis] = observations.numbers(column["flops"]) / 6 / observations.numbers(column["params"])
-            column[axis] = f"{column['flops']} / (6 {column['params']})"
+            column[axis] = _derived(axis, column)
         elif axis == "flops" and {"params", "tokens"} <= column.keys():
             values[axis] = observations.numbers(column["params"]) * observations.numbers(column["tokens"]) * 6
-            column[axis] = f"6 {column['params']} {column['tokens']}"
+            column[axis] = _derived(axis, column)
         else:
             _missing(observations, axis)
         if not np.isfinite(values[axis]).all():
@@ -112,16 +114,52 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
 
 
 def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:
-    """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it."""
+    """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it.
+
+    Raises Refusal where the row has no such value: a run that is to come has no seconds yet.
+    """
     at = {}
     for axis in law.inputs:
-        if column[axis] in row:
+        if row.get(column[axis]) not in (None, ""):
             at[axis] = float(row[column[axis]])
-        elif axis == "flops":
+        elif axis == "flops" and column[axis] == _derived(axis, column):
             at[axis] = 6 * float(row[column["params"]]) * float(row[column["tokens"]])
-        else:
+        elif axis == "tokens" and column[axis] == _derived(axis, column):
             at[axis] = float(row[column["flops"]]) / 6 / float(row[column["params"]])
+        else:
+            raise Refusal("no_value", f"{_run_of(row)} has no value of {column[axis]}.")
     return at
+
+
+def _derived(axis: str, column: Mapping[str, str]) -> str:
+    """The name of an axis that no column holds, where it follows from two others."""
+    if axis == "tokens":
+        return f"{column.get('flops')} / (6 {column.get('params')})"
+    return f"6 {column.get('params')} {column.get('tokens')}"
+
+
+def refuse_missing(observations: Observations, columns: Mapping[str, str]) -> None:
+    """Raises Refusal that names the runs without a positive number in a column that a law needs."""
+    for role, asked in columns.items():
+        name = observations.known_as(asked)
+        lacking = [row for row in observations if not _is_there(row.get(name))]
+        if lacking:
+            named = ", ".join(f"{_run_of(row)} ({row.get(name) or 'empty'})" for row in lacking[:5])
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            raise Refusal(
+                "no_value",
+                f"{name} ({role}): expected a positive number of every run that the question asks about, got none of "
+                f"{named}{more}.",
+            )
+
+
+def _is_there(value: Any) -> bool:
+    """Text and infinities are left to the reading of the table."""
+    return value not in (None, "") and not (isinstance(value, (int, float)) and not value > 0)
+
+
+def _run_of(row: Mapping[str, Any]) -> str:
+    return str(row.get("rung") or row.get("run") or "a run")
 
 
 def _missing(observations: Observations, role: str) -> Any:
@@ -169,11 +207,39 @@ def refuse_mixtures(observations: Observations) -> None:
                 f"{len(undecayed)} of {len(observations)} losses were taken before the "
                 "learning rate had decayed; they are not final losses. Leave them out, or fit them apart.",
             )
+    _refuse_seconds_of_decays(observations)
     if any(row.get("masks_padding") is False for row in observations):
         raise Refusal(
             "padding_in_loss",
             "masks_padding is no for some runs: padding counts in their loss, which then "
             "depends on the batch. Evaluate again with padding masked.",
+        )
+
+
+def _refuse_seconds_of_decays(observations: Observations) -> None:
+    """Until 2026-11 `seconds` of a branch were of its decay alone (there was no seconds_spent): 5 times too few at a
+    decay of a fifth, which turned an exponent of .98 into 1.68."""
+    is_own = {"study", "cluster", "steps", "flops"} <= set(observations.columns)
+    if not is_own or "seconds" not in observations.roles.values():
+        return
+    longest: dict[Any, float] = {}
+    for row in observations:
+        longest[row.get("cluster")] = max(longest.get(row.get("cluster"), 0.0), float(row.get("steps") or 0))
+
+    def is_of_decay(row: Mapping[str, Any]) -> bool:
+        if row.get("seconds_spent") not in (None, ""):
+            return False
+        if row.get("flops_spent") not in (None, ""):
+            return float(row["flops_spent"]) < 0.999 * float(row["flops"])  # a table may be rounded
+        # the oldest tables do not say what was spent: in a cluster, all but the longest may be branches
+        return float(row.get("steps") or 0) < longest[row.get("cluster")]
+
+    if partial := sum(map(is_of_decay, observations)):
+        raise Refusal(
+            "seconds_of_decay",
+            f"seconds: {partial} of {len(observations)} runs are branches of a trunk whose seconds are of their decay "
+            "alone: an earlier version of lawful recorded them so. Train them again in a new folder, fit another "
+            "column (flops), or add a column seconds_per_step x steps to the table and name that.",
         )
 
 

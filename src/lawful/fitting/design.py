@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lawful.checks import refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.predict import log_slopes, run_spread
@@ -18,6 +19,8 @@ from lawful.laws import Array, Axes, Law, named
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
+
+MOST_SEEDS = 1_000_000  # nobody trains more
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,15 @@ def power(
     name = parameter or law.shapes[0].name
     if name not in law.parameters:
         raise DeclarationError(f"parameter: {law.name} has no {name!r}; it has {', '.join(law.parameters)}.")
-    if not (sigma > 0 and shift):
-        raise DeclarationError(f"power: expected sigma > 0 and a shift other than 0, got {sigma} and {shift}.")
+    if not (0 < sigma < 100 and 0 < abs(shift) < math.inf):  # of log loss: 100 is no spread but a slip
+        raise DeclarationError(
+            f"power: expected sigma above 0 and below 100, and a shift other than 0, got {sigma} and {shift}."
+        )
+    refuse("power", [*_misplaced(law, at), *_unlikely(law, values or {})])
     x = Axes.of(at)
     loss = law.predict(expected, x)
+    if not (loss > 0).all():
+        raise DeclarationError(f"power: expected values that give a loss above 0, got {expected}.")
     bounds = np.full(len(law.parameters), np.nan)
     problem = solver.Problem(law, x, loss, True, sigma, True, bounds, bounds)
     slopes = solver.slopes(problem, np.array([expected[p] for p in law.parameters]))
@@ -177,11 +185,13 @@ def power(
     both = np.block([[slopes[:, shared], slopes[:, own], nothing], [slopes[:, shared], nothing, slopes[:, own]]])
     if len(np.unique(np.round(np.stack(list(x.logs.values())), 9), axis=1).T) < p:
         raise DeclarationError(f"power: {law.name} has {p} parameters and needs at least as many distinct points.")
-    covariance = sigma**2 * np.linalg.inv(both.T @ both)
+    covariance = sigma * sigma * np.linalg.inv(both.T @ both)
     first = len(shared) + own.index(law.parameters.index(name))
     second = first + len(own)
     stderr = math.sqrt(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second])
     needed = (normal_quantile(1 - level / 2) + normal_quantile(target_power)) * stderr / abs(shift)
+    if not needed < math.sqrt(MOST_SEEDS):
+        raise DeclarationError(f"power: a shift of {shift:g} takes more than {MOST_SEEDS:,} seeds per arm to be seen.")
     return Power(
         name,
         shift,
@@ -193,3 +203,30 @@ def power(
         level,
         target_power,
     )
+
+
+def _misplaced(law: Law, at: Mapping[str, Sequence[float]]) -> list[str]:
+    """Why these points are not points of the law."""
+    if set(at) != set(law.inputs):
+        return [f"{law.name} reads {', '.join(law.inputs)}; got points of {', '.join(at) or 'nothing'}"]
+    if len({len(values) for values in at.values()}) > 1:
+        found = " and ".join(f"{len(values)} of {axis}" for axis, values in at.items())
+        return [f"expected one value of each axis for every run, got {found}"]
+    return [
+        f"{axis}: expected positive numbers, got {min(values)}"
+        for axis, values in at.items()
+        if not all(0 < value < math.inf for value in values)
+    ]
+
+
+def _unlikely(law: Law, values: Mapping[str, float]) -> list[str]:
+    """Values that the law's parameters cannot have."""
+    bounds = dict.fromkeys(law.coefficients, (0.0, math.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    problems = []
+    for name, value in values.items():
+        if name not in bounds:
+            problems.append(f"value: {law.name} has no parameter {name!r}; it has {', '.join(bounds)}")
+        elif not bounds[name][0] <= value <= bounds[name][1]:
+            low, high = bounds[name]
+            problems.append(f"value: {name}: expected a number from {low:g} to {high:g}, got {value:g}")
+    return problems

@@ -86,7 +86,7 @@ def fit_sample(
     goodness = _goodness(point, data)
     params = _parameters(point, spread, fixed or {})
     found = Fit(
-        law=law.spec,
+        model=law,
         formula=law.formula,
         params=params,
         objective=Objective(objective, point.objective_value, point.delta, point.problem.is_log),
@@ -181,7 +181,7 @@ def _named_delta(objective: str) -> float:
         return LAD_DELTA
     kind, _, number = objective.partition(":")
     try:
-        if kind == "huber" and float(number) > 0:
+        if kind == "huber" and 0 < float(number) < np.inf:
             return float(number)
     except ValueError:
         pass

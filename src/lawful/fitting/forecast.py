@@ -5,67 +5,114 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.errors import LawfulError
-from lawful.fitting.answer import answer_study, question_rows, with_coordinates
+from lawful.errors import Refusal, TableError
+from lawful.fitting.answer import Answer, answer_study, question_rows, registered_forecasts, with_coordinates
 from lawful.fitting.data import coordinates
+from lawful.observe import begun
 from lawful.store import Store
-from lawful.table import Observations, read_runs
+from lawful.table import Observations, is_finished, read_cells, read_runs
 
 
 def register_forecasts(folder: str | Path) -> dict[str, Any]:
     """Fit the anchors, forecast every held-out run for every question, and write forecasts.json; what it holds.
 
-    Once a held-out run has begun, the file stands as it is. A question whose fit is refused has no forecast, and
-    without anchors there is no file.
-    sha256 is of the canonical JSON of `forecasts`, so that a later reader can see that they were not changed.
+    Once a held-out run has begun, the forecasts that are written stand as they are; a run that has not begun and has
+    none (a rung that was added later) still gets one, with its own date.
+    refused    the questions that have no forecast, each with its reason: too few rungs, for one
+    sha256     of the canonical JSON of `forecasts`, so that a later reader can see that they were not changed
+    Raises LawfulError where the table cannot be read or an anchor has no loss: no held-out run may begin then.
     """
     home = Store(Path(folder))
     study = home.read_study()
     held_out = [rung for rung in study["rungs"] if rung["is_held_out"]]
-    has_begun = any(home.metrics(rung["id"]).exists() for rung in held_out)
-    if has_begun:
-        return store.read_json(home.forecasts) if home.forecasts.exists() else {}
-    try:
-        table = with_coordinates(read_runs(home.folder), study)
-    except LawfulError:
-        return {}  # no anchor has ended: nothing can be forecast
-    to_come = Observations(tuple(_row(rung) for rung in held_out), source=str(home.study))
-    forecasts = []
-    for answer in answer_study(folder):
-        if answer.fit is None:
-            continue
-        for row in question_rows(answer.question, table, to_come):
-            at = coordinates(row, answer.fit.model, answer.fit.data["columns"])
-            prediction = answer.fit.predict(**at, interval="new_run")
-            forecasts.append(
-                {
-                    "question": answer.question["name"],
-                    "run": row["run"],
-                    "rung": row["rung"],
-                    "predicted": prediction.value,
-                    "interval": [prediction.low, prediction.high],
-                    "runs_fitted": answer.fit.goodness.n,
-                }
-            )
-    plain = store.plain(forecasts)
-    written = {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "sha256": digest(plain),
-        "forecasts": plain,
-    }
+    seen = begun(home, study)
+    to_come = [rung for rung in held_out if rung["id"] not in seen]
+    has_begun = len(to_come) < len(held_out)
+    standing = registered_forecasts(home) if has_begun else []
+    made, refused = _forecasts(home, study, to_come)
+    known = {(entry["question"], entry["run"]) for entry in standing}
+    added = [entry for entry in made if (entry["question"], entry["run"]) not in known]
+    if has_begun and not added and home.forecasts.exists():
+        return store.read_json(home.forecasts)
+    if has_begun and not added and not refused:
+        return {}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    created = now
+    if standing:
+        created = store.read_json(home.forecasts)["created"]
+        added = [{**entry, "created": now} for entry in added]
+    plain = store.plain([*standing, *added])
+    written = {"created": created, "sha256": digest(plain), "forecasts": plain, "refused": refused}
     store.write_json(home.forecasts, written)
     return written
+
+
+def _forecasts(
+    home: Store, study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The forecasts of these rungs, and the questions that have none with their reason."""
+    if not rungs:
+        return [], []
+    rows = read_cells(home.observations)
+    if not rows:
+        reason = "no run that may be fitted has ended"
+        return [], [{"question": question["name"], "reason": reason} for question in study["questions"]]
+    lacking = [row for row in rows if is_finished(row) and not row.get("loss")]
+    if lacking:
+        named = ", ".join(f"{row.get('rung')} ({row.get('run')})" for row in lacking[:5])
+        raise TableError(
+            f"{home.observations}: expected a loss of every run that has finished, got none of {named}; "
+            "remove runs/ID/result.json of such a run, and `lawful resume` trains it again."
+        )
+    table = with_coordinates(read_runs(home.folder), study)
+    to_come = Observations(tuple(_row(study, rung) for rung in rungs), source=str(home.study))
+    made: list[dict[str, Any]] = []
+    refused = []
+    for answer in answer_study(home.folder):
+        name = answer.question["name"]
+        if answer.code == "no_value":
+            raise TableError(f"question {name!r}: {answer.refusal}")
+        try:
+            made += _of_question(answer, table, to_come)
+        except Refusal as refusal:
+            refused.append({"question": name, "reason": str(refusal)})
+        if answer.status == "refused":
+            refused.append({"question": name, "reason": str(answer.refusal)})
+    return made, refused
+
+
+def _of_question(answer: Answer, table: Observations, to_come: Observations) -> list[dict[str, Any]]:
+    """Raises Refusal where it is not known beforehand where a run will lie on the law's axes."""
+    if answer.fit is None:
+        return []
+    found = []
+    for row in question_rows(answer.question, table, to_come):
+        at = coordinates(row, answer.fit.model, answer.fit.data["columns"])
+        prediction = answer.fit.predict(**at, interval="new_run")
+        found.append(
+            {
+                "question": answer.question["name"],
+                "run": row["run"],
+                "rung": row["rung"],
+                "predicted": prediction.value,
+                "interval": [prediction.low, prediction.high],
+                "runs_fitted": answer.fit.goodness.n,
+            }
+        )
+    return found
 
 
 def digest(forecasts: Any) -> str:
     return hashlib.sha256(json.dumps(forecasts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _row(rung: Mapping[str, Any]) -> dict[str, Any]:
+def _row(study: Mapping[str, Any], rung: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan knows of a run that is to come, as a row of the table."""
-    return {**rung["at"], **rung, "run": rung["id"], "rung": rung["label"], "held_out": True, "status": "finished"}
+    facts = study["corpora"].get(rung.get("corpus"), {})
+    known = {"unique_tokens": facts.get("train_tokens"), "run": rung["id"], "rung": rung["label"]}
+    return {**rung["at"], **rung, **known, "held_out": True, "status": "finished"}

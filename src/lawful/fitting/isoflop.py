@@ -79,6 +79,7 @@ def isoflop(
     if method not in METHODS:
         raise DeclarationError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
+    table = table.where(lambda row: row.get("held_out") is not True, "held out")
     budget, size, value = _arrays(table)
     groups = _budgets(budget)
     curves = [_curve(budget[g], size[g], value[g], method) for g in groups]

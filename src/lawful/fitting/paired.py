@@ -64,6 +64,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
 
     Raises Refusal where there are not two arms, or no level has two seeds of a pair.
     """
+    loss = table.known_as(loss)
     for column in (along, by, loss, "seed"):
         table.expect(column)
     cells: dict[str, dict[Any, dict[Any, float]]] = {}

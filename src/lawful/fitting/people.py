@@ -32,7 +32,8 @@ DOUBLINGS = np.geomspace(1e2, 1e12, 1001)  # sizes at which the gain of a doubli
 
 
 def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) -> dict[str, Any] | None:
-    """Write fits/by-user.json and return it; None where no run kept the errors of single sessions.
+    """Write fits/by-user.json and return it; None where no run kept the errors of single sessions. One that stands on
+    runs whose details are not here any more stays as it is.
 
     One entry for each split that was judged: "validation" (people that were trained on) and "test" (people that were
     not). Each holds rates by size and user, and the law or the reason why there is none.
@@ -42,10 +43,14 @@ def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) 
     found: dict[str, Any] = {"points": points, "draws": DRAWS}
     for split in ("validation", "test"):
         counts = _counts(home, study, split)
+        found.setdefault("runs", [run["run"] for run in counts])
         if counts:
             found[split] = _of_split(counts, points, np.random.Generator(np.random.PCG64(seed)))
     if "validation" not in found:
         return None
+    former = store.read_json(home.fit("by-user")) if home.fit("by-user").exists() else {}
+    if set(former.get("runs", ())) & {rung["id"] for rung in study["rungs"]} - set(found["runs"]):
+        return former  # it knows runs whose details are not in this folder any more
     plain: dict[str, Any] = store.plain(found)
     store.write_json(home.fit("by-user"), plain)
     return plain

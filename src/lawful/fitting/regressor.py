@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin  # type: ignore[import-untyped]
     from sklearn.utils.validation import check_is_fitted, validate_data  # type: ignore[import-untyped]
 except ImportError as error:
-    raise ImportError("ScalingLawRegressor needs scikit-learn: pip install scikit-learn.") from error
+    raise MissingDependency.of("sklearn", extra="sklearn", what="ScalingLawRegressor", error=error) from error
 
 from lawful.fitting.estimate import fit
 from lawful.laws import named

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lawful import store
+from lawful import laws, store
 from lawful.errors import DeclarationError
-from lawful.laws import Array, Axes, Law, named
+from lawful.laws import Array, Axes, Law
 
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
     from lawful.fitting.checklist import Item
     from lawful.fitting.holdout import Holdout
 
-FORMAT = 1
+FORMAT = 2  # 1 held the law as text
+SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
 Interval = Literal["mean", "new_run"]
 
 
@@ -121,9 +122,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of `lawful.fit`. Plain data: every field survives JSON.
+    """The result of `lawful.fit`. Every field survives JSON; the law as its class and fields (laws.to_data).
 
-    law           text from which the law is built again; `formula` for readers
+    model         the law itself; `law` and `formula` are its texts for readers
     params        name -> Parameter, fitted ones first, then those derived from them (Chinchilla's A and B)
     covariance    of the fitted parameters in the order of `free`, robust to clusters
     draws         refits to resampled clusters (where these are few, to losses drawn from the fitted law and its noise),
@@ -135,7 +136,7 @@ class Fit:
     interval_method   how ci95 was made
     """
 
-    law: str
+    model: Law
     formula: str
     params: Mapping[str, Parameter]
     objective: Objective
@@ -154,8 +155,8 @@ class Fit:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def model(self) -> Law:
-        return named(self.law)
+    def law(self) -> str:
+        return self.model.spec
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -228,21 +229,36 @@ class Fit:
         return self.model.predict(values, Axes.of(at, self.data["pivot"]))
 
     def to_json(self, path: str | Path | None = None) -> dict[str, Any]:
-        """Plain data, also written whole to `path` where one is given."""
-        out: dict[str, Any] = store.plain({"format": FORMAT, **dataclasses.asdict(self)})
+        """Plain data, also written whole to `path` where one is given. Raises DeclarationError where the law cannot be
+        stored, with the reason; the fit itself goes on working in memory."""
+        law = laws.to_data(self.model)
+        held = dataclasses.asdict(self)
+        del held["model"]
+        out: dict[str, Any] = store.plain({"format": FORMAT, "law": law, **held})
+        _expect_same_losses(laws.rebuilt(law, self.model), out)
         if path is not None:
             store.write_json(Path(path), out)
         return out
 
     @classmethod
-    def from_json(cls, source: Mapping[str, Any] | str | Path) -> Fit:
-        """The inverse of to_json, from its data or its file."""
+    def from_json(cls, source: Mapping[str, Any] | str | Path, *, law: str | Law | None = None) -> Fit:
+        """The inverse of to_json, from its data or its file.
+
+        law     of a fit with a law of your own: that law, or its FILE.py:CLASS, which is then imported. Without it,
+                reading a fit imports nothing: a fit with a law that is not lawful's own is refused.
+        """
         if not isinstance(source, Mapping):
-            with store.reading(Path(source), "a fit as `lawful fit` writes it"):
-                return cls.from_json(store.read_json(Path(source)))
+            path = Path(source)
+            with store.reading(path, "a fit as `lawful fit` writes it"):
+                try:
+                    return cls.from_json(store.read_json(path), law=law)
+                except DeclarationError as error:
+                    raise DeclarationError(f"{path}: {error}") from None
         raw = dict(source)
-        if raw.pop("format", None) != FORMAT:
+        if raw.pop("format", None) not in (1, FORMAT):
             raise DeclarationError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
+        raw["model"] = law_of(raw, law)
+        del raw["law"]
         raw["params"] = {
             name: Parameter(
                 **{
@@ -286,6 +302,36 @@ class Fit:
         from lawful.fitting.summary import as_html
 
         return as_html(self)
+
+
+def law_of(raw: Mapping[str, Any], law: str | Law | None = None) -> Law:
+    """The law of a fit's JSON. Raises DeclarationError where it is not at hand (see Fit.from_json), and where it does
+    not give the losses that the fit recorded: then it is another law, or has been edited since."""
+    model = laws.stored(raw["law"]) if law is None else laws.rebuilt(raw["law"], law)
+    _expect_same_losses(model, raw)
+    return model
+
+
+def _expect_same_losses(law: Law, raw: Mapping[str, Any]) -> None:
+    residuals, params = raw.get("residuals") or (), raw["params"]
+    known = [row.get("axes") or {} for row in residuals]
+    if lacking := [name for name in law.parameters if name not in params]:
+        raise DeclarationError(f"law: {law.spec} has {', '.join(lacking)}, which this fit lacks: it is of another law.")
+    if any(axis not in at for axis in law.inputs for at in known):
+        raise DeclarationError(f"law: {law.spec} reads {', '.join(law.inputs)}; this fit is of another law.")
+    if not residuals:
+        return
+    values = {name: float(params[name]["value"]) for name in law.parameters}
+    at = Axes.of({axis: [float(one[axis]) for one in known] for axis in law.inputs}, raw["data"]["pivot"])
+    with np.errstate(all="ignore"):
+        losses = law.predict(values, at)
+    recorded = np.array([float(row["predicted"]) for row in residuals])
+    if not np.allclose(losses, recorded, rtol=SAME_LOSS, atol=0, equal_nan=True):
+        row = int(np.argmax(~np.isclose(losses, recorded, rtol=SAME_LOSS, atol=0, equal_nan=True)))
+        raise DeclarationError(
+            f"law: {law.spec} gives {losses[row]:.6g} where this fit recorded {recorded[row]:.6g} (row {row + 1}): it "
+            "is another law than the one that was fitted, or was changed since. Fit again."
+        )
 
 
 def _number(value: Any) -> Any:

@@ -11,9 +11,14 @@ their exponents above .999 and are reported as derived.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
 import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,8 +27,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lawful import trust
-from lawful.errors import DeclarationError, StoreError
+from lawful.checks import in_file_of_user
+from lawful.errors import DeclarationError
 
 Array = np.ndarray
 Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
@@ -133,10 +138,11 @@ class Law(ABC):
 
     @property
     def spec(self) -> str:
-        """The text from which `named` builds this law again: for a user's own, the file and class that define it."""
-        if self.name in BUILT_IN:
-            return self.name
-        return f"{type(self).terms.__code__.co_filename}:{type(self).__name__}"
+        """The law in a text for readers; of lawful's own, what `named` takes. Nothing is rebuilt from this text."""
+        cls = type(self)
+        fields = {item.name: getattr(self, item.name) for item in _settings(cls)}
+        name = _registered(cls) or (cls.__qualname__ if _why_not_found(cls) else _class_name(cls))
+        return label({"class": name, "fields": fields})
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -171,69 +177,278 @@ class OneAxisLaw(Law):
     def inputs(self) -> tuple[str, ...]:
         return (self.axis,)
 
-    @property
-    def spec(self) -> str:
-        return f"{super().spec}:{self.axis}" if self.name in BUILT_IN else super().spec
-
 
 def named(spec: str | Law) -> Law:
-    """A law from its text: `chinchilla`, `power_floor:tokens` (its axis after the colon), `my_package.my_law:MyLaw`,
-    or `path/to/my_law.py:MyLaw`. Raises LawfulError with the known names."""
+    """A law from the text a user gives: `chinchilla`, `power_floor:tokens` (its axis after the colon),
+    `my_package.my_law:MyLaw` or `path/to/my_law.py:MyLaw`, these with an axis, too.
+
+    A user's own is imported, which runs the file; from then on this process may build it from stored data as well.
+    Raises LawfulError with the known names.
+    """
     if isinstance(spec, Law):
         return spec
-    name, _, argument = spec.partition(":")
-    if name in BUILT_IN:
-        module, _, cls = BUILT_IN[name].partition(":")
-        leaf = getattr(importlib.import_module(module), cls)
-        law: Law = leaf(argument) if argument else leaf()
-        return law
-    if argument:
-        made = getattr(_user_module(name), argument, None)
-        own = made() if isinstance(made, type) else made
-        if isinstance(own, Law):
-            return own
-        raise DeclarationError(f"law: expected {argument} in {name} to be a Law, got {type(own).__name__}.")
-    raise DeclarationError(
-        f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own."
+    text = _text(spec)
+    return _built_in(text) or _made(*_imported(text))
+
+
+def stored(data: str | Mapping[str, Any]) -> Law:
+    """A law from what a file holds: the data of `to_data`, or the text in a question. It imports and runs nothing: it
+    builds lawful's own laws, and those that this process was given by name before. Raises LawfulError for others."""
+    if isinstance(data, str):
+        if law := _built_in(data):
+            return law
+        place, name, axis = _split(data)
+        if f"{place}:{name}" in _NAMED:
+            return _made(_NAMED[f"{place}:{name}"], axis)
+        raise _not_ours(data)
+    name, fields = _class_and_fields(data)
+    cls = _class_of(name) if name in BUILT_IN else _NAMED.get(name)
+    if not isinstance(cls, type):
+        raise _not_ours(name)
+    return _with_fields(cls, fields)
+
+
+def label(data: str | Mapping[str, Any]) -> str:
+    """A stored law in a text for readers: power_floor:tokens, or my_law.py:MyLaw(shift=2.0)."""
+    if not isinstance(data, Mapping):
+        return str(data)
+    name, fields = str(data.get("class")), data.get("fields") or {}
+    if set(fields) == {"axis"}:
+        return f"{name}:{fields['axis']}"
+    return name + (f"({', '.join(f'{key}={value!r}' for key, value in fields.items())})" if fields else "")
+
+
+_NAMED: dict[str, Any] = {}  # what `named` was given in this process: "MODULE:NAME" or "PATH:NAME" -> class or law
+
+
+def _not_ours(name: str) -> DeclarationError:
+    return DeclarationError(
+        f"law: {name!r} is not one of lawful's own laws, and reading a file imports no code. If you trust that code, "
+        f"name it: --law {name!r} on the command line, law={name!r} in Python."
     )
 
 
-def named_in(named_by: object, spec: Any) -> Law:
-    """As `named`, of a text in somebody's file (named_by): code of others runs only where this user trusts it."""
-    if not isinstance(spec, str):
-        raise StoreError(f"{named_by}: law: expected a text, got {type(spec).__name__}.")
-    code = code_of(spec)
-    if code is not None and not trust.is_trusted(code):
-        what = f"the law {spec}" + (f" (SHA-256 {code})" if ".py:" in spec else "")
-        raise trust.refusal(named_by, what, f"`lawful fit FOLDER --law {spec}`.")
-    return named(spec)
+def rebuilt(data: str | Mapping[str, Any], law: str | Law) -> Law:
+    """The stored law, by the class that the user names for it. Raises DeclarationError where that is another one."""
+    found = law if isinstance(law, Law) else _built_in(law) or _imported(law)[0]
+    cls = found if isinstance(found, type) else type(found)
+    if isinstance(data, str):  # an old file, which holds no fields
+        return named(law)
+    name, fields = _class_and_fields(data)
+    if name.rpartition(":")[2] != (_registered(cls) or cls.__qualname__):
+        raise DeclarationError(f"law: the fit was made with {name}, got {cls.__name__}.")
+    own = _with_fields(cls, fields)
+    if isinstance(found, Law) and (given := _plain_fields(found)) != _plain_fields(own):
+        raise DeclarationError(f"law: the fit was made with {name} of {fields}, got one of {given}.")
+    return own
 
 
-def code_of(spec: str) -> str | None:
-    """What stands for the code that a law's text names, None for a law of lawful: the SHA-256 of its file; of a module
-    that Python finds, of its name, since its content is this machine's own."""
-    name, _, argument = spec.partition(":")
-    if name in BUILT_IN or not argument:
+def to_data(law: Law) -> dict[str, Any]:
+    """The law as plain data: {"class": registered name, MODULE:CLASS or PATH:CLASS, "fields": its settings}.
+
+    Raises DeclarationError with the reason where no other process could build the law from it: its class is defined in
+    a notebook or a function, or a setting is not plain data.
+    """
+    cls = type(law)
+    name = _registered(cls) or _class_name(cls)
+    if not hasattr(cls, "__dataclass_fields__") and vars(law):
+        raise DeclarationError(
+            f"law: {name} cannot be stored: it holds {', '.join(vars(law))}; make it a frozen dataclass with these as "
+            "its fields."
+        )
+    fields = _plain_fields(law)
+    if _plain_fields(_with_fields(cls, fields)) != fields:
+        raise DeclarationError(f"law: {name} cannot be stored: built from its own fields {fields} it has others.")
+    return {"class": name, "fields": fields}
+
+
+def on_axis(law: Law, axis: str) -> Law:
+    """The same law over another axis, for one that takes its axis as a setting. Raises DeclarationError for others."""
+    if not has_axis(law):
+        raise DeclarationError(f"law: {law.spec} reads {' and '.join(law.inputs)}; no other axis can be named for it.")
+    moved: Law = dataclasses.replace(law, axis=axis)  # type: ignore[type-var]
+    return moved
+
+
+def has_axis(law: Law) -> bool:
+    """Whether the axis is a setting of the law."""
+    return any(item.name == "axis" for item in _settings(type(law)))
+
+
+def _text(spec: object) -> str:
+    if isinstance(spec, str):
+        return spec
+    name = getattr(spec, "__name__", "")
+    raise DeclarationError(f"law: expected a name or a Law, got {spec!r}" + (f"; write {name}()." if name else "."))
+
+
+def _class_and_fields(data: Any) -> tuple[str, Mapping[str, Any]]:
+    name, fields = (data.get("class"), data.get("fields")) if isinstance(data, Mapping) else (None, None)
+    if not isinstance(name, str) or not isinstance(fields, Mapping):
+        raise DeclarationError(f"law: expected a class and its fields, got {data!r}.")
+    return name, fields
+
+
+def _built_in(spec: str) -> Law | None:
+    name, _, axis = spec.partition(":")
+    if name not in BUILT_IN:
         return None
-    if not name.endswith(".py"):
-        return hashlib.sha256(f"module {name}".encode()).hexdigest()
+    law: Law = _class_of(name)()
+    return on_axis(law, axis) if axis else law
+
+
+def _class_of(name: str) -> Any:
+    module, _, cls = BUILT_IN[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def _imported(spec: str) -> tuple[Any, str]:
+    """What a text names, imported, and its axis. The class, or the law that the user made of it himself."""
+    place, name, axis = _split(spec)
+    found = _member(_user_module(place), name)
+    cls = found if isinstance(found, type) else type(found)
+    if not issubclass(cls, Law):
+        got = "nothing of that name" if found is None else f"a {type(found).__name__}"
+        raise DeclarationError(f"law: expected {name} in {place} to be a Law, got {got}.")
+    _NAMED[f"{place}:{name}"] = found
+    if not _why_not_found(cls):
+        _NAMED[_class_name(cls)] = cls
+    return found, axis
+
+
+def _split(spec: str) -> tuple[str, str, str]:
+    """The module, or the whole path of the file; the name in it; the axis. Raises DeclarationError for a bare word."""
+    file, is_file, rest = spec.partition(".py:")
+    place, rest = (str(Path(f"{file}.py").resolve()), rest) if is_file else spec.partition(":")[::2]
+    name, _, axis = rest.partition(":")
+    if not name:
+        raise DeclarationError(
+            f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own."
+        )
+    return place, name, axis
+
+
+def _made(found: Any, axis: str) -> Law:
+    law: Law = _with_fields(found, {}) if isinstance(found, type) else found
+    return on_axis(law, axis) if axis else law
+
+
+def _with_fields(cls: type[Law], fields: Mapping[str, Any]) -> Law:
+    if inspect.isabstract(cls):
+        raise DeclarationError(f"law: {cls.__name__} does not define {', '.join(sorted(cls.__abstractmethods__))}.")
+    known = _settings(cls)
+    if unknown := sorted(set(fields) - {item.name for item in known}):
+        raise DeclarationError(f"law: {cls.__name__} has no field {', '.join(unknown)}.")
+    nothing = dataclasses.MISSING
+    needed = [item.name for item in known if item.default is nothing and item.default_factory is nothing]
+    if missing := [name for name in needed if name not in fields]:
+        raise DeclarationError(
+            f"law: {cls.__name__} needs {', '.join(missing)}; write mine = {cls.__name__}(...) into its file, and name "
+            "that: FILE.py:mine."
+        )
+    return cls(**{key: _unplain(value) for key, value in fields.items()})
+
+
+def _settings(cls: type) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(item for item in dataclasses.fields(cls) if item.init) if dataclasses.is_dataclass(cls) else ()
+
+
+def _plain_fields(law: Law) -> dict[str, Any]:
+    return {item.name: _plain(getattr(law, item.name), law, item.name) for item in _settings(type(law))}
+
+
+def _plain(value: Any, law: Law, field: str) -> Any:
+    """As JSON has it: tuples are lists; a number that JSON lacks is {"float": "inf"}."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if value is None or type(value) in (str, bool, int, float):
+        return value
+    if type(value) is tuple:
+        return [_plain(item, law, field) for item in value]
+    if type(value) is dict and all(isinstance(key, str) for key in value) and set(value) != {"float"}:
+        return {key: _plain(item, law, field) for key, item in value.items()}
+    raise DeclarationError(
+        f"law: {type(law).__name__} cannot be stored: its field {field} is a {type(value).__name__}; expected a "
+        "number, a text, True, False, None, or tuples and dicts of these."
+    )
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_unplain, value))
+    if isinstance(value, Mapping):
+        is_number = set(value) == {"float"} and value["float"] in ("inf", "-inf", "nan")
+        return float(value["float"]) if is_number else {key: _unplain(item) for key, item in value.items()}
+    return value
+
+
+def _registered(cls: type) -> str:
+    """The name of one of lawful's own laws, by its class, since another law may carry the same `name`; else empty."""
+    place = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, known in BUILT_IN.items() if known == place), "")
+
+
+def _class_name(cls: type) -> str:
+    """MODULE:CLASS, or PATH:CLASS for a file: where another process finds it. Raises DeclarationError where none."""
+    if why := _why_not_found(cls):
+        raise DeclarationError(
+            f"law: {cls.__name__} cannot be stored: {why}. Put the class into a file of its own and give "
+            f"law='FILE.py:{cls.__name__}'."
+        )
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _why_not_found(cls: type) -> str:
+    module, name = cls.__module__, cls.__qualname__
+    if module == "__main__":
+        return "it is defined in a notebook or in the script that runs"
+    if "<locals>" in name:
+        return "it is defined inside a function"
+    if _member(sys.modules.get(module), name) is not cls:
+        return f"{module} holds no such class, or another one by now"
+    return ""
+
+
+def _member(scope: Any, name: str) -> Any:
+    return functools.reduce(lambda scope, part: getattr(scope, part, None), name.split("."), scope)
+
+
+def _user_module(place: str) -> Any:
     try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    except (OSError, ValueError):  # none there, or no name for a file
-        raise DeclarationError(f"law: {spec!r}: expected the Python file {name[:200]!r}, got no such file.") from None
-
-
-def remember(spec: str | Law) -> None:
-    """Trust the code of a law that this user names."""
-    if isinstance(spec, str) and (code := code_of(spec)) is not None:
-        trust.remember(code, f"law {spec}")
+        if not place.endswith(".py"):
+            if not all(part.isidentifier() for part in place.split(".")):
+                raise DeclarationError(f"law: expected a file or an importable module before the colon, got {place!r}.")
+            return importlib.import_module(place)
+        if not Path(place).is_file():
+            raise DeclarationError(f"law: {place}: expected a Python file that defines it, got no such file.")
+        module = _run_file(place, Path(place).read_bytes())
+    except (ImportError, OSError) as error:
+        raise DeclarationError(f"law: {place!r} cannot be imported ({error}).") from None
+    sys.modules[place] = module
+    return module
 
 
 @functools.cache
-def _user_module(name: str) -> Any:
+def _run_file(path: str, text: bytes) -> Any:
+    """The module of a file, run once for each state of it. Its name is the path, so that its classes say where they
+    are from."""
+    found = importlib.util.spec_from_loader(path, _Source(path, path))
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[path] = module  # dataclasses look their module up
     try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        return trust.run_file(Path(name), f"law_file_{Path(name).stem}", Path(name).read_bytes())
-    except (ImportError, OSError) as error:
-        raise DeclarationError(f"law: {name!r} cannot be imported ({error}).") from None
+        with in_file_of_user(path):
+            found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path]
+        raise
+    return module
+
+
+class _Source(importlib.machinery.SourceFileLoader):
+    """Without .pyc files, which cannot tell two states of a file of one size and second."""
+
+    def path_stats(self, path: Any) -> Mapping[str, Any]:
+        raise OSError

@@ -77,7 +77,7 @@ def reported_table(evidence: Evidence) -> Table:
 
 def text_table(evidence: Evidence) -> Table:
     """Runs by arm and coordinates, seeds averaged: loss as perplexity and bits, after the best and the last step."""
-    if not any(number(row.get("best_loss")) for row in evidence.finished):
+    if not any(number(row.get("best_weights_loss")) for row in evidence.finished):
         return Table(title="", header=(), rows=())
     cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in evidence.finished:
@@ -90,17 +90,17 @@ def text_table(evidence: Evidence) -> Table:
             values = [value for row in group if (value := number(row.get(column))) is not None]
             return sum(values) / len(values) if values else None
 
-        best, last = mean("best_loss"), mean("loss")
+        best, last = mean("best_weights_loss"), mean("loss")
         rows.append(
             (
                 where,
                 str(len(group)),
                 tables.general(math.exp(best), 4) if best else tables.DASH,
                 tables.general(math.exp(last), 4) if last else tables.DASH,
-                tables.general(mean("best_bits_per_byte"), 4),
-                tables.percent(mean("best_accuracy")),
-                tables.general(mean("best_settling_steps"), 3),
-                tables.percent(mean("best_settled_share")),
+                tables.general(mean("best_weights_bits_per_byte"), 4),
+                tables.percent(mean("best_weights_accuracy")),
+                tables.general(mean("best_weights_settling_steps"), 3),
+                tables.percent(mean("best_weights_settled_share")),
                 tables.percent(mean("gradient_error")),
             )
         )
@@ -297,7 +297,7 @@ def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
 
 def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
     """Loss of each count model against the size of the text it counted."""
-    if loss not in ("loss", "best_loss"):
+    if loss not in ("loss", "best_weights_loss"):
         return []
     by_name: dict[str, dict[float, list[float]]] = {}
     for corpus, entries in evidence.counts.items():
@@ -340,7 +340,7 @@ def _axis_column(answer: Answer) -> str | None:
     """The column of the law's one axis, as the question has it."""
     question = answer["question"]
     crossed = (str(item["axis"]) for item in answer.get("crossings") or () if item.get("axis"))
-    axis = next(crossed, "") or str(question.get("law") or "").partition(":")[2]
+    axis = next(crossed, "") or str(question.get("law") or "").rpartition(":")[2]
     return str(question.get(axis) or axis) or None
 
 

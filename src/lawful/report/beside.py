@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.errors import StoreError
+from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
+from lawful.laws import label
 from lawful.report import interactive, parts, tables, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
@@ -39,7 +40,7 @@ def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
     Reads each folder as its own report left it. Raises LawfulError where one holds no study or both are the same.
     """
     if first.resolve() == second.resolve():
-        raise StoreError(f"{second}: expected two folders to lay side by side, got the same one twice.")
+        raise DeclarationError(f"{second}: expected two folders to lay side by side, got the same one twice.")
     pair = (read_evidence(first), read_evidence(second))
     path = out or first / f"beside-{second.resolve().name}.html"
     store.write_text(path, beside(pair, _labels(first, second)))
@@ -178,8 +179,9 @@ def differences_table(found: Sequence[Mapping[str, Any]], labels: tuple[str, str
 def _incomparable(pair: Pair, one: Answer, two: Answer) -> str:
     """Why no parameter of the two answers can be compared; empty where they can."""
     fits = (one["fit"], two["fit"])
-    if fits[0]["formula"] != fits[1]["formula"]:
-        return f"different laws, {fits[0]['law']} and {fits[1]['law']}"
+    laws = [label(fit["law"]) for fit in fits]
+    if laws[0] != laws[1]:
+        return f"different laws, {laws[0]} and {laws[1]}"
     columns = [fit.get("data", {}).get("columns") or {} for fit in fits]
     for axis in columns[0]:
         if columns[0][axis] != columns[1].get(axis):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +38,8 @@ class LeftOut:
 class Evidence:
     """A study's folder as a report needs it.
 
-    rows         the observations, one per run that has ended, cells typed by the schema
+    rows         the observations, one per run of the plan that has ended, cells typed by the schema
+    former       those of runs that only an earlier plan of the study has
     answers      one per question that was fitted, in the study's order
     unanswered   questions without a fit yet
     """
@@ -53,6 +53,7 @@ class Evidence:
     counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
     registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
+    former: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def rungs(self) -> Sequence[Mapping[str, Any]]:
@@ -60,7 +61,7 @@ class Evidence:
 
     @property
     def finished(self) -> list[Mapping[str, Any]]:
-        return [row for row in self.rows if row.get("status") == "finished"]
+        return [row for row in self.rows if table.is_finished(row)]
 
     @property
     def fitted(self) -> list[Mapping[str, Any]]:
@@ -104,12 +105,15 @@ class Evidence:
     @property
     def left_out(self) -> list[LeftOut]:
         """Every run that a fit left out and why: first those that did not finish, then each question's own choice."""
-        unfinished = [row for row in self.rows if row.get("status") != "finished"]
+        unfinished = [row for row in self.rows if not table.is_finished(row)]
         groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for row in self.former:
+            reason = table.why_off_ladder(row) or ""
+            groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
         for row in unfinished:
             reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
             groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
-        known = {str(row.get("run")) for row in unfinished}
+        known = {str(row.get("run")) for row in (*unfinished, *self.former)}
         arms = {str(row.get("run")): str(row.get("arm")) for row in self.rows}
         for answer in self.answers:
             about = str((self.parent(answer) or answer)["question"]["name"]) if len(self.answers) > 1 else ""
@@ -148,11 +152,13 @@ def read_evidence(folder: Path) -> Evidence:
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)
     counted = store.read_json(here.baselines) if here.baselines.exists() else {}
+    rows = _read_rows(here.observations)
     return Evidence(
         folder=here.folder,
         study=study,
-        rows=_read_rows(here.observations),
-        answers=tuple(answers),
+        rows=tuple(row for row in rows if not row.get("left_plan")),
+        former=tuple(row for row in rows if row.get("left_plan")),
+        answers=tuple(map(_with_current_loss, answers)),
         unanswered=tuple(unanswered),
         baselines=tuple(counted.get("baselines", ())),
         counts=counted.get("by_corpus", {}),
@@ -161,29 +167,21 @@ def read_evidence(folder: Path) -> Evidence:
     )
 
 
+def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An answer whose question names the loss as the rows do."""
+    question = answer["question"]
+    return {**answer, "question": {**question, "loss": table.current_name(str(question.get("loss") or "loss"))}}
+
+
 def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """The rows that a fit reads; an empty cell of what is no text is None here."""
     if not path.exists():
         return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(
-            {table.unquoted(name): _typed(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)
-        )
-
-
-def _typed(column: str, cell: str | None) -> Any:
-    if cell is not None and table.is_quoted(cell):
-        return table.unquoted(cell)
-    kind = table.COLUMNS.get(column, ("", ""))[0]
-    if cell is None or cell == "":
-        return "" if kind == "text" else None
-    if kind == "text":
-        return cell
-    if kind == "yes/no":
-        return cell.strip().lower() in ("yes", "true", "1")
-    value = number(cell)
-    if value is None:
-        return None if kind else cell
-    return int(value) if value.is_integer() and "." not in cell and "e" not in cell.lower() else value
+    texts = {name for name, (kind, _) in table.COLUMNS.items() if kind == "text"}
+    return tuple(
+        {name: None if cell == "" and name not in texts else cell for name, cell in row.items()}
+        for row in table.read_rows(path)
+    )
 
 
 def _read_curves(here: store.Store, run_ids: Sequence[str]) -> dict[str, Curve]:
@@ -209,7 +207,9 @@ def _read_curve(path: Path, points: int) -> Curve | None:
     for index in _log_spaced(len(measured), points):
         try:
             line = json.loads(measured[index])
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a damaged line
+            continue
+        if not isinstance(line, dict):
             continue
         seen, value = number(line.get("tokens")), number(line.get(name))
         if seen and value and seen > 0 and value > 0:

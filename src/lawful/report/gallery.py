@@ -73,7 +73,7 @@ def axis_title(column: str) -> str:
 
 
 METRICS = {"cer": "Character error rate", "bits_per_byte": "Validation loss (bits per byte)"}
-LOSSES = {"loss": "Validation loss", "best_loss": "Best validation loss"}
+LOSSES = {"loss": "Validation loss", "best_weights_loss": "Best validation loss"}
 
 
 def loss_title(rows: Sequence[Row], column: str = "loss") -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lawful import laws
-from lawful.errors import LawfulError
+from lawful.errors import DeclarationError
+from lawful.fitting.result import law_of
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -56,13 +57,13 @@ class LawCurve:
 
 
 def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
-    """None where the answer holds no fit, or one of a law that is not on this machine."""
+    """None where the answer holds no fit, or one of a law that may not be built from a file (laws.stored)."""
     fit = answer.get("fit")
     if not fit:
         return None
     try:
-        law = laws.named_in("a fit", fit["law"])
-    except LawfulError:
+        law = law_of(fit)
+    except DeclarationError:
         return None
     drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))
     question, used = answer["question"], fit["data"].get("columns") or {}

@@ -21,6 +21,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts.append(f"**{markdown_text(words.headline(evidence))}**")
     if progress := words.progress_sentence(evidence):
         parts.append(markdown_text(f"The study is not finished: {progress}"))
+    if failed := words.failed_sentences(evidence):
+        parts += ["## Runs failed", _bullets(failed)]
     if faults := study.get("faults"):
         parts += ["## What is wrong with this as evidence", _bullets(map(str, faults))]
     if severe := words.severe_doubts(evidence):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
+from lawful.laws import label
 from lawful.report import arms, interactive, keystrokes, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
@@ -79,6 +80,7 @@ def _answer(evidence: Evidence) -> Html:
     study = evidence.study
     refused = bool(evidence.answers) and evidence.answers[0].get("status") == "refused"
     progress = words.progress_sentence(evidence)
+    failed = words.failed_sentences(evidence)
     faults = [str(fault) for fault in study.get("faults") or ()]
     severe = words.severe_doubts(evidence)
     return tag(
@@ -94,6 +96,7 @@ def _answer(evidence: Evidence) -> Html:
         tag("p", study.get("question", ""), class_="question"),
         tag("h1", parts.powers(words.headline(evidence)), class_="refused" if refused else None),
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
+        parts.notice("Runs failed", failed, "faults") if failed else None,
         parts.notice("What is wrong with this as evidence", faults, "faults") if faults else None,
         parts.notice("Severe doubts", severe, "faults") if severe else None,
         parts.facts(words.key_facts(evidence), "key"),
@@ -411,7 +414,8 @@ def _left_out(evidence: Evidence) -> Html:
 def _not_drawn(answer: Answer) -> Html | None:
     if not answer.get("fit") or law_curve(answer):
         return None
-    sentence = f"Its law, {answer['fit'].get('law')}, is not on the machine that wrote this page."
+    law = label(answer["fit"]["law"])
+    sentence = f"Its law, {law}, is not one of lawful's own, and a report imports none unless it is named with --law."
     return parts.notice("The law was fitted but cannot be drawn here", [sentence], "progress")
 
 

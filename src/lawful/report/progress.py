@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lawful import store
+from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
 
@@ -24,6 +25,7 @@ MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the who
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
 _read_once: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}  # by modification time and size
+_tables: dict[Path, tuple[tuple[int, int], dict[str, dict[str, str]]]] = {}  # what each says is over, likewise
 _started: dict[Path, float | None] = {}  # when the runs that have ended began
 
 
@@ -78,6 +80,12 @@ def study_status(folder: Path) -> StudyStatus:
 def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
     rungs: Sequence[Mapping[str, Any]] = study["rungs"]
     results = [_cached(here.result(rung["id"])) for rung in rungs]
+    if None in results:  # a study that was shared without its runs: over is what its table says
+        in_table = _over_in_table(here)
+        results = [
+            result or (None if here.metrics(rung["id"]).exists() else in_table.get(rung["id"]))
+            for rung, result in zip(rungs, results, strict=True)
+        ]
     own_steps, beside = _own_steps(rungs), _beside(rungs)
     pace = _pace(here, rungs, results, own_steps, beside)
     runs = tuple(
@@ -257,13 +265,11 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
 
 
 def _own_steps(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps each run does itself: all of them for the longest of a trunk, from the decay on for those that branch."""
-    longest: dict[str, int] = {}
-    for rung in rungs:
-        longest[rung["cluster"]] = max(longest.get(rung["cluster"], 0), rung["steps"])
+    """Steps that each run does itself, by the plan; the others come from its trunk."""
+    flops = [(number(rung.get("own_flops")), number(rung.get("flops"))) for rung in rungs]
     return [
-        rung["steps"] - (0 if rung["steps"] == longest[rung["cluster"]] else rung.get("decay_start", 0))
-        for rung in rungs
+        round(rung["steps"] * own / whole) if own and whole else rung["steps"]
+        for rung, (own, whole) in zip(rungs, flops, strict=True)
     ]
 
 
@@ -280,7 +286,7 @@ def _beside(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
 
 def _share(run: RunStatus, own_steps: int) -> float:
     """Of the run's own work that is done; a run that ended early will not go on."""
-    if run.ended_at is not None:
+    if run.state in ("finished", "diverged", "failed"):
         return 1.0
     return 1 - min(max(run.steps - run.step, 0) / max(own_steps, 1), 1.0)
 
@@ -341,6 +347,19 @@ def _last_values(path: Path) -> dict[str, Any]:
         if "tokens_per_second" in found and ("validation_loss" in found or "selection_loss" in found):
             break
     return found
+
+
+def _over_in_table(here: store.Store) -> dict[str, dict[str, str]]:
+    """Read once for as long as the table does not change."""
+    try:
+        facts = here.observations.stat()
+    except OSError:
+        return {}
+    key = (facts.st_mtime_ns, facts.st_size)
+    known = _tables.get(here.observations)
+    if known is None or known[0] != key:
+        known = _tables[here.observations] = (key, over_in_table(here))
+    return known[1]
 
 
 def _cached(path: Path) -> dict[str, Any] | None:

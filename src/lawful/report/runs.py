@@ -24,6 +24,7 @@ COLUMNS = (
     ("Accuracy", "accuracy", True),
     ("Rate", "learning_rate", True),
     ("Time", "seconds", True),
+    ("Time spent", "seconds_spent", True),
     ("A step", "seconds_per_step", True),
     ("An epoch", "seconds_per_epoch", True),
     ("Memory", "peak_memory_bytes", True),

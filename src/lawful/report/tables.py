@@ -22,7 +22,7 @@ def number(value: Any) -> float | None:
         return None
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # no number, or one too large for a float
         return None
     return result if math.isfinite(result) else None
 

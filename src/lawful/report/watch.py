@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import store
-from lawful.errors import LawfulError, StoreError
+from lawful.errors import DeclarationError, LawfulError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.people import answer_people
 from lawful.observe import write_observations
@@ -129,7 +129,7 @@ def serve(
         try:
             server = _Server((ADDRESS, port), _Handler)
         except OSError as error:
-            raise StoreError(
+            raise DeclarationError(
                 f"--port: {port} cannot be had on {ADDRESS} ({error.strerror}); name another, or leave it out."
             ) from None
         server.watch = watch

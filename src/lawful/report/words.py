@@ -15,6 +15,7 @@ from lawful.report.gallery import fitted_rows, held_out_rows
 from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
 
+FAILURES = 3  # reasons of failed runs that stand at the top
 SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
 
 
@@ -77,6 +78,22 @@ def progress_sentence(evidence: Evidence) -> str | None:
     return f"{total - missing} of {total} runs have ended; what stands here will change as the rest do."
 
 
+def failed_sentences(evidence: Evidence) -> list[str]:
+    """How many runs failed, and why; nothing where none did. One that diverged did not fail: that is a result."""
+    reasons: dict[str, list[str]] = {}
+    for row in evidence.rows:
+        if row.get("status") == "failed":
+            reasons.setdefault(str(row.get("reason") or "no reason recorded"), []).append(str(row.get("rung")))
+    failed = sum(map(len, reasons.values()))
+    if not failed:
+        return []
+    found = [f"{failed} of {len(evidence.rungs)} runs failed and stand in no fit; `lawful resume` tries them again."]
+    for reason, rungs in list(reasons.items())[:FAILURES]:
+        others = f" and {len(rungs) - 1} more" if len(rungs) > 1 else ""
+        found.append(f"{tables.readable(rungs[0])}{others}: {reason}")
+    return found
+
+
 def severe_doubts(evidence: Evidence) -> list[str]:
     """What a reader must know before believing the answer."""
     several = len(evidence.answers) > 1
@@ -134,13 +151,27 @@ def held_out_summary(*answers: Mapping[str, Any]) -> str:
 def held_out_registered(evidence: Evidence, *answers: Mapping[str, Any]) -> str:
     """When the forecasts were made, and how one can tell that they were not changed since."""
     items = [item for answer in answers for item in answer.get("held_out") or ()]
-    if items and all(item.get("is_registered") for item in items):
-        when = tables.moment(evidence.registered["created"])
-        return (
-            f"The forecasts were written on {when}, before any of these runs began "
-            f"(SHA-256 {evidence.registered['sha256'][:16]}, forecasts.json)."
-        )
-    return "These runs were set aside before training; their forecasts were not written before they began."
+    early = {str(item["run"]) for item in items if item.get("is_registered")}
+    names = {answer["question"]["name"] for answer in answers}
+    if not (early and evidence.registered):
+        reasons = [entry["reason"] for entry in evidence.registered.get("refused", ()) if entry["question"] in names]
+        why = f" ({reasons[0]})" if reasons else ""
+        return f"These runs were set aside before training; their forecasts were not written before they began{why}."
+    written = sorted(
+        {
+            str(entry.get("created") or evidence.registered["created"])
+            for entry in evidence.registered["forecasts"]
+            if entry["question"] in names and entry["run"] in early
+        }
+    )
+    when = " and ".join(map(tables.moment, dict.fromkeys((written[0], written[-1]))))
+    others = len({str(item["run"]) for item in items} - early)
+    late = f"; those of {tables.many(others, 'other run')} were not" if others else ""
+    which = "any of these runs" if len(written) == 1 and not others else "the runs that they are of"
+    return (
+        f"The forecasts were written on {when}, before {which} began "
+        f"(SHA-256 {evidence.registered['sha256'][:16]}, forecasts.json){late}."
+    )
 
 
 def parameters_table(answer: Mapping[str, Any]) -> Table:
@@ -458,7 +489,7 @@ def also_table(answer: Mapping[str, Any]) -> Table | None:
         fixed = ", ".join(
             f"{tables.symbol(name)} = {tables.general(value)}" for name, value in (item.get("fixed") or {}).items()
         )
-        axis = str(item.get("law")).partition(":")[2]
+        axis = str(item.get("law")).rpartition(":")[2]
         name = tables.formula(str(item.get("formula")), axis, _columns(answer).get(axis))
         name += f" with {fixed}" if fixed else ""
         if item.get("refusal"):

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from lawful.errors import MissingDependency
+
+try:
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 class Rule(ABC):
-    """A frozen dataclass of plain data."""
+    """A frozen dataclass of plain data.
+
+    family_needs   a method that only some families have, without which the rule cannot work; None: it takes any
+    """
+
+    family_needs: ClassVar[str | None] = None
 
     @abstractmethod
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:

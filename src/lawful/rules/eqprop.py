@@ -7,11 +7,12 @@ After Scellier & Bengio 2017 (arXiv:1602.05179, theorem 1); nudged to both sides
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from lawful.checks import PositiveFloat, PositiveInt, check_fields
 from lawful.errors import DeclarationError
 from lawful.rules import Rule
 
@@ -33,21 +34,15 @@ class EqProp(Rule):
     does not grow with the steps.
     """
 
-    beta: float
+    family_needs: ClassVar[str] = "energy_flops_per_token"
+
+    beta: PositiveFloat
     nudging: Literal["centred", "one_sided"] = "centred"
-    free_steps: int = 15
-    nudged_steps: int = 5
+    free_steps: PositiveInt = 15
+    nudged_steps: PositiveInt = 5
 
     def __post_init__(self) -> None:
-        problems = []
-        if not self.beta > 0:
-            problems.append(f"beta: expected a positive number, got {self.beta}")
-        if self.nudging not in ("centred", "one_sided"):
-            problems.append(f"nudging: expected centred or one_sided, got {self.nudging!r}")
-        if min(self.free_steps, self.nudged_steps) < 1:
-            problems.append("free_steps and nudged_steps must be at least 1")
-        if problems:
-            raise DeclarationError("EqProp: " + "; ".join(problems) + ".")
+        check_fields(self)
 
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from lawful.checks import PositiveInt, check_fields
 from lawful.errors import DeclarationError
 from lawful.rules import Rule
 
@@ -17,11 +18,12 @@ class UnrolledBackprop(Rule):
     """For a model that can be unrolled for so many steps, as those of families/equilibrium.py. Memory grows with
     them."""
 
-    steps: int
+    family_needs: ClassVar[str] = "energy_flops_per_token"
+
+    steps: PositiveInt
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise DeclarationError(f"UnrolledBackprop: expected steps of at least 1, got {self.steps}.")
+        check_fields(self)
 
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
         net: Any = model

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lawful.checks import NumSeeds, PositiveFloat, checked
 from lawful.corpora import TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
-from lawful.recipes import decay_for_timescale, decoder_shape, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
+from lawful.recipes import decay_for_timescale, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Study, bracket, grid
+from lawful.study import Question, Scale, Study, bracket, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
@@ -33,21 +34,23 @@ SHAPES = {
     # one depth, so that size is width alone, and the held-out run sees each token of the default corpus once;
     # heads of 10 to 24, growing with width: one head alone loses .04 at width 30, and small heads are slow
     "quick": {24: (2, 2), 30: (2, 3), 36: (2, 3), 48: (2, 3), 66: (2, 3), 96: (2, 4)},
+    # width / depth of 32 to 48, heads of 64
+    "full": {128: (4, 2), 192: (6, 3), 256: (8, 4), 384: (8, 6), 512: (12, 8)},
 }
-# non-embedding parameters of `full`; the last is held out. The ladder builder finds their shapes
-FULL = (800_000, 2_700_000, 6_300_000, 14_000_000, 38_000_000)
+FULL = (800_000, 2_700_000, 6_300_000, 14_000_000, 38_000_000)  # non-embedding parameters of `full`, nearly
 CONTEXTS = {"smoke": 32, "quick": 64, "full": 256}
 SEEDS = {"smoke": 1, "quick": 3, "full": 3}
 HELD_OUT_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
+    seeds: NumSeeds | None = None,
     corpus: Literal["python", "tiny_stories"] | None = None,
-    tokens_per_param: float = 20.0,
-    isoflop: tuple[float, ...] = (),
+    tokens_per_param: PositiveFloat = 20.0,
+    isoflop: tuple[PositiveFloat, ...] = (),
     parametrisation: Literal["standard", "mup", "completep"] = "standard",
 ) -> Study:
     """corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
@@ -55,19 +58,13 @@ def study(
               full
     isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
-    if scale not in (*SHAPES, "full", "published"):
-        raise DeclarationError(f"activation: it has the scales smoke, quick, full and published; got {scale!r}.")
     if scale == "published":
         if corpus or isoflop or tokens_per_param != 20 or parametrisation != "standard":
             raise DeclarationError("activation: the published scale is fixed; only seeds can be set.")
         return published(seeds=seeds or 1)
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
     data = _corpus(scale, corpus or ("tiny_stories" if scale == "full" else "python"))
-    if scale == "full":
-        found = [decoder_shape(target, aspect=38, head_size=64) for target in FULL]
-        shapes = {shape.width: (shape.depth, shape.heads) for shape in found}
-    else:
-        shapes = SHAPES[scale]
+    shapes = SHAPES[scale]
     widths = tuple(shapes)
     anchors, held_out = widths[:-1], widths[-1]
 

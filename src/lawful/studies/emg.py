@@ -11,14 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from lawful.checks import NaturalInt, NonNegativeFloat, NumSeeds, PositiveInt, checked
 from lawful.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
-from lawful.emg.twin import Twin
+from lawful.emg.twin import Difficulty, Twin
 from lawful.errors import DeclarationError
 from lawful.families.ctc_encoder import CtcEncoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.store import sha256_of
-from lawful.study import Question, Rung, Study, grid
+from lawful.study import Question, Rung, Scale, Study, grid
 from lawful.tasks.ctc import Ctc, Spelling
 
 QUESTION = (
@@ -52,18 +53,19 @@ TUNED_STEPS, TUNED_RATE = 0.25, 0.5  # of a fine-tuning, against the run that it
 BEAM = 50  # as the emg2qwerty baseline has it
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
-    widths: tuple[int, ...] | None = None,
-    steps: int | None = None,
+    seeds: NumSeeds | None = None,
+    widths: tuple[PositiveInt, ...] | None = None,
+    steps: PositiveInt | None = None,
     split: str = "split/generic.yaml",
-    difficulty: float | None = None,
-    bodies: tuple[str, ...] = ("transformer",),
-    beam: int = 0,
+    difficulty: Difficulty | None = None,
+    bodies: tuple[Body, ...] = ("transformer",),
+    beam: NaturalInt = 0,
     language_model: str = "",
-    language_model_weight: float = 0.5,
+    language_model_weight: NonNegativeFloat = 0.5,
     language_model_bonus: float = 1.0,
     personal: bool = False,
 ) -> Study:
@@ -74,8 +76,6 @@ def study(
     language_model   that it listens to: a character model, ARPA or KenLM, by path
     personal         also continue the middle size on each test person's own sessions (user0.yaml and on, beside split)
     """
-    if unknown := [body for body in bodies if body not in ("transformer", "tds")]:
-        raise DeclarationError(f"bodies: expected transformer and tds, got {', '.join(unknown)}.")
     task = decoded_by(beam, language_model, language_model_weight, language_model_bonus)
     is_generic = "generic" in Path(split).name  # the other official splits are of one person each
     if personal and not is_generic:
@@ -126,7 +126,8 @@ def study(
         )
 
     middle = widths[len(widths) // 2]
-    has_arms = bodies != ("transformer",)
+    # the rungs of fewer users are transformers whatever the bodies
+    has_arms = len(bodies) > 1 or (bodies == ("tds",) and bool(users) and is_generic)
     ladder = _rungs(rung, bodies, has_arms, width=widths, train_users=(everybody,), seed=range(seeds))
     if users and is_generic:
         ladder += _rungs(rung, ("transformer",), has_arms, width=(middle,), train_users=users, seed=range(seeds))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, Literal
 
+from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.errors import DeclarationError
 from lawful.families import Family
@@ -16,7 +17,7 @@ from lawful.rules.backprop import Backprop
 from lawful.rules.eqprop import EqProp
 from lawful.rules.unrolled import UnrolledBackprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Rung, Study
+from lawful.study import Question, Rung, Scale, Study
 from lawful.tasks.next_token import NextToken
 
 QUESTION = (
@@ -47,13 +48,14 @@ LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...],
 RATES = {"smoke": 5e-3, "quick": 5e-3, "full": 1.5e-3}
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
-    steps: int | None = None,
-    characters: tuple[int, ...] | None = None,
-    lengths: tuple[int, ...] | None = None,
+    seeds: NumSeeds | None = None,
+    steps: PositiveInt | None = None,
+    characters: tuple[PositiveInt, ...] | None = None,
+    lengths: tuple[PositiveInt, ...] | None = None,
     arms: tuple[str, ...] | None = None,
     form: Literal["whole", "quick"] = "whole",
 ) -> Study:
@@ -140,7 +142,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="At how much text do two arms cross, each stopped early?",
             law="power_floor:tokens",
             tokens="unique_tokens",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=data,
         ),
         Question(
@@ -154,7 +156,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             name="compute",
             asks="At how many training FLOPs do two arms cross, on the most text?",
             law="power_floor:flops",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=compute,
         ),
         Question(
@@ -162,7 +164,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="And at how many seconds of training on this machine?",
             law="power_floor:flops",
             flops="seconds",
-            loss="best_loss",
+            loss="best_weights_loss",
             where=compute,
         ),
         Question(
@@ -170,7 +172,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             asks="How does the gap between two arms move with the sequence length?",
             law="paired",
             along="length",
-            loss="best_loss",
+            loss="best_weights_loss",
             where={"characters": middle, "steps": steps},
         ),
     ]
@@ -182,7 +184,7 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
                 asks="Which variant trained by equilibrium propagation is best, over all sizes of text?",
                 law="paired",
                 along="characters",
-                loss="best_loss",
+                loss="best_weights_loss",
                 where={**data, "arm": tuple(variants)},
             )
         )

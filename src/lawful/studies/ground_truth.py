@@ -20,9 +20,10 @@ that D tokens are worth D / multiplier: the law with another coefficient. `expon
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from lawful.checks import NumSeeds, Within, checked
 from lawful.corpora.zipf_recall import ZipfRecall
-from lawful.errors import DeclarationError
 from lawful.families.recall import Recall
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -55,15 +56,15 @@ LADDERS = {
 }
 
 
+@checked
 def study(
-    scale: str = "quick", *, seeds: int | None = None, a: float = 0.8, multiplier: float = 2.0, slowing: float = 0.2
+    scale: Literal["smoke", "quick"] = "quick",
+    *,
+    seeds: NumSeeds | None = None,
+    a: Annotated[float, Within(above=0, at_most=4)] = 0.8,
+    multiplier: Annotated[float, Within(above=1)] = 2.0,
+    slowing: Annotated[float, Within(above=0, below=1)] = 0.2,
 ) -> Study:
-    if scale not in LADDERS:
-        raise DeclarationError(f"ground_truth: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
-    if not (multiplier > 1 and 0 < slowing < 1):
-        raise DeclarationError(
-            f"ground_truth: expected multiplier above 1 and slowing between 0 and 1, got {multiplier} and {slowing}."
-        )
     shape = LADDERS[scale]
     seeds = seeds or shape.seeds
     budgets = [2**power for power in shape.powers]

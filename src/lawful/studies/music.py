@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from lawful.checks import NaturalInt, NumSeeds, Part, PositiveInt, checked
 from lawful.corpora.music import FREE, Music
 from lawful.errors import DeclarationError
 from lawful.families import Family
@@ -13,7 +14,7 @@ from lawful.families.lstm import LSTM
 from lawful.recipes import decay_for_timescale
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Study, grid
+from lawful.study import Question, Scale, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.given import Given
 from lawful.tokenizers.remi import Remi
@@ -52,18 +53,19 @@ PUBLISHED = {
 }
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
-    widths: tuple[int, ...] | None = None,
-    tokens: int | None = None,
-    batch_tokens: int | None = None,
-    validation_share: float | None = None,
-    test_share: float | None = None,
+    seeds: NumSeeds | None = None,
+    widths: tuple[PositiveInt, ...] | None = None,
+    tokens: PositiveInt | None = None,
+    batch_tokens: PositiveInt | None = None,
+    validation_share: Part | None = None,
+    test_share: Part | None = None,
     layout: Literal["packed", "padded"] = "packed",
-    learned: int = 0,
-    vocabulary: int | None = None,
+    learned: NaturalInt = 0,
+    vocabulary: PositiveInt | None = None,
     collections: tuple[str, ...] | None = None,
 ) -> Study:
     """learned: symbols of frequent neighbours (BPE). vocabulary: of token files that another tokenizer made."""

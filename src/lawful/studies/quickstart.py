@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from lawful.checks import NumSeeds, checked
 from lawful.corpora.python_docs import PythonDocs
-from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -22,9 +24,8 @@ LADDERS = {
 }
 
 
-def study(scale: str = "quick", *, seeds: int | None = None) -> Study:
-    if scale not in LADDERS:
-        raise DeclarationError(f"quickstart: it has the scales {', '.join(LADDERS)}; got {scale!r}.")
+@checked
+def study(scale: Literal["smoke", "quick"] = "quick", *, seeds: NumSeeds | None = None) -> Study:
     widths, budgets, default_seeds = LADDERS[scale]
     seeds = seeds or default_seeds
     corpus = PythonDocs()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Study, grid
+from lawful.study import Question, Scale, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.gpt2_bpe import GPT2
 
@@ -34,12 +35,13 @@ LADDERS = {
 }
 
 
+@checked
 def study(
-    scale: str = "quick",
+    scale: Scale = "quick",
     *,
-    seeds: int | None = None,
-    widths: tuple[int, ...] | None = None,
-    tokens: tuple[int, ...] | None = None,
+    seeds: NumSeeds | None = None,
+    widths: tuple[PositiveInt, ...] | None = None,
+    tokens: tuple[PositiveInt, ...] | None = None,
 ) -> Study:
     if scale == "published":
         if widths or tokens:

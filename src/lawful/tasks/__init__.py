@@ -6,13 +6,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from lawful.errors import MissingDependency
+
+try:
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
 class Task(ABC):
-    """A frozen dataclass of plain data."""
+    """A frozen dataclass of plain data.
+
+    columns         what its summary adds to the table beside the loss: the names that a question may read
+    added_symbols   what it needs of the model beside the corpus's vocabulary
+    reads           as in Family
+    """
 
     loss_unit: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]] = ()
+    added_symbols: ClassVar[int] = 0
+    reads: ClassVar[str | None] = None
 
     @abstractmethod
     def count(self, batch: Any) -> int:
@@ -47,5 +60,6 @@ class Task(ABC):
         return None
 
     def worst_loss(self, run: Any) -> float | None:
-        """That of guessing: a run above it after its warmup has diverged. None where there is no such number."""
+        """That of guessing, one of the levels by which a run has diverged (train/divergence.py). None where there is no
+        such number."""
         return None

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lawful import store
+from lawful.checks import NaturalInt, NonNegativeFloat, check_fields
 from lawful.emg.beam_search import beam_search
 from lawful.emg.language_model import LanguageModel, open_language_model
-from lawful.errors import DataError
+from lawful.errors import DataError, DeclarationError, MissingDependency
 from lawful.run import added, to_json
 from lawful.tasks import Task
 from lawful.tokenizers.keys import SYMBOLS
@@ -55,7 +56,7 @@ class Spelling:
 
     path: str
     sha256: str
-    weight: float = 0.5  # these two did best of six tried on the twin (LAB_NOTES, 2026-11-22)
+    weight: NonNegativeFloat = 0.5  # these two did best of six tried on the twin (LAB_NOTES, 2026-11-22)
     bonus: float = 1.0
 
     def open(self) -> LanguageModel:
@@ -76,13 +77,27 @@ class Ctc(Task):
     """
 
     loss_unit: ClassVar[str] = "nats_per_character"
+    added_symbols: ClassVar[int] = 1  # the blank
+    reads: ClassVar[str] = "frames"
+    columns: ClassVar[tuple[str, ...]] = (
+        "cer",
+        "cer_deletions",
+        "cer_insertions",
+        "cer_substitutions",
+        "cer_users",
+        "cer_users_sd",
+        "blank_share",
+        "symbols_used",
+        "infeasible",
+    )
 
-    beam: int = 0
+    beam: NaturalInt = 0
     spelling: Spelling | None = added(None)
 
     def __post_init__(self) -> None:
-        if self.beam < 0 or (self.spelling is not None and not self.beam):
-            raise DataError(f"Ctc: expected a beam of at least {int(self.spelling is not None)}, got {self.beam}.")
+        check_fields(self)
+        if self.spelling is not None and not self.beam:
+            raise DeclarationError(f"Ctc: beam: expected at least 1 with a spelling, got {self.beam}.")
 
     def count(self, batch: Any) -> int:
         return int((batch.targets >= 0).sum())
@@ -370,6 +385,6 @@ def _text(labels: np.ndarray) -> str:
 def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
-    except ImportError:
-        raise DataError("counting errors in typing needs rapidfuzz: pip install 'lawful[emg]'.") from None
+    except ImportError as error:
+        raise MissingDependency.of("rapidfuzz", extra="emg", what="counting errors in typing", error=error) from None
     return Levenshtein

@@ -29,6 +29,8 @@ class NextToken(Task):
     """A batch has inputs and targets, integers [batch, time]; every target counts once, one that is IGNORED never."""
 
     loss_unit: ClassVar[str] = "nats_per_token"
+    reads: ClassVar[str] = "tokens"
+    columns: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def count(self, batch: Any) -> int:
         return int((batch.targets != IGNORED).sum())

@@ -33,6 +33,11 @@ class Tokenizer(abc.ABC):
         """The symbol put after each text where several are packed; it stands for no text. None where there is none."""
         return None
 
+    @property
+    def unused(self) -> range:
+        """Symbols of the vocabulary that stand for nothing, because the training text was too short to fill it."""
+        return range(0)
+
     def trained(self, texts: Iterable[str]) -> Tokenizer:
         """Itself, with what it has to learn from training text learned; most have nothing to learn and read nothing."""
         return self

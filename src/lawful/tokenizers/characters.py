@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from lawful.checks import check_fields
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
@@ -26,6 +27,7 @@ class Characters(Tokenizer):
     unknown: str | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         repeated = sorted({character for character in self.alphabet if self.alphabet.count(character) > 1})
         if not self.alphabet or repeated:
             raise DataError(f"alphabet: expected distinct characters, got {repeated or 'none'}.")

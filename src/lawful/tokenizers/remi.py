@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 
-from lawful.errors import DataError
+from lawful.checks import NaturalInt, Within, check_fields
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 
 Score = Any  # symusic's
+NO_NOTES = "no notes"  # why a piece is left out
 FIRST = 0x4E00  # base symbols as characters for the learner of merges: any range without gaps
 # signatures: beats a bar -> of this note value. Others are refused, never squeezed into a wrong bar
 TIME_SIGNATURES = {2: range(1, 5), 4: range(1, 13), 8: range(1, 13), 16: range(1, 13)}
@@ -37,23 +39,15 @@ class Remi(Tokenizer):
     As a text, tokens are MidiTok's names with spaces between; `encode_score` and `decode_score` deal with music.
     """
 
-    positions: int = 12
-    tempos: int = 32
-    velocities: int = 0
+    positions: Annotated[int, Within(at_least=1, at_most=96)] = 12
+    tempos: NaturalInt = 32
+    velocities: Annotated[int, Within(at_least=0, at_most=127)] = 0
     has_programs: bool = False
-    learned: int = 0
+    learned: NaturalInt = 0
     merges: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        if (
-            not 1 <= self.positions <= 96
-            or min(self.tempos, self.velocities, self.learned) < 0
-            or self.velocities > 127
-        ):
-            raise DataError(
-                "remi: expected positions from 1 to 96, tempos and learned of at least 0 and velocities from 0 to 127, "
-                f"got {self.positions}, {self.tempos}, {self.learned} and {self.velocities}."
-            )
+        check_fields(self)
         if self.vocab_size > 2**16:
             raise DataError(f"remi: expected at most 65,536 symbols, got {self.vocab_size:,}.")
 
@@ -79,6 +73,10 @@ class Remi(Tokenizer):
         """The mark before and after each piece."""
         return 1
 
+    @property
+    def unused(self) -> range:
+        return range(self.base_size + len(self.merges or ()), self.vocab_size)
+
     def encode_score(self, score: Score) -> np.ndarray:
         """Shape (tokens,), uint16. LawfulError when there is no note or a time signature has no symbol."""
         score = self._as_kept(score)
@@ -87,7 +85,10 @@ class Remi(Tokenizer):
         for found in score.time_signatures:
             if (found.numerator, found.denominator) not in known:
                 raise DataError(f"time signature {found.numerator}/{found.denominator} is not in the vocabulary")
-        encoded: Any = library.encode(score)
+        try:
+            encoded: Any = library.encode(score)
+        except Exception as error:  # MidiTok raises anything over odd music
+            raise DataError(f"MidiTok cannot write it as tokens ({type(error).__name__}: {error})") from error
         sequence = encoded if self.has_programs else encoded[0]
         return self._merged(np.array(sequence.ids, dtype=np.uint16))
 
@@ -95,7 +96,10 @@ class Remi(Tokenizer):
         """A symusic Score; what makes no music (a Pitch without its Duration) is passed over, as MidiTok does."""
         library = _library(self._base)
         ids = [int(token) for token in self.base_tokens(tokens) if token > self.end]
-        return library.decode(ids if self.has_programs else [ids])
+        try:
+            return library.decode(ids if self.has_programs else [ids])
+        except Exception as error:  # MidiTok raises anything over odd tokens
+            raise DataError(f"MidiTok cannot read these tokens ({type(error).__name__}: {error})") from error
 
     def base_tokens(self, tokens: np.ndarray) -> np.ndarray:
         """Merged symbols taken apart."""
@@ -164,7 +168,7 @@ class Remi(Tokenizer):
             track.notes.sort()
             score.tracks = [track]
         if not any(len(track.notes) for track in score.tracks):
-            raise DataError("no notes")
+            raise DataError(NO_NOTES)
         score.time_signatures.sort()
         score.tempos.sort()
         return score
@@ -174,8 +178,8 @@ class Remi(Tokenizer):
 def _library(base: Remi) -> Any:
     try:
         from miditok import REMI, TokenizerConfig
-    except ImportError:
-        raise DataError("expected MidiTok, which turns music into tokens; `pip install 'lawful[music]'`.") from None
+    except ImportError as error:
+        raise MissingDependency.of("miditok", extra="music", what="turning music into tokens", error=error) from None
     return REMI(
         TokenizerConfig(
             pitch_range=(0, 127),

@@ -7,11 +7,12 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Annotated, final
 
 import numpy as np
 
-from lawful.errors import DataError
+from lawful.checks import Within, check_fields
+from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ class TrainedBPE(Tokenizer):
                   tokens. (tokenizer, training text) decides them; ties go to the piece that sorts first.
     """
 
-    vocab_size: int = 512
+    vocab_size: Annotated[int, Within(at_least=257, at_most=2**16)] = 512  # bytes and the end at least
     pieces: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 257 <= self.vocab_size <= 2**16:
-            raise DataError(f"vocab_size: expected 257 (bytes and the end) to 65,536, got {self.vocab_size}.")
+        check_fields(self)
         if self.pieces is not None and len(self.pieces) > self.vocab_size - 257:
             raise DataError(
                 f"pieces: expected at most vocab_size - 257 = {self.vocab_size - 257}, got {len(self.pieces)}."
@@ -51,6 +51,10 @@ class TrainedBPE(Tokenizer):
     @property
     def end(self) -> int:
         return self.vocab_size - 1
+
+    @property
+    def unused(self) -> range:
+        return range(256 + len(self.pieces or ()), self.end)
 
     def trained(self, texts: Iterable[str]) -> TrainedBPE:
         if self.pieces is not None:
@@ -79,8 +83,10 @@ class TrainedBPE(Tokenizer):
 
 @functools.lru_cache(maxsize=8)
 def _encoding(pieces: tuple[str, ...], end: int) -> tiktoken.Encoding:
-    import tiktoken
-
+    try:
+        import tiktoken
+    except ImportError as error:
+        raise MissingDependency.of("tiktoken", extra="train", what="byte-pair encoding", error=error) from None
     ranks = {bytes([byte]): byte for byte in range(256)}
     ranks |= {bytes.fromhex(piece): 256 + number for number, piece in enumerate(pieces)}
     return tiktoken.Encoding(
@@ -90,8 +96,10 @@ def _encoding(pieces: tuple[str, ...], end: int) -> tiktoken.Encoding:
 
 def _words(texts: Iterable[str]) -> dict[bytes, int]:
     """How often each word occurs in the first LEARNED_FROM_CHARACTERS; merges never cross a word's border."""
-    import regex  # comes with tiktoken, and cuts as it does
-
+    try:
+        import regex  # comes with tiktoken, and cuts as it does
+    except ImportError as error:
+        raise MissingDependency.of("regex", extra="train", what="learning a vocabulary", error=error) from None
     words: Counter[str] = Counter()
     left = LEARNED_FROM_CHARACTERS
     for text in texts:

@@ -85,25 +85,31 @@ def load(path: Path) -> Checkpoint | None:
         if set(manifest) != set(FILES):
             return None
         data = {name: (path / name).read_bytes() for name in manifest}
-        if any(hashlib.sha256(data[name]).hexdigest() != digest for name, digest in manifest.items()):
-            return None
+    except (OSError, StoreError):  # gone, half removed, or on a disk that fails: an older one may be whole
+        return None
+    if any(hashlib.sha256(data[name]).hexdigest() != digest for name, digest in manifest.items()):
+        return None
+    try:
         return Checkpoint(
             state=dict(json.loads(data["state.json"])),
             model=load_tensors(data["model.safetensors"]),
             optimizer=load_tensors(data["optimizer.safetensors"]),
         )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError):
+    except (ValueError, TypeError, KeyError, RecursionError, SafetensorError):  # a manifest that fits, but is not ours
         return None
 
 
 def final_weights(where: store.Store, run_id: str) -> dict[str, torch.Tensor]:
     """What a finished run came to. Raises LawfulError when they are not those that its result names."""
     path, result = where.weights(run_id), store.read_json(where.result(run_id))
+    if not path.is_file():
+        raise StoreError(f"{path}: expected the weights of a finished run, got no such file; train it again.")
+    weights = path.read_bytes()
+    if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
+        raise StoreError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
     with store.reading(path, "the weights of a finished run"):
-        weights = path.read_bytes()
-        if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
-            raise StoreError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
-        return load_tensors(weights)
+        tensors: dict[str, torch.Tensor] = load_tensors(weights)
+    return tensors
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

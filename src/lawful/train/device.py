@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
+import os
 import platform
 import resource
+import shutil
 import sys
+import sysconfig
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from lawful import devices
 from lawful.errors import DeviceError
 from lawful.run import Precision
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: CUDA, else Apple's MPS, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            "device: expected a CUDA GPU, but torch sees none; use --device cpu, or a CUDA build of torch."
-        )
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
-    if name not in ("cpu", "cuda", "mps") and not name.startswith("cuda:"):
-        raise DeviceError(f"device: expected auto, cpu, cuda or mps, got {name!r}.")
-    return torch.device(name)
+    """As lawful.devices has it; raises DeviceError where this machine has none such."""
+    return torch.device(devices.pick(name))
 
 
 def seed(where: torch.device, number: int) -> None:
@@ -41,9 +38,19 @@ def seed(where: torch.device, number: int) -> None:
         torch.mps.manual_seed(number)
 
 
-def has_matrix_units() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware tiles (Intel AMX)."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+def bf16_gain() -> float:
+    """How many times as fast as in fp32 this CPU multiplies matrices in bf16. Takes a few milliseconds; .2 s where bf16
+    is emulated, at a few percent of the speed."""
+    seconds = {}
+    for kind in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(256, 256, dtype=kind)
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            torch.mm(matrix, matrix)
+            times.append(time.perf_counter() - start)
+        seconds[kind] = min(times[1:])
+    return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
@@ -99,6 +106,15 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can make kernels for this GPU: it needs Triton, which takes GPUs from Volta on and builds
+    its launcher with a C compiler and Python's headers. Many images for running models have none."""
+    has_compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    has_triton = importlib.util.find_spec("triton") is not None
+    return has_triton and has_compiler and has_headers and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
 def peak_memory_bytes(device: torch.device) -> int:
     """Allocated on a CUDA device since the run began; else the process's largest resident set so far."""
     if device.type == "cuda":
@@ -112,15 +128,26 @@ def use_of_gpu(device: torch.device, act: Callable[[], float], steps: int) -> tu
 
     act    makes them and returns a step's seconds
     """
-    from torch.profiler import ProfilerActivity, profile
+    from torch.profiler import ProfilerActivity
 
     torch.cuda.reset_peak_memory_stats(device)
     seconds = act()
-    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+    with profiled(ProfilerActivity.CUDA) as recorded:
         act()
         synchronize(device)
     kernels = sum(event.self_device_time_total for event in recorded.key_averages()) / 1e6
-    return min(kernels / steps / seconds, 1.0), peak_memory_bytes(device)
+    busy = min(kernels / steps / seconds, 1.0) if kernels else 1.0  # none recorded: the profiler is not allowed to
+    return busy, peak_memory_bytes(device)
+
+
+def profiled(activity: Any) -> Any:
+    """torch's profiler over one stretch, silent where nothing is wrong."""
+    from torch.profiler import profile
+
+    # its library, read when it first starts, prints when a stretch begins and ends (torch 2.13), above its errors
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    # acc_events: else torch 2.10 to 2.12 warn that a next stretch would clear this one's events; there is none
+    return profile(activities=[activity], acc_events=True)
 
 
 def return_memory(device: torch.device) -> None:

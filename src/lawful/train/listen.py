@@ -32,8 +32,10 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if not chosen or {rung["corpus"] for rung in chosen} != {chosen[0]["corpus"]}:
         return
     ids = [rung["id"] for rung in chosen]
-    if store.samples.exists() and files.read_json(store.samples).get("of") == ids:
-        return
+    former = files.read_json(store.samples).get("of", []) if store.samples.exists() else []
+    planned = {rung["id"] for rung in study["rungs"]}
+    if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
+        return  # the latter: they hold what runs wrote whose weights are not in this folder any more
     first = open_writer(folder, ids[0], own=own)
     if not is_music(first.data):
         return

@@ -27,9 +27,10 @@ from lawful.errors import DeclarationError
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.store import Store
-from lawful.train import checkpoint, device, parallel
+from lawful.table import current_name
+from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.feed import feed
-from lawful.train.optimizer import build_adamw, clip, learning_rate, set_learning_rate
+from lawful.train.optimizer import build_adamw, clip, is_decayed, learning_rate, set_learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
@@ -71,7 +72,7 @@ class Place:
     is_sharded: bool = False  # FSDP over the processes that parallel has joined
     stacked: int = 1  # runs that begin together, trained as one model; see stack.py
     checkpoint_seconds: float = 30.0
-    branch_steps: frozenset[int] = frozenset()  # where shorter runs of the same trunk leave it
+    branch_steps: frozenset[int] = frozenset()  # where other runs of the same trunk may begin; see branch_steps()
     clock: Clock = field(default_factory=Clock)  # one for all runs of a stack
     lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
@@ -83,11 +84,14 @@ class Progress:
     """What a checkpoint carries beside the tensors."""
 
     step: int = 0  # updates made
-    seconds: float = 0.0
+    seconds: float = 0.0  # of all of them, those taken over from the trunk included
     own_steps: int = 0  # updates made by this run itself, not taken over from its trunk
+    own_seconds: float = 0.0
     train_loss_sum: float = 0.0  # over the closing stretch, see closing_start
     train_targets: int = 0
-    loss_best: float | None = None
+    loss_start: float | None = None  # before the first update, on what is watched; None of a fine-tuning
+    loss_lowest_seen: float | None = None
+    evaluations_lost: int = 0  # the last so many in a row showed a model that knows nothing, see divergence.py
     micro_batch: int = 0
     numerics: str = ""
     numerics_breaks: int = 0
@@ -153,21 +157,31 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
     log_every = max(1, run.steps // LOG_LINES)
     batch_tokens = run.batch_size * run.context
     watched = "selection" if "selection" in data.splits else "validation"
-    worst = run.task.worst_loss(run)
+    guessing = run.task.worst_loss(run)
+    counted = functools.partial(divergence.counted_loss if guessing is not None else lambda data: None, data)
 
     def save_checkpoint(folder: Path, kept: int = checkpoint.KEPT) -> None:
         with clock.stopped():
             record.sync()
             checkpoint.save(folder, model, optimizer, _state(progress, scaler), kept=kept, lease=place.lease)
 
+    if progress.step == 0 and run.starts_from is None:
+        with clock.stopped():
+            start = evaluate(run, data, model, place.device, watched, run.eval_tokens)["loss"]
+        progress.loss_start = start if math.isfinite(start) else None
     model.train()
     with _Record(store, run, saved, place) as record, feed(run, data, place.loaders) as batch_of:
         last_save = time.monotonic()
-        past = progress.seconds - clock.seconds()
-        marked, marked_step = clock.seconds(), progress.step
+        began, before, own_before = clock.seconds(), progress.seconds, progress.own_seconds
+        marked, marked_step = own_before, progress.step
+
+        def take_time() -> None:
+            spent = clock.seconds() - began
+            progress.seconds, progress.own_seconds = before + spent, own_before + spent
+
         while progress.step < run.steps:
             if parallel.any_of(place.should_stop()):
-                progress.seconds = past + clock.seconds()
+                take_time()
                 save_checkpoint(store.checkpoints(run.id))
                 raise Interrupted(f"stopped at step {progress.step} of {run.steps}")
             rate = learning_rate(run, progress.step)
@@ -183,14 +197,14 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     now=progress,
                 )
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or progress.micro_batch == 1:
+                if not is_out_of_memory(error) or progress.micro_batch == 1:
                     raise
                 progress.micro_batch = (progress.micro_batch + 1) // 2  # the same global batch in smaller pieces
                 _note_numerics(progress, run, place)
                 _free_memory(optimizer, place.device)
                 forward = _compiled(model, run, progress.micro_batch) if is_compiled else model
                 continue
-            progress.seconds = past + clock.seconds()
+            take_time()
             if not (math.isfinite(loss) and (math.isfinite(norm) or run.precision == "fp16")):
                 reason = f"loss {loss:g}, gradient norm {norm:g} at step {progress.step}: not finite"
                 return _diverged(run, data, progress, place, reason)
@@ -202,10 +216,9 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
 
             if progress.step % log_every == 0 or progress.step == run.steps:
                 device.synchronize(place.device)
-                now = clock.seconds()
-                progress.seconds = past + now
-                speed = (progress.step - marked_step) * batch_tokens / max(now - marked, 1e-9)
-                marked, marked_step = now, progress.step
+                take_time()
+                speed = (progress.step - marked_step) * batch_tokens / max(progress.own_seconds - marked, 1e-9)
+                marked, marked_step = progress.own_seconds, progress.step
                 record.write(
                     step=progress.step,
                     tokens=progress.step * batch_tokens,
@@ -222,24 +235,28 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     seen = evaluate(run, data, model, place.device, watched, run.eval_tokens)
                 if progress.step < run.steps or watched != "validation":  # the last line is of all validation targets
                     record.write(**_line_of(progress.step, batch_tokens, watched, seen))
-                if not math.isfinite(seen["loss"]) or (
-                    # the training loss too: above guessing on validation alone is learning by heart
-                    worst is not None and min(seen["loss"], loss) > worst and progress.step > run.schedule.warmup_steps
-                ):
-                    reason = (
-                        f"{watched} loss {seen['loss']:.4g} at step {progress.step} is above {worst or math.inf:.4g}, "
-                        "that of guessing"
-                    )
+                if not math.isfinite(seen["loss"]):
+                    reason = f"{watched} loss {seen['loss']:.4g} at step {progress.step}: not finite"
+                    return _diverged(run, data, progress, place, reason)
+                levels = divergence.Levels(
+                    start=progress.loss_start, guessing=guessing, lowest=progress.loss_lowest_seen, counted=counted
+                )
+                # the training loss too: high on validation alone is learning by heart
+                lost = divergence.why_lost(min(seen["loss"], loss), levels)
+                is_counted = lost is not None and progress.step > run.schedule.warmup_steps
+                progress.evaluations_lost = progress.evaluations_lost + 1 if is_counted else 0
+                if lost and (progress.evaluations_lost >= divergence.IN_A_ROW or progress.step == run.steps):
+                    reason = f"{watched} loss {seen['loss']:.4g} at step {progress.step} {lost}"
                     return _diverged(run, data, progress, place, reason)
                 if trouble := run.family.trouble(seen):
                     return _diverged(run, data, progress, place, f"{watched}, step {progress.step}: {trouble}")
-                if seen["loss"] < (progress.loss_best or math.inf):
-                    progress.loss_best = seen["loss"]
+                if seen["loss"] < (progress.loss_lowest_seen or math.inf):
+                    progress.loss_lowest_seen = seen["loss"]
                     if run.keep_best:
                         with clock.stopped():
                             weights = save(checkpoint.trained_tensors(model))
                             files.write_bytes(store.best_weights(run.id), weights, lease=place.lease)
-            if progress.step in place.branch_steps and progress.step < run.decay_start and not run.keep_best:
+            if progress.step in place.branch_steps and progress.step <= run.decay_start and not run.keep_best:
                 save_checkpoint(store.trunk(run.trunk_id), kept=0)
             is_due = time.monotonic() - last_save > place.checkpoint_seconds
             if progress.step < run.steps and parallel.any_of(is_due):
@@ -261,9 +278,9 @@ def _begun(run: Run, store: Store, place: Place) -> tuple[nn.Module, torch.optim
     progress = Progress(run=run.id)
     if saved := _where_to_start(run, store):
         checkpoint.restore(saved, model, optimizer)
-        progress = Progress(**saved.state)
+        progress = _progress(saved.state)
         if progress.run != run.id:  # from the trunk: what it shares with this run is the past, not the accounts
-            progress = replace(progress, run=run.id, own_steps=0, seconds=0.0, train_loss_sum=0.0, train_targets=0)
+            progress = replace(progress, run=run.id, own_steps=0, own_seconds=0.0, train_loss_sum=0.0, train_targets=0)
         if progress.scaler:
             scaler.load_state_dict(progress.scaler)
     elif run.starts_from is not None:
@@ -279,6 +296,9 @@ def _ended(
     """The run's observation, after its last step."""
     last = evaluate(run, data, model, place.device)
     record.write(**_line_of(run.steps, run.batch_size * run.context, "validation", last))
+    if not math.isfinite(last["loss"]):
+        reason = f"validation loss {last['loss']:.4g} at step {progress.step}: not finite"
+        return _diverged(run, data, progress, place, reason)
     if trouble := run.family.trouble(last):
         return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
 
@@ -292,12 +312,12 @@ def _ended(
     (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     audited = run.rule.audit(model, run.task, _to(few, place.device))  # of the final weights, not of the best
     if run.keep_best and (best := store.best_weights(run.id).read_bytes()) == weights:
-        judged |= {f"best_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
+        judged |= {f"best_weights_{name}": judged[name] for name in judged if not name.endswith("_tokens")}
     elif run.keep_best:
         checkpoint.load_model(model, load(best))
-        judged |= _judged(run, data, model, place.device, "validation", prefix="best_")
+        judged |= _judged(run, data, model, place.device, "validation", prefix="best_weights_")
         if "test" in data.splits:
-            judged |= _judged(run, data, model, place.device, "test", prefix="best_")
+            judged |= _judged(run, data, model, place.device, "test", prefix="best_weights_")
     return {
         "status": "diverged" if no_evidence else "finished",
         "reason": no_evidence or "",
@@ -394,7 +414,7 @@ def make_update(asked: Asked) -> Update:
                 loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
     except RuntimeError as error:
-        if place.is_sharded or not _is_out_of_memory(error):
+        if place.is_sharded or not is_out_of_memory(error):
             raise
         failure = error
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
@@ -445,6 +465,16 @@ def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
     return replace(batch, **{part.name: change(getattr(batch, part.name)) for part in fields(batch)})
 
 
+def branch_steps(own_decay_start: int, others: Iterable[int]) -> frozenset[int]:
+    """Where a run leaves a checkpoint for the others of its trunk: where each of them starts its decay, and where the
+    run starts its own, for those that are longer (a held-out run is trained after the anchors). train/plan.py counts on
+    it.
+
+    others    the decay starts of the others
+    """
+    return frozenset(min(own_decay_start, other) for other in others)
+
+
 def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
     """The run's own newest checkpoint, or that of its trunk before its decay, whichever is further."""
     own = checkpoint.newest(store.checkpoints(run.id))
@@ -464,6 +494,16 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
     checkpoint.load_model(model, checkpoint.final_weights(store, parent.id))  # same family: the Study checked
 
 
+def _progress(state: Mapping[str, Any]) -> Progress:
+    """From a checkpoint. One without own_seconds is of an earlier version, whose seconds were the writer's own: those
+    of the trajectory are not known unless the writer made all of its steps."""
+    known = {current_name(name): value for name, value in state.items()}
+    if "own_seconds" not in known:
+        known["own_seconds"] = known["seconds"]
+        known["seconds"] = known["seconds"] if known["own_steps"] == known["step"] else math.nan
+    return Progress(**{**known, "seconds": float(known["seconds"])})  # JSON has NaN as a text
+
+
 def _state(progress: Progress, scaler: Any) -> dict[str, Any]:
     return asdict(replace(progress, scaler=scaler.state_dict() if scaler.is_enabled() else {}))
 
@@ -477,7 +517,8 @@ def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
 
 
 def _is_compiled(run: Run, place: Place) -> bool:
-    return place.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
+    is_worth_it = place.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and place.stacked == 1
+    return is_worth_it and device.can_compile(place.device)
 
 
 def _note_numerics(progress: Progress, run: Run, place: Place) -> None:
@@ -494,20 +535,22 @@ def _note_numerics(progress: Progress, run: Run, place: Place) -> None:
 
 def _columns(run: Run, data: Any, progress: Progress, place: Place) -> dict[str, Any]:
     """The part of an observation that training knows, whether the run ended well or not."""
-    speed = progress.own_steps * run.batch_size * run.context / max(progress.seconds, 1e-9)
+    own_tokens = progress.own_steps * run.batch_size * run.context
+    speed = own_tokens / max(progress.own_seconds, 1e-9) if own_tokens else math.nan
     per_token = run.rule.training_flops_per_token(run.family, run.context)
     return {
         "loss_unit": run.task.loss_unit,
-        "loss_best": progress.loss_best,
+        "loss_lowest_seen": progress.loss_lowest_seen,
         "loss_train": progress.train_loss_sum / progress.train_targets if progress.train_targets else math.nan,
         "unique_tokens": data.train_tokens,
         "epochs": run.tokens / data.train_tokens,
-        "is_decayed": run.schedule.shape != "constant",
+        "is_decayed": progress.step == run.steps and is_decayed(run),
         "masks_padding": True,
         "seconds": progress.seconds,
-        "flops_spent": progress.own_steps * run.batch_size * run.context * per_token,
-        "seconds_per_step": progress.seconds / max(progress.own_steps, 1),
-        "seconds_per_epoch": data.train_tokens / speed if speed else math.nan,
+        "seconds_spent": progress.own_seconds,
+        "flops_spent": own_tokens * per_token,
+        "seconds_per_step": progress.own_seconds / progress.own_steps if own_tokens else math.nan,
+        "seconds_per_epoch": data.train_tokens / speed,
         "tokens_per_second": speed,
         "flops_per_second": speed * per_token,
         "peak_memory_bytes": device.peak_memory_bytes(place.device),
@@ -521,8 +564,11 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
     return {"status": "diverged", "reason": reason, **columns, "diverged_at_step": progress.step}
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """torch's own type on CUDA; its allocator's words on a CPU; "out of memory" on MPS and from CUDA itself."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
+    )
 
 
 def _free_memory(optimizer: torch.optim.Optimizer, where: torch.device) -> None:

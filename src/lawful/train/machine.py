@@ -39,7 +39,7 @@ def examine(out: Path = Path()) -> Machine:
     slurm = shutil.which("sbatch")
     facts = {
         "processor": f"{platform.processor() or platform.machine()}, {cores} of {os.cpu_count()} cores for us",
-        "matrix units (AMX)": "yes: bf16 may pay" if device.has_matrix_units() else "no: fp32 on the CPU",
+        "bf16 on the CPU": f"matrix products {device.bf16_gain():.1f} times as fast as in fp32",
         "memory": f"{memory:.1f} GiB",
         "GPUs": ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus)
         or ("Apple's MPS" if torch.backends.mps.is_available() else "none that torch sees"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +13,10 @@ from torch import Tensor, nn
 
 from lawful.run import Run, Schedule
 from lawful.train import parallel
+
+# Shares of the declared peak. Cosine schedules of the field end at a tenth (arXiv:2203.15556); a wsd decay of three
+# steps, which rounds to a fifth of a run of 13, ends at .134, one of two at .18
+PEAK_REACHED, DECAYED = 0.9, 0.15
 
 
 def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.AdamW:
@@ -115,5 +121,15 @@ def schedule_factor(schedule: Schedule, steps: int, decay_start: int, step: int)
     if schedule.shape == "wsd":
         share = max(0, step - decay_start + 1) / (steps - decay_start + 1)
         return min(warmup, max(schedule.floor, 1.0 - math.sqrt(share)))
-    share = max(0, step - schedule.warmup_steps + 1) / (max(1, steps - schedule.warmup_steps) + 1)
+    # the half cosine begins at the peak, and the last step is number steps - 1
+    share = max(0, step - schedule.warmup_steps) / max(1, steps - 1 - schedule.warmup_steps)
     return min(warmup, schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * share)))
+
+
+def is_decayed(run: Run) -> bool:
+    """Whether a run's last loss is of a decayed rate, by what the rate does and not by the schedule's name: at some
+    step it is at least PEAK_REACHED of its peak, and at the last step at most DECAYED of it."""
+    factor = functools.partial(schedule_factor, run.schedule, run.steps, run.decay_start)
+    first_looked_at = min(run.schedule.warmup_steps, run.steps - 1)  # there at once, unless the warmup is cut short
+    has_peaked = any(factor(step) >= PEAK_REACHED for step in itertools.chain([first_looked_at], range(run.steps)))
+    return has_peaked and factor(run.steps - 1) <= DECAYED

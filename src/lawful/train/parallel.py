@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, DeviceError
 
 PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
 
@@ -23,8 +23,8 @@ PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
 def join() -> None:
     """Meet the other processes, where torchrun started this one; gloo for the CPU, nccl for GPUs."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        if (number := int(os.environ["LOCAL_RANK"])) < torch.cuda.device_count():
+            torch.cuda.set_device(number)
         dist.init_process_group(timeout=PATIENCE)
 
 
@@ -39,6 +39,16 @@ def rank() -> int:
 
 def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def check_gpus() -> None:
+    """Each process of this machine needs a GPU of its own."""
+    here, count = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    if processes() > 1 and here > count:
+        raise DeviceError(
+            f"--processes-per-run: expected a GPU for each process, got {here} processes, which see {count} GPUs; on a "
+            "cluster, --gpus-per-run reserves them."
+        )
 
 
 def tell(run_id: str | None) -> None:

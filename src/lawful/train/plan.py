@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import functools
+import gc
 import hashlib
 import itertools
 import math
@@ -21,18 +23,22 @@ from typing import Any
 import torch
 
 import lawful
-from lawful import laws, linter, trust
+from lawful import devices, linter, trust
 from lawful import store as files
-from lawful.errors import DataError, DeclarationError
+from lawful.checks import refuse_lines
+from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency
+from lawful.laws import named
+from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
-from lawful.study import Rung, Study
+from lawful.study import Rung, Study, planned_columns
 from lawful.train import device, loop, stack
-from lawful.train.optimizer import build_adamw
+from lawful.train.optimizer import build_adamw, is_decayed
 from lawful.train.stack import PROBE_STEPS
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
+BF16_MIN_PRODUCTS = 0.8  # of fp32's speed: where bf16 is emulated, steps in it are slow to time, and never faster
 BF16_MIN_GAIN = 1.1  # less is within what a busy machine makes of a short probe
 THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-11-22)
@@ -53,14 +59,18 @@ class Plan:
     missing_data: str | None = None
 
     def write(self, folder: Path) -> None:
-        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete."""
+        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete.
+
+        Raises StoreError where the folder holds something else, or records of this study that would be lost.
+        """
         if self.missing_data:
             raise DeclarationError(self.missing_data)
+        expect_room(folder, self.declaration)
         store = Store(folder)
         for run in self.runs.values():
             if not store.run(run.id).exists():
                 files.write_json(store.run(run.id), to_json(run))
-        files.write_json(store.study, self.declaration)
+        replace_plan(folder, self.declaration)
 
 
 def make_plan(
@@ -75,17 +85,31 @@ def make_plan(
     command: str = "",
     study_file: Path | None = None,
     is_timed: bool = True,
+    is_elsewhere: bool = False,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Plan:
     """Prepare the corpora, settle one precision for the ladder, and count.
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
+    is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
     stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
     """
-    where = device.pick_device(device_name)
+    _in_pieces.clear()
+    for question in study.questions:
+        if question.law != "paired":
+            named(question.law)  # imported here, as the study's own code was, so that it may answer later
+    gpus = 0
+    try:
+        where = device.pick_device(device_name)
+        if where.type == "cuda":
+            gpus = len(devices.gpus()) if str(where) == "cuda" else 1
+    except DeviceError:
+        if not is_elsewhere or device_name != "cuda":
+            raise
+        where, is_timed = torch.device("cuda"), False
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
-    corpora, missing = _prepare_corpora(names, data, progress)
+    corpora, missing = _prepare_corpora(rungs, names, data, progress)
     precision, precision_probe = _one_precision(rungs, where, progress)
 
     def settled(run: Run) -> Run:
@@ -98,13 +122,13 @@ def make_plan(
 
     rungs = [replace(rung, run=settled(rung.run)) for rung in rungs]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
-    for row, own_steps in zip(rows, _own_steps(rows), strict=True):
+    for row, own_steps in zip(rows, _own_steps(rungs), strict=True):
         row["own_flops"] = row["flops"] * own_steps // row["steps"]
     if is_timed:
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
             row["seconds_estimate"] = estimate
-    workers = _shared_out(study, rungs, rows, where, workers, cores, stacked, is_timed, progress)
+    workers = _shared_out(study, rungs, rows, where, workers, cores, gpus, stacked, is_timed, progress)
     device.return_memory(where)  # to the workers
     axes = {
         name: list(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
@@ -123,12 +147,13 @@ def make_plan(
         "precision": " and ".join(sorted({row["precision"] for row in rows})),
         "precision_probe": precision_probe,
         "device": where.type,
+        "gpus": gpus,
         "workers": workers,
         "axes": axes,
         "rungs": rows,
         "questions": [{field: getattr(q, field) for field in q.__dataclass_fields__} for q in study.questions],
         "corpora": corpora,
-        "warnings": _warnings(rows, corpora, study.arm, missing),
+        "warnings": [*_warnings(rows, corpora, study.arm, missing), *_batches_in_pieces(rungs, where)],
         "versions": _versions(),
         "command": command,
         "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
@@ -138,8 +163,6 @@ def make_plan(
     }
     if study_file:
         trust.remember(files.sha256_of(study_file), f"study file {study_file.resolve()}")
-    for question in study.questions:
-        laws.remember(question.law)
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 
@@ -150,12 +173,13 @@ def _shared_out(
     where: torch.device,
     workers: int,
     cores: int,
+    gpus: int,
     stacked: int,
     is_timed: bool,
     progress: Callable[[str, float], None],
 ) -> int:
     """Into the rows, which runs are stacked and how many threads each has, with what that makes of their seconds;
-    returns how many processes train. workers, cores, stacked: as make_plan has them."""
+    returns how many processes train. workers, cores, stacked: as make_plan has them; gpus: those that they share."""
     if where.type == "cpu":
         workers = workers or cores
     of_seconds = [question.name for question in study.questions if (question.flops or "").startswith("seconds")]
@@ -171,8 +195,7 @@ def _shared_out(
         row["stack"] = tag
         if "seconds_estimate" in row:
             row["seconds_estimate"] /= gain
-    if where.type == "cuda" and not workers and is_timed:
-        gpus = torch.cuda.device_count()
+    if gpus and not workers and is_timed:
         workers = gpus * (1 if of_seconds else _on_one_gpu(rungs, rows, where, max(1, cores // gpus), progress))
     workers = workers or 1
     threads, gain = _threads(rungs, rows, where, workers if is_timed else 1, progress)
@@ -185,6 +208,9 @@ def _shared_out(
 
 def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str, float]:
     """What training would take here, without its data: runs, FLOPs, and seconds, as the plan estimates them."""
+    for question in study.questions:
+        if question.law != "paired":
+            named(question.law)  # imported here, as the study's own code was, so that it may answer later
     where = device.pick_device(device_name)
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
@@ -197,7 +223,7 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str
     ]
     rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
     seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None, {})
-    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rows), strict=True))
+    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rungs), strict=True))
     workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
 
@@ -212,21 +238,32 @@ def _corpus_names(rungs: Sequence[Rung]) -> dict[Any, str]:
 
 
 def _prepare_corpora(
-    names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
+    rungs: Sequence[Rung], names: Mapping[Any, str], data: Path | None, progress: Callable[[str, float], None]
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
-    """Facts of each corpus, and the error of the first that cannot be had here."""
+    """Facts of each corpus, and the error of the first that cannot be had here. DeclarationError where a rung's windows
+    are longer than the data."""
     facts: dict[str, dict[str, Any]] = {}
     missing = None
+    problems: dict[str, str] = {}  # what is wrong -> with which rung
     for corpus, name in names.items():
         try:
-            facts[name] = corpus.prepare(data, progress).facts()
-        except DataError as error:
+            prepared = corpus.prepare(data, progress)
+            facts[name] = prepared.facts()
+            for rung in rungs:
+                if rung.run.corpus == corpus and (why := getattr(prepared, "misfit", _fits)(rung.run.context)):
+                    problems.setdefault(why, rung.label)
+        except (DataError, MissingDependency) as error:
             if data is not None:
                 raise  # the user named a place; what is wrong there comes first
             missing = missing or str(error)
             facts[name] = corpus.known_facts()
         facts[name]["value"] = to_json(corpus)
+    refuse_lines("the runs and their data do not go together", [f"{rung}: {why}." for why, rung in problems.items()])
     return facts, missing
+
+
+def _fits(context: int) -> None:
+    """A user's own data may not say what it has room for."""
 
 
 def _one_precision(
@@ -235,8 +272,8 @@ def _one_precision(
     """For all of the ladder that says "auto", since a change of precision inside it would be a confound; and what was
     measured to choose it, if anything.
 
-    bf16 on CUDA. On a CPU that multiplies it in hardware, what a probe of the costliest sizes finds faster; kept in the
-    cache, so that one ladder is given one precision on this machine. Else fp32.
+    bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster; kept in the cache, so that one ladder is
+    given one precision on this machine. Else fp32.
     """
     declared = {rung.run.precision for rung in rungs}
     if len(declared) == 1 and "auto" not in declared:
@@ -252,8 +289,8 @@ def _one_precision(
     large = [shape for shape in cost if example[shape].family.param_counts().total >= BF16_MIN_PARAMS]
     if (
         where.type != "cpu"
-        or not device.has_matrix_units()
         or sum(cost[shape] for shape in large) < sum(cost.values()) / 2
+        or device.bf16_gain() < BF16_MIN_PRODUCTS
     ):
         return "fp32", None
     probed = sorted(large, key=lambda shape: -cost[shape])[:PROBED_SIZES]
@@ -289,7 +326,6 @@ def _flops(run: Run) -> int:
 
 def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     run = rung.run
-    counts = run.family.param_counts()
     return {
         "id": run.id,
         "label": rung.label,
@@ -297,37 +333,45 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
         "is_held_out": rung.is_held_out,
         "bracket": rung.bracket,
         "starts_from": "" if run.starts_from is None else run.starts_from.id,
-        "arm": str(rung.at[study.arm]) if study.arm else "",
-        "seed": rung.seed,
         "cluster": run.trunk_id,
-        "params_total": counts.total,
-        "params_embedding": counts.embedding,
-        "params_non_embedding": counts.non_embedding,
-        "params_by_group": dict(counts.by_group),
-        "tokens": run.tokens,
-        "flops": _flops(run),
-        "flops_6nd": 6 * counts.non_embedding * run.tokens,
-        "steps": run.steps,
+        "params_by_group": dict(run.family.param_counts().by_group),
+        **planned_columns(rung, study.arm),
         "decay_start": run.decay_start,
-        "batch_tokens": run.batch_size * run.context,
-        "context": run.context,
-        "learning_rate": run.optimizer.learning_rate,
-        "weight_decay": run.optimizer.weight_decay,
-        "schedule": run.schedule.shape,
-        "precision": run.precision,
-        "family": type(run.family).__name__,
+        "decay_fraction": float(run.schedule.decay_fraction) if run.schedule.shape == "wsd" else None,
+        "rate_floor": None if run.schedule.shape == "constant" else float(run.schedule.floor),
+        "is_decayed": is_decayed(run),
         "corpus": corpus,
     }
 
 
-def _own_steps(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps each run does itself: all of them for the longest of a trunk, its decay alone for the others."""
-    longest: dict[str, int] = {}
-    for row in rows:
-        longest[row["cluster"]] = max(longest.get(row["cluster"], 0), row["steps"])
-    return [
-        row["steps"] if row["steps"] == longest[row["cluster"]] else row["steps"] - row["decay_start"] for row in rows
-    ]
+def _own_steps(rungs: Sequence[Rung]) -> list[int]:
+    """Steps each run does itself: those after the checkpoint of its trunk that it starts from, if there is one.
+
+    In conduct's order: held-out runs after the anchors, runs that start from another's weights last, and of one trunk
+    the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts from one.
+    """
+    own = [rung.run.steps for rung in rungs]
+    trunks: dict[str, dict[str, int]] = {}  # of each, where its runs start their decay
+    for rung in rungs:
+        trunks.setdefault(rung.run.trunk_id, {})[rung.run.id] = rung.run.decay_start
+    order = sorted(
+        range(len(rungs)),
+        key=lambda i: (rungs[i].run.starts_from is not None, rungs[i].is_held_out, -rungs[i].run.steps),
+    )
+    saved: dict[str, list[int]] = {}  # of each trunk, the steps of its checkpoints
+    for i in order:
+        run = rungs[i].run
+        if run.keep_best:
+            continue
+        steps = saved.get(run.trunk_id, [])
+        usable = bisect.bisect_right(steps, run.decay_start)
+        start = steps[usable - 1] if usable else 0
+        own[i] = run.steps - start
+        if start < run.decay_start:
+            others = [step for other, step in trunks[run.trunk_id].items() if other != run.id]
+            passed = {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+            saved[run.trunk_id] = sorted({*steps, *passed})
+    return own
 
 
 def _estimate_seconds(
@@ -356,7 +400,7 @@ def _estimate_seconds(
         else:
             per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
     seconds = []
-    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rows), strict=True):
+    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rungs), strict=True):
         facts = corpora.get(row["corpus"], {})
         evaluated = own // rung.run.eval_every * rung.run.eval_tokens
         evaluated += int(facts.get("validation_tokens") or 0) + int(facts.get("test_tokens") or 0)
@@ -365,24 +409,59 @@ def _estimate_seconds(
 
 
 def _time_step(run: Run, where: torch.device, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
-    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled."""
+    """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled. One too large for
+    the memory is halved until it fits, as the training loop does."""
     former = torch.get_num_threads()
     torch.set_num_threads(threads)  # as a worker computes
     try:
         flops = _flops(run) / run.steps
         windows = max(1, int(run.batch_size * min(1.0, at_most / flops)))
-        model = run.family.build(torch.Generator().manual_seed(0)).to(where)
-        optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-        times = []
-        for _ in range(PROBE_STEPS):
-            device.synchronize(where)
-            start = time.perf_counter()
-            loop.probe_step(run, model, optimizer, where, windows)
-            device.synchronize(where)
-            times.append(time.perf_counter() - start)
-        return sorted(times[1:])[1] * run.batch_size / windows
+        windows = min(windows, _in_pieces.get(_memory_shape(run), windows))
+        while (seconds := _timed(run, where, windows)) is None:
+            if windows == 1:
+                raise DeviceError(
+                    f"{run.family}: one window of {run.context} does not fit in the memory of {where} "
+                    f"({run.family.param_counts().total:,} parameters, {run.precision}); expected a run that can be "
+                    "trained at least one window at a time; use a smaller model, a shorter context or another --device."
+                )
+            windows = (windows + 1) // 2
+            _in_pieces[_memory_shape(run)] = windows
+        return seconds * run.batch_size / windows
     finally:
         torch.set_num_threads(former)
+
+
+# Of shapes whose batch did not fit in memory when it was timed: the windows that did. For one plan
+_in_pieces: dict[tuple[Any, ...], int] = {}
+
+
+def _memory_shape(run: Run) -> tuple[Any, ...]:
+    return run.family, run.batch_size, run.context, run.precision
+
+
+def _timed(run: Run, where: torch.device, windows: int) -> float | None:
+    """Median seconds of one update on so many windows; None where memory does not hold them."""
+    try:
+        return _median_update(run, where, windows)
+    except RuntimeError as error:
+        if not loop.is_out_of_memory(error):
+            raise
+    gc.collect()  # what the error's traceback held
+    device.return_memory(where)
+    return None
+
+
+def _median_update(run: Run, where: torch.device, windows: int) -> float:
+    model = run.family.build(torch.Generator().manual_seed(0)).to(where)
+    optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
+    times = []
+    for _ in range(PROBE_STEPS):
+        device.synchronize(where)
+        start = time.perf_counter()
+        loop.probe_step(run, model, optimizer, where, windows)
+        device.synchronize(where)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[1]
 
 
 def _stacks(
@@ -406,7 +485,7 @@ def _stacks(
             shape = (run.family, run.batch_size, run.context, run.precision, rung.is_held_out)
             shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
     of_trunk = {}
-    for number, trunks in enumerate(shapes.values()):
+    for number, ((*_, is_held_out), trunks) in enumerate(shapes.items()):
         run = next(iter(trunks.values()))[0]
         size, gain = most, 1.0
         if not most:
@@ -421,8 +500,8 @@ def _stacks(
         cuts = [part * len(names) // parts for part in range(parts + 1)]
         for part, (start, end) in enumerate(itertools.pairwise(cuts)):
             if end - start > 1:
-                of_trunk.update(dict.fromkeys(names[start:end], (f"{number}-{part}", gain)))
-    return [of_trunk.get(row["cluster"], ("", 1.0)) for row in rows]
+                of_trunk.update({(name, is_held_out): (f"{number}-{part}", gain) for name in names[start:end]})
+    return [of_trunk.get((row["cluster"], row["is_held_out"]), ("", 1.0)) for row in rows]
 
 
 def _best_stack(run: Run, where: torch.device, most: int) -> tuple[int, float]:
@@ -462,7 +541,18 @@ def _on_one_gpu(
     busy, peak = 0.0, 0
     for number, shape in enumerate(sorted(cost, key=lambda shape: -cost[shape])[:PROBED_SIZES]):
         progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
-        share, most = device.use_of_gpu(where, functools.partial(step, *example[shape]), PROBE_STEPS)
+        run, size = example[shape]
+        try:
+            share, most = device.use_of_gpu(where, functools.partial(step, run, size), PROBE_STEPS)
+        except RuntimeError as error:
+            if not loop.is_out_of_memory(error):
+                raise
+            if run.batch_size == 1:
+                raise DeviceError(
+                    f"--stack: {size} runs of {run.family} do not fit in the memory of {where} together; use less."
+                ) from None
+            _in_pieces[_memory_shape(run)] = (run.batch_size + 1) // 2
+            return 1  # a stack in pieces leaves no memory for another process
         busy, peak = max(busy, share), max(peak, most)
     device.return_memory(where)
     return share_of_gpu(busy, peak, torch.cuda.mem_get_info(where)[0], cores)
@@ -505,6 +595,25 @@ def _warnings(
 ) -> list[dict[str, str]]:
     absent = [{"code": "data-missing", "severity": "error", "sentence": missing}] if missing else []
     return absent + linter.declared(rows, corpora, arm)
+
+
+def _batches_in_pieces(rungs: Sequence[Rung], where: torch.device) -> list[dict[str, str]]:
+    """Of each shape whose batch memory did not hold whole: training cuts it, and the numbers it gives stay the same
+    within rounding."""
+    labels: dict[tuple[Any, ...], list[str]] = {}
+    for rung in rungs:
+        labels.setdefault(_memory_shape(rung.run), []).append(rung.label)
+    return [
+        {
+            "code": "batch-in-pieces",
+            "severity": "note",
+            "sentence": f"the batch of {shape[1]} windows of {', '.join(labels[shape][:2])}"
+            f"{f' and {len(labels[shape]) - 2} more' if len(labels[shape]) > 2 else ''} does not fit in the memory of "
+            f"{where}; it is computed in pieces of at most {windows}.",
+        }
+        for shape, windows in _in_pieces.items()
+        if shape in labels
+    ]
 
 
 def _versions() -> dict[str, str]:

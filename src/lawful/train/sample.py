@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import nn
 
 from lawful import scores
 from lawful import store as files
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields
+from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError
 from lawful.run import Run, from_json
@@ -32,20 +34,14 @@ class Draw:
     top_p        among the fewest that are together at least this likely only (arXiv:1904.09751)
     """
 
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-    length: int = 300
+    temperature: NonNegativeFloat = 0.8
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Within(above=0, at_most=1)] | None = None
+    seed: NaturalInt = 0
+    length: PositiveInt = 300
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or self.length < 1:
-            raise DeclarationError(
-                "sample: expected temperature >= 0, top_k >= 1 and length >= 1, "
-                f"got {self.temperature}, {self.top_k} and {self.length}."
-            )
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise DeclarationError(f"sample: expected top_p above 0 and at most 1, got {self.top_p}.")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +74,8 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
     if is_music(writer.data):
         raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
+    if not isinstance(writer.data, TokenData):
+        raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
     start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))
@@ -108,13 +106,17 @@ def is_music(data: Any) -> bool:
 def write_on(
     writer: Writer, starts: Sequence[Sequence[int]], draw: Draw, *, stop: int | None = None
 ) -> list[list[int]]:
-    """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`."""
+    """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`. No token is
+    drawn that stands for nothing."""
     context = writer.run.context
+    tokenizer = writer.data.tokenizer
     rows = torch.tensor([list(start) for start in starts], device=writer.device)
     generator = torch.Generator().manual_seed(draw.seed)
     is_over = torch.zeros(len(rows), dtype=torch.bool)
     for _ in range(draw.length):
         logits = writer.model(rows[:, -context:])[:, -1].float().cpu()
+        logits[:, tokenizer.vocab_size :] = -torch.inf  # a model may have room for more symbols than there are
+        logits[:, tokenizer.unused.start : tokenizer.unused.stop] = -torch.inf
         drawn = _drawn(logits, draw, generator)
         rows = torch.cat((rows, drawn[:, None].to(writer.device)), dim=1)
         is_over |= drawn == stop if stop is not None else False

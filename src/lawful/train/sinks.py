@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, MissingDependency
 from lawful.store import Store
 
 
@@ -22,8 +23,8 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise DeclarationError(
-                f"--log tensorboard: expected the tensorboard package ({error}); pip install lawful[tensorboard]."
+            raise MissingDependency.of(
+                "tensorboard", extra="tensorboard", what="--log tensorboard", error=error
             ) from None
         self._writer = SummaryWriter(str(folder))
 
@@ -43,9 +44,7 @@ class WandB:
         try:
             import wandb
         except ImportError as error:
-            raise DeclarationError(
-                f"--log wandb: expected the wandb package ({error}); pip install lawful[wandb]."
-            ) from None
+            raise MissingDependency.of("wandb", extra="wandb", what="--log wandb", error=error) from None
         self._run = wandb.init(
             project=f"lawful-{study}", id=run_id, name=run_label, dir=str(folder), config=dict(config), resume="allow"
         )
@@ -57,16 +56,24 @@ class WandB:
         self._run.finish()
 
 
+def expect_sinks(names: Sequence[str]) -> None:
+    """Before any run begins: each of --log is known, and its package (of the same name) is installed."""
+    for name in names:
+        if name not in ("tensorboard", "wandb"):
+            raise DeclarationError(f"--log: expected tensorboard or wandb, got {name!r}.")
+        if importlib.util.find_spec(name) is None:
+            raise MissingDependency.of(name, extra=name, what=f"--log {name}")
+
+
 def open_sinks(
     names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Any]
 ) -> tuple[Sink, ...]:
     """`names` from --log; an unknown one is an error that lists the known ones."""
+    expect_sinks(names)
     sinks: list[Sink] = []
     for name in names:
         if name == "tensorboard":
             sinks.append(TensorBoard(Store(folder).tensorboard(label)))
         elif name == "wandb":
             sinks.append(WandB(folder, study, run_id, label, config))
-        else:
-            raise DeclarationError(f"--log: expected tensorboard or wandb, got {name!r}.")
     return tuple(sinks)

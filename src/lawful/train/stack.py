@@ -23,7 +23,7 @@ from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
-from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, make_update
+from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, is_out_of_memory, make_update
 from lawful.train.optimizer import build_adamw, fused_adamw
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
@@ -39,13 +39,19 @@ def is_stackable(run: Run) -> bool:
 
 def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
     """How many runs of this shape, 1, 2, 4, ... up to `most` and what memory holds, are trained together fastest, and
-    how many times as fast a step of each is then. 1 where that is less than MIN_GAIN."""
-    seconds = {1: probe(run, where, 1)}
-    while (size := 2 * max(seconds)) <= most:
-        try:
+    how many times as fast a step of each is then. 1 where that is less than MIN_GAIN, or where the batch of one run
+    does not fit whole."""
+    seconds: dict[int, float] = {}
+    size = 1
+    try:
+        while size <= max(most, 1):
             seconds[size] = probe(run, where, size) / size
-        except RuntimeError:  # out of memory
-            break
+            size *= 2
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    if not seconds:
+        return 1, 1.0
     best = min(seconds, key=lambda size: seconds[size])
     gain = seconds[1] / seconds[best]
     return (best, gain) if gain >= MIN_GAIN else (1, 1.0)

@@ -25,8 +25,9 @@ from typing import Any
 
 import torch
 
+from lawful import devices
 from lawful import store as files
-from lawful.errors import StoreError
+from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
@@ -159,11 +160,24 @@ def _train_claimed(
         with store.log(run_id).open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
-        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        result = {"status": "failed", "reason": _reason(error)}
     files.write_json(store.result(run_id), result, lease=lease)
     if result["status"] != "failed":
         _delete_checkpoints(store, run_id)
     return str(result["status"])
+
+
+def _reason(error: Exception) -> str:
+    """In one line: an error of ours by its words, any other with its place, since its words alone seldom say enough."""
+    if isinstance(error, LawfulError):
+        return str(error)
+    if isinstance(error, OSError):
+        return in_words(error)
+    *_, last = traceback.extract_tb(error.__traceback__)
+    said = " ".join(str(error).split())
+    return in_short(
+        f"{type(error).__name__}: {said} ({last.filename}, line {last.lineno}; worker.log has the traceback)"
+    )
 
 
 def _ended(store: Store, run_id: str) -> str | None:
@@ -184,21 +198,28 @@ def _train(
     clock: loop.Clock,
 ) -> loop.Training:
     study = store.read_study()
-    run = from_json(
-        files.read_json(store.run(run_id)), also_from=own_module(study, store.folder, trusted=options.trust)
-    )
+    if not store.run(run_id).exists():
+        raise StoreError(
+            f"{store.run(run_id)}: no such file, so the run cannot be trained; "
+            f"`lawful run STUDY --out {store.folder}` plans it again."
+        )
+    where = torch.device(devices.of_worker(options.device, study["device"]))
+    if where.type == "cuda":
+        parallel.check_gpus()
+    own = own_module(study, store.folder, trusted=options.trust)
+    run = from_json(files.read_json(store.run(run_id)), also_from=own)
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
         )
     rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
     data = run.corpus.open(run.data_fingerprint)
-    if options.planned_threads and device.pick_device(options.device).type == "cpu":
+    if options.planned_threads and where.type == "cpu":
         _spread(int(rung.get("threads", 1)), options)
     place = loop.Place(
-        device=device.pick_device(options.device),
+        device=where,
         micro_batch=options.micro_batch,
-        loaders=_loaders(options, data),
+        loaders=_loaders(options, where, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
         clock=clock,
@@ -225,20 +246,22 @@ def _spread(threads: int, options: argparse.Namespace) -> None:
         os.sched_setaffinity(0, options.cores if threads > 1 else {options.core})
 
 
-def _loaders(options: argparse.Namespace, data: Any) -> int:
+def _loaders(options: argparse.Namespace, where: torch.device, data: Any) -> int:
     """How many processes make batches ahead: on a CPU none, since every core trains."""
     if options.loaders is not None:
         return int(options.loaders)
-    is_needed = device.pick_device(options.device).type == "cuda" and getattr(data, "is_slow_to_read", False)
+    is_needed = where.type == "cuda" and getattr(data, "is_slow_to_read", False)
     return min(4, (os.cpu_count() or 1) // 4) if is_needed else 0
 
 
 def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
-    """Where the shorter runs of this rung's trunk leave it for their own decay."""
-    return frozenset(
-        other["decay_start"]
-        for other in study["rungs"]
-        if other["cluster"] == rung["cluster"] and other["steps"] < rung.get("steps", 0)
+    return loop.branch_steps(
+        rung.get("decay_start", 0),
+        [
+            other["decay_start"]
+            for other in study["rungs"]
+            if other["cluster"] == rung["cluster"] and other["id"] != rung["id"]
+        ],
     )
 
 
@@ -268,7 +291,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lawful.train.worker", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("run_id", help="or - to take ids from standard input")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="auto: the plan's; cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--loaders",
         type=int,

@@ -1,0 +1,269 @@
+"""Types and ranges of what a user writes (fields, settings, options), checked where it is written.
+
+A number's range stands beside its type: `steps: PositiveInt`. Numbers of numpy and lists are made plain, so that the
+JSON of a Run, and its id with it, is the same as if they had been written out.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import math
+import os
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from lawful.errors import DeclarationError, LawfulError, Refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MOST_SHOWN = 8  # problems in one message, and known names beside an unknown one: a screen holds them
+MOST_LETTERS = 80  # of a value in a message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Within:
+    """The range of a number, beside its type: Annotated[int, Within(at_least=1)]. Numbers are always finite."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def has(self, number: float) -> bool:
+        return (
+            (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.at_least is not None and self.at_most is not None:
+            return f"from {self.at_least:,} to {self.at_most:,}"
+        limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
+        return " and ".join(f"{words} {limit:,}" for words, limit in limits.items() if limit is not None)
+
+
+PositiveInt = Annotated[int, Within(at_least=1)]
+NaturalInt = Annotated[int, Within(at_least=0)]
+PositiveFloat = Annotated[float, Within(above=0)]
+NonNegativeFloat = Annotated[float, Within(at_least=0)]
+Share = Annotated[float, Within(at_least=0, at_most=1)]
+Part = Annotated[float, Within(above=0, below=1)]
+ShareBelowOne = Annotated[float, Within(at_least=0, below=1)]
+NumSeeds = Annotated[int, Within(at_least=1, at_most=1000)]  # more is a slip: a ladder of them is never trained
+
+
+def conform(value: Any, kind: Any) -> Any:
+    """The value as plain data of its declared type.
+
+    kind    a type annotation: int, float, bool, str, Literal, a class, unions, tuples, sequences and mappings of these,
+            numbers with their range (Annotated)
+
+    Raises DeclarationError, "expected ..., got ...", without naming the field: the caller does.
+    """
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy or torch
+        value = value.item()
+    base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
+    origin, options = typing.get_origin(base), typing.get_args(base)
+    if base is Any or isinstance(base, (typing.TypeVar, str)):
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for option in options:
+            try:
+                return conform(value, option)
+            except DeclarationError:
+                continue
+        raise _unlike(value, kind)
+    if base in (None, types.NoneType):
+        is_right = value is None
+    elif origin is typing.Literal:
+        is_right = any(value == option and type(value) is type(option) for option in options)
+    elif base is int:
+        is_right = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    elif base is float:
+        is_right = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
+    elif origin is tuple or origin in (collections.abc.Sequence, list):
+        return _members(value, kind, origin, options)
+    elif origin in (collections.abc.Mapping, dict):
+        if not isinstance(value, Mapping):
+            raise _unlike(value, kind)
+        return {conform(key, options[0]): _item(key, item, options[1]) for key, item in value.items()}
+    else:
+        is_right = isinstance(value, origin or base) if isinstance(origin or base, type) else True
+    if not is_right or (within is not None and not within.has(value)):
+        raise _unlike(value, kind)
+    return value
+
+
+def check_fields(value: Any) -> None:
+    """Of a dataclass, in its __post_init__: all fields as their annotations say, made plain; DeclarationError with
+    every problem otherwise."""
+    refuse(type(value).__name__, list(field_problems(value).values()))
+
+
+def field_problems(value: Any, where: str = "") -> dict[str, str]:
+    """What is wrong with a dataclass's fields, by field; those that are right are made plain.
+
+    where    what stands before a field's name in a message: "optimizer."
+    """
+    problems: dict[str, str] = {}
+    hints = _hints(value.__class__)
+    for field in dataclasses.fields(value):
+        given = getattr(value, field.name)
+        try:
+            found = conform(given, hints.get(field.name, Any))
+        except DeclarationError as error:
+            problems[f"{where}{field.name}"] = f"{where}{field.name}: {error}"
+            continue
+        if found is not given:
+            object.__setattr__(value, field.name, found)
+    return problems
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose arguments are as it annotates them, made plain; DeclarationError with every problem otherwise.
+    An argument that it does not have is Python's own TypeError."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        hints = typing.get_type_hints(function, include_extras=True)
+        problems = []
+        for name, value in given.arguments.items():
+            try:
+                given.arguments[name] = conform(value, hints[name])
+            except DeclarationError as error:
+                problems.append(f"{name}: {error}")
+        refuse(function.__name__, problems)
+        return function(*given.args, **given.kwargs)
+
+    return with_checks
+
+
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Raise all problems as one DeclarationError; return where there are none."""
+    if problems:
+        raise DeclarationError(f"{what}: {'; '.join(_first(problems))}.")
+
+
+def refuse_lines(what: str, problems: Sequence[str]) -> None:
+    """The same for problems that are whole sentences: one a line."""
+    if problems:
+        raise DeclarationError(f"{what}:\n  " + "\n  ".join(_first(problems)))
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The known names, those most like `name` first; of many the first eight."""
+    near = get_close_matches(name, known, n=len(known) or 1, cutoff=0.0) if len(known) > MOST_SHOWN else list(known)
+    more = f" and {len(near) - MOST_SHOWN} more" if len(near) > MOST_SHOWN else ""
+    return (", ".join(near[:MOST_SHOWN]) or "none") + more
+
+
+def shown(value: Any) -> str:
+    """A value for a message: never long, and without control characters."""
+    text = repr(value)
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 3] + "..."
+
+
+@contextmanager
+def in_file_of_user(path: Path | str | None) -> Iterator[None]:
+    """Put the file and line of a user's own Python file before the message of a LawfulError that arose there. Any other
+    exception is the file's own, and keeps its traceback."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except LawfulError as error:
+        line = _line_in(error, path)
+        if line is None:
+            raise
+        kind = type(error) if type(error).__init__ is LawfulError.__init__ else DeclarationError
+        raise kind(f"{path}:{line}: {error}") from error
+
+
+def _line_in(error: BaseException, path: Path | str | None) -> int | None:
+    """The line of the file that was at work last; None where the error did not pass through the file."""
+    of_user = os.path.abspath(path) if path is not None else None
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.abspath(frame.filename) == of_user
+    ]
+    return lines[-1] if lines else None
+
+
+def _first(problems: Sequence[str]) -> list[str]:
+    more = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
+    return [*problems[:MOST_SHOWN], *more]
+
+
+def _members(value: Any, kind: Any, origin: Any, options: tuple[Any, ...]) -> tuple[Any, ...]:
+    is_of_one_type = origin is not tuple or (len(options) == 2 and options[1] is Ellipsis)
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, collections.abc.Sequence):
+        raise _unlike(value, kind)
+    if is_of_one_type:
+        return tuple(conform(item, options[0]) for item in value)
+    if len(value) != len(options):
+        raise _unlike(value, kind)
+    return tuple(conform(item, option) for item, option in zip(value, options, strict=True))
+
+
+def _item(key: Any, item: Any, kind: Any) -> Any:
+    try:
+        return conform(item, kind)
+    except DeclarationError as error:
+        raise DeclarationError(f"{key}: {error}") from None
+
+
+def _unlike(value: Any, kind: Any) -> DeclarationError:
+    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}")
+
+
+def _words(kind: Any) -> str:
+    base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
+    origin, options = typing.get_origin(base), typing.get_args(base)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_words(option) for option in options))
+    if origin is typing.Literal:
+        return ("one of " if len(options) > 1 else "") + ", ".join(map(str, options))
+    if origin is tuple or origin in (collections.abc.Sequence, list):
+        return f"a tuple, each member {_words(options[0])}" if options else "a tuple"
+    if origin in (collections.abc.Mapping, dict):
+        return f"a mapping from {_words(options[0])} to {_words(options[1])}"
+    known = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", types.NoneType: "None"}
+    name = getattr(base, "__name__", str(base))
+    words = known.get(base) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    return f"{words} {within}" if within is not None else words
+
+
+def _with_range(kind: Any) -> tuple[Any, Within | None]:
+    return kind.__origin__, next((mark for mark in kind.__metadata__ if isinstance(mark, Within)), None)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
+
+
+@functools.cache
+def _hints(cls: Any) -> Mapping[str, Any]:
+    """None where an annotation names what only a type checker imports: such a class is not checked."""
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except NameError:
+        return {}

@@ -1,0 +1,97 @@
+"""Which device a name means on this machine, and how CUDA_VISIBLE_DEVICES names its GPUs; torch is imported late."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+
+from lawful.errors import DeviceError
+
+HIDES = re.compile(r"|-\d+|NoDevFiles")  # CUDA sees no name from the first of these on: how GPUs are hidden on purpose
+SHOWN = 200  # characters of CUDA_VISIBLE_DEVICES in a message; eight UUIDs are 330
+
+
+def pick(name: str) -> str:
+    """cpu, mps, cuda or cuda:N, as it is here. auto: CUDA, else Apple's MPS, else the CPU.
+
+    Raises DeviceError where the name means nothing or this machine has no such device.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    if name == "auto":
+        return "cuda" if gpus() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise DeviceError("device: expected Apple's MPS, but torch sees none; use --device cpu.")
+        return name
+    numbered = re.fullmatch(r"cuda(?::(\d{1,4}))?", name, re.ASCII)
+    if not numbered:
+        raise DeviceError(
+            f"device: expected auto, cpu, cuda or mps, got {name[:SHOWN]!r}; one of several GPUs is cuda:0, cuda:1, ..."
+        )
+    if not gpus():
+        raise DeviceError(
+            f"device: expected a CUDA GPU, but torch sees none{_why_none()}; "
+            "use --device cpu, or a CUDA build of torch."
+        )
+    if numbered[1] is None:
+        return name
+    number, count = int(numbered[1]), torch.cuda.device_count()
+    if number >= count:
+        last = f" to cuda:{count - 1}" if count > 1 else ""
+        raise DeviceError(
+            f"device: expected a GPU that torch sees, cuda:0{last}, got {name}; "
+            "CUDA_VISIBLE_DEVICES, where it is set, numbers its own from 0."
+        )
+    return f"cuda:{number}"
+
+
+def of_worker(named: str, planned: str) -> str:
+    """The device of a worker: the one that the user named, or for auto the plan's, never another in its stead."""
+    if named != "auto":
+        return pick(named)
+    try:
+        return pick(planned)
+    except DeviceError as error:
+        raise DeviceError(
+            f"device: the study was planned on {planned}, and this process has no such device ({str(error)[:-1]}). "
+            "Go on where there is one (on a cluster, --gpus-per-run reserves it), or name another: lawful resume "
+            "FOLDER --device cpu."
+        ) from None
+
+
+def gpus() -> list[str]:
+    """The CUDA GPUs that processes started here may use, each by its name for CUDA_VISIBLE_DEVICES.
+
+    Raises DeviceError where that variable names others than torch sees: CUDA drops a name that it does not know and all
+    that follow it, and every name where one comes twice. Of MIG parts a process sees the first alone; another process
+    may have the next.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None or not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return [str(number) for number in range(count)]
+    names = (name.strip() for name in given.split(","))
+    named = list(itertools.takewhile(lambda name: not HIDES.fullmatch(name), names))
+    expected = 1 if named and all(name.startswith("MIG-") for name in named) else len(named)
+    if count != expected or len(set(named)) < len(named):
+        raise DeviceError(
+            f"CUDA_VISIBLE_DEVICES: expected GPUs of this machine, each once, got {given[:SHOWN]!r}: it names "
+            f"{len(named)}, and torch sees {count}. Correct or unset it (nvidia-smi -L lists the GPUs), or use "
+            "--device cpu."
+        )
+    return named
+
+
+def _why_none() -> str:
+    import torch
+
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return f" (torch {torch.__version__} is a build without CUDA)"
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if given is None else f" (CUDA_VISIBLE_DEVICES is {given[:SHOWN]!r}, which hides them)"

@@ -1,0 +1,180 @@
+"""One folder is one study: whether a plan may be written into a folder, and what of the folder's former plan stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawful import store as files
+from lawful.errors import StoreError
+from lawful.observe import begun, statuses, write_observations
+from lawful.store import Store
+from lawful.table import current_name
+
+SHOWN = 5  # names in a message; the rest is a number
+WORDING = ("asks", "truth")  # of a question: they change no forecast
+
+
+def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Raises StoreError where this plan has no place in the folder: there lies a file, something that is no study,
+    another study, or this study with records that the plan would lose.
+
+    plan    what would become study.json
+
+    A study is the same where name and scale are, and where a run that has begun, if any has, is planned again. Then the
+    declaration may change: more seeds, other rungs, another question. What may not change is what was registered: a run
+    that has begun stays fitted or held out as it was (a forecast must be older than what it forecasts), and the
+    forecasts of such runs keep their runs and questions.
+    """
+    store = Store(folder)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder}: expected a folder for the study, got a file; choose another --out.")
+    if not store.study.exists():
+        _expect_no_strangers(store, plan)
+        return
+    former = _former(store)
+    ways_on = (
+        f"Choose another --out; or go on with the study that is there: `lawful resume {folder}`; or remove the folder "
+        "if nothing in it is needed."
+    )
+    here, new = _named(former, store), _named(plan)
+    if (former.get("name"), former.get("scale")) != (plan["name"], plan["scale"]):
+        raise StoreError(f"{folder}: expected a folder of {new}, got that of {here}. {ways_on}")
+    seen = begun(store, former)
+    if seen and not seen & {rung["id"] for rung in plan["rungs"]}:
+        raise StoreError(
+            f"{folder}: the folder holds {here}; the new plan, {new}, has none of the {len(seen)} runs that have begun "
+            "there: it is another study, or what all its runs share has changed (learning rate, data, precision). "
+            f"{ways_on}"
+        )
+    if losses := _losses(store, former, plan, seen):
+        listed = "\n  ".join(losses)
+        raise StoreError(f"{folder}: planning {new} over {here} would lose what is recorded:\n  {listed}\n{ways_on}")
+
+
+def replace_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Write study.json after the former plan's table is safe and what was made from that plan alone is gone.
+
+    Runs that have ended stay in the table, marked where the new plan does not have them. Expects that expect_room was
+    asked before.
+    """
+    store = Store(folder)
+    if store.study.exists():
+        former = _former(store)
+        if begun(store, former):
+            write_observations(folder)
+        asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}
+        for question in former["questions"]:
+            if asked.get(question["name"]) != _meaning(question, former):
+                _remove_fits(store, question["name"])
+        if _fingerprints(former) != _fingerprints(plan):
+            store.baselines.unlink(missing_ok=True)  # counted on other data; concluding counts again
+    files.write_json(store.study, plan)
+    if store.observations.exists():
+        write_observations(folder)
+
+
+def _former(store: Store) -> dict[str, Any]:
+    try:
+        return store.read_study()
+    except StoreError as error:
+        raise StoreError(
+            f"{error} Nothing is planned over it: take study.json from a copy; or move runs/ into an empty folder and "
+            "run the same study there, which keeps its runs; or choose another --out."
+        ) from None
+
+
+def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
+    """A folder without study.json is new, empty, or a plan of these runs whose writing was cut short."""
+    if not store.folder.exists():
+        return
+    runs = store.folder / "runs"
+    found = [path for path in sorted(store.folder.iterdir()) if path != runs or not path.is_dir()]
+    if runs.is_dir():
+        planned = {rung["id"] for rung in plan["rungs"]}
+        found += [path for path in sorted(runs.iterdir()) if path.name not in planned]
+    found = [path for path in found if not path.name.startswith(".")]
+    if found:
+        raise StoreError(
+            f"{store.folder}: expected a new or empty folder, or the folder of {_named(plan)}, got a folder without "
+            f"study.json that holds {_listed([str(path.relative_to(store.folder)) for path in found])}. "
+            "Choose another --out, or remove what is there."
+        )
+
+
+def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], seen: set[str]) -> list[str]:
+    """What planning again would take from what is registered, a line each."""
+    before = {rung["id"]: rung for rung in former["rungs"]}
+    after = {rung["id"]: rung for rung in plan["rungs"]}
+    shared = [(rung, after[run]) for run, rung in before.items() if run in seen and run in after]
+    to_fitted = [old["label"] for old, new in shared if old.get("is_held_out") and not new["is_held_out"]]
+    to_held_out = [old["label"] for old, new in shared if new["is_held_out"] and not old.get("is_held_out")]
+    losses = []
+    if to_fitted:
+        losses.append(f"held out when they began, and now to be fitted: {_listed(to_fitted)}")
+    if to_held_out:
+        losses.append(
+            f"begun as runs to be fitted, and now held out, though they were seen before a forecast: "
+            f"{_listed(to_held_out)}"
+        )
+    tested = []
+    if store.forecasts.exists():
+        with files.reading(store.forecasts, "forecasts as `lawful run` writes them"):
+            tested = [entry for entry in files.read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
+    if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
+        losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
+    asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}
+    changed = [
+        question["name"]
+        for question in former["questions"]
+        if asked.get(question["name"]) != _meaning(question, former)
+        and any(_is_of(str(entry.get("question")), question["name"]) for entry in tested)
+    ]
+    if changed:
+        losses.append(
+            f"the registered forecasts of questions that are asked no more or otherwise: {_listed(changed)} "
+            "(give a new question a new name, and leave these as they are)"
+        )
+    return losses
+
+
+def _meaning(question: Mapping[str, Any], study: Mapping[str, Any]) -> Any:
+    """What decides the forecasts and fits of a question, as JSON has it."""
+    own = {name: value for name, value in question.items() if name not in WORDING}
+    own["loss"] = current_name(str(own.get("loss")))
+    return files.plain({**own, "arm of study": study.get("arm")})
+
+
+def _is_of(name: str, question: str) -> bool:
+    """Whether a fit or forecast of this name is the question's, or that of one of its arms."""
+    return name == question or name.startswith(f"{question}--")
+
+
+def _remove_fits(store: Store, question: str) -> None:
+    for path in [store.fit(question), *store.fit(question).parent.glob("*--*.json")]:
+        if _is_of(path.stem, question):
+            path.unlink(missing_ok=True)
+
+
+def _fingerprints(study: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts.get("fingerprint") for name, facts in study["corpora"].items()}
+
+
+def _named(study: Mapping[str, Any], store: Store | None = None) -> str:
+    """The study in a message: name, scale, settings, its own file; of one in a folder how far it is."""
+    settings = ", ".join(f"{name}={value}" for name, value in (study.get("settings") or {}).items())
+    parts = [f"scale {study.get('scale')}", f"settings {settings}" if settings else "no settings"]
+    if study.get("study_file"):
+        parts.append(f"from {Path(study['study_file']['path']).name}")
+    if store is not None:
+        ended = sum(status not in ("waiting", "failed") for status in statuses(store, study).values())
+        parts.append(f"planned {str(study.get('created') or 'at an unknown time')[:10]}")
+        parts.append(f"{ended} of {len(study['rungs'])} runs have ended")
+    return f"the study {study.get('name')!r} ({'; '.join(parts)})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return "; ".join(names[:SHOWN]) + more

@@ -1,0 +1,107 @@
+"""What a model writes stands for something, whatever symbols its vocabulary has to spare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lawful.cli import app
+from lawful.corpora import TokenData
+from lawful.corpora.tiny_stories import TinyStories
+from lawful.families.decoder import Decoder
+from lawful.rules.backprop import Backprop
+from lawful.run import AdamW, Run, Schedule
+from lawful.store import Store, write_json
+from lawful.study import Question, Study, grid
+from lawful.tasks.next_token import NextToken
+from lawful.tokenizers import Tokenizer
+from lawful.tokenizers.bytes import Bytes
+from lawful.tokenizers.characters import Characters
+from lawful.tokenizers.remi import Remi
+from lawful.tokenizers.trained_bpe import TrainedBPE
+from lawful.train import loop
+from lawful.train.plan import make_plan
+from lawful.train.sample import Draw, Writer, write_on
+
+
+def short_bpe() -> Tokenizer:
+    """300 symbols, of which a text of two words fills few."""
+    learned = TrainedBPE(vocab_size=300).trained(["aaaa bbbb"])
+    assert learned.pieces is not None and len(learned.pieces) < 43
+    return learned
+
+
+def short_remi() -> Tokenizer:
+    pytest.importorskip("miditok")
+    learned = Remi(learned=500).trained(["Bar_None TimeSig_4/4 Position_0 Pitch_60 Duration_1.0.12"])
+    assert learned.merges is not None and len(learned.merges) < 500
+    return learned
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("top_k", [None, 1000])
+@pytest.mark.parametrize("make", [lambda: Characters(alphabet="ab"), Bytes, short_bpe, short_remi])
+def test_only_symbols_that_stand_for_something_are_drawn(make: Any, temperature: float, top_k: int | None) -> None:
+    """The model has 50 outputs too many, and finds an output the likelier the higher its number is."""
+    tokenizer: Tokenizer = make()
+
+    def model(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.arange(tokenizer.vocab_size + 50.0).expand(*inputs.shape, -1) / 10
+
+    data = TokenData(fingerprint="", arrays={}, num_bytes={}, tokenizer=tokenizer)
+    writer = Writer(
+        rung={},
+        run=SimpleNamespace(context=8),
+        data=data,
+        model=model,
+        device=torch.device("cpu"),  # type: ignore
+    )
+    draw = Draw(temperature=temperature, top_k=top_k, length=200)
+    (tokens,) = write_on(writer, [[0]], draw)
+    assert len(tokens) == 201 and max(tokens) < tokenizer.vocab_size
+    assert not set(tokens) & set(tokenizer.unused)
+    assert data.decode(np.array(tokens)) != ""
+
+
+def test_lawful_sample_writes_from_a_vocabulary_that_its_text_did_not_fill(tmp_path: Path) -> None:
+    """A barely trained model finds every symbol about as likely: of 2,000, the text fills some 300."""
+    stories = tmp_path / "stories.txt"
+    stories.write_text("\n<|endoftext|>\n".join(f"Tom had {n} dogs and a cat." for n in range(200)))
+    corpus = TinyStories(tokenizer=TrainedBPE(vocab_size=2000))
+
+    def rung(width: int) -> Run:
+        return Run(
+            family=Decoder(vocab_size=2000, width=width, depth=1, heads=1, context=16),
+            corpus=corpus,
+            task=NextToken(),
+            rule=Backprop(),
+            optimizer=AdamW(learning_rate=0.01),
+            schedule=Schedule(warmup_steps=0),
+            steps=5,
+            batch_size=2,
+            context=16,
+        )
+
+    declared = Study(
+        name="unfilled",
+        question="Does it write?",
+        ladder=grid(rung, width=(8, 16)),
+        held_out={},
+        questions=[Question(name="size", asks="How does the loss fall with size?", law="power_floor")],
+    )
+    plan = make_plan(declared, data=stories, device_name="cpu", is_timed=False)
+    plan.write(tmp_path / "study")
+    store = Store(tmp_path / "study")
+    run = next(iter(plan.runs.values()))
+    place = loop.Place(device=torch.device("cpu"))
+    write_json(store.result(run.id), loop.train(run, run.corpus.open(run.data_fingerprint), store, place))
+    words = ["sample", str(store.folder), run.id, "--length", "300", "--temperature", "1", "--prompt", "Tom"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("Tom")
