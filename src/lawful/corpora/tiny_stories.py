@@ -266,8 +266,6 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
             for batch in file.iter_batches(batch_size=1000, columns=["text"]):
                 for cell in batch.column(0):
                     text = cell.as_py() or ""
-                    if not isinstance(text, str):
-                        raise DataError(f"{path}: expected texts in the column `text`, got {type(text).__name__}.")
                     row += 1
                     if not isinstance(text, str):
                         raise DataError(f"{path}, row {row}: expected text in the column `text`, got {text!r:.40}.")

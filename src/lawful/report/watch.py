@@ -170,8 +170,9 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def close_request(self, request: Any) -> None:
-        with self._lock, contextlib.suppress(ValueError):  # one of the oldest
-            self._open.remove(request)
+        with self._lock:
+            if request in self._open:  # not one of the oldest
+                self._open.remove(request)
         super().close_request(request)
 
 
