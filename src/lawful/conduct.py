@@ -18,9 +18,10 @@ from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
 from lawful.run import from_json
 from lawful.store import Store
-from lawful.study import Study, own_module
+from lawful.study import Study, own_module, trusted_file
 
 POLL_SECONDS = 0.5
+Own = Callable[[], str | None]  # runs the study's own file; the module's name, for from_json
 
 
 @checked
@@ -59,7 +60,7 @@ def run_study(
         print(f"lawful: {what}", file=sys.stderr, flush=True)
 
     train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
-    page = conclude(Path(folder))
+    page = conclude(Path(folder), own=lambda: own_module(planned.declaration, Path(folder)))
     for label, reason in failed_runs(Path(folder)):
         say(f"{label} failed: {reason}")
     return page
@@ -91,6 +92,7 @@ def train_study(
 
     store = Store(folder)
     study = store.read_study()
+    trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
@@ -99,7 +101,7 @@ def train_study(
     if continued := groups(store, study, only).continued:
         _train_groups(folder, executor, continued, watch)
     if not unfinished(store, study):
-        shutil.rmtree(store.folder / "trunks", ignore_errors=True)  # a cache that nothing can use any more
+        shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
 
 
 def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[str], None]) -> bool:
@@ -227,8 +229,12 @@ def matches(rung: Mapping[str, Any], pattern: str) -> bool:
     return fnmatch.fnmatchcase(rung["label"], pattern) or fnmatch.fnmatchcase(rung["id"], pattern)
 
 
-def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Path:
-    """The table, the count baselines, the fits and the report, from the folder; the page's path."""
+def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: Own = lambda: None) -> Path:
+    """The table, the count baselines, the fits and the report, from the folder; the page's path.
+
+    own    gives the module of the study's own file, where this user has just trained from it. Without it no code of the
+           study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
+    """
     from lawful.fitting.answer import answer_study, expect_laws
     from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
@@ -238,8 +244,8 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     write_observations(folder)
     if not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")
-        _write_baselines(store, say)
-    _write_samples(folder, say)
+        _write_baselines(store, say, own)
+    _write_samples(folder, say, own)
     say("fitting the laws")
     answer_study(folder)
     answer_people(folder)
@@ -247,7 +253,7 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None) -> Pa
     return write_report(folder)
 
 
-def _write_baselines(store: Store, say: Callable[[str], None]) -> None:
+def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None:
     """Unigram, bigram and 5-gram on the study's tokens; of several corpora each, orders 1 to 5, since they move with
     the data. Skipped, and said, where a prepared corpus is not on this machine."""
     from lawful.baselines.ngram import ngram_baselines
@@ -257,7 +263,7 @@ def _write_baselines(store: Store, say: Callable[[str], None]) -> None:
         say("no n-grams are counted (the study's folder does not say how its data is made)")
         return
     try:
-        module = own_module(study)
+        module = own()
         opened = {
             name: from_json(facts["value"], also_from=module).open(facts["fingerprint"])
             for name, facts in study["corpora"].items()
@@ -277,7 +283,7 @@ def _write_baselines(store: Store, say: Callable[[str], None]) -> None:
     files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
 
 
-def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
+def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:
     """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
     corpora = Store(folder).read_study()["corpora"].values()
     if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
@@ -285,6 +291,6 @@ def _write_samples(folder: Path, say: Callable[[str], None]) -> None:
     try:
         from lawful.train.listen import write_samples
 
-        write_samples(folder, say)
+        write_samples(folder, say, own=own())
     except (ImportError, LawfulError) as error:
         say(f"no samples ({error})")

@@ -24,6 +24,7 @@ from lawful.checks import (
 )
 from lawful.errors import DeclarationError, LawfulError
 
+STUDY_FILE = "study_file"  # what the module of a user's own study file is called
 Precision = Literal["auto", "fp32", "bf16", "fp16"]  # "auto" in a declaration; the plan settles one for the ladder
 
 
@@ -195,7 +196,7 @@ def _is_frozen_dataclass(value: Any) -> bool:
 
 
 def from_json(value: Any, *, also_from: str | None = None) -> Any:
-    """The inverse of to_json. Builds only dataclasses defined in lawful itself, or in the module `also_from`
+    """The inverse of to_json. Builds only frozen dataclasses defined in lawful itself, or in the module `also_from`
     (a user's own study file, already imported); anything else is refused, so that a folder from elsewhere
     cannot name code to run."""
     if isinstance(value, list):
@@ -206,16 +207,21 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
     module_name, _, class_name = where.partition(":")
     if not (module_name.startswith("lawful.") or (also_from is not None and module_name == also_from)):
         raise DeclarationError(
-            f"run.json: expected a type defined in lawful or in the study's own file, got {where!r}."
+            f"run.json: expected a type defined in lawful or in the study's own file, got {where[:200]!r}"
+            + (" (a report does not run that file; `lawful resume` does)." if module_name == STUDY_FILE else ".")
         )
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # the last: of a name that no file can have
         raise DeclarationError(
-            f"run.json names {where!r}, which this version of lawful does not have ({error})."
+            f"run.json names {where[:200]!r}, which this version of lawful does not have ({error})."
         ) from None
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise DeclarationError(f"run.json: expected the name of a dataclass, got {where!r}.")
+    if not (
+        isinstance(cls, type)
+        and cls.__module__ == module_name  # not one that the module has from elsewhere
+        and getattr(getattr(cls, "__dataclass_params__", None), "frozen", False)
+    ):
+        raise DeclarationError(f"run.json: expected the name of a frozen dataclass, got {where[:200]!r}.")
     given = {key: from_json(item, also_from=also_from) for key, item in value.items() if key != "is"}
     known = {field.name for field in dataclasses.fields(cls)}
     if unknown := sorted(set(given) - known):

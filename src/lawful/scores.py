@@ -8,18 +8,20 @@ import importlib.util
 import io
 import json
 import re
-import tarfile
+import signal
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lawful import store
+from lawful import store, unpack
 from lawful.errors import DataError, LawfulError, MissingDependency
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
@@ -28,7 +30,13 @@ MIDI = (".mid", ".midi")
 NOTATION = {".abc": "abc", ".krn": "humdrum", ".mxl": "musicxml", ".musicxml": "musicxml", ".xml": "musicxml"}
 TOKENS = (".json", ".jsonl")
 KINDS = (*MIDI, *NOTATION, *TOKENS)
-MOST_BYTES = 64 * 2**20  # of one file inside an archive: no piece of music is larger, a bomb is
+MOST_BYTES = 64 * 2**20  # of one file: no piece of music is larger, a bomb is
+MOST_BYTES_OF_TOKENS = 2 * 2**30  # of a file of tokens that is no member of an archive: it may hold a whole corpus
+MOST_TOKENS = 2**22  # of one piece
+MOST_BARS = 20_000  # the longest operas have some 10,000
+MOST_EMPTY_BARS = 1_000  # a part of an orchestra may be silent for hundreds
+MOST_EVENTS = 500_000  # notes, tempos and time signatures
+MOST_SECONDS = 120.0  # for one piece of notation; music21 takes a second for 100 bars, and four times as long for 200
 RESERVED = re.compile(r"\brights\b[^\n<]{0,60}\breserved\b", re.IGNORECASE)
 
 
@@ -77,7 +85,10 @@ def sources_in(file: Path) -> Iterator[Source]:
         if member is None:
             return
         if member.name is None:
-            yield _read(file.name, member)
+            most = MOST_BYTES_OF_TOKENS if file.suffix.lower() in TOKENS else MOST_BYTES
+            is_large = member.size > most
+            problem = f"expected at most {most:,} bytes, got {member.size:,}"
+            yield Source(name=file.name, problem=problem) if is_large else _read(file.name, member)
         elif (source := _member(f"{file.name}/{member.name}", member)) is not None:
             yield source
 
@@ -90,7 +101,8 @@ def pieces_in(source: Source) -> Iterator[Piece]:
     suffix = PurePosixPath(source.name).suffix.lower()
     try:
         if suffix in MIDI:
-            yield Piece(name=source.name, title=PurePosixPath(source.name).stem, score=read_midi(source.content))
+            score = read_midi(source.content)
+            yield _whole(Piece(name=source.name, title=PurePosixPath(source.name).stem, score=score))
         elif suffix in TOKENS:
             yield from _token_pieces(source, is_lines=suffix == ".jsonl")
         elif suffix in NOTATION:
@@ -116,7 +128,7 @@ def read_score(path: Path) -> Score:
     """The first piece of a file. LawfulError that names the file."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected music ({', '.join((*MIDI, *NOTATION))}).")
-    first = next(pieces_in(Source(name=path.name, content=path.read_bytes())), None)
+    first = next((piece for source in sources_in(path) for piece in pieces_in(source)), None)
     if first is None:
         raise DataError(f"{path}: expected a piece of music, got a file without any.")
     if first.score is None:
@@ -184,6 +196,57 @@ def reserves_rights(source: Source) -> bool:
     return bool(RESERVED.search(content.decode("utf-8", errors="replace")))
 
 
+def _whole(piece: Piece) -> Piece:
+    """The piece, or why its score is not taken: more notes, bars or silence than any music has. A few bytes of a file
+    can put a note a million bars away, and each bar is a symbol."""
+    score: Any = piece.score
+    events = sum(len(part) for part in (score.time_signatures, score.tempos, *(track.notes for track in score.tracks)))
+    if score.tpq < 1 or events > MOST_EVENTS:
+        told, got = f"ticks in a quarter, and at most {MOST_EVENTS:,} notes and marks", f"{score.tpq} and {events:,}"
+        return replace(piece, score=None, problem=f"expected {told}; got {got}")
+    onsets = np.concatenate([[], *(track.notes.numpy()["time"] for track in score.tracks)]) / score.tpq
+    signed = {0.0: 4.0}  # where in quarters -> quarters in a bar from there on
+    for mark in score.time_signatures:
+        if mark.numerator > 0 and mark.denominator > 0:
+            signed[mark.time / score.tpq] = 4 * mark.numerator / mark.denominator
+    starts = np.array(sorted(signed))
+    lengths = np.array([signed[start] for start in starts])
+    end = max([*starts[-1:], *(mark.time / score.tpq for mark in score.tempos), *(onsets.max(initial=0),)])
+    bars = np.ceil((np.append(starts[1:], end) - starts) / lengths)
+    part = np.searchsorted(starts, onsets, side="right") - 1
+    sounding = (np.cumsum(bars) - bars)[part] + (onsets - starts[part]) // lengths[part]
+    empty = bars.sum() - len(np.unique(sounding))
+    if onsets.min(initial=0) < 0 or bars.sum() > MOST_BARS or empty > MOST_EMPTY_BARS:
+        told = f"at most {MOST_BARS:,} bars, {MOST_EMPTY_BARS:,} of them without a note"
+        return replace(piece, score=None, problem=f"expected {told}; got {bars.sum():,.0f}, {max(empty, 0):,.0f}")
+    return piece
+
+
+class _TooLong(BaseException):
+    """Not an Exception: parsers catch those, and go on."""
+
+
+@contextmanager
+def _within_time() -> Iterator[None]:
+    """Ends what takes longer than it may, by this process's own clock; where this is no main thread, as it likes."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS, 1.0)  # again after a second, should a parser have caught it
+    try:
+        yield
+    except _TooLong:
+        raise DataError(f"expected music that is read within {MOST_SECONDS:g} s, got some that takes longer") from None
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def _may_hold_music(file: Path) -> bool:
     return file.suffix.lower() in (*KINDS, ".zip") or _is_tar(file)
 
@@ -201,25 +264,25 @@ class _Member(NamedTuple):
 
 
 def _members(file: Path) -> Iterator[_Member]:
+    left = unpack.room(file)
     if zipfile.is_zipfile(file) and file.suffix.lower() != ".mxl":
         with zipfile.ZipFile(file) as archive:
             for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
                 if not entry.is_dir():
-                    yield _Member(entry.filename, entry.file_size, functools.partial(archive.read, entry))
+                    yield _Member(entry.filename, entry.file_size, functools.partial(unpack.zip_member, archive, entry))
+                    if entry.file_size <= MOST_BYTES:
+                        left -= entry.file_size
+                    if left < 0:
+                        raise DataError("it holds more than a hundred times its own size")
     elif _is_tar(file):
-        with tarfile.open(file) as tar:
-            for member in tar:
-                if member.isfile():
-                    yield _Member(member.name, member.size, functools.partial(_from_tar, tar, member))
+        with unpack.Unpacked(file) as stream:
+            for member, content in unpack.tar_members(stream):
+                if content is not None:
+                    yield _Member(member.name, member.size, content.read)
                 elif not member.isdir():
                     yield _Member(member.name, 0, None)
     else:
         yield _Member(None, file.stat().st_size, file.read_bytes)
-
-
-def _from_tar(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    content: Any = tar.extractfile(member)  # None for what is no file
-    return bytes(content.read())
 
 
 def _member(where: str, member: _Member) -> Source | None:
@@ -288,6 +351,8 @@ def _token_piece(name: str, value: Any) -> Piece:
     is_numbers = all(isinstance(item, int) and not isinstance(item, bool) for item in value)
     if not is_numbers and not all(isinstance(item, str) for item in value):
         raise DataError("expected tokens that are all whole numbers or all names")
+    if len(value) > MOST_TOKENS:
+        raise DataError(f"expected at most {MOST_TOKENS:,} tokens in a piece, got {len(value):,}")
     return Piece(name=name, title=title, tokens=tuple(value))
 
 
@@ -327,7 +392,7 @@ def _notated(name: str, text: str, kind: str) -> Piece:
     _imported("music21")
     from music21 import converter
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _within_time():
         warnings.simplefilter("ignore")  # music21's remarks about odd notation
         try:
             parsed: Any = converter.parseData(text, format=kind)
@@ -337,7 +402,7 @@ def _notated(name: str, text: str, kind: str) -> Piece:
             title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
         except Exception as error:  # music21 raises anything, also when what it parsed is walked through
             raise DataError(f"expected {kind}, got text that does not parse ({_in_short(error)})") from error
-    return Piece(name=name, title=title, score=score)
+    return _whole(Piece(name=name, title=title, score=score))
 
 
 def _as_score(parsed: Any) -> Score:
@@ -401,7 +466,7 @@ def _inner_xml(content: bytes) -> bytes:
                 raise DataError("expected compressed MusicXML, got an archive without a score")
             if scores[0].file_size > MOST_BYTES:
                 raise DataError(f"expected at most {MOST_BYTES:,} bytes, got {scores[0].file_size:,}")
-            return archive.read(scores[0])
+            return unpack.zip_member(archive, scores[0])
     except DataError:
         raise
     except Exception as error:  # zipfile raises anything over a damaged archive

@@ -9,7 +9,9 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -25,6 +27,7 @@ FORMAT = 1  # raised when a file of the study's folder changes its meaning
 LEASE_SECONDS = (
     60.0  # a claim whose heartbeat stands still for so long is taken over: longer than a busy disk's hiccups
 )
+MOST_JSON_BYTES = 2**30  # a study of a thousand runs has a few million
 BEATS = 12  # heartbeats in that time
 
 
@@ -32,18 +35,26 @@ BEATS = 12  # heartbeats in that time
 class Store:
     """A study's folder: where each thing lies. Makes nothing until something is written.
 
+    The folder may have come from somebody else. It may be a link itself, but below it every path must be a file or
+    folder of its own: a path that is a link, a pipe or a device, or a name that leads elsewhere, is refused
+    (StoreError), so that nothing outside the folder is read, written or removed. The check is made when the path is
+    asked for; it does not protect against someone who changes the folder in the same moment.
+
     FOLDER/study.json                     the declaration, its rungs and questions (written by the plan)
     FOLDER/runs/ID/run.json               the Run, complete
     FOLDER/runs/ID/claims/TOKEN/          who is at it now (TOKEN.over: who was last), and what it has not committed yet
     FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
     FOLDER/runs/ID/details.json           what a task keeps of single sequences for the report, by split
+    FOLDER/runs/ID/worker.log             the traceback of a run that failed
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
     FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
     FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
     FOLDER/fits/QUESTION.json             one answer each
     FOLDER/slurm/JOB.json                 which runs each task of a Slurm job holds; beside it the logs of those tasks
+    FOLDER/workers.log                    what worker processes of this machine and of Ray wrote to standard error
+    FOLDER/tensorboard/LABEL/             event files, with --log tensorboard
     FOLDER/observations.csv               one row per run that has ended: the seam
     FOLDER/report.html, report.md, figures/
     """
@@ -55,75 +66,101 @@ class Store:
 
     @property
     def study(self) -> Path:
-        return self.folder / "study.json"
+        return self._at("study.json")
 
     @property
     def observations(self) -> Path:
-        return self.folder / "observations.csv"
+        return self._at("observations.csv")
 
     @property
     def report(self) -> Path:
-        return self.folder / "report.html"
+        return self._at("report.html")
 
     @property
     def report_markdown(self) -> Path:
-        return self.folder / "report.md"
+        return self._at("report.md")
 
     @property
     def figures(self) -> Path:
-        return self.folder / "figures"
+        return self._at("figures")
 
     @property
     def baselines(self) -> Path:
-        return self.folder / "baselines.json"
+        return self._at("baselines.json")
 
     @property
     def forecasts(self) -> Path:
-        return self.folder / "forecasts.json"
+        return self._at("forecasts.json")
 
     @property
     def samples(self) -> Path:
-        return self.folder / "samples" / "samples.json"
+        return self._at("samples", "samples.json")
 
     @property
     def slurm(self) -> Path:
-        return self.folder / "slurm"
+        return self._at("slurm")
+
+    @property
+    def workers_log(self) -> Path:
+        return self._at("workers.log")
+
+    @property
+    def trunks(self) -> Path:
+        return self._at("trunks")
+
+    def tensorboard(self, label: str) -> Path:
+        """A label may hold any text; here it is one name."""
+        return self._at("tensorboard", re.sub(r"^\.|[/\\\0]", "_", label) or "_")
 
     def fit(self, question: str) -> Path:
-        return self.folder / "fits" / f"{question}.json"
+        return self._at("fits", f"{question}.json")
+
+    def fits(self, prefix: str = "") -> list[Path]:
+        """The answers that are there and whose names begin so, in the order of their names."""
+        names = sorted(path.stem for path in self._at("fits").glob("*.json") if path.name[0] != ".")
+        return [self.fit(name) for name in names if name.startswith(prefix)]
 
     def run_folder(self, run_id: str) -> Path:
-        return self.folder / "runs" / run_id
+        return self._at("runs", run_id)
 
     def run(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "run.json"
+        return self._at("runs", run_id, "run.json")
 
     def metrics(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "metrics.jsonl"
+        return self._at("runs", run_id, "metrics.jsonl")
 
     def result(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "result.json"
+        return self._at("runs", run_id, "result.json")
 
     def weights(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "model.safetensors"
+        return self._at("runs", run_id, "model.safetensors")
 
     def best_weights(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "best.safetensors"
+        return self._at("runs", run_id, "best.safetensors")
 
     def details(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "details.json"
+        return self._at("runs", run_id, "details.json")
 
     def claim(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "claims"
+        return self._at("runs", run_id, "claims")
 
     def log(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "worker.log"
+        return self._at("runs", run_id, "worker.log")
 
     def checkpoints(self, run_id: str) -> Path:
-        return self.run_folder(run_id) / "checkpoints"
+        return self._at("runs", run_id, "checkpoints")
 
     def trunk(self, trunk_id: str) -> Path:
-        return self.folder / "trunks" / trunk_id
+        return self._at("trunks", trunk_id)
+
+    def _at(self, *names: str) -> Path:
+        path = self.folder
+        for name in names:
+            if not name or name.startswith(".") or set("/\\\0") & set(name):
+                raise StoreError(f"{self.folder}: expected the name of a file in this folder, got {name[:80]!r}.")
+            path = path / name
+            expect_own(path)
+        return path
 
     def read_study(self) -> dict[str, Any]:
         if not self.study.exists():
@@ -150,8 +187,29 @@ def mirror(folder: Path, into: Path) -> Store:
     if Store(folder).observations.exists():  # it may hold rows that no run explains any more
         shutil.copyfile(Store(folder).observations, Store(into).observations)
     for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
+        expect_own(folder / name)
         (into / name).symlink_to((folder / name).absolute())
+        _own_links.add(into / name)
     return Store(into)
+
+
+_own_links: set[Path] = set()  # made by this process
+
+
+def expect_own(path: Path) -> None:
+    """Raises StoreError where something lies at `path` that is neither file nor folder: a link, a pipe, a device."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path in _own_links:
+        return
+    if not stat.S_ISLNK(mode):
+        raise StoreError(f"{path}: expected a file or folder, got a pipe, socket or device; delete it.")
+    raise StoreError(
+        f"{path}: expected a file or folder, got a link to {os.readlink(path)[:200]!r}; links inside a study's folder "
+        "are not followed. `cp -rL FOLDER COPY` makes a copy with the files in place of the links."
+    )
 
 
 _is_mute = False
@@ -278,7 +336,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, lease: Lease | None = None) -> None:
-    write_whole(path, lambda file: file.write(text.encode()), lease=lease)
+    # half a character, which JSON can spell and UTF-8 cannot, is written out: \ud800
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")), lease=lease)
 
 
 def write_bytes(path: Path, data: bytes, *, lease: Lease | None = None) -> None:
@@ -291,6 +350,8 @@ def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Raises LawfulError naming the file when it is not a JSON object."""
+    if (size := path.stat().st_size) > MOST_JSON_BYTES:
+        raise StoreError(f"{path}: expected JSON of at most {MOST_JSON_BYTES:,} bytes, got a file of {size:,}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
@@ -323,11 +384,12 @@ def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iter
     """Turn whatever a library raises over a file that is not `what` into one error of this kind that names the file.
 
     Only a call of the library belongs inside: an error of our own code would be taken for damage of the file. Errors
-    of the system (a missing permission, a full disk) go through as they are.
+    of the system (a missing permission, a full disk) go through as they are, and so does a StoreError, which names its
+    own file.
     """
     try:
         yield
-    except MissingDependency:
+    except (MissingDependency, StoreError):
         raise
     except LawfulError as error:
         if str(path) in str(error):
@@ -450,7 +512,11 @@ class Lease:
 
 @contextmanager
 def claimed(
-    claims: Path, *, patience_seconds: float = 0.0, lease_seconds: float = LEASE_SECONDS
+    claims: Path,
+    *,
+    patience_seconds: float = 0.0,
+    lease_seconds: float = LEASE_SECONDS,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Lease | None]:
     """Hold an exclusive claim while inside; None when another process holds it. Good on any file system that several
     machines share: it rests on mkdir and rename alone, and on nobody's clock but one's own.
@@ -460,17 +526,20 @@ def claimed(
     or when this process has seen the heartbeat stand still for as long as the holder promised it would not.
 
     patience_seconds    how long to wait at most until one can tell whether the holder lives
-    lease_seconds       how long this holder's heartbeat may stand still
+    lease_seconds       how long this holder's heartbeat may stand still; others wait LEASE_SECONDS at most
+    should_stop         asked while waiting; None once it says yes
     """
     claims.mkdir(parents=True, exist_ok=True)
     deadline, first = time.monotonic() + patience_seconds, _pulse(claims, _newest(claims)[0])
     while (lease := _take(claims, lease_seconds)) is None:
-        if time.monotonic() >= deadline or _pulse(claims, _newest(claims)[0]) != first:
+        if should_stop() or time.monotonic() >= deadline or _pulse(claims, _newest(claims)[0]) != first:
             yield None
             return
         time.sleep(0.05)
     is_over = threading.Event()
-    heart = threading.Thread(target=_beat, args=(lease, lease_seconds / BEATS, is_over), daemon=True)
+    heart = threading.Thread(
+        target=_beat, args=(lease, min(lease_seconds, LEASE_SECONDS) / BEATS, is_over), daemon=True
+    )
     heart.start()
     try:
         yield lease
@@ -529,31 +598,46 @@ def _take(claims: Path, lease_seconds: float) -> Lease | None:
 def _newest(claims: Path) -> tuple[int, bool]:
     """The newest token, and whether its holder is done; (0, True) when nobody ever took the claim."""
     try:
-        names = [name.partition(".") for name in os.listdir(claims)]
+        names = os.listdir(claims)
     except (FileNotFoundError, NotADirectoryError):
         names = []
-    return max(((int(number), bool(dot)) for number, dot, _ in names if number.isdigit()), default=(0, True))
+    tokens = [found for name in names if (found := re.fullmatch(r"([0-9]{1,15})(\.over)?", name, re.ASCII))]
+    for found in tokens:
+        expect_own(claims / found[0])
+    return max(((int(found[1]), bool(found[2])) for found in tokens), default=(0, True))
 
 
 _seen: dict[Path, tuple[tuple[int, bytes], float]] = {}  # the last pulse of each claim, and since when by our own clock
 
 
 def _has_expired(claims: Path, token: int) -> bool:
+    path = claims / f"{token}" / "holder.json"
+    expect_own(path)
     try:
-        holder = read_json(claims / f"{token}" / "holder.json")
+        holder = read_json(path)
     except (OSError, StoreError):  # dead before it could write it, or not there yet
         holder = {}
-    if holder.get("machine") == _machine() and _started(holder["pid"]) != holder["started"]:
+    pid = holder.get("pid")
+    if holder.get("machine") == _machine() and isinstance(pid, int) and _started(pid) != holder.get("started"):
         return True
     pulse, now = _pulse(claims, token), time.monotonic()
     if claims not in _seen or _seen[claims][0] != pulse:
         _seen[claims] = (pulse, now)
-    return now - _seen[claims][1] > float(holder.get("lease_seconds", LEASE_SECONDS))
+    return now - _seen[claims][1] > _lease_seconds(holder.get("lease_seconds"))
+
+
+def _lease_seconds(promised: Any) -> float:
+    """What a holder promised, as far as we allow: whoever wrote it must not make us wait for ever."""
+    is_number = isinstance(promised, (int, float)) and not isinstance(promised, bool)
+    return promised if is_number and 0 < promised < LEASE_SECONDS else LEASE_SECONDS
 
 
 def _pulse(claims: Path, token: int) -> tuple[int, bytes]:
+    path = claims / f"{token}" / "heartbeat"
+    expect_own(path)
     try:
-        return token, (claims / f"{token}" / "heartbeat").read_bytes()
+        with path.open("rb") as file:
+            return token, file.read(64)
     except OSError:
         return token, b""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import itertools
 import math
-import sys
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from types import ModuleType, UnionType
 from typing import Any
 
 import lawful
+from lawful import trust
 from lawful.checks import (
     PositiveFloat,
     check_fields,
@@ -28,9 +28,9 @@ from lawful.checks import (
     refuse_lines,
     shown,
 )
-from lawful.errors import DeclarationError, LawfulError
+from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.laws import Law, named
-from lawful.run import Run
+from lawful.run import STUDY_FILE, Run
 from lawful.table import COLUMNS, TASK_COLUMNS
 
 Coordinate = str | int | float | bool
@@ -568,22 +568,37 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
             f"{path}: expected the study file as it was planned (SHA-256 {sha256[:12]}), got a changed one "
             f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged."
         )
-    spec = importlib.util.spec_from_file_location("study_file", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["study_file"] = module
     with in_file_of_user(path):
-        spec.loader.exec_module(module)
-    return module
+        return trust.run_file(path, STUDY_FILE, text)
 
 
-def own_module(study: Mapping[str, Any]) -> str | None:
-    """Import the study's own file, if it has one, as it was planned; the module's name, for from_json.
+def own_file(study: Mapping[str, Any], folder: Path) -> tuple[Path, str] | None:
+    """The study's own Python file and its SHA-256 when it was planned, as study.json names them; None without one.
 
     study       what study.json holds
     """
     known = study.get("study_file")
-    return import_file(Path(known["path"]), sha256=known["sha256"]).__name__ if known else None
+    if known is None:
+        return None
+    path, sha256 = (known.get("path"), known.get("sha256")) if isinstance(known, dict) else (None, None)
+    if not isinstance(path, str) or not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+        raise StoreError(f"{folder / 'study.json'}: study_file: expected a path and a SHA-256, got {str(known)[:80]}.")
+    return Path(path), str(sha256)
+
+
+def trusted_file(study: Mapping[str, Any], folder: Path, *, trusted: str = "") -> tuple[Path, str] | None:
+    """As own_file; raises StoreError where it may not run: neither has this user run a file of that SHA-256, nor is it
+    `trusted`, the one that whoever started this process allowed."""
+    known = own_file(study, folder)
+    if known is not None and known[1] != trusted and not trust.is_trusted(known[1]):
+        raise trust.refusal(folder / "study.json", *known)
+    return known
+
+
+def own_module(study: Mapping[str, Any], folder: Path, *, trusted: str = "") -> str | None:
+    """Run the study's own file, if it has one and it may run, as it was planned; the module's name, for from_json."""
+    known = trusted_file(study, folder, trusted=trusted)
+    return import_file(known[0], sha256=known[1]).__name__ if known else None
 
 
 def _order(value: Any) -> tuple[bool, Any]:

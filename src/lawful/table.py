@@ -14,15 +14,17 @@ import io
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from lawful import store
+from lawful import store, unpack
 from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
 
@@ -225,6 +227,7 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
+MOST_CELLS = 50_000_000  # of a Parquet table, which packs: a few bytes may stand for billions of rows
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
 # names that are recognised without being told, best first; anything else is mapped by hand
 _KNOWN_AS = {
@@ -479,6 +482,7 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         lines = [(reader.line_num, cells) for cells in reader if cells]
     if not header:
         raise TableError(f"{path}: expected a header and rows, got an empty file.")
+    header = [unquoted(name) for name in header]
     for name in header:
         if header.count(name) > 1:
             raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
@@ -489,11 +493,14 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path}: row {number} (line {line}): expected {len(header)} cells, got {len(cells)} "
                 "(a number with thousands separators must lose them, a text with commas needs quotes)."
             )
-        yield {name: parse(cell) for name, parse, cell in zip(header, parsers, cells, strict=True)}
+        yield {
+            name: unquoted(cell) if is_quoted(cell) else parse(cell)
+            for name, parse, cell in zip(header, parsers, cells, strict=True)
+        }
 
 
 def read_cells(path: Path) -> list[dict[str, str]]:
-    """The rows of a study's table, each cell as it is written; none where there is no such file."""
+    """The rows of a study's table, each cell as it was given to be written; none where there is no such file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8-sig", newline="") as file, store.reading(path, "a study's table", TableError):
@@ -504,7 +511,7 @@ def read_cells(path: Path) -> list[dict[str, str]]:
                 f"{path}: row {number} has another number of cells than the header; the table is damaged, and nothing "
                 "is written over it. Take it from a copy; or remove it, and it is made again from the runs in runs/."
             )
-    return rows
+    return [{unquoted(name): unquoted(cell) for name, cell in row.items()} for row in rows]
 
 
 def _text_parser(column: str) -> Callable[[str], Any]:
@@ -681,8 +688,17 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency.of("pyarrow", extra="table", what=f"{path}: reading Parquet", error=error) from None
-    with store.reading(path, "a Parquet table", TableError):
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    rows: list[dict[str, Any]] = []
+    num_bytes, most = 0, unpack.room(path)
+    with store.reading(path, "a Parquet table", TableError), pyarrow.parquet.ParquetFile(path) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells > MOST_CELLS:
+            raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got {cells:,}.")
+        for batch in file.iter_batches(batch_size=1000):
+            num_bytes += batch.nbytes
+            if num_bytes > most:  # a text that is stored once may stand in every row
+                raise TableError(f"{path}: expected at most {most:,} bytes in a file of its size, got more.")
+            rows += batch.to_pylist()
     return rows
 
 
@@ -711,13 +727,41 @@ def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, row.values(), strict=True))
 
 
+# What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def is_quoted(cell: str) -> bool:
+    """Whether the cell is a text that write_csv put an apostrophe in front of."""
+    return cell.startswith("'") and _FORMULA.match(cell) is not None
+
+
+def unquoted(cell: str) -> str:
+    """The text as it was before write_csv."""
+    return cell[1:] if is_quoted(cell) else cell
+
+
+def _quoted(text: str) -> str:
+    """The inverse; numbers stay as they are, also those that are kept as text."""
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Schema columns first and in order, then any others; numbers keep every digit (repr round-trips)."""
     rows = list(rows)
     extra = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in COLUMNS]
+    names = columns or [*COLUMNS, *extra]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns or [*COLUMNS, *extra], restval="", lineterminator="\n")
-    writer.writeheader()
+    # the writer ends its lines with both, so that a cell with either is put in quotes; we keep one of them
+    lines: Any = SimpleNamespace(write=lambda line: buffer.write(line[:-2] + "\n"))
+    writer = csv.DictWriter(lines, names, restval="", lineterminator="\r\n")
+    writer.writerow({name: _quoted(name) for name in names})
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
     store.write_text(path, buffer.getvalue())
@@ -728,4 +772,6 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        return _quoted(value)
     return repr(float(value)) if isinstance(value, float) else value  # a numpy float is one, with another repr

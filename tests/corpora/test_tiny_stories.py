@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lawful import unpack
 from lawful.corpora import IGNORED, tiny_stories
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import LawfulError
@@ -365,3 +366,27 @@ def test_without_data_and_network_the_error_names_file_place_and_flag() -> None:
         corpus.prepare()
     with pytest.raises(LawfulError, match="pass it with --data PATH"):
         TinyStories(first_bytes=1000).prepare()
+
+
+def test_a_parquet_file_that_holds_far_more_than_it_weighs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(unpack, "LEAST_ROOM", 2**20)
+    story = pyarrow.array(["once upon a time " * 1000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10_000, pyarrow.int32()), story)
+    parquet.write_table(pyarrow.table({"text": many}), tmp_path / "bomb.parquet")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 100_000  # for 170 MB
+    with pytest.raises(
+        LawfulError, match=r"bomb\.parquet: expected at most [\d,]+ bytes of text in a file of its size"
+    ):
+        TinyStories(tokenizer=Bytes()).prepare(tmp_path / "bomb.parquet")
+
+
+def test_a_text_without_an_end_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_stories, "MOST_STORY_BYTES", 2**16)
+    for name, content in {"line.txt": b"a" * 2**17, "lines.txt": b"<|endoftext|>\n" + b"a\n" * 2**16}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(LawfulError, match=f"{name}: expected stories of less than 65,536 bytes"):
+            TinyStories(tokenizer=Bytes()).prepare(tmp_path / name)

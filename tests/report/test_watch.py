@@ -7,16 +7,20 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lawful import store
 from lawful.errors import LawfulError
-from lawful.report.watch import Watch
+from lawful.report import watch as watching
+from lawful.report.watch import ADDRESS, MOST_CONNECTIONS, Watch, _Handler, _Server
 
 Make = Callable[..., Path]
 SMALL = {
@@ -89,7 +93,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     result = store.Store(folder).result(store.read_json(folder / "study.json")["rungs"][0]["id"])
     whole = result.read_bytes()
     result.write_bytes(whole[:40])
-    with pytest.raises(LawfulError, match="does not parse"):
+    with pytest.raises(LawfulError, match="expected JSON"):
         store.read_json(result)
     watch._refit_due = 0.0
     assert not watch._refit_or_redraw()
@@ -98,6 +102,78 @@ def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     watch._refit_due = 0.0
     assert watch.look()
     assert watch.page != page
+
+
+@pytest.mark.parametrize("name", ["result.json", "study.json"])
+def test_a_half_copied_file_is_waited_for_and_named(
+    running: tuple[Path, Callable[[], None]], tmp_path: Path, name: str
+) -> None:
+    folder, _ = running
+    watch = Watch(folder, tmp_path / "workspace")
+    watch.look()
+    before, page = watch.line, watch.page
+    here = store.Store(folder)
+    path = here.study if name == "study.json" else here.result(watch.study["rungs"][3]["id"])
+    whole = path.read_bytes()
+    for half in (whole[:100], b"", whole[:-2]):
+        path.write_bytes(half)
+        assert not watch.look()
+        assert watch.line.startswith(before) and f"waiting: {path}: expected JSON" in watch.line
+        assert watch.page == page
+        assert name == "study.json" or "study.json" not in watch.trouble
+    path.write_bytes(whole)
+    watch.look()
+    assert watch.trouble == "" and watch.line == before
+
+
+def test_a_study_that_is_planned_anew_is_followed(running: tuple[Path, Callable[[], None]], tmp_path: Path) -> None:
+    folder, _ = running
+    watch = Watch(folder, tmp_path / "workspace")
+    watch.look()
+    study = store.read_json(folder / "study.json")
+    store.write_json(folder / "study.json", {**study, "rungs": study["rungs"][:-1]})
+    watch.look()
+    assert "11 of 11 runs finished" in watch.line
+
+
+@pytest.fixture
+def served(running: tuple[Path, Callable[[], None]], tmp_path: Path) -> Iterator[int]:
+    """The port of a server whose page says `the page`."""
+    server = _Server((ADDRESS, 0), _Handler)
+    server.watch = Watch(running[0], tmp_path / "workspace")
+    server.watch.page = "the page"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_connections_that_say_nothing_keep_no_reader_out(served: int) -> None:
+    threads = threading.active_count()
+    idle = [socket.create_connection((ADDRESS, served), timeout=SECONDS) for _ in range(3 * MOST_CONNECTIONS)]
+    for number, one in enumerate(idle):
+        one.sendall(b"GET / HT" if number % 2 else b"")  # half a request, or none
+    try:
+        began = time.monotonic()
+        reader = http.client.HTTPConnection(ADDRESS, served, timeout=SECONDS)
+        reader.request("GET", "/")
+        assert reader.getresponse().read() == b"the page"
+        assert time.monotonic() - began < watching.REQUEST_SECONDS / 2
+        deadline = time.monotonic() + SECONDS
+        while threading.active_count() - threads > MOST_CONNECTIONS and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert threading.active_count() - threads <= MOST_CONNECTIONS
+        reader.close()
+    finally:
+        for one in idle:
+            one.close()
+
+
+def test_a_connection_that_stays_silent_is_closed(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "timeout", 0.2)
+    with socket.create_connection((ADDRESS, served), timeout=SECONDS) as silent:
+        assert silent.recv(10) == b""
 
 
 def test_only_the_page_is_served_and_only_to_this_machine_until_ctrl_c(
@@ -149,8 +225,6 @@ def test_only_the_page_is_served_and_only_to_this_machine_until_ctrl_c(
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(running: tuple[Path, Callable[[], None]]) -> None:
-    import socket
-
     folder, _ = running
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -11,7 +11,9 @@ from pathlib import Path
 import typer
 
 from lawful.cli import data, doctor, explain, fitting, studies, watch
+from lawful.cli.terminal import guarded
 from lawful.errors import LawfulError, Refusal, in_words
+from lawful.report.tables import printable
 
 app = typer.Typer(
     name="lawful",
@@ -24,6 +26,9 @@ app = typer.Typer(
 )
 for part in (studies, doctor, watch, fitting, data, explain):
     part.register(app)
+for group in (app, *(found.typer_instance for found in app.registered_groups)):
+    for command in group.registered_commands if group else ():
+        command.callback = command.callback and guarded(command.callback)
 
 REFUSED = 2  # exit status: an error that the user can mend
 BUG = 70  # exit status: an error that they cannot (EX_SOFTWARE)
@@ -62,14 +67,14 @@ def _run() -> str | int | None:
     except OSError as error:
         return _failed(in_words(error))
     except Exception as error:
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), file=sys.stderr, end="")
         return _failed(_whose_bug(error), BUG)
     return 0
 
 
 def _failed(message: str, status: int = REFUSED) -> int:
     if sys.stderr is not None:
-        print(f"lawful: {message}", file=sys.stderr)
+        print(printable(f"lawful: {message}"), file=sys.stderr)
     return status
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lawful.cli.terminal import raw
 from lawful.errors import DeclarationError
+from lawful.report.tables import printable
 
 if TYPE_CHECKING:
     from lawful.corpora import Corpus, Prepared
@@ -107,9 +109,12 @@ def show_progress() -> Callable[[str, float], None]:
         if now - started < QUIET_SECONDS or now - shown < (0.2 if is_terminal else 10.0):
             return
         shown = now
-        line = f"{what}: {share:.0%}, {now - started:.0f} s"
+        line = printable(f"{what}: {share:.0%}, {now - started:.0f} s")
         print(
-            f"\r{line}\x1b[K" if is_terminal else line, end="\r" if is_terminal else "\n", file=sys.stderr, flush=True
+            f"\r{line}\x1b[K" if is_terminal else line,
+            end="\r" if is_terminal else "\n",
+            file=raw(sys.stderr),
+            flush=True,
         )
 
     return report

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lawful.cli.terminal import console
 from lawful.errors import DeclarationError
 
 
@@ -56,25 +57,24 @@ def doctor(
 
 
 def _show(facts: dict[str, str], problems: tuple[str, ...], study: str, costs: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from lawful.report import tables
 
-    console = Console()
+    terminal = console()
     grid = Table.grid(padding=(0, 2))
     for name, value in facts.items():
         grid.add_row(f"[bold]{name}[/]", escape(value))
-    console.print(grid)
-    console.print()
+    terminal.print(grid)
+    terminal.print()
     shown = Table(f"{study} at scale", "runs", "FLOPs", "time here", box=None, pad_edge=False, header_style="bold")
     for scale, found in costs.items():
         time = f"about {tables.seconds(found['seconds'])}"
         shown.add_row(scale, str(found["runs"]), tables.count(found["flops"]), time)
-    console.print(shown)
-    console.print()
+    terminal.print(shown)
+    terminal.print()
     for problem in problems:
-        console.print(f"[yellow]to mend:[/] {escape(problem)}")
+        terminal.print(f"[yellow]to mend:[/] {escape(problem)}")
     if not problems:
-        console.print("nothing to mend")
+        terminal.print("nothing to mend")

@@ -16,12 +16,11 @@ import typer
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
+from lawful.cli.terminal import console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
 from lawful.executors import SinkName
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lawful.executors import Executor
     from lawful.study import Study
 
@@ -91,6 +90,10 @@ TrustedLaws = Annotated[
     list[str] | None,
     typer.Option("--law", help="Import FILE.py:CLASS, a law of your own that a question names; may be repeated."),
 ]
+Trust = Annotated[
+    str | None,
+    typer.Option(help="Let the study's own Python file run, named by 12 digits or more of its SHA-256."),
+]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
@@ -135,7 +138,7 @@ def studies(as_json: AsJson = False) -> None:
     table = Table("study", "question", "axes", "data", box=None, pad_edge=False, header_style="bold")
     for entry in found:
         table.add_row(entry["name"], entry["question"], ", ".join(entry["axes"]), ", ".join(entry["data"]))
-    _console().print(table)
+    console().print(table)
 
 
 def plan(
@@ -160,7 +163,7 @@ def plan(
         return
     from lawful.report.plan import plan_table
 
-    _console().print(plan_table(shown))
+    console().print(plan_table(shown))
 
 
 def run(
@@ -211,13 +214,14 @@ def run(
     folder = out or Path("runs") / name
     planned.write(folder)
     for warning in planned.declaration["warnings"]:
-        _console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
+        console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     law: TrustedLaws = None,
+    trust: Trust = None,
     executor: Where = "local",
     workers: Workers = 0,
     device: Device = "auto",
@@ -240,6 +244,7 @@ def resume(
 
     study = Store(folder).read_study()
     _trust(law)
+    _allow(trust, study, folder)
     _expect_match(study, only)
     place = _executor(
         executor,
@@ -267,7 +272,7 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
     if as_json:
         print(json.dumps(progress.status_json(state), indent=1))
     else:
-        _console().print(progress.status_table(state))
+        console().print(progress.status_table(state))
 
 
 def report(
@@ -326,10 +331,13 @@ def sample(
     length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
     out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
     device: Device = "cpu",
+    trust: Trust = None,
 ) -> None:
     """Let a trained model write: text to the terminal, music to a MIDI file."""
+    from lawful.store import Store
     from lawful.train.sample import Draw, sample_music, sample_text
 
+    _allow(trust, Store(folder).read_study(), folder)
     draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
     if out is None:
         print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
@@ -379,6 +387,15 @@ def _trust(laws: list[str] | None) -> None:
 
     for law in laws or []:
         named(law)
+
+
+def _allow(digits: str | None, study: Mapping[str, Any], folder: Path) -> None:
+    """Trust the study's own Python file, if --trust names it."""
+    from lawful import trust
+    from lawful.study import own_file
+
+    if digits is not None:
+        trust.allow(digits, own_file(study, folder), folder)
 
 
 def _expect_match(study: Mapping[str, Any], only: str) -> None:
@@ -464,6 +481,8 @@ def _executor(
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
+    from lawful.store import Store
+    from lawful.study import own_module
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
@@ -479,7 +498,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     except Unfinished as error:
         print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
-    page = conclude(folder, _say)
+    page = conclude(folder, _say, own=lambda: own_module(Store(folder).read_study(), folder))
     _announce(folder, page)
     if failed := failed_runs(folder):
         _say_failed(folder, failed)
@@ -521,13 +540,13 @@ def _watching(folder: Path) -> Iterator[Callable[[], None]]:
 
     from lawful.report import progress
 
-    console = _console(stderr=True)
-    if console.is_terminal:
+    terminal = console(stderr=True)
+    if terminal.is_terminal:
         from rich.live import Live
 
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
+        with Live(console=terminal, refresh_per_second=4, transient=True) as live:
             yield lambda: live.update(progress.status_table(progress.study_status(folder)))
-        console.print(progress.status_table(progress.study_status(folder)))
+        terminal.print(progress.status_table(progress.study_status(folder)))
         return
     last = [0.0, 10.0]  # when the last line was printed, and how long to wait: plain logs grow slowly
 
@@ -545,7 +564,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     """A bar on standard error for what takes longer than a moment."""
     from rich.progress import Progress
 
-    with Progress(console=_console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
@@ -562,9 +581,3 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)

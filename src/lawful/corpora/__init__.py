@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -232,7 +233,7 @@ class TokenCorpus(Corpus):
         return _digest({"format": FORMAT, "corpus": to_json(self), "text": text_sha256})
 
     def _folder(self, fingerprint: str) -> Path:
-        return store.cache_folder() / "corpora" / self.name / fingerprint
+        return prepared_folder(self.name, fingerprint)
 
     def _index(self, source_key: str) -> Path:
         key = _digest({"format": FORMAT, "corpus": to_json(self), "source": source_key})
@@ -469,6 +470,13 @@ class TokenData:
         if split not in self.arrays:
             raise DataError(f"split: expected one of {', '.join(self.splits)}, got {split!r}.")
         return self.arrays[split]
+
+
+def prepared_folder(name: str, fingerprint: str) -> Path:
+    """Where prepared data lies. The fingerprint may be what a folder from elsewhere says."""
+    if not re.fullmatch("[0-9a-z]{1,64}", str(fingerprint)):
+        raise DataError(f"{name}: expected a fingerprint (hexadecimal digits), got {str(fingerprint)[:80]!r}.")
+    return store.cache_folder() / "corpora" / name / fingerprint
 
 
 def known() -> dict[str, Corpus]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lawful import store
 from lawful.checks import PositiveInt, check_fields
-from lawful.corpora import IGNORED, Corpus, Progress
+from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder
 from lawful.emg import sessions
 from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.emg.twin import RULES, Twin, write_twin
@@ -181,7 +181,7 @@ class Emg(Corpus):
         )
 
     def _folder(self, fingerprint: str) -> Path:
-        return store.cache_folder() / "corpora" / self.name / fingerprint
+        return prepared_folder(self.name, fingerprint)
 
     def _fingerprint(self, content: Any) -> str:
         return _digest({"format": FORMAT, "pool": self.pool, "sessions": content})

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
-from lawful import download, store
+from lawful import download, store, unpack
 from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.errors import DataError, MissingDependency
@@ -26,6 +26,7 @@ VALID, VALID_BYTES = "TinyStories-valid.txt", 19_447_282
 VALID_SHA256 = "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4"
 SAMPLE = "sample.txt"  # some hundred stories, where LAWFUL_DATA has no more
 MARK = b"<|endoftext|>"
+MOST_STORY_BYTES = 2**26  # of one story, which is held in memory; they have some thousand
 RULES = 1  # raised when stories are found or cleaned differently, so that older token files are made again
 
 
@@ -219,7 +220,9 @@ def _text_stories(path: Path) -> Iterator[_Found]:
         file.seek(0)
         start = place = 0
         lines: list[bytes] = []
-        for line in file:
+        for line in iter(lambda: file.readline(MOST_STORY_BYTES), b""):
+            if place - start + len(line) >= MOST_STORY_BYTES:
+                raise DataError(f"{path}: expected stories of less than {MOST_STORY_BYTES:,} bytes, got a longer one.")
             if not is_marked and line.strip() and lines and lines[-1].strip():
                 yield _Found(place / size, place, _decoded(b"".join(lines), path, start))
                 start, lines = place, []
@@ -255,18 +258,23 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
         ) from None
     row = num_bytes = 0
     with store.reading(path, "a parquet file of stories", DataError):
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if "text" not in file.schema_arrow.names:
-                raise DataError(
-                    f"{path}: expected a column `text`, got {', '.join(file.schema_arrow.names) or 'none'}."
-                )
+        names = pyarrow.parquet.read_schema(path).names
+        if "text" not in names:
+            raise DataError(f"{path}: expected a column `text`, got {', '.join(names) or 'none'}.")
+        # a text that stands in many rows is not copied for each: a small file may hold billions of rows
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=["text"]) as file:
             for batch in file.iter_batches(batch_size=1000, columns=["text"]):
-                for text in batch.column(0).to_pylist():
+                for cell in batch.column(0):
+                    text = cell.as_py() or ""
                     row += 1
-                    if not isinstance(text, str | None):
+                    if not isinstance(text, str):
                         raise DataError(f"{path}, row {row}: expected text in the column `text`, got {text!r:.40}.")
-                    num_bytes += len((text or "").encode())
-                    yield _Found(row / file.metadata.num_rows, num_bytes, text or "")
+                    num_bytes += len(text.encode())
+                    if num_bytes > (most := unpack.room(path)):
+                        raise DataError(
+                            f"{path}: expected at most {most:,} bytes of text in a file of its size; got more."
+                        )
+                    yield _Found(row / file.metadata.num_rows, num_bytes, text)
 
 
 def _at_hand(data: Path | None) -> _Files | None:

@@ -6,7 +6,6 @@ longer histories that were not found with it.
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 from abc import ABC, abstractmethod
@@ -14,11 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-from lawful import store
+from lawful import store, unpack
 from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
+MOST_ORDER = 20  # of characters; KenLM itself is built for 6
+MOST_NGRAMS = 50_000_000  # 15 GB of memory
+MOST_LINE_BYTES = 2**16
 UNKNOWN_LOG10 = -100.0  # of a character without <unk> to stand for it, as KenLM has it
 KENLM = b"mmap lm "  # how KenLM's binary files begin (lm/binary_format.cc)
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -115,19 +117,13 @@ def open_language_model(path: Path) -> LanguageModel:
     """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
         raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
-    with store.reading(path, "a language model, ARPA or KenLM's", DataError), _opened(path) as file:
+    with store.reading(path, "a language model, ARPA or KenLM's", DataError), unpack.Unpacked(path) as file:
         head = file.read(4096)
     if b"\\data\\" in head:
         return Arpa(path)
     if head.startswith(KENLM):
         return KenLm(path)
     raise DataError(f"{path}: expected a language model, ARPA or KenLM's, got a file that begins with {head[:20]!r}.")
-
-
-def _opened(path: Path) -> Any:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if is_packed else path.open("rb")
 
 
 def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
@@ -139,18 +135,25 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
     for number, line in _lines(path):
         if not order and (size := re.fullmatch(r"ngram +(\d{1,9}) *= *(\d{1,18})", line, re.ASCII)):
             declared[int(size[1])] = int(size[2])
+            if max(declared) > MOST_ORDER or sum(declared.values()) > MOST_NGRAMS:
+                raise DataError(
+                    f"{path}, line {number}: expected at most {MOST_NGRAMS:,} n-grams of an order of at most "
+                    f"{MOST_ORDER}, got {line[:80]!r}; KenLM's binary files hold larger models."
+                )
         elif begin := re.fullmatch(r"\\(\d{1,9})-grams:", line, re.ASCII):
             order = int(begin[1])
         elif order:
             logp, *words = line.split()
             numbers = [_log10(logp), _log10(words[order]) if len(words) == order + 1 else 0.0]
-            if len(words) not in (order, order + 1) or None in numbers:
+            if len(words) not in (order, order + 1) or None in numbers or (numbers[0] or 0.0) > 0:
                 raise DataError(
                     f"{path}, line {number}: expected a log10 probability, {order} words and at most one back-off "
                     f"weight, got {line[:80]!r}."
                 )
-            ngrams[tuple(words[:order])] = (numbers[0] or 0.0, numbers[1] or 0.0)
             counted[order] = counted.get(order, 0) + 1
+            if counted[order] > declared.get(order, 0):
+                break  # said below
+            ngrams[tuple(words[:order])] = (numbers[0] or 0.0, numbers[1] or 0.0)
     if not declared or counted != {size: count for size, count in declared.items() if count}:
         told, got = (
             ", ".join(f"{n} of order {size}" for size, n in sorted(some.items())) or "none"
@@ -161,19 +164,21 @@ def _read(path: Path) -> tuple[int, dict[tuple[str, ...], tuple[float, float]]]:
 
 
 def _log10(text: str) -> float | None:
-    """None where the text is no number."""
+    """None where the text is no finite number."""
     try:
         value = float(text)
     except ValueError:
         return None
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines between \\data\\ and \\end\\ that are not empty, with their numbers."""
     is_inside = False
-    with store.reading(path, "a language model (ARPA)", DataError), _opened(path) as file:  # gzip raises anything
-        for number, raw in enumerate(file, start=1):
+    with store.reading(path, "a language model (ARPA)", DataError), unpack.Unpacked(path) as file:
+        for number, raw in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
+            if len(raw) == MOST_LINE_BYTES:
+                raise DataError(f"{path}, line {number}: expected at most {MOST_LINE_BYTES:,} bytes, got more.")
             try:
                 line = raw.decode().strip(" \t\r\n")
             except UnicodeDecodeError:

@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from lawful import store
+from lawful import store, unpack
 from lawful.errors import DataError, MissingDependency
 
 GROUP, SERIES = "emg2qwerty", "timeseries"
@@ -24,6 +25,13 @@ FIELDS = np.dtype([("emg_right", "<f4", (ELECTRODES,)), ("time", "<f8"), ("emg_l
 ATTRIBUTES = ("session_name", "user", "condition", "duration_mins", "keystrokes", "prompts")
 METADATA = ("user", "session", "condition", "duration_mins", "num_keystrokes", "num_prompts", "quality_check_tags")
 SPLITS = ("train", "val", "test")
+MOST_SAMPLES = 24 * 3600 * RATE  # a day; sessions last minutes, some an hour or two
+MOST_ROW_BYTES = 1024  # of a sample; the layout has 136
+MOST_CHUNK_BYTES = 2**28  # that are unpacked to read one sample
+MOST_GROWTH = 100  # times what is stored that a dataset may declare; noise hardly packs at all
+MOST_SPLIT_BYTES = 2**20  # of a split file; the official ones have at most 100 kB
+MOST_NESTED = 20  # the layout has 4
+MOST_SESSION_BYTES = 4 * 2**30  # of one file in the archive; the official ones have some 200 MB
 CHECKED_SAMPLES = 2**16  # read at a time when a whole session is looked through: 9 MB
 RATE_TOLERANCE = 0.02  # relative, of the median distance between samples
 
@@ -57,12 +65,12 @@ class Session:
     def read(self, first: int = 0, last: int | None = None) -> np.ndarray:
         """Samples first to last as float32 [samples, 2, 16]: left wrist, right wrist. Reads no more than that."""
         with _open(self.path) as file:
-            return _bands(file[GROUP][SERIES][first : self.samples if last is None else last])
+            return _bands(_series(self.path, file)[first : self.samples if last is None else last])
 
     def pieces(self, samples: int) -> Iterator[np.ndarray]:
         """The whole session, `samples` at a time, as `read` gives it. Raises DataError where the file is damaged."""
         with store.reading(self.path, "a session (HDF5)", DataError), _open(self.path) as file:
-            series = file[GROUP][SERIES]
+            series = _series(self.path, file)
             for first in range(0, self.samples, samples):
                 yield _bands(series[first : first + samples])
 
@@ -104,18 +112,8 @@ class _Raw(NamedTuple):
 
 
 def _raw(path: Path, file: Any) -> _Raw:
-    if GROUP not in file or SERIES not in file[GROUP]:
-        raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {', '.join(file) or 'an empty file'}.")
-    group, series = file[GROUP], file[GROUP][SERIES]
-    names = series.dtype.names or ()
-    for field in ("emg_left", "emg_right", "time"):
-        if field not in names:
-            raise DataError(f"{path}: expected the field {field} in {SERIES}, got {', '.join(names) or 'none'}.")
-    for field in ("emg_left", "emg_right"):
-        if series.dtype[field].shape != (ELECTRODES,):
-            raise DataError(
-                f"{path}: expected {ELECTRODES} electrodes in {field}, got shape {series.dtype[field].shape}."
-            )
+    series = _series(path, file)
+    group = file[GROUP]
     if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
         raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
     if not len(series):
@@ -126,6 +124,48 @@ def _raw(path: Path, file: Any) -> _Raw:
         end=float(series[len(series) - 1]["time"]),
         attributes={name: _text(group.attrs[name]) for name in ATTRIBUTES},
     )
+
+
+def _series(path: Path, file: Any) -> Any:
+    """The samples, as they lie in this very file: a link or an external storage would bring in another of this machine,
+    and a size that is only declared would be filled up in memory."""
+    h5py = _h5py()
+    place = file
+    for name in (GROUP, SERIES):
+        if name not in place.keys():
+            raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {_short(list(place)[:8])}.")
+        if not isinstance(link := place.get(name, getlink=True), h5py.HardLink):
+            raise DataError(f"{path}: expected {name} to lie in the file, got a link to {_target(link)}.")
+        place = place[name]
+        if not isinstance(place, h5py.Dataset if name == SERIES else h5py.Group):
+            raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {name}: a {type(place).__name__}.")
+    if place.is_virtual:
+        raise DataError(f"{path}: expected {SERIES} to lie in the file, got a virtual dataset, made of other files.")
+    if place.external:
+        raise DataError(f"{path}: expected {SERIES} to lie in the file, got one in {_short(place.external[0][0])}.")
+    dtype, names = place.dtype, place.dtype.names or ()
+    for field in ("emg_left", "emg_right", "time"):
+        if field not in names:
+            raise DataError(f"{path}: expected the field {field} in {SERIES}, got {_short(names[:8]) or 'none'}.")
+        if dtype[field].base.kind != "f":
+            raise DataError(f"{path}: expected numbers in {field}, got {dtype[field].base}.")
+    for field in ("emg_left", "emg_right"):
+        if dtype[field].shape != (ELECTRODES,):
+            raise DataError(f"{path}: expected {ELECTRODES} electrodes in {field}, got shape {dtype[field].shape}.")
+    chunk = dtype.itemsize * int(np.prod(place.chunks or (1,), dtype=float))
+    declared, stored = dtype.itemsize * int(np.prod(place.shape, dtype=float)), place.id.get_storage_size()
+    if place.ndim != 1 or place.shape[0] > MOST_SAMPLES or dtype.itemsize > MOST_ROW_BYTES or chunk > MOST_CHUNK_BYTES:
+        raise DataError(
+            f"{path}: expected at most {MOST_SAMPLES:,} samples of {MOST_ROW_BYTES:,} bytes, in chunks of "
+            f"{MOST_CHUNK_BYTES:,} bytes, got shape {_short(place.shape)} of {dtype.itemsize:,} and {chunk:,}."
+        )
+    if declared > MOST_GROWTH * stored:
+        raise DataError(f"{path}: expected samples, got {declared:,} bytes declared, of which {stored:,} are there.")
+    return place
+
+
+def _target(link: Any) -> str:
+    return _short(": ".join(str(part) for part in (getattr(link, "filename", None), link.path) if part))
 
 
 def check_signal(session: Session) -> None:
@@ -213,8 +253,28 @@ def read_split(path: Path) -> Split:
         raise MissingDependency.of("yaml", extra="emg", what=what, error=error) from None
     if not path.is_file():
         raise DataError(f"{path}: expected a split file (YAML), got no such file.")
+    if (size := path.stat().st_size) > MOST_SPLIT_BYTES:
+        raise DataError(f"{path}: expected a split file of at most {MOST_SPLIT_BYTES:,} bytes, got {size:,}.")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):  # a few of them, one in the other, stand for billions of items
+                raise DataError(f"{path}: expected a split file without aliases (*{self.peek_event().anchor}).")
+            self.depth += 1
+            if self.depth > MOST_NESTED:
+                raise DataError(f"{path}: expected at most {MOST_NESTED} lists or mappings one in the other, got more.")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
     with store.reading(path, "YAML", DataError):
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = Loader(path.read_text(encoding="utf-8"))
+        try:
+            found = loader.get_single_data()
+        finally:
+            loader.dispose()
     listed = found.get("dataset") if isinstance(found, dict) else None
     if not isinstance(listed, dict) or not listed.get("train"):
         raise DataError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
@@ -226,11 +286,18 @@ def read_split(path: Path) -> Split:
         for place, entry in enumerate(entries):
             if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
                 raise DataError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
+            if not _is_name(str(entry["session"])):  # of its file, and of those that are made of it
+                got = _short(entry["session"])
+                raise DataError(f"{path}: {name}, entry {place + 1}: expected the name of a session, got {got}.")
         parts[name] = tuple((str(entry["user"]), str(entry["session"])) for entry in entries)
-    every = [pair for part in parts.values() for pair in part]
-    if repeated := sorted({session for _, session in every if [s for _, s in every].count(session) > 1}):
+    counted = Counter(session for part in parts.values() for _, session in part)
+    if repeated := sorted(session for session, count in counted.items() if count > 1):
         raise DataError(f"{path}: expected each session once, got {repeated[0]} more than once.")
     return Split(**parts)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= 200 and text[0] != "." and text.isprintable() and not set("/\\") & set(text)
 
 
 def split_text(split: Split, user: str = "generic") -> str:
@@ -257,6 +324,10 @@ def extract(
         name = Path(member.name).name  # only the file's own name: nothing can land outside `into`
         progress(f"{len(kept)} of {len(wanted)} files found", share)
         if name in wanted and name not in kept and member.isfile():
+            if member.size > MOST_SESSION_BYTES:
+                raise DataError(
+                    f"{archive}: {name}: expected at most {MOST_SESSION_BYTES:,} bytes, got {member.size:,}."
+                )
             store.write_whole(into / name, copy)
             kept[name] = into / name
         if len(kept) == len(wanted):
@@ -272,16 +343,12 @@ def extract(
 
 def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, float, Callable[[IO[bytes]], None]]]:
     """What a tar archive holds, in its order: the member, the share of the archive before it, what copies it whole."""
-    total = max(archive.stat().st_size, 1)
-    with store.reading(archive, "a tar archive", DataError), archive.open("rb") as raw:
-        with tarfile.open(fileobj=raw, mode="r|*") as tar:
-            for member in tar:
-                yield member, raw.tell() / total, functools.partial(_copy, archive, tar, member)
+    with store.reading(archive, "a tar archive", DataError), unpack.Unpacked(archive) as stream:
+        for member, content in unpack.tar_members(stream):
+            yield member, stream.share, functools.partial(_copy, archive, content)
 
 
-def _copy(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
-    with store.reading(archive, "a tar archive", DataError):
-        source = tar.extractfile(member)
+def _copy(archive: Path, source: IO[bytes] | None, target: IO[bytes]) -> None:
     while source is not None:
         with store.reading(archive, "a tar archive", DataError):
             piece = source.read(2**22)

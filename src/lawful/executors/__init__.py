@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lawful import store as files
+from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
 from lawful.store import Store
+from lawful.study import own_file
 
 SinkName = Literal["tensorboard", "wandb"]  # as train/sinks.py opens them
 ATTEMPTS = 2  # how often a run may take its worker down before it counts as failed
@@ -61,7 +63,9 @@ class Executor(ABC):
 
     def command(self, folder: Path) -> list[str]:
         """A worker that takes ids from its standard input, but for the Python that runs it."""
-        worker = ["-m", "lawful.train.worker", str(folder), "-", *self._options()]
+        own = own_file(Store(folder).read_study(), folder)
+        trusted = ["--trust", own[1]] if own and trust.is_trusted(own[1]) else []  # else the worker refuses it
+        worker = ["-m", "lawful.train.worker", str(folder), "-", *self._options(), *trusted]
         if self.processes_per_run == 1:
             return worker
         return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes_per_run}", *worker]
@@ -78,8 +82,11 @@ class Executor(ABC):
         return words
 
     def environment(self) -> dict[str, str]:
-        """What a worker needs of this process's surroundings, wherever it starts: prepared data and sources."""
+        """What a worker needs of this process's surroundings, wherever it starts: prepared data and sources. Python
+        looks for modules in the current folder, which may be somebody's study, only where it does so here."""
         named = {"OMP_NUM_THREADS": str(self.threads), "LAWFUL_CACHE": str(files.cache_folder().resolve())}
+        if not any(Path(place).resolve() == Path.cwd() for place in sys.path):
+            named["PYTHONSAFEPATH"] = "1"
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
 
 
@@ -153,7 +160,7 @@ class Worker:
             if self.is_stopping:
                 return None
             if self._process is None:
-                with (self._store.folder / "workers.log").open("ab") as log:
+                with self._store.workers_log.open("ab") as log:
                     self._process = subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

@@ -156,7 +156,10 @@ class SlurmJob(Job):
 
     def _live_tasks(self) -> Iterator[tuple[str, list[str]]]:
         """The job and the runs of each task that this folder has in the queue; empty before anything was submitted."""
-        kept = {path.stem: files.read_json(path) for path in self._store.slurm.glob("*.json") if path.stem.isdigit()}
+        paths = [path for path in self._store.slurm.glob("*.json") if path.stem.isdigit()]
+        for path in paths:
+            files.expect_own(path)
+        kept = {path.stem: files.read_json(path) for path in paths}
         kept = {job: facts for job, facts in kept.items() if not facts["is_cancelled"]}
         if not kept:
             return

@@ -151,9 +151,7 @@ def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
     names = [question["name"] for question in home.read_study()["questions"]]
-    paths = [
-        path for name in names for path in (home.fit(name), *sorted(home.fit(name).parent.glob(f"{name}--*.json")))
-    ]
+    paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
     answers = []
     for path in paths:
         if path.exists():

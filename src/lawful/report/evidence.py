@@ -145,9 +145,9 @@ def read_evidence(folder: Path) -> Evidence:
             answers.append(store.read_json(path))
         else:
             unanswered.append(question)
-        answers += [store.read_json(arm) for arm in sorted(path.parent.glob(f"{path.stem}--*.json"))]
+        answers += [store.read_json(arm) for arm in here.fits(f"{path.stem}--")]
     known = {answer["question"]["name"] for answer in answers}
-    for path in sorted(here.fit("x").parent.glob("*.json")):  # fits that were asked for by hand
+    for path in here.fits():  # fits that were asked for by hand
         answer = store.read_json(path)
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)

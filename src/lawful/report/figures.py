@@ -29,7 +29,8 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
     as_png: Any = FigureCanvasAgg  # their stubs leave print_png and print_svg untyped
     as_svg: Any = FigureCanvasSVG
     written = []
-    with rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True}):
+    # parse_math: a $ in a name from data is a $, no formula
+    with rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True, "text.parse_math": False}):
         for chart in drawn:
             figure = draw(chart)
             figure.draw_without_rendering()

@@ -294,8 +294,10 @@ def _tuned(evidence: Evidence) -> list[Tuned]:
     """Beside the model that it began with, on the same sessions."""
     home, out = Store(evidence.folder), []
     for row in evidence.finished:
-        own, start = home.details(str(row["run"])), home.details(str(row.get("starts_from") or ""))
-        if not (row.get("starts_from") and own.exists() and start.exists()):
+        if not row.get("starts_from"):
+            continue
+        own, start = home.details(str(row["run"])), home.details(str(row["starts_from"]))
+        if not (own.exists() and start.exists()):
             continue
         before = {one["session"]: one for one in store.read_json(start).get("test", {}).get("sessions", ())}
         shared = [one for one in store.read_json(own).get("test", {}).get("sessions", ()) if one["session"] in before]

@@ -20,7 +20,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts = [f"# {markdown_text(study.get('name', 'study'))}", f"*{markdown_text(study.get('question', ''))}*"]
     parts.append(f"**{markdown_text(words.headline(evidence))}**")
     if progress := words.progress_sentence(evidence):
-        parts.append(f"The study is not finished: {progress}")
+        parts.append(markdown_text(f"The study is not finished: {progress}"))
     if failed := words.failed_sentences(evidence):
         parts += ["## Runs failed", _bullets(failed)]
     if faults := study.get("faults"):
@@ -39,10 +39,10 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         if answer.get("fit"):
             parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
         for table in arms.arm_tables(answer):
-            parts += [f"### {table.title}", _table(table)]
+            parts += [f"### {markdown_text(table.title)}", _table(table)]
         parts.append(markdown_text(words.comparison_sentence(answer)))
         for table in words.comparison_tables(answer):
-            parts += [f"### {table.title}", _table(table)]
+            parts += [f"### {markdown_text(table.title)}", _table(table)]
         if answer.get("held_out"):
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
             parts.append(_table(words.held_out_table(evidence, answer)))
@@ -73,7 +73,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += [_facts(words.repeat_facts(evidence))]
     if study.get("corpora"):
         parts.append(_table(words.corpora_table(evidence)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return tables.printable("\n\n".join(part for part in parts if part) + "\n")
 
 
 def _doubts(evidence: Evidence) -> list[str]:
@@ -91,7 +91,7 @@ def _doubts(evidence: Evidence) -> list[str]:
         for table in words.sensitivity_tables(answer):
             parts += [f"### {markdown_text(table.title)}", _table(table)]
         if also := words.also_table(answer):
-            parts += [f"### {also.title}", _table(also)]
+            parts += [f"### {markdown_text(also.title)}", _table(also)]
     return parts
 
 

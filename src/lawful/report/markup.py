@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lawful import store
+from lawful.report.tables import printable
 
 _VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
 
@@ -43,7 +44,7 @@ def join(*children: Any) -> Html:
         elif isinstance(child, (list, tuple)):
             parts.append(join(*child))
         else:
-            parts.append(html.escape(str(child), quote=False))
+            parts.append(html.escape(printable(str(child)), quote=False))
     return Html("".join(parts))
 
 

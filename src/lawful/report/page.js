@@ -148,9 +148,12 @@
   }
 
   function csv(tooled) {
-    const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+    // an apostrophe keeps a spreadsheet from taking a text for a formula; numbers, with or without a unit, are none
+    const isFormula = (text) => /^'*[=+\-@\t\r]/.test(text) && !/^[+\-][\d.,e+\-]+( [%A-Za-z/]{1,8})?$/.test(text);
+    const plain = (text) => (isFormula(text) ? `'${text}` : text);
+    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
     const rows = [...tooled.querySelectorAll("tr")].filter((row) => !row.hidden);
-    const text = rows.map((row) => [...row.cells].map((cell) => quoted(cell.textContent)).join(",")).join("\n") + "\n";
+    const text = rows.map((row) => [...row.cells].map((cell) => quoted(plain(cell.textContent))).join(",")).join("\n") + "\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = `${tooled.dataset.name}.csv`;

@@ -19,7 +19,6 @@ _STYLES = ("red", "yellow", "dim")
 def plan_table(plan: Mapping[str, Any]) -> Group:
     """`plan` is what study.json holds, written or not. Runs that differ only in their seed share a row."""
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
@@ -32,7 +31,7 @@ def plan_table(plan: Mapping[str, Any]) -> Group:
         first = group[0]
         label = _coordinates(first, plan.get("arm")) + (" *" if first.get("is_held_out") else "")
         table.add_row(
-            escape(label),
+            Text(label),
             str(len(group)),
             tables.count(first.get("params_total")),
             tables.count(first.get("params_non_embedding")),

@@ -111,7 +111,6 @@ def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
 
 def status_table(status: StudyStatus) -> Table:
     """For a terminal of 80 columns and 24 rows: what runs, what ended last, how much is left."""
-    from rich.markup import escape
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -132,7 +131,7 @@ def status_table(status: StudyStatus) -> Table:
         table = _runs_table("running", ("step", "loss", "tokens/s", "left"))
         for run in running[:MOST_RUNNING]:
             table.add_row(
-                escape(_label(run)),
+                Text(_label(run)),
                 f"{run.step}/{run.steps}",
                 tables.loss(run.loss),
                 tables.count(run.tokens_per_second),
@@ -147,7 +146,7 @@ def status_table(status: StudyStatus) -> Table:
         table = _runs_table("ended last", ("", "loss", "tokens/s"))
         for run in ended[:MOST_ENDED]:
             table.add_row(
-                escape(_label(run)), _MARKS[run.state], tables.loss(run.loss), tables.count(run.tokens_per_second)
+                Text(_label(run)), _MARKS[run.state], tables.loss(run.loss), tables.count(run.tokens_per_second)
             )
         whole.add_row(table)
     troubled = [run for run in ended if run.state in ("diverged", "failed")]

@@ -151,12 +151,31 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, righ
     )
 
 
+# Control characters but newline and tab (C0, DEL, C1), those that turn the direction of writing, line separators,
+# halves of a character, and invisible marks and tags
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with each character that a terminal obeys instead of showing written out: an escape is \\x1b. Newlines
+    and tabs stay."""
+    return _UNPRINTABLE.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    letter = found[0]
+    return "\\u007f" if letter == "\x7f" else letter.encode("unicode_escape").decode()  # as JSON has it, too
+
+
 def markdown_text(value: Any) -> str:
-    """Text from data, safe inside Markdown: one line, no table bars, no tags, no emphasis by accident."""
-    text = " ".join(str(value).split())
+    """Text from data, safe inside Markdown: one line, no table bars, no tags, no emphasis or heading by accident."""
+    text = printable(" ".join(str(value).split()))
     for mark in ("\\", "|", "`", "*", "[", "]", "_"):
         text = text.replace(mark, "\\" + mark)
-    return text.replace("<", "&lt;").replace(">", "&gt;")
+    text = text.replace("<", "&lt;").replace(">", "&gt;")
+    return "\\" + text if text.startswith(("#", "~~~")) else text
 
 
 def coordinates(at: Mapping[str, Any]) -> str:

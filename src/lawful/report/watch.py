@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from lawful import store
 from lawful.errors import DeclarationError, LawfulError
@@ -27,6 +30,8 @@ ADDRESS = "127.0.0.1"
 OWN_NAMES = ("127.0.0.1", "localhost", "::1")  # what a browser on this machine, or at the end of a tunnel, asks for
 POLL_SECONDS = 1.0
 CURVES_SECONDS = 10.0  # between two pages that differ only in how far the curves have come
+REQUEST_SECONDS = 10.0  # that a connection may stay silent
+MOST_CONNECTIONS = 32  # at once; one more closes the oldest, so that none can keep a reader out
 SHARE = 5.0  # after a refit, so many times what it took is left to the training before the next
 
 
@@ -35,7 +40,8 @@ class Watch:
 
     page     the newest page
     version  how many pages there have been
-    line     how far the study is, and what went wrong with the last refit
+    line     how far the study is, and what it waits for
+    trouble  the file that cannot be read now, such as one that is being copied, or what went wrong with the last refit
     """
 
     def __init__(self, folder: str | Path, workspace: str | Path) -> None:
@@ -46,23 +52,31 @@ class Watch:
         self.page = ""
         self.version = 0
         self.line = ""
+        self.trouble = ""
         self.headline = ""
         self._fitted: object = None  # what of the folder the newest fits and page were made from
         self._shown: object = None
         self._refit_due = self._redraw_due = 0.0  # not before, by time.monotonic
-        self._trouble = ""
+        self._refit_trouble = ""
 
     def look(self) -> bool:
         """Refit where a run has ended, draw again where a curve has grown; whether there is a new page."""
-        is_new = self._refit_or_redraw()
-        trouble = f" · not fitted again: {self._trouble}" if self._trouble else ""
-        self.line = status_line(study_status(self.folder)) + trouble
+        is_new = False
+        try:
+            self.study = Store(self.folder).read_study()
+            is_new = self._refit_or_redraw()
+            done = status_line(study_status(self.folder))
+            trouble = self._refit_trouble and f"not fitted again: {self._refit_trouble}"
+        except (LawfulError, OSError) as error:  # a file in the middle of being copied, a folder that went away
+            done, trouble = self.line.partition(" · ")[0], f"waiting: {error}"
+        self.line = " · ".join(part for part in (done, trouble) if part)
+        self.trouble = trouble
         return is_new
 
     def _refit_or_redraw(self) -> bool:
         ended, grown = self._signature("result.json"), self._signature("metrics.jsonl")
         is_refit = ended != self._fitted
-        due = 0.0 if is_refit and self._is_over() and not self._trouble else self._refit_due
+        due = 0.0 if is_refit and self._is_over() and not self._refit_trouble else self._refit_due
         began = time.monotonic()
         if began < (due if is_refit else self._redraw_due) or not (is_refit or grown != self._shown):
             return False
@@ -75,15 +89,15 @@ class Watch:
             live = tag("p", "", id="live", class_="live", data_version=str(self.version + 1))
             self.page = page(evidence, all_charts(evidence), live=live)
             self.headline = words.headline(evidence)
-            self._fitted, self._shown, self._trouble = ended, grown, ""
+            self._fitted, self._shown, self._refit_trouble = ended, grown, ""
             self.version += 1
         except (LawfulError, OSError) as error:  # a folder in the middle of being copied, a full disk
-            self._trouble = str(error)
+            self._refit_trouble = str(error)
         ended_at = time.monotonic()
         rest = SHARE * (ended_at - began)
         self._redraw_due = ended_at + max(rest, CURVES_SECONDS)
-        self._refit_due = self._redraw_due if self._trouble else ended_at + rest
-        return not self._trouble
+        self._refit_due = self._redraw_due if self._refit_trouble else ended_at + rest
+        return not self._refit_trouble
 
     def _is_over(self) -> bool:
         return all(Store(self.folder).result(rung["id"]).exists() for rung in self.study["rungs"])
@@ -124,11 +138,12 @@ def serve(
         thread.start()
         try:
             ready(f"http://{ADDRESS}:{server.server_port}/")
-            said = ""
+            said = ["", ""]
             while True:
-                if watch.headline != said:
-                    say(watch.headline)
-                    said = watch.headline
+                for place, text in enumerate((watch.headline, watch.trouble)):
+                    if text and text != said[place]:
+                        say(text)
+                    said[place] = text
                 time.sleep(POLL_SECONDS)
                 watch.look()
         finally:
@@ -138,7 +153,33 @@ def serve(
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be taken; five by default
     watch: Watch
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: list[socket.socket] = []  # the oldest first
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.append(request)
+            while len(self._open) > MOST_CONNECTIONS:
+                with contextlib.suppress(OSError):  # closed by the other side
+                    self._open.pop(0).shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        with self._lock:
+            if request in self._open:  # not one of the oldest
+                self._open.remove(request)
+        super().close_request(request)
+
+
+def _waiting(line: str) -> str:
+    """Before the first page."""
+    again = tag("meta", http_equiv="refresh", content="2")
+    return f"<!doctype html>{tag('title', 'lawful watch')}{again}{tag('p', line)}"
 
 
 @dataclass(frozen=True)
@@ -152,6 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Server
     protocol_version = "HTTP/1.1"
+    timeout = REQUEST_SECONDS
 
     def do_GET(self) -> None:
         watch = self.server.watch
@@ -159,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(403, "This address serves its own machine only")
             return
         if self.path == "/":
-            self._send(_Reply("text/html; charset=utf-8", watch.page))
+            self._send(_Reply("text/html; charset=utf-8", watch.page or _waiting(watch.line)))
         elif self.path == "/now":
             self._send(_Reply("application/json", json.dumps({"version": watch.version, "line": watch.line})))
         else:

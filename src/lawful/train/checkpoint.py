@@ -21,6 +21,7 @@ from lawful.errors import StoreError
 from lawful.train import parallel
 
 MANIFEST = "MANIFEST.json"
+FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 KEPT = 2
 
 
@@ -67,7 +68,7 @@ def newest(folder: Path, *, at_most: int | None = None) -> Checkpoint | None:
     """The newest whole checkpoint (with `at_most`, not beyond that step); damaged ones are passed over."""
     if not folder.is_dir():
         return None
-    for path in sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True):
+    for path in sorted((p for p in folder.iterdir() if p.name.isdecimal()), reverse=True):
         if at_most is not None and int(path.name) > at_most:
             continue
         if (checkpoint := load(path)) is not None:
@@ -76,9 +77,13 @@ def newest(folder: Path, *, at_most: int | None = None) -> Checkpoint | None:
 
 
 def load(path: Path) -> Checkpoint | None:
-    """None unless every file is there and has the hash that the manifest says."""
+    """None unless every file is there, no link, and has the hash that the manifest says."""
     try:
+        for name in ("", MANIFEST, *FILES):
+            store.expect_own(path / name)
         manifest = store.read_json(path / MANIFEST)
+        if set(manifest) != set(FILES):
+            return None
         data = {name: (path / name).read_bytes() for name in manifest}
     except (OSError, StoreError):  # gone, half removed, or on a disk that fails: an older one may be whole
         return None

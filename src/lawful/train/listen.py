@@ -23,9 +23,9 @@ REAL = 40  # validation pieces that are measured, each cut to as many tokens as 
 RUN = 12  # tokens in a row that count as taken over where a training piece has the same: four notes or so
 
 
-def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None) -> None:
+def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: str | None = None) -> None:
     """samples/*.mid and samples.json for runs of each arm, and the same numbers of real pieces. Nothing where the study
-    is not about music, or where that was done for the same runs before."""
+    is not about music, or where that was done for the same runs before. own: as conduct.conclude has it"""
     store = Store(folder)
     study = store.read_study()
     chosen = _chosen(store, study)
@@ -36,7 +36,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None) 
     planned = {rung["id"] for rung in study["rungs"]}
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
-    first = open_writer(folder, ids[0])
+    first = open_writer(folder, ids[0], own=own)
     if not is_music(first.data):
         return
     data, remi = first.data, first.data.tokenizer
@@ -44,7 +44,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None) 
     made = []
     for rung in chosen:
         say(f"letting {rung['label']} write")
-        made.append(_of_run(store, rung, known))
+        made.append(_of_run(store, rung, known, own))
     real = [piece[: DRAW.length] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
     named = [piece for piece in real[:1] if len(piece)]
     files.write_json(
@@ -172,8 +172,8 @@ def _chosen(store: Store, study: Mapping[str, Any]) -> list[dict[str, Any]]:
     return chosen
 
 
-def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray) -> dict[str, Any]:
-    writer = open_writer(store.folder, rung["id"])
+def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str | None) -> dict[str, Any]:
+    writer = open_writer(store.folder, rung["id"], own=own)
     remi = writer.data.tokenizer
     starts = [[int(remi.end)]] * SAMPLES
     written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, DRAW, stop=int(remi.end))]

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import lawful
-from lawful import devices, linter
+from lawful import devices, linter, trust
 from lawful import store as files
 from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency
@@ -161,6 +161,8 @@ def make_plan(
         else None,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+    if study_file:
+        trust.remember(files.sha256_of(study_file), f"study file {study_file.resolve()}")
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 

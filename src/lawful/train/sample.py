@@ -55,12 +55,13 @@ class Writer:
     device: torch.device
 
 
-def open_writer(folder: Path, run: str, device: str = "cpu") -> Writer:
-    """run      an id or a label, or the start of one that fits a single finished run"""
+def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None = None) -> Writer:
+    """run      an id or a label, or the start of one that fits a single finished run
+    own      the module of the study's own file, where that may run: own_module gives it"""
     store = Store(folder)
     study = store.read_study()
     rung = _find(store, study, run)
-    spec = from_json(files.read_json(store.run(rung["id"])), also_from=own_module(study))
+    spec = from_json(files.read_json(store.run(rung["id"])), also_from=own)
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
     model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
@@ -70,7 +71,7 @@ def open_writer(folder: Path, run: str, device: str = "cpu") -> Writer:
 
 def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
-    writer = open_writer(folder, run, device)
+    writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
     if is_music(writer.data):
         raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
     if not isinstance(writer.data, TokenData):
@@ -84,7 +85,7 @@ def sample_music(
     folder: Path, run: str, out: Path, draw: Draw, *, prompt: Path | None = None, device: str = "cpu"
 ) -> Any:
     """A MIDI file of a new piece, or of the one in `prompt` and how the model goes on; the symusic Score."""
-    writer = open_writer(folder, run, device)
+    writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
     if not is_music(writer.data):
         raise DeclarationError(f"sample: --out writes MIDI, and {writer.rung['label']} was not trained on music.")
     start = [int(writer.data.tokenizer.end)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lawful.errors import DeclarationError, MissingDependency
+from lawful.store import Store
 
 
 class Sink(Protocol):
@@ -18,14 +19,14 @@ class Sink(Protocol):
 class TensorBoard:
     """Event files under FOLDER/tensorboard/RUN; needs the extra lawful[tensorboard]."""
 
-    def __init__(self, folder: Path, run_label: str) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingDependency.of(
                 "tensorboard", extra="tensorboard", what="--log tensorboard", error=error
             ) from None
-        self._writer = SummaryWriter(str(folder / "tensorboard" / run_label))
+        self._writer = SummaryWriter(str(folder))
 
     def write(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -72,7 +73,7 @@ def open_sinks(
     sinks: list[Sink] = []
     for name in names:
         if name == "tensorboard":
-            sinks.append(TensorBoard(folder, label))
+            sinks.append(TensorBoard(Store(folder).tensorboard(label)))
         elif name == "wandb":
             sinks.append(WandB(folder, study, run_id, label, config))
     return tuple(sinks)

@@ -117,10 +117,13 @@ def _train_one(
 ) -> loop.Training:
     try:
         with files.claimed(
-            store.claim(run_id), patience_seconds=math.inf, lease_seconds=options.lease_seconds
+            store.claim(run_id),
+            patience_seconds=math.inf,
+            lease_seconds=options.lease_seconds,
+            should_stop=stop.is_set,
         ) as lease:
             if lease is None:
-                return "busy"
+                return "interrupted" if stop.is_set() else "busy"
             return (yield from _train_claimed(store, run_id, options, stop, lease, stacked, clock))
     except files.LeaseLost as error:
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
@@ -203,7 +206,8 @@ def _train(
     where = torch.device(devices.of_worker(options.device, study["device"]))
     if where.type == "cuda":
         parallel.check_gpus()
-    run = from_json(files.read_json(store.run(run_id)), also_from=own_module(study))
+    own = own_module(study, store.folder, trusted=options.trust)
+    run = from_json(files.read_json(store.run(run_id)), also_from=own)
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
@@ -307,6 +311,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=files.LEASE_SECONDS,
         help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
     )
+    parser.add_argument("--trust", default="", help="SHA-256 of the study's own Python file, which may then run")
     parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")
     parser.add_argument("--log", action="append", default=[], help="tensorboard or wandb, beside metrics.jsonl")
     parser.set_defaults(cores=os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())

@@ -1,0 +1,64 @@
+"""What a command prints: text of a folder or table can neither move the cursor nor give the terminal an order."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lawful.report.tables import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with everything that it prints made printable, whoever prints it."""
+
+    @functools.wraps(command)
+    def shown(*args: Any, **options: Any) -> None:
+        out, err = Printable(sys.stdout), Printable(sys.stderr)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            command(*args, **options)
+
+    return shown
+
+
+class Printable:
+    """A text stream that shows control characters as such. It has no `buffer`, by which they could get around it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(printable(text))
+        return len(text)
+
+    def writelines(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
+        return getattr(self.stream, name)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console of rich, whose own colours reach the terminal, and whose text is made printable."""
+    from rich import console as rich
+
+    class Guarded(rich.Console):
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Any]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    return Guarded(file=raw(sys.stderr if stderr else sys.stdout))
+
+
+def raw(stream: Any) -> TextIO:
+    """The stream itself, for what lawful's own control characters are meant for."""
+    found: TextIO = stream.stream if isinstance(stream, Printable) else stream
+    return found

@@ -1,0 +1,82 @@
+"""Which study files this user has run or allowed: the only ones that run because a study's folder names them.
+
+A study's folder may come from somebody else, and study.json may name the Python file that declared the study. Reading
+a folder never runs it. Training runs it only where its SHA-256 is known: this user planned a study from such a file, or
+allowed it with --trust. (A law of one's own is named anew for each command, with --law: see laws.stored.)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from lawful import store
+from lawful.errors import DeclarationError, StoreError
+
+FEWEST_DIGITS = 12  # of a SHA-256 that --trust names: 48 bits, far more than anyone can aim at by trying
+_remembered: set[str] = set()  # by this process, also where the user's folder cannot be written
+
+
+def config_folder() -> Path:
+    """XDG_CONFIG_HOME/lawful, else ~/.config/lawful. Not the cache: a team may share that, and trust is one's own."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "lawful"
+
+
+def remember(sha256: str, what: str) -> None:
+    """Trust the file of this SHA-256 from now on. what: a note for the reader of the record"""
+    if is_trusted(sha256):
+        return
+    _remembered.add(sha256)
+    try:
+        store.write_text(config_folder() / "trusted" / sha256, what + "\n")
+    except OSError:
+        pass  # no such folder on this machine, or not writable: trusted for as long as this process lives
+
+
+def is_trusted(sha256: str) -> bool:
+    return sha256 in _remembered or (config_folder() / "trusted" / sha256).is_file()
+
+
+def allow(digits: str, own: tuple[Path, str] | None, folder: Path) -> None:
+    """What --trust asks for. own: the study's own file and its SHA-256"""
+    path, sha256 = own or (None, "")
+    if len(digits) < FEWEST_DIGITS or not sha256.startswith(digits.lower()):
+        named = f"names {path}, {sha256}" if own else "names no file"
+        raise DeclarationError(
+            f"--trust: expected at least {FEWEST_DIGITS} digits of the SHA-256 of the study file that {folder} names, "
+            f"got {digits!r}; it {named}."
+        )
+    remember(sha256, f"study file {path}")
+
+
+def refusal(named_by: Path, path: Path, sha256: str) -> StoreError:
+    """The error for a study file that a folder names and that this user has neither run nor allowed."""
+    return StoreError(
+        f"{named_by} names the study file {path} (SHA-256 {sha256}), which you have not run before: it would run as a "
+        f"program, with your rights. Read it first; if you trust it, say so: --trust {sha256[:FEWEST_DIGITS]}"
+    )
+
+
+def run_file(path: Path, name: str, text: bytes) -> ModuleType:
+    """A new module of this name, made by running `text`, the file's content. The source itself runs, never a compiled
+    copy of it in __pycache__, which may hold something else."""
+    loader = _Source(name, str(path), text)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    loader.exec_module(module)
+    return module
+
+
+class _Source(SourceFileLoader):
+    def __init__(self, name: str, path: str, text: bytes) -> None:
+        super().__init__(name, path)
+        self.text = text
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self.source_to_code(self.text, self.path)
