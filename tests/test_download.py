@@ -156,3 +156,9 @@ def test_progress_ends_at_one(tmp_path: Path, server: Server) -> None:
         report=lambda _, share: shares.append(share),
     )
     assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_a_place_that_cannot_be_written_is_not_blamed_on_the_network(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "file.txt.part").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"file\.txt\.part"):
+        fetch(tmp_path / "file.txt", server)

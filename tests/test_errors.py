@@ -303,6 +303,42 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
     assert done.returncode == 2 and b"no such file" in done.stderr and b"Traceback" not in done.stderr
 
 
+def test_a_run_that_fails_over_a_bug_records_its_place_and_where_the_traceback_is() -> None:
+    from lawful.train.worker import _reason
+
+    try:
+        np.zeros(-1)
+    except ValueError as error:
+        said = _reason(error)
+    line = test_a_run_that_fails_over_a_bug_records_its_place_and_where_the_traceback_is.__code__.co_firstlineno + 4
+    assert said.startswith("ValueError: ") and f"{__file__}, line {line}; worker.log has the traceback" in said
+    assert _reason(DeclarationError("steps: expected 1, got 0.")) == "steps: expected 1, got 0."
+    assert _reason(OSError(errno.EACCES, "x", "there")).startswith("there: you may not read or write this")
+
+
+def test_the_words_for_errors_of_the_system_name_each_number_once() -> None:
+    assert set(SYSTEM) <= set(errors._IN_WORDS)
+
+
+def test_asking_a_folder_writes_nothing_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = {
+        "format": 1,
+        "name": "asked",
+        "scale": "smoke",
+        "rungs": [],
+        "corpora": {},
+        "questions": [{"name": "size", "asks": "?", "law": "power_floor:params", "params": "params", "loss": "loss"}],
+    }
+    store.write_json(tmp_path / "study.json", study)
+    table.write_csv(tmp_path / "observations.csv", [{"run": str(i), **row} for i, row in enumerate(ONE)])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+    assert run(monkeypatch, "fit", tmp_path, "--draws", "0") in (0, None)
+    assert run(monkeypatch, "predict", tmp_path, "--draws", "0", "--params", "1e9") in (0, None)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
+    store.write_text(tmp_path / "after.txt", "writing works again")
+    assert (tmp_path / "after.txt").exists()
+
+
 # --- from Python ------------------------------------------------------------------------------------------------------
 
 ODD = ["abc", [], {}, math.nan, -1, 10**400, b"x", np.zeros((3, 3)), [{}], object()]
@@ -569,7 +605,3 @@ def _owned(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.AST]]:
     for node in ast.iter_child_nodes(tree):
         yield owner, node
         yield from _owned(node, node.name if isinstance(node, ast.FunctionDef) else owner)
-
-
-def test_the_words_for_errors_of_the_system_name_each_number_once() -> None:
-    assert set(SYSTEM) <= set(errors._IN_WORDS)

@@ -45,7 +45,7 @@ def pinned(
                     f"{what}: more than {num_bytes:,} bytes arrived, so it is another file; {by_hand}."
                 ) from None
             except OSError as error:  # urllib's errors are OSErrors, and so are timeouts and broken connections
-                if store.is_disk_full(error):
+                if _is_of_this_machine(error):
                     raise
                 raise DataError(
                     f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
@@ -79,7 +79,7 @@ def beginning(
         try:
             _fetch(url, part, num_bytes, report, lease, is_all=False)
         except OSError as error:
-            if store.is_disk_full(error):
+            if _is_of_this_machine(error):
                 raise
             raise DataError(
                 f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
@@ -87,6 +87,11 @@ def beginning(
                 f"{flag} PATH."
             ) from None
     return part
+
+
+def _is_of_this_machine(error: OSError) -> bool:
+    """The connection is not to blame: a full disk, a folder that cannot be written (it has a name), a lost claim."""
+    return store.is_disk_full(error) or error.filename is not None or isinstance(error, store.LeaseLost)
 
 
 class _TooLarge(Exception):

@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     result = store.Store(folder).result(store.read_json(folder / "study.json")["rungs"][0]["id"])
     whole = result.read_bytes()
     result.write_bytes(whole[:40])
-    with pytest.raises(LawfulError, match="expected JSON"):
+    with pytest.raises(LawfulError, match="no JSON"):
         store.read_json(result)
     watch._refit_due = 0.0
     assert not watch._refit_or_redraw()

@@ -76,7 +76,7 @@ def test_a_failed_run_is_listed_and_tried_again_by_a_resume(toy_folder: Folder) 
     store.run(run_id).write_text("{")
     train_here(folder)
     assert [row["status"] for row in observations(folder)] == ["failed", "finished"]
-    assert "does not parse" in observations(folder)[0]["reason"]
+    assert "no JSON" in observations(folder)[0]["reason"]
     store.run(run_id).write_text(spec)
     train_here(folder)
     assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
