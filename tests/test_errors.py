@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import functools
+import math
 import os
 import pickle
 import re
@@ -14,11 +15,12 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
 import lawful
-from lawful import cli, errors, store
+from lawful import cli, errors, store, table
 from lawful.errors import DeclarationError, LawfulError, MissingDependency, Refusal, in_short, in_words
 
 SOURCE = Path(lawful.__file__).parent
@@ -153,24 +155,27 @@ def test_a_bug_shows_its_traceback_and_says_where_to_report_it(
     assert said.splitlines()[-1].startswith("lawful: this is a bug in lawful: please report it")
 
 
-STUDY = """
+LAW = """
 import numpy as np
+from lawful.laws.power import Power
 
-def study():
-    return np.linalg.inv(np.zeros((2, 2)))
+class Mine(Power):
+    def terms(self, shape, x):
+        return np.linalg.inv(np.zeros((2, 2)))
 """
 
 
-def test_an_error_in_a_study_of_the_users_own_names_its_file_and_line(
+def test_an_error_in_a_file_of_the_users_own_names_the_file_and_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Innermost is numpy's own code, below the study's."""
-    (tmp_path / "mine.py").write_text(STUDY, encoding="utf-8")
-    assert run(monkeypatch, "plan", tmp_path / "mine.py") == cli.BUG
+    """Innermost is numpy's own code, outermost lawful's; the user's law lies between."""
+    (tmp_path / "mine.py").write_text(LAW, encoding="utf-8")
+    table.write_csv(tmp_path / "runs.csv", ONE)
+    assert run(monkeypatch, "fit", tmp_path / "runs.csv", "--law", f"{tmp_path / 'mine.py'}:Mine") == cli.BUG
     said = capsys.readouterr().err
     assert "Traceback" in said and "LinAlgError" in said
     assert said.splitlines()[-1] == (
-        f"lawful: this is an error in your own file {tmp_path / 'mine.py'}, line 5; the traceback above says more."
+        f"lawful: this is an error in your own file {tmp_path / 'mine.py'}, line 7; the traceback above says more."
     )
 
 
@@ -296,6 +301,81 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/r\xff.csv"
     done = subprocess.run([sys.executable, "-m", "lawful", "fit", path], capture_output=True)
     assert done.returncode == 2 and b"no such file" in done.stderr and b"Traceback" not in done.stderr
+
+
+# --- from Python ------------------------------------------------------------------------------------------------------
+
+ODD = ["abc", [], {}, math.nan, -1, 10**400, b"x", np.zeros((3, 3)), [{}], object()]
+SIZES = [10**6, 3 * 10**6, 10**7, 3 * 10**7, 10**8, 3 * 10**8]
+RUNS = [{"params": n, "loss": 1.7 + 400 * n**-0.34, "arm": arm, "flops": 6e8 * n} for arm in "xy" for n in SIZES]
+ONE = RUNS[: len(SIZES)]
+
+
+@functools.cache
+def one_fit() -> lawful.Fit:
+    return lawful.fit(ONE, "power_floor", draws=0)
+
+
+CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
+    "read_runs": (lawful.read_runs, {"source": RUNS, "params": "params", "cluster": "arm"}),
+    "fit": (
+        lawful.fit,
+        {
+            "source": ONE,
+            "law": "power_floor",
+            "objective": "robust",
+            "loss": "loss",
+            "fixed": {"E": 1.7},
+            "bounds": {"alpha": (0, 1)},
+            "draws": 0,
+            "seed": 0,
+        },
+    ),
+    "predict": (lambda **how: one_fit().predict(**how), {"params": 1e9, "interval": "mean", "level": 0.9}),
+    "diminishing_returns": (lambda **how: one_fit().diminishing_returns(**how), {"threshold": 0.1}),
+    "holdout": (lambda **how: one_fit().holdout(**how), {"top": 1}),
+    "from_json": (lawful.Fit.from_json, {"source": {}}),
+    "compare": (
+        lawful.compare,
+        {"source": RUNS, "by": "arm", "law": "power_floor", "floor": "own", "matters": 0.1},
+    ),
+    "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
+    "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "design": (
+        lambda **how: lawful.design(one_fit(), **how),
+        {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},
+    ),
+    "power": (
+        lawful.power,
+        {
+            "law": "power_floor",
+            "values": {"E": 1.7},
+            "at": {"params": SIZES},
+            "shift": 0.1,
+            "sigma": 0.01,
+            "level": 0.1,
+        },
+    ),
+    "run_study": (lawful.run_study, {"study": None, "folder": "nowhere"}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_public_function_refuses_odd_arguments_in_its_own_words(name: str, tmp_path: Path) -> None:
+    """Whatever the value of one argument: an answer, or an error of ours; never numpy's or Python's."""
+    call, usual = CALLS[name]
+    refused = 0
+    for argument in usual:
+        for odd in ODD:
+            try:
+                call(**{**usual, argument: odd})
+            except LawfulError:
+                refused += 1
+            except OSError as error:
+                assert error.errno == errno.ENOENT, "a path"
+            except Exception as error:
+                raise AssertionError(f"{name}({argument}={odd!r}) raised {type(error).__name__}: {error}") from error
+    assert refused >= 5 * len(usual)
 
 
 # --- what is not there ------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def conform(value: Any, kind: Any) -> Any:
     if base in (None, types.NoneType):
         is_right = value is None
     elif origin is typing.Literal:
-        is_right = any(value == option and type(value) is type(option) for option in options)
+        is_right = any(type(value) is type(option) and value == option for option in options)
     elif base is int:
         is_right = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     elif base is float:

@@ -9,29 +9,28 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lawful import store as files
+from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
 from lawful.run import from_json
 from lawful.store import Store
-from lawful.study import own_module, trusted_file
-
-if TYPE_CHECKING:
-    from lawful.study import Study
+from lawful.study import Study, own_module, trusted_file
 
 POLL_SECONDS = 0.5
 Own = Callable[[], str | None]  # runs the study's own file; the module's name, for from_json
 
 
+@checked
 def run_study(
     study: Study,
     folder: str | Path,
     *,
     data: str | Path | None = None,
-    workers: int = 0,
+    workers: NaturalInt = 0,
     device: str = "auto",
     is_anchors_only: bool = False,
 ) -> Path:

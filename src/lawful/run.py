@@ -40,7 +40,7 @@ class AdamW:
     The Run that holds it checks its fields, as those of Schedule, so that all problems of a Run are told at once.
     """
 
-    learning_rate: PositiveFloat
+    learning_rate: NonNegativeFloat  # 0: a control that stays as it began
     weight_decay: NonNegativeFloat = 0.1
     beta1: ShareBelowOne = 0.9
     beta2: ShareBelowOne = 0.95

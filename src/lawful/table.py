@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from lawful import store, unpack
+from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
 
 # name -> (unit or kind, what it is)
@@ -263,6 +264,7 @@ _ALSO_CALLED = {
 _YES_NO_COLUMNS = tuple(name for name, (kind, _) in COLUMNS.items() if kind == "yes/no")
 
 
+@checked
 def read_runs(
     source: Any,
     *,
@@ -434,7 +436,13 @@ def _read(source: Any) -> Observations:
     if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a pandas DataFrame, without importing pandas
         return Observations(tuple(_plain_rows(_frame_rows(source))), "DataFrame")
     if not isinstance(source, (str, Path)):
-        return Observations(tuple(_plain_rows(source)), "memory")
+        if not isinstance(source, Iterable):
+            raise TableError(f"expected a table: a path, a DataFrame or rows; got {shown(source)}.")
+        rows = list(source)
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, Mapping):
+                raise TableError(f"row {number}: expected a mapping from column to value, got {shown(row)}.")
+        return Observations(tuple(_plain_rows(rows)), "memory")
     path = Path(source)
     if path.is_dir():
         table = store.Store(path).observations

@@ -86,7 +86,7 @@ def test_each_way_of_drawing_keeps_to_its_choice() -> None:
     assert [free[token] / 4000 for token in range(4)] == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
     cold = drawn(temperature=0.5)  # probabilities squared
     assert cold[0] / 4000 == pytest.approx(0.25 / 0.365, abs=0.03)
-    with pytest.raises(LawfulError, match="top_p above 0"):
+    with pytest.raises(LawfulError, match="top_p: expected a number above 0 and at most 1"):
         Draw(top_p=0)
 
 

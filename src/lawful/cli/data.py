@@ -78,7 +78,7 @@ def verify(name: Name, data: Data = None) -> None:
     num_bad = int(bool(raw))
     for item in found:
         if item.corpus is None:
-            problems = ["prepared by a version of lawful that described it differently; it may be deleted"]
+            problems = ["its corpus is of another version of lawful, or a class of your own: it cannot be checked here"]
         else:
             problems = item.corpus.verify(item.fingerprint, data, progress=show_progress())
         typer.echo(f"{'damaged' if problems else 'ok':<8} {_line(item)}")

@@ -177,7 +177,7 @@ class Emg(Corpus):
                 return data, candidate
         raise DataError(
             f"--data {data}: expected the split file {self.split} there; the official ones come with emg2qwerty's code "
-            "(config/user/generic.yaml and user0.yaml to user7.yaml). Name one: --set split=PATH."
+            "(config/user/generic.yaml and user0.yaml to user7.yaml; in a study, --set split=PATH names one)."
         )
 
     def _folder(self, fingerprint: str) -> Path:

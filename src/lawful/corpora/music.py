@@ -428,7 +428,7 @@ def _given(tokens: Sequence[int] | Sequence[str], tokenizer: Tokenizer) -> np.nd
     if wrong is not None:
         raise DataError(
             f"token {numbers[wrong]} at place {wrong} is above the vocabulary of {tokenizer.vocab_size} symbols; "
-            "where the numbers are another tokenizer's, say how many there are: --set vocabulary=N"
+            "where the numbers are another tokenizer's, say how many there are (in a study, --set vocabulary=N)"
         )
     return np.array([number for number in numbers if number != tokenizer.end], dtype=np.uint16)
 

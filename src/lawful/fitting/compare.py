@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.checks import PositiveFloat, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
@@ -110,6 +111,7 @@ class Comparison:
     warnings: tuple[Caution, ...]
 
 
+@checked
 def compare(
     source: Any,
     by: str = "arm",
@@ -122,7 +124,7 @@ def compare(
     flops: str | None = None,
     cluster: str | None = None,
     paired: bool | None = None,
-    matters: float = MATTERS,
+    matters: PositiveFloat = MATTERS,
 ) -> Comparison:
     """Compare the arms named in column `by`.
 

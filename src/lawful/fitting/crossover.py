@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit
@@ -48,6 +49,7 @@ class Crossover:
     warnings: tuple[Caution, ...]
 
 
+@checked
 def crossover(
     source: Any,
     by: str = "arm",
@@ -59,8 +61,8 @@ def crossover(
     loss: str | None = None,
     flops: str | None = None,
     cluster: str | None = None,
-    draws: int = 1000,
-    seed: int = 0,
+    draws: NaturalInt = 1000,
+    seed: NaturalInt = 0,
 ) -> Crossover:
     """Find the crossing of two arms under a law of one axis (power_floor:tokens and the like).
 

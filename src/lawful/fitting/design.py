@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lawful.checks import refuse
+from lawful.checks import Part, PositiveFloat, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
-from lawful.fitting.predict import log_slopes, run_spread
+from lawful.fitting.predict import argument, log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, named
@@ -60,7 +60,15 @@ def design(
     budget       FLOPs that one run may cost
     Assumes the law is right and one run's log loss has the spread seen so far.
     """
+    argument("budget", budget, PositiveFloat | None)
+    argument("target", target, str | Mapping[str, float] | None)
+    argument("candidates", candidates, Sequence[Mapping[str, PositiveFloat]] | None)
     inputs = fit.model.inputs
+    for at in candidates or ():
+        if set(at) != set(inputs):
+            raise DeclarationError(
+                f"candidates: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}."
+            )
     price = _price(inputs)
     slope, label = _target(fit, target)
     covariance = np.array(fit.covariance)
@@ -139,17 +147,18 @@ class Power:
     power: float
 
 
+@checked
 def power(
     law: str | Law = "power_floor",
     values: Mapping[str, float] | None = None,
     *,
-    at: Mapping[str, Sequence[float]],
+    at: Mapping[str, Any],
     shift: float,
-    sigma: float,
+    sigma: PositiveFloat,
     parameter: str | None = None,
     floor: Literal["own", "shared"] = "own",
-    level: float = 0.05,
-    target_power: float = 0.8,
+    level: Part = 0.05,
+    target_power: Part = 0.8,
 ) -> Power:
     """Seeds per arm to see that a shape parameter differs by `shift` between two arms, each trained at the points `at`.
 
@@ -159,6 +168,10 @@ def power(
     floor         own: each arm has its irreducible loss; shared: one for both
     """
     law = named(law)
+    at = {
+        axis: argument(axis, list(values) if isinstance(values, Iterable) else values, Sequence[PositiveFloat])
+        for axis, values in at.items()
+    }
     usual = {**dict.fromkeys(law.coefficients, 2.0), **{shape.name: 0.2 for shape in law.shapes}, "E": 1.7}
     expected = {**usual, **(values or {})}
     expected = {name: expected[name] for name in law.parameters}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError
 from lawful.fitting import solver, uncertainty
 from lawful.fitting.data import Sample, refuse_too_little, sample
@@ -27,6 +28,7 @@ NARROW = 2e-4
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
 
+@checked
 def fit(
     source: Any,
     law: str | Law = "chinchilla",
@@ -39,9 +41,9 @@ def fit(
     unique_tokens: str | None = None,
     cluster: str | None = None,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    draws: int = 1000,
-    seed: int = 0,
+    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    draws: NaturalInt = 1000,
+    seed: NaturalInt = 0,
     keep_held_out: bool = False,
 ) -> Fit:
     """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to cluster name its columns).
@@ -63,6 +65,9 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
+    for name, pair in (bounds or {}).items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
+            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
     data = sample(source, law, columns, keep_held_out=keep_held_out)
     return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.data import refuse_too_little, sample
 from lawful.fitting.estimate import best_point, limits
@@ -61,6 +62,7 @@ class IsoFlop:
         return float(np.exp(y.mean() + self.N_exponent * (np.log(flops) - x.mean())))
 
 
+@checked
 def isoflop(
     source: Any,
     *,

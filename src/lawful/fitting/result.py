@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lawful import laws, store
+from lawful.checks import Part, PositiveFloat, PositiveInt
 from lawful.errors import DeclarationError
+from lawful.fitting.predict import argument
 from lawful.laws import Array, Axes, Law
 
 if TYPE_CHECKING:
@@ -192,25 +194,26 @@ class Fit:
         from lawful.fitting.predict import predict_one
 
         given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens}
-        return predict_one(self, {k: float(v) for k, v in given.items() if v is not None}, interval, level)
+        at = {name: float(argument(name, value, PositiveFloat)) for name, value in given.items() if value is not None}
+        return predict_one(self, at, argument("interval", interval, Interval), argument("level", level, Part))
 
     def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
         from lawful.fitting.allocate import allocate
 
-        return allocate(self, flops=flops, cost=cost)
+        return allocate(self, flops=argument("flops", flops, PositiveFloat), cost=cost)
 
     def diminishing_returns(self, *, threshold: float | None = None) -> DiminishingReturns:
         """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
         from lawful.fitting.allocate import diminishing_returns
 
-        return diminishing_returns(self, threshold=threshold)
+        return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
 
     def holdout(self, *, top: int = 1) -> Holdout:
         """Drop the `top` largest budgets, refit, predict them; see lawful.fitting.holdout."""
         from lawful.fitting.holdout import holdout
 
-        return holdout(self, top=top)
+        return holdout(self, top=argument("top", top, PositiveInt))
 
     def checklist(self, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
@@ -236,8 +239,9 @@ class Fit:
         del held["model"]
         out: dict[str, Any] = store.plain({"format": FORMAT, "law": law, **held})
         _expect_same_losses(laws.rebuilt(law, self.model), out)
-        if path is not None:
-            store.write_json(Path(path), out)
+        where = argument("path", path, str | Path | None)
+        if where is not None:
+            store.write_json(Path(where), out)
         return out
 
     @classmethod
@@ -248,7 +252,7 @@ class Fit:
                 reading a fit imports nothing: a fit with a law that is not lawful's own is refused.
         """
         if not isinstance(source, Mapping):
-            path = Path(source)
+            path = Path(argument("source", source, Mapping | str | Path))
             with store.reading(path, "a fit as `lawful fit` writes it"):
                 try:
                     return cls.from_json(store.read_json(path), law=law)
