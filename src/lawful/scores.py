@@ -233,13 +233,19 @@ def _within_time() -> Iterator[None]:
         yield
         return
 
+    is_reading = True
+
     def end(*_: object) -> None:
-        raise _TooLong
+        if is_reading:
+            raise _TooLong
 
     before = signal.signal(signal.SIGVTALRM, end)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS, 1.0)  # again after a second, should a parser have caught it
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS, 1.0)  # again after a second, should it have been caught
     try:
-        yield
+        try:
+            yield
+        finally:
+            is_reading = False
     except _TooLong:
         raise DataError(f"expected music that is read within {MOST_SECONDS:g} s, got some that takes longer") from None
     finally:

@@ -106,6 +106,7 @@ def test_the_case_that_was_found(tmp_path: Path) -> None:
         read_score(case)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where the collector is at work
 def test_notation_that_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("music21", reason="notation needs lawful[music]")
     monkeypatch.setattr(scores, "MOST_SECONDS", 0.2)
