@@ -390,7 +390,7 @@ def asked(**changes: Any) -> Study:
 ODD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
     ({"law": "chinchila"}, "no law is called 'chinchila'; there are power, power_floor, chinchilla"),
     ({"law": "power_floor:size"}, "expected an axis of params, tokens, flops, got 'size'"),
-    ({"law": "chinchilla:tokens"}, "chinchilla takes no axis"),
+    ({"law": "chinchilla:tokens"}, "chinchilla reads params and tokens; no other axis can be named for it"),
     ({"law": "absent.py:Own"}, r"absent\.py: expected a Python file that defines it, got no such file"),
     ({"law": 3}, "law: expected a text, got 3"),
     ({"params": "parms"}, "params: no column of numbers is called 'parms'; there are params_"),
@@ -575,16 +575,9 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("x = (", r"my_study\.py:3: the file raises SyntaxError"),
-        ("\n1 / 0", r"my_study\.py:4: the file raises ZeroDivisionError: division by zero"),
-        ("import no_such_module", r"my_study\.py:3: the file raises ModuleNotFoundError"),
         ("Rung(at={}, run=None)", r"my_study\.py:3: Rung: run: expected a Run, got None"),
-        ("def study(): return undefined", r"my_study\.py:3: the file raises NameError: name 'undefined'"),
-        ("def study():\n    return int('abc')", r"my_study\.py:4: the file raises ValueError"),
-        ("def study(): return Rung(at={})", r"my_study\.py:3: the file raises TypeError"),
         ("def study(): return 3", r"my_study\.py: expected study\(\) to return a Study, got 3"),
         ("def study(): pass", r"expected study\(\) to return a Study, got None"),
-        ("def study(seeds: Nonsense = 1): pass", r"the file raises NameError: name 'Nonsense'|my_study"),
         ("def study(*, sizes: int): pass", "no default for sizes; give --set sizes=VALUE"),
         ("def study(scale): pass", "no default for scale; give --scale NAME"),
         ("study = 3", "expected a Study or a function that returns one"),
@@ -595,6 +588,26 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_what_a_study_file_does_wrong_is_said_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(DeclarationError, match=expected):
         declare(import_file(written(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "line"),
+    [
+        ("\n1 / 0", ZeroDivisionError, 4),
+        ("import no_such_module", ModuleNotFoundError, 3),
+        ("def study(): return undefined", NameError, 3),
+        ("def study():\n    return int('abc')", ValueError, 4),
+        ("def study(): return Rung(at={})", TypeError, 3),
+    ],
+    ids=str,
+)
+def test_what_a_study_file_itself_raises_keeps_its_traceback(
+    tmp_path: Path, text: str, error: type[Exception], line: int
+) -> None:
+    with pytest.raises(error) as raised:
+        declare(import_file(written(tmp_path, text)))
+    assert not isinstance(raised.value, LawfulError)
+    assert (raised.traceback[-1].path.name, raised.traceback[-1].lineno + 1) == ("my_study.py", line)
 
 
 def test_a_bug_of_lawful_below_a_study_file_keeps_its_traceback(

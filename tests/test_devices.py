@@ -274,7 +274,7 @@ def test_a_worker_without_the_planned_device_refuses_and_trains_nothing(toy_fold
     assert worker.main([str(folder), run_id]) == 1
     result = files.read_json(store.result(run_id))
     assert result["status"] == "failed"
-    assert f"DeviceError: device: the study was planned on {device}, and this process has no such" in result["reason"]
+    assert f"device: the study was planned on {device}, and this process has no such" in result["reason"]
     assert "lawful resume FOLDER --device cpu" in result["reason"] and "\n" not in result["reason"]
     assert not store.weights(run_id).exists()
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0, "the user named it; a failed run is tried again"

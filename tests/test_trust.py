@@ -153,8 +153,8 @@ def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
 def test_what_runs_is_the_file_that_was_hashed_not_a_compiled_one_beside_it(tmp_path: Path, mark: Path) -> None:
     honest = tmp_path / "honest.py"
     evil = tmp_path / "evil.py"
-    honest.write_text("study = 1" + " " * 100)
-    evil.write_text(f"import pathlib; pathlib.Path({str(mark)!r}).touch()".ljust(109))
+    honest.write_text("study = 1".ljust(400))
+    evil.write_text(f"import pathlib; pathlib.Path({str(mark)!r}).touch()".ljust(400))
     os.utime(evil, (1e9, 1e9))
     os.utime(honest, (1e9, 1e9))  # the compiled file is taken for this one's: the same time, the same size
     py_compile.compile(str(evil), cfile=importlib.util.cache_from_source(str(honest)), dfile=str(honest))

@@ -229,7 +229,8 @@ def _item(key: Any, item: Any, kind: Any) -> Any:
 
 
 def _unlike(value: Any, kind: Any) -> DeclarationError:
-    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}")
+    made = f"; write {value.__name__}()" if isinstance(value, type) else ""
+    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}{made}")
 
 
 def _words(kind: Any) -> str:

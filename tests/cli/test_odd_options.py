@@ -94,7 +94,9 @@ def test_only_that_matches_nothing_writes_no_folder(tmp_path: Path) -> None:
 def test_a_log_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = CliRunner().invoke(app, ["run", TOY, "--log", "wandb"])
-    assert "--log wandb: not installed; pip install 'lawful[wandb]'" in str(result.exception)
+    assert "--log wandb needs the package wandb, which is not installed: pip install 'lawful[wandb]'" in str(
+        result.exception
+    )
 
 
 def test_as_few_draws_as_there_can_be_percentiles_of_are_let_through() -> None:

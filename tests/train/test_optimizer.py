@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from lawful.run import AdamW, Run, Schedule
+from lawful.run import Run, Schedule
 from lawful.studies.quickstart import study
 from lawful.train import loop
 from lawful.train.optimizer import build_adamw, is_decayed, learning_rate, set_learning_rate
@@ -55,16 +56,8 @@ print("torch._dynamo" in sys.modules)
 
 
 def scheduled(steps: int, **schedule: Any) -> Run:
-    parts: dict[str, Any] = dict.fromkeys(("family", "corpus", "task", "rule"))
     settings = {"warmup_steps": 10} | schedule
-    return Run(
-        **parts,
-        optimizer=AdamW(learning_rate=1e-2),
-        schedule=Schedule(**settings),
-        steps=steps,
-        batch_size=1,
-        context=1,
-    )
+    return replace(RUN, schedule=Schedule(**settings), steps=steps)
 
 
 @pytest.mark.parametrize(
