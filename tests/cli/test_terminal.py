@@ -22,7 +22,7 @@ from lawful.store import Store
 # rich and matplotlib take for markup
 EVIL = (
     "\x1b]52;c;cm0gLXJmIH4=\x07\x1b]0;title\x07\x1b[31mred\rgone\b\x9b2J\u202egnp.exe\u2066\x85\x00\x7f\ud800"
-    "[bold]b[/]$\\frac{$"
+    "[bold]b[/]$\\frac{$<img src=x onerror=a()>[a](javascript:a())"
 )
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -87,7 +87,11 @@ def test_a_hostile_folder_prints_nothing_that_a_terminal_obeys(
         said = say(capsys, monkeypatch, *words)
         assert "\\x1b" in said or words[0] == "predict", words
         assert not OBEYED.search(said), (words, OBEYED.findall(said))
-    assert not OBEYED.search((hostile / "report.md").read_text())
+    document = (hostile / "report.md").read_text()
+    assert not OBEYED.search(document)
+    without_code = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", document)
+    assert "<img" not in without_code and not re.search(r"(?<!\\)\]\(javascript", without_code)
+    assert "<img src=x" not in (hostile / "report.html").read_text()
 
 
 def test_json_stays_json(hostile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
