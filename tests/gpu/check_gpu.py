@@ -296,7 +296,7 @@ def ladder(
     from lawful.families.decoder import Decoder
     from lawful.rules.backprop import Backprop
     from lawful.run import AdamW, Run, Schedule
-    from lawful.study import Study, grid
+    from lawful.study import Question, Study, grid
     from lawful.tasks.next_token import NextToken
 
     corpus = PythonDocs()
@@ -326,7 +326,7 @@ def ladder(
         question="Does lawful compute on this GPU?",
         ladder=grid(rung, width=widths, steps=steps, seed=range(seeds)),
         held_out={"width": max(widths)} if len(widths) > 1 else {},
-        questions=[],
+        questions=[Question(name="loss", asks="What is the loss of a size?", law="power")],  # a study needs one
     )
 
 

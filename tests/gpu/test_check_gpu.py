@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +56,26 @@ def test_what_needs_a_gpu_is_said_not_to_have_been_run(
     assert found.pop("all") == ("ok", "0 failed")
     expected = dict.fromkeys(HERE, ("skipped", "as asked"))
     assert found == expected | dict.fromkeys(NEED_A_GPU, ("skipped", "not run: no GPU"))
+
+
+def test_what_the_parts_train_can_be_planned(check_gpu: ModuleType, tmp_path: Path) -> None:
+    """All of it: a part that needs a GPU is run nowhere else before there is one."""
+    check, planned = check_gpu.Check("cpu", tmp_path), []
+
+    class Planned(Exception): ...
+
+    def plan_only(name: str, **settings: Any) -> None:
+        planned.append(check_gpu.ladder(**settings))
+        raise Planned
+
+    check.planned, check.needs_gpu = plan_only, lambda: None
+    for name in ("killed", "processes", "stacked", "fp16", "fp32", "elsewhere", "refused"):
+        with pytest.raises(Planned):
+            check_gpu.PARTS[name](check)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Planned):
+        patch.setattr("lawful.train.device.can_compile", lambda where: True)
+        check.compiled()
+    assert len(planned) == 8
 
 
 def test_a_failed_part_shows_its_traceback_and_the_next_one_is_run(
