@@ -30,7 +30,7 @@ from lawful.store import Store
 from lawful.table import current_name
 from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.feed import feed
-from lawful.train.optimizer import build_adamw, clip, is_decayed, learning_rate, set_learning_rate
+from lawful.train.optimizer import build_adamw, clip, is_decayed, learning_rate, make_room, set_learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
@@ -407,18 +407,19 @@ def make_update(asked: Asked) -> Update:
     scale = scaler.scale(torch.tensor(share * averaged, device=place.device))
     own = _each(batch, operator.itemgetter(parallel.own_rows(len(batch.inputs))))
     total = torch.zeros((), device=place.device)
-    failure: RuntimeError | None = None
+    failure: str | None = None
     try:
         for piece in _pieces(own, now.micro_batch):
             with device.autocast(place.device, run.precision):
                 loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
+        make_room(optimizer)
     except RuntimeError as error:
         if place.is_sharded or not is_out_of_memory(error):
             raise
-        failure = error
+        failure = str(error)  # not the error itself, whose traceback holds all that the pass has computed
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
-        raise failure or torch.OutOfMemoryError("out of memory in another process")
+        raise torch.OutOfMemoryError(failure or "out of memory in another process")
     total = parallel.add_up(model, total)
     scaler.unscale_(optimizer)
     norm = clip(optimizer, run.optimizer.clip)
