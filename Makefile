@@ -21,7 +21,7 @@ help:
 	@echo "make check        formatting, lint, types, import rules, links of the docs, then the tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
-	@echo "make check-gpu    studies on this machine's GPU, in at most four minutes; a plain image of PyTorch is enough"
+	@echo "make check-gpu    studies on this machine's GPU, in at most five minutes; a plain image of PyTorch is enough"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; half an hour"

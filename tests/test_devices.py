@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +18,13 @@ from lawful import store as files
 from lawful.cli.studies import _executor
 from lawful.conduct import train_study
 from lawful.errors import DeclarationError, DeviceError
-from lawful.executors import local
+from lawful.executors import local, ray
 from lawful.executors.local import Local
 from lawful.observe import observations
 from lawful.store import Store
 from lawful.study import import_file
 from lawful.train import device, parallel, worker
+from lawful.train.machine import examine
 from lawful.train.plan import make_plan
 
 TOY = Path(__file__).parent / "toy_study.py"
@@ -274,7 +277,7 @@ def test_a_worker_without_the_planned_device_refuses_and_trains_nothing(toy_fold
     assert worker.main([str(folder), run_id]) == 1
     result = files.read_json(store.result(run_id))
     assert result["status"] == "failed"
-    assert f"device: the study was planned on {device}, and this process has no such" in result["reason"]
+    assert result["reason"].startswith(f"device: the study was planned on {device}, and this process has no such")
     assert "lawful resume FOLDER --device cpu" in result["reason"] and "\n" not in result["reason"]
     assert not store.weights(run_id).exists()
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0, "the user named it; a failed run is tried again"
@@ -339,3 +342,52 @@ def test_who_reserves_gpus_on_a_cluster_names_them() -> None:
     assert _executor("ray", device="cpu", gpus_per_run=1.0, **plain).device == "cpu"
     with pytest.raises(DeclarationError, match="--gpus-per-run: only --executor ray and slurm"):
         _executor("local", device="auto", gpus_per_run=1.0, **plain)
+
+
+def test_a_driver_that_is_too_old_for_torch_hides_its_gpus_from_nobody_but_torch(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """device_count asks the driver's list, and every other call fails."""
+    machine(1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert devices.count() == 0 and devices.pick("auto") == "cpu"
+    assert any("that this driver is new enough for" in problem for problem in examine(tmp_path).problems)
+
+
+@pytest.mark.parametrize("shown", ["-", "+", "0,-", "1²"])
+def test_a_name_over_which_torch_itself_stumbles_is_refused_in_words(
+    shown: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def device_count() -> int:
+        raise ValueError(f"invalid literal for int() with base 10: {shown!r}")
+
+    machine(2, shown)
+    monkeypatch.setattr(torch.cuda, "device_count", device_count)
+    with pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES: expected GPUs of this machine"):
+        devices.gpus()
+
+
+def test_a_process_of_ray_that_is_given_another_gpu_starts_another_worker(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray names a task's GPUs in the environment of a process that it uses again."""
+    seen: list[str | None] = []
+
+    class Worker:
+        is_stopping = is_disk_full = False
+
+        def __init__(self, *given: Any) -> None:
+            self.gpu = os.environ.get("CUDA_VISIBLE_DEVICES")  # a child has what its parent has
+
+        def train(self, group: Sequence[str]) -> None:
+            seen.append(self.gpu)
+
+        def leave(self) -> None: ...
+
+    monkeypatch.setattr(ray, "Worker", Worker)
+    monkeypatch.setattr(ray, "_kept", {})
+    for gpu in ("0", "0", "1", "0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+        ray._train("folder", ["command"], {}, ["a"])
+    assert seen == ["0", "0", "1", "0"] and len(ray._kept) == 1

@@ -39,9 +39,9 @@ def pick(name: str) -> str:
         )
     if numbered[1] is None:
         return name
-    number, count = int(numbered[1]), torch.cuda.device_count()
-    if number >= count:
-        last = f" to cuda:{count - 1}" if count > 1 else ""
+    number, here = int(numbered[1]), count()
+    if number >= here:
+        last = f" to cuda:{here - 1}" if here > 1 else ""
         raise DeviceError(
             f"device: expected a GPU that torch sees, cuda:0{last}, got {name}; "
             "CUDA_VISIBLE_DEVICES, where it is set, numbers its own from 0."
@@ -72,20 +72,31 @@ def gpus() -> list[str]:
     """
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = count()
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None or not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
-        return [str(number) for number in range(count)]
+        return [str(each) for each in range(number)]
     names = (name.strip() for name in given.split(","))
     named = list(itertools.takewhile(lambda name: not HIDES.fullmatch(name), names))
     expected = 1 if named and all(name.startswith("MIG-") for name in named) else len(named)
-    if count != expected or len(set(named)) < len(named):
+    if number != expected or len(set(named)) < len(named):
         raise DeviceError(
             f"CUDA_VISIBLE_DEVICES: expected GPUs of this machine, each once, got {given[:SHOWN]!r}: it names "
-            f"{len(named)}, and torch sees {count}. Correct or unset it (nvidia-smi -L lists the GPUs), or use "
+            f"{len(named)}, and torch sees {number}. Correct or unset it (nvidia-smi -L lists the GPUs), or use "
             "--device cpu."
         )
     return named
+
+
+def count() -> int:
+    """How many GPUs torch can compute on. device_count alone counts what the driver lists, which may be too old for
+    this torch; and it fails over a name that is a sign without a number."""
+    import torch
+
+    try:
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    except ValueError:
+        return 0
 
 
 def _why_none() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +72,55 @@ def test_out_of_memory_halves_the_micro_batch_at_the_same_global_batch(toy_folde
     fault.lost = tight["status"] != "finished"
     fault.wrong = tight["loss"] != pytest.approx(whole["loss"], rel=1e-4)
     fault.must_be_harmless()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding(Failing):
+    """The same, after a pass that has computed something; `seen` keeps a reference to it that holds nothing."""
+
+    seen: Any
+
+    def gradients(self, model: Any, task: Any, batch: Any, *, scale: Any) -> Any:
+        held = sum(each() is not None for each in self.seen)
+        assert not held, "what a failed pass had computed takes up the memory of the next, smaller one"
+        computed = torch.zeros(1)
+        self.seen.append(weakref.ref(computed))
+        return super().gradients(model, task, batch, scale=scale)
+
+
+def test_a_smaller_pass_has_the_memory_of_the_one_that_failed(toy_folder: Folder) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(3,)))
+    gc.collect()
+    gc.disable()  # else it may come in time by chance
+    try:
+        result = loop.train(replace(run, rule=Holding(fits=1, seen=[])), data, store, CPU)
+    finally:
+        gc.enable()
+    assert "micro_batch=1 " in result["numerics"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_out_of_memory_in_the_optimisers_first_step_updates_nothing_twice(
+    precision: str, toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It allocates two moments for each of eight parameters then, and may fail at any of them."""
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(3,)))
+    run = replace(run, precision=precision)
+    whole = loop.train(run, data, store, CPU)
+    zeros_like = torch.zeros_like
+    for at in (1, 2, 15, 16):
+        made: list[int] = []
+
+        def scarce(*given: Any, made: list[int] = made, at: int = at, **options: Any) -> torch.Tensor:
+            made.append(1)
+            if len(made) == at:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+            return zeros_like(*given, **options)
+
+        monkeypatch.setattr(torch, "zeros_like", scarce)
+        tight = loop.train(run, data, store, CPU)
+        assert len(made) >= 16 and "micro_batch=4 " in tight["numerics"]
+        assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-5 if precision == "fp32" else 1e-3)
 
 
 def test_another_error_is_not_taken_for_memory(toy_folder: Folder) -> None:

@@ -1,4 +1,4 @@
-"""Does lawful compute on this machine's GPU? `make check-gpu`: one line for each part, four minutes at most.
+"""Does lawful compute on this machine's GPU? `make check-gpu`: one line for each part, five minutes at most.
 
 It needs torch, numpy, scipy and safetensors beside this checkout, nothing installed. --device cpu rehearses it on a
 machine without a GPU: what needs one is then listed as not run.
@@ -7,15 +7,18 @@ machine without a GPU: what needs one is then listed as not run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import functools
 import importlib.util
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -25,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 240.0  # after these no further part is begun; a minute later the process ends, wherever it hangs
+SECONDS = 240.0  # after these no further part is begun
+PATIENCE = 55.0  # seconds more, and it ends with all that it started, wherever it hangs
 CONTEXT, BATCH = 64, 16
 
 
@@ -265,7 +269,7 @@ class Check:
         from lawful.train.device import pick_device
         from lawful.train.loop import Place
 
-        return Place(**{"device": pick_device(self.device), **options})
+        return Place(**{"device": pick_device(self.device), "checkpoint_seconds": math.inf, **options})
 
     def alone(self, run: Any, store: Any, **options: Any) -> dict[str, Any]:
         """What the run comes to in this process, from its start."""
@@ -296,7 +300,7 @@ def ladder(
     from lawful.families.decoder import Decoder
     from lawful.rules.backprop import Backprop
     from lawful.run import AdamW, Run, Schedule
-    from lawful.study import Study, grid
+    from lawful.study import Question, Study, grid
     from lawful.tasks.next_token import NextToken
 
     corpus = PythonDocs()
@@ -326,7 +330,7 @@ def ladder(
         question="Does lawful compute on this GPU?",
         ladder=grid(rung, width=widths, steps=steps, seed=range(seeds)),
         held_out={"width": max(widths)} if len(widths) > 1 else {},
-        questions=[],
+        questions=[Question(name="loss", asks="What is the loss of a size?", law="power")],  # a study needs one
     )
 
 
@@ -410,6 +414,15 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if options.train:
         return train(options)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl+C: what is begun is put away on the way out
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        return check(options)
+    finally:
+        end_children()
+
+
+def check(options: argparse.Namespace) -> int:
     limit = SECONDS if options.device == "cuda" else math.inf  # a rehearsal takes what it takes
     wanted = [name for name in PARTS if name not in options.skip and (not options.only or name in options.only)]
     begun, failed = time.monotonic(), 0
@@ -422,16 +435,30 @@ def main() -> int:
             hint = "; --wheels can bring it" if isinstance(error, ImportError) else ""
             say("machine", "FAILED", None, f"{type(error).__name__}: {error}{hint}", begun)
             return 1
+        begun_part = ""
+
+        def give_up() -> None:
+            say(begun_part, "FAILED", time.monotonic() - start, f"it hangs: {limit + PATIENCE:g} s are over")
+            faulthandler.dump_traceback(file=sys.stdout, all_threads=True)
+            show_workers_log(Path(folder))
+            sys.stdout.flush()
+            end_children()
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(1)
+
         if math.isfinite(limit):
-            faulthandler.dump_traceback_later(limit + 60, exit=True)
-        check = Check(options.device, Path(folder))
+            watch = threading.Timer(limit + PATIENCE, give_up)
+            watch.daemon = True
+            watch.start()
+            faulthandler.dump_traceback_later(limit + PATIENCE + 5, exit=True)  # where Python itself stands still
+        run = Check(options.device, Path(folder))
         for name, part in PARTS.items():
-            start = time.monotonic()
+            start, begun_part = time.monotonic(), name
             if name not in wanted or start - begun > limit:
                 say(name, "skipped", 0.0, "as asked" if name not in wanted else f"not run: {limit:g} s are over")
                 continue
             try:
-                say(name, "ok", None, part(check), start)
+                say(name, "ok", None, part(run), start)
             except NotRun as lack:
                 say(name, "skipped", None, f"not run: {lack}", start)
             except Exception as error:
@@ -440,6 +467,8 @@ def main() -> int:
                 say(name, "FAILED", None, f"{type(error).__name__}: {first[:300]}", start)
                 print(traceback.format_exc(), flush=True)
                 show_workers_log(Path(folder))
+        if math.isfinite(limit):
+            watch.cancel()
     faulthandler.cancel_dump_traceback_later()
     say("all", "FAILED" if failed else "ok", time.monotonic() - begun, f"{failed} failed")
     return 1 if failed else 0
@@ -448,6 +477,21 @@ def main() -> int:
 def say(part: str, state: str, seconds: float | None, figure: str, start: float = 0.0) -> None:
     taken = time.monotonic() - start if seconds is None else seconds
     print(f"{part:10} {state:8} {taken:6.1f} s  {figure}", flush=True)
+
+
+def end_children() -> None:
+    """Kill what this process has started and what that has started, where the system lists processes in /proc."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    left = children.get(os.getpid(), [])
+    while left:
+        child = left.pop()
+        left += children.get(child, [])
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
 
 
 def show_workers_log(folder: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +60,26 @@ def test_what_needs_a_gpu_is_said_not_to_have_been_run(
     assert found == expected | dict.fromkeys(NEED_A_GPU, ("skipped", "not run: no GPU"))
 
 
+def test_what_the_parts_train_can_be_planned(check_gpu: ModuleType, tmp_path: Path) -> None:
+    """All of it: a part that needs a GPU is run nowhere else before there is one."""
+    check, planned = check_gpu.Check("cpu", tmp_path), []
+
+    class Planned(Exception): ...
+
+    def plan_only(name: str, **settings: Any) -> None:
+        planned.append(check_gpu.ladder(**settings))
+        raise Planned
+
+    check.planned, check.needs_gpu = plan_only, lambda: None
+    for name in ("killed", "processes", "stacked", "fp16", "fp32", "elsewhere", "refused"):
+        with pytest.raises(Planned):
+            check_gpu.PARTS[name](check)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Planned):
+        patch.setattr("lawful.train.device.can_compile", lambda where: True)
+        check.compiled()
+    assert len(planned) == 8
+
+
 def test_a_failed_part_shows_its_traceback_and_the_next_one_is_run(
     check_gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +94,47 @@ def test_a_failed_part_shows_its_traceback_and_the_next_one_is_run(
     assert "Traceback (most recent call last)" in out and "in wrong" in out
     assert "second     ok" in out and out.splitlines()[-1].startswith("all        FAILED")
     assert run(check_gpu, monkeypatch, "--device", "cpu", "--only", "second") == 0
+
+
+HANGING = """
+import importlib.util, subprocess, sys, time
+spec = importlib.util.spec_from_file_location("check_gpu", sys.argv[1])
+check_gpu = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_gpu)
+
+def hang(check):
+    child = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+    time.sleep(600)
+
+check_gpu.PARTS = {"hang": hang}
+check_gpu.machine = lambda device: "a machine"
+check_gpu.SECONDS, check_gpu.PATIENCE = 0.2, float(sys.argv[2])
+sys.argv = ["check_gpu.py"]
+sys.exit(check_gpu.main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system lists no processes in /proc")
+@pytest.mark.parametrize("how", ["time", "SIGTERM", "SIGINT"])
+def test_it_ends_in_its_time_or_when_told_to_and_leaves_no_process_and_no_folder(how: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HANGING, str(SCRIPT), "8" if how == "time" else "300"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as done:
+        assert done.stdout is not None
+        assert done.stdout.readline().startswith("machine    ok")
+        grandchild = Path("/proc", done.stdout.readline().strip())
+        assert grandchild.exists()
+        if how != "time":
+            done.send_signal(getattr(signal, how))
+        said, _ = done.communicate(timeout=120)
+    assert done.returncode not in (0, None)
+    assert ("hang       FAILED" in said) == (how == "time")
+    for _ in range(100):
+        if not grandchild.exists():
+            break
+        time.sleep(0.1)
+    assert not grandchild.exists() and not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,15 @@ import torch
 from safetensors.torch import load_file
 
 from lawful import store as files
+from lawful.conduct import failed_runs
 from lawful.errors import LawfulError
+from lawful.families.mlp import WindowMLP
 from lawful.observe import observations
+from lawful.rules.backprop import Backprop
 from lawful.run import Run, Schedule, from_json
 from lawful.store import Store
 from lawful.study import import_file
+from lawful.tasks.next_token import NextToken, Tokens
 from lawful.train import device, loop, worker
 from lawful.train.optimizer import build_adamw, learning_rate, schedule_factor
 
@@ -40,6 +46,7 @@ print(int((torch.full((1000, 1000), 1e-30) * 1e-10).count_nonzero()))
 """
 
 Folder = Callable[..., Path]
+TOY = Path(__file__).parents[1] / "toy_study.py"
 CPU = loop.Place(device=torch.device("cpu"))
 
 
@@ -179,7 +186,14 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("lacks", "is_compiled"),
-    [(None, True), ("gcc", False), ("headers", False), ("triton", False), ("a GPU from Volta on", False)],
+    [
+        (None, True),
+        ("gcc", False),
+        ("headers", False),
+        ("triton", False),
+        ("a GPU from Volta on", False),
+        ("leave", False),
+    ],
 )
 def test_a_run_on_a_gpu_is_compiled_only_where_kernels_can_be_made(
     lacks: str | None, is_compiled: bool, toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -187,6 +201,7 @@ def test_a_run_on_a_gpu_is_compiled_only_where_kernels_can_be_made(
     """An image for running models often has no C compiler, and torch.compile would fail every long run there."""
     (tmp_path / "Python.h").touch()
     monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1" if lacks == "leave" else "0")  # torch.compile does nothing then
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" and lacks != "gcc" else None)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: "/nowhere" if lacks == "headers" else str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if lacks == "triton" else name)
@@ -255,3 +270,91 @@ def test_a_worker_counts_what_is_nearly_zero_as_zero_on_all_its_threads_and_its_
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0
     assert "denormals=flushed" in files.read_json(Store(folder).result(run_id))["numerics"]
     assert torch.tensor(1e-30).mul(1e-10) > 0, "this process counts as before"
+
+
+def test_every_shape_of_a_worker_is_compiled_and_not_only_the_first_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = import_file(TOY).study().ladder[0].run
+    compiled, torchs = [], torch.compile
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda model, mode: torchs(model, backend=counting))
+    for width in range(1, 11):
+        family = WindowMLP(vocab_size=11, width=width, embedding_width=2, window=2, depth=1)
+        model = loop._compiled(family.build(torch.Generator().manual_seed(0)), replace(run, family=family), 8)
+        model(torch.zeros(2, 4, dtype=torch.long))
+        assert len(compiled) == width
+
+
+def test_the_most_memory_of_a_run_is_not_that_of_the_one_before(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forgotten.append)
+    device.forget_peak_memory(torch.device("cuda:1"))
+    device.forget_peak_memory(torch.device("cpu"))
+    assert forgotten == [torch.device("cuda:1")]
+    monkeypatch.setattr(device, "forget_peak_memory", forgotten.append)
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(2,)))
+    loop.train(run, data, store, CPU)
+    assert forgotten[1:] == [torch.device("cpu")]
+
+
+def test_the_gpu_that_is_named_is_the_one_whose_random_numbers_are_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+
+    @contextlib.contextmanager
+    def current(where: torch.device) -> Iterator[None]:
+        said.append(where)
+        yield
+        said.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(torch.cuda, "manual_seed", said.append)
+    with torch.random.fork_rng(devices=[]):
+        device.seed(torch.device("cuda:1"), 7)
+    assert said == [torch.device("cuda:1"), 7, "left"]
+
+
+@pytest.mark.parametrize(("kind", "is_async"), [("cuda", True), ("mps", False), ("cpu", False)])
+def test_only_cuda_is_told_not_to_wait_for_a_batch(kind: str, is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may copy what is freed by then, and train on other numbers."""
+    told: list[bool] = []
+    moved = SimpleNamespace(to=lambda where, non_blocking: told.append(non_blocking))
+    monkeypatch.setattr(torch, "from_numpy", lambda part: moved)
+    loop._to(Tokens(inputs=np.zeros((1, 2)), targets=np.zeros((1, 2))), torch.device(kind))  # type: ignore[arg-type]
+    assert told == [is_async] * 2
+
+
+def test_an_evaluation_that_does_not_fit_is_made_in_smaller_passes(
+    toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, data, store = load(toy_folder(widths=(16, 24), steps=(20,)))
+    whole = loop.train(run, data, store, CPU)
+    measure, tried = NextToken.measure, []
+
+    def scarce(self: NextToken, model: Any, batch: Any) -> Any:
+        tried.append(len(batch.inputs))
+        if len(batch.inputs) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+        return measure(self, model, batch)
+
+    monkeypatch.setattr(NextToken, "measure", scarce)
+    tight = loop.train(run, data, store, CPU)
+    assert max(tried) > 3 and tight["weights_sha256"] == whole["weights_sha256"]
+    assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+    assert tight["validation_tokens"] == whole["validation_tokens"]
+
+
+def test_a_run_that_does_not_fit_at_all_says_what_to_do(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradients(*given: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+
+    monkeypatch.setattr(Backprop, "gradients", gradients)
+    folder = toy_folder(widths=(16, 24), steps=(20,))
+    train_here(folder)
+    (_, reason), *_ = failed_runs(folder)
+    assert reason.startswith("out of memory, and nothing is left to be cut into smaller pieces: use fewer --workers")
+    assert "Tried to allocate" in reason and "\n" not in reason

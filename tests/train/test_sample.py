@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from lawful.cli import app
 from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
+from lawful.errors import DeviceError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -105,3 +106,15 @@ def test_lawful_sample_writes_from_a_vocabulary_that_its_text_did_not_fill(tmp_p
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("Tom")
+
+
+def test_a_model_that_the_memory_does_not_hold_is_refused_in_words() -> None:
+    def model(tokens: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
+
+    data = SimpleNamespace(tokenizer=Characters(alphabet="ab"))
+    writer: Any = SimpleNamespace(
+        run=SimpleNamespace(context=8), data=data, model=model, device=torch.device("cpu"), rung={"label": "width=8"}
+    )
+    with pytest.raises(DeviceError, match=r"^sample: the memory of cpu .*2.00 GiB.*--device, as cpu\.$"):
+        write_on(writer, [[0]], Draw(length=3))

@@ -123,7 +123,8 @@ _kept: dict[tuple[Any, ...], Worker] = {}  # in a process of Ray's: the worker t
 def _train(folder: str, command: Sequence[str], environment: Mapping[str, str], group: Sequence[str]) -> bool:
     """The task, in a process of Ray's: whether the disk was full. That process ends when its driver does, and our
     worker's input with it."""
-    key = (folder, tuple(command), tuple(environment.items()))
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # of this task: the next in this process may be given others
+    key = (folder, tuple(command), tuple(environment.items()), gpus)
     if key not in _kept:
         while _kept:
             _kept.popitem()[1].leave()

@@ -126,11 +126,23 @@ class LSTMModel(nn.Module):
         x = self.embedding(tokens) * math.sqrt(3 * self.spec.width)
         starts = tokens == self.spec.separator if self.spec.separator is not None else None
         if starts is None or not bool(starts[:, 1:].any()):
-            hidden, _ = self.layers(x)
+            hidden = self._through(x)
         else:
             hidden = self._by_text(x, starts)
         logits: Tensor = self.head(self.projection(hidden))
         return logits
+
+    def _through(self, x: Tensor) -> Tensor:
+        """In fp32 where bf16 is asked for on CUDA: torch there hands cuDNN fp16 whatever the precision, in which
+        gradients that nothing scales vanish."""
+        is_on_gpu = x.device.type == "cuda" and torch.is_autocast_enabled("cuda")
+        if not is_on_gpu or torch.get_autocast_dtype("cuda") != torch.bfloat16:
+            hidden, _ = self.layers(x)
+        else:
+            with torch.autocast("cuda", enabled=False):
+                hidden, _ = self.layers(x.float())
+        found: Tensor = hidden
+        return found
 
     def _by_text(self, x: Tensor, starts: Tensor) -> Tensor:
         """Each text of a row from an empty state: texts become rows, filled up at their end, and then go back.
@@ -145,6 +157,6 @@ class LSTMModel(nn.Module):
         place = torch.arange(batch * time, device=x.device) - first[text]  # within its text
         rows = x.new_zeros(len(first), int(place.max()) + 1, width)
         rows[text, place] = x.flatten(0, 1)
-        hidden, _ = self.layers(rows)
+        hidden = self._through(rows)
         found: Tensor = hidden[text, place].view(batch, time, -1)
         return found

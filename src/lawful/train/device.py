@@ -33,7 +33,8 @@ def seed(where: torch.device, number: int) -> None:
     third of a millisecond, a twentieth of a small model's step."""
     torch.default_generator.manual_seed(number)
     if where.type == "cuda":
-        torch.cuda.manual_seed(number)
+        with torch.cuda.device(where):  # else the first GPU's, where another is named
+            torch.cuda.manual_seed(number)
     elif where.type == "mps":
         torch.mps.manual_seed(number)
 
@@ -107,12 +108,20 @@ def flushed_denormals() -> Iterator[None]:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile can make kernels for this GPU: it needs Triton, which takes GPUs from Volta on and builds
+    """Whether torch.compile makes kernels for this GPU: it needs Triton, which takes GPUs from Volta on and builds
     its launcher with a C compiler and Python's headers. Many images for running models have none."""
+    if "1" in (os.environ.get("TORCHDYNAMO_DISABLE"), os.environ.get("TORCH_COMPILE_DISABLE")):
+        return False  # torch.compile then gives the model back as it is
     has_compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
     has_headers = Path(sysconfig.get_path("include"), "Python.h").exists()
     has_triton = importlib.util.find_spec("triton") is not None
     return has_triton and has_compiler and has_headers and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """What is the most from here on, by peak_memory_bytes, on a CUDA device."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -130,7 +139,7 @@ def use_of_gpu(device: torch.device, act: Callable[[], float], steps: int) -> tu
     """
     from torch.profiler import ProfilerActivity
 
-    torch.cuda.reset_peak_memory_stats(device)
+    forget_peak_memory(device)
     seconds = act()
     with profiled(ProfilerActivity.CUDA) as recorded:
         act()

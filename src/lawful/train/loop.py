@@ -30,7 +30,7 @@ from lawful.store import Store
 from lawful.table import current_name
 from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.feed import feed
-from lawful.train.optimizer import build_adamw, clip, is_decayed, learning_rate, set_learning_rate
+from lawful.train.optimizer import build_adamw, clip, is_decayed, learning_rate, make_room, set_learning_rate
 from lawful.train.sinks import Sink
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
@@ -270,6 +270,7 @@ def _begun(run: Run, store: Store, place: Place) -> tuple[nn.Module, torch.optim
     """The model, its optimiser and scaler, and how far they are: at the start, or as the newest checkpoint or trunk has
     them, which is given, too."""
     model = run.family.build(torch.Generator().manual_seed(run.init_seed)).to(place.device)
+    device.forget_peak_memory(place.device)  # of the runs that this process did before
     if place.is_sharded:
         _shard(run, model)
     optimizer = build_adamw(model, run, is_fused=place.device.type in ("cpu", "cuda"))
@@ -332,24 +333,44 @@ def evaluate(
     run: Run, data: Any, model: nn.Module, where: torch.device, split: str = "validation", targets: int | None = None
 ) -> dict[str, float]:
     """The task's metrics and the number of targets, on the same fixed ones for every run: all, or the first `targets`.
-    Summed in float64."""
+    Summed in float64. What does not fit the memory is read again in smaller passes."""
+    windows = _windows_per_pass(run)
     model.eval()
-    sums: dict[str, float] = {}
-    for batch in _evaluation_batches(run, data, where, split, targets):
-        with device.autocast(where, run.precision):
-            measured = run.task.measure(model, batch)
-        for name, value in {**measured, **getattr(model, "evaluation_sums", {})}.items():
-            sums[name] = sums.get(name, 0.0) + value
+    while True:
+        try:
+            sums = _sums(run, model, where, _evaluation_batches(run, data, where, split, targets, windows))
+            break
+        except RuntimeError as error:
+            if windows == 1 or not is_out_of_memory(error):
+                raise
+        windows = (windows + 1) // 2
+        gc.collect()
+        device.return_memory(where)
     model.train()
     return {**run.task.summary(sums), "targets": int(sums["targets"])}
 
 
-def _evaluation_batches(
-    run: Run, data: Any, where: torch.device, split: str, targets: int | None = None
-) -> Iterator[Any]:
+def _sums(run: Run, model: nn.Module, where: torch.device, batches: Iterable[Any]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for batch in batches:
+        with device.autocast(where, run.precision):
+            measured = run.task.measure(model, batch)
+        for name, value in {**measured, **getattr(model, "evaluation_sums", {})}.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def _windows_per_pass(run: Run) -> int:
+    """Of an evaluation: a choice of speed, not of meaning."""
     logits = run.context * run.family.outputs  # of one window
-    per_pass = max(1, min(8192 // run.context, MAX_LOGITS // logits))  # windows; a choice of speed, not of meaning
-    for batch in data.evaluation_batches(split, context=run.context, batch_size=per_pass, targets=targets):
+    return max(1, min(8192 // run.context, MAX_LOGITS // logits))
+
+
+def _evaluation_batches(
+    run: Run, data: Any, where: torch.device, split: str, targets: int | None = None, windows: int | None = None
+) -> Iterator[Any]:
+    size = windows or _windows_per_pass(run)
+    for batch in data.evaluation_batches(split, context=run.context, batch_size=size, targets=targets):
         yield _to(batch, where)
 
 
@@ -407,18 +428,19 @@ def make_update(asked: Asked) -> Update:
     scale = scaler.scale(torch.tensor(share * averaged, device=place.device))
     own = _each(batch, operator.itemgetter(parallel.own_rows(len(batch.inputs))))
     total = torch.zeros((), device=place.device)
-    failure: RuntimeError | None = None
+    failure: str | None = None
     try:
         for piece in _pieces(own, now.micro_batch):
             with device.autocast(place.device, run.precision):
                 loss = run.rule.gradients(model, run.task, _to(piece, place.device), scale=scale)
             total = total + loss
+        make_room(optimizer)
     except RuntimeError as error:
         if place.is_sharded or not is_out_of_memory(error):
             raise
-        failure = error
+        failure = str(error)  # not the error itself, whose traceback holds all that the pass has computed
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
-        raise failure or torch.OutOfMemoryError("out of memory in another process")
+        raise torch.OutOfMemoryError(failure or "out of memory in another process")
     total = parallel.add_up(model, total)
     scaler.unscale_(optimizer)
     norm = clip(optimizer, run.optimizer.clip)
@@ -456,8 +478,10 @@ def _pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
 
 
 def _to(batch: Any, where: torch.device) -> Any:
-    """The batch's arrays as tensors on `where`."""
-    return _each(batch, lambda part: torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=True))
+    """The batch's arrays as tensors on `where`. Apple's MPS, told not to wait, copies what may be freed by then: other
+    numbers arrive, in silence (pytorch/pytorch#139550)."""
+    is_async = where.type == "cuda"
+    return _each(batch, lambda part: torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=is_async))
 
 
 def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
@@ -513,6 +537,7 @@ def _compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
     first one's gradients lie in the graph's memory when the second runs."""
     is_whole = micro_batch >= run.batch_size and parallel.processes() == 1
     is_graphed = is_whole and run.family.param_counts().total <= GRAPH_MAX_PARAMS
+    torch.compiler.reset()  # of one process torch compiles eight shapes, and leaves the ninth as it is, with a warning
     return torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
 
 
@@ -565,9 +590,11 @@ def _diverged(run: Run, data: Any, progress: Progress, place: Place, reason: str
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """torch's own type on CUDA; its allocator's words on a CPU; "out of memory" on MPS and from CUDA itself."""
+    """torch's own type on CUDA; its allocator's words on a CPU; "out of memory" on MPS and from CUDA itself;
+    CUBLAS_STATUS_ALLOC_FAILED and the like from CUDA's libraries."""
     return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
+        words in str(error)
+        for words in ("can't allocate memory", "not enough memory", "out of memory", "_ALLOC_FAILED")
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lawful import store
+from lawful import devices, store
 from lawful.train import device
 
 GIB = 2**30
@@ -33,7 +33,7 @@ def examine(out: Path = Path()) -> Machine:
     """out    where studies would be written"""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_properties(number) for number in range(devices.count())]
     cache = store.cache_folder()
     versions = {name: _version(name) for name in PACKAGES}
     slurm = shutil.which("sbatch")
@@ -54,8 +54,8 @@ def examine(out: Path = Path()) -> Machine:
     problems = []
     if shutil.which("nvidia-smi") and not gpus:
         problems.append(
-            f"There is an NVIDIA driver, but torch {torch.__version__} sees no GPU: install a CUDA build of torch, "
-            "or look at CUDA_VISIBLE_DEVICES."
+            f"There is an NVIDIA driver, but torch {torch.__version__} sees no GPU: install a CUDA build of torch "
+            "that this driver is new enough for, or look at CUDA_VISIBLE_DEVICES."
         )
     if memory < cores * WORKER_GIB:
         problems.append(f"{cores} workers need about {cores * WORKER_GIB:.1f} GiB: give --workers {int(memory * 2)}.")

@@ -85,6 +85,17 @@ def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None
     )
 
 
+def make_room(optimizer: torch.optim.Optimizer) -> None:
+    """Allocate what it keeps of each parameter before it updates any: out of memory in the middle of its first step
+    would leave some parameters updated, and some without their moments."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.grad is not None and not optimizer.state.get(weight):
+                moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+                on = weight.device if group["fused"] else None
+                optimizer.state[weight] = {"step": torch.zeros((), dtype=torch.float32, device=on), **moments}
+
+
 # Each of these imports torch's compiler when it is first called, to be left alone by it. We compile models, never these
 for _name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
     _inner = getattr(getattr(torch.optim.Optimizer, _name), "__wrapped__", None)

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from lawful import devices
 from lawful.errors import DeclarationError, DeviceError
 
 PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
@@ -23,7 +24,7 @@ PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
 def join() -> None:
     """Meet the other processes, where torchrun started this one; gloo for the CPU, nccl for GPUs."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if (number := int(os.environ["LOCAL_RANK"])) < torch.cuda.device_count():
+        if (number := int(os.environ["LOCAL_RANK"])) < devices.count():
             torch.cuda.set_device(number)
         dist.init_process_group(timeout=PATIENCE)
 
@@ -43,7 +44,7 @@ def processes() -> int:
 
 def check_gpus() -> None:
     """Each process of this machine needs a GPU of its own."""
-    here, count = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    here, count = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), devices.count()
     if processes() > 1 and here > count:
         raise DeviceError(
             f"--processes-per-run: expected a GPU for each process, got {here} processes, which see {count} GPUs; on a "

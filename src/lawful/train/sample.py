@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,14 @@ from lawful import store as files
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields
 from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, DeviceError
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import own_module
 from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
+from lawful.train.loop import is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,8 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
     spec = from_json(files.read_json(store.run(rung["id"])), also_from=own)
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
-    model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
+    with _in_memory_of(where):
+        model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
     model.load_state_dict(final_weights(store, rung["id"]), strict=False)
     return Writer(rung=rung, run=spec, data=data, model=model, device=where)
 
@@ -114,7 +117,8 @@ def write_on(
     generator = torch.Generator().manual_seed(draw.seed)
     is_over = torch.zeros(len(rows), dtype=torch.bool)
     for _ in range(draw.length):
-        logits = writer.model(rows[:, -context:])[:, -1].float().cpu()
+        with _in_memory_of(writer.device):
+            logits = writer.model(rows[:, -context:])[:, -1].float().cpu()
         logits[:, tokenizer.vocab_size :] = -torch.inf  # a model may have room for more symbols than there are
         logits[:, tokenizer.unused.start : tokenizer.unused.stop] = -torch.inf
         drawn = _drawn(logits, draw, generator)
@@ -127,6 +131,19 @@ def write_on(
         new = row[len(start) :]
         written.append([*start, *(new[: new.index(stop)] if stop in new else new)])
     return written
+
+
+@contextlib.contextmanager
+def _in_memory_of(where: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"sample: the memory of {where} does not hold the model and one pass of it "
+            f"({' '.join(str(error).split())[:200]}); use another --device, as cpu."
+        ) from None
 
 
 def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torch.Tensor:

@@ -175,6 +175,11 @@ def _reason(error: Exception) -> str:
         return in_words(error)
     *_, last = traceback.extract_tb(error.__traceback__)
     said = " ".join(str(error).split())
+    if isinstance(error, RuntimeError) and loop.is_out_of_memory(error):
+        return in_short(
+            "out of memory, and nothing is left to be cut into smaller pieces: use fewer --workers, a smaller model, "
+            f"a shorter context or another --device. {type(error).__name__}: {said}"
+        )
     return in_short(
         f"{type(error).__name__}: {said} ({last.filename}, line {last.lineno}; worker.log has the traceback)"
     )
