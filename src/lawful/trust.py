@@ -62,18 +62,28 @@ def refusal(named_by: Path, path: Path, sha256: str) -> StoreError:
 
 
 def run_file(path: Path, name: str, text: bytes) -> ModuleType:
-    """A new module of this name, made by running `text`, the file's content. The source itself runs, never a compiled
-    copy of it in __pycache__, which may hold something else."""
+    """Run a user's Python file and return its module.
+
+    name    of the new module, in sys.modules too
+    text    the content of the file, as it was read and checked. This text runs, never a compiled copy in __pycache__,
+            which may be of another text
+    """
     loader = _Source(name, str(path), text)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
 class _Source(SourceFileLoader):
+    """A loader that compiles the text it was given and does not read the file again."""
+
     def __init__(self, name: str, path: str, text: bytes) -> None:
         super().__init__(name, path)
         self.text = text
