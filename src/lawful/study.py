@@ -19,6 +19,7 @@ import lawful
 from lawful import trust
 from lawful.checks import (
     PositiveFloat,
+    argument,
     check_fields,
     conform,
     field_problems,
@@ -29,7 +30,7 @@ from lawful.checks import (
     shown,
 )
 from lawful.errors import DeclarationError, LawfulError, StoreError
-from lawful.laws import Law, named
+from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
 from lawful.table import BEST, COLUMNS, TASK_COLUMNS, current_name
 
@@ -351,7 +352,7 @@ def _keep_best(study: Study) -> bool:
 def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> list[str]:
     problems = []
     of_law = law.parameters
-    bounds = dict.fromkeys(law.coefficients, (0.0, math.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    bounds = bounds_of(law)
     for name, value in question.fixed.items():
         if name not in of_law:
             problems.append(f"fixed: {law.name} has no parameter {name!r}; it has {', '.join(of_law)}")
@@ -404,10 +405,7 @@ def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
         raise DeclarationError(f"grid: {name}: expected a sequence of values, got {shown(values)}.")
     if len(values) > MOST_RUNGS:
         raise DeclarationError(f"grid: {name}: expected at most {MOST_RUNGS:,} values, got {len(values):,}.")
-    try:
-        return tuple(conform(value, Coordinate) for value in values)
-    except DeclarationError as error:
-        raise DeclarationError(f"grid: {name}: {error}.") from None
+    return tuple(argument(f"grid: {name}", value, Coordinate) for value in values)
 
 
 def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = (0.5, 2.0)) -> list[Rung]:

@@ -241,7 +241,7 @@ def test_a_law_of_ones_own_takes_an_axis_and_a_setting(table, tmp_path):
         assert raw["law"] == {"class": f"{law}:Half", "fields": fields}
     held = json.loads(said("holdout", table, "--law", f"{law}:third", *arm))
     assert held["fit"]["law"]["fields"]["exponent"] == 1 / 3
-    crossed = said("crossover", table, "--law", f"{law}:Half", "--x", "tokens", "--json", "--draws", "20")
+    crossed = said("crossover", table, "--law", f"{law}:Half", "--x", "tokens", "--json", "--draws", "200")
     assert json.loads(crossed)["fits"]["b"]["law"] == {
         "class": f"{law}:Half",
         "fields": {"axis": "tokens", "exponent": 0.5},

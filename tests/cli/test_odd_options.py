@@ -94,7 +94,9 @@ def test_only_that_matches_nothing_writes_no_folder(tmp_path: Path) -> None:
 def test_a_log_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = CliRunner().invoke(app, ["run", TOY, "--log", "wandb"])
-    assert "--log wandb: not installed; pip install 'lawful[wandb]'" in str(result.exception)
+    assert "--log wandb needs the package wandb, which is not installed: pip install 'lawful[wandb]'" in str(
+        result.exception
+    )
 
 
 def test_as_few_draws_as_there_can_be_percentiles_of_are_let_through() -> None:
@@ -116,3 +118,9 @@ def test_as_few_draws_as_there_can_be_percentiles_of_are_let_through() -> None:
 def test_points_and_values_that_a_law_cannot_have_are_refused_by_power(option: str, expected: str) -> None:
     ladder = ["--params", "1e6,1e7,1e8,1e9,3e9", "--sigma", "0.01", "--shift", "0.1"]
     assert expected in str(CliRunner().invoke(app, ["power", *ladder, *option.split()]).exception)
+
+
+@pytest.mark.parametrize("options", [["--params", "1e9,1e10"], ["--params", "0"], ["--params", "many"]])
+def test_one_count_is_not_a_list_and_its_option_is_named(options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["predict", "no-such-table.csv", *options])
+    assert str(result.exception).startswith("--params: expected a ")

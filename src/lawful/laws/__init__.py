@@ -269,6 +269,12 @@ def on_axis(law: Law, axis: str) -> Law:
     return moved
 
 
+def bounds_of(law: Law) -> dict[str, tuple[float, float]]:
+    """Parameter -> the lowest and the highest value that it may have."""
+    positive = dict.fromkeys(law.coefficients, (0.0, math.inf))
+    return positive | {shape.name: (shape.low, shape.high) for shape in law.shapes}
+
+
 def has_axis(law: Law) -> bool:
     """Whether the axis is a setting of the law."""
     return any(item.name == "axis" for item in _settings(type(law)))
