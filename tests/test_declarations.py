@@ -390,7 +390,7 @@ def asked(**changes: Any) -> Study:
 ODD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
     ({"law": "chinchila"}, "no law is called 'chinchila'; there are power, power_floor, chinchilla"),
     ({"law": "power_floor:size"}, "expected an axis of params, tokens, flops, got 'size'"),
-    ({"law": "chinchilla:tokens"}, "chinchilla takes no axis"),
+    ({"law": "chinchilla:tokens"}, "chinchilla reads params and tokens; no other axis"),
     ({"law": "absent.py:Own"}, r"absent\.py: expected a Python file that defines it, got no such file"),
     ({"law": 3}, "law: expected a text, got 3"),
     ({"params": "parms"}, "params: no column of numbers is called 'parms'; there are params_"),
