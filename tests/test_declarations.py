@@ -460,6 +460,21 @@ def test_a_question_that_can_be_answered_is_let_through(change: dict[str, Any]) 
     assert asked(**change).questions[0].law
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("best_weights_loss", "best_weights_accuracy", "best_weights_test_loss", "loss_lowest_seen"),
+        *("best_loss", "best_accuracy", "best_test_loss", "loss_best"),  # former names of the same columns
+    ],
+)
+def test_a_question_may_be_about_the_best_weights_by_the_names_that_training_writes(column: str) -> None:
+    kept = [replace(rung, run=replace(rung.run, keep_best=True)) for rung in LADDER]
+    assert declared(ladder=kept, questions=[replace(QUESTION, loss=column)]).questions
+    if column not in ("loss_lowest_seen", "loss_best"):
+        with pytest.raises(DeclarationError, match="only runs with keep_best have it"):
+            declared(questions=[replace(QUESTION, loss=column)])
+
+
 def test_the_problems_of_ladder_and_questions_are_said_together_at_most_eight() -> None:
     wrong = [Question(name=f"q{number}", asks="?", law="nope") for number in range(9)]
     with pytest.raises(DeclarationError, match=r"listed twice(.|\n)*'nope'(.|\n)*and 2 more$") as error:

@@ -1,7 +1,7 @@
-"""Types and ranges of what a user writes (fields, settings, options), checked where it is written.
+"""Check the types and ranges of fields, settings and options where the user writes them.
 
-A number's range stands beside its type: `steps: PositiveInt`. Numbers of numpy and lists are made plain, so that the
-JSON of a Run, and its id with it, is the same as if they had been written out.
+The type of a number also gives its range: `steps: PositiveInt`. NumPy numbers become Python numbers and lists become
+tuples, so that the JSON of a Run, and with it the run's id, does not depend on how the values were written.
 """
 
 from __future__ import annotations
@@ -107,16 +107,27 @@ def conform(value: Any, kind: Any) -> Any:
     return value
 
 
+def argument(name: str, value: Any, kind: Any) -> Any:
+    """An argument or option as plain data of its declared type (see conform); DeclarationError names it otherwise."""
+    try:
+        return conform(value, kind)
+    except DeclarationError as error:
+        raise DeclarationError(f"{name}: {error}.") from None
+
+
 def check_fields(value: Any) -> None:
-    """Of a dataclass, in its __post_init__: all fields as their annotations say, made plain; DeclarationError with
-    every problem otherwise."""
+    """Check every field of a dataclass against its annotation; for use in __post_init__. Values become plain data.
+
+    Raises DeclarationError that lists every problem.
+    """
     refuse(type(value).__name__, list(field_problems(value).values()))
 
 
 def field_problems(value: Any, where: str = "") -> dict[str, str]:
-    """What is wrong with a dataclass's fields, by field; those that are right are made plain.
+    """Field name -> problem, for the fields of a dataclass that do not fit their annotation. The others become plain
+    data in place.
 
-    where    what stands before a field's name in a message: "optimizer."
+    where    prefix of the field names in messages, such as "optimizer."
     """
     problems: dict[str, str] = {}
     hints = _hints(value.__class__)
@@ -133,8 +144,10 @@ def field_problems(value: Any, where: str = "") -> dict[str, str]:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """A function whose arguments are as it annotates them, made plain; DeclarationError with every problem otherwise.
-    An argument that it does not have is Python's own TypeError."""
+    """Decorator: check the arguments against the annotations of the function and make them plain data.
+
+    The decorated function raises DeclarationError that lists every problem. An unknown argument stays a TypeError.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -160,13 +173,13 @@ def refuse(what: str, problems: Sequence[str]) -> None:
 
 
 def refuse_lines(what: str, problems: Sequence[str]) -> None:
-    """The same for problems that are whole sentences: one a line."""
+    """As `refuse`, with one problem on each line: for problems that are whole sentences."""
     if problems:
         raise DeclarationError(f"{what}:\n  " + "\n  ".join(_first(problems)))
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """The known names, those most like `name` first; of many the first eight."""
+    """The known names as one text. Of more than eight, the eight most similar to `name`."""
     near = get_close_matches(name, known, n=len(known) or 1, cutoff=0.0) if len(known) > MOST_SHOWN else list(known)
     more = f" and {len(near) - MOST_SHOWN} more" if len(near) > MOST_SHOWN else ""
     return (", ".join(near[:MOST_SHOWN]) or "none") + more
@@ -180,8 +193,8 @@ def shown(value: Any) -> str:
 
 @contextmanager
 def in_file_of_user(path: Path | str | None) -> Iterator[None]:
-    """Put the file and line of a user's own Python file before the message of a LawfulError that arose there. Any other
-    exception is the file's own, and keeps its traceback."""
+    """Add the file and line of the user's Python file to a LawfulError that was raised from it. Other exceptions are
+    bugs of that file and pass unchanged, with their traceback."""
     try:
         yield
     except Refusal:
@@ -195,7 +208,7 @@ def in_file_of_user(path: Path | str | None) -> Iterator[None]:
 
 
 def _line_in(error: BaseException, path: Path | str | None) -> int | None:
-    """The line of the file that was at work last; None where the error did not pass through the file."""
+    """The innermost line of the file in the traceback; None if the traceback does not contain the file."""
     of_user = os.path.abspath(path) if path is not None else None
     lines = [
         frame.lineno
@@ -229,8 +242,10 @@ def _item(key: Any, item: Any, kind: Any) -> Any:
 
 
 def _unlike(value: Any, kind: Any) -> DeclarationError:
-    made = f"; write {value.__name__}()" if isinstance(value, type) else ""
-    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}{made}")
+    options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+    is_class = isinstance(value, type) and any(isinstance(one, type) and issubclass(value, one) for one in options)
+    hint = f"; write {value.__name__}()" if is_class else ""
+    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}{hint}")
 
 
 def _words(kind: Any) -> str:
@@ -263,7 +278,8 @@ def _is_finite(value: float) -> bool:
 
 @functools.cache
 def _hints(cls: Any) -> Mapping[str, Any]:
-    """None where an annotation names what only a type checker imports: such a class is not checked."""
+    """The annotations of a class; empty if one names something that only a type checker imports (then no field of the
+    class is checked)."""
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except NameError:

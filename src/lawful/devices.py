@@ -8,14 +8,15 @@ import re
 
 from lawful.errors import DeviceError
 
-HIDES = re.compile(r"|-\d+|NoDevFiles")  # CUDA sees no name from the first of these on: how GPUs are hidden on purpose
+# CUDA ignores such an entry and all entries after it; people use them to hide the GPUs
+HIDES = re.compile(r"|-\d+|NoDevFiles")
 SHOWN = 200  # characters of CUDA_VISIBLE_DEVICES in a message; eight UUIDs are 330
 
 
 def pick(name: str) -> str:
-    """cpu, mps, cuda or cuda:N, as it is here. auto: CUDA, else Apple's MPS, else the CPU.
+    """The device to use: cpu, mps, cuda or cuda:N. "auto" takes CUDA, else Apple's MPS, else the CPU.
 
-    Raises DeviceError where the name means nothing or this machine has no such device.
+    Raises DeviceError if the name is unknown or this machine has no such device.
     """
     if name == "cpu":
         return name
@@ -50,7 +51,7 @@ def pick(name: str) -> str:
 
 
 def of_worker(named: str, planned: str) -> str:
-    """The device of a worker: the one that the user named, or for auto the plan's, never another in its stead."""
+    """The device of a worker: the one that the user named; for "auto", the planned one. There is no fallback."""
     if named != "auto":
         return pick(named)
     try:
@@ -66,9 +67,9 @@ def of_worker(named: str, planned: str) -> str:
 def gpus() -> list[str]:
     """The CUDA GPUs that processes started here may use, each by its name for CUDA_VISIBLE_DEVICES.
 
-    Raises DeviceError where that variable names others than torch sees: CUDA drops a name that it does not know and all
-    that follow it, and every name where one comes twice. Of MIG parts a process sees the first alone; another process
-    may have the next.
+    Raises DeviceError if torch does not see every GPU that the variable names. CUDA ignores an unknown name and all
+    names after it, and it ignores all names if one of them is repeated. A process sees only the first MIG part that the
+    variable names; another process may use the next.
     """
     import torch
 

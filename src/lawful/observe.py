@@ -27,11 +27,12 @@ def observations(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_observations(folder: Path) -> list[Mapping[str, Any]]:
-    """Write the table and return its rows: what the runs say, and what the table holds that no run explains any more.
+    """Write the table and return its rows: those of the runs in runs/, and those of the old table whose run is not
+    there.
 
-    A folder may be shared without its runs, or copied in part: a row of the table then stands, cell by cell, until a
-    run says more. Rows of runs that are not of the plan (it was planned again without them) get a date in `left_plan`.
-    A table to which the runs add nothing is not written at all.
+    A folder may be shared without its runs, or copied in part. A row of the old table is then kept unchanged until its
+    run has a result that says more. A row whose run is not in the plan (the study was planned again without it) gets a
+    date in `left_plan`. The table is not written if the runs add nothing to it.
     """
     store = Store(folder)
     study = store.read_study()
@@ -60,9 +61,9 @@ def write_observations(folder: Path) -> list[Mapping[str, Any]]:
 
 
 def statuses(store: Store, study: Mapping[str, Any]) -> dict[str, str]:
-    """Of every run of the plan: finished, diverged, failed or waiting.
+    """Run id -> finished, diverged, failed or waiting, for every run of the plan.
 
-    A run without a record of its own (the folder was shared without its runs) is over where the table says so.
+    If a run has no record of its own (the folder was shared without its runs), the table says whether it is over.
     """
     found = {}
     in_table = over_in_table(store)
@@ -83,7 +84,7 @@ def over_in_table(store: Store) -> dict[str, dict[str, str]]:
 
 
 def begun(store: Store, study: Mapping[str, Any]) -> set[str]:
-    """The runs of the plan of which anything was seen; one that failed before its first step was not."""
+    """The runs of the plan that have begun. A run that failed before its first step has not."""
     known = {row.get("run") for row in read_cells(store.observations) if _worth(row)}
     known |= {run for run, status in statuses(store, study).items() if status in OVER}
     return {rung["id"] for rung in study["rungs"] if rung["id"] in known or store.metrics(rung["id"]).exists()}

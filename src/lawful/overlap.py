@@ -1,4 +1,4 @@
-"""How much of one text stands in another word for word, found by hashes of runs of bytes."""
+"""How much of one text is also in another, word for word: the hashes of all runs of RUN bytes are compared."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-RUN = 80  # bytes: longer than phrases that are common by chance, as a line of text
-_PIECE = 2**14  # runs that are hashed at a time: their numbers stay in a core's cache
+RUN = 80  # bytes, about a line of text: longer than phrases that two texts share by chance
+_PIECE = 2**14  # runs that are hashed at a time: their hashes stay in a core's cache
 _FACTOR = 6364136223846793005  # of Knuth's MMIX generator: any odd number without pattern does
 
 
 def shared_share(text: Iterable[bytes], other: Iterable[bytes]) -> float:
-    """The share of the bytes of `text` that lie in a run of RUN bytes which `other` has as well.
+    """The share of the bytes of `text` that lie in a run of RUN bytes that is also in `other`.
 
-    text, other    piece by piece; the hashes of `text` are kept (8 bytes for each of its bytes), those of `other` not
+    text, other    in pieces. The hashes of `text` are kept in memory (8 bytes for each byte), those of `other` are not
     """
     own = np.concatenate([np.empty(0, dtype=np.uint64), *_hashes(text)])
     if not len(own):

@@ -1,4 +1,4 @@
-"""One folder is one study: whether a plan may be written into a folder, and what of the folder's former plan stays."""
+"""One folder is one study: may a plan be written into a folder, and what is kept of the plan that was there?"""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ WORDING = ("asks", "truth")  # of a question: they change no forecast
 
 
 def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Raises StoreError where this plan has no place in the folder: there lies a file, something that is no study,
-    another study, or this study with records that the plan would lose.
+    """Raise StoreError if this plan must not be written into the folder: the path is a file, or the folder holds
+    something else, another study, or records of this study that the plan would lose.
 
-    plan    what would become study.json
+    plan    the content of the new study.json
 
-    A study is the same where name and scale are, and where a run that has begun, if any has, is planned again. Then the
-    declaration may change: more seeds, other rungs, another question. What may not change is what was registered: a run
-    that has begun stays fitted or held out as it was (a forecast must be older than what it forecasts), and the
-    forecasts of such runs keep their runs and questions.
+    Two plans are of the same study if they have the same name and scale, and if the new plan has at least one of the
+    runs that have begun (if any have). The declaration may then change: more seeds, other rungs, another question. The
+    registration may not change: a run that has begun stays fitted or held out (a forecast must be older than the run
+    that it forecasts), and the forecasts of such runs keep their runs and questions.
     """
     store = Store(folder)
     if folder.exists() and not folder.is_dir():
@@ -54,10 +54,10 @@ def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
 
 
 def replace_plan(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Write study.json after the former plan's table is safe and what was made from that plan alone is gone.
+    """Write study.json. Before that, update the table from the former plan, and delete the fits and count baselines
+    that hold for the former plan only.
 
-    Runs that have ended stay in the table, marked where the new plan does not have them. Expects that expect_room was
-    asked before.
+    Runs that have ended stay in the table; those that the new plan lacks are marked. Call expect_room first.
     """
     store = Store(folder)
     if store.study.exists():
@@ -104,7 +104,7 @@ def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
 
 
 def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], seen: set[str]) -> list[str]:
-    """What planning again would take from what is registered, a line each."""
+    """What the new plan would lose of the registered runs and forecasts, one line each."""
     before = {rung["id"]: rung for rung in former["rungs"]}
     after = {rung["id"]: rung for rung in plan["rungs"]}
     shared = [(rung, after[run]) for run, rung in before.items() if run in seen and run in after]
@@ -162,7 +162,7 @@ def _fingerprints(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(study: Mapping[str, Any], store: Store | None = None) -> str:
-    """The study in a message: name, scale, settings, its own file; of one in a folder how far it is."""
+    """The study, for a message: name, scale, settings, its own file; with a store, also how many runs have ended."""
     settings = ", ".join(f"{name}={value}" for name, value in (study.get("settings") or {}).items())
     parts = [f"scale {study.get('scale')}", f"settings {settings}" if settings else "no settings"]
     if study.get("study_file"):

@@ -24,9 +24,8 @@ from typing import IO, Any
 from lawful.errors import LawfulError, MissingDependency, StoreError
 
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
-LEASE_SECONDS = (
-    60.0  # a claim whose heartbeat stands still for so long is taken over: longer than a busy disk's hiccups
-)
+# A claim is taken over when its heartbeat has not changed for this time: longer than a busy disk stalls
+LEASE_SECONDS = 60.0
 MOST_JSON_BYTES = 2**30  # a study of a thousand runs has a few million
 BEATS = 12  # heartbeats in that time
 

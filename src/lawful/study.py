@@ -19,6 +19,7 @@ import lawful
 from lawful import trust
 from lawful.checks import (
     PositiveFloat,
+    argument,
     check_fields,
     conform,
     field_problems,
@@ -29,9 +30,9 @@ from lawful.checks import (
     shown,
 )
 from lawful.errors import DeclarationError, LawfulError, StoreError
-from lawful.laws import Law, named
+from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
-from lawful.table import COLUMNS, TASK_COLUMNS
+from lawful.table import BEST, COLUMNS, TASK_COLUMNS, current_name
 
 Coordinate = str | int | float | bool
 Coordinates = Mapping[str, Coordinate]
@@ -279,11 +280,11 @@ def _question_problems(question: Question, study: Study, rows: Sequence[Mapping[
         column = getattr(question, role)
         if role not in read and column != usual:
             problems.append(f"{role}={column!r}: the law {question.law} does not read {role}")
-        elif role in read and column is not None and column not in numbers:
+        elif role in read and column is not None and current_name(column) not in numbers:
             problems.append(
                 f"{role}: no column of numbers is called {column!r}; there are {nearest(column, sorted(numbers))}"
             )
-        elif column is not None and column.startswith("best_") and not all(r.run.keep_best for r in study.ladder):
+        elif column is not None and current_name(column).startswith(BEST) and not _keep_best(study):
             problems.append(f"{role}={column!r}: only runs with keep_best have it; set it for every run")
     if law is not None:
         problems += _parameter_problems(question, law, is_of_arms=len(arms) > 1)
@@ -296,7 +297,7 @@ def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[li
     known = list(dict.fromkeys(name for row in rows for name in row))
     for column, wanted in question.where.items():
         if column not in known:
-            if column not in COLUMNS and not column.startswith(("test_", "best_")):
+            if (name := current_name(column)) not in COLUMNS and not name.startswith(("test_", BEST)):
                 names = [*known, *(name for name in COLUMNS if name not in known)]
                 problems.append(f"where: no column is called {column!r}; there are {nearest(column, names)}")
             continue  # else only the runs will tell
@@ -339,14 +340,19 @@ def _number_columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> set[str]
         others
         | of_tasks
         | coordinates
-        | {f"{part}{name}" for part in ("test_", "best_", "best_test_") for name in judged}
+        | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
     )
+
+
+def _keep_best(study: Study) -> bool:
+    """Whether every run keeps the weights of its lowest loss."""
+    return all(rung.run.keep_best for rung in study.ladder)
 
 
 def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> list[str]:
     problems = []
     of_law = law.parameters
-    bounds = dict.fromkeys(law.coefficients, (0.0, math.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    bounds = bounds_of(law)
     for name, value in question.fixed.items():
         if name not in of_law:
             problems.append(f"fixed: {law.name} has no parameter {name!r}; it has {', '.join(of_law)}")
@@ -399,10 +405,7 @@ def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
         raise DeclarationError(f"grid: {name}: expected a sequence of values, got {shown(values)}.")
     if len(values) > MOST_RUNGS:
         raise DeclarationError(f"grid: {name}: expected at most {MOST_RUNGS:,} values, got {len(values):,}.")
-    try:
-        return tuple(conform(value, Coordinate) for value in values)
-    except DeclarationError as error:
-        raise DeclarationError(f"grid: {name}: {error}.") from None
+    return tuple(argument(f"grid: {name}", value, Coordinate) for value in values)
 
 
 def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = (0.5, 2.0)) -> list[Rung]:

@@ -1,8 +1,9 @@
-"""Which study files this user has run or allowed: the only ones that run because a study's folder names them.
+"""Which study files this user trusts. lawful runs a Python file that a folder names only if it is trusted.
 
-A study's folder may come from somebody else, and study.json may name the Python file that declared the study. Reading
-a folder never runs it. Training runs it only where its SHA-256 is known: this user planned a study from such a file, or
-allowed it with --trust. (A law of one's own is named anew for each command, with --law: see laws.stored.)
+A study's folder may come from somebody else, and its study.json may name the Python file that declared the study.
+Reading a folder never runs this file. Training runs it only if its SHA-256 is trusted: the user planned a study from
+the same file before, or allowed it with --trust. A user's own law is different: the user names it in each command with
+--law (see laws.stored).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from types import CodeType, ModuleType
 from lawful import store
 from lawful.errors import DeclarationError, StoreError
 
-FEWEST_DIGITS = 12  # of a SHA-256 that --trust names: 48 bits, far more than anyone can aim at by trying
-_remembered: set[str] = set()  # by this process, also where the user's folder cannot be written
+FEWEST_DIGITS = 12  # of the SHA-256 in --trust: 48 bits, too many to find another file with the same digits by chance
+_remembered: set[str] = set()  # trusted by this process; needed if the configuration folder is not writable
 
 
 def config_folder() -> Path:
@@ -27,7 +28,10 @@ def config_folder() -> Path:
 
 
 def remember(sha256: str, what: str) -> None:
-    """Trust the file of this SHA-256 from now on. what: a note for the reader of the record"""
+    """Trust the file with this SHA-256 from now on.
+
+    what    a note that is written into the record, for a person who reads it
+    """
     if is_trusted(sha256):
         return
     _remembered.add(sha256)
@@ -42,7 +46,11 @@ def is_trusted(sha256: str) -> bool:
 
 
 def allow(digits: str, own: tuple[Path, str] | None, folder: Path) -> None:
-    """What --trust asks for. own: the study's own file and its SHA-256"""
+    """Trust the study's own file, as --trust asks. Raises DeclarationError if the digits are not those of the file.
+
+    digits    the beginning of a SHA-256, at least FEWEST_DIGITS long
+    own       the study's own file and its SHA-256; None if the study has none
+    """
     path, sha256 = own or (None, "")
     if len(digits) < FEWEST_DIGITS or not sha256.startswith(digits.lower()):
         named = f"names {path}, {sha256}" if own else "names no file"
@@ -62,18 +70,28 @@ def refusal(named_by: Path, path: Path, sha256: str) -> StoreError:
 
 
 def run_file(path: Path, name: str, text: bytes) -> ModuleType:
-    """A new module of this name, made by running `text`, the file's content. The source itself runs, never a compiled
-    copy of it in __pycache__, which may hold something else."""
+    """Run a user's Python file and return its module.
+
+    name    of the new module, in sys.modules too
+    text    the content of the file, as it was read and checked. This text runs, never a compiled copy in __pycache__,
+            which may be of another text
+    """
     loader = _Source(name, str(path), text)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
 class _Source(SourceFileLoader):
+    """A loader that compiles the text it was given and does not read the file again."""
+
     def __init__(self, name: str, path: str, text: bytes) -> None:
         super().__init__(name, path)
         self.text = text

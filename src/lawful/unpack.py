@@ -1,4 +1,4 @@
-"""Archives and packed files from elsewhere, unpacked in memory and within limits; nothing is written to disk."""
+"""Unpack archives and compressed files in memory, within limits of size and count. Nothing is written to disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def room(path: Path) -> int:
 
 
 class Unpacked:
-    """A file's content, unpacked where it is gzip, bzip2 or xz. DataError once it holds more than it may."""
+    """A binary stream of a file's content; gzip, bzip2 and xz are decompressed.
+
+    Raises DataError when the content is longer than `room` allows.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._room, self._size = path, room(path), path.stat().st_size
@@ -40,7 +43,7 @@ class Unpacked:
 
     @property
     def share(self) -> float:
-        """Of the file as it lies, how much was read."""
+        """The share of the file on disk that was read so far."""
         return self._file.tell() / max(self._size, 1)
 
     def read(self, size: int = -1) -> bytes:
@@ -85,7 +88,8 @@ class Unpacked:
 
 
 def tar_members(stream: Unpacked) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """What a tar holds, in its order; the content of files, to be read before the next member, None of all else."""
+    """The members of a tar in their order. The content is None for a member that is no file; a file must be read before
+    the next member is asked for."""
     with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
         for number in itertools.count():
             if (member := tar.next()) is None:
@@ -97,7 +101,7 @@ def tar_members(stream: Unpacked) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] |
 
 
 def zip_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """A member's content, of the size that it declares. By small pieces: what is packed by bzip2 or xz is unpacked a
-    piece at a time, however much that gives."""
+    """The content of a member of a zip. It is read in small pieces: one piece of bzip2 or xz is decompressed whole,
+    whatever its size."""
     with archive.open(entry) as file:
         return b"".join(iter(lambda: file.read(4096), b""))

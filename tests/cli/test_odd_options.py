@@ -118,3 +118,9 @@ def test_as_few_draws_as_there_can_be_percentiles_of_are_let_through() -> None:
 def test_points_and_values_that_a_law_cannot_have_are_refused_by_power(option: str, expected: str) -> None:
     ladder = ["--params", "1e6,1e7,1e8,1e9,3e9", "--sigma", "0.01", "--shift", "0.1"]
     assert expected in str(CliRunner().invoke(app, ["power", *ladder, *option.split()]).exception)
+
+
+@pytest.mark.parametrize("options", [["--params", "1e9,1e10"], ["--params", "0"], ["--params", "many"]])
+def test_one_count_is_not_a_list_and_its_option_is_named(options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["predict", "no-such-table.csv", *options])
+    assert str(result.exception).startswith("--params: expected a ")

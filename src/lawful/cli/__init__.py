@@ -36,9 +36,8 @@ BUG = 70  # exit status: an error that they cannot (EX_SOFTWARE)
 
 def main() -> None:
     """Errors a user can mend end with their sentence and status 2; anything else is a bug and shows its traceback."""
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # before numpy: its matrices here are small, threads only get in the way
+    # before numpy is imported: its matrices are small here, and threads slow them down
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be no text

@@ -27,7 +27,7 @@ ClusterColumn = Annotated[
 # fewer than fitting.uncertainty.LEAST_DRAWS have no percentiles to speak of; 0 leaves intervals by profiles alone
 SomeDraws = Literal[0] | Annotated[int, Within(at_least=200)]
 Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200.", callback=options.of(SomeDraws))]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.", callback=options.of(NaturalInt))]
+Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", callback=options.of(NaturalInt))]
 
 
 def any_law(law: Any) -> bool:
@@ -41,7 +41,9 @@ class Table:
     source: Annotated[str, typer.Argument(help="A study's folder, or a table (CSV, JSONL, Parquet).")]
     question: Annotated[
         str | None,
-        typer.Option(help="Of a study's folder: whose law, rows and columns are taken; by default the first."),
+        typer.Option(
+            help="For a study's folder: the question whose law, rows and columns to use (default: the first)."
+        ),
     ] = None
     params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None

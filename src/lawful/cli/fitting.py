@@ -315,8 +315,8 @@ def power_command(
         float, typer.Option(help="The difference of the exponents to be seen.", callback=options.of(float))
     ],
     sigma: Annotated[float, typer.Option(help="Spread of log loss between seeds.", callback=options.of(PositiveFloat))],
-    params: Annotated[str | None, typer.Option(help="Sizes: 1e6,1e7,1e8,...", callback=options.counted)] = None,
-    tokens: Annotated[str | None, typer.Option(help="Tokens of the same runs.", callback=options.counted)] = None,
+    params: Annotated[str | None, typer.Option(help="Sizes: 1e6,1e7,1e8,...", callback=options.counted_each)] = None,
+    tokens: Annotated[str | None, typer.Option(help="Tokens of the same runs.", callback=options.counted_each)] = None,
     law: LawName = None,
     value: Values = None,
     floor: Annotated[str, typer.Option(help="own or shared.", callback=options.of(Literal["own", "shared"]))] = "own",

@@ -1,4 +1,4 @@
-"""Options are checked by their types and ranges before a command begins; one line names the option that is wrong."""
+"""Check the type and range of an option before the command begins. The error is one line that names the option."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ from typing import Any
 
 import typer
 
-from lawful.checks import conform
+from lawful.checks import argument
 from lawful.errors import DeclarationError
 
 Check = Callable[[typer.CallbackParam, Any], Any]
 
 
 def of(kind: Any) -> Check:
-    """For typer.Option(callback=...): the value as `kind` says, a type with its range as in checks.py."""
+    """A callback for typer.Option that checks the value.
+
+    kind    a type, with its range if it is a number, as in checks.py
+    """
 
     def check(param: typer.CallbackParam, value: Any) -> Any:
-        if value is None:
-            return None
-        try:
-            return conform(value, kind)
-        except DeclarationError as error:
-            raise DeclarationError(f"{param.opts[-1]}: {error}.") from None
+        return None if value is None else argument(param.opts[-1], value, kind)
 
     return check
 
 
 def counted(param: typer.CallbackParam, text: str | None) -> str | None:
-    """For an option that is a count of at least 1, or several with commas between them, as people write them."""
+    """For an option that is one count of at least 1, as people write it: 1e9, 70M."""
+    return None if text is None else _expect_count(param, text)
+
+
+def counted_each(param: typer.CallbackParam, text: str | None) -> str | None:
+    """For an option that is several such counts with commas between them."""
+    for part in () if text is None else text.split(","):
+        _expect_count(param, part)
+    return text
+
+
+def _expect_count(param: typer.CallbackParam, text: str) -> str:
     from lawful.study import count
 
-    for part in () if text is None else text.split(","):
-        try:
-            number = count(part)
-        except DeclarationError as error:
-            raise DeclarationError(f"{param.opts[-1]}: {error}") from None
-        if number < 1:
-            raise DeclarationError(f"{param.opts[-1]}: expected a count of at least 1, got {part!r}.")
+    try:
+        number = count(text)
+    except DeclarationError as error:
+        raise DeclarationError(f"{param.opts[-1]}: {error}") from None
+    if number < 1:
+        raise DeclarationError(f"{param.opts[-1]}: expected a count of at least 1, got {text!r}.")
     return text

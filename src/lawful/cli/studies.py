@@ -439,12 +439,12 @@ def _executor(
     if gpus_per_run and name == "local":
         raise DeclarationError("--gpus-per-run: only --executor ray and slurm have it, got --executor local.")
     if gpus_per_run and device == "auto":
-        device = "cuda"  # who reserves GPUs names them
+        device = "cuda"  # reserved GPUs are meant to be used
     if shard and processes_per_run == 1:
         raise DeclarationError("--shard: expected --processes-per-run of 2 or more, got 1.")
-    from lawful.train.sinks import expect_sinks
-
-    expect_sinks(log or ())
+    for package in log or ():  # each has the name of its package
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependency.of(package, extra=package, what=f"--log {package}")
     shared: dict[str, Any] = {
         "device": device,
         "threads": cpus_per_run,
@@ -456,9 +456,6 @@ def _executor(
     if name == "local":
         from lawful.executors.local import Local
 
-        for package in log or ():
-            if importlib.util.find_spec(package) is None:
-                raise MissingDependency(f"--log {package}: not installed; pip install 'lawful[{package}]'.")
         return Local(workers=workers, **shared)
     if name == "ray":
         from lawful.executors.ray import Ray

@@ -1,4 +1,4 @@
-"""What a command prints: text of a folder or table can neither move the cursor nor give the terminal an order."""
+"""Make what a command prints safe: control characters in names and tables are shown, and do not reach the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with everything that it prints made printable, whoever prints it."""
+    """Decorator: all that the command prints is made printable, also what libraries print."""
 
     @functools.wraps(command)
     def shown(*args: Any, **options: Any) -> None:
@@ -27,7 +27,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Printable:
-    """A text stream that shows control characters as such. It has no `buffer`, by which they could get around it."""
+    """A text stream that writes control characters out (\\x1b). It has no `buffer`, which would let them through."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -47,7 +47,7 @@ class Printable:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console of rich, whose own colours reach the terminal, and whose text is made printable."""
+    """A console of rich: its own colours reach the terminal, its text is made printable."""
     from rich import console as rich
 
     class Guarded(rich.Console):
@@ -59,6 +59,6 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def raw(stream: Any) -> TextIO:
-    """The stream itself, for what lawful's own control characters are meant for."""
+    """The stream below Printable, for lawful's own control characters."""
     found: TextIO = stream.stream if isinstance(stream, Printable) else stream
     return found

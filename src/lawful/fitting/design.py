@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lawful.checks import Part, PositiveFloat, checked, refuse
+from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
-from lawful.fitting.predict import argument, log_slopes, run_spread
+from lawful.fitting.predict import log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
-from lawful.laws import Array, Axes, Law, named
+from lawful.laws import Array, Axes, Law, bounds_of, named
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
@@ -234,7 +234,7 @@ def _misplaced(law: Law, at: Mapping[str, Sequence[float]]) -> list[str]:
 
 def _unlikely(law: Law, values: Mapping[str, float]) -> list[str]:
     """Values that the law's parameters cannot have."""
-    bounds = dict.fromkeys(law.coefficients, (0.0, math.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    bounds = bounds_of(law)
     problems = []
     for name, value in values.items():
         if name not in bounds:

@@ -14,7 +14,7 @@ from lawful.errors import DeclarationError
 from lawful.fitting import solver, uncertainty
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Law, named
+from lawful.laws import Array, Law, bounds_of, named
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -151,7 +151,7 @@ def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[floa
     problems = [f"{name!r}" for name in (*fixed, *bounds) if name not in law.parameters]
     if problems:
         raise DeclarationError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")
-    hard = dict.fromkeys(law.coefficients, (0.0, np.inf)) | {s.name: (s.low, s.high) for s in law.shapes}
+    hard = bounds_of(law)
     for name, (low, high) in bounds.items():
         hard[name] = (max(low, hard[name][0]), min(high, hard[name][1]))
         if not hard[name][0] < hard[name][1]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawful.checks import conform
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.quantiles import t_quantile
@@ -34,14 +33,6 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
     return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
-
-
-def argument(name: str, value: Any, kind: Any) -> Any:
-    """An argument as its type says (lawful.checks); DeclarationError otherwise."""
-    try:
-        return conform(value, kind)
-    except DeclarationError as error:
-        raise DeclarationError(f"{name}: {error}.") from None
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:

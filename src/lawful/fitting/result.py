@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lawful import laws, store
-from lawful.checks import Part, PositiveFloat, PositiveInt
+from lawful.checks import Part, PositiveFloat, PositiveInt, argument
 from lawful.errors import DeclarationError
-from lawful.fitting.predict import argument
 from lawful.laws import Array, Axes, Law
 
 if TYPE_CHECKING:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import importlib.machinery
-import importlib.util
 import inspect
 import math
 import sys
@@ -27,6 +25,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lawful import trust
 from lawful.checks import in_file_of_user
 from lawful.errors import DeclarationError
 
@@ -270,6 +269,12 @@ def on_axis(law: Law, axis: str) -> Law:
     return moved
 
 
+def bounds_of(law: Law) -> dict[str, tuple[float, float]]:
+    """Parameter -> the lowest and the highest value that it may have."""
+    positive = dict.fromkeys(law.coefficients, (0.0, math.inf))
+    return positive | {shape.name: (shape.low, shape.high) for shape in law.shapes}
+
+
 def has_axis(law: Law) -> bool:
     """Whether the axis is a setting of the law."""
     return any(item.name == "axis" for item in _settings(type(law)))
@@ -432,23 +437,7 @@ def _user_module(place: str) -> Any:
 
 @functools.cache
 def _run_file(path: str, text: bytes) -> Any:
-    """The module of a file, run once for each state of it. Its name is the path, so that its classes say where they
-    are from."""
-    found = importlib.util.spec_from_loader(path, _Source(path, path))
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[path] = module  # dataclasses look their module up
-    try:
-        with in_file_of_user(path):
-            found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path]
-        raise
-    return module
-
-
-class _Source(importlib.machinery.SourceFileLoader):
-    """Without .pyc files, which cannot tell two states of a file of one size and second."""
-
-    def path_stats(self, path: Any) -> Mapping[str, Any]:
-        raise OSError
+    """The module of a file, run once for each content. Its name is the path, so that its classes say where they are
+    from."""
+    with in_file_of_user(path):
+        return trust.run_file(Path(path), path, text)

@@ -1,4 +1,4 @@
-"""When a run has diverged, by its evaluations. (A loss that is not finite ends a run at once, in the loop.)"""
+"""Decide from its evaluations whether a run has diverged. (A loss that is not finite ends a run at once: loop.py.)"""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-ABOVE = 1.02  # of a level, to be above it: at a high rate a model hovers so far above what it has learned
-IN_A_ROW = 3  # evaluations above, after which it is no spike
+ABOVE = 1.02  # a loss counts as above a level from this multiple on: at a high rate, healthy losses swing by 2 %
+IN_A_ROW = 3  # evaluations; fewer may be a spike that the run recovers from
 COUNTED_TOKENS = 2_000_000  # of each split: enough for the frequencies of single tokens, in milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Levels:
-    """What a run's loss is held against; None where there is no such number.
+    """The losses that a run's loss is compared with; None if a level does not exist.
 
-    start       its own before the first update. A healthy run may begin above guessing (by 1/6 in our decoders) and
-                come down slowly
-    guessing    of a uniform prediction
-    lowest      the lowest seen so far
-    counted     of predicting by the frequencies of single tokens; counted when it is first needed
+    start       the run's own loss before the first update. A healthy run may start above guessing (by 1/6 in our
+                decoders) and fall slowly
+    guessing    the loss of a uniform prediction
+    lowest      the lowest loss so far
+    counted     gives the loss of predicting by token frequencies; called only when it is needed
     """
 
     start: float | None
@@ -31,9 +31,9 @@ class Levels:
 
 
 def why_lost(loss: float, levels: Levels) -> str | None:
-    """Why a model with this loss knows nothing, in words; None where it may know something.
+    """Why a run with this loss has diverged, in words; None if it has not.
 
-    It is above its own start and above guessing; or it was better than counting once and now is worse.
+    Either the loss is above both its start and guessing, or it is above token counting after it had been below.
     """
     known = [(levels.start, "its own start"), (levels.guessing, "guessing")]
     untrained = max(((level, name) for level, name in known if level is not None), default=None)
@@ -46,8 +46,8 @@ def why_lost(loss: float, levels: Levels) -> str | None:
 
 
 def counted_loss(data: Any) -> float | None:
-    """On validation, of predicting each target by its frequency among those of the training split (plus one, so that
-    none has none). None where the data are no runs of tokens."""
+    """The validation loss of predicting each target by its frequency in the training split (add-one smoothing). None
+    if the data are not sequences of tokens."""
     if not hasattr(data, "train") or not hasattr(data, "counted_from"):
         return None
     counts = np.bincount(data.train[:COUNTED_TOKENS], minlength=data.vocab_size) + 1.0
