@@ -15,7 +15,7 @@ from lawful.fitting.answer import Answer, answer_study, question_rows, registere
 from lawful.fitting.data import coordinates
 from lawful.observe import begun
 from lawful.store import Store
-from lawful.table import Observations, is_finished, read_cells, read_runs
+from lawful.table import Observations, is_finished, is_of_ladder, read_cells, read_runs
 
 
 def register_forecasts(folder: str | Path) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _forecasts(
     if not rows:
         reason = "no run that may be fitted has ended"
         return [], [{"question": question["name"], "reason": reason} for question in study["questions"]]
-    lacking = [row for row in rows if is_finished(row) and not row.get("loss")]
+    lacking = [row for row in rows if is_finished(row) and is_of_ladder(row) and not row.get("loss")]
     if lacking:
         named = ", ".join(f"{row.get('rung')} ({row.get('run')})" for row in lacking[:5])
         raise TableError(

@@ -105,8 +105,3 @@ def _cautions(factor: float) -> tuple[Caution, ...]:
     if factor > FAR:
         return (Caution("extrapolation", "warning", f"This lies {factor:.3g} times outside the data."),)
     return ()
-
-
-def predict_many(fit: Fit, at: Mapping[str, Array]) -> Array:
-    """The curve itself at arrays of points, for figures."""
-    return fit.loss(fit.values, at)
