@@ -140,6 +140,13 @@ def test_a_device_that_is_not_here_is_refused_in_words(
     assert said in str(refused.value) and len(str(refused.value)) < 600
 
 
+@pytest.mark.parametrize("planned", [None, 7, ["cuda"], "tpu", "", "CUDA"])
+def test_a_planned_device_that_means_nothing_is_refused_in_words(machine: Machine, planned: Any) -> None:
+    machine(1)
+    with pytest.raises(DeviceError, match="expected auto, cpu, cuda or mps"):
+        devices.of_worker("auto", planned)
+
+
 def test_a_device_that_is_here_is_taken(machine: Machine) -> None:
     machine(2, "5,2")
     assert [devices.pick(name) for name in ("auto", "cuda", "cuda:0", "cuda:01", "cpu")] == [

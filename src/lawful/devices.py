@@ -55,7 +55,7 @@ def of_worker(named: str, planned: str) -> str:
     if named != "auto":
         return pick(named)
     try:
-        return pick(planned)
+        return pick(str(planned))  # a study.json that was edited may have anything
     except DeviceError as error:
         raise DeviceError(
             f"device: the study was planned on {planned}, and this process has no such device ({str(error)[:-1]}). "

@@ -362,7 +362,7 @@ def _sums(run: Run, model: nn.Module, where: torch.device, batches: Iterable[Any
 
 def _windows_per_pass(run: Run) -> int:
     """Of an evaluation: a choice of speed, not of meaning."""
-    logits = int(run.context * run.family.outputs)  # of one window
+    logits: int = run.context * run.family.outputs  # of one window
     return max(1, min(8192 // run.context, MAX_LOGITS // logits))
 
 

@@ -26,7 +26,7 @@ import lawful
 from lawful import devices, linter, trust
 from lawful import store as files
 from lawful.checks import refuse_lines
-from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency
+from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency, StoreError
 from lawful.laws import named
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
@@ -312,12 +312,17 @@ def _one_precision(
 
 
 def _measured_once(what: str, of: Any, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Kept in the cache, as JSON, for this machine and torch."""
+    """Kept in the cache, as JSON, for this machine and torch; a damaged file is measured again."""
     key = f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__} {of}"
     kept = files.cache_folder() / "probes" / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    if not kept.exists():
-        files.write_json(kept, measure())
-    return files.read_json(kept)
+    if kept.exists():
+        try:
+            return files.read_json(kept)
+        except StoreError:
+            pass
+    found = measure()
+    files.write_json(kept, found)
+    return found
 
 
 def _flops(run: Run) -> int:
