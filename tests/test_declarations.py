@@ -315,6 +315,23 @@ def test_an_axis_that_is_none_is_refused(axes: dict[str, Any], expected: str) ->
         grid(lambda **at: rung(), **axes)
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: grid(rung, width=(8,), depth=(1,)), "grid: expected the arguments of rung.* got width, depth"),
+        (lambda: grid(lambda width, seed: rung(), width=(8,)), "grid: .*missing a required argument: 'seed'"),
+        (lambda: bracket(rung, {"depth": 8}), "bracket: expected the arguments of rung.* got depth"),
+        (lambda: bracket(rung, {"width": 8}, times=2.0), "bracket: times: expected a tuple"),
+        (lambda: bracket(rung, {"width": 8}, times=(-1.0,)), "bracket: times: expected a number above 0, got -1.0"),
+    ],
+)
+def test_coordinates_that_the_function_of_a_rung_does_not_take_are_refused(
+    make: Callable[[], Any], expected: str
+) -> None:
+    with pytest.raises(DeclarationError, match=expected):
+        make()
+
+
 def test_an_axis_of_numpy_gives_plain_coordinates() -> None:
     made = grid(rung, width=np.array([8, 16]), seed=np.arange(2))
     assert [type(value) for value in made[0].at.values()] == [int, int]
@@ -331,6 +348,8 @@ def test_an_axis_of_numpy_gives_plain_coordinates() -> None:
         ({"run": None}, "Rung: run: expected a Run, got None"),
         ({"bracket": 0.0}, "Rung: bracket: expected a number above 0"),
         ({"is_held_out": "no"}, "Rung: is_held_out"),
+        ({"at": {"seed": "x"}}, "Rung: at: seed: expected a whole number, got 'x'"),
+        ({"at": {"seed": 0.5}}, "Rung: at: seed: expected a whole number, got 0.5"),
     ],
     ids=str,
 )
@@ -355,6 +374,11 @@ ODD_STUDIES: list[tuple[dict[str, Any], str]] = [
     ({"faults": "one"}, "faults: expected a tuple"),
     ({"ladder": [run()]}, "ladder: expected a Rung, got Run"),
     ({"ladder": [LADDER[0], *LADDER]}, "width=8,seed=0 is listed twice"),
+    ({"ladder": [*LADDER, Rung(at=LADDER[0].at, run=run(batch_size=3))]}, "two different runs are called width=8,seed"),
+    ({"reported": [{}]}, "reported, number 1: expected a mapping from a text .* got None"),
+    ({"reported": [{"at": {"width": 8}}, {"at": 3}]}, "reported, number 2: expected a mapping .* got 3"),
+    ({"reported": [{"at": {"depth": 8}}]}, "reported, number 1: no axis is called 'depth'; the axes are width, seed"),
+    ({"reported": [{"at": {"width": 8}, "perplexity": "many"}]}, "reported, number 1: perplexity: .* got 'many'"),
     ({"ladder": LADDER, "held_out": {"width": 33}}, "held_out: no rung has width=33"),
     ({"ladder": LADDER[:1], "held_out": {"width": 8}}, "every rung is held out"),
     ({"ladder": bracket(rung, {"width": 8}), "held_out": {}}, "nothing is left to fit"),

@@ -21,6 +21,7 @@ from lawful.checks import (
     PositiveFloat,
     argument,
     check_fields,
+    checked,
     conform,
     field_problems,
     in_file_of_user,
@@ -57,6 +58,8 @@ class Rung:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if type(seed := self.at.get("seed", 0)) is not int:
+            raise DeclarationError(f"Rung: at: seed: expected a whole number, got {shown(seed)}.")
 
     @property
     def label(self) -> str:
@@ -126,7 +129,7 @@ class Study:
         refuse_lines(head, [f"{problem}." for problem in field_problems(self).values()])
         marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
         object.__setattr__(self, "ladder", tuple(marked))
-        refuse_lines(head, [*self._of_names(), *self._of_ladder(), *self._of_questions()])
+        refuse_lines(head, [*self._of_names(), *self._of_ladder(), *self._of_reported(), *self._of_questions()])
 
     @property
     def _axes(self) -> dict[str, list[Coordinate]]:
@@ -171,7 +174,12 @@ class Study:
                     f"ladder: {rung.label} must start from a run of the same family that started from nothing itself."
                 )
         labels: dict[str, str] = {}
+        runs_of: dict[str, str] = {}
         for rung in self.ladder:
+            if runs_of.setdefault(rung.label, rung.run.id) != rung.run.id:
+                problems.append(
+                    f"ladder: two different runs are called {rung.label}; give them a coordinate that tells them apart."
+                )
             if rung.run.id not in labels:
                 labels[rung.run.id] = rung.label
             elif labels[rung.run.id] == rung.label:
@@ -196,6 +204,22 @@ class Study:
         if len(levels) < 2:
             return [f"arm: expected at least two values of {arm!r} to compare, got {', '.join(levels)}; leave arm out."]
         return []
+
+    def _of_reported(self) -> list[str]:
+        problems = []
+        for number, entry in enumerate(self.reported, start=1):
+            try:
+                at = conform(entry.get("at"), Coordinates)
+                conform({name: value for name, value in entry.items() if name != "at"}, Mapping[str, float])
+            except DeclarationError as error:
+                problems.append(f"reported, number {number}: {error}.")
+                continue
+            problems += [
+                f"reported, number {number}: no axis is called {name!r}; the axes are {', '.join(self._axes)}."
+                for name in at
+                if name not in self._axes
+            ]
+        return problems
 
     def _of_questions(self) -> list[str]:
         if not self.questions:
@@ -380,6 +404,7 @@ def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
     """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns. What is wrong with
     any of them is told of all at once."""
     levels = {name: _levels(name, values) for name, values in axes.items()}
+    _expect_arguments("grid", rung, levels)
     empty = [name for name, values in levels.items() if len(values) == 0]
     if empty:
         raise DeclarationError(f"grid: expected values on every axis, got none for {', '.join(empty)}.")
@@ -408,8 +433,21 @@ def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
     return tuple(argument(f"grid: {name}", value, Coordinate) for value in values)
 
 
-def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[float] = (0.5, 2.0)) -> list[Rung]:
+def _expect_arguments(what: str, rung: Callable[..., Run], at: Mapping[str, Any]) -> None:
+    """Raises DeclarationError where the function cannot be called by these names."""
+    try:
+        inspect.signature(rung).bind(**at)
+    except TypeError as error:
+        own = f"{getattr(rung, '__name__', 'rung')}{inspect.signature(rung)}"
+        raise DeclarationError(
+            f"{what}: expected the arguments of {own} as coordinates, got {', '.join(at) or 'none'} ({error})."
+        ) from None
+
+
+@checked
+def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[PositiveFloat] = (0.5, 2.0)) -> list[Rung]:
     """The run at `at` again, at multiples of its learning rate and nothing else changed."""
+    _expect_arguments("bracket", rung, at)
     run = rung(**at)
     return [
         Rung(

@@ -48,11 +48,24 @@ def test_the_registered_forecasts_are_the_ones_that_are_scored(folder: Path) -> 
     assert max(abs(row.error_relative) for row in answer.held_out) < 0.01  # the planted law comes back
     written = files.read_json(Store(folder).forecasts)
     written["forecasts"][0]["predicted"] *= 2
-    files.write_json(Store(folder).forecasts, written)
+    files.write_json(Store(folder).forecasts, {**written, "sha256": digest(written["forecasts"])})
     (answer,) = answer_study(folder)
     changed = next(row for row in answer.held_out if row.run == written["forecasts"][0]["run"])
     assert changed.error_relative > 0.9
     assert "forecast_moved" in {caution.code for caution in answer.warnings}
+
+
+@pytest.mark.parametrize("name", ["predicted", "interval", "run"])
+def test_a_registered_forecast_that_was_changed_is_refused_and_stays(folder: Path, name: str) -> None:
+    train_study(folder, Planted())
+    written = files.read_json(Store(folder).forecasts)
+    one, other = written["forecasts"][0], written["forecasts"][-1]  # the second is the same at another seed
+    one[name], other[name] = other[name], one[name]
+    files.write_json(Store(folder).forecasts, written)
+    before = Store(folder).forecasts.read_bytes()
+    with pytest.raises(LawfulError, match=r"as they were registered \(SHA-256 .* take the file from a copy"):
+        conclude(folder)
+    assert Store(folder).forecasts.read_bytes() == before
 
 
 def test_a_forecast_stands_once_a_held_out_run_has_begun(folder: Path) -> None:

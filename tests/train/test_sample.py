@@ -28,7 +28,7 @@ from lawful.tokenizers.remi import Remi
 from lawful.tokenizers.trained_bpe import TrainedBPE
 from lawful.train import loop
 from lawful.train.plan import make_plan
-from lawful.train.sample import Draw, Writer, write_on
+from lawful.train.sample import Draw, Writer, _drawn, write_on
 
 
 def short_bpe() -> Tokenizer:
@@ -68,6 +68,14 @@ def test_only_symbols_that_stand_for_something_are_drawn(make: Any, temperature:
     assert len(tokens) == 201 and max(tokens) < tokenizer.vocab_size
     assert not set(tokens) & set(tokenizer.unused)
     assert data.decode(np.array(tokens)) != ""
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-44, 1e-38])
+@pytest.mark.parametrize("symbols", [[3.0, 9.0, 1.0], [-3.0, -1.0, -9.0], [0.0, 0.0, 0.0]])
+def test_a_temperature_next_to_0_draws_as_0_does(temperature: float, symbols: list[float]) -> None:
+    logits, generator = torch.tensor([symbols]), torch.Generator()
+    (drawn,) = _drawn(logits, Draw(temperature=temperature), generator).tolist()
+    assert symbols[drawn] == max(symbols)
 
 
 def test_lawful_sample_writes_from_a_vocabulary_that_its_text_did_not_fill(tmp_path: Path) -> None:

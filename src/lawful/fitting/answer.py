@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful import store
-from lawful.errors import DeclarationError, Refusal, TableError
+from lawful.errors import DeclarationError, Refusal, StoreError, TableError
 from lawful.fitting.crossover import SURE, between
 from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
@@ -137,14 +139,29 @@ def expect_laws(study: Mapping[str, Any]) -> None:
 
 
 def registered_forecasts(home: Store) -> list[dict[str, Any]]:
-    """What forecasts.json says of each question and held-out run; empty where there is no such file."""
+    """What forecasts.json says of each question and held-out run; empty where there is no such file.
+
+    Raises StoreError where they are not those of the SHA-256 beside them: they were changed after they were written.
+    """
     if not home.forecasts.exists():
         return []
     with store.reading(home.forecasts, "forecasts as `lawful run` writes them"):
+        written = store.read_json(home.forecasts)
+        named = str(written["sha256"])
+        if (found := digest(written["forecasts"])) != named:
+            raise StoreError(
+                f"{home.forecasts}: expected the forecasts as they were registered (SHA-256 {named[:16]}), got changed "
+                f"ones ({found[:16]}); take the file from a copy, or move it away: then these runs count as not "
+                "forecast before they began."
+            )
         return [
             {**entry, "question": entry["question"], "run": entry["run"], "predicted": float(entry["predicted"])}
-            for entry in store.read_json(home.forecasts)["forecasts"]
+            for entry in written["forecasts"]
         ]
+
+
+def digest(forecasts: Any) -> str:
+    return hashlib.sha256(json.dumps(forecasts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_answers(folder: str | Path) -> list[Answer]:

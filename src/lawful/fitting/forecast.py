@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lawful import store
 from lawful.errors import Refusal, TableError
-from lawful.fitting.answer import Answer, answer_study, question_rows, registered_forecasts, with_coordinates
+from lawful.fitting.answer import (
+    Answer,
+    answer_study,
+    digest,
+    question_rows,
+    registered_forecasts,
+    with_coordinates,
+)
 from lawful.fitting.data import coordinates
 from lawful.observe import begun
 from lawful.store import Store
@@ -105,10 +110,6 @@ def _of_question(answer: Answer, table: Observations, to_come: Observations) -> 
             }
         )
     return found
-
-
-def digest(forecasts: Any) -> str:
-    return hashlib.sha256(json.dumps(forecasts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _row(study: Mapping[str, Any], rung: Mapping[str, Any]) -> dict[str, Any]:

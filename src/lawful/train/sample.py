@@ -150,7 +150,9 @@ def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torc
     """A token for each row of logits [rows, vocabulary]."""
     if draw.temperature == 0:
         return logits.argmax(-1)
-    logits = logits / draw.temperature
+    likeliest, logits = logits.argmax(-1), logits / draw.temperature
+    if not logits.amax(-1).isfinite().all():  # so near to 0 that the division leaves the range of numbers
+        return likeliest
     if draw.top_k is not None:
         least = logits.topk(min(draw.top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
