@@ -111,7 +111,8 @@ def test_the_same_study_again_changes_nothing_that_was_recorded(folder: Path) ->
     train_study(folder, executor := Planted())
     after = everything(folder)
     assert executor.began == []
-    assert {name for name in before if before[name] != after.get(name)} <= {"study.json"}  # when it was planned
+    changed = {name for name in before if before[name] != after.get(name) and not str(name).startswith("planning/")}
+    assert changed <= {"study.json"}  # when it was planned
 
 
 def test_more_seeds_keep_runs_and_forecasts_and_the_new_held_out_runs_get_forecasts_of_their_own(folder: Path) -> None:
@@ -391,3 +392,25 @@ def test_the_whole_analysis_is_had_from_plan_table_and_forecasts_alone(
 @pytest.fixture
 def toy_answer() -> Callable[[Path], Any]:
     return lambda folder: files.read_json(Store(folder).fit("size"))
+
+
+def test_of_two_studies_that_are_planned_into_one_folder_at_once_one_is_refused(tmp_path: Path) -> None:
+    plans = [make_plan(replace(toy(), name=name), device_name="cpu", is_timed=False) for name in ("one", "other")]
+    ready, said = threading.Barrier(2), []
+
+    def write(plan: Plan) -> None:
+        ready.wait()
+        try:
+            plan.write(tmp_path / "both")
+            said.append("written")
+        except StoreError as error:
+            said.append(str(error))
+
+    threads = [threading.Thread(target=write, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said.count("written") == 1
+    (refusal,) = (words for words in said if words != "written")
+    assert "another process is planning" in refusal or "expected a folder of" in refusal

@@ -194,6 +194,7 @@ LAYOUT = {  # every path that a Store gives, as it is below the folder
     "runs/ab/model.safetensors": lambda here: here.weights("ab"),
     "runs/ab/best.safetensors": lambda here: here.best_weights("ab"),
     "runs/ab/details.json": lambda here: here.details("ab"),
+    "planning": lambda here: here.planning,
     "runs/ab/claims": lambda here: here.claim("ab"),
     "runs/ab/worker.log": lambda here: here.log("ab"),
     "runs/ab/checkpoints": lambda here: here.checkpoints("ab"),

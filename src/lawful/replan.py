@@ -90,7 +90,8 @@ def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
     if not store.folder.exists():
         return
     runs = store.folder / "runs"
-    found = [path for path in sorted(store.folder.iterdir()) if path != runs or not path.is_dir()]
+    own = (runs, store.planning)
+    found = [path for path in sorted(store.folder.iterdir()) if path not in own or not path.is_dir()]
     if runs.is_dir():
         planned = {rung["id"] for rung in plan["rungs"]}
         found += [path for path in sorted(runs.iterdir()) if path.name not in planned]

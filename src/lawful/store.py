@@ -40,6 +40,7 @@ class Store:
     asked for; it does not protect against someone who changes the folder in the same moment.
 
     FOLDER/study.json                     the declaration, its rungs and questions (written by the plan)
+    FOLDER/planning/                      who writes the plan now
     FOLDER/runs/ID/run.json               the Run, complete
     FOLDER/runs/ID/claims/TOKEN/          who is at it now (TOKEN.over: who was last), and what it has not committed yet
     FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
@@ -66,6 +67,11 @@ class Store:
     @property
     def study(self) -> Path:
         return self._at("study.json")
+
+    @property
+    def planning(self) -> Path:
+        """The claim of the process that writes the plan."""
+        return self._at("planning")
 
     @property
     def observations(self) -> Path:

@@ -45,6 +45,7 @@ EVALUATION_COST = 0.4  # of a training step on as many tokens (LAB_NOTES, 2026-1
 PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or two
 PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
 CPU_MIN_STACK = 4  # runs of one shape for each worker: fewer together never paid on a CPU (LAB_NOTES, 2026-11-22)
+PLANNING_PATIENCE = 1.0  # seconds in which a process that died while planning is told from one that lives
 GPU_PROCESS_BYTES = 600 * 2**20  # of a GPU's memory, that a process holds before its first tensor
 
 
@@ -61,16 +62,24 @@ class Plan:
     def write(self, folder: Path) -> None:
         """runs/ID/run.json each, then study.json, so that a folder with study.json is complete.
 
-        Raises StoreError where the folder holds something else, or records of this study that would be lost.
+        Raises StoreError where the folder holds something else, or records of this study that would be lost, and while
+        another process plans into it.
         """
         if self.missing_data:
             raise DeclarationError(self.missing_data)
-        expect_room(folder, self.declaration)
+        expect_room(folder, self.declaration)  # before anything is written there
         store = Store(folder)
-        for run in self.runs.values():
-            if not store.run(run.id).exists():
-                files.write_json(store.run(run.id), to_json(run))
-        replace_plan(folder, self.declaration)
+        with files.claimed(store.planning, patience_seconds=PLANNING_PATIENCE) as lease:
+            if lease is None:
+                raise StoreError(
+                    f"{folder}: another process is planning a study into this folder; look at what it made "
+                    f"(`lawful status {folder}`), or choose another --out."
+                )
+            expect_room(folder, self.declaration)
+            for run in self.runs.values():
+                if not store.run(run.id).exists():
+                    files.write_json(store.run(run.id), to_json(run))
+            replace_plan(folder, self.declaration)
 
 
 def make_plan(
