@@ -322,3 +322,152 @@ def test_the_cases_of_an_outside_examination_give_their_right_values() -> None:
     base = case("base.csv").params
     assert case("timestamp.parquet").params["alpha"].value == pytest.approx(base["alpha"].value, rel=1e-6)
     assert base["alpha"].value == pytest.approx(0.341, abs=0.0005)
+
+
+def test_a_deciding_column_is_known_as_other_programs_write_its_name(right: tuple[int, float]) -> None:
+    for name in ("held.out", "heldOut", "isHeldOut", "held  out", "held_out?"):  # R, JSON, spreadsheets
+        assert alpha_of(planted(**{name: ("yes", "no")})) == pytest.approx(right)
+    for name in ("run.status", "runState", "run.state"):
+        assert alpha_of(planted(**{name: ("crashed", "finished")})) == pytest.approx(right)
+
+
+def test_where_one_tracker_says_nothing_the_other_is_heard(right: tuple[int, float]) -> None:
+    for marks in (
+        {"status": ("", ""), "State": ("crashed", "finished")},
+        {"held_out": ("", "NA"), "Held Out": ("yes", "no")},
+    ):
+        assert alpha_of(planted(**marks)) == pytest.approx(right)
+    below = [
+        {**row, **({"State": "crashed"} if row["N"] > 9e8 else {"status": "finished"})} for row in planted()
+    ]  # two exports, one below the other
+    assert alpha_of(below) == pytest.approx(right)
+
+
+def test_a_row_left_out_keeps_its_number(right: tuple[int, float]) -> None:
+    rows = planted(held_out=(True, False))
+    rows = [{**row, "status": "crashed" if i < 2 else "finished"} for i, row in enumerate(rows)]
+    dropped = read_runs(rows).of_ladder().where(lambda row: row["held_out"] is not True, "held out").dropped
+    assert [row["row"] for row in dropped] == [1, 2, 21, 22, 23, 24]
+
+
+def test_a_quote_that_is_not_closed_takes_no_rows_with_it(tmp_path: Path) -> None:
+    for first, second in (('"open', "x"), ('"open', '"shut'), ('"say \\"hi\\""', "x")):
+        rows = [{**row, "note": "x"} for row in planted()]
+        rows[9]["note"], rows[14]["note"] = first, second
+        with pytest.raises(TableError, match=r"runs\.csv: the row that begins at line 11: expected each quote closed"):
+            read_runs(as_csv(tmp_path / "runs.csv", rows))
+    rows[9]["note"] = '"two\nlines, and ""quotes"""'
+    assert read_runs(as_csv(tmp_path / "runs.csv", rows)).values("note")[9] == 'two\nlines, and "quotes"'
+
+
+def test_what_stands_twice_is_refused_in_every_format(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"N": 1, "loss": 3}\n{"N": 2, "loss": 2, "loss": 9}\n', encoding="utf-8")
+    with pytest.raises(TableError, match=r"row 2: two members are called 'loss'"):
+        read_runs(path)
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table([[1], [2], [3]], names=["N", "loss", "loss"]), tmp_path / "runs.parquet")
+    with pytest.raises(TableError, match="two columns are called 'loss'"):
+        read_runs(tmp_path / "runs.parquet")
+
+
+def test_headers_with_blanks_and_other_separators_in_a_text(tmp_path: Path) -> None:
+    path = as_csv(tmp_path / "runs.csv", planted())
+    text = path.read_text(encoding="utf-8")
+    path.write_text("\n" + text.replace("N,D,loss", "N, D , loss"), encoding="utf-8")
+    assert read_runs(path).columns == ["N", "D", "loss"]
+    for sign, word in ((";", "semicolons"), ("\t", "tabs")):
+        path.write_text(text.replace(",", sign).replace(".", ","), encoding="utf-8")
+        with pytest.raises(TableError, match=f"separated by commas, got a header with {word}"):
+            read_runs(path)
+    path = tmp_path / "runs.jsonl"
+    path.write_text("\ufeff" + "\n".join(map(json.dumps, planted())), encoding="utf-8")
+    assert len(read_runs(path)) == 24
+
+
+def test_a_named_index_is_a_column_as_in_the_file_that_pandas_writes(tmp_path: Path, right: tuple[int, float]) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(planted(held_out=("yes", "no")))
+    for index in (["held_out"], ["N", "held_out"]):
+        assert alpha_of(frame.set_index(index)) == pytest.approx(right)
+    assert alpha_of(frame.set_index("held_out", drop=False)) == pytest.approx(right)
+    with pytest.raises(TableError, match="two columns are called 'held_out'"):
+        read_runs(frame.set_index("held_out").assign(held_out="no"))
+    trunks = frame.assign(run=[f"r{i // 2}" for i in range(24)]).set_index("run")
+    trunks.to_csv(tmp_path / "runs.csv")
+    for source in (trunks, tmp_path / "runs.csv"):
+        assert lawful.fit(source, draws=0).goodness.clusters == 10
+
+
+def test_a_frame_of_polars_is_read(right: tuple[int, float]) -> None:
+    class Frame:  # what is used of one
+        columns: tuple[str, ...] = ("N", "D", "loss", "held_out")
+
+        def to_dict(self, *, as_series: bool = True) -> None: ...
+
+        def to_dicts(self) -> list[dict[str, Any]]:
+            return planted(held_out=(True, None))
+
+    assert alpha_of(Frame()) == pytest.approx(right)
+
+
+def test_names_that_are_no_texts_and_decimals_that_are_no_numbers_make_no_traceback() -> None:
+    for name in (1, None, ("a", "b")):
+        with pytest.raises(TableError, match="row 1: expected a text as a column's name, got"):
+            read_runs([{"N": 1, "loss": 3, name: 2}])
+    for text in ("sNaN", "NaN", "Infinity", "1E+99999"):
+        table = read_runs([{"N": 1, "loss": 3, "note": decimal.Decimal(text)}])
+        assert table.sha256
+        with pytest.raises(TableError, match="expected a positive loss"):
+            read_runs([{"N": 1, "loss": 3}, {"N": 2, "loss": decimal.Decimal(text)}])
+
+
+def test_a_row_with_an_empty_cluster_stands_alone() -> None:
+    rows = [{**row, "run": "" if i % 2 else f"r{i}"} for i, row in enumerate(planted())]
+    assert lawful.fit(rows, draws=0).goodness.clusters == 24
+    rows = [{**row, "group": i // 2 if i % 2 else float(i // 2)} for i, row in enumerate(planted())]
+    assert lawful.fit(rows, draws=0, cluster="group").goodness.clusters == 12
+
+
+def test_where_hears_an_empty_cell(tmp_path: Path) -> None:
+    from lawful.cli.asked import Table
+
+    rows = planted(held_out=("yes", ""), note=("x", ""))
+    path = tmp_path / "runs.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({name: cell for name, cell in row.items() if cell != ""}) for row in rows),
+        encoding="utf-8",
+    )
+    for source in (path, as_csv(tmp_path / "runs.csv", rows)):
+        for text, n in (("held_out=no", 20), ("held_out!=yes", 20), ("held_out=yes", 4), ("note=", 20), ("note!=", 4)):
+            assert len(Table(source=str(source), where=[text]).read()[0]) == n, text
+
+
+def test_isoflop_and_crossover_refuse_the_mixtures_that_a_fit_refuses() -> None:
+    from lawful.fitting.crossover import crossover
+
+    rows = [{**row, "arm": arm} for arm in "ab" for row in planted()]
+    for mark in ({"loss_unit": "bits"}, {"schedule": "cosine"}):
+        mixed = [{**row, name: "nats", **(mark if row["arm"] == "b" else {})} for row in rows for name in mark]
+        for ask in (
+            lambda mixed=mixed: isoflop(mixed),
+            lambda mixed=mixed: crossover(mixed, "arm", law="power_floor", draws=50),
+            lambda mixed=mixed: lawful.fit(mixed, draws=0),
+        ):
+            with pytest.raises(Refusal, match="expected one value in one fit"):
+                ask()
+    with pytest.raises(Refusal, match="masks_padding is no"):
+        isoflop(planted(masks_padding=("no", "yes")))
+    with pytest.raises(TableError, match="column 'flops': expected a positive count"):
+        isoflop([{**row, "flops": 6 * row["N"] * row["D"] if i else ""} for i, row in enumerate(planted())])
+
+
+def test_exact_flops_are_counted_on_finished_runs_alone() -> None:
+    from lawful.fitting.allocate import exact_cost
+
+    rows = [{**row, "flops": 7.0 * row["N"] * row["D"], "status": "finished"} for row in planted()]
+    half = [{**row, "flops": row["flops"] / 1000, "status": "crashed"} for row in rows[::3]]
+    assert exact_cost([*rows, *half])(np.array([1e8])) == pytest.approx(7e8)
+    with pytest.raises(TableError, match="flops has empty cells"):
+        exact_cost([*rows[1:], {**rows[0], "flops": ""}])

@@ -184,7 +184,7 @@ class Observations:
         """Shape (rows,), float64; an empty cell is NaN. Raises TableError for a text that is no number."""
         cells = self.values(column)
         try:
-            return np.array([np.nan if _is_empty(cell) else float(cell) for cell in cells])
+            return np.array([np.nan if is_empty(cell) else float(cell) for cell in cells])
         except (TypeError, ValueError):
             number, cell = next((i, c) for i, c in enumerate(cells, start=1) if not _is_number(c))
             raise TableError(
@@ -199,6 +199,8 @@ class Observations:
         if all(is_kept):
             return self
         kept = tuple(itertools.compress(self.rows, is_kept))
+        gone = {row.get("row") for row in self.dropped}  # a row keeps the number that it has in the table
+        numbers = itertools.filterfalse(gone.__contains__, itertools.count(1))
         left = tuple(
             {
                 "row": number,
@@ -206,8 +208,8 @@ class Observations:
                 "rung": row.get("rung", ""),
                 "reason": reason if isinstance(reason, str) else reason(row),
             }
-            for number, row in enumerate(self.rows, start=1)
-            if not is_kept[number - 1]
+            for number, row, is_here in zip(numbers, self.rows, is_kept, strict=False)
+            if not is_here
         )
         return replace(self, rows=kept, dropped=self.dropped + left)
 
@@ -228,6 +230,7 @@ class Observations:
 
 
 MOST_CELLS = 50_000_000  # of a Parquet table, which packs: a few bytes may stand for billions of rows
+DIGITS = 300  # of a decimal that is read as a whole number
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
 # names that are recognised without being told, best first; anything else is mapped by hand
 _KNOWN_AS = {
@@ -290,7 +293,7 @@ def read_runs(
         raise TableError(f"{observations.source}: expected a table with at least one row, got an empty one.")
     told = {role: name and observations.known_as(name) for role, name in zip(ROLES, given, strict=True)}
     columns = observations.columns
-    filled = {name for name in columns if any(not _is_empty(row.get(name)) for row in observations.rows)}
+    filled = {name for name in columns if any(not is_empty(row.get(name)) for row in observations.rows)}
     roles: dict[str, str] = {}
     problems: list[str] = []
     for role, name in told.items():
@@ -318,11 +321,11 @@ def read_rows(source: Any) -> Observations:
     else:
         observations = _under_current_names(_read(source))
     problems: list[str] = []
-    for name, column in _deciding(observations.columns).items():
+    for name, columns in _deciding(observations.columns).items():
         if name == "status":
-            problems += _read_status(observations.rows, column)
+            problems += _read_status(observations.rows, columns)
         else:
-            problems += _read_yes_no(observations.rows, name, column)
+            problems += _read_yes_no(observations.rows, name, columns)
     _refuse(observations.source, problems)
     return replace(observations)  # without the columns that it remembers
 
@@ -361,13 +364,13 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
         if is_finished(row):
             for role, column in roles.items():
                 if role in ("cluster", "arm"):
-                    if role in is_told and _is_empty(row.get(column)):
+                    if role in is_told and is_empty(row.get(column)):
                         problems.append(
                             f"row {number}, column {column!r}: expected a {role}'s name, got an empty cell."
                         )
                     continue
                 cell = row.get(column)
-                if type(cell) is str and _is_empty(cell):
+                if type(cell) is str and is_empty(cell):
                     cell = typed[column] = ""
                 try:
                     typed[column] = _positive(cell)
@@ -442,6 +445,9 @@ def _read(source: Any) -> Observations:
         for number, row in enumerate(rows, start=1):
             if not isinstance(row, Mapping):
                 raise TableError(f"row {number}: expected a mapping from column to value, got {shown(row)}.")
+            if strange := [name for name in row if not isinstance(name, str)]:
+                why = " (csv.DictReader puts the cells there that have no column)" if None in strange else ""
+                raise TableError(f"row {number}: expected a text as a column's name, got {shown(strange[0])}{why}.")
         return Observations(tuple(_plain_rows(rows)), "memory")
     path = Path(source)
     if path.is_dir():
@@ -475,14 +481,32 @@ def _under_current_names(table: Observations) -> Observations:
     return replace(table, rows=tuple(with_current_names(row) for row in table))
 
 
+_NO_COMMA = {";": "semicolons", "\t": "tabs", "|": "bars"}  # what stands between the columns of some tables
+
+
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     with store.reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        header = next(reader, None)
-        lines = [(reader.line_num, cells) for cells in reader if cells]
-    if not header:
+        # strict: a quote that nothing closes would take the rows below it for its text
+        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        lines: list[tuple[int, list[str]]] = []
+        try:
+            for cells in reader:
+                if cells:
+                    lines.append((reader.line_num, cells))
+        except csv.Error as error:
+            line = lines[-1][0] + 1 if lines else 1
+            raise TableError(
+                f"{path}: the row that begins at line {line}: expected each quote closed before the next comma, and "
+                f"doubled within a quoted text, got a row that cannot be read ({error})."
+            ) from None
+    if not lines:
         raise TableError(f"{path}: expected a header and rows, got an empty file.")
-    header = [unquoted(name) for name in header]
+    header = [unquoted(name.strip()) for name in lines.pop(0)[1]]
+    if len(header) == 1 and (other := next((sign for sign in _NO_COMMA if sign in header[0]), None)):
+        raise TableError(
+            f"{path}: expected columns separated by {'tabs' if path.suffix.lower() == '.tsv' else 'commas'}, got a "
+            f"header with {_NO_COMMA[other]}; save the table as {'.tsv' if other == chr(9) else 'CSV with commas'}."
+        )
     for name in header:
         if header.count(name) > 1:
             raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
@@ -538,11 +562,11 @@ def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for row in rows:
         for name in row.keys() - parsers.keys():
             kind = COLUMNS.get(name, ("", ""))[0]
-            parsers[name] = _as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
+            parsers[name] = as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
         yield {
             # most cells are such numbers already
             name: cell
-            if (type(cell) is int or (type(cell) is float and cell == cell)) and parsers[name] is not _as_text
+            if (type(cell) is int or (type(cell) is float and cell == cell)) and parsers[name] is not as_text
             else parsers[name](cell)
             for name, cell in row.items()
         }
@@ -561,14 +585,16 @@ def _as_plain(cell: Any) -> Any:
         return "" if np.isnat(cell) else str(cell)
     if isinstance(cell, (np.generic, np.ndarray)):
         return _as_plain(cell.tolist())
-    if isinstance(cell, (Real, decimal.Decimal)):
-        return (
-            ""
-            if cell != cell
-            else int(cell)
-            if isinstance(cell, decimal.Decimal) and cell == int(cell)
-            else float(cell)
-        )
+    if isinstance(cell, decimal.Decimal):
+        if cell.is_nan():
+            return ""
+        is_count = cell.is_finite() and cell.adjusted() < DIGITS and cell == cell.to_integral_value()
+        return int(cell) if is_count else float(cell)
+    if isinstance(cell, Real):
+        try:
+            return "" if cell != cell else float(cell)
+        except OverflowError:  # a fraction of large integers
+            return str(cell)
     if isinstance(cell, Mapping):
         return {str(name): _as_plain(value) for name, value in cell.items()}
     if isinstance(cell, (list, tuple)):
@@ -576,7 +602,7 @@ def _as_plain(cell: Any) -> Any:
     return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)  # times; anything else
 
 
-def _as_text(cell: Any) -> Any:
+def as_text(cell: Any) -> Any:
     """7 and 7.0 (a column of numbers with a gap, in pandas) are the text 7."""
     if type(cell) is str:
         return cell.strip()
@@ -591,38 +617,44 @@ def _as_number(cell: Any) -> Any:
     return "" if isinstance(cell, str) and cell.lower() in _EMPTY else cell
 
 
-def _is_empty(cell: Any) -> bool:
+def is_empty(cell: Any) -> bool:
     """Whether a cell of numbers holds nothing."""
     return cell is None or cell == "" or (isinstance(cell, str) and cell.strip().lower() in _EMPTY)
 
 
 def _is_number(cell: Any) -> bool:
     try:
-        return _is_empty(cell) or float(cell) is not None
+        return is_empty(cell) or float(cell) is not None
     except (TypeError, ValueError):
         return False
 
 
-def _deciding(columns: Sequence[str]) -> dict[str, str]:
-    """The columns that decide whether a run is fitted: name in the schema -> name here."""
-    found: dict[str, str] = {}
-    for column in sorted(columns, key=lambda column: column not in COLUMNS):  # those under their own name first
-        name = column.strip().lower().replace("-", "_").replace(" ", "_")
+def _deciding(columns: Sequence[str]) -> dict[str, list[str]]:
+    """The columns that decide whether a run is fitted: name in the schema -> its names here, its own first."""
+    found: dict[str, list[str]] = {}
+    for column in sorted(columns, key=lambda column: column not in COLUMNS):
+        # HeldOut, held.out (as R writes a space) and Held Out are held_out
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()
+        name = re.sub(r"[\W_]+", "_", words).strip("_")
         name = _ALSO_CALLED.get(name, name)
         if name == "status" or name in _YES_NO_COLUMNS:
-            found.setdefault(name, column)
+            found.setdefault(name, []).append(column)
     return found
 
 
-def _read_yes_no(rows: Iterable[Any], name: str, column: str) -> list[str]:
+def _first_said(row: Mapping[str, Any], columns: Sequence[str], is_nothing: Callable[[Any], bool]) -> tuple[str, Any]:
+    """The first of these columns with something in it, and its cell: two trackers' tables, one below the other, have
+    some rows under one name and some under another."""
+    return next(((name, row[name]) for name in columns if not is_nothing(row.get(name, ""))), (columns[0], ""))
+
+
+def _read_yes_no(rows: Iterable[Any], name: str, columns: Sequence[str]) -> list[str]:
     """Put True, False or "" under `name` into each row that has a cell of it; the problems found."""
     problems = []
     for number, row in enumerate(rows, start=1):
-        cell = row.get(column, "")
+        column, cell = _first_said(row, columns, lambda cell: cell not in (True, False) and yes_or_no(cell) == "")
         if cell is True or cell is False:
             row[name] = cell
-            continue
-        if cell == "":
             continue
         value = yes_or_no(cell)
         if value is None:
@@ -630,7 +662,8 @@ def _read_yes_no(rows: Iterable[Any], name: str, column: str) -> list[str]:
                 f"row {number}, column {column!r}: expected yes or no (or true and false, t and f, y and n, on and "
                 f"off, 1 and 0, x and an empty cell), got {cell!r}."
             )
-        row[name] = value
+        if value != "" or column in row:
+            row[name] = value
     return problems
 
 
@@ -647,11 +680,11 @@ def yes_or_no(cell: Any) -> bool | str | None:
         return None
 
 
-def _read_status(rows: Iterable[Any], column: str) -> list[str]:
+def _read_status(rows: Iterable[Any], columns: Sequence[str]) -> list[str]:
     """Put the cell under `status` into each row; the words that nobody knows, each once."""
     unknown: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
-        cell = row.get(column, "")
+        column, cell = _first_said(row, columns, lambda cell: cell == "")
         row["status"] = cell
         if cell in ("", "finished") or is_finished(row):
             continue
@@ -672,15 +705,27 @@ def _in_words(status: Any) -> str:
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     with store.reading(path, "one JSON object a line", TableError):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     for number, line in enumerate((line for line in text.split("\n") if line.strip()), start=1):
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once_each)
+        except TableError as error:
+            raise TableError(f"{path}: row {number}: {error}") from None
         except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
             raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
         if not isinstance(row, dict):
             raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
         yield row
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object. Raises TableError where two have one name: the last would hide the others."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TableError(f"two members are called {twice!r}; each needs its own name.")
+    return found
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
@@ -692,6 +737,9 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     num_bytes, most = 0, unpack.room(path)
     with store.reading(path, "a Parquet table", TableError), pyarrow.parquet.ParquetFile(path) as file:
         cells = file.metadata.num_rows * file.metadata.num_columns
+        names = file.schema_arrow.names
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
         if cells > MOST_CELLS:
             raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got {cells:,}.")
         for batch in file.iter_batches(batch_size=1000):
@@ -719,12 +767,26 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a DataFrame of pandas or polars. A level of the index that has a name is a column, as in to_csv."""
+    index = getattr(frame, "index", None)
+    levels = (
+        {str(name): index.get_level_values(i) for i, name in enumerate(index.names) if name is not None}
+        if (index is not None)
+        else {}
+    )
     names = [str(name) for name in frame.columns]
-    for name in names:
-        if names.count(name) > 1:
+    for name in [*names, *levels]:
+        is_twice = names.count(name) > 1
+        if name in levels and name in names and not is_twice:  # set_index(..., drop=False)
+            is_twice = list(map(str, levels.pop(name))) != list(map(str, frame.iloc[:, names.index(name)]))
+        if is_twice:
             raise TableError(f"DataFrame: two columns are called {name!r}; each needs its own name.")
-    for row in frame.to_dict(orient="records"):
-        yield dict(zip(names, row.values(), strict=True))
+    rows = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict(orient="records")
+    for number, row in enumerate(rows):
+        yield {
+            **{name: cells[number] for name, cells in levels.items()},
+            **dict(zip(names, row.values(), strict=True)),
+        }
 
 
 # What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front

@@ -294,3 +294,80 @@ def test_shapes_with_bounds_are_a_setting_that_is_stored(tmp_path: Path) -> None
     again = Fit.from_json(json.loads(json.dumps(found.to_json())))
     assert again.model.shapes == (Shape("alpha", 0.4, 0.6),)
     assert again.params["alpha"].value == pytest.approx(0.5, rel=1e-4)
+
+
+HIDDEN = """
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
+import numpy as np
+from lawful.laws import Law, Term
+
+@dataclass(frozen=True)
+class Bent(Law):
+    name, formula, source = "bent", "E + a N^-1/2, flat beyond the knee", "a test"
+    inputs, coefficients, shapes = ("params",), ("E", "a"), ()
+    knee = 1e30
+    def terms(self, shape, x):
+        return Term(), Term(-0.5 * np.minimum(x["params"], np.log(self.knee / x.pivot["params"])))
+
+class OwnInit(Bent):
+    def __init__(self, knee=1e30):
+        object.__setattr__(self, "knee", knee)
+
+@dataclass(frozen=True)
+class Given(Bent):
+    at: InitVar[float] = 1e30
+    knee: float = field(init=False, default=1e30)
+    def __post_init__(self, at):
+        object.__setattr__(self, "knee", at)
+
+class Slot(Bent):
+    __slots__ = ("place",)
+    def __init__(self, place=1e30):
+        object.__setattr__(self, "place", place)
+    @property
+    def knee(self):
+        return self.place
+
+@dataclass(frozen=True)
+class Follows(Bent):
+    at: float = 1e30
+    knee: float = field(init=False, default=1e30)
+    def __post_init__(self):
+        object.__setattr__(self, "knee", self.at)
+        object.__setattr__(self, "grid", np.array([self.at, np.nan]))
+    @cached_property
+    def seen(self):
+        return object()
+"""
+
+
+def test_what_a_law_holds_beside_its_fields_is_not_lost(tmp_path: Path) -> None:
+    """The knees lie beyond the data, where the losses of the fit say nothing of them."""
+    path = tmp_path / "hidden.py"
+    path.write_text(HIDDEN, encoding="utf-8")
+    by_hand = instance(str(path), "Bent")
+    object.__setattr__(by_hand, "knee", 1e10)
+    hidden = [
+        (name, instance(str(path), name, **{how: 1e10}))
+        for name, how in (("OwnInit", "knee"), ("Slot", "place"), ("Given", "at"))
+    ]
+    for name, law in [("Bent", by_hand), *hidden]:
+        found = fit(ROWS, law, draws=0)
+        with pytest.raises(
+            DeclarationError, match=f"{name} cannot be stored: built from its own fields it has another"
+        ):
+            found.to_json()
+    law = instance(str(path), "Follows", at=1e10)
+    assert law.seen is law.seen  # type: ignore[attr-defined]
+    found = fit(ROWS, law, draws=0)
+    found.to_json(tmp_path / "fit.json")
+    again = Fit.from_json(tmp_path / "fit.json", law=f"{path}:Follows")
+    assert again.predict(params=1e13).value == found.predict(params=1e13).value
+
+
+def test_data_that_is_no_fit_is_refused_in_one_line() -> None:
+    whole = fit(ROWS, "power_floor", draws=0).to_json()
+    for spoilt in ({"format": 2}, {**whole, "data": {}}, {**whole, "residuals": "abc"}, {**whole, "more": 1}):
+        with pytest.raises(DeclarationError, match="expected a fit as `lawful fit` writes it, got one that cannot be"):
+            Fit.from_json(spoilt)

@@ -203,14 +203,16 @@ def _condition(text: str, columns: list[str]) -> Any:
         )
     if sign in ("=", "!="):
         truth = yes_or_no(value)  # held_out=yes is True in the table
-        return lambda row: (
-            (
-                row.get(column) is truth
-                if isinstance(row.get(column), bool)
-                else str(row.get(column)) == value or _same_number(row.get(column), value)
-            )
-            is (sign == "=")
-        )
+
+        def is_value(row: Any) -> bool:
+            cell = row.get(column)
+            if column == "held_out" and cell in (None, "") and value:
+                cell = False  # an empty cell says no
+            if isinstance(cell, bool):
+                return cell is truth
+            return ("" if cell is None else str(cell)) == value or _same_number(cell, value)
+
+        return lambda row: is_value(row) is (sign == "=")
     try:
         limit = conform(float(value), float)
     except ValueError:

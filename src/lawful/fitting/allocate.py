@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, TableError
 from lawful.fitting.predict import FAR, run_spread
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
@@ -98,11 +98,16 @@ def exact_cost(source: Any) -> FlopsPerToken:
     """FLOPs per token as the table's family counts them: interpolated in log size, a straight line beyond its ends."""
     from lawful.table import read_runs
 
-    table = read_runs(source)
+    table = read_runs(source).of_ladder()
     names = [table.roles.get(role) for role in ("params", "tokens", "flops")]
     if None in names:
         raise DeclarationError(f"{table.source}: exact FLOPs need columns of params, tokens and flops.")
     size, tokens, flops = (table.numbers(str(name)) for name in names)
+    if empty := [str(name) for name, cells in zip(names, (size, tokens, flops), strict=True) if np.isnan(cells).any()]:
+        raise TableError(
+            f"{table.source}: exact FLOPs need params, tokens and flops of each finished run; {', '.join(empty)} has "
+            "empty cells. Fill them in, or leave these rows out."
+        )
     known = np.unique(size)
     price = np.array([np.mean(np.log(flops[size == s] / tokens[size == s])) for s in known])
     if len(known) < 2:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.data import refuse_mixtures
 from lawful.fitting.estimate import fit
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Array, Law, named
@@ -80,6 +81,8 @@ def crossover(
     table.expect(by)
     present = list(dict.fromkeys(str(value) for value in table.values(by)))
     first, second = _two(arms, present, by)
+    both = table.where(lambda row: str(row.get(by)) in (first, second), f"another {by}").of_ladder()
+    refuse_mixtures(both.where(lambda row: row.get("held_out") is not True, "held out"))
     fits = {}
     for arm in (first, second):
         try:

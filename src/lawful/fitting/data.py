@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.errors import Refusal, TableError
 from lawful.laws import Array, Axes, Law
-from lawful.table import Observations, read_runs
+from lawful.table import Observations, as_text, is_empty, read_runs
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 # columns that must agree over one fit, and what goes wrong where they do not
@@ -170,11 +170,13 @@ def _missing(observations: Observations, role: str) -> Any:
 
 
 def _cluster_codes(observations: Observations, column: Mapping[str, str]) -> Array:
-    """Rows that share a cluster's name are one; without a column every row is its own."""
+    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own."""
     if "cluster" not in column:
         return np.arange(len(observations))
-    names = [str(row.get(column["cluster"])) for row in observations]
-    return np.unique(names, return_inverse=True)[1]
+    cells = [row.get(column["cluster"], "") for row in observations]
+    names = [("alone", str(i)) if is_empty(cell) else ("", str(as_text(cell))) for i, cell in enumerate(cells)]
+    codes = {name: code for code, name in enumerate(sorted(set(names)))}
+    return np.array([codes[name] for name in names])
 
 
 def _are_cuts_of_one_text(observations: Observations) -> bool:

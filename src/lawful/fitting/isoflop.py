@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful.checks import checked
-from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.data import refuse_too_little, sample
+from lawful.errors import DeclarationError, Refusal, TableError
+from lawful.fitting.data import refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.result import Caution
@@ -82,6 +82,7 @@ def isoflop(
         raise DeclarationError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
+    refuse_mixtures(table)
     budget, size, value = _arrays(table)
     groups = _budgets(budget)
     curves = [_curve(budget[g], size[g], value[g], method) for g in groups]
@@ -117,13 +118,17 @@ def _arrays(table: Observations) -> tuple[Array, Array, Array]:
     for role in ("params", "loss"):
         if role not in roles:
             raise DeclarationError(f"{table.source}: isoflop needs a column of {role}; name it with {role}=...")
-    size = table.numbers(roles["params"])
-    if "flops" in roles:
-        budget = table.numbers(roles["flops"])
-    elif "tokens" in roles:
-        budget = 6 * size * table.numbers(roles["tokens"])
-    else:
+    if "flops" not in roles and "tokens" not in roles:
         raise DeclarationError(f"{table.source}: isoflop needs a column of flops or of tokens.")
+    other = "flops" if "flops" in roles else "tokens"
+    for role in ("params", other):
+        if np.isnan(table.numbers(roles[role])).any():
+            raise TableError(
+                f"{table.source}: column {roles[role]!r}: expected a positive count ({role}) of each run that "
+                "counts, got an empty cell."
+            )
+    size = table.numbers(roles["params"])
+    budget = table.numbers(roles[other]) * (1 if other == "flops" else 6 * size)
     return budget, size, table.numbers(roles["loss"])
 
 

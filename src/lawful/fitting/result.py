@@ -257,9 +257,19 @@ class Fit:
                     return cls.from_json(store.read_json(path), law=law)
                 except DeclarationError as error:
                     raise DeclarationError(f"{path}: {error}") from None
-        raw = dict(source)
-        if raw.pop("format", None) not in (1, FORMAT):
+        if source.get("format") not in (1, FORMAT):
             raise DeclarationError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
+        try:
+            return cls._from_data(dict(source), law)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise DeclarationError(
+                f"expected a fit as `lawful fit` writes it, got one that cannot be read "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    @classmethod
+    def _from_data(cls, raw: dict[str, Any], law: str | Law | None) -> Fit:
+        del raw["format"]
         raw["model"] = law_of(raw, law)
         del raw["law"]
         raw["params"] = {

@@ -256,9 +256,45 @@ def to_data(law: Law) -> dict[str, Any]:
             "its fields."
         )
     fields = _plain_fields(law)
-    if _plain_fields(_with_fields(cls, fields)) != fields:
+    again = _with_fields(cls, fields)
+    if _plain_fields(again) != fields:
         raise DeclarationError(f"law: {name} cannot be stored: built from its own fields {fields} it has others.")
+    _expect_same_attributes(law, again, name)
     return {"class": name, "fields": fields}
+
+
+def _expect_same_attributes(law: Law, again: Law, name: str) -> None:
+    """What a law holds beside its settings must follow from them, or it would be lost: an own __init__ or an InitVar
+    that puts a number there, a slot, an attribute set by hand."""
+    settings = {item.name for item in _settings(type(law))}
+    mine, other = _attributes(law), _attributes(again)
+    for key in sorted((mine.keys() | other.keys()) - settings):
+        if isinstance(getattr(type(law), key, None), functools.cached_property):
+            continue
+        if key not in mine or key not in other or not _is_same(mine[key], other[key]):
+            raise DeclarationError(
+                f"law: {name} cannot be stored: built from its own fields it has another {key} than this law; make "
+                f"{key} a field of a frozen dataclass, and set it when the law is made."
+            )
+
+
+def _attributes(law: Law) -> dict[str, Any]:
+    """Also those in slots."""
+    slots = [slot for cls in type(law).__mro__ for slot in np.atleast_1d(vars(cls).get("__slots__", ())).tolist()]
+    return {**{slot: getattr(law, slot) for slot in slots if hasattr(law, slot)}, **getattr(law, "__dict__", {})}
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    try:
+        return bool(
+            np.array_equal(a, b, equal_nan=isinstance(a, float) or getattr(a, "dtype", np.dtype("O")).kind in "fc")
+        )
+    except (TypeError, ValueError):
+        return False
 
 
 def on_axis(law: Law, axis: str) -> Law:
