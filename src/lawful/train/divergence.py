@@ -17,8 +17,8 @@ COUNTED_TOKENS = 2_000_000  # of each split: enough for the frequencies of singl
 class Levels:
     """What a run's loss is held against; None where there is no such number.
 
-    start       its own before the first update. A healthy run may begin above guessing (by 1/6 in our decoders) and
-                come down slowly
+    start       its own before the first update. A healthy run may begin above guessing (by 1/6 in our decoders, by
+                more where it goes on from another's weights on other text) and come down slowly
     guessing    of a uniform prediction
     lowest      the lowest seen so far
     counted     of predicting by the frequencies of single tokens; counted when it is first needed
