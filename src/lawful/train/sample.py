@@ -13,7 +13,7 @@ from torch import nn
 
 from lawful import scores
 from lawful import store as files
-from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError
@@ -23,6 +23,8 @@ from lawful.study import own_module
 from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
+
+LEAST_TEMPERATURE = 1e-30  # logits divided by less overflow; what is likeliest has all of the probability long before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +78,24 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
         raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
-    start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
+    start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))
+
+
+def _encoded(data: TokenData, prompt: str) -> np.ndarray:
+    """DeclarationError where nothing is left of it: keys, for one, drop what no key types."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise DeclarationError(f"--prompt: expected text in UTF-8, got {shown(prompt)}; write it in UTF-8.") from None
+    tokens = data.encode(prompt)
+    if not len(tokens):
+        raise DeclarationError(
+            f"--prompt: expected text that the tokenizer {data.tokenizer.name} has symbols for, got {shown(prompt)}; "
+            "write another, or leave it out."
+        )
+    return tokens
 
 
 def sample_music(
@@ -131,7 +148,7 @@ def write_on(
 
 def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torch.Tensor:
     """A token for each row of logits [rows, vocabulary]."""
-    if draw.temperature == 0:
+    if draw.temperature < LEAST_TEMPERATURE:
         return logits.argmax(-1)
     logits = logits / draw.temperature
     if draw.top_k is not None:
