@@ -78,6 +78,18 @@ def test_a_sound_ladder_has_nothing_to_answer_for() -> None:
         ("one-seed", [row for row in LADDER if row["seed"] == 0] + [rung(10**7, seed=1, is_held_out=True)]),
         ("few-steps", changed(0, steps=80)),
         ("decay-varies", changed(3, weight_decay=8.0)),
+        (
+            "narrow-sizes",
+            [
+                {**r, "params_non_embedding": r["params_non_embedding"] ** (0.2 if r["arm"] == "a" else 1)}
+                for r in LADDER
+            ],
+        ),
+        (
+            "few-sizes",
+            [r for r in LADDER if r["arm"] == "a" and r["params_non_embedding"] in SIZES[:2]]
+            + [{**r, "params_non_embedding": SIZES[0]} for r in LADDER if r["arm"] == "b"],
+        ),
         ("unequal-arms", [{**r, "flops": r["flops"] * (1.1 if r["arm"] == "b" else 1)} for r in LADDER]),
     ],
 )
@@ -87,6 +99,30 @@ def test_a_confound_is_named(code: str, rungs: list[dict[str, Any]]) -> None:
 
 def test_one_rung_with_two_seeds_is_enough_to_know_the_noise() -> None:
     assert codes([row for row in LADDER if row["seed"] == 0 or row["params_non_embedding"] == SIZES[0]]) == []
+
+
+def test_the_coordinate_of_the_seed_may_have_another_name() -> None:
+    def called(name: str, seeds: list[int]) -> list[dict[str, Any]]:
+        rows = [rung(size, seed=seed) for size in SIZES for seed in seeds]
+        return [{**row, "at": {"size": row["at"]["size"], name: row["seed"]}} for row in rows]
+
+    assert codes(called("replicate", [0, 1])) == []
+    assert codes(called("replicate", [0])) == ["one-seed"]
+    of_sizes = [rung(size, seed=number) for number, size in enumerate(SIZES)]
+    assert codes([{**row, "at": {"size": row["seed"]}} for row in of_sizes]) == ["one-seed"], "a seed for each size"
+
+
+def test_a_control_with_a_rate_of_zero_is_no_confound() -> None:
+    still = [{**row, "learning_rate": 0.0} if row["arm"] == "b" else row for row in LADDER]
+    assert codes(still) == []
+    assert codes([{**row, "learning_rate": 0.0} for row in LADDER]) == []
+
+
+def test_precision_as_an_arm_is_a_confound_but_not_of_size() -> None:
+    rows = [{**row, "precision": "bf16" if row["arm"] == "b" else "fp32"} for row in LADDER]
+    (found,) = linter.declared(rows, TEXT, "arm")
+    assert found["code"] == "mixed-precision" and "bf16 and fp32 at 10,000" in found["sentence"]
+    assert "of size" not in found["sentence"]
 
 
 def test_undecayed_runs_are_an_error_beside_others_and_a_warning_where_all_are_so() -> None:
@@ -149,17 +185,24 @@ def test_a_batch_from_the_size_at_fixed_compute_is_found_the_trap_of_a_well_know
     assert "batch-follows-size" not in codes(by_tokens)
 
 
+def test_several_batches_tried_at_every_size_follow_nothing() -> None:
+    tried = [rung(size, tokens=10**6, batch_tokens=batch) for size in SIZES for batch in (256, 512)]
+    assert "batch-follows-size" not in codes(tried)
+    arms = [{**row, "batch_tokens": 256 if row["arm"] == "a" else 512, "tokens": 10**6} for row in LADDER]
+    assert "batch-follows-size" not in codes(arms)
+
+
 DIVERGED = float("inf")
 
 
-def bracketed(losses: dict[float, float]) -> list[dict[str, str]]:
+def bracketed(losses: dict[float, float], waiting: tuple[float, ...] = ()) -> list[dict[str, str]]:
     """What the end of a bracket around the smallest rung says."""
-    rungs = [rung(SIZES[0], bracket=None if factor == 1 else factor) for factor in losses]
+    rungs = [rung(SIZES[0], bracket=None if factor == 1 else factor) for factor in (*losses, *waiting)]
     rows = [
         {"run": row["id"], "status": "diverged"}
         if loss == DIVERGED
         else {"run": row["id"], "status": "finished", "loss": loss}
-        for row, loss in zip(rungs, losses.values(), strict=True)
+        for row, loss in zip(rungs, losses.values(), strict=False)
     ]
     return linter.observed(rungs, rows)
 
@@ -170,7 +213,17 @@ def test_a_best_rate_at_the_edge_of_its_bracket_is_a_warning() -> None:
     assert "2 times the one used" in found["sentence"]
     assert "0.0500" in found["sentence"]
     assert bracketed({0.5: 2.1, 1.0: 2.0, 2.0: 2.05}) == []
-    assert bracketed({1.0: 2.0, 2.0: 1.95}) == []  # not all of it has ended
+    assert bracketed({1.0: 2.0, 2.0: 1.95}, waiting=(0.5,)) == []  # not all of it has ended
+
+
+def test_a_bracket_on_one_side_is_read_too() -> None:
+    (found,) = bracketed({1.0: 2.0, 2.0: 1.5})
+    assert (found["code"], found["severity"]) == ("rate-at-edge", "warning")
+    assert "2 times the one used, by 0.5000" in found["sentence"]
+    for losses, side in (({1.0: 2.0, 2.0: 2.1, 4.0: 2.2}, "lower"), ({0.5: 2.1, 1.0: 2.0}, "higher")):
+        (found,) = bracketed(losses)
+        assert (found["code"], found["severity"]) == ("rate-at-edge", "note")
+        assert f"the one used is the best, but no {side} one was tried" in found["sentence"]
 
 
 def test_an_interior_rate_that_is_better_than_the_one_used_is_a_warning() -> None:

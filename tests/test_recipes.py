@@ -114,3 +114,20 @@ def test_a_size_that_cannot_be_met_lists_the_nearest_reachable_ones() -> None:
 def test_nonsense_is_named() -> None:
     with pytest.raises(LawfulError, match="expected positive numbers, got tokens=0"):
         step_law(1e6, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"target": float("inf")}, "target: expected a number above 0, got inf"),
+        ({"target": "1M"}, "target: expected a number above 0, got '1M'"),
+        ({"target": 1e6, "aspect": float("inf")}, "aspect: expected a number above 0"),
+        ({"target": 1e6, "head_size": 3.5}, "head_size: expected a whole number of at least 1, got 3.5"),
+        ({"target": 1e6, "tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
+    ],
+)
+def test_a_shape_of_nonsense_is_refused_by_name(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(LawfulError, match=said):
+        decoder_shape(**settings)  # type: ignore[arg-type]
+    with pytest.raises(LawfulError, match="expected positive numbers, got params=inf"):
+        step_law(float("inf"), 1e6)

@@ -62,26 +62,33 @@ def observed(rungs: Sequence[Row], rows: Iterable[Row]) -> list[Warning_]:
 
 
 def _sizes(fitted: Sequence[Row]) -> list[Warning_]:
-    sizes = sorted({rung["params_non_embedding"] for rung in fitted})
     per_arm = defaultdict(set)
+    tokens = defaultdict(set)
     for rung in fitted:
         per_arm[rung["arm"]].add(rung["params_non_embedding"])
-    fewest = min((len(found) for found in per_arm.values()), default=0)
-    if len({rung["tokens"] for rung in fitted}) > 1 and fewest == 1:
-        return []  # a ladder in data, at one size
+        tokens[rung["arm"]].add(rung["tokens"])
+    # an arm of one size and several budgets is a ladder in data
+    ladders = [sizes for arm, sizes in per_arm.items() if len(sizes) > 1 or len(tokens[arm]) == 1]
+    if not ladders:
+        return []
+    fewest = min(map(len, ladders))
     if fewest < LEAST_SIZES:
         text = f"{fewest} fitted sizes: a law of size with a floor has 3 parameters and needs at least {LEAST_SIZES}."
         return [_warning("few-sizes", "warning", text)]
-    if sizes[-1] / sizes[0] < 8:
-        return [_warning("narrow-sizes", "note", f"fitted sizes span only a factor of {sizes[-1] / sizes[0]:.0f}.")]
+    span = min(max(sizes) / min(sizes) for sizes in ladders)
+    if span < 8:
+        return [_warning("narrow-sizes", "note", f"fitted sizes span only a factor of {span:.1f}.")]
     return []
 
 
 def _seeds(rungs: Sequence[Row]) -> list[Warning_]:
-    """A seed for each size is no replicate: only runs that differ in their seed alone tell noise."""
+    """A seed for each size is no replicate: only runs that differ in their seed alone tell noise. The coordinate of the
+    seed may be called otherwise (replicate); it is one that always has the seed's value."""
+    others = {name for rung in rungs for name, value in rung["at"].items() if value != rung["seed"]}
     seeds = defaultdict(set)
     for rung in rungs:
-        seeds[_but("seed", rung)].add(rung["seed"])
+        settings = tuple(rung[name] for name in ("params_total", "tokens", "batch_tokens", "learning_rate"))
+        seeds[settings, tuple(item for item in _but("seed", rung) if item[0] in others)].add(rung["seed"])
     if any(len(found) > 1 for found in seeds.values()):
         return []
     text = "no rung has two seeds: the noise between runs cannot be told from the law's misfit."
@@ -115,8 +122,9 @@ def _arms(rungs: Sequence[Row], arm: str | None) -> list[Warning_]:
 
 def _rates(rungs: Sequence[Row]) -> list[Warning_]:
     """The peak rate may follow size smoothly; one that was set by hand in steps moves the law."""
-    for arm in dict.fromkeys(rung["arm"] for rung in rungs):
-        by_size = _by_size([rung for rung in rungs if rung["arm"] == arm], "learning_rate")
+    moving = [rung for rung in rungs if rung["learning_rate"] > 0]  # a rate of 0 is a control that stays as it began
+    for arm in dict.fromkeys(rung["arm"] for rung in moving):
+        by_size = _by_size([rung for rung in moving if rung["arm"] == arm], "learning_rate")
         if len(by_size) < 3:
             continue
         sizes, rates = np.log(list(by_size)), np.log(list(by_size.values()))
@@ -136,10 +144,14 @@ def _rates(rungs: Sequence[Row]) -> list[Warning_]:
 def _batches(rungs: Sequence[Row]) -> list[Warning_]:
     """The best batch grows with the tokens and not with the size (arXiv:2503.04715): where a run with fewer tokens
     has the larger batch, size decided it."""
-    order = sorted({(rung["tokens"], rung["batch_tokens"], rung["params_non_embedding"]) for rung in rungs})
-    for tokens, batch, params in order:
-        for more, smaller, other in order:
-            if more >= tokens and smaller < 0.8 * batch and other < params:
+    batches = defaultdict(set)
+    for rung in rungs:
+        batches[rung["arm"], rung["tokens"], rung["params_non_embedding"]].add(rung["batch_tokens"])
+    # of several batches tried at one size and budget, none follows anything: the smallest stands for them
+    order = sorted((arm, tokens, min(tried), params) for (arm, tokens, params), tried in batches.items())
+    for arm, tokens, batch, params in order:
+        for beside, more, smaller, other in order:
+            if beside == arm and more >= tokens and smaller < 0.8 * batch and other < params:
                 text = (
                     f"the batch follows the parameters: {batch:,} tokens a step for {tokens:,} in all at {params:,} "
                     f"parameters, but {smaller:,} for {more:,} at {other:,}. It should follow the tokens."
@@ -153,7 +165,7 @@ def _decays(rungs: Sequence[Row]) -> list[Warning_]:
     spans = [
         rung["batch_tokens"] / (rung["learning_rate"] * rung["weight_decay"] * rung["tokens"])
         for rung in rungs
-        if rung.get("weight_decay")
+        if rung.get("weight_decay") and rung["learning_rate"]
     ]
     if spans and max(spans) / min(spans) > TIMESCALES:
         text = (
@@ -179,9 +191,14 @@ def _mixed(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]:
         )
         found.append(_warning("undecayed", "error" if is_beside_others else "warning", text))
     if len({rung["precision"] for rung in rungs}) > 1:
-        by_size = {rung["params_non_embedding"]: rung["precision"] for rung in rungs}
-        listed = ", ".join(f"{by_size[size]} at {size:,}" for size in sorted(by_size))
-        text = f"precision changes inside the ladder ({listed} parameters): a confound of size."
+        by_size = defaultdict(set)
+        for rung in rungs:
+            by_size[rung["params_non_embedding"]].add(rung["precision"])
+        listed = ", ".join(f"{' and '.join(sorted(by_size[size]))} at {size:,}" for size in sorted(by_size))
+        is_of_size = len({frozenset(found) for found in by_size.values()}) > 1
+        text = (
+            f"precision changes inside the ladder ({listed} parameters): a confound{' of size' if is_of_size else ''}."
+        )
         found.append(_warning("mixed-precision", "warning", text))
     sets = {
         (name, facts.get("validation_fingerprint") or facts.get("fingerprint"))
@@ -275,12 +292,19 @@ def _brackets(rungs: Sequence[Row], rows: Sequence[Row]) -> list[Warning_]:
         or (row.get("status") == "finished" and isinstance(row.get("loss"), (int, float)))
     }
     groups: dict[Any, dict[float, float]] = defaultdict(dict)
+    tried: dict[Any, set[float]] = defaultdict(set)
+    over = {row["run"] for row in rows if row.get("status") in ("finished", "diverged", "failed")}
+    waiting = set()
     labels: dict[Any, str] = {}
     bracketed = {_but("rate", rung) for rung in rungs if rung.get("bracket") is not None}
     for rung in rungs:
         key = _but("rate", rung)
         if key in bracketed and rung.get("bracket") is None:
             labels[key] = str(rung["label"])
+        if key in bracketed:
+            tried[key].add(float(rung.get("bracket") or 1.0))
+            if rung["id"] not in over:
+                waiting.add(key)
         if key in bracketed and rung["id"] in losses:
             groups[key][float(rung.get("bracket") or 1.0)] = float(losses[rung["id"]])
     noise = 2 * math.sqrt(2) * _seed_spread(rungs, losses)
@@ -290,12 +314,17 @@ def _brackets(rungs: Sequence[Row], rows: Sequence[Row]) -> list[Warning_]:
         if diverged := sorted(rate for rate, loss in by_rate.items() if math.isinf(loss)):
             text = f"{label}: of the learning rates tried, {_listed_rates(diverged)} diverged."
             found.append(_warning("bracket-diverged", "warning", text))
-        if len(by_rate) < 3 or math.isinf(by_rate.get(1.0, math.inf)):
+        if len(by_rate) < (3 if key in waiting else 2) or math.isinf(by_rate.get(1.0, math.inf)):
             continue
         best = min(by_rate, key=lambda rate: by_rate[rate])
         gain = by_rate[1.0] - by_rate[best]
         severity = "note" if gain < noise else "warning"
-        if best in (min(by_rate), max(by_rate)):
+        is_at_edge = best in (min(tried[key]), max(tried[key]))
+        if is_at_edge and best == 1.0:
+            side = "lower" if best == min(tried[key]) else "higher"
+            text = f"{label}: of the learning rates tried, the one used is the best, but no {side} one was tried."
+            found.append(_warning("rate-at-edge", "note", text))
+        elif is_at_edge:
             text = (
                 f"{label}: of the learning rates tried, the best is at the edge, {best:g} times the one used, by "
                 f"{gain:.4f} in the loss: "

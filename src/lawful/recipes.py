@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lawful.checks import NonNegativeFloat, PositiveFloat, PositiveInt, checked, conform, shown
 from lawful.errors import DeclarationError
 
 MAX_DEPTH = 256  # of the shapes that decoder_shape looks at; the deepest published decoders have 126 blocks
@@ -70,9 +71,16 @@ class Shape:
     params_non_embedding: int
 
 
-def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, tolerance: float = 0.03) -> Shape:
+@checked
+def decoder_shape(
+    target: PositiveFloat,
+    *,
+    aspect: PositiveFloat = 32.0,
+    head_size: PositiveInt = 16,
+    tolerance: NonNegativeFloat = 0.03,
+) -> Shape:
     """A decoder within `tolerance` of `target` non-embedding parameters, its width / depth as near to `aspect` as whole
-    blocks allow, so that the shapes of a ladder change smoothly.
+    blocks (at most MAX_DEPTH) allow, so that the shapes of a ladder change smoothly.
 
     Of the widths that fit, the one whose heads are nearest to `head_size`. Where none fits at the depth nearest to the
     aspect, other depths serve whose aspect is within a factor of sqrt(2). A block holds 12 width^2 + 2 width parameters
@@ -81,7 +89,6 @@ def decoder_shape(target: float, *, aspect: float = 32.0, head_size: int = 16, t
     Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`; below 100,000 parameters,
     where one step of width is more, that is common.
     """
-    _expect_positive(target=target, aspect=aspect, head_size=head_size)
 
     def ideal_width(depth: int) -> float:
         return math.sqrt(target / (12 * depth))
@@ -136,6 +143,13 @@ def _head_sizes(head_size: int) -> list[int]:
 
 
 def _expect_positive(**values: float) -> None:
-    wrong = [f"{name}={value}" for name, value in values.items() if not value > 0]
+    wrong = [f"{name}={shown(value)}" for name, value in values.items() if not _is_positive(value)]
     if wrong:
         raise DeclarationError(f"expected positive numbers, got {', '.join(wrong)}.")
+
+
+def _is_positive(value: object) -> bool:
+    try:
+        return conform(value, PositiveFloat) is not None
+    except DeclarationError:
+        return False

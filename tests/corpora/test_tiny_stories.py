@@ -390,3 +390,10 @@ def test_a_text_without_an_end_is_not_taken_into_memory(tmp_path: Path, monkeypa
         (tmp_path / name).write_bytes(content)
         with pytest.raises(LawfulError, match=f"{name}: expected stories of less than 65,536 bytes"):
             TinyStories(tokenizer=Bytes()).prepare(tmp_path / name)
+
+
+def test_a_validation_file_is_known_in_capitals_too(tmp_path: Path) -> None:
+    written(tmp_path / "a-train.txt", marked(0, 50))
+    written(tmp_path / "b-VALID.txt", marked(50, 60))
+    data = TinyStories(tokenizer=Bytes()).prepare(tmp_path)
+    assert stories_of(data.validation) == [story(number) for number in range(50, 60)]

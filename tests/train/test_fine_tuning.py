@@ -162,3 +162,18 @@ def test_what_cannot_be_started_from_is_refused_before_training() -> None:
     grandchild = Rung(at={"width": 8, "tuned": 2, "seed": 0}, run=tuned(child.run, 0.01))
     with pytest.raises(LawfulError, match="that started from nothing itself"):
         dataclasses.replace(study, ladder=[*study.ladder, grandchild])
+
+
+def test_one_that_begins_above_guessing_and_comes_down_is_not_diverged(tmp_path: Path) -> None:
+    """A model that is sure of one text knows another worse than guessing; slowly tuned to it, it is healthy."""
+    study = declared()
+    first = next(rung for rung in study.ladder if rung.at["width"] == 24 and rung.at["steps"] == 20)
+    parent = replace(first.run, steps=300)
+    corpus = replace(parent.corpus, seed=7, tokenizer=replace(parent.corpus.tokenizer, alphabet="jihgfedcba "))
+    other = replace(tuned(parent, 1e-4, steps=30), corpus=corpus, eval_every=5)
+    ladder = [*study.ladder, Rung(at={"width": 24, "long": 1}, run=parent), Rung(at={"tuned": 1}, run=other)]
+    store = planned(dataclasses.replace(study, ladder=ladder), tmp_path)
+    parent_id, (run_id,) = ids(store)
+    train_here(store, parent_id)
+    assert train_here(store, run_id) == "finished"
+    assert files.read_json(store.result(run_id))["loss"] > 2.4, "it ends above guessing, below its start"

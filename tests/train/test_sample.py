@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from lawful.cli import app
 from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
-from lawful.errors import DeviceError
+from lawful.errors import DeclarationError, DeviceError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
@@ -24,11 +24,13 @@ from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters
+from lawful.tokenizers.given import Given
+from lawful.tokenizers.keys import Keys
 from lawful.tokenizers.remi import Remi
 from lawful.tokenizers.trained_bpe import TrainedBPE
 from lawful.train import loop
 from lawful.train.plan import make_plan
-from lawful.train.sample import Draw, Writer, _drawn, write_on
+from lawful.train.sample import Draw, Writer, _drawn, _encoded, write_on
 
 
 def short_bpe() -> Tokenizer:
@@ -45,7 +47,7 @@ def short_remi() -> Tokenizer:
     return learned
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-35, 1.0])
 @pytest.mark.parametrize("top_k", [None, 1000])
 @pytest.mark.parametrize("make", [lambda: Characters(alphabet="ab"), Bytes, short_bpe, short_remi])
 def test_only_symbols_that_stand_for_something_are_drawn(make: Any, temperature: float, top_k: int | None) -> None:
@@ -126,3 +128,17 @@ def test_a_model_that_the_memory_does_not_hold_is_refused_in_words() -> None:
     )
     with pytest.raises(DeviceError, match=r"^sample: the memory of cpu .*2.00 GiB.*--device, as cpu\.$"):
         write_on(writer, [[0]], Draw(length=3))
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "prompt", "said"),
+    [
+        (Keys(), "\u65e5", "--prompt: expected text that the tokenizer keys has symbols for, got '\u65e5'"),
+        (Given(symbols=5), " ", "--prompt: expected text that the tokenizer given has symbols for, got ' '"),
+        (Bytes(), "\udcff", r"--prompt: expected text in UTF-8, got '\\udcff'"),
+    ],
+)
+def test_a_prompt_of_which_nothing_can_be_read_is_refused(tokenizer: Tokenizer, prompt: str, said: str) -> None:
+    data = TokenData(fingerprint="", arrays={}, num_bytes={}, tokenizer=tokenizer)
+    with pytest.raises(DeclarationError, match=said):
+        _encoded(data, prompt)

@@ -299,7 +299,7 @@ def _files_in(data: Path) -> _Files:
             return _Files(train=(folder / TRAIN,), validation=valid)
         for ending in ("*.parquet", "*.txt"):
             files = sorted(path for path in folder.glob(ending) if path.is_file())
-            train = tuple(path for path in files if "valid" not in path.name)
+            train = tuple(path for path in files if "valid" not in path.name.lower())
             if train:
                 return _Files(train=train, validation=tuple(path for path in files if path not in train))
     raise DataError(

@@ -18,7 +18,7 @@ class Levels:
     """The losses that a run's loss is compared with; None if a level does not exist.
 
     start       the run's own loss before the first update. A healthy run may start above guessing (by 1/6 in our
-                decoders) and fall slowly
+                decoders, by more where it begins with another run's weights on other text) and fall slowly
     guessing    the loss of a uniform prediction
     lowest      the lowest loss so far
     counted     gives the loss of predicting by token frequencies; called only when it is needed

@@ -89,7 +89,9 @@ class Progress:
     own_seconds: float = 0.0
     train_loss_sum: float = 0.0  # over the closing stretch, see closing_start
     train_targets: int = 0
-    loss_start: float | None = None  # before the first update, on what is watched; None of a fine-tuning
+    # before the first update, on what is watched; None of a fine-tuning whose loss of guessing is not known, as it may
+    # begin better than it ends
+    loss_start: float | None = None
     loss_lowest_seen: float | None = None
     evaluations_lost: int = 0  # the last so many in a row showed a model that knows nothing, see divergence.py
     micro_batch: int = 0
@@ -165,7 +167,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
             record.sync()
             checkpoint.save(folder, model, optimizer, _state(progress, scaler), kept=kept, lease=place.lease)
 
-    if progress.step == 0 and run.starts_from is None:
+    if progress.step == 0 and (run.starts_from is None or guessing is not None):
         with clock.stopped():
             start = evaluate(run, data, model, place.device, watched, run.eval_tokens)["loss"]
         progress.loss_start = start if math.isfinite(start) else None
@@ -187,9 +189,10 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
             rate = learning_rate(run, progress.step)
             set_learning_rate(optimizer, rate)
             try:
+                batch = batch_of(progress.step)
                 loss, norm, targets = yield Asked(
                     run=run,
-                    batch=batch_of(progress.step),
+                    batch=batch,
                     model=forward,
                     optimizer=optimizer,
                     scaler=scaler,
@@ -241,8 +244,11 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                 levels = divergence.Levels(
                     start=progress.loss_start, guessing=guessing, lowest=progress.loss_lowest_seen, counted=counted
                 )
-                # the training loss too: high on validation alone is learning by heart
-                lost = divergence.why_lost(min(seen["loss"], loss), levels)
+                lost = divergence.why_lost(seen["loss"], levels)
+                if lost is not None:  # of the training loss, too: high on validation alone is learning by heart
+                    with clock.stopped():
+                        now = _loss_on(run, model, place.device, batch, progress.micro_batch)
+                    lost = divergence.why_lost(min(seen["loss"], now), levels)
                 is_counted = lost is not None and progress.step > run.schedule.warmup_steps
                 progress.evaluations_lost = progress.evaluations_lost + 1 if is_counted else 0
                 if lost and (progress.evaluations_lost >= divergence.IN_A_ROW or progress.step == run.steps):
@@ -348,6 +354,16 @@ def evaluate(
         device.return_memory(where)
     model.train()
     return {**run.task.summary(sums), "targets": int(sums["targets"])}
+
+
+@torch.no_grad()
+def _loss_on(run: Run, model: nn.Module, where: torch.device, batch: Any, micro_batch: int) -> float:
+    """On a training batch, by the weights as they are now; what a step gives is of those before its update."""
+    model.eval()
+    sums = _sums(run, model, where, (_to(piece, where) for piece in _pieces(batch, micro_batch)))
+    model.train()
+    found = float(run.task.summary(sums)["loss"])
+    return found if math.isfinite(found) else math.inf
 
 
 def _sums(run: Run, model: nn.Module, where: torch.device, batches: Iterable[Any]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from lawful import scores
 from lawful import store as files
-from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields
+from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError, DeviceError
@@ -25,6 +25,8 @@ from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
 from lawful.train.loop import is_out_of_memory
+
+LEAST_TEMPERATURE = 1e-30  # logits divided by less overflow; what is likeliest has all of the probability long before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,24 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
         raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
-    start = writer.data.encode(prompt) if prompt else np.asarray(writer.data.validation[:1])
+    start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))
+
+
+def _encoded(data: TokenData, prompt: str) -> np.ndarray:
+    """DeclarationError where nothing is left of it: keys, for one, drop what no key types."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise DeclarationError(f"--prompt: expected text in UTF-8, got {shown(prompt)}; write it in UTF-8.") from None
+    tokens = data.encode(prompt)
+    if not len(tokens):
+        raise DeclarationError(
+            f"--prompt: expected text that the tokenizer {data.tokenizer.name} has symbols for, got {shown(prompt)}; "
+            "write another, or leave it out."
+        )
+    return tokens
 
 
 def sample_music(
@@ -148,7 +165,7 @@ def _in_memory_of(where: torch.device) -> Iterator[None]:
 
 def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torch.Tensor:
     """A token for each row of logits [rows, vocabulary]."""
-    if draw.temperature == 0:
+    if draw.temperature < LEAST_TEMPERATURE:
         return logits.argmax(-1)
     likeliest, logits = logits.argmax(-1), logits / draw.temperature
     if not logits.amax(-1).isfinite().all():  # so near to 0 that the division leaves the range of numbers
