@@ -178,6 +178,7 @@ LAYOUT = {  # every path that a Store gives, as it is below the folder
     "forecasts.json": lambda here: here.forecasts,
     "samples": lambda here: here.samples,
     "samples/samples.json": lambda here: here.samples,
+    "samples/a.mid": lambda here: here.sample("a.mid"),
     "slurm": lambda here: here.slurm,
     "workers.log": lambda here: here.workers_log,
     "trunks": lambda here: here.trunks,
@@ -265,7 +266,7 @@ def test_who_waits_for_a_claim_hears_that_it_shall_stop(tmp_path: Path) -> None:
     timer.join()
 
 
-@pytest.mark.parametrize("odd", ["²", "٣", "-1", "1e9", "9" * 200, "1.over.over"])
+@pytest.mark.parametrize("odd", ["²", "٣", "-1", "1e9", "9" * 200, "1.over.over", "000000000000000", "01"])
 def test_a_name_among_the_claims_that_is_no_token_counts_for_nothing(tmp_path: Path, odd: str) -> None:
     (tmp_path / "claims" / odd).mkdir(parents=True)
     with store.claimed(tmp_path / "claims") as lease:
@@ -285,3 +286,46 @@ def test_a_claim_that_is_a_link_or_a_pipe_is_refused_and_what_it_leads_to_stands
         with store.claimed(tmp_path / "claims"):
             pass
     assert os.listdir(outside) == ["kept"]
+
+
+def test_a_claim_after_which_no_other_can_be_counted_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "claims" / "999999999999998.over").mkdir(parents=True)
+    with store.claimed(tmp_path / "claims") as lease:
+        assert lease is not None and store.is_claimed(tmp_path / "claims")
+    with pytest.raises(StoreError, match="expected claims below 999,999,999,999,999.*delete this folder"):
+        with store.claimed(tmp_path / "claims", patience_seconds=math.inf):
+            pass
+
+
+def test_a_log_that_has_a_name_outside_is_not_written_through(tmp_path: Path) -> None:
+    outside, log = tmp_path / "outside", tmp_path / "worker.log"
+    outside.write_text("kept\n")
+    os.link(outside, log)
+    for _ in range(2):
+        with store.open_log(log) as file:
+            file.write(b"more\n")
+    assert (outside.read_text(), log.read_text()) == ("kept\n", "kept\nmore\nmore\n")
+
+
+def test_a_folder_of_links_follows_nothing_that_was_put_in_place_since(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "study", tmp_path / "secret.json"
+    folder.mkdir()
+    store.write_json(folder / "study.json", {})
+    secret.write_text("{}")
+    own = store.mirror(folder, tmp_path / "own")
+    assert own.baselines == tmp_path / "own" / "baselines.json"
+    (folder / "baselines.json").symlink_to(secret)
+    with pytest.raises(StoreError, match="expected a file or folder, got a link"):
+        _ = own.baselines
+    os.mkfifo(folder / "forecasts.json")
+    with pytest.raises(StoreError, match="expected a file or folder, got a pipe"):
+        _ = own.forecasts
+
+
+@pytest.mark.parametrize(
+    "nest", ["[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200, "[1, " * 101 + "1" + "]" * 101]
+)
+def test_json_of_deep_lists_is_refused(tmp_path: Path, nest: str) -> None:
+    (tmp_path / "a.json").write_text('{"x": ' + nest + "}")
+    with pytest.raises(StoreError, match="nested too deeply"):
+        store.read_json(tmp_path / "a.json")

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lawful import table as tables
 from lawful import unpack
-from lawful.errors import LawfulError
+from lawful.errors import LawfulError, TableError
 from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
@@ -174,6 +177,13 @@ FORMULAS = [
     "''=1",
     "'@",
     "=",
+    # where a semicolon or a tab parts the cells, quotes are not heeded, and an end of line begins a row
+    "x;=1+cmd",
+    "x\t=1+cmd",
+    "x\n=1+cmd",
+    "x|@SUM(A1)",
+    "x;'=1",
+    '";=HYPERLINK(1);"',
 ]
 HARMLESS = ["'quoted'", "it's", "a=b", "size=3,tokens=1000", "", "'", "-", "x-y", "a\rb", "a\nb", 'a"b', "é"]
 
@@ -197,6 +207,8 @@ def test_no_text_that_is_written_runs_in_a_spreadsheet_and_each_is_read_back_as_
     runs = [cell for cell in [*names, *cells] if cell[:1] in ("=", "+", "@", "\t", "\r", "\n", "\uff1d")]
     runs += [cell for cell in cells if cell[:1] == "-" and cell != "-3.5"]
     assert runs == ([] if text != "-" else runs)
+    parts = [part for cell in [*names, *cells] for part in re.split(r"[;|\t\r\n]", cell) if cell != "-3.5"]
+    assert text == "-" or not any(part.startswith(("=", "+", "-", "@", "\uff1d")) for part in parts)
     assert shown["gain"] == "-3.5" and shown["note"] == "-3.5"
     (back,) = read_runs(tmp_path)
     assert (back["rung"], back["at_axis"] or "", back[text or "also"]) == (text, text, 1)
@@ -262,3 +274,33 @@ def test_a_column_of_a_users_own_table_keeps_its_name():
 
 def test_every_column_of_todays_table_keeps_its_name():
     assert [current_name(name) for name in COLUMNS] == list(COLUMNS)
+
+
+@pytest.mark.parametrize("name", ["wide.csv", "wide.jsonl"])
+def test_a_table_of_many_columns_is_read_or_refused_within_seconds(tmp_path: Path, name: str) -> None:
+    path, began = tmp_path / name, time.monotonic()
+    if name == "wide.csv":
+        path.write_text("\n".join(",".join(f"{mark}{i}" for i in range(30_000)) for mark in ("c", "")) + "\n")
+    else:  # names of their own in every row
+        path.write_text("\n".join(json.dumps({f"{row}_{i}": 1 for i in range(50)}) for row in range(2_000)))
+    if name == "wide.csv":
+        assert len(read_runs(path).columns) == 30_000
+    else:
+        with pytest.raises(TableError, match="expected a table of at most 50,000,000 cells"):
+            read_runs(path)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "observations.csv"])
+def test_a_table_that_is_as_large_as_its_name_says_and_holds_nothing_is_refused(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.write(b"a,b\n" if name.endswith("csv") else b"")
+        file.truncate(2**36)
+    with pytest.raises(TableError, match="expected at most 16,777,216 characters, got more"):
+        read_runs(tmp_path / name) if name[0] == "a" else tables.read_cells(tmp_path / name)
+
+
+def test_a_row_of_deep_lists_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"loss": 1, "x": ' + "[" * 600 + "]" * 600 + "}\n")
+    with pytest.raises(TableError, match="row 1: expected a JSON object, got lists nested too deeply"):
+        read_runs(tmp_path / "a.jsonl")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lawful import conduct, store, trust
+from lawful.corpora import corpus_of
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.answer import answer_study, declared
@@ -220,3 +221,11 @@ def test_json_names_only_frozen_classes_of_the_module_that_defines_them() -> Non
     for where in ("lawful.run:Literal", "lawful.conduct:Store", "lawful.store:LeaseLost", "lawful.\0:A", "lawful.:A"):
         with pytest.raises(LawfulError, match="run.json"):
             from_json({"is": where})
+
+
+@pytest.mark.parametrize(
+    "value", [{"is": "lawful.store:Store", "folder": "/etc"}, "text", None, [1], {"is": "lawful.run:X"}]
+)
+def test_what_a_folder_describes_as_its_corpus_and_is_none_is_refused(value: object) -> None:
+    with pytest.raises(DeclarationError, match="expected a corpus, got|does not have"):
+        corpus_of(value)

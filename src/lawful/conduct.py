@@ -16,7 +16,6 @@ from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
-from lawful.run import from_json
 from lawful.store import Store
 from lawful.study import Study, own_module, trusted_file
 
@@ -257,6 +256,7 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     """Unigram, bigram and 5-gram on the study's tokens; of several corpora each, orders 1 to 5, since they move with
     the data. Skipped, and said, where a prepared corpus is not on this machine."""
     from lawful.baselines.ngram import ngram_baselines
+    from lawful.corpora import corpus_of
 
     study = store.read_study()
     if not all("value" in facts for facts in study["corpora"].values()):
@@ -265,7 +265,7 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     try:
         module = own()
         opened = {
-            name: from_json(facts["value"], also_from=module).open(facts["fingerprint"])
+            name: corpus_of(facts["value"], also_from=module).open(facts["fingerprint"])
             for name, facts in study["corpora"].items()
         }
     except (ImportError, LawfulError) as error:

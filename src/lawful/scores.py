@@ -6,7 +6,6 @@ import functools
 import hashlib
 import importlib.util
 import io
-import json
 import re
 import signal
 import threading
@@ -337,7 +336,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return store.parse_json(text)
     except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
         raise DataError(f"expected JSON, got {store.no_json(error)}") from None
 

@@ -26,7 +26,10 @@ from lawful.errors import LawfulError, MissingDependency, StoreError
 FORMAT = 1  # raised when a file of the study's folder changes its meaning
 # A claim is taken over when its heartbeat has not changed for this time: longer than a busy disk stalls
 LEASE_SECONDS = 60.0
-MOST_JSON_BYTES = 2**30  # a study of a thousand runs has a few million
+MOST_JSON_BYTES = 2**28  # a study of a thousand runs has a few million; in memory they become 25 times as many
+MOST_NESTED = 100  # lists and objects of JSON, one in the other
+MOST_LINE_BYTES = 2**24  # of a record or table
+MOST_TOKEN = 10**15  # of a claim; one is added with each taking
 BEATS = 12  # heartbeats in that time
 
 
@@ -100,6 +103,10 @@ class Store:
     @property
     def samples(self) -> Path:
         return self._at("samples", "samples.json")
+
+    def sample(self, name: str) -> Path:
+        """A MIDI file that samples.json names."""
+        return self._at("samples", name)
 
     @property
     def slurm(self) -> Path:
@@ -207,8 +214,10 @@ def expect_own(path: Path) -> None:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path in _own_links:
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
+    if path in _own_links:
+        return expect_own(Path(os.readlink(path)))  # what it leads to may be another by now
     if not stat.S_ISLNK(mode):
         raise StoreError(f"{path}: expected a file or folder, got a pipe, socket or device; delete it.")
     raise StoreError(
@@ -353,12 +362,21 @@ def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
     write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n", lease=lease)
 
 
+def open_log(path: Path) -> IO[bytes]:
+    """A log, to be written on. One that has another name too, perhaps outside the study's folder, is copied first."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_nlink > 1:
+            with path.open("rb") as former:
+                write_whole(path, functools.partial(shutil.copyfileobj, former))
+    return path.open("ab")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Raises LawfulError naming the file when it is not a JSON object."""
     if (size := path.stat().st_size) > MOST_JSON_BYTES:
         raise StoreError(f"{path}: expected JSON of at most {MOST_JSON_BYTES:,} bytes, got a file of {size:,}.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of too many digits, too deep a nest
         seen = _seen_instead(path, error) if isinstance(error, UnicodeDecodeError) else no_json(error)
         raise StoreError(f"{path}: expected JSON, got {seen}.") from None
@@ -367,16 +385,43 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def parse_json(text: str | bytes, **how: Any) -> Any:
+    """json.loads, and RecursionError where lists hold lists deeper than any function that walks through them may go.
+
+    how   keywords of json.loads
+    """
+    value = json.loads(text, **how)
+    level = [value]
+    for _ in range(MOST_NESTED):
+        if not level:
+            return value
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+    raise RecursionError
+
+
+def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
+    """Raises LawfulError where the file is larger: its name may be all that is left of a few bytes of an archive."""
+    if (size := path.stat().st_size) > most:
+        raise StoreError(f"{path}: expected a file of at most {most:,} bytes, got one of {size:,}.")
+    return path.read_bytes()
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a record that may end in a torn one (a killed writer); a missing file is empty."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
+        while line := file.readline(MOST_LINE_BYTES):
             if not line.endswith(b"\n"):
                 return
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except (ValueError, RecursionError):
                 return
             if not isinstance(value, dict):
@@ -581,6 +626,8 @@ def _take(claims: Path, lease_seconds: float) -> Lease | None:
             os.rename(claims / f"{token}", claims / f"{token}.over")
         except OSError:
             return None
+    if token + 1 >= MOST_TOKEN:  # nobody would know the next for one
+        raise StoreError(f"{claims}: expected claims below {MOST_TOKEN - 1:,}, got {token:,}; delete this folder.")
     lease = Lease(claims / f"{token + 1}")
     try:
         lease.folder.mkdir()
@@ -606,7 +653,7 @@ def _newest(claims: Path) -> tuple[int, bool]:
         names = os.listdir(claims)
     except (FileNotFoundError, NotADirectoryError):
         names = []
-    tokens = [found for name in names if (found := re.fullmatch(r"([0-9]{1,15})(\.over)?", name, re.ASCII))]
+    tokens = [found for name in names if (found := re.fullmatch(r"([1-9][0-9]{0,14})(\.over)?", name, re.ASCII))]
     for found in tokens:
         expect_own(claims / found[0])
     return max(((int(found[1]), bool(found[2])) for found in tokens), default=(0, True))

@@ -15,12 +15,13 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -229,7 +230,7 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
-MOST_CELLS = 50_000_000  # of a Parquet table, which packs: a few bytes may stand for billions of rows
+MOST_CELLS = 50_000_000  # of a table; Parquet packs: a few bytes may stand for billions of rows
 DIGITS = 300  # of a decimal that is read as a whole number
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
 # names that are recognised without being told, best first; anything else is mapped by hand
@@ -486,19 +487,7 @@ _NO_COMMA = {";": "semicolons", "\t": "tabs", "|": "bars"}  # what stands betwee
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     with store.reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
-        # strict: a quote that nothing closes would take the rows below it for its text
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        lines: list[tuple[int, list[str]]] = []
-        try:
-            for cells in reader:
-                if cells:
-                    lines.append((reader.line_num, cells))
-        except csv.Error as error:
-            line = lines[-1][0] + 1 if lines else 1
-            raise TableError(
-                f"{path}: the row that begins at line {line}: expected each quote closed before the next comma, and "
-                f"doubled within a quoted text, got a row that cannot be read ({error})."
-            ) from None
+        lines = [line for line in _text_rows(path, file, "\t" if path.suffix.lower() == ".tsv" else ",") if line[1]]
     if not lines:
         raise TableError(f"{path}: expected a header and rows, got an empty file.")
     header = [unquoted(name.strip()) for name in lines.pop(0)[1]]
@@ -507,9 +496,8 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
             f"{path}: expected columns separated by {'tabs' if path.suffix.lower() == '.tsv' else 'commas'}, got a "
             f"header with {_NO_COMMA[other]}; save the table as {'.tsv' if other == chr(9) else 'CSV with commas'}."
         )
-    for name in header:
-        if header.count(name) > 1:
-            raise TableError(f"{path}: two columns are called {name!r}; each needs its own name.")
+    if twice := _first_twice(header):
+        raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
     parsers = [_text_parser(name) for name in header]
     for number, (line, cells) in enumerate(lines, start=1):
         if len(cells) != len(header):
@@ -523,19 +511,51 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         }
 
 
+def _text_rows(path: Path, file: IO[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row and the number of the line on which it ends."""
+    # strict: a quote that nothing closes would take the rows below it for its text
+    reader, left, line = csv.reader(_lines(path, file), delimiter=delimiter, strict=True), MOST_CELLS, 0
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise TableError(
+                f"{path}: the row that begins at line {line + 1}: expected each quote closed before the next comma, "
+                f"and doubled within a quoted text, got a row that cannot be read ({error})."
+            ) from None
+        if cells is None:
+            return
+        line, left = reader.line_num, left - len(cells)
+        if left < 0:
+            raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got more.")
+        yield line, cells
+
+
+def _lines(path: Path, file: IO[str]) -> Iterator[str]:
+    """A file without an end of a line may be as large as its name says, and hold nothing."""
+    for number, line in enumerate(iter(lambda: file.readline(store.MOST_LINE_BYTES), ""), start=1):
+        if len(line) == store.MOST_LINE_BYTES:
+            raise TableError(f"{path}: line {number}: expected at most {len(line):,} characters, got more.")
+        yield line
+
+
+def _first_twice(names: Sequence[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1][:1]
+
+
 def read_cells(path: Path) -> list[dict[str, str]]:
     """The rows of a study's table, each cell as it was given to be written; none where there is no such file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8-sig", newline="") as file, store.reading(path, "a study's table", TableError):
-        rows = list(csv.DictReader(file))
+        header, *rows = [cells for _, cells in _text_rows(path, file) if cells] or [[]]
     for number, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
+        if len(row) != len(header):
             raise TableError(
                 f"{path}: row {number} has another number of cells than the header; the table is damaged, and nothing "
                 "is written over it. Take it from a copy; or remove it, and it is made again from the runs in runs/."
             )
-    return [{unquoted(name): unquoted(cell) for name, cell in row.items()} for row in rows]
+    return [{unquoted(name): unquoted(cell) for name, cell in zip(header, row, strict=True)} for row in rows]
 
 
 def _text_parser(column: str) -> Callable[[str], Any]:
@@ -704,18 +724,21 @@ def _in_words(status: Any) -> str:
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with store.reading(path, "one JSON object a line", TableError):
-        text = path.read_text(encoding="utf-8-sig")
-    for number, line in enumerate((line for line in text.split("\n") if line.strip()), start=1):
-        try:
-            row = json.loads(line, object_pairs_hook=_once_each)
-        except TableError as error:
-            raise TableError(f"{path}: row {number}: {error}") from None
-        except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
-            raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
-        if not isinstance(row, dict):
-            raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
-        yield row
+    names: set[str] = set()
+    with store.reading(path, "one JSON object a line", TableError), path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate((line for line in _lines(path, file) if line.strip()), start=1):
+            try:
+                row = store.parse_json(line, object_pairs_hook=_once_each)
+            except TableError as error:
+                raise TableError(f"{path}: row {number}: {error}") from None
+            except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
+                raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
+            if not isinstance(row, dict):
+                raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
+            names.update(row)
+            if number * len(names) > MOST_CELLS:
+                raise TableError(f"{path}: expected a table of at most {MOST_CELLS:,} cells, got more.")
+            yield row
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -789,28 +812,31 @@ def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
         }
 
 
-# What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# What a spreadsheet takes for a formula, and would run: such a text is written with an apostrophe in front. So is what
+# follows a semicolon, a tab or an end of line in a text: many spreadsheets begin a cell there, and heed no quotes then
+_FORMULA = "(?='*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])"
+_BEGINS = "(?:^|(?<=[;|\t\r\n]))"
+_TO_QUOTE, _QUOTED = re.compile(_BEGINS + _FORMULA), re.compile(f"{_BEGINS}'{_FORMULA}")
 
 
 def is_quoted(cell: str) -> bool:
-    """Whether the cell is a text that write_csv put an apostrophe in front of."""
-    return cell.startswith("'") and _FORMULA.match(cell) is not None
+    """Whether the cell is a text that write_csv put an apostrophe into."""
+    return "'" in cell and _QUOTED.search(cell) is not None
 
 
 def unquoted(cell: str) -> str:
     """The text as it was before write_csv."""
-    return cell[1:] if is_quoted(cell) else cell
+    return _QUOTED.sub("", cell) if is_quoted(cell) else cell
 
 
 def _quoted(text: str) -> str:
     """The inverse; numbers stay as they are, also those that are kept as text."""
-    if not _FORMULA.match(text):
+    if not _TO_QUOTE.search(text):
         return text
     try:
         float(text)
     except ValueError:
-        return "'" + text
+        return _TO_QUOTE.sub("'", text)
     return text
 
 

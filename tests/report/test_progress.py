@@ -222,3 +222,8 @@ def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder:
     assert "optimiser steps, of which 10 are" in text
     for rung in study["rungs"]:
         assert f"size={rung['at']['size']}" in text
+
+
+def test_workers_beyond_all_counting_fill_no_memory() -> None:
+    trunks = [{"cluster": str(number), "steps": 1} for number in range(3)]
+    assert clock_seconds(trunks, [5, 7, 4], workers=10**15) == 7

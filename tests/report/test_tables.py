@@ -56,3 +56,8 @@ def test_logarithmic_ticks_are_few_round_and_inside(low: float, high: float) -> 
     assert 3 <= len(ticks) <= 14
     assert all(low * 0.999 <= tick <= high * 1.001 for tick in ticks)
     assert all(math.isclose(tick, float(f"{tick:.2e}"), rel_tol=1e-9) for tick in ticks)
+
+
+def test_a_digit_that_is_no_number_stays_as_it_is() -> None:
+    assert tables.readable("size=²,tokens=125000") == "size=², tokens=125k"
+    assert tables.readable(f"size={'9' * 5000}") == f"size={'9' * 5000}"

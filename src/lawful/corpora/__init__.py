@@ -20,6 +20,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from lawful import store
+from lawful.checks import shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
 from lawful.run import from_json, to_json
@@ -477,6 +478,14 @@ def prepared_folder(name: str, fingerprint: str) -> Path:
     if not re.fullmatch("[0-9a-z]{1,64}", str(fingerprint)):
         raise DataError(f"{name}: expected a fingerprint (hexadecimal digits), got {str(fingerprint)[:80]!r}.")
     return store.cache_folder() / "corpora" / name / fingerprint
+
+
+def corpus_of(value: Any, *, also_from: str | None = None) -> Corpus:
+    """The corpus that study.json describes, as run.from_json makes it. DeclarationError where it is anything else."""
+    found = from_json(value, also_from=also_from)
+    if not isinstance(found, Corpus):
+        raise DeclarationError(f"study.json: corpora: expected a corpus, got {shown(found)}.")
+    return found
 
 
 def known() -> dict[str, Corpus]:

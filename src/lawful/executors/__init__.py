@@ -160,7 +160,7 @@ class Worker:
             if self.is_stopping:
                 return None
             if self._process is None:
-                with self._store.workers_log.open("ab") as log:
+                with files.open_log(self._store.workers_log) as log:
                     self._process = subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

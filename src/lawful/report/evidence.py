@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful import linter, store, table
+from lawful.errors import StoreError
 from lawful.report.tables import number
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
@@ -151,7 +152,7 @@ def read_evidence(folder: Path) -> Evidence:
         answer = store.read_json(path)
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)
-    counted = store.read_json(here.baselines) if here.baselines.exists() else {}
+    counted = _counted(here.baselines) if here.baselines.exists() else {}
     rows = _read_rows(here.observations)
     return Evidence(
         folder=here.folder,
@@ -165,6 +166,16 @@ def read_evidence(folder: Path) -> Evidence:
         registered=store.read_json(here.forecasts) if here.forecasts.exists() else {},
         curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
     )
+
+
+def _counted(path: Path) -> Mapping[str, Any]:
+    """baselines.json: a list of count baselines, or one for each corpus."""
+    found = store.read_json(path)
+    by_corpus = found.get("by_corpus", {})
+    lists = [found.get("baselines", []), *(by_corpus.values() if isinstance(by_corpus, dict) else [None])]
+    if not all(isinstance(entries, list) and all(isinstance(item, dict) for item in entries) for entries in lists):
+        raise StoreError(f"{path}: expected counts as `lawful run` writes them, got others; delete it.")
+    return found
 
 
 def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -198,7 +209,7 @@ def _read_curve(path: Path, points: int) -> Curve | None:
     """Decimated before parsing, evenly in the logarithm of the step; the last whole line always stands."""
     if not path.exists():
         return None
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn or empty
+    lines = store.read_bytes(path).split(b"\n")[:-1]  # what follows the last newline is torn or empty
     for name in ("validation_loss", "selection_loss", "loss"):
         measured = [line for line in lines if f'"{name}"'.encode() in line]
         if len(measured) >= 4:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -25,6 +26,8 @@ COLUMNS = {
 }
 SHOWN_SECONDS = 40.0  # of a roll; the player and the MIDI file have all of it
 ROLL_WIDTH, ROLL_HEIGHT = 800, 120
+WRITTEN = "what models wrote, as `lawful run` describes it"
+MOST_BYTES = 2**24  # of a MIDI file that the page holds; one of a thousand bars has some 100,000
 
 
 def listening(evidence: Evidence) -> Html | None:
@@ -32,6 +35,11 @@ def listening(evidence: Evidence) -> Html | None:
     samples = _samples(evidence)
     if samples is None:
         return None
+    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
+        return _section(evidence, samples)
+
+
+def _section(evidence: Evidence, samples: Mapping[str, Any]) -> Html:
     pieces = _pieces(samples)
     table = statistics_table(samples)
     return tag(
@@ -53,8 +61,16 @@ def listening_markdown(evidence: Evidence) -> list[str]:
     samples = _samples(evidence)
     if samples is None:
         return []
+    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
+        return _lines(evidence, samples)
+
+
+def _lines(evidence: Evidence, samples: Mapping[str, Any]) -> list[str]:
     table = statistics_table(samples)
-    files = [f"- [{piece['title']}](samples/{piece['file']})" for piece in _pieces(samples)]
+    files = [
+        f"- [{tables.markdown_text(piece['title'])}](samples/{urllib.parse.quote(str(piece['file']))})"
+        for piece in _pieces(samples)
+    ]
     return [
         "## What they write",
         perplexity_sentence(evidence),
@@ -126,10 +142,10 @@ def _cells(found: Mapping[str, float]) -> Sequence[str]:
 
 
 def _piece(evidence: Evidence, number: int, piece: Mapping[str, Any]) -> Html:
-    path = store.Store(evidence.folder).samples.parent / str(piece["file"])
+    path = store.Store(evidence.folder).sample(str(piece["file"]))
     download = None
     if path.exists():
-        encoded = base64.b64encode(path.read_bytes()).decode()
+        encoded = base64.b64encode(store.read_bytes(path, MOST_BYTES)).decode()
         download = tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
     return tag(
         "figure",

@@ -149,8 +149,9 @@
 
   function csv(tooled) {
     // an apostrophe keeps a spreadsheet from taking a text for a formula; numbers, with or without a unit, are none
-    const isFormula = (text) => /^'*[=+\-@\t\r]/.test(text) && !/^[+\-][\d.,e+\-]+( [%A-Za-z/]{1,8})?$/.test(text);
-    const plain = (text) => (isFormula(text) ? `'${text}` : text);
+    const isNumber = (text) => /^[+\-][\d.,e+\-]+( [%A-Za-z/]{1,8})?$/.test(text);
+    const begins = /(^|[;|\t\r\n])(?='*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])/g;  // as in table.py
+    const plain = (text) => (isNumber(text) ? text : text.replace(begins, "$1'"));
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
     const rows = [...tooled.querySelectorAll("tr")].filter((row) => !row.hidden);
     const text = rows.map((row) => [...row.cells].map((cell) => quoted(plain(cell.textContent))).join(",")).join("\n") + "\n";

@@ -304,7 +304,7 @@ def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], 
         threads[stage] = max(threads.get(stage, 1), int(rung.get("threads") or 1))
     total = 0.0
     for stage, by_group in stages.items():
-        ends = [0.0] * max(workers // threads[stage], 1)
+        ends = [0.0] * max(min(workers // threads[stage], len(by_group)), 1)  # the others are idle
         for own in sorted(by_group.values(), reverse=True):
             ends[ends.index(min(ends))] += own
         total += max(ends)

@@ -46,7 +46,7 @@ def runs(evidence: Evidence) -> Html:
     path = store.Store(evidence.folder).observations
     download = None
     if path.exists():
-        encoded = base64.b64encode(path.read_bytes()).decode()
+        encoded = base64.b64encode(store.read_bytes(path)).decode()
         name = f"{evidence.study.get('name', 'study')}-observations.csv"
         download = tag("a", "Download as CSV", href=f"data:text/csv;base64,{encoded}", download=name, class_="button")
     first = next(((axis, value) for axis, value in next(iter(at.values()), {}).items()), ("size", 64))

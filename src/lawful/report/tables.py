@@ -195,7 +195,7 @@ def readable(rung: Any) -> str:
     parts = []
     for part in str(rung or "").split(","):
         name, mark, value = part.partition("=")
-        parts.append(f"{name}={coordinate(int(value))}" if mark and value.isdigit() else part)
+        parts.append(f"{name}={coordinate(int(value))}" if mark and re.fullmatch("[0-9]{1,30}", value) else part)
     return ", ".join(parts)
 
 

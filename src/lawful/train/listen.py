@@ -192,7 +192,7 @@ def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str |
 def _shown(store: Store, name: str, remi: Remi, tokens: np.ndarray) -> dict[str, Any]:
     """The piece as a MIDI file, and as notes [onset, duration, pitch] in seconds for the page."""
     score = remi.decode_score(tokens)
-    path = store.samples.parent / f"{name}.mid"
+    path = store.sample(f"{name}.mid")
     files.write_bytes(path, score.dumps_midi())
     speed = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
     notes = scores.note_table(score)

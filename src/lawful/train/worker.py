@@ -157,8 +157,9 @@ def _train_claimed(
     except Exception as error:
         if files.is_disk_full(error) or parallel.is_loss(error):
             raise
-        with store.log(run_id).open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n")
+        with files.open_log(store.log(run_id)) as log:
+            told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
+            log.write(told.encode(errors="backslashreplace"))
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
         result = {"status": "failed", "reason": _reason(error)}
     files.write_json(store.result(run_id), result, lease=lease)
