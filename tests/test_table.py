@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -304,3 +305,11 @@ def test_a_row_of_deep_lists_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"loss": 1, "x": ' + "[" * 600 + "]" * 600 + "}\n")
     with pytest.raises(TableError, match="row 1: expected a JSON object, got lists nested too deeply"):
         read_runs(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "run/events.out.tfevents.1"])
+def test_a_table_that_is_a_pipe_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TableError, match="expected a file, got a pipe"):
+        read_runs(tmp_path if "/" in name else tmp_path / name)

@@ -454,7 +454,10 @@ def _read(source: Any) -> Observations:
     if path.is_dir():
         table = store.Store(path).observations
         if not table.exists():
-            if logs := sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
+            files = list(path.rglob("events.out.tfevents.*"))
+            for file in files:
+                _expect_file(file)
+            if logs := sorted({file.parent for file in files}):
                 return Observations(tuple(_plain_rows(_tensorboard_row(log, path) for log in logs)), str(path))
             raise TableError(
                 f"{path}: expected a study's folder with observations.csv, or TensorBoard logs, got neither."
@@ -462,6 +465,7 @@ def _read(source: Any) -> Observations:
         return Observations(tuple(_csv_rows(table)), str(path))
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a CSV, JSONL or Parquet table, or a study's folder.")
+    _expect_file(path)
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv", ".txt"):
         rows = list(_csv_rows(path))
@@ -472,6 +476,12 @@ def _read(source: Any) -> Observations:
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
+
+
+def _expect_file(path: Path) -> None:
+    """Whoever reads a pipe waits until somebody writes, perhaps for ever."""
+    if not path.is_file():
+        raise TableError(f"{path}: expected a file, got a pipe, socket or device; write the table into a file.")
 
 
 def _under_current_names(table: Observations) -> Observations:

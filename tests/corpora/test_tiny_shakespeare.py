@@ -129,3 +129,10 @@ def test_a_cut_that_reaches_into_the_selection_text_is_refused() -> None:
         TinyShakespeare(first_characters=1000, first_tokens=1000)
     with pytest.raises(LawfulError, match="without first_characters"):
         TinyShakespeare(from_character=7)
+
+
+def test_a_file_that_is_larger_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "input.txt").open("wb") as file:
+        file.truncate(2**36)
+    with pytest.raises(LawfulError, match="got 68,719,476,736 bytes; take the file from"):
+        TinyShakespeare().prepare(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import time
 import tracemalloc
@@ -281,3 +282,9 @@ def test_a_fingerprint_that_leads_out_of_the_cache_is_refused() -> None:
     for fingerprint in ("../../outside", "/etc", "", "a/b", ".."):
         with pytest.raises(DataError, match="expected a fingerprint"):
             Emg().open(fingerprint)
+
+
+def test_an_archive_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tar")
+    with pytest.raises(DataError, match="expected an archive"):
+        sessions.extract(tmp_path / "a.tar", [], tmp_path / "into")

@@ -145,12 +145,15 @@ def _file_in(data: Path) -> Path:
 
 
 def _checked(path: Path) -> bytes:
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(BYTES + 1)
     got = hashlib.sha256(content).hexdigest()
     if got != SHA256:
+        size = path.stat().st_size
         raise DataError(
-            f"{path}: expected tiny_shakespeare ({BYTES:,} bytes, SHA-256 {SHA256}), got {len(content):,} bytes, "
-            f"SHA-256 {got}; take the file from {URL}, line ends unchanged, and pass it with --data."
+            f"{path}: expected tiny_shakespeare ({BYTES:,} bytes, SHA-256 {SHA256}), got "
+            f"{size:,} bytes{'' if size > BYTES else f', SHA-256 {got}'}; "
+            f"take the file from {URL}, line ends unchanged, and pass it with --data."
         )
     return content
 

@@ -318,6 +318,8 @@ def extract(
     Any tar that Python opens (.tar, .tar.gz). Ends as soon as all is found. What is there already is kept. Raises
     LawfulError where the archive ends without one of them.
     """
+    if archive.exists() and not archive.is_file():  # a pipe would be waited for
+        raise DataError(f"{archive}: expected an archive (.tar or .tar.gz), got something that is no file.")
     wanted = {f"{session}.hdf5" for split in splits for _, session in read_split(split)} | {"metadata.csv"}
     kept = {name: into / name for name in wanted if (into / name).exists()}
     for member, share, copy in _members(archive):
