@@ -17,12 +17,14 @@ from lawful import store
 from lawful.conduct import conclude
 from lawful.store import Store
 
-TERMINAL = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+def terminal() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}  # with the cache and configuration of the tests
 
 
 def lawful(*words: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lawful", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=TERMINAL)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=terminal())
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -73,7 +75,9 @@ def test_sigterm_ends_a_resume_that_waits_for_somebody_elses_claim(toy: Path) ->
         store.write_json(claim / "holder.json", facts)
         (claim / "heartbeat").write_bytes(b"7")
     command = [sys.executable, "-m", "lawful", "resume", str(toy), "--workers", "1", "--device", "cpu"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=TERMINAL) as running:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=terminal()
+    ) as running:
         deadline = time.monotonic() + 120
         while not here.workers_log.exists() and time.monotonic() < deadline:  # a worker starts
             time.sleep(0.1)

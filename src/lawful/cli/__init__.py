@@ -51,7 +51,7 @@ def main() -> None:
             status = status or 1
         else:
             error.filename = "standard output"
-            status = _failed(in_words(error))
+            status = status or _failed(in_words(error))
     sys.exit(status)
 
 

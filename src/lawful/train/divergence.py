@@ -54,4 +54,4 @@ def counted_loss(data: Any) -> float | None:
     counts[: data.counted_from] = 0.0  # these are given, never predicted
     targets = np.asarray(data.validation[1:COUNTED_TOKENS])
     targets = targets[targets >= data.counted_from]
-    return float(-np.log(counts / counts.sum())[targets].mean()) if len(targets) else None
+    return float(-np.log(counts[targets] / counts.sum()).mean()) if len(targets) else None
