@@ -272,6 +272,7 @@ def test_a_worker_counts_what_is_nearly_zero_as_zero_on_all_its_threads_and_its_
     assert torch.tensor(1e-30).mul(1e-10) > 0, "this process counts as before"
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower")  # torch says so of Python 3.13.0
 def test_every_shape_of_a_worker_is_compiled_and_not_only_the_first_eight(monkeypatch: pytest.MonkeyPatch) -> None:
     run = import_file(TOY).study().ladder[0].run
     compiled, torchs = [], torch.compile
