@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
 LEAST_VARIANCE = 1e-24  # of data with no noise at all, so that nothing is divided by zero
+LEAST_PART = 1e-12  # of a variance, below which it is rounding
 LEAST_SHARE = 0.02  # of a cluster mean's variance under independence that negative sharing must leave
 
 
@@ -48,6 +49,12 @@ class Noise:
     rows: int
     split: _Split | None
 
+    def variance(self, contrast: Array) -> float:
+        """Of a linear combination of the free parameters. Where pairs cancel to the last digit, what is left of it is
+        rounding: it is held above LEAST_PART of what independent rows would have."""
+        least = max(LEAST_PART * float(contrast @ self.plain @ contrast), 1e-300)
+        return max(float(contrast @ self.covariance @ contrast), least)
+
     def dof(self, contrast: Array) -> float:
         """Behind the variance of a linear combination of the free parameters; at least 1."""
         most = float(max(self.rows - len(self.plain), 1))
@@ -61,14 +68,8 @@ def measure(point: Point, data: Sample) -> Noise:
     free = point.is_free
     n, p = data.n, int(free.sum())
     slopes = solver.slopes(point.problem, point.parameters)[:, free]
-    z = point.residuals / point.problem.scale
-    if point.problem.is_squares:
-        pull, inside = z, 1.0
-    else:
-        pull = np.clip(z, -1, 1)
-        inside = max(float((np.abs(z) <= 1).mean()), 1 / n)
-    inflation = 1 + p / n * (1 - inside) / inside
-    pseudo = point.problem.scale * pull * inflation / inside
+    pseudo = pseudo_values(point, point.residuals)
+    inside = _share_inside(point)
     variance = max(float((pseudo**2).sum()) / max(n - p, 1), LEAST_VARIANCE)
     basis, mixing = np.linalg.qr(slopes)  # the slopes are nearly collinear; an orthonormal basis of them is not
     inverse = np.linalg.pinv(mixing, rcond=1e-14)
@@ -79,6 +80,25 @@ def measure(point: Point, data: Sample) -> Noise:
     split = _split(basis, inverse, pseudo, data.cluster)
     inner = split.row * np.eye(p) + split.shared * split.sums.T @ split.sums
     return Noise(split.row, split.shared, plain, inverse @ inner @ inverse.T, steepness, n, split)
+
+
+def pseudo_values(point: Point, residuals: Array) -> Array:
+    """Residuals of the point's problem, at it or elsewhere, clipped as Huber's function does and rescaled so that their
+    least squares move the parameters as the robust fit does."""
+    z = residuals / point.problem.scale
+    if point.problem.is_squares:
+        return np.asarray(point.problem.scale * z)
+    n, p, inside = len(residuals), int(point.is_free.sum()), _share_inside(point)
+    inflation = 1 + p / n * (1 - inside) / inside
+    return np.asarray(point.problem.scale * np.clip(z, -1, 1) * inflation / inside)
+
+
+def _share_inside(point: Point) -> float:
+    """Of the residuals, those that Huber's function does not clip."""
+    if point.problem.is_squares:
+        return 1.0
+    z = np.abs(point.residuals / point.problem.scale)
+    return max(float((z <= 1).mean()), 1 / len(z))
 
 
 @dataclass(frozen=True)
