@@ -290,6 +290,11 @@ def test_output_onto_a_full_disk_is_one_line() -> None:
     assert done.returncode == 2 and re.fullmatch(r"lawful: .*disk full.*\n", done.stderr)
 
 
+def test_a_command_whose_output_is_closed_says_nothing_and_makes_no_traceback() -> None:
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m lawful explain >&-"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
 def test_a_closed_standard_output_or_error_makes_no_traceback() -> None:
     for closing in (">&-", "2>&-"):
         command = f"{sys.executable} -m lawful fit nowhere.csv {closing}"

@@ -19,8 +19,11 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def shown(*args: Any, **options: Any) -> None:
-        out, err = Printable(sys.stdout), Printable(sys.stderr)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.ExitStack() as guarded:
+            if sys.stdout is not None:  # None where the shell has closed it
+                guarded.enter_context(contextlib.redirect_stdout(Printable(sys.stdout)))
+            if sys.stderr is not None:
+                guarded.enter_context(contextlib.redirect_stderr(Printable(sys.stderr)))
             command(*args, **options)
 
     return shown
