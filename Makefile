@@ -118,19 +118,22 @@ check-gpu:
 
 install: $(INSTALLED)
 
-# Exits with 0 in a Python that can be used; else its last line says why not. It must run in any Python, 2.7 too.
+# Prints `usable` in a Python that is; else its last line says why not. It must run in any Python, 2.7 too.
 SUPPORTED := import sys; v = sys.version_info[:2]; \
     v < (3, 11) and sys.exit("it is Python %d.%d, which is too old" % v); \
     v > (3, 13) and sys.exit("it is Python %d.%d, which lawful has not been tested with" % v); \
-    import ensurepip, venv
+    import ensurepip, venv; print("usable")
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@if ! [ -x $(BIN)/python ] || ! $(BIN)/python -c '$(SUPPORTED)' > /dev/null 2>&1; then \
+	@if ! [ -x $(BIN)/python ] || [ "$$($(BIN)/python -c '$(SUPPORTED)' 2> /dev/null)" != usable ]; then \
 	    python=""; \
 	    for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
 	        if ! command -v "$$candidate" > /dev/null; then why="there is no such program"; \
-	        elif why="$$("$$candidate" -c '$(SUPPORTED)' 2>&1)"; then python="$$candidate"; break; fi; \
-	        echo "install: $$candidate cannot be used: $$(echo "$$why" | tail -n 1)" >&2; \
+	        else \
+	            why="$$("$$candidate" -c '$(SUPPORTED)' 2>&1 | tail -n 1)" || true; \
+	            if [ "$$why" = usable ]; then python="$$candidate"; break; fi; \
+	        fi; \
+	        echo "install: $$candidate cannot be used: $${why:-it does not answer as a Python does}" >&2; \
 	    done; \
 	    if [ -z "$$python" ]; then \
 	        echo "install: lawful needs Python 3.11, 3.12 or 3.13, and none of those above is one. Install one" \

@@ -59,6 +59,16 @@ def test_a_python_that_is_not_there_is_said_to_be_missing(make, tmp_path) -> Non
     assert f"{tmp_path / 'nowhere'} cannot be used: there is no such program" in ended.stderr
 
 
+@pytest.mark.parametrize("answers", ["exit 0", "exit 3", "echo hello"])
+def test_a_program_that_is_no_python_is_refused(answers: str, make, tmp_path) -> None:
+    program = tmp_path / "something"
+    program.write_text(f"#!/bin/sh\n{answers}\n")
+    program.chmod(0o755)
+    ended = make(str(program))
+    assert ended.returncode != 0 and not (tmp_path / ".venv").exists()
+    assert f"{program} cannot be used: " in ended.stderr and "cannot be used: \n" not in ended.stderr
+
+
 def test_the_makefile_accepts_the_pythons_that_the_package_declares(tmp_path) -> None:
     declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'requires-python = ">=3.11,<3.14"' in declared
