@@ -51,7 +51,7 @@ def rule_of_five_percent(runs: list[dict[str, object]]) -> bool:
 
 
 def by_comparison(runs: list[dict[str, object]]) -> bool:
-    return lawful.compare(runs, law="power_floor:flops", floor="auto").decision == "exponents differ"
+    return lawful.compare(runs, law="power_floor:flops").decision == "exponents differ"
 
 
 def misfires(design: str, gain: float, shift: float = 0.0, draws: int = 60, seed: int = 0) -> Misfires:

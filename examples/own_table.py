@@ -75,7 +75,7 @@ for row in fit.holdout(top=2).rows:
 # The arms differ by a factor of 1.3 in parameters and by no exponent. Is that what is said?
 
 # %%
-comparison = lawful.compare(runs, by="arm", law="chinchilla", floor="auto")
+comparison = lawful.compare(runs, by="arm", law="chinchilla")
 print(comparison.decision)
 print(comparison.sentence)
 

@@ -452,7 +452,10 @@ ODD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
     ({"truth": {"alfa": 0.5}}, "truth: a comparison of arms finds no 'alfa'; it finds E, A_pivot"),
     ({"truth": {"alpha": "big"}}, "truth: alpha: expected a number, got 'big'"),
     ({"truth": {"verdict": 1.0}}, "truth: verdict: expected a text"),
-    ({"where": {"arm": "gelu"}, "truth": {"verdict": "identical"}}, "truth: a fit of chinchilla finds no 'verdict'"),
+    (
+        {"where": {"arm": "gelu"}, "truth": {"verdict": "no difference shown"}},
+        "truth: a fit of chinchilla finds no 'verdict'",
+    ),
 ]
 
 
@@ -474,7 +477,10 @@ def test_a_question_that_can_never_be_answered_is_refused_by_name(change: dict[s
         {"law": "power:tokens", "tokens": "steps"},  # a coordinate
         {"loss": "bits_per_byte"},
         {"loss": "test_accuracy"},
-        {"where": {"arm": ("gelu", "swiglu")}, "truth": {"verdict": "identical", "multiplier": 1.0, "alpha": 0.0}},
+        {
+            "where": {"arm": ("gelu", "swiglu")},
+            "truth": {"verdict": "no difference shown", "multiplier": 1.0, "alpha": 0.0},
+        },
         {"law": "paired", "along": "width"},
         {"law": "saturating:params", "fixed": {"floor": 0.0, "range": 1.0}},
     ],

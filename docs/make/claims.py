@@ -123,8 +123,8 @@ def page() -> str:
         "<!-- Made by docs/make/claims.py: `make claims`. The verdicts are the tool's own output. -->",
         "",
         "lawful grew out of five studies. Their claims are replayed here on the points they were drawn from: `lawful "
-        "replay` fits the law again, with an interval, and says *supported*, *contradicted* or *not decidable*. Not "
-        "decidable is an answer: these points cannot carry the claim, whether it is true or not.",
+        "replay` fits the law again, with an interval, and says *supported*, *contradicted* or *not decided*. Not "
+        "decided is an answer: these points cannot carry the claim, whether it is true or not.",
         "",
         "| claim | verdict |",
         "|---|---|",

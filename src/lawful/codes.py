@@ -115,6 +115,12 @@ CAUTIONS = _all(
             "Hardly more runs than parameters: a wrong form could not be seen.",
             "Add sizes or seeds.",
         ),
+        "clustered_by_seed": (
+            "The table names no clusters. Runs of one size and seed that differ in their length share noise, as they "
+            "begin with the same weights and read the same data: they count as one cluster.",
+            "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
+            "its own.",
+        ),
         "few_clusters": (
             "The rows come from fewer than ten independent trainings (trunks, runs).",
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",

@@ -91,13 +91,27 @@ def test_allocate(table):
 
 def test_compare(table):
     out = said("compare", table)
-    assert "The arms differ: coefficients differ" in out
+    assert "The arms differ (p < 0.0001); enough to explain it: a factor alone" in out
     assert json.loads(said("compare", table, "--json"))["verdict"] == "coefficients differ"
+
+
+def test_replay_supports_a_claim_within_the_share_that_is_told(tmp_path):
+    table = tmp_path / "line.csv"
+    random = np.random.default_rng(0)
+    rows = [
+        f"{n},{(1.5 + 20 * n**-0.3) * np.exp(0.001 * random.standard_normal())}" for n in np.geomspace(1e5, 1e9, 12)
+    ]
+    table.write_text("\n".join(["params,loss", *rows]), encoding="utf-8")
+    claim = ("replay", table, "--law", "power_floor", "--claim", "alpha=0.33", "--draws", 0)
+    assert said(*claim, "--within", 0.2).startswith("alpha=0.33: supported\n")
+    assert said(*claim).startswith("alpha=0.33: ") and "0.33 within 10 %, [0.297, 0.363]" in said(*claim)
+    assert said(*claim, "--within", 0.01).startswith("alpha=0.33: contradicted\n")
+    assert "expected a share above 0" in str(run(*claim, "--within", 0).exception)
 
 
 def test_crossover(table):
     out = said("crossover", table, "--law", "power_floor:params", "--where", "tokens>9e11")
-    assert "No crossing inside the data is established" in out
+    assert "Neither a crossing nor a lead over the whole range of the data is established" in out
 
 
 def test_holdout(table):

@@ -174,31 +174,32 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
     whole, first, second = answer_study(folder, draws=0)
     assert [a.question["name"] for a in (whole, first, second)] == ["surface", "surface--a", "surface--b"]
     assert whole.fit is None
-    assert whole.comparison["verdict"] != "identical"
+    assert whole.comparison["verdict"] != "no difference shown"
     assert "times the compute" in whole.sentence
     assert first.fit.goodness.n == second.fit.goodness.n == 39
     assert len(first.held_out) == 8
     assert read_answers(folder) == [whole, first, second]
 
 
-def test_pairs_that_cross_once_twice_or_never_are_told_apart_in_words():
+def test_pairs_that_cross_or_not_or_perhaps_are_told_apart_in_words():
     from lawful.fitting.answer import _crossings_sentence
 
-    usual = {"axis": "tokens", "axis_name": "unique tokens", "shared_range": (1e3, 5e4)}
-    sure = {"better_small_probability": 1.0, "better_large_probability": 0.99}
-    once = {**usual, **sure, "arms": ("a", "b"), "at": 17_234.0, "better_small": "a", "better_large": "b"}
-    twice = {**once, "better_large": "a", "set95": ((2e3, 3e3), (4e4, float("inf")))}
-    never = {**once, "at": None, "better_small": "b"}
+    usual = {"axis": "tokens", "axis_name": "unique tokens", "shared_range": (1e3, 5e4), "level": 0.95, "leader": None}
+    once = {**usual, "arms": ("a", "b"), "at": 17_234.0, "better_small": "a", "better_large": "b"}
+    never = {**once, "at": None, "better_small": "b", "leader": "b"}
     text = _crossings_sentence([{**once, "set95": ((0.0, 500.0), (11e3, 29.6e3))}])
     assert text == "a is ahead of b below unique tokens = 17,200 (95 % set 11,000 to 29,600) and behind above."
-    text = _crossings_sentence([twice])
-    assert "a and b cross more than once, first at unique tokens = 17,200" in text and "a is ahead at both ends" in text
-    assert "40,000 to 50,000" in text  # a set ends where the data do
+    text = _crossings_sentence([{**once, "set95": ((2e3, 3e3), (4e4, float("inf"))), "level": 1 - 0.05 / 3}])
+    assert "(98.3 % set 2,000 to 3,000 and 40,000 to 50,000)" in text  # a set ends where the data do
     text = _crossings_sentence([never, {"arms": ("a", "c"), "refusal": "no law of c"}])
     assert text == "No crossing inside the data (1,000 to 50,000): ahead over the whole range: b of a."
-    unsure = {**never, "better_small_probability": 0.6}
+    unsure = {**never, "leader": None}
     text = _crossings_sentence([unsure])
     assert text == "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
+    assert _crossings_sentence([never, unsure]) == (
+        "No crossing is established inside the data (1,000 to 50,000): ahead over the whole range: b of a; for one "
+        "pair neither a crossing nor a steady lead is established."
+    )
     assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
         "and behind above; for one pair neither a crossing nor a steady lead is established."
     )

@@ -73,3 +73,44 @@ def test_one_seed_or_one_arm_is_refused():
 def test_levels_that_are_no_numbers_have_no_slope():
     table = Observations(tuple({**row, "length": f"level{row['length']}"} for row in runs({"a": 0.0, "b": 0.1})))
     assert paired(table, "length").gaps[0].slope is None
+
+
+def trunks(rng, *, name, shared=0.7, arms="ab"):
+    """Three trunks of four lengths in each arm; branches of a trunk share .7 of their variance."""
+    rows = []
+    for arm, trunk in itertools.product(arms, range(3)):
+        effect = np.sqrt(shared) * rng.standard_normal()
+        for tokens in (1e6, 2e6, 4e6, 8e6):
+            loss = 2 + 0.01 * (effect + np.sqrt(1 - shared) * rng.standard_normal())
+            rows.append({"arm": arm, "tokens": tokens, "seed": trunk, "loss": loss, **name(arm, trunk)})
+    return Observations(tuple(rows))
+
+
+@pytest.mark.parametrize("name", [lambda arm, trunk: {"cluster": f"{arm}{trunk}"}, lambda arm, trunk: {}])
+def test_branches_of_a_trunk_count_once_with_a_column_of_clusters_or_without(name):
+    """5 of 100; 29 where every pair counts."""
+    found = [paired(trunks(np.random.default_rng(seed), name=name), "tokens") for seed in range(200)]
+    assert sum(one.is_decided for one in found) <= 20
+    assert {one.dof for one in found} == {2}
+
+
+def test_with_one_level_of_every_trunk_it_is_the_paired_t_test():
+    rng = np.random.default_rng(4)
+    table = trunks(rng, name=lambda arm, trunk: {"cluster": f"{arm}{trunk}"})
+    (gap,) = paired(table, "tokens").gaps
+    means = [
+        [np.mean([r["loss"] for r in table if (r["arm"], r["seed"]) == (arm, s)]) for s in range(3)] for arm in "ab"
+    ]
+    d = np.subtract(means[1], means[0])
+    assert gap.mean == pytest.approx(d.mean())
+    reach = 4.302653 * d.std(ddof=1) / np.sqrt(3)  # Student's t at .975, 2 degrees of freedom
+    assert gap.ci95 == pytest.approx((d.mean() - reach, d.mean() + reach), rel=1e-5)
+
+
+def test_what_is_not_decided_stands_with_how_far_apart_it_may_be():
+    found = paired(runs({"a": 0.0, "b": 0.001}, noise=0.02), "length")
+    (gap,) = found.gaps
+    sign = 1 if found.best == "a" else -1
+    low, high = sorted(sign * end for end in gap.ci95)
+    assert f"({sign * gap.mean:+.2g} [{low:.2g}, {high:.2g}]) is not decided at 5 %" in found.sentence
+    assert "pairs" not in found.sentence  # there is one

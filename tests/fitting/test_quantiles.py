@@ -3,7 +3,7 @@
 import pytest
 from scipy import special
 
-from lawful.fitting.quantiles import f_tail, incomplete_beta, normal_quantile, t_cdf, t_quantile
+from lawful.fitting.quantiles import chi_squared_quantile, f_tail, incomplete_beta, normal_quantile, t_cdf, t_quantile
 
 
 @pytest.mark.parametrize("dof", [1.0, 1.7, 3.0, 8.5, 40.0, 1000.0])
@@ -25,3 +25,10 @@ def test_the_rest_agrees_with_scipy():
     assert normal_quantile(0.975) == pytest.approx(special.ndtri(0.975), rel=1e-12)
     for x in (0.0, 1e-6, 0.3, 0.5, 0.999, 1.0):
         assert incomplete_beta(x, 2.5, 0.5) == pytest.approx(special.betainc(2.5, 0.5, x), rel=1e-10, abs=1e-300)
+
+
+@pytest.mark.parametrize("dof", [1, 3, 8.5, 40, 1000])
+def test_chi_squared_agrees_with_scipy(dof):
+    for probability in (0.001, 0.025, 0.5, 0.975, 0.999):
+        exact = special.chdtri(dof, 1 - probability)
+        assert chi_squared_quantile(probability, dof) == pytest.approx(exact, rel=1e-8)

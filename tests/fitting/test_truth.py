@@ -45,7 +45,7 @@ def test_the_answer_of_a_planted_surface_carries_its_truth(tmp_path) -> None:
 
 
 def test_two_of_three_arms_can_be_asked_about_and_no_others_are_compared(tmp_path) -> None:
-    question = {**SURFACE, "where": {"arm": ["a", "c"]}, "truth": {"verdict": "identical"}}
+    question = {**SURFACE, "where": {"arm": ["a", "c"]}, "truth": {"verdict": "no difference shown"}}
     study(tmp_path, [question], arms=("a", "b", "c"), gain=4.0)
     answer_study(tmp_path)
     both, first, second = read_answers(tmp_path)

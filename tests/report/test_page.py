@@ -338,8 +338,8 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
         "n": 12,
         "clusters": 12,
         "verdict": "the floor differs",
-        "steps": [
-            {"name": "identical", "own": [], "parameters": 5, "aicc": -74.0, "F": None, "p": None},
+        "explanations": [
+            {"name": "one law for all", "own": [], "parameters": 5, "aicc": -74.0, "F": None, "p": None},
             {"name": "the floor differs", "own": ["E"], "parameters": 6, "aicc": -87.0, "F": 24.6, "p": 0.002},
         ],
         "differences": [

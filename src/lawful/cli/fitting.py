@@ -142,6 +142,9 @@ def replay_command(
     asked: Fitted,
     claim: Annotated[list[str], typer.Option(help="alpha=0.142, or ARM beats ARM above NUMBER; may be repeated.")],
     by: ByArm = "arm",
+    within: Annotated[
+        float, typer.Option(help="Share of a claimed value by which the truth may differ and still support it.")
+    ] = 0.1,
     as_json: AsJson = False,
 ) -> None:
     """Refit published points and say of a claim whether they support it, contradict it, or decide nothing."""
@@ -150,10 +153,8 @@ def replay_command(
     table, law, columns = asked.ask()
     if asked.x is not None or law is None:
         law, columns = one_axis(table, law, asked.x, columns)
-    found = [
-        replay(table, one, law=law, by=by, cluster=asked.cluster, draws=asked.draws, seed=asked.seed, **columns)
-        for one in claim
-    ]
+    how: Any = {"cluster": asked.cluster, "within": within, "draws": asked.draws, "seed": asked.seed, **columns}
+    found = [replay(table, one, law=law, by=by, **how) for one in claim]
     if as_json:
         _print_plain([{"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons} for one in found])
         return
@@ -170,14 +171,14 @@ def compare_command(
     floor: Annotated[
         str,
         typer.Option(
-            help="own: one irreducible loss per arm; shared: one for all; auto: shared unless rejected.",
-            callback=options.of(Literal["own", "shared", "auto"]),
+            help="own: one irreducible loss per arm; shared: all are known to have the same.",
+            callback=options.of(Literal["own", "shared"]),
         ),
     ] = "own",
     cluster: ClusterColumn = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whether arms differ, and in what: a ladder of nested laws, tested."""
+    """Whether arms differ, and what the data exclude: that it is a factor, another floor, other exponents."""
     from lawful.fitting.compare import compare
 
     table, chosen, columns = asked.read(law)
@@ -186,10 +187,10 @@ def compare_command(
         _print_plain(found)
         return
     typer.echo(found.sentence + "\n")
-    typer.echo(f"{'':24}{'parameters':>11}{'F':>9}{'p':>10}{'AICc':>10}{'BIC':>10}")
-    for step in found.steps:
-        test = "" if step.F is None or step.p is None else f"{step.F:9.3g}{step.p:10.3g}"
-        typer.echo(f"{step.name:24}{step.parameters:11}{test or ' ' * 19}{step.aicc:10.1f}{step.bic:10.1f}")
+    typer.echo(f"{'':28}{'parameters':>11}{'F':>9}{'p':>10}{'AICc':>10}{'BIC':>10}")
+    for one in found.explanations:
+        test = "" if one.F is None or one.p is None else f"{one.F:9.3g}{one.p:10.3g}"
+        typer.echo(f"{one.name:28}{one.parameters:11}{test or ' ' * 19}{one.aicc:10.1f}{one.bic:10.1f}")
     for d in found.differences:
         typer.echo(
             f"{d.parameter}: {d.second} - {d.first} = {d.value:.4g} [{d.ci95[0]:.4g}, {d.ci95[1]:.4g}], p = {d.p:.3g} "

@@ -15,9 +15,10 @@ import numpy as np
 
 from lawful import store
 from lawful.errors import DeclarationError, Refusal, StoreError, TableError
-from lawful.fitting.crossover import SURE, between
+from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
+from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit
 from lawful.fitting.truth import recovered
@@ -118,7 +119,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         if isinstance(found, _Arms):
             asked = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
             each = [answer for answer in asked if isinstance(answer, Answer)]
-            answers += [_with_crossings(_compared(question, found), each), *each]
+            answers += [_with_crossings(_compared(question, found), each, found), *each]
         else:
             answers.append(found)
     for answer in answers:
@@ -196,10 +197,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 
     rest: dict[str, Any] = {"fit": None, "held_out": (), "excluded": tuple(arms.excluded), "also": ()}
     try:
-        # arms on the same data may share their floor; on different data there is no reason why they should
-        is_same_data = len(set(arms.fitted.values("data_fingerprint"))) == 1
-        floor: Any = "auto" if is_same_data else "own"
-        found = compare(arms.fitted, "arm", law=arms.law, floor=floor, **arms.columns)  # type: ignore[arg-type]
+        found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
     except (Refusal, DeclarationError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
@@ -210,21 +208,26 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
     )
 
 
-def _with_crossings(compared: Answer, each: Sequence[Answer]) -> Answer:
+def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> Answer:
     """Where every two arms cross, if the law has one axis; where they do, that is the answer, and in what the arms
     differ stands in the comparison's own sentence."""
     fits = {answer.question["where"]["arm"]: answer.fit for answer in each}
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
     found: list[dict[str, Any]] = []
-    for first, second in itertools.combinations(fits, 2):
+    pairs = list(itertools.combinations(fits, 2))
+    level = 1 - (1 - LEVEL) / max(len(pairs), 1)  # of each, so that all hold at once (Bonferroni)
+    for first, second in pairs:
         a, b = fits[first], fits[second]
         if a is None or b is None:
             missing = " and ".join(arm for arm in (first, second) if fits[arm] is None)
             found.append({"arms": (first, second), "refusal": f"no law of {missing}"})
             continue
         try:
-            one = between({first: a, second: b}, (first, second))
+            joint = fit_both(arms.fitted, "arm", (first, second), arms.law, arms.columns)
+            if (compared.comparison or {}).get("verdict") == "no difference shown":  # of all arms at once
+                joint = dataclasses.replace(joint, p=1.0)
+            one = between(joint, {first: a, second: b}, level=level)
         except (Refusal, DeclarationError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
@@ -252,13 +255,7 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
         return ""
     crossing = [one for one in known if one["at"] is not None]
     parts = [_crossing_words(one) for one in crossing]
-    ahead = [
-        f"{one['better_large']} of {_loser(one)}"
-        for one in known
-        if one["at"] is None
-        and one["better_small"] == one["better_large"]
-        and min(one["better_small_probability"], one["better_large_probability"]) >= SURE
-    ]
+    ahead = [f"{one['leader']} of {_loser(one)}" for one in known if one["leader"] is not None]
     if ahead:
         parts.append("ahead over the whole range: " + ", ".join(ahead))
     unsure = len(known) - len(crossing) - len(ahead)
@@ -271,7 +268,8 @@ def _crossings_sentence(found: Sequence[Mapping[str, Any]]) -> str:
     if unsure:
         which = "one pair" if unsure == 1 else f"{unsure} pairs"
         parts.append(f"for {which} neither a crossing nor a steady lead is established")
-    lead = "" if crossing else f"No crossing inside the data ({_amount(low)} to {_amount(high)}): "
+    none = "No crossing is established inside" if unsure else "No crossing inside"
+    lead = "" if crossing else f"{none} the data ({_amount(low)} to {_amount(high)}): "
     return lead + "; ".join(parts) + "."
 
 
@@ -280,11 +278,8 @@ def _crossing_words(one: Mapping[str, Any]) -> str:
     low, high = one["shared_range"]
     inside = [(max(low, start), min(high, end)) for start, end in one["set95"] if start < high and end > low]
     pieces = " and ".join(f"{_amount(start)} to {_amount(end)}" for start, end in inside) or "empty"
-    where = f"{one['axis_name']} = {_amount(one['at'])} (95 % set {pieces})"
-    small, large = one["better_small"], one["better_large"]
-    if small == large:
-        return f"{small} and {_loser(one)} cross more than once, first at {where}: {small} is ahead at both ends"
-    return f"{small} is ahead of {large} below {where} and behind above"
+    where = f"{one['axis_name']} = {_amount(one['at'])} ({100 * one['level']:.3g} % set {pieces})"
+    return f"{one['better_small']} is ahead of {one['better_large']} below {where} and behind above"
 
 
 def _amount(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.data import Sample
+from lawful.fitting.data import BY_SEED, Sample
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Axes
 
@@ -145,6 +145,8 @@ def _about_data(fit: Fit) -> list[Caution]:
                 f"{g.n} rows come from only {g.clusters} independent clusters: intervals are wide, and rough.",
             )
         )
+    if fit.data["columns"].get("cluster") == BY_SEED:
+        found.append(clustered_by_seed(g.n, g.clusters))
     if g.sigma_run is None:
         found.append(
             Caution(
@@ -166,6 +168,14 @@ def _about_data(fit: Fit) -> list[Caution]:
     if dropped:
         found.append(Caution("rows_dropped", "note", f"{len(dropped)} rows were left out: {_reasons(dropped)}."))
     return found
+
+
+def clustered_by_seed(rows: int, clusters: int) -> Caution:
+    sentence = (
+        "No column names clusters. Runs of one seed and size at several lengths share noise: these "
+        f"{rows} rows count as {clusters} clusters."
+    )
+    return Caution("clustered_by_seed", "note", sentence)
 
 
 def _reasons(dropped: list[Mapping[str, Any]]) -> str:

@@ -11,40 +11,51 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.data import refuse_mixtures
+from lawful.fitting.cautions import clustered_by_seed
 from lawful.fitting.estimate import fit
+from lawful.fitting.gap import Gap, JointFit, fit_both
+from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Array, Law, named
 from lawful.table import COLUMNS, Observations, read_runs
 
-SURE = 0.9  # probability of a crossing inside the data below which no point is named
-POINTS = 400
+LEVEL = 0.95
+POINTS, INSIDE = 240, 60  # where the gap is looked at: in all, and in the data
 BEYOND = 100.0  # the set is sought this far outside the data on either side
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Two arms along one axis.
+    """Where the laws of two arms cross.
 
     axis_name          what the axis is in words: the column, where it is one of a study's own
-    at                 where the fitted curves cross, or None where P < .9 or they do not
-    probability        share of paired draws that cross inside the data both arms share
-    set95              pieces (low, high) of the axis on which neither arm is ahead at 95 %; an end at 0 or infinity
-                       means unbounded. Empty: one arm is ahead everywhere that was looked at
-    better_small, better_large   the arm with the lower loss at the two ends of the shared data, and how surely
+    p                  that one law serves both arms, as `compare` tests it; where that is not excluded at `level`, no
+                       crossing and no leader is named
+    at                 where the fitted curves cross; None unless each arm is ahead at its end of the data at `level`
+    leader             the arm that is ahead over the whole range of the data at `level` (a simultaneous band), or None
+    set95              pieces (low, high) of the axis on which neither arm is ahead at `level`, each point taken by
+                       itself: it holds a crossing as often as that. An end at 0 or infinity means unbounded. Empty: one
+                       arm is ahead everywhere that was looked at
+    better_small, better_large   the arm with the lower fitted loss at the two ends of the shared data, and the
+                       confidence of a one-sided test that it is ahead there
+    level              .95, or above where several pairs of arms are judged at once
+    is_paired          the arms' noise was taken to be shared where they have the same seeds, as much as their runs show
     """
 
     axis: str
     axis_name: str
     arms: tuple[str, str]
+    p: float
     at: float | None
-    probability: float
+    leader: str | None
     set95: tuple[tuple[float, float], ...]
     shared_range: tuple[float, float]
     better_small: str
     better_small_probability: float
     better_large: str
     better_large_probability: float
+    level: float
+    is_paired: bool
     sentence: str
     fits: Mapping[str, Fit]
     warnings: tuple[Caution, ...]
@@ -67,36 +78,20 @@ def crossover(
 ) -> Crossover:
     """Find the crossing of two arms under a law of one axis (power_floor:tokens and the like).
 
+    draws, seed   of the fit of each arm alone, which the result carries
     Raises Refusal where an arm cannot be fitted, LawfulError where there are not two arms or the law has two axes.
     """
     law = named(law)
-    if len(law.inputs) != 1:
-        raise DeclarationError(
-            f"crossover: expected a law of one axis, such as power_floor:tokens; {law.name} reads "
-            f"{' and '.join(law.inputs)}."
-        )
     table = read_runs(source, params=params, tokens=tokens, loss=loss, flops=flops, cluster=cluster)
-    if draws < 1:
-        raise DeclarationError(f"draws: where two arms cross is read off the draws; expected some, got {draws}.")
     table.expect(by)
-    present = list(dict.fromkeys(str(value) for value in table.values(by)))
-    first, second = _two(arms, present, by)
-    both = table.where(lambda row: str(row.get(by)) in (first, second), f"another {by}").of_ladder()
-    refuse_mixtures(both.where(lambda row: row.get("held_out") is not True, "held out"))
-    fits = {}
-    for arm in (first, second):
-        try:
-            rows = _of_arm(table, by, arm)
-            fits[arm] = fit(
-                rows,
-                law,
-                draws=draws,
-                seed=seed,
-                cluster=cluster,
-            )
-        except Refusal as refusal:
-            raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
-    return between(fits, (first, second))
+    pair = _two(arms, list(dict.fromkeys(str(value) for value in table.values(by))), by)
+    columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    joint = fit_both(table, by, pair, law, columns)  # it refuses mixtures over both arms
+    fits = {
+        arm: fit(_of_arm(table, by, arm), law, draws=draws, seed=seed + number, cluster=cluster)
+        for number, arm in enumerate(pair)
+    }
+    return between(joint, fits)
 
 
 def _of_arm(table: Observations, by: str, arm: str) -> Observations:
@@ -115,57 +110,42 @@ def _two(arms: tuple[str, str] | None, present: list[str], by: str) -> tuple[str
     return arms
 
 
-def between(fits: Mapping[str, Fit], arms: tuple[str, str]) -> Crossover:
-    """The crossing of two arms whose laws of one axis are fitted already, each with draws."""
-    a, b = (fits[arm] for arm in arms)
-    (axis,) = a.model.inputs
-    low = max(a.data["domain"][axis][0], b.data["domain"][axis][0])
-    high = min(a.data["domain"][axis][1], b.data["domain"][axis][1])
+def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -> Crossover:
+    """The crossing of two arms that were fitted at once; `fits` has each arm's own, for its warnings and curve."""
+    axis, arms = joint.axis, joint.arms
+    low, high = joint.shared_range
     if not low < high:
-        raise Refusal(
-            "no_shared_range",
-            f"{axis}: the arms share no range: {arms[0]} spans {a.data['domain'][axis]}, "
-            f"{arms[1]} {b.data['domain'][axis]}.",
-        )
-    wide = np.geomspace(low / BEYOND, high * BEYOND, POINTS)
-    inside = np.geomspace(low, high, POINTS)
-    ahead_wide, ahead = gap(a, b, axis, wide), gap(a, b, axis, inside)  # negative where the first arm is better
-    is_crossing = np.sign(ahead[:, 0]) != np.sign(ahead[:, -1])
-    is_crossing |= (np.diff(np.sign(ahead), axis=1) != 0).any(axis=1)
-    probability = float(is_crossing.mean())
-    centre = _gap_of(a.values, b.values, a, b, axis, inside)
-    at = _first_zero(inside, centre) if probability >= SURE else None
-    pieces = _undecided(wide, ahead_wide)
-    small, small_p = _better(ahead[:, 0], arms)
-    large, large_p = _better(ahead[:, -1], arms)
-    name = _name(a, axis)
+        spans = " and ".join(f"{arm} spans {joint.range_of(arm)}" for arm in arms)
+        raise Refusal("no_shared_range", f"{axis}: the arms share no range: {spans}.")
+    wide = joint.gap(np.geomspace(low / BEYOND, high * BEYOND, POINTS))
+    inside = joint.gap(np.geomspace(low, high, INSIDE))
+    (small, small_p), (large, large_p) = (_better(inside, end, arms) for end in (0, -1))
+    are_apart = joint.is_certified and joint.p < 1 - level
+    leads = inside.leads(level) if are_apart else 0
+    is_crossing = are_apart and small != large and min(small_p, large_p) >= level
+    at = _first_zero(inside.at, inside.value) if is_crossing else None
+    leader = {-1: arms[0], 0: None, 1: arms[1]}[leads]
+    pieces = _undecided(wide.at, wide.ahead(level))
+    name = _name(fits[arms[0]], axis)
     return Crossover(
         axis,
         name,
         arms,
+        joint.p,
         at,
-        probability,
+        leader,
         pieces,
         (low, high),
         small,
         small_p,
         large,
         large_p,
-        _sentence(name, at, probability, pieces, small, small_p, large, large_p),
+        level,
+        joint.is_paired,
+        _sentence(name, joint.p, at, leader, pieces, small, small_p, large, large_p, level),
         dict(fits),
-        _cautions(fits, centre, probability),
+        _cautions(joint, fits, inside.value, at is not None),
     )
-
-
-def gap(a: Fit, b: Fit, axis: str, at: Array) -> Array:
-    """log loss of the first arm minus that of the second, per paired draw: shape (draws, points)."""
-    count = min(len(a.draws), len(b.draws))
-    first, second = ({name: column[:count] for name, column in f.drawn.items()} for f in (a, b))
-    return _gap_of(first, second, a, b, axis, at)
-
-
-def _gap_of(first: Mapping[str, Any], second: Mapping[str, Any], a: Fit, b: Fit, axis: str, at: Array) -> Array:
-    return np.asarray(np.log(a.loss(first, {axis: at})) - np.log(b.loss(second, {axis: at})))
 
 
 def _first_zero(at: Array, gap: Array) -> float | None:
@@ -177,10 +157,8 @@ def _first_zero(at: Array, gap: Array) -> float | None:
     return float(at[i] * (at[i + 1] / at[i]) ** share)
 
 
-def _undecided(at: Array, gap: Array) -> tuple[tuple[float, float], ...]:
-    """Where the middle 95 % of the draws hold zero, between the points at which one arm is ahead."""
-    low, high = np.quantile(gap, [0.025, 0.975], axis=0)
-    ahead = np.where(high < 0, -1, np.where(low > 0, 1, 0))
+def _undecided(at: Array, ahead: Array) -> tuple[tuple[float, float], ...]:
+    """The pieces between the points at which one arm is ahead."""
     decided = np.flatnonzero(ahead != 0)
     if not len(decided):
         return ((0.0, float("inf")),)
@@ -193,9 +171,10 @@ def _undecided(at: Array, gap: Array) -> tuple[tuple[float, float], ...]:
     return tuple(pieces)
 
 
-def _better(gap: Array, arms: tuple[str, str]) -> tuple[str, float]:
-    share = float((gap < 0).mean())
-    return (arms[0], share) if share >= 0.5 else (arms[1], 1 - share)
+def _better(gap: Gap, end: int, arms: tuple[str, str]) -> tuple[str, float]:
+    """The arm with the lower loss at one end, and the confidence of a one-sided test that it is."""
+    share = t_cdf(abs(float(gap.scores[end])), float(gap.dof[end]))
+    return (arms[0] if gap.value[end] < 0 else arms[1]), share
 
 
 def _name(fit: Fit, axis: str) -> str:
@@ -206,28 +185,42 @@ def _name(fit: Fit, axis: str) -> str:
 
 def _sentence(
     axis: str,
+    p: float,
     at: float | None,
-    probability: float,
+    leader: str | None,
     pieces: tuple[tuple[float, float], ...],
     small: str,
     small_p: float,
     large: str,
     large_p: float,
+    level: float,
 ) -> str:
-    ends = f"{small} has the lower loss at small {axis} (P = {small_p:.2f}), {large} at large (P = {large_p:.2f})"
-    undecided = " and ".join(f"[{low:.3g}, {high:.3g}]" for low, high in pieces) or "nowhere"
-    if at is not None:
-        return f"The arms cross at {axis} = {at:.3g}: {ends}; neither is ahead at 95 % on {undecided}."
-    return (
-        f"No crossing inside the data is established (P = {probability:.2f}): {ends}; neither is ahead at 95 % on "
-        f"{undecided}."
+    ends = (
+        f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {small_p:.2f}) and for {large} at "
+        f"large {axis} ({large_p:.2f})"
     )
+    undecided = " and ".join(f"[{low:.3g}, {high:.3g}]" for low, high in pieces) or "nowhere"
+    rest = f"{ends}; neither is ahead at {100 * level:.3g} % on {undecided}."
+    if at is not None:
+        return f"The arms cross at {axis} = {at:.3g}: {rest}"
+    if leader is not None:
+        return f"{leader} is ahead over the whole range of the data: {rest}"
+    why = f" (that one law serves both is not excluded: p = {p:.2g})" if p >= 1 - level else ""
+    return f"Neither a crossing nor a lead over the whole range of the data is established{why}: {rest}"
 
 
-def _cautions(fits: Mapping[str, Fit], centre: Array, probability: float) -> tuple[Caution, ...]:
+def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Caution, ...]:
     found = []
+    if not joint.is_certified:
+        sentence = (
+            f"The fit of both arms is not certified (relative Newton decrement {joint.point.decrement:.1e}): no "
+            "crossing and no lead is named."
+        )
+        found.append(Caution("not_certified", "severe", sentence))
+    if joint.data.is_clustered_by_seed:
+        found.append(clustered_by_seed(joint.data.n, joint.data.clusters))
     crossings = int((np.diff(np.sign(centre)) != 0).sum())
-    if crossings > 1 and probability >= SURE:
+    if crossings > 1 and is_crossing:
         found.append(
             Caution(
                 "several_crossings",

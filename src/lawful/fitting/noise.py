@@ -6,6 +6,8 @@ clusters' sum of squared totals with their expectations. From the two follow the
 Satterthwaite's formula, the degrees of freedom behind each variance: a parameter that only differences between clusters
 determine gets few, one determined within clusters gets many.
 
+Where several arms are fitted at once, and rows form no clusters, each arm has a variance of its own.
+
 Both estimates are unbiased; the shared variance may come out below zero, and is left there: cut off at zero it would be
 biased upwards, and intervals too wide where nothing is shared. Likelihood was tried and left: on Gemstones it runs away
 to an enormous shared variance, with which the law's misfit within runs is fitted instead.
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lawful.fitting import solver
+from lawful.fitting.arms import ARM
 from lawful.fitting.data import Sample
 from lawful.laws import Array
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
 LEAST_VARIANCE = 1e-24  # of data with no noise at all, so that nothing is divided by zero
+LEAST_DOF = 5.0  # of an arm's residuals, from which on it has a variance of its own: Welch's t then has 5 or more
+LEAST_PART = 1e-12  # of a variance, below which it is rounding
 LEAST_SHARE = 0.02  # of a cluster mean's variance under independence that negative sharing must leave
 
 
@@ -46,7 +51,13 @@ class Noise:
     covariance: Array
     steepness: float
     rows: int
-    split: _Split | None
+    split: _Split | _ByArm | None
+
+    def variance(self, contrast: Array) -> float:
+        """Of a linear combination of the free parameters. Where pairs cancel to the last digit, what is left of it is
+        rounding: it is held above LEAST_PART of what independent rows would have."""
+        least = max(LEAST_PART * float(contrast @ self.plain @ contrast), 1e-300)
+        return max(float(contrast @ self.covariance @ contrast), least)
 
     def dof(self, contrast: Array) -> float:
         """Behind the variance of a linear combination of the free parameters; at least 1."""
@@ -61,24 +72,39 @@ def measure(point: Point, data: Sample) -> Noise:
     free = point.is_free
     n, p = data.n, int(free.sum())
     slopes = solver.slopes(point.problem, point.parameters)[:, free]
-    z = point.residuals / point.problem.scale
-    if point.problem.is_squares:
-        pull, inside = z, 1.0
-    else:
-        pull = np.clip(z, -1, 1)
-        inside = max(float((np.abs(z) <= 1).mean()), 1 / n)
-    inflation = 1 + p / n * (1 - inside) / inside
-    pseudo = point.problem.scale * pull * inflation / inside
+    pseudo = pseudo_values(point, point.residuals)
+    inside = _share_inside(point)
     variance = max(float((pseudo**2).sum()) / max(n - p, 1), LEAST_VARIANCE)
     basis, mixing = np.linalg.qr(slopes)  # the slopes are nearly collinear; an orthonormal basis of them is not
     inverse = np.linalg.pinv(mixing, rcond=1e-14)
     plain = variance * inverse @ inverse.T
     steepness = point.problem.scale**2 / (inside * variance)
     if data.clusters == n:
-        return Noise(variance, 0.0, plain, plain, steepness, n, None)
+        arms = _by_arm(point, basis, inverse, pseudo * inside, data.x.logs.get(ARM))
+        covariance = plain if arms is None else arms.covariance
+        return Noise(variance, 0.0, plain, covariance, steepness, n, arms)
     split = _split(basis, inverse, pseudo, data.cluster)
     inner = split.row * np.eye(p) + split.shared * split.sums.T @ split.sums
     return Noise(split.row, split.shared, plain, inverse @ inner @ inverse.T, steepness, n, split)
+
+
+def pseudo_values(point: Point, residuals: Array) -> Array:
+    """Residuals of the point's problem, at it or elsewhere, clipped as Huber's function does and rescaled so that their
+    least squares move the parameters as the robust fit does."""
+    z = residuals / point.problem.scale
+    if point.problem.is_squares:
+        return np.asarray(point.problem.scale * z)
+    n, p, inside = len(residuals), int(point.is_free.sum()), _share_inside(point)
+    inflation = 1 + p / n * (1 - inside) / inside
+    return np.asarray(point.problem.scale * np.clip(z, -1, 1) * inflation / inside)
+
+
+def _share_inside(point: Point, rows: Array | slice = slice(None)) -> float:
+    """Of the residuals, those that Huber's function does not clip."""
+    if point.problem.is_squares:
+        return 1.0
+    z = np.abs(point.residuals[rows] / point.problem.scale)
+    return max(float((z <= 1).mean()), 1 / len(z))
 
 
 @dataclass(frozen=True)
@@ -105,6 +131,45 @@ class _Split:
         variance = max(float(parts @ [self.row, self.shared]), 0.0)
         turned = np.linalg.solve(self.expected.T, parts)
         return 2 * variance**2 / max(float(turned @ self.spread @ turned), 1e-300)
+
+
+@dataclass(frozen=True)
+class _ByArm:
+    """Of a fit of several arms, whose noise may differ: the variance and degrees of freedom of each arm's residuals.
+
+    spans   per arm, the basis over its rows times itself: shape (arms, parameters, parameters)
+    """
+
+    variances: Array
+    dofs: Array
+    spans: Array
+    inverse: Array
+
+    @property
+    def covariance(self) -> Array:
+        return np.asarray(self.inverse @ np.einsum("a,aij->ij", self.variances, self.spans) @ self.inverse.T)
+
+    def satterthwaite(self, contrast: Array) -> float:
+        """As for two samples of unequal variance (Welch 1947)."""
+        lever = self.inverse.T @ contrast
+        parts = self.variances * np.einsum("i,aij,j->a", lever, self.spans, lever)
+        return float(parts.sum()) ** 2 / max(float((parts**2 / self.dofs).sum()), 1e-300)
+
+
+def _by_arm(point: Point, basis: Array, inverse: Array, clipped: Array, arm: Array | None) -> _ByArm | None:
+    """None for one arm, and where an arm has so few rows that its own variance would cost more than it mends.
+
+    clipped   pseudo-values before they are divided by the share of rows that are not clipped: each arm has its own
+    """
+    if arm is None:
+        return None
+    rows = [arm == code for code in np.unique(arm)]
+    spans = np.array([basis[own].T @ basis[own] for own in rows])
+    dofs = np.array([own.sum() - np.trace(span) for own, span in zip(rows, spans, strict=True)])
+    if len(rows) < 2 or dofs.min() < LEAST_DOF:
+        return None
+    squares = np.array([float((clipped[own] ** 2).sum()) / _share_inside(point, own) ** 2 for own in rows])
+    return _ByArm(np.maximum(squares / dofs, LEAST_VARIANCE), dofs, spans, inverse)
 
 
 def _split(basis: Array, inverse: Array, residual: Array, cluster: Array) -> _Split:

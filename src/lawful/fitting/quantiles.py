@@ -21,16 +21,47 @@ def t_cdf(t: float, dof: float) -> float:
 
 @functools.cache
 def t_quantile(probability: float, dof: float) -> float:
-    """The t below which `probability` lies, by bisection on the upper half."""
+    """The t below which `probability` lies. Newton's method from the normal's quantile: above the median the
+    distribution is concave and its tails are longer than the normal's, so the steps only go up, and never too far."""
     if probability < 0.5:
         return -t_quantile(1 - probability, dof)
-    low, high = 0.0, 2.0
-    while t_cdf(high, dof) < probability:
-        low, high = high, 2 * high
+    t = normal_quantile(probability)
+    for _ in range(200):
+        step = (probability - t_cdf(t, dof)) / t_density(t, dof)
+        t += step
+        if step <= 1e-13 * t:
+            break
+    return t
+
+
+def t_density(t: float, dof: float) -> float:
+    constant = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2) - 0.5 * math.log(dof * math.pi)
+    return math.exp(constant - (dof + 1) / 2 * math.log1p(t * t / dof))
+
+
+def chi_squared_quantile(probability: float, dof: float) -> float:
+    """The chi-squared below which `probability` lies, by bisection around Wilson & Hilferty's value (1931)."""
+    part = 2 / (9 * dof)
+    near = dof * max(1 - part + normal_quantile(probability) * math.sqrt(part), 1e-3) ** 3
+    low, high = 0.0, 2 * near + 10
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, dof) < probability else (low, middle)
+        low, high = (middle, high) if chi_squared_cdf(middle, dof) < probability else (low, middle)
     return (low + high) / 2
+
+
+def chi_squared_cdf(value: float, dof: float) -> float:
+    """The regularised incomplete gamma function of (dof / 2, value / 2), by its series."""
+    a, x = dof / 2, value / 2
+    if x <= 0:
+        return 0.0
+    term = total = 1 / a
+    for n in range(1, 10_000):
+        term *= x / (a + n)
+        total += term
+        if term < 1e-16 * total:
+            break
+    return math.exp(a * math.log(x) - x - math.lgamma(a)) * total
 
 
 def f_tail(ratio: float, dof: float, dof_error: float) -> float:

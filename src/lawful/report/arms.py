@@ -152,17 +152,24 @@ def _crossings(answer: Answer) -> Table:
             (
                 f"{first}, {second}",
                 tables.axis_amount(column, item["at"]) if item.get("at") is not None else "none established",
-                tables.general(item.get("probability"), 2),
                 pieces or "empty",
-                f"{item['better_small']} (P = {tables.general(item['better_small_probability'], 2)})",
-                f"{item['better_large']} (P = {tables.general(item['better_large_probability'], 2)})",
+                f"{item['better_small']} ({tables.general(item['better_small_probability'], 2)})",
+                f"{item['better_large']} ({tables.general(item['better_large_probability'], 2)})",
+                str(item.get("leader") or "none established"),
             )
         )
     return Table(
         title=f"Where two arms cross, along {_in_a_sentence(axis_title(column)) if column else 'the axis'}",
-        header=("Arms", "Crossing", "P", "95 % set: neither ahead", "Ahead at the small end", "At the large end"),
+        header=(
+            "Arms",
+            "Crossing",
+            "Set: neither ahead",
+            "Lower fit at the small end (confidence)",
+            "At the large end",
+            "Ahead throughout",
+        ),
         rows=rows,
-        right=(1, 2),
+        right=(1,),
     )
 
 

@@ -118,7 +118,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     elif answer and (found := answer.get("comparison")):
         facts.append(("Compared on", f"{found.get('n')} runs, {found.get('clusters')} clusters"))
         facts.append(("Arms", ", ".join(map(str, found.get("arms") or ()))))
-        verdict = str(found.get("verdict")).replace("identical", "no difference shown")
+        verdict = str(found.get("verdict"))
         decision = str(found.get("decision") or "").replace("not decided", "exponents: not decided")
         facts.append(("Verdict", verdict if decision in ("", verdict) else f"{verdict}; {decision}"))
     else:
@@ -252,7 +252,7 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
-    """Of the arms: the ladder of nested laws, the differences in exponents, the compute that one needs of another's."""
+    """Of the arms: what may explain how they differ, the differences in exponents, how much one needs of another's."""
     found = answer.get("comparison")
     if not found:
         return []
@@ -265,7 +265,7 @@ def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
             tables.general(step.get("F"), 3),
             _p_value(step.get("p")),
         )
-        for step in found.get("steps") or ()
+        for step in found.get("explanations") or ()
     ]
     differences = [
         (
@@ -281,6 +281,7 @@ def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
     multipliers = [
         (
             f"{item.get('second')} for what {item.get('first')} reaches",
+            str(item.get("of") or "compute"),
             tables.estimate(item.get("value"), *_pair(item.get("ci95"))),
             tables.interval(*_pair(item.get("ci95"))),
             tables.loss(item.get("loss")),
@@ -289,7 +290,7 @@ def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
     ]
     made = [
         Table(
-            title="In what the arms differ: each law frees more than the one before",
+            title="In what the arms may differ: each law against one in which all of it does",
             header=("Law", "Own to each arm", "Parameters", "AICc", "F", "p"),
             rows=steps,
             right=(2, 3, 4, 5),
@@ -301,10 +302,10 @@ def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:
             right=(2, 3, 4, 5),
         ),
         Table(
-            title="Compute at equal loss",
-            header=("Arm", "Times the compute", "95 % interval", "At loss"),
+            title="What one arm needs at equal loss",
+            header=("Arm", "Of", "Times", "95 % interval", "At loss"),
             rows=multipliers,
-            right=(1, 2, 3),
+            right=(2, 3, 4),
         ),
     ]
     return [table for table in made if table.rows]
