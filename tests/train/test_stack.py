@@ -18,7 +18,7 @@ from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.executors import stacks
 from lawful.executors.local import Local
-from lawful.families import decoder
+from lawful.kernels import block
 from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
@@ -91,7 +91,7 @@ def test_a_stack_in_bf16_with_the_attention_of_a_gpu_comes_to_what_its_runs_come
     toy_folder: Folder, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any], micro_batch: int | None
 ) -> None:
     """On a GPU, and over long contexts, torch's own attention is taken; under vmap autocast does not reach it."""
-    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    monkeypatch.setattr(block, "is_faster", lambda *_: False)
     runs, store = members(toy_folder("stack", widths=(16, 24), steps=(8,)))
     runs = [replace(run, precision="bf16", family=replace(run.family, **family)) for run in runs]
     data = runs[0].corpus.open(runs[0].data_fingerprint)

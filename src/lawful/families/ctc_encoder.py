@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, check_fields, refuse
 from lawful.errors import DeclarationError
 from lawful.families import Family, ParamCounts
+from lawful.kernels.rotary import Rotary, rotary_angles, rotate
 
 BANDS, ELECTRODES, BINS = 2, 16, 33
 OFFSETS = (-1, 0, 1)  # electrodes by which a band is turned; the front end takes the mean over them
-ROTARY_BASE = 10_000.0  # arXiv:2104.09864
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +213,7 @@ class Transformer(nn.Module):
         seen = None
         if real is not None:  # [rows, 1, 1, steps]: a step is seen where all of its frames are real
             seen = real[:, : steps * spec.stride].view(rows, steps, spec.stride).all(-1)[:, None, None]
-        rotary = rotary_angles(steps, spec.width // spec.heads, x.device)
+        rotary = rotary_angles(steps, spec.width // spec.heads, dtype=torch.float32, device=x.device)
         for block in self.blocks:
             x = block(x, rotary, seen)
         first = spec.past // spec.stride
@@ -231,7 +231,7 @@ class Block(nn.Module):
         self.mlp = GELU(spec)
         self.dropout = spec.dropout
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary, seen: Tensor | None) -> Tensor:
         x = x + F.dropout(self.attention(self.attention_norm(x), rotary, seen), self.dropout, self.training)
         return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
 
@@ -245,11 +245,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(spec.width, 3 * spec.width)
         self.out = nn.Linear(spec.width, spec.width)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary, seen: Tensor | None) -> Tensor:
         rows, steps, width = x.shape
         # [rows, steps, 3 width] -> three of [rows, heads, steps, head size]
         q, k, v = self.qkv(x).view(rows, steps, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(rotate(q, *rotary), rotate(k, *rotary), v, attn_mask=seen)
+        q, k = rotate(q, *rotary).to(v.dtype), rotate(k, *rotary).to(v.dtype)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(rows, steps, width))
         return out
 
@@ -303,16 +304,3 @@ class ConvolutionBlock(nn.Module):
         x = self.convolution_norm(x[:, frames - y.shape[1] :] + y)
         out: Tensor = self.mlp_norm(x + self.down(F.relu(self.up(x))))
         return out
-
-
-def rotary_angles(steps: int, head_size: int, where: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [steps, head_size / 2]."""
-    frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2, device=where, dtype=torch.float32) / head_size)
-    angle = torch.outer(torch.arange(steps, device=where, dtype=torch.float32), frequency)
-    return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of the last axis of x [..., steps, head size] by its angle."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1).to(x.dtype)

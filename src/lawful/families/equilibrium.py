@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, field_problems, refuse
 from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
+from lawful.kernels.rotary import rotary_angles, rotate
 
 LEAST_STEP = 1 / 16  # a position's step is halved down to this where its residual grows
 ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
@@ -327,7 +328,7 @@ class Core(EnergyModel):
         self.between = nn.Parameter(torch.empty(depth - 1, width, width)) if depth > 1 else None
         self.position = nn.Embedding(spec.context, width) if spec.positions == "learned" else None
         if spec.positions == "rope":
-            cos, sin = _rotary_angles(spec.context, width // spec.heads)
+            cos, sin = rotary_angles(spec.context, width // spec.heads)
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
         with torch.no_grad():
@@ -393,18 +394,9 @@ class Core(EnergyModel):
             return x
         which = slice(x.shape[-2]) if times is None else times[..., 0]
         cos, sin = self.cos[which], self.sin[which]  # type: ignore[index]
-        sin = -sin if back else sin
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+        return rotate(x, cos, -sin if back else sin)
 
 
 def _start_head(head: nn.Linear, generator: torch.Generator) -> None:
     head.weight.normal_(0.0, 1 / math.sqrt(3 * head.in_features), generator=generator)
     head.bias.zero_()
-
-
-def _rotary_angles(context: int, head_size: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [context, head_size / 2], base 10,000."""
-    frequency = 10_000.0 ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
-    angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
-    return angle.cos().float(), angle.sin().float()

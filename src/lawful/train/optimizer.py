@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from lawful.kernels.updates import AdamW, CPUAdamW, total_norm
 from lawful.run import Run, Schedule
 from lawful.train import parallel
 
@@ -32,7 +31,7 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
             decay = spec.weight_decay * scale.decay if parameter.dim() >= 2 else 0.0
             groups.setdefault((decay, scale.rate, spec.eps * scale.eps), []).append(parameter)
     is_on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
-    kind = _CPUAdamW if is_fused and is_on_cpu else torch.optim.AdamW
+    kind = CPUAdamW if is_fused and is_on_cpu else AdamW
     return kind(
         [
             {"params": parameters, "weight_decay": decay, "rate_scale": rate, "eps": eps}
@@ -42,46 +41,6 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
         betas=(spec.beta1, spec.beta2),
         fused=is_fused,
         foreach=None if is_fused else False,
-    )
-
-
-class _CPUAdamW(torch.optim.AdamW):
-    """The fused AdamW, bit for bit, without what torch does around it for its compiler and its profiler, which takes as
-    long as the kernel itself."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            if not all(weight in self.state for weight in weights):
-                self._init_group(group, *([] for _ in range(6)))  # type: ignore[no-untyped-call]
-            kept = [self.state[weight] for weight in weights]
-            means, squares, steps = ([each[name] for each in kept] for name in ("exp_avg", "exp_avg_sq", "step"))
-            fused_adamw([weights, [weight.grad for weight in weights], means, squares, [], steps], group)
-
-    step.hooked = True  # type: ignore[attr-defined]  # else torch wraps it for its profiler
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.grad = None
-
-
-def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None:
-    """torch's own kernel, in place, over parameters, gradients, first and second moments, nothing, and counts of
-    updates; group: the settings, as an optimiser's group has them."""
-    if not lists[0]:  # no parameter of the group has a gradient
-        return
-    torch._foreach_add_(lists[-1], 1)
-    torch._fused_adamw_(
-        *lists,
-        amsgrad=False,
-        lr=group["lr"],
-        beta1=group["betas"][0],
-        beta2=group["betas"][1],
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        maximize=False,
     )
 
 
@@ -96,18 +55,11 @@ def make_room(optimizer: torch.optim.Optimizer) -> None:
                 optimizer.state[weight] = {"step": torch.zeros((), dtype=torch.float32, device=on), **moments}
 
 
-# Each of these imports torch's compiler when it is first called, to be left alone by it. We compile models, never these
-for _name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
-    _inner = getattr(getattr(torch.optim.Optimizer, _name), "__wrapped__", None)
-    if _inner is not None:
-        _inner.__dict__.setdefault("__dynamo_disable", _inner)
-
-
 def clip(optimizer: torch.optim.Optimizer, limit: float) -> float:
     """clip_grad_norm_ of all that it updates, but that gradients within the limit are left alone instead of multiplied
     by 1. Returns the norm before clipping."""
     every = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([w.grad for w in every if w.grad is not None])))
+    norm = total_norm([weight.grad for weight in every if weight.grad is not None])
     found = float(parallel.whole(norm))
     if not found + 1e-6 <= limit:
         nn.utils.clip_grads_with_norm_(every, limit, norm)

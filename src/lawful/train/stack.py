@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from lawful.kernels.updates import fused_adamw, set_to_zero
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
 from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, is_out_of_memory, make_update
-from lawful.train.optimizer import build_adamw, fused_adamw
+from lawful.train.optimizer import build_adamw
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
 PROBE_STEPS = 4  # the first is left out
@@ -165,7 +166,7 @@ class Stack:
             for part in fields(first.batch)
         }
         totals = torch.zeros(len(members), device=where)
-        torch._foreach_zero_(self.grads)
+        set_to_zero(self.grads)
         micro_batch = min(member.now.micro_batch for member in members)
         for start in range(0, first.run.batch_size, micro_batch):
             piece = {name: part[:, start : start + micro_batch] for name, part in batch.items()}
