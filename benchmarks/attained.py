@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lawful.executors.local import allocator, available_cores
 from lawful.run import Run
-from lawful.train import device, loop
+from lawful.train import device
 from lawful.train.optimizer import build_adamw
 from lawful.train.plan import _one_precision
 
@@ -119,7 +119,7 @@ def measure(job: tuple[Run, str]) -> Measured:
     optimizer = build_adamw(model, run, is_fused=True)
 
     def step() -> None:
-        loop.probe_step(run, model, optimizer, CPU, run.batch_size)
+        step.probe_step(run, model, optimizer, CPU, run.batch_size)
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     width, tokens = run.family.width, run.batch_size * run.context

@@ -63,7 +63,7 @@ def main(steps: int = STEPS) -> None:
         loop.evaluate = after_training  # the first evaluation is the end of training
         try:
             with tempfile.TemporaryDirectory() as folder:
-                loop.train(run, timed, Store(Path(folder)), loop.Place(device=torch.device("cpu")))
+                loop.train(run, timed, Store(Path(folder)), loop.ExecutionConfig(device=torch.device("cpu")))
         finally:
             loop.evaluate = evaluate
         assert timed.first is not None

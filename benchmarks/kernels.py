@@ -1,4 +1,4 @@
-"""What each kernel of lawful/kernels gains beside the plain code that it equals, in turn, on one core, in processor time.
+"""What each kernel of lawful/kernels gains beside the plain code that it equals: in turn, on one core, processor time.
 
     OMP_NUM_THREADS=1 python benchmarks/kernels.py [--rounds 9] [--seconds 1]
 
@@ -22,8 +22,8 @@ from lawful.executors.local import allocator
 from lawful.kernels import attention, block, rotary, updates
 from lawful.run import Precision
 from lawful.train import device
-from lawful.train.loop import probe_step
 from lawful.train.optimizer import build_adamw
+from lawful.train.step import probe_step
 
 CPU = torch.device("cpu")
 Pair = tuple[str, Callable[[], object], Callable[[], object]]  # what, by the kernel, by the plain code

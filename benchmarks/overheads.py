@@ -155,7 +155,7 @@ def shares(folder: Path) -> list[Row]:
         evaluations, saves = timed(loop.evaluate), timed(checkpoint.save)
         loop.evaluate, checkpoint.save = evaluations, saves  # type: ignore[assignment]
         try:
-            place = loop.Place(device=torch.device("cpu"), checkpoint_seconds=2.0)
+            place = loop.ExecutionConfig(device=torch.device("cpu"), checkpoint_seconds=2.0)
             start = time.perf_counter()
             loop.train(run, data, Store(folder / name), place)
             whole = time.perf_counter() - start

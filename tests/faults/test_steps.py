@@ -20,7 +20,7 @@ from lawful.study import import_file
 from lawful.train import loop
 
 Folder = Callable[..., Path]
-CPU = loop.Place(device=torch.device("cpu"))
+CPU = loop.ExecutionConfig(device=torch.device("cpu"))
 
 
 @dataclass(frozen=True, kw_only=True)

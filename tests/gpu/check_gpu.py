@@ -145,8 +145,8 @@ class Check:
     def stacked(self) -> str:
         """Three runs as one batched model come to what each comes to alone: in fp32, and in bf16 for each kind."""
         from lawful.store import Store
-        from lawful.train.loop import training
-        from lawful.train.stack import together
+        from lawful.train.batched import train_batched
+        from lawful.train.loop import start
 
         worst = {}
         kinds: tuple[dict[str, Any], ...] = (
@@ -158,9 +158,11 @@ class Check:
         for number, kind in enumerate(kinds):
             folder, runs = self.planned(f"stacked-{number}", widths=(32,), steps=(40,), seeds=3, **kind)
             store, data = Store(folder), runs[0].corpus.open(runs[0].data_fingerprint)
-            found = together([training(run, data, store, self.place(stacked=len(runs))) for run in runs])
+            found: dict[int, Any] = {}
+            config = self.place(batched_runs=len(runs))
+            train_batched([functools.partial(start, run, data, store, config) for run in runs], found.__setitem__)
             precision = kind["precision"]
-            for run, row in zip(runs, found, strict=True):
+            for run, row in zip(runs, (found[number] for number in range(len(runs))), strict=True):
                 lone = self.alone(run, store)
                 holds(f"stacked={len(runs)}" in row["numerics"], row["numerics"])
                 off = abs(row["loss"] / lone["loss"] - 1)
@@ -178,7 +180,7 @@ class Check:
 
     def _compiled(self, name: str, graphed_params: int) -> str:
         from lawful.store import Store
-        from lawful.train import device, loop
+        from lawful.train import device, state
 
         self.needs_gpu()
         if not device.can_compile(self.place().device):
@@ -187,12 +189,12 @@ class Check:
         store = Store(folder)
         plain = self.alone(run, store)
         speeds = [speed(store, run)]
-        former = loop.COMPILE_MIN_STEPS, loop.GRAPH_MAX_PARAMS
-        loop.COMPILE_MIN_STEPS, loop.GRAPH_MAX_PARAMS = 1, graphed_params
+        former = state.COMPILE_MIN_STEPS, state.GRAPH_MAX_PARAMS
+        state.COMPILE_MIN_STEPS, state.GRAPH_MAX_PARAMS = 1, graphed_params
         try:
             found = self.alone(run, store)
         finally:
-            loop.COMPILE_MIN_STEPS, loop.GRAPH_MAX_PARAMS = former
+            state.COMPILE_MIN_STEPS, state.GRAPH_MAX_PARAMS = former
         speeds.append(speed(store, run))
         holds("compiled=no" in plain["numerics"] and "compiled=yes" in found["numerics"], found["numerics"])
         close(found["loss"], plain["loss"], 2e-2)
@@ -267,9 +269,9 @@ class Check:
 
     def place(self, **options: Any) -> Any:
         from lawful.train.device import pick_device
-        from lawful.train.loop import Place
+        from lawful.train.loop import ExecutionConfig
 
-        return Place(**{"device": pick_device(self.device), "checkpoint_seconds": math.inf, **options})
+        return ExecutionConfig(**{"device": pick_device(self.device), "checkpoint_seconds": math.inf, **options})
 
     def alone(self, run: Any, store: Any, **options: Any) -> dict[str, Any]:
         """What the run comes to in this process, from its start."""

@@ -55,14 +55,14 @@ def judge(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Judge:
         updates = iter(loss for loss in training or losses for _ in range(BETWEEN))
         last = [math.nan]
 
-        def update(asked: loop.Asked) -> loop.Update:
+        def update(state: Any) -> loop.Update:
             last.append(next(updates))
             return loop.Update(last[-1], 1.0, 128)
 
         monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(evaluations), "accuracy": 0.5, "targets": 512})
         monkeypatch.setattr(loop, "make_update", update)
-        monkeypatch.setattr(loop, "_loss_on", lambda *_: last[-1])
-        return loop.train(run, data, store, loop.Place(device=torch.device("cpu")))
+        monkeypatch.setattr(loop, "batch_loss", lambda *_: last[-1])
+        return loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
 
     return judged
 
@@ -133,8 +133,10 @@ def test_a_resumed_run_knows_its_start_and_how_often_it_was_above(toy_folder: Fo
     run, data, store = load(toy_folder(widths=(16, 24), steps=(40,), learning_rate=5.0))
     asked = iter(range(1000))
     with pytest.raises(loop.Interrupted):
-        loop.train(run, data, store, loop.Place(device=torch.device("cpu"), should_stop=lambda: next(asked) >= 25))
-    result = loop.train(run, data, store, loop.Place(device=torch.device("cpu")))
+        loop.train(
+            run, data, store, loop.ExecutionConfig(device=torch.device("cpu"), should_stop=lambda: next(asked) >= 25)
+        )
+    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
     assert result["diverged_at_step"] == 30 and "that of its own start" in result["reason"]
 
 
@@ -144,7 +146,7 @@ def test_a_run_that_its_last_update_breaks_is_diverged_though_the_step_before_ga
     run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
     rate = loop.learning_rate
     monkeypatch.setattr(loop, "learning_rate", lambda run, step: 5.0 if step == 39 else rate(run, step))
-    result = loop.train(run, data, store, loop.Place(device=torch.device("cpu")))
+    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
     assert result["status"] == "diverged" and result["diverged_at_step"] == 40
 
 

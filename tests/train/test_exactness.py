@@ -37,8 +37,8 @@ def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     return run, run.corpus.open(run.data_fingerprint), store
 
 
-def here(**options: Any) -> loop.Place:
-    return loop.Place(device=torch.device("cpu"), **options)
+def here(**options: Any) -> loop.ExecutionConfig:
+    return loop.ExecutionConfig(device=torch.device("cpu"), **options)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

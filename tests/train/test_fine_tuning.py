@@ -117,7 +117,7 @@ def test_interrupted_it_ends_in_the_same_bits(tmp_path: Path) -> None:
         if name == "stopped":
             run = from_json(files.read_json(store.run(child)), also_from="study_file")
             asked = iter([False] * 5 + [True])
-            place = loop.Place(device=torch.device("cpu"), should_stop=lambda asked=asked: next(asked))
+            place = loop.ExecutionConfig(device=torch.device("cpu"), should_stop=lambda asked=asked: next(asked))
             with pytest.raises(loop.Interrupted, match="stopped at step 5"):
                 loop.train(run, run.corpus.open(run.data_fingerprint), store, place)
         train_here(store, child)

@@ -115,7 +115,9 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan.write(folder / "study")
     store = Store(folder / "study")
     for run_id, run in plan.runs.items():
-        result = loop.train(run, run.corpus.open(run.data_fingerprint), store, loop.Place(device=pick_device("cpu")))
+        result = loop.train(
+            run, run.corpus.open(run.data_fingerprint), store, loop.ExecutionConfig(device=pick_device("cpu"))
+        )
         write_json(store.result(run_id), result)
     conclude(store.folder)
     return store.folder
@@ -162,7 +164,9 @@ def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Pat
     plan.write(tmp_path / "study")
     store = Store(tmp_path / "study")
     run = next(iter(plan.runs.values()))
-    result = loop.train(run, run.corpus.open(run.data_fingerprint), store, loop.Place(device=pick_device("cpu")))
+    result = loop.train(
+        run, run.corpus.open(run.data_fingerprint), store, loop.ExecutionConfig(device=pick_device("cpu"))
+    )
     write_json(store.result(run.id), result)
     assert 0 < result["test_loss"] < 6 and result["test_tokens"] > 100
     assert "What they write" not in conclude(store.folder).read_text()

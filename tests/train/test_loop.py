@@ -32,7 +32,7 @@ from lawful.run import Run, Schedule, from_json
 from lawful.store import Store
 from lawful.study import import_file
 from lawful.tasks.next_token import NextToken, Tokens
-from lawful.train import device, loop, worker
+from lawful.train import device, loop, state, step, worker
 from lawful.train.optimizer import build_adamw, learning_rate, schedule_factor
 
 NEARLY_ZERO = """
@@ -47,7 +47,7 @@ print(int((torch.full((1000, 1000), 1e-30) * 1e-10).count_nonzero()))
 
 Folder = Callable[..., Path]
 TOY = Path(__file__).parents[1] / "toy_study.py"
-CPU = loop.Place(device=torch.device("cpu"))
+CPU = loop.ExecutionConfig(device=torch.device("cpu"))
 
 
 def load(folder: Path) -> tuple[Run, Any, Store]:
@@ -208,10 +208,10 @@ def test_a_run_on_a_gpu_is_compiled_only_where_kernels_can_be_made(
     capability = (6, 1) if lacks == "a GPU from Volta on" else (9, 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     run, _, _ = load(toy_folder(widths=(16, 24), steps=(20,)))
-    gpu = loop.Place(device=torch.device("cuda"))
-    assert loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), gpu) is is_compiled
-    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS - 1), gpu)
-    assert not loop._is_compiled(replace(run, steps=loop.COMPILE_MIN_STEPS), CPU)
+    gpu = loop.ExecutionConfig(device=torch.device("cuda"))
+    assert state.is_compiled(replace(run, steps=state.COMPILE_MIN_STEPS), gpu) is is_compiled
+    assert not state.is_compiled(replace(run, steps=state.COMPILE_MIN_STEPS - 1), gpu)
+    assert not state.is_compiled(replace(run, steps=state.COMPILE_MIN_STEPS), CPU)
 
 
 def test_an_unknown_device_or_sink_says_what_is_known(toy_folder: Folder) -> None:
@@ -284,7 +284,7 @@ def test_every_shape_of_a_worker_is_compiled_and_not_only_the_first_eight(monkey
     monkeypatch.setattr(torch, "compile", lambda model, mode: torchs(model, backend=counting))
     for width in range(1, 11):
         family = WindowMLP(vocab_size=11, width=width, embedding_width=2, window=2, depth=1)
-        model = loop._compiled(family.build(torch.Generator().manual_seed(0)), replace(run, family=family), 8)
+        model = state.compiled(family.build(torch.Generator().manual_seed(0)), replace(run, family=family), 8)
         model(torch.zeros(2, 4, dtype=torch.long))
         assert len(compiled) == width
 
@@ -325,7 +325,7 @@ def test_only_cuda_is_told_not_to_wait_for_a_batch(kind: str, is_async: bool, mo
     told: list[bool] = []
     moved = SimpleNamespace(to=lambda where, non_blocking: told.append(non_blocking))
     monkeypatch.setattr(torch, "from_numpy", lambda part: moved)
-    loop._to(Tokens(inputs=np.zeros((1, 2)), targets=np.zeros((1, 2))), torch.device(kind))  # type: ignore[arg-type]
+    step.to_device(Tokens(inputs=np.zeros((1, 2)), targets=np.zeros((1, 2))), torch.device(kind))  # type: ignore[arg-type]
     assert told == [is_async] * 2
 
 

@@ -12,7 +12,7 @@ import torch
 
 from lawful.run import Run, Schedule
 from lawful.studies.quickstart import study
-from lawful.train import loop
+from lawful.train import step as steps
 from lawful.train.optimizer import build_adamw, is_decayed, learning_rate, set_learning_rate
 
 RUN = study("smoke").ladder[-1].run
@@ -30,7 +30,7 @@ def test_updates_are_those_of_torchs_fused_adamw_bit_for_bit() -> None:
         torch.manual_seed(1)
         for step in range(4):
             set_learning_rate(optimizer, 1e-3 * (step + 1))
-            loop.probe_step(RUN, model, optimizer, CPU, rows=4)
+            steps.probe_step(RUN, model, optimizer, CPU, rows=4)
         weights.append([parameter.detach() for parameter in model.parameters()])
         states.append(optimizer.state_dict()["state"])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
@@ -44,11 +44,11 @@ def test_a_step_on_a_cpu_imports_no_compiler() -> None:
     code = """
 import sys, torch
 from lawful.studies.quickstart import study
-from lawful.train import loop
+from lawful.train import step
 from lawful.train.optimizer import build_adamw
 run = study("smoke").ladder[0].run
 model = run.family.build(torch.Generator().manual_seed(0))
-loop.probe_step(run, model, build_adamw(model, run, is_fused=True), torch.device("cpu"), rows=2)
+step.probe_step(run, model, build_adamw(model, run, is_fused=True), torch.device("cpu"), rows=2)
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -20,7 +20,7 @@ from lawful.errors import DeviceError, LawfulError
 from lawful.run import Run
 from lawful.studies import equilibrium, quickstart, shakespeare
 from lawful.study import import_file
-from lawful.train import device, loop, plan, stack
+from lawful.train import batched, device, plan
 from lawful.train.plan import _one_precision, _own_steps
 
 CPU = torch.device("cpu")
@@ -110,7 +110,7 @@ def test_runs_are_stacked_on_a_cpu_where_each_worker_has_several_and_a_probe_fin
         probed.append((run.family.width, size))
         return size / (1 if size < 4 or run.family.width == 24 else 1.6)
 
-    monkeypatch.setattr(stack, "probe", seconds)
+    monkeypatch.setattr(batched, "probe", seconds)
     declared = import_file(TOY).study(widths=(8, 16, 24), steps=(20,), seeds=12)
 
     def rows(workers: int) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.Monk
     def unwanted(*_: object) -> tuple[int, float]:
         raise AssertionError("probed")
 
-    monkeypatch.setattr(stack, "best_size", unwanted)
+    monkeypatch.setattr(batched, "best_size", unwanted)
     declared = equilibrium.study("smoke")
     made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).declaration
     assert all(row["stack"] == "" for row in made["rungs"])
@@ -150,8 +150,8 @@ def test_what_a_gpu_has_room_for_is_measured_on_the_costliest_shapes_stacked_as_
     for row in rows:
         row["stack"] = "0-0" if row["at"]["width"] == 24 else ""
     stacked, measured = [], []
-    probe = stack.probe
-    monkeypatch.setattr(stack, "probe", lambda run, where, size: stacked.append(size) or probe(run, where, size))
+    probe = batched.probe
+    monkeypatch.setattr(batched, "probe", lambda run, where, size: stacked.append(size) or probe(run, where, size))
 
     def use(where: torch.device, act: Callable[[], float], steps: int) -> tuple[float, int]:
         measured.append(act())
@@ -192,7 +192,7 @@ OUT_OF_MEMORY = [
 def with_room_for(windows: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of every probe; the windows that each update was tried with."""
     tried: list[int] = []
-    probe_step = loop.probe_step
+    probe_step = plan.probe_step
 
     def limited(run: Run, model: Any, optimizer: Any, where: torch.device, rows: int) -> None:
         tried.append(rows)
@@ -200,7 +200,7 @@ def with_room_for(windows: int, error: Exception, monkeypatch: pytest.MonkeyPatc
             raise error
         probe_step(run, model, optimizer, where, rows)
 
-    monkeypatch.setattr(loop, "probe_step", limited)
+    monkeypatch.setattr(plan, "probe_step", limited)
     return tried
 
 
@@ -267,7 +267,7 @@ def test_a_stack_larger_than_a_gpu_is_trained_in_pieces_by_one_process(monkeypat
     def probe(run: Run, where: torch.device, size: int) -> float:
         raise OUT_OF_MEMORY[0]
 
-    monkeypatch.setattr(stack, "probe", probe)
+    monkeypatch.setattr(batched, "probe", probe)
     rungs = [replace(rung, run=replace(rung.run, precision="fp32")) for rung in declared.ladder]
     assert plan._on_one_gpu(rungs, rows, CPU, 16, lambda *_: None) == 1
     (said,) = plan._batches_in_pieces(rungs, CPU)

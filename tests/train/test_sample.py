@@ -110,7 +110,7 @@ def test_lawful_sample_writes_from_a_vocabulary_that_its_text_did_not_fill(tmp_p
     plan.write(tmp_path / "study")
     store = Store(tmp_path / "study")
     run = next(iter(plan.runs.values()))
-    place = loop.Place(device=torch.device("cpu"))
+    place = loop.ExecutionConfig(device=torch.device("cpu"))
     write_json(store.result(run.id), loop.train(run, run.corpus.open(run.data_fingerprint), store, place))
     words = ["sample", str(store.folder), run.id, "--length", "300", "--temperature", "1", "--prompt", "Tom"]
     done = CliRunner().invoke(app, words)

@@ -22,7 +22,7 @@ from lawful.observe import observations
 from lawful.run import Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
-from lawful.train import loop, worker
+from lawful.train import loop, state, worker
 
 Folder = Callable[..., Path]
 
@@ -41,11 +41,11 @@ class Ticking:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
     ticking, update = Ticking(), loop.make_update
 
-    def make_update(asked: Any) -> Any:
+    def make_update(training_state: Any) -> Any:
         ticking.now += ticking.cost
-        return update(asked)
+        return update(training_state)
 
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=ticking.monotonic))
+    monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=ticking.monotonic))
     monkeypatch.setattr(loop, "make_update", make_update)
     return ticking
 
@@ -58,8 +58,8 @@ def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     return run, run.corpus.open(run.data_fingerprint), store
 
 
-def place(**options: Any) -> loop.Place:
-    return loop.Place(device=torch.device("cpu"), **options)
+def place(**options: Any) -> loop.ExecutionConfig:
+    return loop.ExecutionConfig(device=torch.device("cpu"), **options)
 
 
 def train_longest_first(folder: Path) -> list[dict[str, Any]]:

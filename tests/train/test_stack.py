@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +24,9 @@ from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
 from lawful.store import Store
 from lawful.study import import_file
-from lawful.train import loop, stack, worker
+from lawful.train import batched, loop, state, worker
+from lawful.train.batched import Batch, best_size, is_stackable, train_batched
 from lawful.train.plan import make_plan
-from lawful.train.stack import Stack, best_size, is_stackable, together
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
 Folder = Callable[..., Path]
@@ -51,13 +52,18 @@ def members(folder: Path) -> tuple[list[Run], Store]:
     return [first, *more], store
 
 
-def place(**options: Any) -> loop.Place:
-    return loop.Place(device=torch.device("cpu"), **options)
+def place(**options: Any) -> loop.ExecutionConfig:
+    return loop.ExecutionConfig(device=torch.device("cpu"), **options)
 
 
 def train_all(runs: list[Run], store: Store, **options: Any) -> list[dict[str, Any]]:
     data = runs[0].corpus.open(runs[0].data_fingerprint)
-    return together([loop.training(run, data, store, place(stacked=len(runs), **options)) for run in runs])
+    config, outcomes = place(batched_runs=len(runs), **options), {}
+    train_batched([partial(loop.start, run, data, store, config) for run in runs], outcomes.__setitem__)
+    for outcome in outcomes.values():
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcomes[number] for number in range(len(runs))]
 
 
 def weights(store: Store, run: Run) -> np.ndarray:
@@ -131,14 +137,14 @@ def test_out_of_memory_halves_the_micro_batch_of_all_of_them(
 ) -> None:
     runs, store = members(toy_folder("stack", widths=(16, 24), steps=(30,)))
     whole = train_all(runs, store)
-    loss = Stack._loss
+    loss = Batch._loss
 
-    def small(self: Stack, parameters: Any, batch: Any, example: Any) -> Any:
+    def small(self: Batch, parameters: Any, batch: Any, example: Any) -> Any:
         if len(batch["inputs"]) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return loss(self, parameters, batch, example)
 
-    monkeypatch.setattr(Stack, "_loss", small)
+    monkeypatch.setattr(Batch, "_loss", small)
     pieces = train_all(runs, store)
     for one, other in zip(whole, pieces, strict=True):
         assert "micro_batch=2 " in other["numerics"] and one["loss"] == pytest.approx(other["loss"], rel=2e-5)
@@ -162,7 +168,7 @@ def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
     store = Store(folder)
     ids = [row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16]
     evaluate, late = loop.evaluate, []
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late)))
+    monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late)))
 
     def slow(*given: Any) -> dict[str, float]:
         late.append(1e6)
@@ -208,7 +214,7 @@ def test_the_size_of_a_stack_is_what_a_probe_finds_fastest(
             raise torch.OutOfMemoryError("out of memory")
         return seconds[size]
 
-    monkeypatch.setattr(stack, "probe", probe)
+    monkeypatch.setattr(batched, "probe", probe)
     runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
     assert best_size(runs[0], torch.device("cpu"), 15) == pytest.approx(expected)
 
@@ -219,7 +225,7 @@ def test_what_is_no_lack_of_memory_is_not_taken_for_it(toy_folder: Folder, monke
             return 1.0
         raise RuntimeError("Expected query, key, and value to have the same dtype")
 
-    monkeypatch.setattr(stack, "probe", probe)
+    monkeypatch.setattr(batched, "probe", probe)
     runs, _ = planned(toy_folder("stack", widths=(16, 24), steps=(30,)))
     with pytest.raises(RuntimeError, match="same dtype"):
         best_size(runs[0], torch.device("cpu"), 15)

@@ -59,7 +59,7 @@ class Family(ABC):
 
     @property
     def is_stackable(self) -> bool:
-        """Whether torch.func.vmap over several of its models gives what each gives alone (train/stack.py)."""
+        """Whether torch.func.vmap over several of its models gives what each gives alone (train/batched.py)."""
         return False
 
     def trouble(self, columns: Mapping[str, float]) -> str | None:

@@ -32,9 +32,11 @@ from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study, planned_columns
-from lawful.train import device, loop, stack
+from lawful.train import batched, device
+from lawful.train.batched import PROBE_STEPS
+from lawful.train.loop import branch_steps
 from lawful.train.optimizer import build_adamw, is_decayed
-from lawful.train.stack import PROBE_STEPS
+from lawful.train.step import is_out_of_memory, probe_step
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
@@ -383,7 +385,7 @@ def _own_steps(rungs: Sequence[Rung]) -> list[int]:
         own[i] = run.steps - start
         if start < run.decay_start:
             others = [step for other, step in trunks[run.trunk_id].items() if other != run.id]
-            passed = {step for step in loop.branch_steps(run.decay_start, others) if step > start}
+            passed = {step for step in branch_steps(run.decay_start, others) if step > start}
             saved[run.trunk_id] = sorted({*steps, *passed})
     return own
 
@@ -458,7 +460,7 @@ def _timed(run: Run, where: torch.device, windows: int) -> float | None:
     try:
         return _median_update(run, where, windows)
     except RuntimeError as error:
-        if not loop.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     gc.collect()  # what the error's traceback held
     device.return_memory(where)
@@ -472,7 +474,7 @@ def _median_update(run: Run, where: torch.device, windows: int) -> float:
     for _ in range(PROBE_STEPS):
         device.synchronize(where)
         start = time.perf_counter()
-        loop.probe_step(run, model, optimizer, where, windows)
+        probe_step(run, model, optimizer, where, windows)
         device.synchronize(where)
         times.append(time.perf_counter() - start)
     return sorted(times[1:])[1]
@@ -495,7 +497,7 @@ def _stacks(
     shapes: dict[tuple[Any, ...], dict[str, list[Run]]] = {}  # of trunks
     for rung, row in zip(rungs, rows, strict=True):
         run = rung.run
-        if stack.is_stackable(run) and run.starts_from is None:
+        if batched.is_stackable(run) and run.starts_from is None:
             shape = (run.family, run.batch_size, run.context, run.precision, rung.is_held_out)
             shapes.setdefault(shape, {}).setdefault(row["cluster"], []).append(run)
     of_trunk = {}
@@ -520,13 +522,13 @@ def _stacks(
 
 def _best_stack(run: Run, where: torch.device, most: int) -> tuple[int, float]:
     if where.type != "cpu":
-        return stack.best_size(run, where, most)
+        return batched.best_size(run, where, most)
     most = min(most, int(PROBE_FLOPS * run.steps / _flops(run)))  # larger probes take too long, and gain least
     if most < CPU_MIN_STACK:
         return 1, 1.0
     shape = (run.family, run.batch_size, run.context, run.precision, most)
     found = _measured_once(
-        "stack", shape, lambda: dict(zip(("size", "gain"), stack.best_size(run, where, most), strict=True))
+        "stack", shape, lambda: dict(zip(("size", "gain"), batched.best_size(run, where, most), strict=True))
     )
     return found["size"], found["gain"]
 
@@ -550,7 +552,7 @@ def _on_one_gpu(
         example[shape] = run, size
 
     def step(run: Run, size: int) -> float:
-        return stack.probe(run, where, size) if size > 1 else _time_step(run, where, math.inf)
+        return batched.probe(run, where, size) if size > 1 else _time_step(run, where, math.inf)
 
     busy, peak = 0.0, 0
     for number, shape in enumerate(sorted(cost, key=lambda shape: -cost[shape])[:PROBED_SIZES]):
@@ -559,7 +561,7 @@ def _on_one_gpu(
         try:
             share, most = device.use_of_gpu(where, functools.partial(step, run, size), PROBE_STEPS)
         except RuntimeError as error:
-            if not loop.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if run.batch_size == 1:
                 raise DeviceError(

@@ -24,7 +24,7 @@ from lawful.study import own_module
 from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
-from lawful.train.loop import is_out_of_memory
+from lawful.train.step import is_out_of_memory
 
 LEAST_TEMPERATURE = 1e-30  # logits divided by less overflow; what is likeliest has all of the probability long before
 

@@ -1,7 +1,7 @@
 """A worker: `python -m lawful.train.worker FOLDER RUN_ID` trains one run; with `-` it takes ids from standard input.
 
 It needs two strings and nothing else, so any run can be repeated by hand on any machine. With `-`, each line of
-standard input names a run, or several to be stacked (stack.py), and each answer on standard output is `RUN_ID STATUS`;
+standard input names a run, or several to be batched, and each answer on standard output is `RUN_ID STATUS`;
 the line `end` lets it leave, and the input's end without it (its parent was stopped or killed) makes it checkpoint and
 leave at once.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import math
 import os
 import queue
@@ -19,7 +20,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ from lawful.store import Store
 from lawful.study import own_module
 from lawful.train import device, loop, parallel
 from lawful.train.sinks import open_sinks
+from lawful.train.state import Clock, ExecutionConfig, Interrupted
+from lawful.train.step import is_out_of_memory
 
 INTERRUPTED = 75  # exit status: stopped on request, can go on (EX_TEMPFAIL)
 DISK_FULL = 74  # exit status: could not write, can go on once there is room (EX_IOERR)
@@ -91,81 +95,114 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
-            loop.alone(_train(store, run_id, options, stop, None, 1, loop.Clock()))
-        except loop.Interrupted:
+            run, data, config = _prepared(store, run_id, options, stop, None)
+            loop.train(run, data, store, config)
+        except Interrupted:
             pass
     parallel.leave()
     return 0
 
 
 def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, stop: threading.Event) -> list[str]:
-    """Train runs, several of them stacked, unless they are done or someone else is at them; an error ends the run,
+    """Train runs, several of them batched, unless they are done or someone else is at them; an error ends the run,
     never the worker.
 
     Returns of each: finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
-    stacked, clock = sum(_ended(store, run_id) is None for run_id in ids), loop.Clock()
-    runs = [_train_one(store, run_id, options, stop, stacked, clock) for run_id in ids]
-    if stacked <= 1 or parallel.processes() > 1:
-        return [loop.alone(run) for run in runs]
-    from lawful.train.stack import together
+    size = sum(_ended(store, run_id) is None for run_id in ids) if parallel.processes() == 1 else 1
+    attempts = [Attempt(store, run_id, options, stop) for run_id in ids]
+    if size <= 1:
+        for attempt in attempts:
+            if attempt.claim():
+                attempt.conclude(attempt.train)
+        return [attempt.status for attempt in attempts]
+    from lawful.train.batched import train_batched
 
-    return together(runs)
-
-
-def _train_one(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, stacked: int, clock: loop.Clock
-) -> loop.Training:
-    try:
-        with files.claimed(
-            store.claim(run_id),
-            patience_seconds=math.inf,
-            lease_seconds=options.lease_seconds,
-            should_stop=stop.is_set,
-        ) as lease:
-            if lease is None:
-                return "interrupted" if stop.is_set() else "busy"
-            return (yield from _train_claimed(store, run_id, options, stop, lease, stacked, clock))
-    except files.LeaseLost as error:
-        print(f"{run_id}: {error}", file=sys.stderr, flush=True)
-        return "busy"
-    except OSError as error:
-        if not files.is_disk_full(error):
-            raise
-        with contextlib.suppress(OSError):  # the log is often on the same disk
-            print(f"{run_id}: disk full: {error}", file=sys.stderr, flush=True)
-        return "disk full"
+    clock = Clock()
+    claimed = [attempt for attempt in attempts if attempt.claim()]
+    starts = [functools.partial(attempt.start, size, clock) for attempt in claimed]
+    train_batched(starts, lambda number, outcome: claimed[number].conclude(lambda: _returned(outcome)))
+    return [attempt.status for attempt in attempts]
 
 
-def _train_claimed(
-    store: Store,
-    run_id: str,
-    options: argparse.Namespace,
-    stop: threading.Event,
-    lease: files.Lease,
-    stacked: int,
-    clock: loop.Clock,
-) -> loop.Training:
-    if (ended := _ended(store, run_id)) is not None:
-        return ended
-    try:
-        parallel.tell(run_id)
-        result = yield from _train(store, run_id, options, stop, lease, stacked, clock)
-    except loop.Interrupted:
-        return "interrupted"
-    except files.LeaseLost:
-        raise
-    except Exception as error:
-        if files.is_disk_full(error) or parallel.is_loss(error):
-            raise
-        with files.open_log(store.log(run_id)) as log:
-            told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
-            log.write(told.encode(errors="backslashreplace"))
-        print(f"{run_id}: {error}", file=sys.stderr, flush=True)
-        result = {"status": "failed", "reason": _reason(error)}
-    files.write_json(store.result(run_id), result, lease=lease)
-    if result["status"] != "failed":
-        _delete_checkpoints(store, run_id)
-    return str(result["status"])
+class Attempt:
+    """One run in this worker, from its claim to its result; `status` is how it ended."""
+
+    def __init__(self, store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> None:
+        self.store, self.run_id, self.options, self.stop = store, run_id, options, stop
+        self.status = ""
+        self.lease: files.Lease | None = None
+        self._claim = contextlib.ExitStack()
+
+    def claim(self) -> bool:
+        """Whether this worker shall train the run: nobody else is at it, and it is not over. Then call `conclude`."""
+        with self._faults_of_the_store():
+            self.lease = self._claim.enter_context(
+                files.claimed(
+                    self.store.claim(self.run_id),
+                    patience_seconds=math.inf,
+                    lease_seconds=self.options.lease_seconds,
+                    should_stop=self.stop.is_set,
+                )
+            )
+            if self.lease is None:
+                self.status = "interrupted" if self.stop.is_set() else "busy"
+            else:
+                self.status = _ended(self.store, self.run_id) or ""
+        if self.status:
+            self._claim.close()
+        return not self.status
+
+    def start(self, size: int, clock: Clock) -> loop.Training:
+        run, data, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
+        return loop.start(run, data, self.store, replace(config, batched_runs=size, clock=clock))
+
+    def train(self) -> dict[str, Any]:
+        parallel.tell(self.run_id)
+        run, data, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
+        return loop.train(run, data, self.store, config)
+
+    def conclude(self, train: Callable[[], dict[str, Any]]) -> None:
+        """Write the result that `train` returns, or what its error means, and release the claim."""
+        with self._faults_of_the_store(), self._claim:
+            try:
+                result = train()
+            except Interrupted:
+                self.status = "interrupted"
+                return
+            except files.LeaseLost:
+                raise
+            except Exception as error:
+                if files.is_disk_full(error) or parallel.is_loss(error):
+                    raise
+                with files.open_log(self.store.log(self.run_id)) as log:
+                    told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
+                    log.write(told.encode(errors="backslashreplace"))
+                print(f"{self.run_id}: {error}", file=sys.stderr, flush=True)
+                result = {"status": "failed", "reason": _reason(error)}
+            files.write_json(self.store.result(self.run_id), result, lease=self.lease)
+            if result["status"] != "failed":
+                _delete_checkpoints(self.store, self.run_id)
+            self.status = str(result["status"])
+
+    @contextlib.contextmanager
+    def _faults_of_the_store(self) -> Iterator[None]:
+        try:
+            yield
+        except files.LeaseLost as error:
+            print(f"{self.run_id}: {error}", file=sys.stderr, flush=True)
+            self.status = "busy"
+        except OSError as error:
+            if not files.is_disk_full(error):
+                raise
+            with contextlib.suppress(OSError):  # the log is often on the same disk
+                print(f"{self.run_id}: disk full: {error}", file=sys.stderr, flush=True)
+            self.status = "disk full"
+
+
+def _returned(outcome: dict[str, Any] | BaseException) -> dict[str, Any]:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _reason(error: Exception) -> str:
@@ -176,7 +213,7 @@ def _reason(error: Exception) -> str:
         return in_words(error)
     *_, last = traceback.extract_tb(error.__traceback__)
     said = " ".join(str(error).split())
-    if isinstance(error, RuntimeError) and loop.is_out_of_memory(error):
+    if isinstance(error, RuntimeError) and is_out_of_memory(error):
         return in_short(
             "out of memory, and nothing is left to be cut into smaller pieces: use fewer --workers, a smaller model, "
             f"a shorter context or another --device. {type(error).__name__}: {said}"
@@ -194,15 +231,10 @@ def _ended(store: Store, run_id: str) -> str | None:
     return None if status == "failed" else status
 
 
-def _train(
-    store: Store,
-    run_id: str,
-    options: argparse.Namespace,
-    stop: threading.Event,
-    lease: files.Lease | None,
-    stacked: int,
-    clock: loop.Clock,
-) -> loop.Training:
+def _prepared(
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease | None
+) -> tuple[Run, Any, ExecutionConfig]:
+    """The run, its data, and how it is executed here."""
     study = store.read_study()
     if not store.run(run_id).exists():
         raise StoreError(
@@ -222,16 +254,14 @@ def _train(
     data = run.corpus.open(run.data_fingerprint)
     if options.planned_threads and where.type == "cpu":
         _spread(int(rung.get("threads", 1)), options)
-    place = loop.Place(
+    config = ExecutionConfig(
         device=where,
         micro_batch=options.micro_batch,
         loaders=_loaders(options, where, data),
         checkpoint_seconds=options.checkpoint_seconds,
         branch_steps=_branch_steps(study, rung),
-        clock=clock,
         lease=lease,
         is_sharded=options.shard and parallel.processes() > 1,
-        stacked=stacked if parallel.processes() == 1 else 1,
         sinks=open_sinks(
             [] if parallel.rank() else options.log,
             store.folder,
@@ -242,7 +272,7 @@ def _train(
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
-    return (yield from loop.training(run, data, store, place))
+    return run, data, config
 
 
 def _spread(threads: int, options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Runs of one shape trained as one model: a leading axis of runs, batched products in place of many small ones.
 
 Each run stays its own: its seed, data order, learning rate, evaluations, checkpoints and end are those of the loop. Its
-parameters, and what its optimiser keeps, are rows of the stack; only the updates are made together. They agree with
+parameters, and what its optimizer keeps, are rows of the batch; only the updates are made together. They agree with
 those made one by one within floating-point reordering, which each run's numerics say.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -24,12 +24,71 @@ from lawful.rules.backprop import Backprop
 from lawful.run import Run
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
-from lawful.train.loop import Asked, Place, Progress, Training, Update, alone, is_out_of_memory, make_update
-from lawful.train.optimizer import build_adamw
+from lawful.train.loop import Training, begin_step, end_step, finish
+from lawful.train.state import ExecutionConfig, TrainState, fresh_state
+from lawful.train.step import Update, each_array, is_out_of_memory, make_update, use_smaller_pieces
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
 PROBE_STEPS = 4  # the first is left out
 MIN_GAIN = 1.1  # of runs together, to be worth it: less is within a probe's noise
+
+Outcome = dict[str, Any] | BaseException  # the columns of a run's observation, or the error that ended it
+
+
+def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int, Outcome], None]) -> None:
+    """Train runs of one shape as one model, each to its own end. A run that ends or fails leaves the others.
+
+    Parameters
+    ----------
+    starts : `loop.start` with its arguments, of each run
+    ended : called once for each run with its number and its outcome, as soon as the run is over. What it raises is
+        raised again when all runs are over.
+    """
+    running: dict[int, Training] = {}
+    raised: list[BaseException] = []
+
+    def end(number: int, outcome: Outcome) -> None:
+        try:
+            if number in running:
+                running.pop(number).close()
+        except BaseException as error:
+            outcome = error
+        try:
+            ended(number, outcome)
+        except BaseException as error:
+            raised.append(error)
+
+    def for_each(act: Callable[..., None], *given: Iterable[Any]) -> None:
+        """Call act(training, ...) for each run. An error ends the run whose turn it is, and no other."""
+        for (number, training), *own in zip(list(running.items()), *given, strict=False):
+            try:
+                if training.is_running:
+                    act(training, *own)
+                if not training.is_running:
+                    end(number, finish(training))
+            except BaseException as error:
+                end(number, error)
+
+    for number, start in enumerate(starts):
+        try:
+            running[number] = start()
+        except BaseException as error:
+            end(number, error)
+    for_each(begin_step)
+    batch: Batch | None = None
+    while running:
+        states = [training.state for training in running.values()]
+        try:
+            if batch is None or batch.states != states:
+                batch = Batch(states)
+            updates = batch.step()
+        except BaseException as error:
+            for_each(lambda training, error: use_smaller_pieces(training.state, error), itertools.repeat(error))
+        else:
+            for_each(end_step, updates)
+        for_each(begin_step)
+    if raised:
+        raise raised[-1]
 
 
 def is_stackable(run: Run) -> bool:
@@ -60,114 +119,60 @@ def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
 
 def probe(run: Run, where: torch.device, size: int) -> float:
     """Seconds of one update of so many runs on random inputs: the median of several."""
-    place = Place(device=where)
-    asked = []
+    states = []
     for seed in range(size):
-        model = run.family.build(torch.Generator().manual_seed(seed)).to(where)
-        batch = run.task.probe(run, run.batch_size)
-        asked.append(
-            Asked(
-                run=run,
-                batch=replace(batch, **{part.name: getattr(batch, part.name).numpy() for part in fields(batch)}),
-                model=model,
-                optimizer=build_adamw(model, run, is_fused=where.type in ("cpu", "cuda")),
-                scaler=torch.amp.GradScaler(where.type, enabled=False),
-                place=place,
-                now=Progress(micro_batch=run.batch_size),
-            )
-        )
-    stack = Stack(asked) if size > 1 else None
+        state = fresh_state(replace(run, init_seed=seed), ExecutionConfig(device=where))
+        state.batch = each_array(run.task.probe(run, run.batch_size), lambda part: part.numpy())
+        states.append(state)
+    step = Batch(states).step if size > 1 else lambda: make_update(states[0])
     times = []
     for _ in range(PROBE_STEPS):
         device.synchronize(where)
         start = time.perf_counter()
-        if stack is None:
-            make_update(asked[0])
-        else:
-            stack.step(asked)
+        step()
         device.synchronize(where)
         times.append(time.perf_counter() - start)
     return sorted(times[1:])[1]
 
 
-def together(runs: Sequence[Training]) -> list[Any]:
-    """Train runs of one shape, each to its own end, and return what each came to. Who ends or fails leaves the others.
+class Batch:
+    """The parameters of several models of one shape, each as one tensor [runs, ...], with gradients and moments."""
 
-    Raises what the last of those that raised did, once all are over.
-    """
-    if len(runs) == 1:
-        return [alone(runs[0])]
-    waiting: dict[int, Asked] = {}
-    ended: dict[int, Any] = {}
-    raised: BaseException | None = None
-
-    def go_on(number: int, act: Callable[[], Asked]) -> None:
-        nonlocal raised
-        waiting.pop(number, None)
-        try:
-            waiting[number] = act()
-        except StopIteration as end:
-            ended[number] = end.value
-        except BaseException as error:
-            raised = error
-
-    for number, run in enumerate(runs):
-        go_on(number, lambda run=run: next(run))  # type: ignore[misc]
-    members: tuple[int, ...] = ()
-    while waiting:
-        try:
-            if members != tuple(waiting):
-                stack = Stack(list(waiting.values()))
-                members = tuple(waiting)
-            updates = stack.step([waiting[number] for number in members])
-        except BaseException as error:
-            for number in tuple(waiting):
-                go_on(number, lambda run=runs[number], error=error: run.throw(error))  # type: ignore[misc]
-        else:
-            for number, update in zip(members, updates, strict=True):
-                go_on(number, lambda run=runs[number], update=update: run.send(update))  # type: ignore[misc]
-    if raised is not None:
-        raise raised
-    return [ended[number] for number in range(len(runs))]
-
-
-class Stack:
-    """The parameters of so many models of one shape, each as one tensor [runs, ...], with gradients and moments."""
-
-    def __init__(self, members: Sequence[Asked]) -> None:
-        self.task = members[0].run.task
-        self.model = members[0].model  # only its shape is used
+    def __init__(self, states: list[TrainState]) -> None:
+        self.states = states
+        self.task = states[0].run.task
+        self.model = states[0].model  # only its shape is used
         self.leaves: dict[str, Tensor] = {}
         self.grads: list[Tensor] = []
-        self.parts: list[list[_Part]] = [[] for _ in members]  # by run, in the order of its optimiser's groups
+        self.parts: list[list[_Part]] = [[] for _ in states]  # by run, in the order of its optimizer's groups
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        for number, group in enumerate(members[0].optimizer.param_groups):
+        for number, group in enumerate(states[0].optimizer.param_groups):
             for within, example in enumerate(group["params"]):
                 tables = {
-                    kind: torch.zeros(len(members), *example.shape, device=example.device)
+                    kind: torch.zeros(len(states), *example.shape, device=example.device)
                     for kind in ("weight", "grad", "exp_avg", "exp_avg_sq")
                 }
-                for row, member in enumerate(members):
+                for row, state in enumerate(states):
                     own = {kind: table[row] for kind, table in tables.items()}
-                    self.parts[row].append(_moved(member.optimizer, number, within, own))
+                    self.parts[row].append(_moved(state.optimizer, number, within, own))
                 leaf = tables["weight"].requires_grad_()
                 leaf.grad = tables["grad"]
                 self.leaves[names[id(example)]] = leaf
                 self.grads.append(leaf.grad)
 
-    def step(self, members: Sequence[Asked]) -> list[Update]:
-        """One update of each. A run whose loss or gradient norm is not finite is not updated."""
-        first = members[0]
+    def step(self) -> list[Update]:
+        """One update of each run on its own batch. A run whose loss or gradient norm is not finite is not updated."""
+        states, first = self.states, self.states[0]
         where = self.grads[0].device
-        targets = [self.task.count(member.batch) for member in members]
+        targets = [self.task.count(state.batch) for state in states]
         shares = torch.tensor([1.0 / max(number, 1) for number in targets], device=where)
         batch = {
-            part.name: torch.from_numpy(np.stack([getattr(member.batch, part.name) for member in members])).to(where)
+            part.name: torch.from_numpy(np.stack([getattr(state.batch, part.name) for state in states])).to(where)
             for part in fields(first.batch)
         }
-        totals = torch.zeros(len(members), device=where)
+        totals = torch.zeros(len(states), device=where)
         set_to_zero(self.grads)
-        micro_batch = min(member.now.micro_batch for member in members)
+        micro_batch = min(state.progress.micro_batch for state in states)
         for start in range(0, first.run.batch_size, micro_batch):
             piece = {name: part[:, start : start + micro_batch] for name, part in batch.items()}
             with device.autocast(where, first.run.precision):
@@ -175,14 +180,14 @@ class Stack:
             torch.autograd.backward((losses * shares).sum())
             totals += losses.detach()
         norms = torch.stack([torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in self.grads]).norm(dim=0)
-        limits = torch.tensor([member.run.optimizer.clip for member in members], device=where)
+        limits = torch.tensor([state.run.optimizer.clip for state in states], device=where)
         clipped = (limits / (norms + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
         for grad in self.grads:
             grad.mul_(clipped.view(-1, *[1] * (grad.dim() - 1)))
         means = (totals * shares).tolist()
         updates = [Update(*each) for each in zip(means, norms.tolist(), targets, strict=True)]
         finite = [math.isfinite(update.loss) and math.isfinite(update.grad_norm) for update in updates]
-        self._adamw([(member.optimizer, self.parts[row]) for row, member in enumerate(members) if finite[row]])
+        self._adamw([(state.optimizer, self.parts[row]) for row, state in enumerate(states) if finite[row]])
         return updates
 
     def _loss(self, parameters: dict[str, Tensor], batch: dict[str, Tensor], example: Any) -> Tensor:
@@ -210,7 +215,7 @@ class Stack:
 
 
 class _Part(NamedTuple):
-    """One parameter of one run, and what its optimiser keeps."""
+    """One parameter of one run, and what its optimizer keeps."""
 
     weight: Tensor
     grad: Tensor
@@ -220,7 +225,7 @@ class _Part(NamedTuple):
 
 
 def _moved(optimizer: torch.optim.Optimizer, group: int, within: int, into: Mapping[str, Tensor]) -> _Part:
-    """A parameter and its moments, into their places in the stack; they stay its model's and its optimiser's."""
+    """A parameter and its moments, into their places in the batch; they stay its model's and its optimizer's."""
     parameter = optimizer.param_groups[group]["params"][within]
     state = optimizer.state[parameter]
     into["weight"].copy_(parameter.data)
