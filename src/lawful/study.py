@@ -266,6 +266,12 @@ def planned_columns(rung: Rung, arm: str | None) -> dict[str, Any]:
     }
 
 
+def own_steps_of(planned: Mapping[str, Any]) -> int:
+    """Steps that a run of a plan does itself; the others come from its trunk."""
+    own, whole = planned.get("own_flops"), planned["flops"]
+    return int(planned["steps"]) if own is None or not whole else round(planned["steps"] * own / whole)
+
+
 def _planned_row(rung: Rung, arm: str | None) -> dict[str, Any]:
     """The same with the rung's coordinates, as a question's `where` may name them."""
     own = {"rung": rung.label, "held_out": rung.is_held_out, **planned_columns(rung, arm)}

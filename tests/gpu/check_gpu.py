@@ -158,9 +158,9 @@ class Check:
         for number, kind in enumerate(kinds):
             folder, runs = self.planned(f"stacked-{number}", widths=(32,), steps=(40,), seeds=3, **kind)
             store, data = Store(folder), runs[0].corpus.open(runs[0].data_fingerprint)
+            starts = [functools.partial(start, run, data, store, self.place(batched_runs=len(runs))) for run in runs]
             found: dict[int, Any] = {}
-            config = self.place(batched_runs=len(runs))
-            train_batched([functools.partial(start, run, data, store, config) for run in runs], found.__setitem__)
+            train_batched(starts, lambda number, outcome, found=found: found.update({number: outcome()}))
             precision = kind["precision"]
             for run, row in zip(runs, (found[number] for number in range(len(runs))), strict=True):
                 lone = self.alone(run, store)

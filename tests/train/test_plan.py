@@ -21,7 +21,7 @@ from lawful.run import Run
 from lawful.studies import equilibrium, quickstart, shakespeare
 from lawful.study import import_file
 from lawful.train import batched, device, plan
-from lawful.train.plan import _one_precision, _own_steps
+from lawful.train.plan import _one_precision, _steps_after_trunks
 
 CPU = torch.device("cpu")
 TOY = Path(__file__).parents[1] / "toy_study.py"
@@ -32,7 +32,7 @@ def test_budgets_that_share_a_trunk_cost_what_arithmetic_says(budgets: int, save
     """Over a range of 16 with a decay of .2: (1 - f) longest + f (sum of all), against the sum of all."""
     steps = [round(1000 * 16 ** (i / (budgets - 1))) for i in range(budgets)]
     ladder = import_file(TOY).study(widths=(8, 16), steps=tuple(steps)).ladder
-    assert 2 * sum(steps) / sum(_own_steps(ladder)) == pytest.approx(saved, rel=0.01)
+    assert 2 * sum(steps) / sum(_steps_after_trunks(ladder)) == pytest.approx(saved, rel=0.01)
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.8, "fp32"), (1.05, "fp32"), (1.5, "bf16")])

@@ -58,12 +58,10 @@ def place(**options: Any) -> loop.ExecutionConfig:
 
 def train_all(runs: list[Run], store: Store, **options: Any) -> list[dict[str, Any]]:
     data = runs[0].corpus.open(runs[0].data_fingerprint)
-    config, outcomes = place(batched_runs=len(runs), **options), {}
-    train_batched([partial(loop.start, run, data, store, config) for run in runs], outcomes.__setitem__)
-    for outcome in outcomes.values():
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcomes[number] for number in range(len(runs))]
+    starts = [partial(loop.start, run, data, store, place(batched_runs=len(runs), **options)) for run in runs]
+    found: dict[int, dict[str, Any]] = {}
+    train_batched(starts, lambda number, outcome: found.update({number: outcome()}))
+    return [found[number] for number in range(len(runs))]
 
 
 def weights(store: Store, run: Run) -> np.ndarray:

@@ -14,6 +14,7 @@ from lawful import store
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
+from lawful.study import own_steps_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +87,7 @@ def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
             result or (None if here.metrics(rung["id"]).exists() else in_table.get(rung["id"]))
             for rung, result in zip(rungs, results, strict=True)
         ]
-    own_steps, beside = _own_steps(rungs), _beside(rungs)
+    own_steps, beside = [own_steps_of(rung) for rung in rungs], _beside(rungs)
     pace = _pace(here, rungs, results, own_steps, beside)
     runs = tuple(
         _ended(here, rung, result) if result else _unfinished(here, rung, own, pace)
@@ -240,7 +241,7 @@ def _pace(
     for rung, result, own, share in zip(rungs, results, own_steps, beside, strict=True):
         speed = number((result or {}).get("tokens_per_second"))
         estimate = number(rung.get("seconds_estimate"))
-        if not result or result.get("status") != "finished" or not speed or not estimate:
+        if not result or result.get("status") != "finished" or not (own and speed and estimate):
             continue
         training = own * rung["batch_tokens"] / speed
         claim = here.claim(rung["id"])
@@ -262,15 +263,6 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
         if half <= 0:
             return value
     return weighted[-1][0]
-
-
-def _own_steps(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps that each run does itself, by the plan; the others come from its trunk."""
-    flops = [(number(rung.get("own_flops")), number(rung.get("flops"))) for rung in rungs]
-    return [
-        round(rung["steps"] * own / whole) if own and whole else rung["steps"]
-        for rung, (own, whole) in zip(rungs, flops, strict=True)
-    ]
 
 
 def _group(rung: Mapping[str, Any]) -> str:

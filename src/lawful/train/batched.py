@@ -7,12 +7,14 @@ those made one by one within floating-point reordering, which each run's numeric
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
 PROBE_STEPS = 4  # the first is left out
 MIN_GAIN = 1.1  # of runs together, to be worth it: less is within a probe's noise
 
-Outcome = dict[str, Any] | BaseException  # the columns of a run's observation, or the error that ended it
+Outcome = Callable[[], dict[str, Any]]  # returns the columns of a run's observation, or raises the run's error
 
 
 def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int, Outcome], None]) -> None:
@@ -40,19 +42,15 @@ def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int
 
     Parameters
     ----------
-    starts : `loop.start` with its arguments, of each run
-    ended : called once for each run with its number and its outcome, as soon as the run is over. What it raises is
-        raised again when all runs are over.
+    starts : `loop.start` with its arguments, for each run
+    ended : called once for each run with its number and its outcome, as soon as it has no more steps. What `ended`
+        raises is raised again when all runs are over.
     """
     running: dict[int, Training] = {}
     raised: list[BaseException] = []
 
     def end(number: int, outcome: Outcome) -> None:
-        try:
-            if number in running:
-                running.pop(number).close()
-        except BaseException as error:
-            outcome = error
+        running.pop(number, None)
         try:
             ended(number, outcome)
         except BaseException as error:
@@ -64,16 +62,17 @@ def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int
             try:
                 if training.is_running:
                     act(training, *own)
-                if not training.is_running:
-                    end(number, finish(training))
             except BaseException as error:
-                end(number, error)
+                end(number, functools.partial(_fail, error, training))
+            else:
+                if not training.is_running:
+                    end(number, functools.partial(_finish, training))
 
     for number, start in enumerate(starts):
         try:
             running[number] = start()
         except BaseException as error:
-            end(number, error)
+            end(number, functools.partial(_fail, error))
     for_each(begin_step)
     batch: Batch | None = None
     while running:
@@ -89,6 +88,17 @@ def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int
         for_each(begin_step)
     if raised:
         raise raised[-1]
+
+
+def _finish(training: Training) -> dict[str, Any]:
+    with contextlib.closing(training):
+        return finish(training)
+
+
+def _fail(error: BaseException, training: Training | None = None) -> NoReturn:
+    if training is not None:
+        training.close()
+    raise error
 
 
 def is_stackable(run: Run) -> bool:

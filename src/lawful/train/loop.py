@@ -20,7 +20,7 @@ from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.evaluate import batch_loss, evaluate, final_columns, record_line, write_details
 from lawful.train.feed import feed
 from lawful.train.optimizer import is_decayed, learning_rate, set_learning_rate
-from lawful.train.record import Record
+from lawful.train.sinks import Record
 from lawful.train.state import ExecutionConfig, Interrupted, Timer, TrainState, fresh_state, restore, saved_progress
 from lawful.train.step import Update, make_update, to_device, use_smaller_pieces
 
@@ -97,7 +97,9 @@ def start(run: Run, data: Any, store: Store, config: ExecutionConfig) -> Trainin
             state.progress.loss_start = loss if math.isfinite(loss) else None
     state.model.train()
     with contextlib.ExitStack() as opened:
-        record = opened.enter_context(contextlib.closing(Record(store, run, saved, config)))
+        record = opened.enter_context(
+            contextlib.closing(Record(store, run.id, saved, sinks=config.sinks, lease=config.lease))
+        )
         batch_of = opened.enter_context(feed(run, data, config.loaders))
         return Training(
             state=state,

@@ -31,7 +31,7 @@ from lawful.laws import named
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
-from lawful.study import Rung, Study, planned_columns
+from lawful.study import Rung, Study, own_steps_of, planned_columns
 from lawful.train import batched, device
 from lawful.train.batched import PROBE_STEPS
 from lawful.train.loop import branch_steps
@@ -103,7 +103,7 @@ def make_plan(
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
     is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
-    stacked    how many runs of one shape are trained together at most (stack.py); 0: as many as pay
+    stacked    how many runs of one shape are trained together at most (batched.py); 0: as many as pay
     """
     _in_pieces.clear()
     for question in study.questions:
@@ -132,9 +132,7 @@ def make_plan(
         )
 
     rungs = [replace(rung, run=settled(rung.run)) for rung in rungs]
-    rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
-    for row, own_steps in zip(rows, _own_steps(rungs), strict=True):
-        row["own_flops"] = row["flops"] * own_steps // row["steps"]
+    rows = _rows(study, rungs, names)
     if is_timed:
         seconds = _estimate_seconds(rungs, rows, where, progress, corpora)
         for row, estimate in zip(rows, seconds, strict=True):
@@ -232,9 +230,9 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> dict[str
         )
         for rung in rungs
     ]
-    rows = [_row(study, rung, names[rung.run.corpus]) for rung in rungs]
+    rows = _rows(study, rungs, names)
     seconds = _estimate_seconds(rungs, rows, where, lambda what, share: None, {})
-    flops = sum(row["flops"] * own / row["steps"] for row, own in zip(rows, _own_steps(rungs), strict=True))
+    flops = float(sum(row["own_flops"] for row in rows))
     workers = cores if where.type == "cpu" else 1
     return {"runs": len(rungs), "flops": flops, "seconds": max(sum(seconds) / workers, *seconds)}
 
@@ -340,6 +338,13 @@ def _flops(run: Run) -> int:
     return int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens)
 
 
+def _rows(study: Study, rungs: Sequence[Rung], corpora: Mapping[Any, str]) -> list[dict[str, Any]]:
+    rows = [_row(study, rung, corpora[rung.run.corpus]) for rung in rungs]
+    for row, steps in zip(rows, _steps_after_trunks(rungs), strict=True):
+        row["own_flops"] = row["flops"] * steps // row["steps"]
+    return rows
+
+
 def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     run = rung.run
     return {
@@ -360,7 +365,7 @@ def _row(study: Study, rung: Rung, corpus: str) -> dict[str, Any]:
     }
 
 
-def _own_steps(rungs: Sequence[Rung]) -> list[int]:
+def _steps_after_trunks(rungs: Sequence[Rung]) -> list[int]:
     """Steps each run does itself: those after the checkpoint of its trunk that it starts from, if there is one.
 
     In conduct's order: held-out runs after the anchors, runs that start from another's weights last, and of one trunk
@@ -416,7 +421,8 @@ def _estimate_seconds(
         else:
             per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
     seconds = []
-    for rung, row, shape, own in zip(rungs, rows, shapes, _own_steps(rungs), strict=True):
+    for rung, row, shape in zip(rungs, rows, shapes, strict=True):
+        own = own_steps_of(row)
         facts = corpora.get(row["corpus"], {})
         evaluated = own // rung.run.eval_every * rung.run.eval_tokens
         evaluated += int(facts.get("validation_tokens") or 0) + int(facts.get("test_tokens") or 0)

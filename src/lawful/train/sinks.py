@@ -1,14 +1,18 @@
-"""Thin copies of metrics.jsonl to where people already look: TensorBoard and Weights & Biases, both optional."""
+"""The record of a run's training: metrics.jsonl, and copies of it in TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from lawful import store as files
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.store import Store
+from lawful.train import checkpoint, parallel
 
 
 class Sink(Protocol):
@@ -77,3 +81,49 @@ def open_sinks(
         elif name == "wandb":
             sinks.append(WandB(folder, study, run_id, label, config))
     return tuple(sinks)
+
+
+class Record:
+    """metrics.jsonl, a line at a time; a resume cuts it back to the step of the checkpoint."""
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        saved: checkpoint.Checkpoint | None,
+        *,
+        sinks: Sequence[Sink],
+        lease: files.Lease | None,
+    ) -> None:
+        path = store.metrics(run_id)
+        source = store.metrics(str(saved.state["run"])) if saved else None
+        step = saved.step if saved else 0
+        past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
+        # a new file: a worker that slept, and still holds the old one open, adds its lines to that
+        files.write_text(path, "".join(_line(values) for values in past), lease=lease)
+        if parallel.rank():
+            path = Path(os.devnull)  # the first process keeps the record
+        self.file = path.open("a", encoding="utf-8")
+        self.sinks = sinks
+
+    def write(self, **values: float) -> None:
+        self.file.write(_line(values))
+        self.file.flush()
+        for sink in self.sinks:
+            sink.write(values)
+
+    def sync(self) -> None:
+        """Before a checkpoint, which must never have more steps than the record."""
+        if parallel.rank():
+            return
+        self.file.flush()
+        files.sync_file(self.file)
+
+    def close(self) -> None:
+        self.file.close()
+        for sink in self.sinks:
+            sink.close()
+
+
+def _line(values: Mapping[str, Any]) -> str:
+    return json.dumps(files.plain(values)) + "\n"

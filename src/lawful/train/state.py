@@ -127,15 +127,12 @@ class TrainState:
     forward: Any  # the model, or its compiled form
     batch: Any = None  # the global batch of the step, in arrays
 
-    @property
-    def is_compiled(self) -> bool:
-        return is_compiled(self.run, self.config)
-
     def note_numerics(self) -> None:
         """Keep what decides the last bits of a result; count a change of it."""
         config, progress, where = self.config, self.progress, self.config.device
         is_fused = where.type in ("cpu", "cuda")
-        numerics = device.numerics(where, self.run.precision, progress.micro_batch, is_fused, self.is_compiled)
+        has_compiled = is_compiled(self.run, config)
+        numerics = device.numerics(where, self.run.precision, progress.micro_batch, is_fused, has_compiled)
         if parallel.processes() > 1:
             numerics += f" processes={parallel.processes()}{':sharded' if config.is_sharded else ''}"
         if config.batched_runs > 1:
@@ -145,8 +142,9 @@ class TrainState:
         progress.numerics = numerics
 
     def compile(self) -> None:
-        """Compile the model's forward pass where that pays, for the present micro-batch."""
-        self.forward = compiled(self.model, self.run, self.progress.micro_batch) if self.is_compiled else self.model
+        """Compile the model's forward pass for the present micro-batch, where that pays."""
+        if is_compiled(self.run, self.config):
+            self.forward = compiled(self.model, self.run, self.progress.micro_batch)
 
 
 def fresh_state(run: Run, config: ExecutionConfig) -> TrainState:

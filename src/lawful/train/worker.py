@@ -120,7 +120,7 @@ def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, st
     clock = Clock()
     claimed = [attempt for attempt in attempts if attempt.claim()]
     starts = [functools.partial(attempt.start, size, clock) for attempt in claimed]
-    train_batched(starts, lambda number, outcome: claimed[number].conclude(lambda: _returned(outcome)))
+    train_batched(starts, lambda number, outcome: claimed[number].conclude(outcome))
     return [attempt.status for attempt in attempts]
 
 
@@ -197,12 +197,6 @@ class Attempt:
             with contextlib.suppress(OSError):  # the log is often on the same disk
                 print(f"{self.run_id}: disk full: {error}", file=sys.stderr, flush=True)
             self.status = "disk full"
-
-
-def _returned(outcome: dict[str, Any] | BaseException) -> dict[str, Any]:
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
 
 
 def _reason(error: Exception) -> str:
