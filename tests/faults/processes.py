@@ -48,13 +48,13 @@ def _work(folder: str, run_ids: list[str], options: list[str], log: str | None, 
         time.time = lambda: true_time() + skew
     if machine := faults.get("machine"):
         files._machine = lambda: machine
-    begin = worker._train
+    begin = worker._prepared
 
-    def noted(store: Store, run_id: str, *rest: Any) -> dict[str, Any]:
+    def noted(store: Store, run_id: str, *rest: Any) -> Any:
         _note(log, f"{os.getpid()} began {run_id}")
         return begin(store, run_id, *rest)
 
-    worker._train = noted
+    worker._prepared = noted
     asked = worker.parse([folder, "-", "--device", "cpu", *options])
     for run_id in run_ids:
         _note(

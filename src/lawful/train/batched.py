@@ -11,7 +11,6 @@ import contextlib
 import functools
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple, NoReturn
@@ -28,10 +27,9 @@ from lawful.tasks.next_token import NextToken
 from lawful.train import device
 from lawful.train.loop import Training, begin_step, end_step, finish
 from lawful.train.state import ExecutionConfig, TrainState, fresh_state
-from lawful.train.step import Update, each_array, is_out_of_memory, make_update, use_smaller_pieces
+from lawful.train.step import Update, each_array, is_out_of_memory, make_update, median_seconds, use_smaller_pieces
 
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
-PROBE_STEPS = 4  # the first is left out
 MIN_GAIN = 1.1  # of runs together, to be worth it: less is within a probe's noise
 
 Outcome = Callable[[], dict[str, Any]]  # returns the columns of a run's observation, or raises the run's error
@@ -135,14 +133,7 @@ def probe(run: Run, where: torch.device, size: int) -> float:
         state.batch = each_array(run.task.probe(run, run.batch_size), lambda part: part.numpy())
         states.append(state)
     step = Batch(states).step if size > 1 else lambda: make_update(states[0])
-    times = []
-    for _ in range(PROBE_STEPS):
-        device.synchronize(where)
-        start = time.perf_counter()
-        step()
-        device.synchronize(where)
-        times.append(time.perf_counter() - start)
-    return sorted(times[1:])[1]
+    return median_seconds(step, where)
 
 
 class Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib.util
 import os
 import platform
@@ -160,7 +161,8 @@ def profiled(activity: Any) -> Any:
 
 
 def return_memory(device: torch.device) -> None:
-    """What torch keeps of a GPU's memory for its next tensors, to others that compute there."""
+    """Free what nothing refers to, and give what torch keeps of a GPU's memory to others that compute there."""
+    gc.collect()  # the traceback of an error holds tensors in a cycle
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

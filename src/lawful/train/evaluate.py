@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -36,7 +35,6 @@ def evaluate(
             if windows == 1 or not is_out_of_memory(error):
                 raise
         windows = (windows + 1) // 2
-        gc.collect()
         device.return_memory(where)
     model.train()
     return {**run.task.summary(sums), "targets": int(sums["targets"])}

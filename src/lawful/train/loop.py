@@ -72,11 +72,6 @@ class Training:
     def is_running(self) -> bool:
         return not self.divergence_reason and self.state.progress.step < self.state.run.steps
 
-    @property
-    def watched(self) -> str:
-        """The split that is evaluated on the way."""
-        return "selection" if "selection" in self.data.splits else "validation"
-
     def save(self, folder: Path, kept: int = checkpoint.KEPT) -> None:
         state = self.state
         with state.config.clock.stopped():
@@ -87,19 +82,17 @@ class Training:
 
 def start(run: Run, data: Any, store: Store, config: ExecutionConfig) -> Training:
     """The run's model, optimizer and counters, at the start or as its newest checkpoint or trunk has them."""
-    watched = "selection" if "selection" in data.splits else "validation"
     with config.clock.stopped():
         state = fresh_state(run, config)
         saved = restore(state, store)
         state.compile()
         if state.progress.step == 0 and (run.starts_from is None or run.task.worst_loss(run) is not None):
-            loss = evaluate(run, data, state.model, config.device, watched, run.eval_tokens)["loss"]
+            loss = evaluate(run, data, state.model, config.device, watched_split(data), run.eval_tokens)["loss"]
             state.progress.loss_start = loss if math.isfinite(loss) else None
     state.model.train()
     with contextlib.ExitStack() as opened:
-        record = opened.enter_context(
-            contextlib.closing(Record(store, run.id, saved, sinks=config.sinks, lease=config.lease))
-        )
+        record = Record(store, run.id, saved, sinks=config.sinks, lease=config.lease)
+        opened.callback(record.close)
         batch_of = opened.enter_context(feed(run, data, config.loaders))
         return Training(
             state=state,
@@ -177,7 +170,7 @@ def log(training: Training, update: Update) -> None:
 def evaluate_and_judge(training: Training) -> None:
     """Evaluate on the watched split, write that to the record, decide whether the run has diverged, and keep the
     weights if they are the best so far and the run asks for that."""
-    state, data, watched = training.state, training.data, training.watched
+    state, data, watched = training.state, training.data, watched_split(training.data)
     run, config, progress, clock = state.run, state.config, state.progress, state.config.clock
     with clock.stopped():
         seen = evaluate(run, data, state.model, config.device, watched, run.eval_tokens)
@@ -280,6 +273,11 @@ def _columns(training: Training) -> dict[str, Any]:
         "numerics": progress.numerics,
         "numerics_breaks": progress.numerics_breaks,
     }
+
+
+def watched_split(data: Any) -> str:
+    """The split that is evaluated on the way."""
+    return "selection" if "selection" in data.splits else "validation"
 
 
 def closing_start(run: Run) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import bisect
 import datetime
 import functools
-import gc
 import hashlib
 import itertools
 import math
 import os
 import platform
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,10 +31,9 @@ from lawful.run import Precision, Run, to_json
 from lawful.store import FORMAT, Store
 from lawful.study import Rung, Study, own_steps_of, planned_columns
 from lawful.train import batched, device
-from lawful.train.batched import PROBE_STEPS
 from lawful.train.loop import branch_steps
 from lawful.train.optimizer import build_adamw, is_decayed
-from lawful.train.step import is_out_of_memory, probe_step
+from lawful.train.step import PROBE_STEPS, is_out_of_memory, median_seconds, probe_step
 
 PROBE_FLOPS = 2e10  # a probe step costs at most about this (a fifth of a second on a slow core); larger are scaled from
 BF16_MIN_PARAMS = 100_000  # bf16 never paid below: a ladder whose cost lies mostly in smaller runs is not probed
@@ -468,7 +465,6 @@ def _timed(run: Run, where: torch.device, windows: int) -> float | None:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    gc.collect()  # what the error's traceback held
     device.return_memory(where)
     return None
 
@@ -476,14 +472,7 @@ def _timed(run: Run, where: torch.device, windows: int) -> float | None:
 def _median_update(run: Run, where: torch.device, windows: int) -> float:
     model = run.family.build(torch.Generator().manual_seed(0)).to(where)
     optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-    times = []
-    for _ in range(PROBE_STEPS):
-        device.synchronize(where)
-        start = time.perf_counter()
-        probe_step(run, model, optimizer, where, windows)
-        device.synchronize(where)
-        times.append(time.perf_counter() - start)
-    return sorted(times[1:])[1]
+    return median_seconds(lambda: probe_step(run, model, optimizer, where, windows), where)
 
 
 def _stacks(

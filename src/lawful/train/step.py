@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import math
 import operator
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from lawful.run import Run
 from lawful.train import device, parallel
 from lawful.train.optimizer import clip, make_room
 from lawful.train.state import TrainState
+
+PROBE_STEPS = 4
 
 
 class Update(NamedTuple):
@@ -74,7 +76,6 @@ def use_smaller_pieces(state: TrainState, error: BaseException) -> None:
     state.progress.micro_batch = (state.progress.micro_batch + 1) // 2
     state.note_numerics()
     state.optimizer.zero_grad(set_to_none=True)
-    gc.collect()
     device.return_memory(state.config.device)
     state.compile()
 
@@ -96,6 +97,18 @@ def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, whe
         run.rule.gradients(model, run.task, each_array(batch, lambda part: part.to(where)), scale=1e-6)
     clip(optimizer, run.optimizer.clip)
     optimizer.step()
+
+
+def median_seconds(step: Callable[[], object], where: torch.device) -> float:
+    """Seconds of one step: the median of PROBE_STEPS, without the first."""
+    times = []
+    for _ in range(PROBE_STEPS):
+        device.synchronize(where)
+        start = time.perf_counter()
+        step()
+        device.synchronize(where)
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[1]
 
 
 def pieces(batch: Any, micro_batch: int) -> Iterable[Any]:

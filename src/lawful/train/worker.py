@@ -95,8 +95,7 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
-            run, data, config = _prepared(store, run_id, options, stop, None)
-            loop.train(run, data, store, config)
+            loop.train(*_prepared(store, run_id, options, stop, None))
         except Interrupted:
             pass
     parallel.leave()
@@ -153,13 +152,12 @@ class Attempt:
         return not self.status
 
     def start(self, size: int, clock: Clock) -> loop.Training:
-        run, data, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
-        return loop.start(run, data, self.store, replace(config, batched_runs=size, clock=clock))
+        run, data, store, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
+        return loop.start(run, data, store, replace(config, batched_runs=size, clock=clock))
 
     def train(self) -> dict[str, Any]:
         parallel.tell(self.run_id)
-        run, data, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
-        return loop.train(run, data, self.store, config)
+        return loop.train(*_prepared(self.store, self.run_id, self.options, self.stop, self.lease))
 
     def conclude(self, train: Callable[[], dict[str, Any]]) -> None:
         """Write the result that `train` returns, or what its error means, and release the claim."""
@@ -227,8 +225,8 @@ def _ended(store: Store, run_id: str) -> str | None:
 
 def _prepared(
     store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease | None
-) -> tuple[Run, Any, ExecutionConfig]:
-    """The run, its data, and how it is executed here."""
+) -> tuple[Run, Any, Store, ExecutionConfig]:
+    """What `loop.train` needs: the run, its data, the folder, and how the run is executed here."""
     study = store.read_study()
     if not store.run(run_id).exists():
         raise StoreError(
@@ -266,7 +264,7 @@ def _prepared(
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
-    return run, data, config
+    return run, data, store, config
 
 
 def _spread(threads: int, options: argparse.Namespace) -> None:
