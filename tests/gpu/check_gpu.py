@@ -416,13 +416,14 @@ def main() -> int:
         return train(options)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl+C: what is begun is put away on the way out
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    others = frozenset(children().get(os.getpid(), ()))  # of a program that calls this: not ours to end
     try:
-        return check(options)
+        return check(options, others)
     finally:
-        end_children()
+        end_children(others)
 
 
-def check(options: argparse.Namespace) -> int:
+def check(options: argparse.Namespace, others: frozenset[int]) -> int:
     limit = SECONDS if options.device == "cuda" else math.inf  # a rehearsal takes what it takes
     wanted = [name for name in PARTS if name not in options.skip and (not options.only or name in options.only)]
     begun, failed = time.monotonic(), 0
@@ -442,7 +443,7 @@ def check(options: argparse.Namespace) -> int:
             faulthandler.dump_traceback(file=sys.stdout, all_threads=True)
             show_workers_log(Path(folder))
             sys.stdout.flush()
-            end_children()
+            end_children(others)
             shutil.rmtree(folder, ignore_errors=True)
             os._exit(1)
 
@@ -479,17 +480,23 @@ def say(part: str, state: str, seconds: float | None, figure: str, start: float 
     print(f"{part:10} {state:8} {taken:6.1f} s  {figure}", flush=True)
 
 
-def end_children() -> None:
-    """Kill what this process has started and what that has started, where the system lists processes in /proc."""
-    children: dict[int, list[int]] = {}
+def children() -> dict[int, list[int]]:
+    """Of each process, where the system lists processes in /proc."""
+    found: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended
             parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(path.parent.name))
-    left = children.get(os.getpid(), [])
+            found.setdefault(parent, []).append(int(path.parent.name))
+    return found
+
+
+def end_children(others: frozenset[int]) -> None:
+    """Kill what this process has started and what that has started, but for `others`."""
+    of = children()
+    left = [child for child in of.get(os.getpid(), []) if child not in others]
     while left:
         child = left.pop()
-        left += children.get(child, [])
+        left += of.get(child, [])
         with contextlib.suppress(OSError):
             os.kill(child, signal.SIGKILL)
 
