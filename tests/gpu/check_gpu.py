@@ -58,7 +58,7 @@ class Check:
         from lawful import devices
         from lawful.conduct import train_study
         from lawful.executors.local import Local, available_cores
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.studies import quickstart
         from lawful.train.plan import make_plan
 
@@ -86,7 +86,7 @@ class Check:
         """kill -9 of the command and its workers in the middle of a run; going on ends with equal weights."""
         from lawful.conduct import train_study
         from lawful.executors.local import Local
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         expected = self.undisturbed()
         folder, _ = self.planned("killed", **LADDER)
@@ -128,7 +128,8 @@ class Check:
 
     def refused(self) -> str:
         """A worker that does not see the planned GPU trains nothing and says why."""
-        from lawful.store import Store, read_json
+        from lawful.storage.json_files import read_json
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         folder, (run, *_) = self.planned("refused", widths=(16,), steps=(20,))
@@ -144,7 +145,7 @@ class Check:
 
     def stacked(self) -> str:
         """Three runs as one batched model come to what each comes to alone: in fp32, and in bf16 for each kind."""
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.train.loop import training
         from lawful.train.stack import together
 
@@ -177,7 +178,7 @@ class Check:
         return self._compiled("graphs", 10_000_000)
 
     def _compiled(self, name: str, graphed_params: int) -> str:
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.train import device, loop
 
         self.needs_gpu()
@@ -200,7 +201,7 @@ class Check:
 
     def fp16(self) -> str:
         """fp16 with scaled losses comes to what fp32 comes to within rounding."""
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         losses = {}
@@ -216,7 +217,7 @@ class Check:
         """In fp32 the GPU comes to the CPU's loss."""
         import torch
 
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         folder, (run, *_) = self.planned("fp32", widths=(32,), steps=(60,), precision="fp32")
@@ -228,7 +229,8 @@ class Check:
 
     def elsewhere(self) -> str:
         """A run that was begun on the GPU goes on on the CPU where that is named, and counts a break."""
-        from lawful.store import Store, read_json
+        from lawful.storage.json_files import read_json
+        from lawful.storage.layout import Store
         from lawful.train import worker
 
         self.needs_gpu()
@@ -338,7 +340,8 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
     """What each run came to, by its label; with the hash of the weights that lie there."""
     import hashlib
 
-    from lawful.store import Store, read_json
+    from lawful.storage.json_files import read_json
+    from lawful.storage.layout import Store
 
     store = Store(folder)
     found = {}
@@ -360,7 +363,7 @@ def weights(folder: Path) -> dict[str, str]:
 
 def speed(store: Any, run: Any) -> float:
     """Tokens a second at the end of the run."""
-    from lawful.store import read_jsonl
+    from lawful.storage.json_files import read_jsonl
 
     return float([line["tokens_per_second"] for line in read_jsonl(store.metrics(run.id)) if "grad_norm" in line][-1])
 

@@ -22,11 +22,13 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from lawful import store as files
 from lawful.errors import DeclarationError
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
-from lawful.store import Store
+from lawful.storage.atomic import sync_file, write_bytes, write_json, write_text
+from lawful.storage.json_files import plain, read_json, read_jsonl
+from lawful.storage.layout import Store
+from lawful.storage.lease import Lease
 from lawful.table import current_name
 from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.feed import feed
@@ -74,7 +76,7 @@ class Place:
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where other runs of the same trunk may begin; see branch_steps()
     clock: Clock = field(default_factory=Clock)  # one for all runs of a stack
-    lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
+    lease: Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
     should_stop: Callable[[], bool] = lambda: False
 
@@ -261,7 +263,7 @@ def training(run: Run, data: Any, store: Store, place: Place) -> Training:
                     if run.keep_best:
                         with clock.stopped():
                             weights = save(checkpoint.trained_tensors(model))
-                            files.write_bytes(store.best_weights(run.id), weights, lease=place.lease)
+                            write_bytes(store.best_weights(run.id), weights, lease=place.lease)
             if progress.step in place.branch_steps and progress.step <= run.decay_start and not run.keep_best:
                 save_checkpoint(store.trunk(run.trunk_id), kept=0)
             is_due = time.monotonic() - last_save > place.checkpoint_seconds
@@ -310,7 +312,7 @@ def _ended(
         return _diverged(run, data, progress, place, f"validation, step {progress.step}: {trouble}")
 
     weights = save(checkpoint.trained_tensors(model))
-    files.write_bytes(store.weights(run.id), weights, lease=place.lease)
+    write_bytes(store.weights(run.id), weights, lease=place.lease)
     judged = _judged(run, data, model, place.device, "validation", last)
     if "test" in data.splits:
         judged |= _judged(run, data, model, place.device, "test")
@@ -400,7 +402,7 @@ def _keep_details(run: Run, data: Any, model: nn.Module, store: Store, place: Pl
             if (found := run.task.details(model, _evaluation_batches(run, data, where, split), named)) is not None:
                 kept[split] = found
     if kept:
-        files.write_json(store.details(run.id), kept, lease=place.lease)
+        write_json(store.details(run.id), kept, lease=place.lease)
 
 
 def _judged(
@@ -525,7 +527,7 @@ def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
 
 def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
     """The final weights of another run of the same folder, which must be over and well."""
-    result = files.read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
+    result = read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
     if result.get("status") != "finished":
         raise DeclarationError(
             f"it starts from the final weights of {parent.id}; expected that run to be finished, got "
@@ -633,9 +635,9 @@ class _Record:
         self.sinks = place.sinks
         source = store.metrics(str(saved.state["run"])) if saved else None
         step = saved.step if saved else 0
-        past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
+        past = [line for line in read_jsonl(source) if line["step"] <= step] if source else []
         # a new file: one who slept, and still holds the old one open, adds its lines to that
-        files.write_text(self.path, "".join(_line(values) for values in past), lease=place.lease)
+        write_text(self.path, "".join(_line(values) for values in past), lease=place.lease)
         if parallel.rank():
             self.path = Path(os.devnull)  # the first process keeps the record
 
@@ -659,8 +661,8 @@ class _Record:
         if parallel.rank():
             return
         self.file.flush()
-        files.sync_file(self.file)
+        sync_file(self.file)
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(files.plain(values)) + "\n"
+    return json.dumps(plain(values)) + "\n"

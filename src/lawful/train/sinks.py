@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lawful.errors import DeclarationError, MissingDependency
-from lawful.store import Store
+from lawful.storage.layout import Store
 
 
 class Sink(Protocol):

@@ -26,10 +26,12 @@ from typing import Any
 import torch
 
 from lawful import devices
-from lawful import store as files
 from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.atomic import disable_writes, is_disk_full, open_log, write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import LEASE_SECONDS, Lease, LeaseLost, claimed
 from lawful.study import own_module
 from lawful.train import device, loop, parallel
 from lawful.train.sinks import open_sinks
@@ -87,7 +89,7 @@ def _part(status: str) -> None:
 
 def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) -> int:
     """Take part in each run that the first process takes up, write nothing, and end with it."""
-    files.be_mute()
+    disable_writes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
@@ -116,7 +118,7 @@ def _train_one(
     store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, stacked: int, clock: loop.Clock
 ) -> loop.Training:
     try:
-        with files.claimed(
+        with claimed(
             store.claim(run_id),
             patience_seconds=math.inf,
             lease_seconds=options.lease_seconds,
@@ -125,11 +127,11 @@ def _train_one(
             if lease is None:
                 return "interrupted" if stop.is_set() else "busy"
             return (yield from _train_claimed(store, run_id, options, stop, lease, stacked, clock))
-    except files.LeaseLost as error:
+    except LeaseLost as error:
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
         return "busy"
     except OSError as error:
-        if not files.is_disk_full(error):
+        if not is_disk_full(error):
             raise
         with contextlib.suppress(OSError):  # the log is often on the same disk
             print(f"{run_id}: disk full: {error}", file=sys.stderr, flush=True)
@@ -141,7 +143,7 @@ def _train_claimed(
     run_id: str,
     options: argparse.Namespace,
     stop: threading.Event,
-    lease: files.Lease,
+    lease: Lease,
     stacked: int,
     clock: loop.Clock,
 ) -> loop.Training:
@@ -152,17 +154,17 @@ def _train_claimed(
         result = yield from _train(store, run_id, options, stop, lease, stacked, clock)
     except loop.Interrupted:
         return "interrupted"
-    except files.LeaseLost:
+    except LeaseLost:
         raise
     except Exception as error:
-        if files.is_disk_full(error) or parallel.is_loss(error):
+        if is_disk_full(error) or parallel.is_loss(error):
             raise
-        with files.open_log(store.log(run_id)) as log:
+        with open_log(store.log(run_id)) as log:
             told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
             log.write(told.encode(errors="backslashreplace"))
         print(f"{run_id}: {error}", file=sys.stderr, flush=True)
         result = {"status": "failed", "reason": _reason(error)}
-    files.write_json(store.result(run_id), result, lease=lease)
+    write_json(store.result(run_id), result, lease=lease)
     if result["status"] != "failed":
         _delete_checkpoints(store, run_id)
     return str(result["status"])
@@ -190,7 +192,7 @@ def _ended(store: Store, run_id: str) -> str | None:
     """How the run ended; None where it has not, or failed and may be tried again."""
     if not store.result(run_id).exists():
         return None
-    status = str(files.read_json(store.result(run_id))["status"])
+    status = str(read_json(store.result(run_id))["status"])
     return None if status == "failed" else status
 
 
@@ -199,7 +201,7 @@ def _train(
     run_id: str,
     options: argparse.Namespace,
     stop: threading.Event,
-    lease: files.Lease | None,
+    lease: Lease | None,
     stacked: int,
     clock: loop.Clock,
 ) -> loop.Training:
@@ -213,7 +215,7 @@ def _train(
     if where.type == "cuda":
         parallel.check_gpus()
     own = own_module(study, store.folder, trusted=options.trust)
-    run = from_json(files.read_json(store.run(run_id)), also_from=own)
+    run = from_json(read_json(store.run(run_id)), also_from=own)
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
@@ -238,7 +240,7 @@ def _train(
             study["name"],
             run_id,
             rung["label"],
-            files.read_json(store.run(run_id)),
+            read_json(store.run(run_id)),
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
@@ -314,8 +316,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--lease-seconds",
         type=float,
-        default=files.LEASE_SECONDS,
-        help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
+        default=LEASE_SECONDS,
+        help=f"a worker that gives no sign of life for so long may lose its run (default {LEASE_SECONDS:g})",
     )
     parser.add_argument("--trust", default="", help="SHA-256 of the study's own Python file, which may then run")
     parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")
