@@ -32,12 +32,12 @@ from typing import Any, Literal
 import numpy as np
 
 import lawful
-from lawful import store
 from lawful.errors import Refusal
 from lawful.fitting.allocate import allocate
 from lawful.fitting.crossover import crossover
 from lawful.fitting.paired import paired
 from lawful.fitting.replay import replay
+from lawful.storage.atomic import write_json, write_text
 from lawful.table import Observations, read_runs
 
 ROOT = Path(__file__).parents[1]
@@ -924,8 +924,8 @@ def main() -> None:
             share = f"{one.share:.3f} ± {one.error:.3f}"
             print(f"{mark}{one.kind:11} {share}  {one.cell}{more}  ({one.seconds:.0f} s)", flush=True)
     if not options.only:
-        store.write_json(RESULTS, {"seed": options.seed, "cells": [asdict(one) for one in counts]})
-        store.write_text(PAGE, page(counts, options.seed) + "\n")
+        write_json(RESULTS, {"seed": options.seed, "cells": [asdict(one) for one in counts]})
+        write_text(PAGE, page(counts, options.seed) + "\n")
     missed = [one for one in counts if not one.is_met]
     print(f"{len(counts) - len(missed)} of {len(counts)} cells meet their goal")
     raise SystemExit(1 if missed else 0)

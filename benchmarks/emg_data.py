@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from lawful.store import Store
+from lawful.storage.layout import Store
 from lawful.studies.emg import study
 from lawful.train import loop
 

@@ -21,8 +21,9 @@ import numpy as np
 from results import Row, record, told
 
 import lawful
-from lawful import store as files
-from lawful.store import Store
+from lawful.storage.atomic import write_text
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 TINY_STEPS = 2
 
@@ -90,7 +91,7 @@ def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
     spent = time.process_time() - spent
     clock = time.monotonic() - start
     store = Store(folder)
-    results = [files.read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
+    results = [read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
     assert len(results) == runs and all(result["status"] != "failed" for result in results)
     training = sum(result["seconds_spent"] for result in results)
     beside = (clock * available_cores() - training) / runs
@@ -114,7 +115,7 @@ def table_seconds(folder: Path, rows: int) -> Row:
     loss = (1.7 + 400 * params**-0.34 + 410 * tokens**-0.28) * np.exp(0.01 * generator.standard_normal(rows))
     path = folder / "runs.csv"
     lines = [f"{n:.6g},{d:.6g},{y:.6f}" for n, d, y in zip(params, tokens, loss, strict=True)]
-    files.write_text(path, "params,tokens,loss\n" + "\n".join(lines) + "\n")
+    write_text(path, "params,tokens,loss\n" + "\n".join(lines) + "\n")
 
     def job() -> None:
         fit = lawful.fit(lawful.read_runs(path), "chinchilla")

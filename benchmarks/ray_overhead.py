@@ -22,7 +22,8 @@ from lawful.executors.ray import Ray
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.store import Store, read_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.train.plan import make_plan

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lawful import store
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.json_files import read_json
 
 ROOT = Path(__file__).resolve().parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
@@ -63,7 +64,7 @@ def told(rows: Sequence[Row]) -> Sequence[Row]:
 
 def record(name: str, asks: str, rows: Sequence[Row], says: str = "") -> None:
     """Keep, and write the page. says: what the rows mean."""
-    store.write_json(
+    write_json(
         ROOT / "results" / f"{name}.json",
         {
             "name": name,
@@ -97,7 +98,7 @@ def machine() -> dict[str, Any]:
 
 def write_page() -> None:
     """docs/benchmarks.md from the results that are there."""
-    found = {path.stem: store.read_json(path) for path in sorted((ROOT / "results").glob("*.json"))}
+    found = {path.stem: read_json(path) for path in sorted((ROOT / "results").glob("*.json"))}
     parts = [
         "# Benchmarks",
         "",
@@ -124,7 +125,7 @@ def write_page() -> None:
             parts.append(f"| {row.what} | {row.ours:.4g} | {theirs} | {row.unit} | {_ratio(row)} | {row.goal} |")
             notes += [f"- {row.what}: {row.note}"] if row.note else []
         parts += ["", *notes] if notes else []
-    store.write_text(PAGE, "\n".join(parts) + "\n")
+    write_text(PAGE, "\n".join(parts) + "\n")
 
 
 def _ratio(row: Row) -> str:

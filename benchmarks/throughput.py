@@ -30,14 +30,15 @@ from typing import Any
 
 from results import Row, paired, record, told
 
-from lawful import store as files
 from lawful.conduct import train_study
 from lawful.corpora.python_docs import PythonDocs
 from lawful.executors.local import Local, allocator, available_cores
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.store import Store
+from lawful.storage.atomic import write_bytes, write_text
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid, import_file
 from lawful.tasks.next_token import NextToken
 from lawful.train.plan import make_plan
@@ -122,7 +123,7 @@ def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.
 def compare_loss(shape: Shape, peer: NanoGPT, scratch: Path, steps: int = 600, seeds: int = 3) -> Row:
     folder = scratch / f"{shape.name}-loss"
     train(shape, steps, folder, seeds=seeds, precision="auto", start=Path(__file__).with_name("nanogpt_start.py"))
-    ours = [files.read_json(Store(folder).result(run_id))["loss"] for run_id in ids(folder)]
+    ours = [read_json(Store(folder).result(run_id))["loss"] for run_id in ids(folder)]
     theirs = [peer.loss(shape, steps, seed) for seed in range(seeds)]
     apart = statistics.mean(ours) - statistics.mean(theirs)
     return Row(
@@ -178,10 +179,10 @@ def our_speed(
     train(shape, steps, folder, seeds or available_cores(), precision, executor=executor, stacked=stacked)
     total = 0.0
     for run_id in ids(folder):
-        lines = [line for line in files.read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
+        lines = [line for line in read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
         first, last = next(line for line in lines if line["step"] >= SETTLING), lines[-1]
         total += (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"])
-    return files.read_json(Store(folder).study)["precision"], total
+    return read_json(Store(folder).study)["precision"], total
 
 
 def train(
@@ -221,8 +222,8 @@ class NanoGPT:
         self.folder = folder
         shutil.copytree(clone, folder, ignore=shutil.ignore_patterns(".git", "assets", "*.ipynb", "data"))
         for name, split in (("train", "train"), ("val", "validation")):
-            files.write_bytes(folder / "data" / "lawful" / f"{name}.bin", data.arrays[split].tobytes())
-        files.write_bytes(folder / "data" / "lawful" / "meta.pkl", pickle.dumps({"vocab_size": data.vocab_size}))
+            write_bytes(folder / "data" / "lawful" / f"{name}.bin", data.arrays[split].tobytes())
+        write_bytes(folder / "data" / "lawful" / "meta.pkl", pickle.dumps({"vocab_size": data.vocab_size}))
 
     def speed(self, shape: Shape, steps: int) -> float:
         told = self._train(shape, steps, eval_interval=10**9, eval_iters=1)
@@ -231,7 +232,7 @@ class NanoGPT:
 
     def loss(self, shape: Shape, steps: int, seed: int) -> float:
         script = self.folder / "train.py"
-        files.write_text(script, re.sub(r"manual_seed\(\d+ \+", f"manual_seed({seed} +", script.read_text()))
+        write_text(script, re.sub(r"manual_seed\(\d+ \+", f"manual_seed({seed} +", script.read_text()))
         told = self._train(shape, steps, eval_interval=steps, eval_iters=400)
         return float(re.findall(r"step \d+: train loss [\d.]+, val loss ([\d.]+)", told)[-1])
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
 from lawful.executors import Executor, Job
-from lawful.store import Store
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.layout import Store
 
 
 class Planted(Executor):
@@ -29,10 +29,10 @@ class Planted(Executor):
             rung = rungs[run_id]
             self.began.append((run_id, store.forecasts.exists()))
             loss = 0.5 + 3.0 * rung["params_non_embedding"] ** -0.2 + 20.0 * rung["tokens"] ** -0.4
-            files.write_text(store.metrics(run_id), json.dumps({"step": 1, "tokens": 1, "loss": loss}) + "\n")
+            write_text(store.metrics(run_id), json.dumps({"step": 1, "tokens": 1, "loss": loss}) + "\n")
             noise = 1 + 0.002 * (int(run_id[:6], 16) / 16**6 - 0.5)
             ended = {"status": "finished", "loss": loss * noise, "loss_unit": "nats_per_token", "is_decayed": True}
-            files.write_json(store.result(run_id), self.result(rung) or ended)
+            write_json(store.result(run_id), self.result(rung) or ended)
         return Done()
 
 

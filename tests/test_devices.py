@@ -14,14 +14,15 @@ import torch
 import torch.cuda
 
 from lawful import cli, devices
-from lawful import store as files
 from lawful.cli.studies import _executor
 from lawful.conduct import train_study
 from lawful.errors import DeclarationError, DeviceError
 from lawful.executors import local, ray
 from lawful.executors.local import Local
 from lawful.observe import observations
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import device, parallel, worker
 from lawful.train.machine import examine
@@ -211,7 +212,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str]]:
 def planned_on(folder: Path, device: str, **facts: Any) -> list[list[str]]:
     """The folder as if it had been planned there; six groups of runs."""
     study = Store(folder).read_study()
-    files.write_json(Store(folder).study, {**study, "device": device, **facts})
+    write_json(Store(folder).study, {**study, "device": device, **facts})
     return [[rung["id"]] for rung in study["rungs"]] * 2
 
 
@@ -282,13 +283,13 @@ def test_a_worker_without_the_planned_device_refuses_and_trains_nothing(toy_fold
     store = Store(folder)
     run_id = planned_on(folder, device)[0][0]
     assert worker.main([str(folder), run_id]) == 1
-    result = files.read_json(store.result(run_id))
+    result = read_json(store.result(run_id))
     assert result["status"] == "failed"
     assert result["reason"].startswith(f"device: the study was planned on {device}, and this process has no such")
     assert "lawful resume FOLDER --device cpu" in result["reason"] and "\n" not in result["reason"]
     assert not store.weights(run_id).exists()
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0, "the user named it; a failed run is tried again"
-    assert "device=cpu" in files.read_json(store.result(run_id))["numerics"]
+    assert "device=cpu" in read_json(store.result(run_id))["numerics"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -314,7 +315,7 @@ def test_a_run_that_goes_on_elsewhere_than_planned_counts_a_break(
         stop = StopAfter(25)
         assert worker.train_runs(store, [run_id], options, stop) == ["interrupted"]  # type: ignore[arg-type]
     assert worker.train_runs(store, [run_id], options, StopAfter(1000)) == ["finished"]  # type: ignore[arg-type]
-    result = files.read_json(store.result(run_id))
+    result = read_json(store.result(run_id))
     assert result["numerics_breaks"] == 1 and "device=cpu" in result["numerics"]
 
 

@@ -135,10 +135,10 @@ def test_a_refusal_of_the_server_is_told(status: int, tmp_path: Path, server: Se
 
 
 def test_two_processes_do_not_write_one_file(tmp_path: Path, server: Server) -> None:
-    from lawful import store
+    from lawful.storage.lease import claimed
 
     path = tmp_path / "file.txt"
-    with store.claimed(tmp_path / "file.txt.part.claims") as is_ours:
+    with claimed(tmp_path / "file.txt.part.claims") as is_ours:
         assert is_ours
         with pytest.raises(LawfulError, match="another process is fetching it"):
             fetch(path, server)

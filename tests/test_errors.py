@@ -11,6 +11,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ import pytest
 import typer.main
 
 import lawful
-from lawful import cli, errors, store, table
+from lawful import cli, errors, table
 from lawful.errors import DeclarationError, LawfulError, MissingDependency, Refusal, in_short, in_words
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.json_files import read_json
 
 SOURCE = Path(lawful.__file__).parent
 ROOT = SOURCE.parents[1]
@@ -30,7 +33,7 @@ SCREEN = 24, 2000  # lines, characters
 
 # function -> why it may catch Exception: a library raises anything over a damaged file, or the error goes on or is kept
 ANYTHING = {
-    "store.py:reading": "over a library's call only; names the file",
+    "storage/json_files.py:reading": "over a library's call only; names the file",
     "scores.py:sources_in": "zipfile and tarfile",
     "scores.py:_read": "zipfile and tarfile",
     "scores.py:read_midi": "symusic",
@@ -239,7 +242,7 @@ def test_a_place_that_cannot_be_written_is_named_as_the_user_named_it(
 ) -> None:
     where = place(tmp_path)
     with pytest.raises(OSError) as caught:
-        store.write_text(where, "x")
+        write_text(where, "x")
     said = in_words(caught.value)
     assert words in said and said.startswith((f"{where}: ", f"{where.parent}: ")) and ".tmp" not in said
     assert not list(tmp_path.rglob("*.tmp"))
@@ -253,9 +256,9 @@ def test_a_folder_without_permission_is_named_by_the_file_that_was_to_be_written
     def refuse(dir: Path, prefix: str, suffix: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{dir}/{prefix}abc{suffix}")
 
-    monkeypatch.setattr(store.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
     with pytest.raises(PermissionError) as caught:
-        store.write_text(tmp_path / "page.html", "x")
+        write_text(tmp_path / "page.html", "x")
     assert in_words(caught.value).startswith(f"{tmp_path / 'page.html'}: you may not read or write this")
 
 
@@ -334,13 +337,13 @@ def test_asking_a_folder_writes_nothing_into_it(tmp_path: Path, monkeypatch: pyt
         "corpora": {},
         "questions": [{"name": "size", "asks": "?", "law": "power_floor:params", "params": "params", "loss": "loss"}],
     }
-    store.write_json(tmp_path / "study.json", study)
+    write_json(tmp_path / "study.json", study)
     table.write_csv(tmp_path / "observations.csv", [{"run": str(i), **row} for i, row in enumerate(ONE)])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
     assert run(monkeypatch, "fit", tmp_path, "--draws", "0") in (0, None)
     assert run(monkeypatch, "predict", tmp_path, "--draws", "0", "--params", "1e9") in (0, None)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
-    store.write_text(tmp_path / "after.txt", "writing works again")
+    write_text(tmp_path / "after.txt", "writing works again")
     assert (tmp_path / "after.txt").exists()
 
 
@@ -474,7 +477,7 @@ def test_an_unreadable_file_says_what_it_is_instead(tmp_path: Path) -> None:
                 lawful.read_runs(tmp_path / name)
         (tmp_path / "study.json").write_bytes(content)
         with pytest.raises(LawfulError, match=rf"study\.json: expected JSON, got .*{words}"):
-            store.read_json(tmp_path / "study.json")
+            read_json(tmp_path / "study.json")
 
 
 # --- what messages name exists ----------------------------------------------------------------------------------------

@@ -332,7 +332,7 @@ class Watched(dict[str, Any]):
 def test_every_key_that_the_linter_reads_is_one_that_a_plan_or_a_run_writes(toy_folder: Callable[..., Path]) -> None:
     from lawful.corpora.music import NOTICES
     from lawful.observe import observations
-    from lawful.store import Store
+    from lawful.storage.layout import Store
     from lawful.train import worker
 
     folder = toy_folder(widths=(8, 12), steps=(20,))

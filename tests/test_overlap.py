@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful import overlap, store
+from lawful import overlap
 from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.overlap import RUN, shared_share
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.trained_bpe import TrainedBPE
@@ -89,19 +91,19 @@ def test_what_an_older_lawful_prepared_is_compared_once(stories: Path, monkeypat
     corpus = TinyStories(tokenizer=Bytes())
     fresh = corpus.prepare(stories)
     path = corpus._folder(fresh.fingerprint) / "meta.json"
-    meta = store.read_json(path)
+    meta = read_json(path)
     facts = {name: value for name, value in meta["facts"].items() if not name.startswith("overlap")}
-    store.write_json(path, {**meta, "facts": facts})
+    write_json(path, {**meta, "facts": facts})
     assert "overlap" not in corpus.open(fresh.fingerprint).facts()
     with monkeypatch.context() as patch:  # a cache that may only be read
 
         def refused(*_: object) -> None:
             raise PermissionError("read-only")
 
-        patch.setattr(store, "write_json", refused)
+        patch.setattr("lawful.corpora.write_json", refused)
         assert corpus.prepare(stories).facts() == fresh.facts()
     assert corpus.prepare(stories).facts() == corpus.open(fresh.fingerprint).facts() == fresh.facts()
-    assert store.read_json(path) == meta
+    assert read_json(path) == meta
     assert corpus.verify(fresh.fingerprint, stories) == []
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import toy_study
-from lawful import store as files
 from lawful.conduct import conclude, failed_runs, train_study, unfinished
 from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
@@ -22,7 +21,9 @@ from lawful.observe import write_observations
 from lawful.replan import replace_plan
 from lawful.report.evidence import read_evidence
 from lawful.report.words import held_out_registered
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import Question, Study
 from lawful.train import worker
 from lawful.train.plan import Plan, make_plan
@@ -116,12 +117,12 @@ def test_the_same_study_again_changes_nothing_that_was_recorded(folder: Path) ->
 
 
 def test_more_seeds_keep_runs_and_forecasts_and_the_new_held_out_runs_get_forecasts_of_their_own(folder: Path) -> None:
-    first = files.read_json(Store(folder).forecasts)
+    first = read_json(Store(folder).forecasts)
     kept = {path: path.read_bytes() for path in folder.glob("runs/*/result.json")}
     planned(toy(seeds=2), seeds="2").write(folder)
     train_study(folder, executor := Planted())
     assert len(executor.began) == 6 and all(path.read_bytes() == data for path, data in kept.items())
-    written = files.read_json(Store(folder).forecasts)
+    written = read_json(Store(folder).forecasts)
     assert written["forecasts"][:1] == first["forecasts"] and written["created"] == first["created"]
     (added,) = written["forecasts"][1:]
     assert added["rung"] == "width=48,steps=20,seed=1" and added["created"] >= first["created"]
@@ -134,9 +135,9 @@ def test_more_seeds_keep_runs_and_forecasts_and_the_new_held_out_runs_get_foreca
 
 def test_a_held_out_run_that_was_never_forecast_is_not_said_to_have_been(folder: Path) -> None:
     planned(toy(seeds=2)).write(folder)
-    written = files.read_json(Store(folder).forecasts)
+    written = read_json(Store(folder).forecasts)
     train_study(folder, Planted())
-    files.write_json(Store(folder).forecasts, written)  # as if the second had begun without one
+    write_json(Store(folder).forecasts, written)  # as if the second had begun without one
     write_observations(folder)
     (answer,) = answer_study(folder)
     said = held_out_registered(read_evidence(folder), answer.to_json())
@@ -176,8 +177,8 @@ def test_fits_of_a_question_that_is_asked_no_more_do_not_stay(tmp_path: Path) ->
 
 
 def test_baselines_of_other_data_do_not_stay(folder: Path) -> None:
-    files.write_json(Store(folder).baselines, {"corpus_fingerprint": "a", "baselines": []})
-    declaration = files.read_json(Store(folder).study)
+    write_json(Store(folder).baselines, {"corpus_fingerprint": "a", "baselines": []})
+    declaration = read_json(Store(folder).study)
     replace_plan(folder, declaration)
     assert Store(folder).baselines.exists()
     declaration["corpora"]["invented_words"]["fingerprint"] = "b"
@@ -251,7 +252,7 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 def test_a_plan_whose_writing_was_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, left = files.write_json, 3
+    write, left = write_json, 3
 
     def die(path: Path, value: Any, **more: Any) -> None:
         nonlocal left
@@ -261,7 +262,8 @@ def test_a_plan_whose_writing_was_cut_short_goes_on(tmp_path: Path, monkeypatch:
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_json", die)
+        patch.setattr("lawful.train.plan.write_json", die)
+        patch.setattr("lawful.replan.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy()).write(tmp_path)
     (tmp_path / ".study.json.x.tmp").touch()
@@ -286,7 +288,7 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former, before = Store(folder).study.read_bytes(), rows(folder)
-    write = files.write_json
+    write = write_json
 
     def die(path: Path, value: Any, **more: Any) -> None:
         if path == Store(folder).study:
@@ -294,7 +296,8 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_json", die)
+        patch.setattr("lawful.train.plan.write_json", die)
+        patch.setattr("lawful.replan.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy(seeds=2)).write(folder)
     assert Store(folder).study.read_bytes() == former and rows(folder) == before
@@ -305,7 +308,7 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
 
 def spoil(folder: Path, label: str, result: dict[str, Any]) -> None:
     run = next(rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["label"] == label)
-    files.write_json(Store(folder).result(run), result)
+    write_json(Store(folder).result(run), result)
 
 
 def test_a_table_without_runs_is_not_touched_and_with_some_of_them_keeps_every_cell(folder: Path) -> None:
@@ -391,7 +394,7 @@ def test_the_whole_analysis_is_had_from_plan_table_and_forecasts_alone(
 
 @pytest.fixture
 def toy_answer() -> Callable[[Path], Any]:
-    return lambda folder: files.read_json(Store(folder).fit("size"))
+    return lambda folder: read_json(Store(folder).fit("size"))
 
 
 def test_of_two_studies_that_are_planned_into_one_folder_at_once_one_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lawful import conduct, store, trust
+from lawful import conduct, trust
 from lawful.corpora import corpus_of
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors.local import Local
@@ -20,7 +20,10 @@ from lawful.fitting.answer import answer_study, declared
 from lawful.observe import write_observations
 from lawful.report.progress import study_status
 from lawful.report.watch import Watch
-from lawful.store import Store
+from lawful.storage import layout
+from lawful.storage.atomic import write_json
+from lawful.storage.cache import sha256_of
+from lawful.storage.layout import Store
 from lawful.study import import_file, own_file, own_module
 
 TOY = Path(__file__).parent / "toy_study.py"
@@ -54,8 +57,8 @@ def sent(folder: Path, mark: Path) -> Path:
             | {"params_non_embedding": 10**number, "tokens": 1000, "params_total": 10**number}
         )
         loss = 2 + 5 * (10**number) ** -0.2 * (1 + 0.001 * (number % 3))
-        store.write_json(Store(folder).result(run_id), {"status": "finished", "loss": loss})
-        store.write_json(Store(folder).run(run_id), {"is": "study_file:Words"})
+        write_json(Store(folder).result(run_id), {"status": "finished", "loss": loss})
+        write_json(Store(folder).run(run_id), {"is": "study_file:Words"})
     asks = {
         "name": "size",
         "asks": "How?",
@@ -63,10 +66,10 @@ def sent(folder: Path, mark: Path) -> Path:
         "params": "params_non_embedding",
         "tokens": "tokens",
     }
-    store.write_json(
+    write_json(
         Store(folder).study,
         {
-            "format": store.FORMAT,
+            "format": layout.FORMAT,
             "name": "sent",
             "question": "How?",
             "scale": "quick",
@@ -77,7 +80,7 @@ def sent(folder: Path, mark: Path) -> Path:
                 "words": {"value": {"is": "study_file:Words"}, "fingerprint": "0" * 16}
                 | {"tokenizer": "remi", "vocabulary": 4}
             },
-            "study_file": {"path": str(evil), "sha256": store.sha256_of(evil)},
+            "study_file": {"path": str(evil), "sha256": sha256_of(evil)},
             "warnings": [],
         },
     )
@@ -99,7 +102,7 @@ def test_reading_a_folder_runs_nothing_of_it(tmp_path: Path, mark: Path) -> None
 
 def test_training_from_a_folder_is_refused_and_says_which_file_and_how_to_allow_it(tmp_path: Path, mark: Path) -> None:
     folder = sent(tmp_path / "sent", mark)
-    sha256 = store.sha256_of(folder / "evil.py")
+    sha256 = sha256_of(folder / "evil.py")
     for train in (
         lambda: conduct.train_study(folder, Local()),
         lambda: own_module(Store(folder).read_study(), folder),
@@ -141,12 +144,12 @@ def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
     folder = toy_folder(widths=(8, 16), steps=(20,))
     parent = Local().command(folder)
     run_id = Store(folder).read_study()["rungs"][0]["id"]
-    assert parent[parent.index("--trust") + 1] == store.sha256_of(TOY)
+    assert parent[parent.index("--trust") + 1] == sha256_of(TOY)
     elsewhere = {**os.environ, "XDG_CONFIG_HOME": str(nobody_trusted / "of another machine"), "OMP_NUM_THREADS": "1"}
     told = ["-m", "lawful.train.worker", str(folder), run_id]
     refused = subprocess.run([sys.executable, *told], env=elsewhere, capture_output=True, text=True, timeout=300)
-    assert refused.returncode == 1 and f"--trust {store.sha256_of(TOY)[:12]}" in refused.stderr
-    words = [*told, "--trust", store.sha256_of(TOY)]
+    assert refused.returncode == 1 and f"--trust {sha256_of(TOY)[:12]}" in refused.stderr
+    words = [*told, "--trust", sha256_of(TOY)]
     done = subprocess.run([sys.executable, *words], env=elsewhere, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
@@ -170,9 +173,9 @@ def test_a_file_that_was_changed_since_it_was_planned_does_not_run_though_both_a
     tmp_path: Path, mark: Path
 ) -> None:
     folder = sent(tmp_path / "sent", mark)
-    trust.remember(store.sha256_of(folder / "evil.py"), "as planned")
+    trust.remember(sha256_of(folder / "evil.py"), "as planned")
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')")
-    trust.remember(store.sha256_of(folder / "evil.py"), "as it is now")
+    trust.remember(sha256_of(folder / "evil.py"), "as it is now")
     with pytest.raises(DeclarationError, match="as it was planned"):
         own_module(Store(folder).read_study(), folder)
     assert not mark.exists()
@@ -191,8 +194,8 @@ def test_planning_is_running_and_the_record_outlives_the_process(
 ) -> None:
     toy_folder(widths=(8, 16), steps=(20,))
     monkeypatch.setattr(trust, "_remembered", set())
-    assert trust.is_trusted(store.sha256_of(TOY))
-    assert str(TOY.resolve()) in (nobody_trusted / "lawful" / "trusted" / store.sha256_of(TOY)).read_text()
+    assert trust.is_trusted(sha256_of(TOY))
+    assert str(TOY.resolve()) in (nobody_trusted / "lawful" / "trusted" / sha256_of(TOY)).read_text()
 
 
 def test_a_user_without_a_folder_to_write_to_is_trusted_for_as_long_as_the_process_lives(nobody_trusted: Path) -> None:
@@ -218,13 +221,19 @@ def test_a_worker_looks_for_modules_in_the_current_folder_only_where_its_parent_
 def test_json_names_only_frozen_classes_of_the_module_that_defines_them() -> None:
     from lawful.run import from_json
 
-    for where in ("lawful.run:Literal", "lawful.conduct:Store", "lawful.store:LeaseLost", "lawful.\0:A", "lawful.:A"):
+    for where in (
+        "lawful.run:Literal",
+        "lawful.conduct:Store",
+        "lawful.storage.lease:LeaseLost",
+        "lawful.\0:A",
+        "lawful.:A",
+    ):
         with pytest.raises(LawfulError, match="run.json"):
             from_json({"is": where})
 
 
 @pytest.mark.parametrize(
-    "value", [{"is": "lawful.store:Store", "folder": "/etc"}, "text", None, [1], {"is": "lawful.run:X"}]
+    "value", [{"is": "lawful.storage.layout:Store", "folder": "/etc"}, "text", None, [1], {"is": "lawful.run:X"}]
 )
 def test_what_a_folder_describes_as_its_corpus_and_is_none_is_refused(value: object) -> None:
     with pytest.raises(DeclarationError, match="expected a corpus, got|does not have"):

@@ -14,13 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lawful import store
 from lawful.errors import StoreError
 from lawful.fitting.answer import answer_study
 from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.figures import write_figures
 from lawful.report.page import all_charts
+from lawful.storage.atomic import write_text
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "gallery"
@@ -143,7 +143,7 @@ def main() -> None:
         print(study, file=sys.stderr)
         shown.append(show(study, RECORDS))
     shutil.copy(RECORDS / "quickstart.png", README_PICTURE)
-    store.write_text(PAGE, page(shown))
+    write_text(PAGE, page(shown))
 
 
 def _short(cell: str) -> str:

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from lawful import store
+from lawful.storage.atomic import write_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("activation", "own_table", "own_study")
@@ -34,4 +34,4 @@ def notebook(script: str) -> str:
 if __name__ == "__main__":
     for name in NAMES:
         script = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
-        store.write_text(EXAMPLES / f"{name}.ipynb", notebook(script))
+        write_text(EXAMPLES / f"{name}.ipynb", notebook(script))

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lawful import store as files
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
 
 POLL_SECONDS = 0.5
@@ -134,7 +136,7 @@ def failed_runs(folder: Path) -> list[tuple[str, str]]:
     study = store.read_study()
     found = statuses(store, study)
     failed = [rung for rung in study["rungs"] if found[rung["id"]] == "failed"]
-    return [(rung["label"], str(files.read_json(store.result(rung["id"])).get("reason") or "")) for rung in failed]
+    return [(rung["label"], str(read_json(store.result(rung["id"])).get("reason") or "")) for rung in failed]
 
 
 class Unfinished(RuntimeError):
@@ -147,7 +149,7 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
     store = Store(folder)
 
     def held_now() -> set[str]:
-        return {run_id for group in waiting for run_id in group if files.is_claimed(store.claim(run_id))}
+        return {run_id for group in waiting for run_id in group if is_claimed(store.claim(run_id))}
 
     while waiting:
         held = held_now()
@@ -276,11 +278,11 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
         return
     if len(opened) > 1:
         counted = {name: ngram_baselines(data, orders=(1, 2, 3, 4, 5)) for name, data in opened.items()}
-        files.write_json(store.baselines, {"by_corpus": counted})
+        write_json(store.baselines, {"by_corpus": counted})
         return
     ((name, data),) = opened.items()
     fingerprint = study["corpora"][name]["fingerprint"]
-    files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
+    write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
 
 
 def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:

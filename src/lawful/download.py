@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from lawful import store
 from lawful.errors import DataError
+from lawful.storage.atomic import is_disk_full, sync_folder
+from lawful.storage.cache import sha256_of
+from lawful.storage.lease import Lease, LeaseLost, claimed
 
 CHUNK_BYTES = 2**16
 TIMEOUT_SECONDS = 20.0
@@ -27,13 +29,13 @@ def pinned(
     flag    the command-line option that takes a file fetched by hand; named in the error
     Raises LawfulError that names the file, its size and hash, where to get it and what to pass.
     """
-    if path.exists() and path.stat().st_size == num_bytes and store.sha256_of(path) == sha256:
+    if path.exists() and path.stat().st_size == num_bytes and sha256_of(path) == sha256:
         return path
     part = path.with_name(path.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     what = f"{path.name} ({num_bytes:,} bytes, SHA-256 {sha256}) from {url}"
     by_hand = f"fetch it by hand and pass it with {flag} PATH"
-    with store.claimed(part.with_name(part.name + ".claims")) as lease:
+    with claimed(part.with_name(part.name + ".claims")) as lease:
         if lease is None:
             raise DataError(f"{what}: another process is fetching it; wait for that one, or {by_hand}.")
         for was_part_there in (part.exists(), False):
@@ -51,7 +53,7 @@ def pinned(
                     f"expected to download {what}, got: {getattr(error, 'reason', error)}. "
                     f"Try again when there is a network (what has arrived is kept), or {by_hand}."
                 ) from None
-            got = store.sha256_of(part)
+            got = sha256_of(part)
             if got == sha256:
                 break
             part.unlink()
@@ -59,7 +61,7 @@ def pinned(
                 raise DataError(f"{what}: the file that arrived has SHA-256 {got} and was deleted; {by_hand}.")
         lease.check()
         os.replace(part, path)
-        store.sync_folder(path.parent)
+        sync_folder(path.parent)
     return path
 
 
@@ -73,7 +75,7 @@ def beginning(
         return path if path.exists() else part
     part.parent.mkdir(parents=True, exist_ok=True)
     what = f"the first {num_bytes:,} bytes of {path.name} from {url}"
-    with store.claimed(part.with_name(part.name + ".claims")) as lease:
+    with claimed(part.with_name(part.name + ".claims")) as lease:
         if lease is None:
             raise DataError(f"{what}: another process is fetching it; wait for that one, or pass it with {flag} PATH.")
         try:
@@ -91,7 +93,7 @@ def beginning(
 
 def _is_of_this_machine(error: OSError) -> bool:
     """The connection is not to blame: a full disk, a folder that cannot be written (it has a name), a lost claim."""
-    return store.is_disk_full(error) or error.filename is not None or isinstance(error, store.LeaseLost)
+    return is_disk_full(error) or error.filename is not None or isinstance(error, LeaseLost)
 
 
 class _TooLarge(Exception):
@@ -103,7 +105,7 @@ def _fetch(
     part: Path,
     num_bytes: int,
     report: Callable[[str, float], None] | None,
-    lease: store.Lease,
+    lease: Lease,
     is_all: bool = True,
 ) -> None:
     """Appends what is missing to `part`. Raises OSError when the connection fails or ends early.

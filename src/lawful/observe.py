@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.table import read_cells, with_current_names, write_csv
 
 OVER = ("finished", "diverged")  # a failed run is tried again
@@ -21,7 +21,7 @@ def observations(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for rung in study["rungs"]:
         if store.result(rung["id"]).exists():
-            result = files.read_json(store.result(rung["id"]))
+            result = read_json(store.result(rung["id"]))
             rows.append(_row(study, rung, result))
     return rows
 
@@ -70,7 +70,7 @@ def statuses(store: Store, study: Mapping[str, Any]) -> dict[str, str]:
     for rung in study["rungs"]:
         run = rung["id"]
         if store.result(run).exists():
-            found[run] = str(files.read_json(store.result(run))["status"])
+            found[run] = str(read_json(store.result(run))["status"])
         elif run in in_table and not store.metrics(run).exists():
             found[run] = in_table[run]["status"]
         else:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
 from lawful.errors import StoreError
 from lawful.observe import begun, statuses, write_observations
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import plain, read_json, reading
+from lawful.storage.layout import Store
 from lawful.table import current_name
 
 SHOWN = 5  # names in a message; the rest is a number
@@ -70,7 +71,7 @@ def replace_plan(folder: Path, plan: Mapping[str, Any]) -> None:
                 _remove_fits(store, question["name"])
         if _fingerprints(former) != _fingerprints(plan):
             store.baselines.unlink(missing_ok=True)  # counted on other data; concluding counts again
-    files.write_json(store.study, plan)
+    write_json(store.study, plan)
     if store.observations.exists():
         write_observations(folder)
 
@@ -121,8 +122,8 @@ def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], se
         )
     tested = []
     if store.forecasts.exists():
-        with files.reading(store.forecasts, "forecasts as `lawful run` writes them"):
-            tested = [entry for entry in files.read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
+        with reading(store.forecasts, "forecasts as `lawful run` writes them"):
+            tested = [entry for entry in read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
     asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}
@@ -144,7 +145,7 @@ def _meaning(question: Mapping[str, Any], study: Mapping[str, Any]) -> Any:
     """What decides the forecasts and fits of a question, as JSON has it."""
     own = {name: value for name, value in question.items() if name not in WORDING}
     own["loss"] = current_name(str(own.get("loss")))
-    return files.plain({**own, "arm of study": study.get("arm")})
+    return plain({**own, "arm of study": study.get("arm")})
 
 
 def _is_of(name: str, question: str) -> bool:

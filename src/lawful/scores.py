@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lawful import store, unpack
+from lawful import unpack
 from lawful.errors import DataError, LawfulError, MissingDependency
+from lawful.storage.json_files import no_json, parse_json
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
 TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
@@ -336,9 +337,9 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
 
 def _json(text: str) -> Any:
     try:
-        return store.parse_json(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
-        raise DataError(f"expected JSON, got {store.no_json(error)}") from None
+        raise DataError(f"expected JSON, got {no_json(error)}") from None
 
 
 def _token_piece(name: str, value: Any) -> Piece:

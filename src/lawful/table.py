@@ -25,9 +25,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from lawful import store, unpack
+from lawful import unpack
 from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
+from lawful.storage.atomic import write_text
+from lawful.storage.json_files import MOST_LINE_BYTES, no_json, parse_json, plain, reading
+from lawful.storage.layout import Store
 
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -223,7 +226,7 @@ class Observations:
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(json.dumps(store.plain(self.rows), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plain(self.rows), sort_keys=True).encode()).hexdigest()
 
     def expect(self, column: str) -> None:
         if self.rows and column not in self.columns:
@@ -399,7 +402,7 @@ def _identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
     try:
         hash(cells)
     except TypeError:  # lists and the like
-        return json.dumps(store.plain(cells), sort_keys=True)
+        return json.dumps(plain(cells), sort_keys=True)
     return cells
 
 
@@ -452,7 +455,7 @@ def _read(source: Any) -> Observations:
         return Observations(tuple(_plain_rows(rows)), "memory")
     path = Path(source)
     if path.is_dir():
-        table = store.Store(path).observations
+        table = Store(path).observations
         if not table.exists():
             files = list(path.rglob("events.out.tfevents.*"))
             for file in files:
@@ -496,7 +499,7 @@ _NO_COMMA = {";": "semicolons", "\t": "tabs", "|": "bars"}  # what stands betwee
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with store.reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
+    with reading(path, "a CSV table", TableError), path.open(encoding="utf-8-sig", newline="") as file:
         lines = [line for line in _text_rows(path, file, "\t" if path.suffix.lower() == ".tsv" else ",") if line[1]]
     if not lines:
         raise TableError(f"{path}: expected a header and rows, got an empty file.")
@@ -543,8 +546,8 @@ def _text_rows(path: Path, file: IO[str], delimiter: str = ",") -> Iterator[tupl
 
 def _lines(path: Path, file: IO[str]) -> Iterator[str]:
     """A file without an end of a line may be as large as its name says, and hold nothing."""
-    for number, line in enumerate(iter(lambda: file.readline(store.MOST_LINE_BYTES), ""), start=1):
-        if len(line) == store.MOST_LINE_BYTES:
+    for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), ""), start=1):
+        if len(line) == MOST_LINE_BYTES:
             raise TableError(f"{path}: line {number}: expected at most {len(line):,} characters, got more.")
         yield line
 
@@ -557,7 +560,7 @@ def read_cells(path: Path) -> list[dict[str, str]]:
     """The rows of a study's table, each cell as it was given to be written; none where there is no such file."""
     if not path.exists():
         return []
-    with path.open(encoding="utf-8-sig", newline="") as file, store.reading(path, "a study's table", TableError):
+    with path.open(encoding="utf-8-sig", newline="") as file, reading(path, "a study's table", TableError):
         header, *rows = [cells for _, cells in _text_rows(path, file) if cells] or [[]]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
@@ -735,14 +738,14 @@ def _in_words(status: Any) -> str:
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     names: set[str] = set()
-    with store.reading(path, "one JSON object a line", TableError), path.open(encoding="utf-8-sig") as file:
+    with reading(path, "one JSON object a line", TableError), path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate((line for line in _lines(path, file) if line.strip()), start=1):
             try:
-                row = store.parse_json(line, object_pairs_hook=_once_each)
+                row = parse_json(line, object_pairs_hook=_once_each)
             except TableError as error:
                 raise TableError(f"{path}: row {number}: {error}") from None
             except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
-                raise TableError(f"{path}: row {number}: expected a JSON object, got {store.no_json(error)}.") from None
+                raise TableError(f"{path}: row {number}: expected a JSON object, got {no_json(error)}.") from None
             if not isinstance(row, dict):
                 raise TableError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}.")
             names.update(row)
@@ -768,7 +771,7 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         raise MissingDependency.of("pyarrow", extra="table", what=f"{path}: reading Parquet", error=error) from None
     rows: list[dict[str, Any]] = []
     num_bytes, most = 0, unpack.room(path)
-    with store.reading(path, "a Parquet table", TableError), pyarrow.parquet.ParquetFile(path) as file:
+    with reading(path, "a Parquet table", TableError), pyarrow.parquet.ParquetFile(path) as file:
         cells = file.metadata.num_rows * file.metadata.num_columns
         names = file.schema_arrow.names
         if twice := [name for name in names if names.count(name) > 1]:
@@ -792,7 +795,7 @@ def _tensorboard_row(log: Path, root: Path) -> dict[str, Any]:
         raise MissingDependency.of("tensorboard", extra="tensorboard", what=what, error=error) from None
     events = EventAccumulator(str(log), size_guidance={"scalars": 0})
     row: dict[str, Any] = {"run": str(log.relative_to(root)) if log != root else log.name}
-    with store.reading(log, "TensorBoard logs", TableError):
+    with reading(log, "TensorBoard logs", TableError):
         events.Reload()
         for tag in events.Tags()["scalars"]:
             row[tag] = float(events.Scalars(tag)[-1].value)
@@ -862,7 +865,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
     writer.writerow({name: _quoted(name) for name in names})
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    store.write_text(path, buffer.getvalue())
+    write_text(path, buffer.getvalue())
 
 
 def _cell(value: Any) -> Any:

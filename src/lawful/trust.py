@@ -15,8 +15,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from lawful import store
 from lawful.errors import DeclarationError, StoreError
+from lawful.storage.atomic import write_text
 
 FEWEST_DIGITS = 12  # of the SHA-256 in --trust: 48 bits, too many to find another file with the same digits by chance
 _remembered: set[str] = set()  # trusted by this process; needed if the configuration folder is not writable
@@ -36,7 +36,7 @@ def remember(sha256: str, what: str) -> None:
         return
     _remembered.add(sha256)
     try:
-        store.write_text(config_folder() / "trusted" / sha256, what + "\n")
+        write_text(config_folder() / "trusted" / sha256, what + "\n")
     except OSError:
         pass  # no such folder on this machine, or not writable: trusted for as long as this process lives
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from lawful import store
 from lawful.report.evidence import read_evidence
 from lawful.report.page import all_charts, page
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.layout import Store
 from lawful.study import import_file
 
 FABRICATED = Path(__file__).parents[1] / "report" / "conftest.py"
@@ -66,10 +67,10 @@ def fabricate() -> Callable[..., Path]:
 
     def write(folder: Path, **settings: Any) -> Path:
         made.fabricate(folder, **settings)
-        here = store.Store(folder)
-        store.write_json(here.fit("loss"), made.plant_answer(folder))
+        here = Store(folder)
+        write_json(here.fit("loss"), made.plant_answer(folder))
         evidence = read_evidence(folder)
-        store.write_text(here.report, page(evidence, all_charts(evidence)))
+        write_text(here.report, page(evidence, all_charts(evidence)))
         return folder
 
     return write

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lawful import store
+from lawful.storage.json_files import read_json
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -40,7 +40,7 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
     study: Path, open_page: Open
 ) -> None:
     page = open_page(study / "report.html")
-    answer = store.read_json(study / "fits" / "loss.json")
+    answer = read_json(study / "fits" / "loss.json")
     assert page.text_content("h1") == answer["sentence"]
 
     rows = {row["run"]: row for row in observations(study)}
@@ -64,7 +64,7 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
     assert column(page, "Run")[: len(finished)] == [row["run"] for row in reversed(finished)]
     assert page.get_attribute("#runs th:has-text('Loss')", "aria-sort") == "descending"
 
-    rungs = store.read_json(study / "study.json")["rungs"]
+    rungs = read_json(study / "study.json")["rungs"]
     for text, wanted in (
         ("size=16", {rung["id"] for rung in rungs if rung["at"]["size"] == 16}),
         ("tokens=125k seed=1", {r["id"] for r in rungs if (r["at"]["tokens"], r["at"]["seed"]) == (125_000, 1)}),
@@ -85,7 +85,7 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
 
 def test_a_table_of_forecasts_sorts_and_downloads_what_it_shows(study: Path, open_page: Open) -> None:
     page = open_page(study / "report.html")
-    answer = store.read_json(study / "fits" / "loss.json")
+    answer = read_json(study / "fits" / "loss.json")
     assert len(answer["held_out"]) == 8  # fewer than would give it a filter
     page.locator("#law th button", has_text="Error").click()
     cells = page.locator("#law table.sortable tbody tr td:nth-child(8)").all_text_contents()

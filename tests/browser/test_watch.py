@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from lawful import store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 pytestmark = pytest.mark.browser
 SECONDS = 90  # that a refit may take on a machine with much else to do
@@ -30,8 +31,8 @@ def test_a_run_that_ends_is_shown_and_the_filter_the_sorting_and_the_place_stay(
         held_out=False,
         points_per_run=8,
     )
-    here = store.Store(folder)
-    last = here.result(store.read_json(here.study)["rungs"][-1]["id"])
+    here = Store(folder)
+    last = here.result(read_json(here.study)["rungs"][-1]["id"])
     shutil.move(last, tmp_path / "result.json")
     command = [sys.executable, "-m", "lawful", "watch", str(folder), "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lawful import store
 from lawful.cli import app
 from lawful.laws import label
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
 from lawful.table import write_csv
 
 SURFACE = ("--draws", "200")
@@ -158,7 +159,7 @@ def study(tmp_path_factory):
     surface = {"name": "surface", "law": "chinchilla", "loss": "loss", "where": {}, **common}
     errors = {"name": "errors", "law": "power_floor", "loss": "wer", "where": {"tokens": "max"}, **common}
     declared = {"format": 1, "name": "planted", "rungs": rungs, "questions": [errors, surface]}
-    store.write_json(folder / "study.json", declared)
+    write_json(folder / "study.json", declared)
     return str(folder)
 
 
@@ -185,10 +186,10 @@ def test_what_is_told_goes_before_what_a_study_declares(study):
 def test_a_question_that_names_no_column_is_refused_and_not_answered_from_the_next_ones_rows(study, tmp_path):
     folder = tmp_path / "misspelt"
     shutil.copytree(study, folder)
-    declared = store.read_json(folder / "study.json")
+    declared = read_json(folder / "study.json")
     declared["questions"][1]["where"] = {"toknes": "max"}
     third = {**declared["questions"][1], "name": "third", "where": {}}
-    store.write_json(folder / "study.json", {**declared, "questions": [*declared["questions"], third]})
+    write_json(folder / "study.json", {**declared, "questions": [*declared["questions"], third]})
     budget = ("allocate", folder, "--flops", "1e21", *SURFACE)
     assert "no column 'toknes'" in str(run(*budget).exception)
     assert run(*budget, "--question", "third").exit_code == 0

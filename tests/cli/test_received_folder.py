@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lawful import store
 from lawful.conduct import conclude
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
 
 
 def terminal() -> dict[str, str]:
@@ -49,7 +49,7 @@ def test_what_a_link_in_the_folder_leads_to_is_neither_read_nor_written_nor_remo
         (outside / name).write_text("kept")
     place.symlink_to(outside / "size.json" if linked.endswith(".json") else outside)
     for rung in Store(toy).read_study()["rungs"] if command == "report" else ():
-        store.write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
+        write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
     refused = lawful(command, toy, expect=2)
     assert f"{place}: expected a file or folder, got a link to" in refused.stderr and "cp -rL" in refused.stderr
     kept = {path.relative_to(outside).as_posix(): path.read_text() for path in outside.rglob("*") if path.is_file()}
@@ -58,7 +58,7 @@ def test_what_a_link_in_the_folder_leads_to_is_neither_read_nor_written_nor_remo
 
 def test_a_folder_reached_through_a_link_is_like_any_other(toy: Path, tmp_path: Path) -> None:
     for rung in Store(toy).read_study()["rungs"]:
-        store.write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
+        write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
     (tmp_path / "elsewhere").mkdir()
     shutil.move(toy, tmp_path / "elsewhere" / "toy")
     toy.symlink_to(tmp_path / "elsewhere" / "toy")
@@ -72,7 +72,7 @@ def test_sigterm_ends_a_resume_that_waits_for_somebody_elses_claim(toy: Path) ->
         claim = here.claim(rung["id"]) / "1"
         claim.mkdir(parents=True)
         facts = {"machine": "another", "pid": 1, "started": "1", "lease_seconds": 1e308}
-        store.write_json(claim / "holder.json", facts)
+        write_json(claim / "holder.json", facts)
         (claim / "heartbeat").write_bytes(b"7")
     command = [sys.executable, "-m", "lawful", "resume", str(toy), "--workers", "1", "--device", "cpu"]
     with subprocess.Popen(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lawful import store as files
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train.plan import make_plan
 
@@ -53,7 +53,7 @@ def test_a_run_leaves_everything_a_reader_needs(folder: Path) -> None:
 
 
 def test_the_answer_printed_is_the_one_in_the_file(folder: Path) -> None:
-    answer = files.read_json(Store(folder).fit("size"))
+    answer = read_json(Store(folder).fit("size"))
     assert answer["status"] == "answered" and len(answer["held_out"]) == 3
     assert answer["sentence"] in lawful("report", folder).stdout
 

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import lawful
-from lawful import cli, store
+from lawful import cli
 from lawful.cli import terminal
 from lawful.report.tables import markdown_text, printable
-from lawful.store import Store
+from lawful.storage import layout
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
 
 # the clipboard, the title, a colour, a line that is written over, text that runs backwards, C1, half a letter; and what
 # rich and matplotlib take for markup
@@ -52,7 +54,7 @@ def hostile(tmp_path: Path) -> Path:
         result = {"status": "finished", "loss": 2 + 5 * (10**number) ** -0.2 * (1 + 0.01 * (number % 2))}
         if number > 10:
             result = {"status": "failed", "reason": EVIL}
-        store.write_json(Store(folder).result(run_id), result)
+        write_json(Store(folder).result(run_id), result)
         Store(folder).weights(run_id).write_bytes(b"")
     asks = {"name": "size", "asks": EVIL, "law": "power_floor:params", "params": "params_non_embedding"}
     facts = {
@@ -63,7 +65,7 @@ def hostile(tmp_path: Path) -> Path:
         "source": EVIL,
         "value": {"is": EVIL},
     }
-    study = {"format": store.FORMAT, "name": EVIL, "question": EVIL, "scale": EVIL, "device": "cpu", "rungs": rungs}
+    study = {"format": layout.FORMAT, "name": EVIL, "question": EVIL, "scale": EVIL, "device": "cpu", "rungs": rungs}
     study |= {"questions": [{**asks, "tokens": "tokens", "loss": "loss", "where": {}}], "corpora": {EVIL: facts}}
     study |= {"warnings": [{"severity": EVIL, "code": EVIL, "sentence": EVIL}], "faults": [EVIL], "study_file": None}
     (folder / "study.json").write_text(json.dumps({**study, "arm": EVIL, "command": EVIL, "settings": {EVIL: EVIL}}))

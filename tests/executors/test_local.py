@@ -13,7 +13,8 @@ from lawful.conduct import groups, train_study
 from lawful.executors import local
 from lawful.executors.local import Local, _cores
 from lawful.observe import observations
-from lawful.store import Store, claimed
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
 from lawful.study import import_file
 from lawful.train import plan, worker
 from lawful.train.plan import make_plan

@@ -13,7 +13,7 @@ from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.errors import LawfulError
 from lawful.families.recall import Recall
 from lawful.run import Run
-from lawful.store import Store
+from lawful.storage.layout import Store
 from lawful.studies.ground_truth import study
 from lawful.train import loop
 

@@ -12,10 +12,11 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
 from lawful.conduct import groups
 from lawful.observe import observations
-from lawful.store import Store
+from lawful.storage import lease
+from lawful.storage.cache import sha256_of
+from lawful.storage.layout import Store
 from settled import lasting
 
 
@@ -47,7 +48,7 @@ def _work(folder: str, run_ids: list[str], options: list[str], log: str | None, 
         true_time = time.time
         time.time = lambda: true_time() + skew
     if machine := faults.get("machine"):
-        files._machine = lambda: machine
+        lease._machine = lambda: machine
     begin = worker._prepared
 
     def noted(store: Store, run_id: str, *rest: Any) -> Any:
@@ -94,7 +95,7 @@ def differences(expected: dict[str, dict[str, Any]], folder: Path) -> tuple[int,
     here = Store(folder)
     lost = sum(run_id not in got for run_id in expected)
     wrong = sum(
-        got[run_id] != row or files.sha256_of(here.weights(run_id)) != row["weights_sha256"]
+        got[run_id] != row or sha256_of(here.weights(run_id)) != row["weights_sha256"]
         for run_id, row in expected.items()
         if run_id in got
     )

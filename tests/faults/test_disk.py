@@ -21,10 +21,10 @@ import pytest
 import torch
 from torch import nn
 
-from lawful import store as files
 from lawful.conduct import train_study
 from lawful.executors.local import Local
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.train import checkpoint, worker
 from small_disk import small_disk
 
@@ -96,7 +96,7 @@ def test_a_disk_full_at_the_kth_write(toy_folder: Folder, tally, every: int) -> 
         assert said[-1] == "disk full", f"write {k}: {said}"
         for path in folder.rglob("*.json"):  # what is there is whole
             if "claims" not in path.parts:
-                files.read_json(path)
+                read_json(path)
         for saved in folder.glob("runs/*/checkpoints/*"):
             assert checkpoint.load(saved) is not None
         assert set(work(folder)) == {"finished"}

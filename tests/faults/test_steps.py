@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from lawful import store as files
 from lawful.rules.backprop import Backprop
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import loop
 
@@ -57,7 +57,7 @@ def load(folder: Path) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
     module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(files.read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    run = from_json(read_json(store.run(study["rungs"][0]["id"])), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lawful import store as files
-from lawful.store import Store
+from lawful.storage.layout import Store
+from lawful.storage.lease import is_claimed
 
 from .processes import differences, ids, settled, shuffled, start, trained, wait_for
 
@@ -119,7 +119,7 @@ def test_a_clock_that_is_an_hour_off_neither_loses_nor_keeps_a_claim(
     skewed.join()
     fault.tried += 1
     assert not here.result(first).exists(), "make the run longer"
-    assert files.is_claimed(here.claim(first)), "from elsewhere one cannot know yet that its holder is dead"
+    assert is_claimed(here.claim(first)), "from elsewhere one cannot know yet that its holder is dead"
     began = time.monotonic()
     last = start(folder, run_ids, *options, log=log)
     last.join(120)

@@ -7,11 +7,12 @@ import pytest
 from planted import chinchilla_loss
 from typer.testing import CliRunner
 
-from lawful import laws, store
+from lawful import laws
 from lawful.cli import app
 from lawful.conduct import train_study
 from lawful.errors import LawfulError, TableError
 from lawful.fitting.answer import Answer, answer_study, declared, read_answers
+from lawful.storage.atomic import write_json
 from lawful.table import read_runs, write_csv
 
 SURFACE = {
@@ -58,7 +59,7 @@ def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, **ch
                     )
                     rungs.append({"id": run, "at": {"size": i, "tokens": int(d), "seed": s}})
     write_csv(folder / "observations.csv", rows)
-    store.write_json(folder / "study.json", {"format": 1, "name": "planted", "rungs": rungs, "questions": questions})
+    write_json(folder / "study.json", {"format": 1, "name": "planted", "rungs": rungs, "questions": questions})
     return folder
 
 

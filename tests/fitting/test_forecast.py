@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lawful import store as files
 from lawful.conduct import conclude, train_study
 from lawful.errors import LawfulError
 from lawful.fitting import forecast
@@ -18,7 +17,9 @@ from lawful.fitting.forecast import digest, register_forecasts
 from lawful.observe import write_observations
 from lawful.report.evidence import read_evidence
 from lawful.report.words import held_out_registered
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from planted_runs import Planted
 
 Folder = Callable[..., Path]
@@ -34,7 +35,7 @@ def test_the_forecast_is_written_after_the_anchors_and_before_any_held_out_run(f
     train_study(folder, executor)
     held_out = {rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["is_held_out"]}
     assert executor.began and all(was_there == (run_id in held_out) for run_id, was_there in executor.began)
-    written = files.read_json(Store(folder).forecasts)
+    written = read_json(Store(folder).forecasts)
     assert {entry["run"] for entry in written["forecasts"]} == held_out
     assert written["sha256"] == digest(written["forecasts"])
     assert all(low < entry["predicted"] < high for entry in written["forecasts"] for low, high in [entry["interval"]])
@@ -46,9 +47,9 @@ def test_the_registered_forecasts_are_the_ones_that_are_scored(folder: Path) -> 
     (answer,) = answer_study(folder)
     assert len(answer.held_out) == 8 and all(row.is_registered for row in answer.held_out)
     assert max(abs(row.error_relative) for row in answer.held_out) < 0.01  # the planted law comes back
-    written = files.read_json(Store(folder).forecasts)
+    written = read_json(Store(folder).forecasts)
     written["forecasts"][0]["predicted"] *= 2
-    files.write_json(Store(folder).forecasts, {**written, "sha256": digest(written["forecasts"])})
+    write_json(Store(folder).forecasts, {**written, "sha256": digest(written["forecasts"])})
     (answer,) = answer_study(folder)
     changed = next(row for row in answer.held_out if row.run == written["forecasts"][0]["run"])
     assert changed.error_relative > 0.9
@@ -58,10 +59,10 @@ def test_the_registered_forecasts_are_the_ones_that_are_scored(folder: Path) -> 
 @pytest.mark.parametrize("name", ["predicted", "interval", "run"])
 def test_a_registered_forecast_that_was_changed_is_refused_and_stays(folder: Path, name: str) -> None:
     train_study(folder, Planted())
-    written = files.read_json(Store(folder).forecasts)
+    written = read_json(Store(folder).forecasts)
     one, other = written["forecasts"][0], written["forecasts"][-1]  # the second is the same at another seed
     one[name], other[name] = other[name], one[name]
-    files.write_json(Store(folder).forecasts, written)
+    write_json(Store(folder).forecasts, written)
     before = Store(folder).forecasts.read_bytes()
     with pytest.raises(LawfulError, match=r"as they were registered \(SHA-256 .* take the file from a copy"):
         conclude(folder)
@@ -93,9 +94,9 @@ def small(toy_folder: Folder) -> Path:
 
 
 def ask(folder: Path, **changed: Any) -> None:
-    study = files.read_json(Store(folder).study)
+    study = read_json(Store(folder).study)
     study["questions"][0] |= changed
-    files.write_json(Store(folder).study, study)
+    write_json(Store(folder).study, study)
 
 
 def labels(folder: Path, executor: Planted) -> set[str]:
@@ -160,7 +161,7 @@ def test_a_question_refused_for_too_few_rungs_is_said_and_recorded_and_the_held_
     said: list[str] = []
     train_study(small, executor := Planted(), say=said.append)
     assert HELD_OUT in labels(small, executor)
-    written = files.read_json(Store(small).forecasts)
+    written = read_json(Store(small).forecasts)
     (refused,) = written["refused"]
     assert written["forecasts"] == [] and refused["question"] == "size" and "at least 6 runs" in refused["reason"]
     assert len(said) == 1 and refused["reason"] in said[0]
@@ -183,7 +184,7 @@ def test_a_law_of_seconds_has_no_forecast_since_a_run_to_come_has_none(small: Pa
             }
         ),
     )
-    written = files.read_json(Store(small).forecasts)
+    written = read_json(Store(small).forecasts)
     assert written["forecasts"] == [] and "no value of seconds" in written["refused"][0]["reason"]
     write_observations(small)
     (answer,) = answer_study(small)
@@ -197,7 +198,7 @@ def test_failed_anchors_without_which_nothing_can_be_forecast_hold_the_held_out_
     assert HELD_OUT not in labels(small, executor)
     assert "4 of the runs that their forecasts need failed" in said[-1]
     train_study(small, again := Planted(), say=said.append)  # a resume, the cause removed
-    assert again.began[-1][1] and files.read_json(Store(small).forecasts)["forecasts"]
+    assert again.began[-1][1] and read_json(Store(small).forecasts)["forecasts"]
 
 
 def test_runs_that_the_table_alone_knows_have_been_seen(small: Path) -> None:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from lawful import store
 from lawful.errors import LawfulError
-from lawful.store import Store
+from lawful.storage import layout
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 
 
 class NotClear(AssertionError):
@@ -68,7 +69,7 @@ def study(path: Path) -> object:
 def run(path: Path) -> object:
     from lawful.run import Run, from_json, to_json
 
-    value = from_json(store.read_json(path))
+    value = from_json(read_json(path))
     if isinstance(value, Run) and to_json(from_json(to_json(value))) != to_json(value):
         raise NotClear("a run that does not survive being written and read")
     return value
@@ -158,7 +159,7 @@ def fit(path: Path) -> object:
 
 
 def record(path: Path) -> object:
-    return list(store.read_jsonl(path))
+    return list(read_jsonl(path))
 
 
 def text(value: object) -> bytes:
@@ -176,7 +177,14 @@ def study_example() -> list[bytes]:
         "is_held_out": False,
     }
     asks = {"name": "size", "asks": "How?", "law": "power"}
-    declared = {"format": store.FORMAT, "name": "toy", "scale": "", "rungs": [rung], "corpora": {}, "questions": [asks]}
+    declared = {
+        "format": layout.FORMAT,
+        "name": "toy",
+        "scale": "",
+        "rungs": [rung],
+        "corpora": {},
+        "questions": [asks],
+    }
     return [text(declared)]
 
 

@@ -124,7 +124,7 @@ def test_an_archive_whose_member_has_no_name_is_refused_by_name(tmp_path: Path) 
 def test_a_study_from_elsewhere_cannot_name_files_outside_its_folder(
     tmp_path: Path, name: str, part: str, key: str
 ) -> None:
-    from lawful.store import Store
+    from lawful.storage.layout import Store
 
     declared = json.loads(READERS["study"].examples()[0])
     declared[part][0][key] = name

@@ -58,7 +58,7 @@ class Check:
         from lawful import devices
         from lawful.conduct import train_study
         from lawful.executors.local import Local, available_cores
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.studies import quickstart
         from lawful.train.plan import make_plan
 
@@ -86,7 +86,7 @@ class Check:
         """kill -9 of the command and its workers in the middle of a run; going on ends with equal weights."""
         from lawful.conduct import train_study
         from lawful.executors.local import Local
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         expected = self.undisturbed()
         folder, _ = self.planned("killed", **LADDER)
@@ -128,7 +128,8 @@ class Check:
 
     def refused(self) -> str:
         """A worker that does not see the planned GPU trains nothing and says why."""
-        from lawful.store import Store, read_json
+        from lawful.storage.json_files import read_json
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         folder, (run, *_) = self.planned("refused", widths=(16,), steps=(20,))
@@ -144,7 +145,7 @@ class Check:
 
     def stacked(self) -> str:
         """Three runs as one batched model come to what each comes to alone: in fp32, and in bf16 for each kind."""
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.train.batched import train_batched
         from lawful.train.loop import start
 
@@ -179,7 +180,7 @@ class Check:
         return self._compiled("graphs", 10_000_000)
 
     def _compiled(self, name: str, graphed_params: int) -> str:
-        from lawful.store import Store
+        from lawful.storage.layout import Store
         from lawful.train import device, state
 
         self.needs_gpu()
@@ -202,7 +203,7 @@ class Check:
 
     def fp16(self) -> str:
         """fp16 with scaled losses comes to what fp32 comes to within rounding."""
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         losses = {}
@@ -218,7 +219,7 @@ class Check:
         """In fp32 the GPU comes to the CPU's loss."""
         import torch
 
-        from lawful.store import Store
+        from lawful.storage.layout import Store
 
         self.needs_gpu()
         folder, (run, *_) = self.planned("fp32", widths=(32,), steps=(60,), precision="fp32")
@@ -230,7 +231,8 @@ class Check:
 
     def elsewhere(self) -> str:
         """A run that was begun on the GPU goes on on the CPU where that is named, and counts a break."""
-        from lawful.store import Store, read_json
+        from lawful.storage.json_files import read_json
+        from lawful.storage.layout import Store
         from lawful.train import worker
 
         self.needs_gpu()
@@ -340,7 +342,8 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
     """What each run came to, by its label; with the hash of the weights that lie there."""
     import hashlib
 
-    from lawful.store import Store, read_json
+    from lawful.storage.json_files import read_json
+    from lawful.storage.layout import Store
 
     store = Store(folder)
     found = {}
@@ -362,7 +365,7 @@ def weights(folder: Path) -> dict[str, str]:
 
 def speed(store: Any, run: Any) -> float:
     """Tokens a second at the end of the run."""
-    from lawful.store import read_jsonl
+    from lawful.storage.json_files import read_jsonl
 
     return float([line["tokens_per_second"] for line in read_jsonl(store.metrics(run.id)) if "grad_norm" in line][-1])
 
@@ -418,13 +421,14 @@ def main() -> int:
         return train(options)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl+C: what is begun is put away on the way out
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    others = frozenset(children().get(os.getpid(), ()))  # of a program that calls this: not ours to end
     try:
-        return check(options)
+        return check(options, others)
     finally:
-        end_children()
+        end_children(others)
 
 
-def check(options: argparse.Namespace) -> int:
+def check(options: argparse.Namespace, others: frozenset[int]) -> int:
     limit = SECONDS if options.device == "cuda" else math.inf  # a rehearsal takes what it takes
     wanted = [name for name in PARTS if name not in options.skip and (not options.only or name in options.only)]
     begun, failed = time.monotonic(), 0
@@ -444,7 +448,7 @@ def check(options: argparse.Namespace) -> int:
             faulthandler.dump_traceback(file=sys.stdout, all_threads=True)
             show_workers_log(Path(folder))
             sys.stdout.flush()
-            end_children()
+            end_children(others)
             shutil.rmtree(folder, ignore_errors=True)
             os._exit(1)
 
@@ -481,17 +485,23 @@ def say(part: str, state: str, seconds: float | None, figure: str, start: float 
     print(f"{part:10} {state:8} {taken:6.1f} s  {figure}", flush=True)
 
 
-def end_children() -> None:
-    """Kill what this process has started and what that has started, where the system lists processes in /proc."""
-    children: dict[int, list[int]] = {}
+def children() -> dict[int, list[int]]:
+    """Of each process, where the system lists processes in /proc."""
+    found: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended
             parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(path.parent.name))
-    left = children.get(os.getpid(), [])
+            found.setdefault(parent, []).append(int(path.parent.name))
+    return found
+
+
+def end_children(others: frozenset[int]) -> None:
+    """Kill what this process has started and what that has started, but for `others`."""
+    of = children()
+    left = [child for child in of.get(os.getpid(), []) if child not in others]
     while left:
         child = left.pop()
-        left += children.get(child, [])
+        left += of.get(child, [])
         with contextlib.suppress(OSError):
             os.kill(child, signal.SIGKILL)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ HERE = ["smoke", "auto", "killed", "processes", "stacked"]
 
 
 @pytest.fixture
-def check_gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def check_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # put back what main() changes
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -30,7 +31,10 @@ def check_gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield module
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def lines_of(said: str) -> dict[str, tuple[str, str]]:
@@ -40,6 +44,16 @@ def lines_of(said: str) -> dict[str, tuple[str, str]]:
         part, state, _, _, figure = line.split(None, 4)
         found[part] = (state, figure)
     return found
+
+
+def test_a_child_of_the_program_that_calls_it_is_left_alone(
+    check_gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        monkeypatch.setattr(check_gpu, "PARTS", {})
+        assert run(check_gpu, monkeypatch, "--device", "cpu") == 0, capsys.readouterr().out
+        assert other.poll() is None
+    assert other.returncode != -signal.SIGKILL
 
 
 def run(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

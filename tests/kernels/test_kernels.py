@@ -121,7 +121,7 @@ def test_training_is_imported_without_a_change_to_torch() -> None:
 import torch
 before = {name: value for name, value in vars(torch.optim.Optimizer).items()}
 marks = {name: dict(getattr(value, "__wrapped__", value).__dict__) for name, value in before.items() if callable(value)}
-import lawful.train.worker, lawful.train.stack
+import lawful.train.worker, lawful.train.batched
 after = dict(vars(torch.optim.Optimizer))
 assert before == after, set(before) ^ set(after)
 for name, mark in marks.items():

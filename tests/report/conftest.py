@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 
-from lawful import store, table
+from lawful import table
+from lawful.storage import layout
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 PLANTED = {"E": 1.25, "A": 13.0, "alpha": 0.36, "B": 240.0, "beta": 0.44}
 SEED_SIGMA = 0.004  # of log loss, between seeds
@@ -52,7 +56,7 @@ def fabricate(
     points_per_run: int = 60,
 ) -> Path:
     """Write the folder and return it. `diverged`, `failed`, `running` and `waiting` are indices into the rungs."""
-    here = store.Store(folder)
+    here = Store(folder)
     dice = random.Random(7)
     if questions is None:
         questions = [question("loss", "How does the loss fall with parameters and tokens?", "chinchilla")]
@@ -66,10 +70,10 @@ def fabricate(
     if arms:
         axes = {"mlp": list(arms), **axes}
     fingerprint = hashlib.sha256(b"fabricated").hexdigest()[:16]
-    store.write_json(
+    write_json(
         here.study,
         {
-            "format": store.FORMAT,
+            "format": layout.FORMAT,
             "name": name,
             "question": "How does validation loss fall with the size of a small transformer and its training tokens?",
             "scale": "quick",
@@ -112,7 +116,7 @@ def fabricate(
             "created": "2026-11-22T02:00:00+00:00",
         },
     )
-    store.write_json(
+    write_json(
         here.baselines,
         {
             "corpus_fingerprint": fingerprint,
@@ -125,7 +129,7 @@ def fabricate(
     )
     rows = []
     for index, rung in enumerate(rungs):
-        store.write_json(here.run(rung["id"]), {"is": "lawful.run:Run", "steps": rung["steps"]})
+        write_json(here.run(rung["id"]), {"is": "lawful.run:Run", "steps": rung["steps"]})
         if index in waiting:
             continue
         status = "diverged" if index in diverged else "failed" if index in failed else "finished"
@@ -138,10 +142,10 @@ def fabricate(
             continue
         row = _observation(name, rung, final, status, fingerprint, axes)
         rows.append(row)
-        store.write_json(here.result(rung["id"]), row)
+        write_json(here.result(rung["id"]), row)
     table.write_csv(here.observations, rows)
     for answer in answers or ():
-        store.write_json(here.fit(answer["question"]["name"]), answer)
+        write_json(here.fit(answer["question"]["name"]), answer)
     return folder
 
 
@@ -284,7 +288,7 @@ def _write_metrics(
 
 def plant_answer(folder: Path) -> dict[str, Any]:
     """What fits/loss.json would hold had the fit found the planted law exactly, with draws close around it."""
-    study = store.read_json(folder / "study.json")
+    study = read_json(folder / "study.json")
     pivot = {"params": 80_000.0, "tokens": 350_000.0}
     law = PLANTED
     values = {
@@ -398,8 +402,8 @@ def plant_answer(folder: Path) -> dict[str, Any]:
 
 
 def _result(folder: Path, run_id: str) -> dict[str, Any] | None:
-    path = store.Store(folder).result(run_id)
-    return store.read_json(path) if path.exists() else None
+    path = Store(folder).result(run_id)
+    return read_json(path) if path.exists() else None
 
 
 # Fixtures that hand out the functions: under importlib's import mode a test cannot import its conftest.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lawful import store
 from lawful.fitting.answer import answer_study
 from lawful.report.page import write_report
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.json_files import read_json
 from lawful.table import write_csv
 
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
@@ -85,15 +86,15 @@ def made(here: Path, held_out: int | None = None) -> Path:
     reported = [{"at": {"arm": "steady", "characters": 5_000}, "perplexity": 10.0, "parameters": 40_000}]
     declared = {"format": 1, "name": "arms", "question": "Which?", "rungs": rungs, "questions": QUESTIONS}
     write_csv(here / "observations.csv", rows)
-    store.write_json(here / "study.json", {**declared, "corpora": corpora, "reported": reported, "arm": "arm"})
-    store.write_json(here / "baselines.json", {"by_corpus": counts})
+    write_json(here / "study.json", {**declared, "corpora": corpora, "reported": reported, "arm": "arm"})
+    write_json(here / "baselines.json", {"by_corpus": counts})
     answer_study(here, draws=300)
     write_report(here)
     return here
 
 
 def test_the_planted_crossing_lies_in_its_confidence_set_and_says_who_wins_where(folder: Path) -> None:
-    found = store.read_json(folder / "fits" / "data.json")
+    found = read_json(folder / "fits" / "data.json")
     (pair,) = [one for one in found["crossings"] if set(one["arms"]) == {"steady", "floored"}]
     assert pair["at"] == pytest.approx(CROSSING, rel=0.1)
     assert any(low <= CROSSING <= float(high) for low, high in pair["set95"])
@@ -154,10 +155,10 @@ def test_a_study_recorded_under_former_names_of_columns_is_answered_and_reported
     study = json.loads((recorded / "study.json").read_text())
     study["questions"] = [question for question in study["questions"] if question["name"] == "length"]
     assert study["questions"][0]["loss"] == "best_loss"
-    store.write_json(tmp_path / "study.json", study)
+    write_json(tmp_path / "study.json", study)
     table = (recorded / "observations.csv").read_text()
     assert ",best_loss," in table and "best_weights" not in table
-    store.write_text(tmp_path / "observations.csv", table)
+    write_text(tmp_path / "observations.csv", table)
     (answer,) = answer_study(tmp_path, draws=0)
     assert answer.status == "answered"
     write_report(tmp_path)

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from lawful import store
 from lawful.errors import LawfulError
 from lawful.report.beside import write_beside
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.table import write_csv
 
 Make = Callable[..., Path]
@@ -32,7 +34,7 @@ def make(tmp_path: Path, fabricate: Make, planted_answer: Callable[..., Any]) ->
         answer = planted_answer(folder)
         param = answer["fit"]["params"]["alpha"]
         param |= {"value": alpha, "ci95": [alpha - 0.01, alpha + 0.02]}
-        store.write_json(store.Store(folder).fit("loss"), answer)
+        write_json(Store(folder).fit("loss"), answer)
         if times != 1.0:
             table = folder / "observations.csv"
             with table.open(newline="") as file:
@@ -71,7 +73,7 @@ def test_exponents_that_differ_are_said_with_the_interval_of_their_difference(ma
     assert "no difference is shown in" in heading(page)
     text = read(page)
     for folder in (first, second):
-        assert store.read_json(folder / "fits" / "loss.json")["sentence"] in text
+        assert read_json(folder / "fits" / "loss.json")["sentence"] in text
     assert "higher in two" in text and "No run is in both" in text
 
 
@@ -79,9 +81,9 @@ def test_two_states_of_one_study_say_what_moved_and_claim_no_interval(make: Call
     before = make("before")
     after = before.with_name("after")
     shutil.copytree(before, after)
-    answer = store.read_json(after / "fits" / "loss.json")
+    answer = read_json(after / "fits" / "loss.json")
     answer["fit"]["params"]["alpha"]["value"] = 0.366
-    store.write_json(after / "fits" / "loss.json", answer)
+    write_json(after / "fits" / "loss.json", answer)
     table = (after / "observations.csv").read_text().splitlines()
     (after / "observations.csv").write_text("\n".join(table[:-1]) + "\n")
     page = write_beside(before, after)
@@ -112,14 +114,14 @@ def test_what_cannot_be_compared_is_not_and_says_why(
 ) -> None:
     first, second = make("one"), make("two", 0.43, times=1.001)
     path = second / "fits" / "loss.json"
-    answer = store.read_json(path)
+    answer = read_json(path)
     if "data" in change:
         answer["fit"]["data"] |= change["data"]
     else:
         answer["fit"] |= change
         answer["fit"]["params"] |= {"a": answer["fit"]["params"]["alpha"], "a_pivot": answer["fit"]["params"]["E"]}
         answer["fit"]["draws"] = []
-    store.write_json(path, answer)
+    write_json(path, answer)
     page = write_beside(first, second)
     assert heading(page) == f"one and two cannot be compared parameter by parameter: {reason}."
     assert "higher in" not in read(page)

@@ -11,7 +11,7 @@ import pytest
 from lawful.fitting.people import answer_people
 from lawful.report.evidence import read_evidence
 from lawful.report.keystrokes import keystrokes, markdown, section, write_pictures
-from lawful.store import Store
+from lawful.storage.layout import Store
 
 ROW = {
     "status": "finished",

@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from lawful import store
 from lawful.errors import LawfulError, StoreError
 from lawful.report import listening
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 Make = Callable[..., Path]
 VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
@@ -77,13 +79,13 @@ def study(tmp_path_factory: pytest.TempPathFactory, fabricate: Make, planted_ans
         failed=(9,),
     )
     answer = planted_answer(folder)
-    store.write_json(store.Store(folder).fit("loss"), answer)
+    write_json(Store(folder).fit("loss"), answer)
     write_report(folder)
     return folder
 
 
 def test_the_first_heading_is_the_answers_sentence_word_for_word(study: Path) -> None:
-    answer = store.read_json(study / "fits" / "loss.json")
+    answer = read_json(study / "fits" / "loss.json")
     assert first((study / "report.html").read_text(), "h1") == answer["sentence"]
     plain = html.unescape((study / "report.md").read_text().replace("\\", ""))
     assert f"**{answer['sentence']}**" in plain
@@ -141,7 +143,7 @@ def test_the_drawn_curve_is_the_planted_law(study: Path, planted_loss: Callable[
     )
     assert found
     charts = {chart["name"]: chart for chart in json.loads(found[1])["charts"]}
-    tokens = sorted({rung["tokens"] for rung in store.read_json(study / "study.json")["rungs"]})
+    tokens = sorted({rung["tokens"] for rung in read_json(study / "study.json")["rungs"]})
     lines = [trace for trace in charts["loss_by_size"]["data"] if trace["name"].startswith("law at")]
     assert len(lines) == len(tokens)
     for line, seen in zip(lines, tokens, strict=True):
@@ -156,7 +158,7 @@ def test_hovering_a_point_names_its_run_size_tokens_seed_and_loss(study: Path) -
     assert found
     chart = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "loss_by_size")
     hovers = [text for trace in chart["data"] if trace["mode"] == "markers" for text in trace["text"]]
-    rungs = {rung["id"]: rung for rung in store.read_json(study / "study.json")["rungs"]}
+    rungs = {rung["id"]: rung for rung in read_json(study / "study.json")["rungs"]}
     assert len(hovers) == len(rungs) - 2  # one diverged, one failed
     for hover in hovers:
         rung = rungs[hover.split("<br>")[0].removeprefix("run ")]
@@ -165,7 +167,7 @@ def test_hovering_a_point_names_its_run_size_tokens_seed_and_loss(study: Path) -
 
 
 def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
-    rungs = store.read_json(study / "study.json")["rungs"]
+    rungs = read_json(study / "study.json")["rungs"]
     page = read(study / "report.html").text["doubts"]
     markdown = (study / "report.md").read_text()
     for index, reason in ((5, "diverged: validation loss 5.2 above log(65)"), (9, "failed: out of memory")):
@@ -175,7 +177,7 @@ def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
 
 
 def test_runs_that_failed_are_said_at_the_top_and_diverged_ones_are_not_called_so(study: Path) -> None:
-    rungs = store.read_json(study / "study.json")["rungs"]
+    rungs = read_json(study / "study.json")["rungs"]
     page = read(study / "report.html").text["answer"]
     markdown = (study / "report.md").read_text().replace("\\", "")
     for text in (page, markdown):
@@ -188,7 +190,7 @@ def test_runs_that_failed_are_said_at_the_top_and_diverged_ones_are_not_called_s
 def test_markdown_has_the_same_parameters_forecasts_and_losses_as_the_page(study: Path) -> None:
     page = "".join(read(study / "report.html").text.values())
     markdown = (study / "report.md").read_text().replace("\\", "")
-    answer = store.read_json(study / "fits" / "loss.json")
+    answer = read_json(study / "fits" / "loss.json")
     for item in answer["held_out"]:
         assert f"{item['predicted']:.4f}" in page
         assert f"{item['predicted']:.4f}" in markdown
@@ -197,7 +199,7 @@ def test_markdown_has_the_same_parameters_forecasts_and_losses_as_the_page(study
     assert cells[2] == "0.3600"
     for cell in cells[1:]:
         assert cell in page
-    for rung in store.read_json(study / "study.json")["rungs"]:
+    for rung in read_json(study / "study.json")["rungs"]:
         assert rung["id"] in page and rung["id"] in markdown
 
 
@@ -230,15 +232,15 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
 ) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000, 500_000), seeds=1, name=evil, faults=(evil,))
-    here = store.Store(folder)
-    study = store.read_json(here.study)
+    here = Store(folder)
+    study = read_json(here.study)
     study["question"] = study["command"] = evil
     study["rungs"][0]["label"] = evil
-    store.write_json(here.study, study)
+    write_json(here.study, study)
     answer = planted_answer(folder)
     answer["warnings"] = [{"code": evil, "severity": evil, "sentence": evil}]
     answer["sentence"] = f"{evil} N^-0.3"
-    store.write_json(here.fit("loss"), answer)
+    write_json(here.fit("loss"), answer)
     table = here.observations.read_text().splitlines()
     label = study["rungs"][1]["label"]
     here.observations.write_text("\n".join(table).replace(label, evil.replace(",", " ")) + "\n")
@@ -257,7 +259,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
     answer = {
-        "question": store.read_json(folder / "study.json")["questions"][0],
+        "question": read_json(folder / "study.json")["questions"][0],
         "status": "refused",
         "refusal": refusal,
         "sentence": f"Refused: {refusal}",
@@ -267,7 +269,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
         "warnings": [],
         "also": [],
     }
-    store.write_json(store.Store(folder).fit("loss"), answer)
+    write_json(Store(folder).fit("loss"), answer)
     page = write_report(folder)
     assert first(page.read_text(), "h1") == f"Refused: {refusal}"
     assert "No law is claimed" in page.read_text()
@@ -321,18 +323,18 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     make_folder: Make, planted_answer: Callable[..., Any]
 ) -> None:
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, arms=("gelu", "swiglu"))
-    here = store.Store(folder)
+    here = Store(folder)
     sentence = (
         "The arms differ: the floor differs (p = 0.002); swiglu needs 0.82 [0.79, 0.85] times the compute of gelu."
     )
     own = planted_answer(folder)
     others = [
         {"run": rung["id"], "rung": rung["label"], "reason": "arm is not gelu"}
-        for rung in store.read_json(here.study)["rungs"]
+        for rung in read_json(here.study)["rungs"]
         if rung["arm"] == "swiglu"
     ]
     mine = {**own["question"], "name": "loss--gelu", "where": {"arm": "gelu"}}
-    store.write_json(here.fit("loss--gelu"), {**own, "question": mine, "excluded": others})
+    write_json(here.fit("loss--gelu"), {**own, "question": mine, "excluded": others})
     comparison = {
         "arms": ["gelu", "swiglu"],
         "n": 12,
@@ -348,7 +350,7 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
         "multipliers": [{"first": "gelu", "second": "swiglu", "value": 0.82, "ci95": [0.79, 0.85], "loss": 2.05}],
     }
     lead = {**own, "fit": None, "held_out": [], "also": [], "sentence": sentence, "comparison": comparison}
-    store.write_json(here.fit("loss"), lead)
+    write_json(here.fit("loss"), lead)
     page = write_report(folder)
     assert first(page.read_text(), "h1") == sentence
     reader = read(page)
@@ -370,7 +372,7 @@ def _with_samples(folder: Path, file: str, label: str = "width=8") -> None:
     shares = dict.fromkeys(listening.COLUMNS, 0.5)
     run = {"run": "a", "label": label, "loss": 1.0, "statistics": shares, "file": file, "notes": [[0, 1, 60]]}
     samples = {"draw": {"temperature": 1, "top_p": 0.9, "length": 3}, "samples_each": 1, "runs": [run]}
-    store.write_json(store.Store(folder).samples, {**samples, "real": {"pieces": 1, "statistics": shares}})
+    write_json(Store(folder).samples, {**samples, "real": {"pieces": 1, "statistics": shares}})
 
 
 @pytest.mark.parametrize("file", ["/OUTSIDE", "../../outside", "..", "link.mid", "pipe.mid", ""])
@@ -388,7 +390,7 @@ def test_a_sample_of_any_name_is_no_markup_in_markdown(make_folder) -> None:
     folder = make_folder()
     _with_samples(folder, "x)<img src=x onerror=alert(1)>.mid", "<script>alert(1)</script>\n# a](b)")
     write_report(folder)
-    text = store.Store(folder).report_markdown.read_text()
+    text = Store(folder).report_markdown.read_text()
     assert "<img" not in text and "<script" not in text and "\n# a" not in text and "samples/x%29%3Cimg" in text
 
 
@@ -397,6 +399,6 @@ def test_a_sample_of_any_name_is_no_markup_in_markdown(make_folder) -> None:
 )
 def test_counts_of_another_shape_are_named(make_folder, counted: dict) -> None:
     folder = make_folder()
-    store.write_json(store.Store(folder).baselines, counted)
+    write_json(Store(folder).baselines, counted)
     with pytest.raises(StoreError, match="baselines.json: expected counts"):
         write_report(folder)

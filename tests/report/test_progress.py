@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lawful import store
 from lawful.report.plan import plan_table
 from lawful.report.progress import clock_seconds, status_json, status_line, status_table, study_status
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
 
 Make = Callable[..., Path]
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
@@ -21,9 +24,9 @@ SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
 
 def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
     folder = make_folder(**SMALL, diverged=(0,), failed=(1,), running=(3,), waiting=(4,))
-    here = store.Store(folder)
-    rungs = store.read_json(here.study)["rungs"]
-    with store.claimed(here.claim(rungs[3]["id"])):
+    here = Store(folder)
+    rungs = read_json(here.study)["rungs"]
+    with claimed(here.claim(rungs[3]["id"])):
         status = study_status(folder)
         assert [run.state for run in status.runs] == [
             "diverged",
@@ -42,8 +45,8 @@ def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
 
 def test_a_torn_last_line_is_passed_over(make_folder: Make) -> None:
     folder = make_folder(**SMALL, running=(2,))
-    here = store.Store(folder)
-    rung = store.read_json(here.study)["rungs"][2]
+    here = Store(folder)
+    rung = read_json(here.study)["rungs"][2]
     before = study_status(folder).runs[2]
     with here.metrics(rung["id"]).open("a") as record:
         record.write('{"step": 999999, "tokens": 12')
@@ -52,11 +55,11 @@ def test_a_torn_last_line_is_passed_over(make_folder: Make) -> None:
 
 def test_time_left_of_a_running_run_is_its_tokens_left_over_its_speed(make_folder: Make) -> None:
     folder = make_folder(**SMALL, waiting=tuple(range(6)))
-    here = store.Store(folder)
-    rung = store.read_json(here.study)["rungs"][0]
+    here = Store(folder)
+    rung = read_json(here.study)["rungs"][0]
     line = {"step": rung["steps"] // 2, "loss": 3.0, "tokens_per_second": 1000.0}
     here.metrics(rung["id"]).write_text(json.dumps(line) + "\n")
-    with store.claimed(here.claim(rung["id"])):
+    with claimed(here.claim(rung["id"])):
         run = study_status(folder).runs[0]
     assert run.tokens_per_second == 1000.0
     assert run.seconds_left == pytest.approx((rung["steps"] - rung["steps"] // 2) * rung["batch_tokens"] / 1000)
@@ -65,9 +68,9 @@ def test_time_left_of_a_running_run_is_its_tokens_left_over_its_speed(make_folde
 def test_time_left_of_the_study_follows_the_pace_that_was_measured(make_folder: Make) -> None:
     """The fabricated runs took 1.25 times their estimate; so will the waiting ones, on the two workers declared."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
-    here = store.Store(folder)
-    study = {**store.read_json(here.study), "workers": 2}
-    store.write_json(here.study, study)
+    here = Store(folder)
+    study = {**read_json(here.study), "workers": 2}
+    write_json(here.study, study)
     left = [rung["seconds_estimate"] * 1.25 for rung in study["rungs"][:3]]
     assert study_status(folder).seconds_left == pytest.approx(max(sum(left) / 2, max(left)), rel=1e-6)
 
@@ -97,20 +100,20 @@ def test_stacked_runs_are_one_workers_work_and_share_its_time(make_folder: Make)
     """Three trunks that advance together at 1,000 tokens a second each: the study has a run's time left, not three
     times that, with one worker at it. Three that ended together took a third of their clock each."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
-    here = store.Store(folder)
-    study = store.read_json(here.study)
+    here = Store(folder)
+    study = read_json(here.study)
     for number, each in enumerate(study["rungs"]):
         each.update(cluster=str(number), stack=f"0-{number // 3}", is_held_out=False)
         if number < 3:
             each.update(steps=100, batch_tokens=1000)
         else:
             each["seconds_estimate"] /= 3
-    store.write_json(here.study, study)
+    write_json(here.study, study)
     with ExitStack() as held:
         for each in study["rungs"][:3]:
             line = {"step": 50, "loss": 3.0, "tokens_per_second": 1000.0}
             here.metrics(each["id"]).write_text(json.dumps(line) + "\n")
-            held.enter_context(store.claimed(here.claim(each["id"])))
+            held.enter_context(claimed(here.claim(each["id"])))
         status = study_status(folder)
     assert [run.seconds_left for run in status.runs[:3]] == pytest.approx([50.0] * 3)
     assert status.workers == 1 and status.seconds_left == pytest.approx(50.0)
@@ -122,14 +125,14 @@ def test_stacked_runs_are_one_workers_work_and_share_its_time(make_folder: Make)
 
 def test_a_worker_that_is_idle_until_the_held_out_runs_begin_counts_among_those_to_come(make_folder: Make) -> None:
     folder = make_folder(**SMALL, waiting=(0, 4, 5))
-    here = store.Store(folder)
-    study = {**store.read_json(here.study), "workers": 2}
+    here = Store(folder)
+    study = {**read_json(here.study), "workers": 2}
     for number, each in enumerate(study["rungs"]):
         each["is_held_out"] = number in (4, 5)
-    store.write_json(here.study, study)
-    with store.claimed(here.claim(study["rungs"][0]["id"])):
+    write_json(here.study, study)
+    with claimed(here.claim(study["rungs"][0]["id"])):
         assert study_status(folder).workers == 2
-    with store.claimed(here.claim(study["rungs"][4]["id"])):
+    with claimed(here.claim(study["rungs"][4]["id"])):
         assert study_status(folder).workers == 1, "a run of the first stage waits, and only one is at work"
 
 
@@ -143,18 +146,18 @@ def test_a_finished_study_is_over_and_has_nothing_left(make_folder: Make) -> Non
 
 def test_a_retried_result_is_read_again(make_folder: Make) -> None:
     folder = make_folder(**SMALL, failed=(0,))
-    here = store.Store(folder)
-    rung = store.read_json(here.study)["rungs"][0]
+    here = Store(folder)
+    rung = read_json(here.study)["rungs"][0]
     assert study_status(folder).runs[0].state == "failed"
-    store.write_json(here.result(rung["id"]), {"status": "finished", "loss": 2.5, "tokens_per_second": 1e3})
+    write_json(here.result(rung["id"]), {"status": "finished", "loss": 2.5, "tokens_per_second": 1e3})
     assert study_status(folder).runs[0].state == "finished"
 
 
 def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
     folder = make_folder(seeds=3, running=tuple(range(20)), diverged=(30,), failed=(31,))
-    here = store.Store(folder)
-    rungs = store.read_json(here.study)["rungs"]
-    claims = [store.claimed(here.claim(rung["id"])) for rung in rungs[:20]]
+    here = Store(folder)
+    rungs = read_json(here.study)["rungs"]
+    claims = [claimed(here.claim(rung["id"])) for rung in rungs[:20]]
     try:
         for claim in claims:
             assert claim.__enter__()
@@ -176,10 +179,10 @@ def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
 
 def test_a_label_from_data_is_not_read_as_console_markup(make_folder: Make) -> None:
     folder = make_folder(**SMALL)
-    here = store.Store(folder)
-    study = store.read_json(here.study)
+    here = Store(folder)
+    study = read_json(here.study)
     study["rungs"][-1]["label"] = "[bold]size[/nonsense]"
-    store.write_json(here.study, study)
+    write_json(here.study, study)
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(status_table(study_status(folder)))
@@ -208,7 +211,7 @@ def test_a_second_look_at_200_runs_is_quick(make_folder: Make) -> None:
 
 def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder: Make) -> None:
     folder = make_folder(**SMALL, faults=("Three points and one seed.",))
-    study = store.read_json(folder / "study.json")
+    study = read_json(folder / "study.json")
     for each in study["rungs"][:4]:
         each["stack"] = "0-0"
     with open("/dev/null", "w") as nowhere:

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from lawful import store
 from lawful.errors import LawfulError
 from lawful.report import watch as watching
 from lawful.report.watch import ADDRESS, MOST_CONNECTIONS, Watch, _Handler, _Server
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 Make = Callable[..., Path]
 SMALL = {
@@ -38,8 +40,8 @@ def running(make_folder: Make, tmp_path: Path) -> tuple[Path, Callable[[], None]
     """A study of twelve runs of which one is not over, and what ends it."""
     folder = make_folder(**SMALL)
     (folder / "observations.csv").unlink()
-    here = store.Store(folder)
-    last = here.result(store.read_json(here.study)["rungs"][-1]["id"])
+    here = Store(folder)
+    last = here.result(read_json(here.study)["rungs"][-1]["id"])
     aside = tmp_path / "result.json"
     shutil.move(last, aside)
     return folder, lambda: shutil.move(aside, last)
@@ -64,7 +66,7 @@ def test_a_run_that_ends_is_fitted_and_the_studys_folder_is_left_alone(
     assert watch.look()
     assert watch.version == 2
     assert "runs have ended" not in watch.page
-    answer = store.read_json(watch.own.fit("loss"))
+    answer = read_json(watch.own.fit("loss"))
     assert answer["status"] == "answered"
     assert watch.headline == answer["sentence"]
     assert {path.name for path in folder.iterdir()} == {"study.json", "runs", "baselines.json"}
@@ -78,7 +80,7 @@ def test_a_study_that_was_shared_without_its_runs_has_its_page_too(make_folder: 
     assert watch.look()
     assert "12 of 12 runs finished" in watch.line
     assert "runs have ended" not in watch.page
-    assert store.read_json(watch.own.fit("loss"))["fit"]["goodness"]["n"] == 12
+    assert read_json(watch.own.fit("loss"))["fit"]["goodness"]["n"] == 12
     assert listing(folder) == before
 
 
@@ -90,11 +92,11 @@ def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     watch.look()
     page = watch.page
     end()
-    result = store.Store(folder).result(store.read_json(folder / "study.json")["rungs"][0]["id"])
+    result = Store(folder).result(read_json(folder / "study.json")["rungs"][0]["id"])
     whole = result.read_bytes()
     result.write_bytes(whole[:40])
     with pytest.raises(LawfulError, match="no JSON"):
-        store.read_json(result)
+        read_json(result)
     watch._refit_due = 0.0
     assert not watch._refit_or_redraw()
     assert watch.page == page
@@ -112,7 +114,7 @@ def test_a_half_copied_file_is_waited_for_and_named(
     watch = Watch(folder, tmp_path / "workspace")
     watch.look()
     before, page = watch.line, watch.page
-    here = store.Store(folder)
+    here = Store(folder)
     path = here.study if name == "study.json" else here.result(watch.study["rungs"][3]["id"])
     whole = path.read_bytes()
     for half in (whole[:100], b"", whole[:-2]):
@@ -130,8 +132,8 @@ def test_a_study_that_is_planned_anew_is_followed(running: tuple[Path, Callable[
     folder, _ = running
     watch = Watch(folder, tmp_path / "workspace")
     watch.look()
-    study = store.read_json(folder / "study.json")
-    store.write_json(folder / "study.json", {**study, "rungs": study["rungs"][:-1]})
+    study = read_json(folder / "study.json")
+    write_json(folder / "study.json", {**study, "rungs": study["rungs"][:-1]})
     watch.look()
     assert "11 of 11 runs finished" in watch.line
 

@@ -16,7 +16,7 @@ from lawful.corpora.emg import Emg
 from lawful.emg.twin import Twin, write_twin
 from lawful.errors import LawfulError
 from lawful.executors.local import Local
-from lawful.store import Store
+from lawful.storage.layout import Store
 from lawful.studies import emg, find
 from lawful.study import declare
 from lawful.tasks.ctc import Ctc

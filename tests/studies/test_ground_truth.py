@@ -18,7 +18,7 @@ from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.executors.local import Local
 from lawful.fitting.answer import Answer, read_answers
-from lawful.store import Store
+from lawful.storage.layout import Store
 from lawful.studies.ground_truth import MEETINGS, study
 from lawful.study import Study
 from lawful.train import worker

@@ -20,7 +20,7 @@ from lawful.errors import LawfulError
 from lawful.families.ctc_encoder import CtcEncoder, Emissions
 from lawful.rules.backprop import Backprop
 from lawful.run import from_json, to_json
-from lawful.store import sha256_of
+from lawful.storage.cache import sha256_of
 from lawful.tasks.ctc import (
     IGNORED,
     Batch,

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from lawful import store as files
 from lawful.conduct import train_study
 from lawful.executors.local import Local
 from lawful.observe import observations
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import loop, worker
 from settled import lasting, settled
@@ -33,7 +33,7 @@ def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
     module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(files.read_json(store.run(study["rungs"][number]["id"])), also_from=module)
+    run = from_json(read_json(store.run(study["rungs"][number]["id"])), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -52,7 +52,7 @@ def test_resumed_run_equals_uninterrupted_run(toy_folder: Folder, dropout: float
     resumed = loop.train(run, data, store, here())
     assert resumed["weights_sha256"] == whole["weights_sha256"]
     assert lasting(resumed) == lasting(whole)
-    steps = [line["step"] for line in files.read_jsonl(store.metrics(run.id)) if "loss" in line]
+    steps = [line["step"] for line in read_jsonl(store.metrics(run.id)) if "loss" in line]
     assert steps == list(range(1, 61)), "the record holds each step once, in order"
 
 
@@ -68,7 +68,7 @@ def test_branch_of_a_trunk_equals_training_from_scratch(toy_folder: Folder) -> N
         scratch = loop.train(run, data, scratch_store, here())
         assert branch["weights_sha256"] == scratch["weights_sha256"] != longest["weights_sha256"]
         assert branch["loss"] == scratch["loss"] and branch["loss_train"] == scratch["loss_train"]
-        own = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
+        own = [line for line in read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
         assert [line["step"] for line in own] == list(range(10, steps + 1, 10))
         planned = store.read_study()["rungs"][number]
         # its decay of a fifth alone was paid for, as the plan said

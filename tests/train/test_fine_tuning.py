@@ -12,14 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.fitting.answer import answer_study
 from lawful.observe import observations, write_observations
 from lawful.run import Run, Schedule, from_json, to_json
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import Rung, Study, import_file
 from lawful.train import loop, worker
 from lawful.train.plan import make_plan
@@ -97,15 +97,12 @@ def test_it_waits_for_the_other_and_says_so_where_it_is_made_to_begin(tmp_path: 
     parent, (child,) = ids(store)
     assert groups(store, store.read_study()).continued == []
     assert train_here(store, child) == "failed"
-    assert (
-        f"{parent}; expected that run to be finished, got no result yet"
-        in files.read_json(store.result(child))["reason"]
-    )
+    assert f"{parent}; expected that run to be finished, got no result yet" in read_json(store.result(child))["reason"]
     train_here(store, parent)
     assert groups(store, store.read_study()).continued == [[child]]  # what failed is tried again
     store.weights(parent).write_bytes(b"other weights")
     assert train_here(store, child) == "failed"
-    assert "expected SHA-256" in files.read_json(store.result(child))["reason"]
+    assert "expected SHA-256" in read_json(store.result(child))["reason"]
 
 
 def test_interrupted_it_ends_in_the_same_bits(tmp_path: Path) -> None:
@@ -115,7 +112,7 @@ def test_interrupted_it_ends_in_the_same_bits(tmp_path: Path) -> None:
         parent, (child,) = ids(store)
         train_here(store, parent)
         if name == "stopped":
-            run = from_json(files.read_json(store.run(child)), also_from="study_file")
+            run = from_json(read_json(store.run(child)), also_from="study_file")
             asked = iter([False] * 5 + [True])
             place = loop.ExecutionConfig(device=torch.device("cpu"), should_stop=lambda asked=asked: next(asked))
             with pytest.raises(loop.Interrupted, match="stopped at step 5"):
@@ -129,7 +126,7 @@ def test_it_comes_last_and_is_in_no_law_and_no_forecast(tmp_path: Path) -> None:
     store = planned(declared(0.01, steps=(10,)), tmp_path)
     parent, (child,) = ids(store)
     train_study(tmp_path, Here())
-    assert files.read_json(store.result(child))["status"] == "finished"
+    assert read_json(store.result(child))["status"] == "finished"
     began = {run: store.metrics(run).stat().st_mtime for run in (parent, child)}
     held_out = [rung["id"] for rung in store.read_study()["rungs"] if rung["is_held_out"]]
     assert began[child] >= max(store.result(run).stat().st_mtime for run in held_out)
@@ -176,4 +173,4 @@ def test_one_that_begins_above_guessing_and_comes_down_is_not_diverged(tmp_path:
     parent_id, (run_id,) = ids(store)
     train_here(store, parent_id)
     assert train_here(store, run_id) == "finished"
-    assert files.read_json(store.result(run_id))["loss"] > 2.4, "it ends above guessing, below its start"
+    assert read_json(store.result(run_id))["loss"] > 2.4, "it ends above guessing, below its start"

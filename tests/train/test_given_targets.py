@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from lawful import store as files
 from lawful.baselines.ngram import ngram_baselines
 from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.store import Store
+from lawful.storage.json_files import read_jsonl
+from lawful.storage.layout import Store
 from lawful.tasks.next_token import NextToken
 from lawful.train import loop
 
@@ -55,7 +55,7 @@ def test_losses_are_those_of_the_values_alone(tmp_path: Path, data: Any) -> None
     assert result["validation_tokens"] == 1_000  # values, not tokens
     assert result["bits_per_byte"] == pytest.approx(result["loss"] / math.log(2))  # a value is one byte
     assert CORPUS.floor_nats < result["loss"] < math.log(CORPUS.values)  # more than guessing, less than all
-    lines = list(files.read_jsonl(Store(tmp_path).metrics(run().id)))
+    lines = list(read_jsonl(Store(tmp_path).metrics(run().id)))
     assert lines[0]["loss"] == pytest.approx(math.log(CORPUS.vocab_size), abs=0.5)  # per target, from the first step on
     closing = [line["loss"] for line in lines if "loss" in line and line["step"] > loop.closing_start(run())]
     assert result["loss_train"] == pytest.approx(sum(closing) / len(closing))

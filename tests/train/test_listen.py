@@ -94,7 +94,8 @@ def test_each_way_of_drawing_keeps_to_its_choice() -> None:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three tiny runs of the study on thirty made-up tunes, trained for a moment, and concluded."""
     from lawful.conduct import conclude
-    from lawful.store import Store, write_json
+    from lawful.storage.atomic import write_json
+    from lawful.storage.layout import Store
     from lawful.studies.music import study
     from lawful.train import loop
     from lawful.train.device import pick_device
@@ -150,7 +151,8 @@ def test_samples_of_runs_whose_weights_are_gone_stay(studied: Path, tmp_path: Pa
 
 def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Path) -> None:
     from lawful.conduct import conclude
-    from lawful.store import Store, write_json
+    from lawful.storage.atomic import write_json
+    from lawful.storage.layout import Store
     from lawful.studies.music import study
     from lawful.train import loop
     from lawful.train.device import pick_device

@@ -22,14 +22,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lawful import store as files
 from lawful.conduct import failed_runs
 from lawful.errors import LawfulError
 from lawful.families.mlp import WindowMLP
 from lawful.observe import observations
 from lawful.rules.backprop import Backprop
 from lawful.run import Run, Schedule, from_json
-from lawful.store import Store
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.tasks.next_token import NextToken, Tokens
 from lawful.train import device, loop, state, step, worker
@@ -54,7 +54,7 @@ def load(folder: Path) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
     module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(files.read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    run = from_json(read_json(store.run(study["rungs"][0]["id"])), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -237,7 +237,7 @@ def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: F
     few = replace(data, arrays={**data.arrays, "train": data.train[:130]})  # learned by heart: it gets worse
     run = replace(run, keep_best=True, steps=300)
     result = loop.train(run, few, store, CPU)
-    lines = [line for line in files.read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
+    lines = [line for line in read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
     assert result["loss_lowest_seen"] == min(line["validation_loss"] for line in lines[:-1])
     model = run.family.build(torch.Generator().manual_seed(0))
     model.load_state_dict(load_file(store.best_weights(run.id)), strict=False)
@@ -251,7 +251,7 @@ def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watc
     parts = {"train": data.train, "validation": tokens, "test": tokens[:400], "selection": tokens[400:]}
     split = replace(data, arrays=parts, num_bytes={name: len(part) - 1 for name, part in parts.items()})
     result = loop.train(run, split, store, CPU)
-    lines = list(files.read_jsonl(store.metrics(run.id)))
+    lines = list(read_jsonl(store.metrics(run.id)))
     assert [line["step"] for line in lines if "selection_loss" in line] == [10, 20]
     assert [line["step"] for line in lines if "validation_loss" in line] == [20]
     assert result["test_tokens"] == 399
@@ -268,7 +268,7 @@ def test_a_worker_counts_what_is_nearly_zero_as_zero_on_all_its_threads_and_its_
     folder = toy_folder(widths=(8, 12), steps=(5,))
     run_id = Store(folder).read_study()["rungs"][0]["id"]
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0
-    assert "denormals=flushed" in files.read_json(Store(folder).result(run_id))["numerics"]
+    assert "denormals=flushed" in read_json(Store(folder).result(run_id))["numerics"]
     assert torch.tensor(1e-30).mul(1e-10) > 0, "this process counts as before"
 
 

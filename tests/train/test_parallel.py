@@ -14,7 +14,8 @@ from lawful.conduct import groups, train_study
 from lawful.errors import LawfulError
 from lawful.executors.local import Local
 from lawful.observe import observations
-from lawful.store import Store, read_jsonl
+from lawful.storage.json_files import read_jsonl
+from lawful.storage.layout import Store
 from lawful.train import parallel
 
 Folder = Callable[..., Path]

@@ -18,7 +18,8 @@ from lawful.errors import DeclarationError, DeviceError
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.store import Store, write_json
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 import lawful
-from lawful import store as files
 from lawful.errors import Refusal
 from lawful.observe import observations
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import loop, state, worker
 
@@ -54,7 +54,7 @@ def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
     module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(files.read_json(store.run(study["rungs"][number]["id"])), also_from=module)
+    run = from_json(read_json(store.run(study["rungs"][number]["id"])), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -91,7 +91,7 @@ def test_the_record_of_a_branch_has_seconds_that_go_on_from_its_trunks(toy_folde
     folder = toy_folder("shared", widths=(8, 12), steps=(20, 40))
     train_longest_first(folder)
     run_id = Store(folder).read_study()["rungs"][0]["id"]
-    lines = [line for line in files.read_jsonl(Store(folder).metrics(run_id)) if "seconds" in line]
+    lines = [line for line in read_jsonl(Store(folder).metrics(run_id)) if "seconds" in line]
     assert [line["seconds"] for line in lines] == [line["step"] for line in lines] == list(range(1, 21))
     assert {line["tokens_per_second"] for line in lines} == {128.0}
 

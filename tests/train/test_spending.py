@@ -13,7 +13,7 @@ from lawful.conduct import train_study
 from lawful.executors import Executor, Job, stacks
 from lawful.observe import observations
 from lawful.run import Schedule
-from lawful.store import Store
+from lawful.storage.layout import Store
 from lawful.study import Rung, Study, bracket, import_file
 from lawful.train import worker
 from lawful.train.plan import make_plan

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from lawful import store as files
 from lawful.conduct import groups, train_study
 from lawful.executors import stacks
 from lawful.executors.local import Local
 from lawful.kernels import block
 from lawful.observe import observations
 from lawful.run import AdamW, Run, from_json
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json, read_jsonl
+from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import batched, loop, state, worker
 from lawful.train.batched import Batch, best_size, is_stackable, train_batched
@@ -36,7 +37,7 @@ def planned(folder: Path) -> tuple[list[Run], Store]:
     store = Store(folder)
     study = store.read_study()
     module = import_file(Path(study["study_file"]["path"])).__name__
-    rows = [from_json(files.read_json(store.run(row["id"])), also_from=module) for row in study["rungs"]]
+    rows = [from_json(read_json(store.run(row["id"])), also_from=module) for row in study["rungs"]]
     return [run for run in rows if isinstance(run, Run)], store
 
 
@@ -78,7 +79,7 @@ def test_a_stack_comes_to_what_its_runs_come_to_alone(toy_folder: Folder, family
     found = train_all(runs, store)
     for run, row in zip(runs, found, strict=True):
         together_weights = weights(store, run)
-        lines = [line["loss"] for line in files.read_jsonl(store.metrics(run.id)) if "grad_norm" in line]
+        lines = [line["loss"] for line in read_jsonl(store.metrics(run.id)) if "grad_norm" in line]
         lone = loop.train(run, data, store, place())
         assert row["loss"] == pytest.approx(lone["loss"], rel=2e-5)
         assert row["loss_train"] == pytest.approx(lone["loss_train"], rel=2e-5)
@@ -152,11 +153,11 @@ def test_a_run_that_failed_is_tried_again_beside_one_that_never_ran(toy_folder: 
     folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=2)
     store = Store(folder)
     first, second, *_ = (row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16)
-    files.write_json(store.result(first), {"status": "failed", "reason": "the disk was slow"})
+    write_json(store.result(first), {"status": "failed", "reason": "the disk was slow"})
     options = worker.parse([str(folder), "-", "--device", "cpu"])
     assert worker.train_runs(store, [first, second], options, threading.Event()) == ["finished"] * 2
     for run_id in (first, second):
-        assert files.read_json(store.result(run_id))["numerics"].endswith("stacked=2")
+        assert read_json(store.result(run_id))["numerics"].endswith("stacked=2")
 
 
 def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
@@ -177,8 +178,8 @@ def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
     assert worker.train_runs(store, ids, options, threading.Event()) == ["finished"] * 4
     assert len(late) >= 8
     for run_id in ids:
-        seconds = files.read_json(store.result(run_id))["seconds"]
-        lines = [line for line in files.read_jsonl(store.metrics(run_id)) if "tokens_per_second" in line]
+        seconds = read_json(store.result(run_id))["seconds"]
+        lines = [line for line in read_jsonl(store.metrics(run_id)) if "tokens_per_second" in line]
         slowest = min(line["tokens_per_second"] for line in lines)
         assert seconds == pytest.approx(lines[-1]["seconds"]) and seconds < 1e6
         assert slowest > lines[0]["tokens"] / 1e6, "no stretch holds an evaluation"

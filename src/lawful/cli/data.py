@@ -45,13 +45,14 @@ def register(app: typer.Typer) -> None:
 
 
 def list_corpora() -> None:
-    from lawful import corpora, store
+    from lawful import corpora
+    from lawful.storage.cache import cache_folder
 
     for name, corpus in corpora.known().items():
         typer.echo(f"{name}\n  licence   {corpus.licence}\n  source    {corpus.source}")
         lines = [_line(item) for item in corpora.prepared(name)]
         typer.echo("\n".join(f"  prepared  {line}" for line in lines or [f"no; `lawful data prepare {name}`"]))
-    typer.echo(f"kept in {store.cache_folder() / 'corpora'}; LAWFUL_CACHE sets another place")
+    typer.echo(f"kept in {cache_folder() / 'corpora'}; LAWFUL_CACHE sets another place")
 
 
 def prepare(name: Name, data: Data = None) -> None:

@@ -349,7 +349,7 @@ def checklist_command(
 ) -> None:
     """The reproducibility checklist of arXiv:2502.18969, answered as far as is recorded."""
     from lawful.fitting.checklist import as_text
-    from lawful.store import Store
+    from lawful.storage.layout import Store
 
     study = Store(Path(asked.source)).read_study() if asked.is_study else None
     items = asked.fit(*asked.ask()).checklist(study)
@@ -361,7 +361,7 @@ def checklist_command(
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
     from lawful.fitting.answer import answer_study
-    from lawful.store import read_only
+    from lawful.storage.atomic import read_only
 
     with read_only():
         answers = answer_study(source, draws=draws, seed=seed)
@@ -378,7 +378,7 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
 def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
     from lawful.fitting.answer import answer_study, read_answers
-    from lawful.store import read_only
+    from lawful.storage.atomic import read_only
 
     with read_only():
         answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
@@ -445,6 +445,6 @@ def _print_plain(value: Any) -> None:
 
 
 def _print_json(value: Any) -> None:
-    from lawful import store
+    from lawful.storage import json_files
 
-    typer.echo(json.dumps(store.plain(value), indent=1, allow_nan=False))
+    typer.echo(json.dumps(json_files.plain(value), indent=1, allow_nan=False))

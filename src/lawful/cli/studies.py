@@ -157,7 +157,7 @@ def plan(
     if anchors_only:
         shown["rungs"] = [rung for rung in shown["rungs"] if not rung["is_held_out"]]
     if as_json:
-        from lawful.store import plain
+        from lawful.storage.json_files import plain
 
         print(json.dumps(plain(shown), indent=1))
         return
@@ -240,7 +240,7 @@ def resume(
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
     runs failed."""
-    from lawful.store import Store
+    from lawful.storage.layout import Store
 
     study = Store(folder).read_study()
     _trust(law)
@@ -292,7 +292,7 @@ def report(
     if len(folders) != 2:
         raise DeclarationError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
     from lawful.report.beside import write_beside
-    from lawful.store import Store
+    from lawful.storage.layout import Store
 
     for folder in folders:
         questions = Store(folder).read_study()["questions"]
@@ -334,7 +334,7 @@ def sample(
     trust: Trust = None,
 ) -> None:
     """Let a trained model write: text to the terminal, music to a MIDI file."""
-    from lawful.store import Store
+    from lawful.storage.layout import Store
     from lawful.train.sample import Draw, sample_music, sample_text
 
     _allow(trust, Store(folder).read_study(), folder)
@@ -478,7 +478,7 @@ def _executor(
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
-    from lawful.store import Store
+    from lawful.storage.layout import Store
     from lawful.study import own_module
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
@@ -519,7 +519,8 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
 
 def _announce(folder: Path, page: Path) -> None:
     """The answers, in a sentence each, and where the page is."""
-    from lawful.store import Store, read_json
+    from lawful.storage.json_files import read_json
+    from lawful.storage.layout import Store
 
     store = Store(folder)
     for question in store.read_study()["questions"]:

@@ -19,11 +19,13 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from lawful import store
 from lawful.checks import shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
 from lawful.run import from_json, to_json
+from lawful.storage.atomic import write_json, write_whole
+from lawful.storage.cache import cache_folder, sha256_of
+from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
@@ -130,7 +132,7 @@ class TokenCorpus(Corpus):
         known = self._index(self._source_key(data))
         if known.exists():
             try:
-                return self._compared(self.open(str(store.read_json(known).get("fingerprint"))))
+                return self._compared(self.open(str(read_json(known).get("fingerprint"))))
             except (DataError, StoreError, DeclarationError):
                 pass  # damaged or deleted since, or of another version: made again
         built = self._build(data, progress or _silent)
@@ -141,7 +143,7 @@ class TokenCorpus(Corpus):
             )
         fingerprint = self._fingerprint(built.text_sha256)
         self._write(fingerprint, built)
-        store.write_json(known, {"fingerprint": fingerprint})
+        write_json(known, {"fingerprint": fingerprint})
         return self._compared(self.open(fingerprint))
 
     def open(self, fingerprint: str) -> TokenData:
@@ -182,9 +184,9 @@ class TokenCorpus(Corpus):
             "overlap_tokens": min(data.train_tokens, _COMPARED_TRAIN_TOKENS),
         }
         path = self._folder(data.fingerprint) / "meta.json"
-        meta = store.read_json(path)
+        meta = read_json(path)
         with contextlib.suppress(OSError):  # a cache that may only be read
-            store.write_json(path, {**meta, "facts": {**meta["facts"], **found}})
+            write_json(path, {**meta, "facts": {**meta["facts"], **found}})
         return replace(data, details={**data.details, **found})
 
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
@@ -238,7 +240,7 @@ class TokenCorpus(Corpus):
 
     def _index(self, source_key: str) -> Path:
         key = _digest({"format": FORMAT, "corpus": to_json(self), "source": source_key})
-        return store.cache_folder() / "corpora" / self.name / "index" / f"{key}.json"
+        return cache_folder() / "corpora" / self.name / "index" / f"{key}.json"
 
     def _meta(self, folder: Path, fingerprint: str) -> dict[str, Any]:
         if not (folder / "meta.json").exists():
@@ -246,7 +248,7 @@ class TokenCorpus(Corpus):
                 f"{self.name}: expected prepared data {fingerprint} in {folder}, got none; {self._how_to_prepare()} "
                 "(another fingerprint then means another text or split)."
             )
-        meta = store.read_json(folder / "meta.json")
+        meta = read_json(folder / "meta.json")
         if self._fingerprint(str(meta.get("text_sha256"))) != fingerprint:
             raise DataError(
                 f"{self.name}: expected data {fingerprint} of {to_json(self)}, got {folder} prepared from "
@@ -259,14 +261,14 @@ class TokenCorpus(Corpus):
         tokenizer = built.tokenizer or self.tokenizer
         splits = {}
         for split, tokens in built.splits.items():
-            store.write_whole(folder / f"{split}.bin", functools.partial(_write_tokens, tokens))
+            write_whole(folder / f"{split}.bin", functools.partial(_write_tokens, tokens))
             targets = tokens[1:] if split != "train" else tokens[:0]  # the bytes of the training text are of no use
             splits[split] = {
                 "tokens": len(tokens),
                 "bytes": tokenizer.num_bytes(targets[targets >= self.counted_from]),
                 "sha256": _sha256_of_tokens(tokens),
             }
-        store.write_json(
+        write_json(
             folder / "meta.json",
             {
                 "format": FORMAT,
@@ -305,7 +307,7 @@ class Built:
 
 def spooled(pieces: Iterable[np.ndarray]) -> np.ndarray:
     """Tokens one piece after another, on disk instead of in memory. The file has no name and goes with the array."""
-    folder = store.cache_folder()
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         for piece in pieces:
@@ -477,7 +479,7 @@ def prepared_folder(name: str, fingerprint: str) -> Path:
     """Where prepared data lies. The fingerprint may be what a folder from elsewhere says."""
     if not re.fullmatch("[0-9a-z]{1,64}", str(fingerprint)):
         raise DataError(f"{name}: expected a fingerprint (hexadecimal digits), got {str(fingerprint)[:80]!r}.")
-    return store.cache_folder() / "corpora" / name / fingerprint
+    return cache_folder() / "corpora" / name / fingerprint
 
 
 def corpus_of(value: Any, *, also_from: str | None = None) -> Corpus:
@@ -511,8 +513,8 @@ class Prepared:
 def prepared(name: str) -> list[Prepared]:
     """Everything that was ever prepared of a corpus and is still in the cache."""
     found = []
-    for path in sorted((store.cache_folder() / "corpora" / name).glob("*/meta.json")):
-        meta = store.read_json(path)
+    for path in sorted((cache_folder() / "corpora" / name).glob("*/meta.json")):
+        meta = read_json(path)
         try:
             corpus = from_json(meta.get("corpus"))
         except DeclarationError:
@@ -572,7 +574,7 @@ def _problems(folder: Path, meta: Mapping[str, Any], *, is_thorough: bool) -> li
         got = path.stat().st_size if path.exists() else None
         if got != expected:
             problems.append(f"{path}: expected {expected:,} bytes, got {'no file' if got is None else f'{got:,}'}")
-        elif is_thorough and (sha256 := store.sha256_of(path)) != known["sha256"]:
+        elif is_thorough and (sha256 := sha256_of(path)) != known["sha256"]:
             problems.append(f"{path}: expected SHA-256 {known['sha256']}, got {sha256}")
     return problems
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from lawful import store
 from lawful.checks import PositiveInt, check_fields
 from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder
 from lawful.emg import sessions
@@ -20,6 +19,9 @@ from lawful.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frame
 from lawful.emg.twin import RULES, Twin, write_twin
 from lawful.errors import DataError, StoreError
 from lawful.run import to_json
+from lawful.storage.atomic import write_bytes, write_json, write_whole
+from lawful.storage.cache import cache_folder
+from lawful.storage.json_files import read_json
 from lawful.tokenizers.keys import Keys
 
 FORMAT = 1  # raised when prepared files change their meaning
@@ -103,7 +105,7 @@ class Emg(Corpus):
                 f"emg: expected prepared data {fingerprint} in {folder}, got none; `lawful plan STUDY`, with the "
                 "options of the study's own command, makes it (--data FOLDER where it comes from recordings)."
             )
-        meta = store.read_json(folder / "meta.json")
+        meta = read_json(folder / "meta.json")
         if damaged := _damaged(folder, meta):
             raise DataError(f"emg: prepared data is damaged: {damaged}; delete {folder} and prepare it again.")
         return EmgData(fingerprint=fingerprint, folder=folder, meta=meta, pool=self.pool, train_users=self.train_users)
@@ -162,7 +164,7 @@ class Emg(Corpus):
                     "emg: this study needs recordings; download emg2qwerty (non-commercial use only) and give its "
                     "folder as --data."
                 )
-            folder = store.cache_folder() / "corpora" / self.name / "twins" / _digest([RULES, to_json(self.twin)])
+            folder = cache_folder() / "corpora" / self.name / "twins" / _digest([RULES, to_json(self.twin)])
             if not (folder / "split" / "generic.yaml").exists():
                 write_twin(self.twin, folder, progress)
             split_file = folder / "split" / Path(self.split).name
@@ -207,14 +209,12 @@ class Emg(Corpus):
             for user, name in getattr(split, theirs):
                 session = found[name]
                 keys, times = _keys(session)
-                store.write_bytes(target / f"{name}.keys", keys.astype("<u2").tobytes())
-                store.write_bytes(target / f"{name}.times", times.astype("<f8").tobytes())
+                write_bytes(target / f"{name}.keys", keys.astype("<u2").tobytes())
+                write_bytes(target / f"{name}.times", times.astype("<f8").tobytes())
                 frames = num_frames(session.samples, self.pool)
                 if is_cached:
                     progress(f"spectrogram of {name}", done / total)
-                    store.write_whole(
-                        target / f"{name}.spectrogram", functools.partial(_spectrogram, session, self.pool)
-                    )
+                    write_whole(target / f"{name}.spectrogram", functools.partial(_spectrogram, session, self.pool))
                 done += frames
                 listed.append(
                     {
@@ -232,7 +232,7 @@ class Emg(Corpus):
                 splits[ours] = {"tokens": frames, "keys": sum(item["keys"] for item in listed), "sessions": listed}
         if "validation" not in splits:
             raise DataError(f"emg: expected sessions in the list val of {self.split}, got none.")
-        store.write_json(
+        write_json(
             target / "meta.json",
             {
                 "format": FORMAT,
@@ -579,7 +579,7 @@ def _damaged(folder: Path, meta: Mapping[str, Any]) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _known(folder: Path) -> dict[str, tuple[Known, ...]]:
-    meta = store.read_json(folder / "meta.json")
+    meta = read_json(folder / "meta.json")
     users: dict[str, int] = {}
     found = {}
     for split, part in meta["splits"].items():

@@ -18,12 +18,15 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from lawful import scores, store
+from lawful import scores
 from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
 from lawful.errors import DataError, StoreError
 from lawful.run import to_json
 from lawful.scores import Piece, Source
+from lawful.storage.atomic import write_json, write_text
+from lawful.storage.cache import cache_folder
+from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.remi import NO_NOTES, Remi
 
@@ -159,7 +162,7 @@ class Music(TokenCorpus):
     def _write(self, fingerprint: str, built: Built) -> None:
         if isinstance(built, MusicBuilt):
             lines = "".join(json.dumps({"piece": name, "reason": why}) + "\n" for name, why in built.left_out)
-            store.write_text(self.left_out_file(fingerprint), lines)
+            write_text(self.left_out_file(fingerprint), lines)
         super()._write(fingerprint, built)
 
     def left_out_file(self, fingerprint: str) -> Path:
@@ -170,7 +173,7 @@ class Music(TokenCorpus):
         """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
         total = sum(file.stat().st_size for file in files)
         chunks = _chunks(files, is_own=is_own)
-        folder = store.cache_folder() / "corpora" / self.name / "read"
+        folder = cache_folder() / "corpora" / self.name / "read"
         done_bytes, num_pieces = 0, 0
         # symbols are learned later, so that what was read serves every vocabulary
         base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
@@ -361,14 +364,14 @@ def _finished(
 ) -> tuple[_Chunk, list[dict[str, Any]]]:
     if path.exists():
         try:
-            return chunk, list(store.read_json(path)["pieces"])
+            return chunk, list(read_json(path)["pieces"])
         except (StoreError, KeyError):
             pass  # damaged: read again
     try:
         rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
     except BrokenProcessPool:  # a reader was killed, or the program cannot be started twice: here, then
         rows = _rows(chunk.sources, tokenizer)
-    store.write_json(path, {"pieces": rows})
+    write_json(path, {"pieces": rows})
     return chunk, rows
 
 

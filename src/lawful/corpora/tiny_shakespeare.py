@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, final
 
-from lawful import download, store
+from lawful import download
 from lawful.checks import NaturalInt, Part, PositiveInt, Within, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError
+from lawful.storage.atomic import write_bytes
+from lawful.storage.cache import cache_folder
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.characters import Characters
 
@@ -91,7 +93,7 @@ class TinyShakespeare(TokenCorpus):
             )
         content = _checked(path)
         if data is not None and not _downloaded().exists():
-            store.write_bytes(_downloaded(), content)  # so that --data is needed once only
+            write_bytes(_downloaded(), content)  # so that --data is needed once only
         text = content.decode("ascii")
         cut = int(len(text) * self.train_share)
         learned_from = cut  # characters
@@ -159,4 +161,4 @@ def _checked(path: Path) -> bytes:
 
 
 def _downloaded() -> Path:
-    return store.cache_folder() / "downloads" / f"tiny_shakespeare-{SHA256[:8]}.txt"
+    return cache_folder() / "downloads" / f"tiny_shakespeare-{SHA256[:8]}.txt"

@@ -11,10 +11,12 @@ from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
-from lawful import download, store, unpack
+from lawful import download, unpack
 from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
 from lawful.errors import DataError, MissingDependency
+from lawful.storage.cache import cache_folder
+from lawful.storage.json_files import reading
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -257,7 +259,7 @@ def _parquet_stories(path: Path) -> Iterator[_Found]:
             "pyarrow", extra="table", what=f"{path}: reading parquet files", error=error
         ) from None
     row = num_bytes = 0
-    with store.reading(path, "a parquet file of stories", DataError):
+    with reading(path, "a parquet file of stories", DataError):
         names = pyarrow.parquet.read_schema(path).names
         if "text" not in names:
             raise DataError(f"{path}: expected a column `text`, got {', '.join(names) or 'none'}.")
@@ -312,4 +314,4 @@ _WHERE = f"the data set is {TRAIN} ({TRAIN_BYTES:,} bytes) and {VALID} ({VALID_B
 
 
 def _downloaded(name: str) -> Path:
-    return store.cache_folder() / "downloads" / name
+    return cache_folder() / "downloads" / name

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-from lawful import store, unpack
+from lawful import unpack
 from lawful.errors import DataError, MissingDependency
+from lawful.storage.json_files import reading
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
 NATS = math.log(10)  # files hold log10
@@ -117,7 +118,7 @@ def open_language_model(path: Path) -> LanguageModel:
     """By what the file is: ARPA (gzip too) or KenLM's. Raises LawfulError where it is neither, or not there."""
     if not path.is_file():
         raise DataError(f"{path}: expected a character language model (ARPA or KenLM), got no such file.")
-    with store.reading(path, "a language model, ARPA or KenLM's", DataError), unpack.Unpacked(path) as file:
+    with reading(path, "a language model, ARPA or KenLM's", DataError), unpack.Unpacked(path) as file:
         head = file.read(4096)
     if b"\\data\\" in head:
         return Arpa(path)
@@ -175,7 +176,7 @@ def _log10(text: str) -> float | None:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines between \\data\\ and \\end\\ that are not empty, with their numbers."""
     is_inside = False
-    with store.reading(path, "a language model (ARPA)", DataError), unpack.Unpacked(path) as file:
+    with reading(path, "a language model (ARPA)", DataError), unpack.Unpacked(path) as file:
         for number, raw in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
             if len(raw) == MOST_LINE_BYTES:
                 raise DataError(f"{path}, line {number}: expected at most {MOST_LINE_BYTES:,} bytes, got more.")

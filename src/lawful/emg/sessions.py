@@ -15,8 +15,10 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from lawful import store, unpack
+from lawful import unpack
 from lawful.errors import DataError, MissingDependency
+from lawful.storage.atomic import write_whole
+from lawful.storage.json_files import no_json, reading
 
 GROUP, SERIES = "emg2qwerty", "timeseries"
 RATE = 2000  # samples a second, of every published session
@@ -69,7 +71,7 @@ class Session:
 
     def pieces(self, samples: int) -> Iterator[np.ndarray]:
         """The whole session, `samples` at a time, as `read` gives it. Raises DataError where the file is damaged."""
-        with store.reading(self.path, "a session (HDF5)", DataError), _open(self.path) as file:
+        with reading(self.path, "a session (HDF5)", DataError), _open(self.path) as file:
             series = _series(self.path, file)
             for first in range(0, self.samples, samples):
                 yield _bands(series[first : first + samples])
@@ -77,7 +79,7 @@ class Session:
 
 def read_session(path: Path) -> Session:
     """Everything but the signal. Raises LawfulError naming the file and what is wrong with it."""
-    with store.reading(path, "a session (HDF5)", DataError), _open(path) as file:
+    with reading(path, "a session (HDF5)", DataError), _open(path) as file:
         raw = _raw(path, file)
     _check_rate(path, raw.times)
     keystrokes = tuple(
@@ -224,7 +226,7 @@ def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_metadata(path: Path) -> list[dict[str, str]]:
-    with store.reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
+    with reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         columns, rows = reader.fieldnames or (), list(reader)
     if missing := [name for name in ("user", "session") if name not in columns]:
@@ -269,7 +271,7 @@ def read_split(path: Path) -> Split:
             self.depth -= 1
             return node
 
-    with store.reading(path, "YAML", DataError):
+    with reading(path, "YAML", DataError):
         loader = Loader(path.read_text(encoding="utf-8"))
         try:
             found = loader.get_single_data()
@@ -330,7 +332,7 @@ def extract(
                 raise DataError(
                     f"{archive}: {name}: expected at most {MOST_SESSION_BYTES:,} bytes, got {member.size:,}."
                 )
-            store.write_whole(into / name, copy)
+            write_whole(into / name, copy)
             kept[name] = into / name
         if len(kept) == len(wanted):
             break
@@ -345,14 +347,14 @@ def extract(
 
 def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, float, Callable[[IO[bytes]], None]]]:
     """What a tar archive holds, in its order: the member, the share of the archive before it, what copies it whole."""
-    with store.reading(archive, "a tar archive", DataError), unpack.Unpacked(archive) as stream:
+    with reading(archive, "a tar archive", DataError), unpack.Unpacked(archive) as stream:
         for member, content in unpack.tar_members(stream):
             yield member, stream.share, functools.partial(_copy, archive, content)
 
 
 def _copy(archive: Path, source: IO[bytes] | None, target: IO[bytes]) -> None:
     while source is not None:
-        with store.reading(archive, "a tar archive", DataError):
+        with reading(archive, "a tar archive", DataError):
             piece = source.read(2**22)
         if not piece:
             break
@@ -377,7 +379,7 @@ def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[
     try:
         value = json.loads(attributes[name])
     except (ValueError, RecursionError) as error:  # a number of too many digits, too deep a nest
-        raise DataError(f"{path}: expected JSON in the attribute {name}, got {store.no_json(error)}.") from None
+        raise DataError(f"{path}: expected JSON in the attribute {name}, got {no_json(error)}.") from None
     for place, item in enumerate(value if isinstance(value, list) else [None]):
         is_whole = isinstance(item, dict) and set(needed) <= set(item)
         if not is_whole or not all(type(item[key]) in (int, float) for key in ("start", "end")):

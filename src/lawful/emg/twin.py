@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import scipy.signal
 
-from lawful import store
 from lawful.checks import NaturalInt, PositiveInt, Within, check_fields
 from lawful.emg import sessions
 from lawful.emg.sessions import RATE, Keystroke, Split
 from lawful.run import added
+from lawful.storage.atomic import write_bytes, write_text
 
 RULES = 1  # raised when the same fields give other signals
 
@@ -203,7 +203,7 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
             content = sessions.session_bytes(
                 name=name, user=who, emg=made.emg, start=start, keystrokes=shifted, prompts=prompts
             )
-            store.write_bytes(path, content)
+            write_bytes(path, content)
         known = sessions.read_session(path)
         rows.append(
             {
@@ -216,12 +216,12 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
                 "quality_check_tags": "[]",
             }
         )
-    store.write_text(folder / "metadata.csv", sessions.metadata_text(rows))
+    write_text(folder / "metadata.csv", sessions.metadata_text(rows))
     for user_name, plan in reversed(splits.items()):
         parts = {
             part: tuple(_names(user, n) for found, user, n, _ in plan if found == part) for part in sessions.SPLITS
         }
-        store.write_text(split_file.with_name(f"{user_name}.yaml"), sessions.split_text(Split(**parts), user_name))
+        write_text(split_file.with_name(f"{user_name}.yaml"), sessions.split_text(Split(**parts), user_name))
     return split_file
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lawful import store as files
 from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
-from lawful.store import Store
+from lawful.storage.atomic import open_log, write_json
+from lawful.storage.cache import cache_folder
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
 from lawful.study import own_file
 
 SinkName = Literal["tensorboard", "wandb"]  # as train/sinks.py opens them
@@ -84,7 +86,7 @@ class Executor(ABC):
     def environment(self) -> dict[str, str]:
         """What a worker needs of this process's surroundings, wherever it starts: prepared data and sources. Python
         looks for modules in the current folder, which may be somebody's study, only where it does so here."""
-        named = {"OMP_NUM_THREADS": str(self.threads), "LAWFUL_CACHE": str(files.cache_folder().resolve())}
+        named = {"OMP_NUM_THREADS": str(self.threads), "LAWFUL_CACHE": str(cache_folder().resolve())}
         if not any(Path(place).resolve() == Path.cwd() for place in sys.path):
             named["PYTHONSAFEPATH"] = "1"
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
@@ -160,7 +162,7 @@ class Worker:
             if self.is_stopping:
                 return None
             if self._process is None:
-                with files.open_log(self._store.workers_log) as log:
+                with open_log(self._store.workers_log) as log:
                     self._process = subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,
@@ -209,6 +211,6 @@ def _ask(process: subprocess.Popen[str], ids: Sequence[str]) -> list[str]:
 
 def give_up(store: Store, run_id: str, reason: str) -> None:
     """Record a run as failed, unless it is over or somebody is at it."""
-    with files.claimed(store.claim(run_id)) as lease:
+    with claimed(store.claim(run_id)) as lease:
         if lease is not None and not store.result(run_id).exists():
-            files.write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)
+            write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)

@@ -17,7 +17,7 @@ from lawful import devices
 from lawful.checks import NaturalInt
 from lawful.errors import DeviceError
 from lawful.executors import Executor, Job, Worker
-from lawful.store import Store
+from lawful.storage.layout import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lawful import store as files
 from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker, give_up
-from lawful.store import Store
+from lawful.storage.layout import Store
+from lawful.storage.lease import is_claimed
 
 PATIENCE_SECONDS = 60.0  # for the checkpoints of runs that are told to stop
 LOSSES = 5  # how often the loss of a node or of Ray's own process is made up for, a group; a cluster loses nodes often
@@ -76,7 +76,7 @@ class RayJob(Job):
         self._ray.wait(self._left, num_returns=len(self._left))
         self._left = []
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline and any(files.is_claimed(claim) for claim in claims):
+        while time.monotonic() < deadline and any(is_claimed(claim) for claim in claims):
             time.sleep(0.1)
 
     def _see(self, task: Any) -> None:

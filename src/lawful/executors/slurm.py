@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lawful import store as files
 from lawful.checks import NaturalInt, PositiveInt
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store, expect_own
+from lawful.storage.lease import is_claimed
 
 ENDED = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
@@ -104,10 +106,10 @@ class SlurmJob(Job):
         _run(["scancel", *sorted(jobs)])
         for job in jobs:
             path = self._store.slurm / f"{job}.json"
-            files.write_json(path, {**files.read_json(path), "is_cancelled": True})
+            write_json(path, {**read_json(path), "is_cancelled": True})
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            if not any(files.is_claimed(self._store.claim(run_id)) for run_id in self._wanted):
+            if not any(is_claimed(self._store.claim(run_id)) for run_id in self._wanted):
                 return
             time.sleep(0.2)
 
@@ -149,7 +151,7 @@ class SlurmJob(Job):
             return
         number = str(jobs[0].job_id).split("_")[0]
         ids = [[run_id for group in task for run_id in group] for task in tasks]
-        files.write_json(self._store.slurm / f"{number}.json", {"tasks": ids, "is_cancelled": False})
+        write_json(self._store.slurm / f"{number}.json", {"tasks": ids, "is_cancelled": False})
 
     def _undone(self, ids: set[str]) -> set[str]:
         return {run_id for run_id in ids if not self._store.result(run_id).exists()}
@@ -158,8 +160,8 @@ class SlurmJob(Job):
         """The job and the runs of each task that this folder has in the queue; empty before anything was submitted."""
         paths = [path for path in self._store.slurm.glob("*.json") if path.stem.isdigit()]
         for path in paths:
-            files.expect_own(path)
-        kept = {path.stem: files.read_json(path) for path in paths}
+            expect_own(path)
+        kept = {path.stem: read_json(path) for path in paths}
         kept = {job: facts for job, facts in kept.items() if not facts["is_cancelled"]}
         if not kept:
             return

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lawful import store
 from lawful.errors import DeclarationError, Refusal, StoreError, TableError
 from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
@@ -26,7 +25,10 @@ from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
-from lawful.store import Store
+from lawful.storage import json_files
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json, reading
+from lawful.storage.layout import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
 
@@ -83,7 +85,7 @@ class Answer:
         out["held_out"] = [dataclasses.asdict(row) for row in self.held_out]
         out["warnings"] = [dataclasses.asdict(row) for row in self.warnings]
         out["fit"] = None if self.fit is None else self.fit.to_json()
-        plain: dict[str, Any] = store.plain(out)
+        plain: dict[str, Any] = json_files.plain(out)
         return plain
 
     @classmethod
@@ -123,7 +125,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         else:
             answers.append(found)
     for answer in answers:
-        store.write_json(home.fit(answer.question["name"]), answer.to_json())
+        write_json(home.fit(answer.question["name"]), answer.to_json())
     return answers
 
 
@@ -146,8 +148,8 @@ def registered_forecasts(home: Store) -> list[dict[str, Any]]:
     """
     if not home.forecasts.exists():
         return []
-    with store.reading(home.forecasts, "forecasts as `lawful run` writes them"):
-        written = store.read_json(home.forecasts)
+    with reading(home.forecasts, "forecasts as `lawful run` writes them"):
+        written = read_json(home.forecasts)
         named = str(written["sha256"])
         if (found := digest(written["forecasts"])) != named:
             raise StoreError(
@@ -173,9 +175,9 @@ def read_answers(folder: str | Path) -> list[Answer]:
     answers = []
     for path in paths:
         if path.exists():
-            with store.reading(path, "an answer as `lawful report` writes it"):
+            with reading(path, "an answer as `lawful report` writes it"):
                 try:
-                    answers.append(Answer.from_json(store.read_json(path)))
+                    answers.append(Answer.from_json(read_json(path)))
                 except DeclarationError as error:
                     raise DeclarationError(f"{path}: {error}") from None
     return answers
@@ -201,7 +203,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
     except (Refusal, DeclarationError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
-    plain = store.plain(dataclasses.asdict(found))
+    plain = json_files.plain(dataclasses.asdict(found))
     truth = _recovered(question, comparison=plain)
     return Answer(
         question, "answered", None, found.sentence, warnings=found.warnings, comparison=plain, truth=truth, **rest
@@ -242,7 +244,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     else:
         parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
     sentence = " ".join(part for part in parts if part)
-    crossings = tuple(store.plain(found))
+    crossings = tuple(json_files.plain(found))
     if any("refusal" not in one for one in found):
         compared = dataclasses.replace(compared, status="answered", refusal=None)
     return dataclasses.replace(compared, crossings=crossings, sentence=sentence)
@@ -422,7 +424,7 @@ def _columns(question: Mapping[str, Any], law: Law) -> dict[str, Any]:
 
 def _in_pairs(question: Mapping[str, Any], rows: Observations, excluded: list[Mapping[str, Any]]) -> Answer:
     found = paired(rows, question["along"], loss=question["loss"])
-    plain = store.plain(dataclasses.asdict(found))
+    plain = json_files.plain(dataclasses.asdict(found))
     rest = (None, (), tuple(excluded), found.warnings, ())
     return Answer(question, "answered", None, found.sentence, *rest, paired=plain)
 

@@ -199,14 +199,28 @@ def _sentence(
         f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {small_p:.2f}) and for {large} at "
         f"large {axis} ({large_p:.2f})"
     )
-    undecided = " and ".join(f"[{low:.3g}, {high:.3g}]" for low, high in pieces) or "nowhere"
-    rest = f"{ends}; neither is ahead at {100 * level:.3g} % on {undecided}."
+    if small_p == large_p == 0.5:
+        ends = "the fitted curves are the same"
+    if pieces:
+        undecided = f"neither is ahead at {100 * level:.3g} % " + " and ".join(
+            _in_words(piece, axis) for piece in pieces
+        )
+    else:
+        undecided = f"one of them is ahead at every {axis}"
+    rest = f"{ends}; {undecided}."
     if at is not None:
         return f"The arms cross at {axis} = {at:.3g}: {rest}"
     if leader is not None:
         return f"{leader} is ahead over the whole range of the data: {rest}"
     why = f" (that one law serves both is not excluded: p = {p:.2g})" if p >= 1 - level else ""
     return f"Neither a crossing nor a lead over the whole range of the data is established{why}: {rest}"
+
+
+def _in_words(piece: tuple[float, float], axis: str) -> str:
+    low, high = piece
+    if low <= 0:
+        return f"below {high:.3g}" if high < float("inf") else f"at any {axis}"
+    return f"above {low:.3g}" if high == float("inf") else f"from {low:.3g} to {high:.3g}"
 
 
 def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Caution, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawful import store
 from lawful.errors import Refusal, TableError
 from lawful.fitting.answer import (
     Answer,
@@ -19,7 +18,10 @@ from lawful.fitting.answer import (
 )
 from lawful.fitting.data import coordinates
 from lawful.observe import begun
-from lawful.store import Store
+from lawful.storage import json_files
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_cells, read_runs
 
 
@@ -43,17 +45,17 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     known = {(entry["question"], entry["run"]) for entry in standing}
     added = [entry for entry in made if (entry["question"], entry["run"]) not in known]
     if has_begun and not added and home.forecasts.exists():
-        return store.read_json(home.forecasts)
+        return read_json(home.forecasts)
     if has_begun and not added and not refused:
         return {}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     created = now
     if standing:
-        created = store.read_json(home.forecasts)["created"]
+        created = read_json(home.forecasts)["created"]
         added = [{**entry, "created": now} for entry in added]
-    plain = store.plain([*standing, *added])
+    plain = json_files.plain([*standing, *added])
     written = {"created": created, "sha256": digest(plain), "forecasts": plain, "refused": refused}
-    store.write_json(home.forecasts, written)
+    write_json(home.forecasts, written)
     return written
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from lawful import store
-from lawful.store import Store
+from lawful.storage import json_files
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.table import is_of_ladder
 
 DRAWS = 2_000
@@ -48,11 +50,11 @@ def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) 
             found[split] = _of_split(counts, points, np.random.Generator(np.random.PCG64(seed)))
     if "validation" not in found:
         return None
-    former = store.read_json(home.fit("by-user")) if home.fit("by-user").exists() else {}
+    former = read_json(home.fit("by-user")) if home.fit("by-user").exists() else {}
     if set(former.get("runs", ())) & {rung["id"] for rung in study["rungs"]} - set(found["runs"]):
         return former  # it knows runs whose details are not in this folder any more
-    plain: dict[str, Any] = store.plain(found)
-    store.write_json(home.fit("by-user"), plain)
+    plain: dict[str, Any] = json_files.plain(found)
+    write_json(home.fit("by-user"), plain)
     return plain
 
 
@@ -69,10 +71,10 @@ def _counts(home: Store, study: Mapping[str, Any], split: str) -> list[dict[str,
         result, details = home.result(rung["id"]), home.details(rung["id"])
         if rung["at"].get("train_users", most) != most or rung.get("arm", "") != arm or not is_of_ladder(rung):
             continue
-        if not (result.exists() and details.exists() and store.read_json(result)["status"] == "finished"):
+        if not (result.exists() and details.exists() and read_json(result)["status"] == "finished"):
             continue
         users: dict[str, list[int]] = {}
-        for session in store.read_json(details).get(split, {}).get("sessions", ()):
+        for session in read_json(details).get(split, {}).get("sessions", ()):
             edits = session["insertions"] + session["deletions"] + session["substitutions"]
             total = users.setdefault(session["user"], [0, 0])
             total[0] += edits

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lawful import laws, store
+from lawful import laws
 from lawful.checks import Part, PositiveFloat, PositiveInt, argument
 from lawful.errors import DeclarationError
 from lawful.laws import Array, Axes, Law
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import plain, read_json, reading
 
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
@@ -236,11 +238,11 @@ class Fit:
         law = laws.to_data(self.model)
         held = dataclasses.asdict(self)
         del held["model"]
-        out: dict[str, Any] = store.plain({"format": FORMAT, "law": law, **held})
+        out: dict[str, Any] = plain({"format": FORMAT, "law": law, **held})
         _expect_same_losses(laws.rebuilt(law, self.model), out)
         where = argument("path", path, str | Path | None)
         if where is not None:
-            store.write_json(Path(where), out)
+            write_json(Path(where), out)
         return out
 
     @classmethod
@@ -252,9 +254,9 @@ class Fit:
         """
         if not isinstance(source, Mapping):
             path = Path(argument("source", source, Mapping | str | Path))
-            with store.reading(path, "a fit as `lawful fit` writes it"):
+            with reading(path, "a fit as `lawful fit` writes it"):
                 try:
-                    return cls.from_json(store.read_json(path), law=law)
+                    return cls.from_json(read_json(path), law=law)
                 except DeclarationError as error:
                     raise DeclarationError(f"{path}: {error}") from None
         if source.get("format") not in (1, FORMAT):

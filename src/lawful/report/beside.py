@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawful import store
 from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
 from lawful.laws import label
@@ -17,6 +16,7 @@ from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
 from lawful.report.tables import number
 from lawful.report.words import Table
+from lawful.storage.atomic import write_text
 
 Answer = Mapping[str, Any]
 Pair = tuple[Evidence, Evidence]
@@ -43,7 +43,7 @@ def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
         raise DeclarationError(f"{second}: expected two folders to lay side by side, got the same one twice.")
     pair = (read_evidence(first), read_evidence(second))
     path = out or first / f"beside-{second.resolve().name}.html"
-    store.write_text(path, beside(pair, _labels(first, second)))
+    write_text(path, beside(pair, _labels(first, second)))
     return path
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lawful import linter, store, table
+from lawful import linter, table
 from lawful.errors import StoreError
 from lawful.report.tables import number
+from lawful.storage.json_files import read_bytes, read_json
+from lawful.storage.layout import Store
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
 ALL_CURVE_POINTS = 16_000  # over all runs, so that the page stays small with 500 of them
@@ -137,19 +139,19 @@ def severity(warning: Mapping[str, Any]) -> int:
 
 def read_evidence(folder: Path) -> Evidence:
     """Raises ValueError where the folder holds no study, or a file in it does not parse."""
-    here = store.Store(folder)
+    here = Store(folder)
     study = here.read_study()
     answers, unanswered = [], []
     for question in study.get("questions", ()):
         path = here.fit(question["name"])
         if path.exists():
-            answers.append(store.read_json(path))
+            answers.append(read_json(path))
         else:
             unanswered.append(question)
-        answers += [store.read_json(arm) for arm in here.fits(f"{path.stem}--")]
+        answers += [read_json(arm) for arm in here.fits(f"{path.stem}--")]
     known = {answer["question"]["name"] for answer in answers}
     for path in here.fits():  # fits that were asked for by hand
-        answer = store.read_json(path)
+        answer = read_json(path)
         if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
             answers.append(answer)
     counted = _counted(here.baselines) if here.baselines.exists() else {}
@@ -163,14 +165,14 @@ def read_evidence(folder: Path) -> Evidence:
         unanswered=tuple(unanswered),
         baselines=tuple(counted.get("baselines", ())),
         counts=counted.get("by_corpus", {}),
-        registered=store.read_json(here.forecasts) if here.forecasts.exists() else {},
+        registered=read_json(here.forecasts) if here.forecasts.exists() else {},
         curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
     )
 
 
 def _counted(path: Path) -> Mapping[str, Any]:
     """baselines.json: a list of count baselines, or one for each corpus."""
-    found = store.read_json(path)
+    found = read_json(path)
     by_corpus = found.get("by_corpus", {})
     lists = [found.get("baselines", []), *(by_corpus.values() if isinstance(by_corpus, dict) else [None])]
     if not all(isinstance(entries, list) and all(isinstance(item, dict) for item in entries) for entries in lists):
@@ -195,7 +197,7 @@ def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def _read_curves(here: store.Store, run_ids: Sequence[str]) -> dict[str, Curve]:
+def _read_curves(here: Store, run_ids: Sequence[str]) -> dict[str, Curve]:
     points = max(8, min(CURVE_POINTS, ALL_CURVE_POINTS // max(len(run_ids), 1)))
     curves = {}
     for run_id in run_ids:
@@ -209,7 +211,7 @@ def _read_curve(path: Path, points: int) -> Curve | None:
     """Decimated before parsing, evenly in the logarithm of the step; the last whole line always stands."""
     if not path.exists():
         return None
-    lines = store.read_bytes(path).split(b"\n")[:-1]  # what follows the last newline is torn or empty
+    lines = read_bytes(path).split(b"\n")[:-1]  # what follows the last newline is torn or empty
     for name in ("validation_loss", "selection_loss", "loss"):
         measured = [line for line in lines if f'"{name}"'.encode() in line]
         if len(measured) >= 4:

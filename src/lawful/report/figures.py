@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lawful import store
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Chart
+from lawful.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
             as_svg(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
             for kind, buffer in (("png", png), ("svg", svg)):
                 path = folder / f"{chart.name}.{kind}"
-                store.write_bytes(path, buffer.getvalue())
+                write_bytes(path, buffer.getvalue())
                 written.append(path)
     return written
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lawful import store
 from lawful.report import parts, tables
 from lawful.report.charts import LIGHT
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.words import Table
-from lawful.store import Store
+from lawful.storage.atomic import write_bytes
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.table import is_of_ladder
 from lawful.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
 
@@ -72,7 +73,7 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
     home = Store(evidence.folder)
     if not home.fit("by-user").exists():
         return None
-    people = store.read_json(home.fit("by-user"))
+    people = read_json(home.fit("by-user"))
     best = min(
         (
             row
@@ -84,7 +85,7 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
     )
     if best is None:
         return None
-    details = store.read_json(home.details(str(best["run"])))
+    details = read_json(home.details(str(best["run"])))
     personal = _tuned(evidence)
     pictures = [_errors_by_size(people), _example(details["validation"], best), _keyboard(details["validation"], best)]
     made = [
@@ -140,8 +141,8 @@ def markdown(found: Keystrokes | None) -> list[str]:
 
 def write_pictures(found: Keystrokes | None, folder: Path) -> None:
     for picture in found.pictures if found else ():
-        store.write_bytes(folder / f"{picture.name}.png", picture.png)
-        store.write_bytes(folder / f"{picture.name}.svg", picture.svg)
+        write_bytes(folder / f"{picture.name}.png", picture.png)
+        write_bytes(folder / f"{picture.name}.svg", picture.svg)
 
 
 def _sentences(
@@ -253,7 +254,7 @@ def _search_table(evidence: Evidence) -> Table:
     rows, how = [], ""
     for row in filter(is_of_ladder, evidence.finished):
         path = Store(evidence.folder).details(str(row["run"]))
-        for split, found in store.read_json(path).items() if path.exists() else ():
+        for split, found in read_json(path).items() if path.exists() else ():
             if not found.get("search"):
                 continue
             spelling = found["search"].get("spelling")
@@ -299,8 +300,8 @@ def _tuned(evidence: Evidence) -> list[Tuned]:
         own, start = home.details(str(row["run"])), home.details(str(row["starts_from"]))
         if not (own.exists() and start.exists()):
             continue
-        before = {one["session"]: one for one in store.read_json(start).get("test", {}).get("sessions", ())}
-        shared = [one for one in store.read_json(own).get("test", {}).get("sessions", ()) if one["session"] in before]
+        before = {one["session"]: one for one in read_json(start).get("test", {}).get("sessions", ())}
+        shared = [one for one in read_json(own).get("test", {}).get("sessions", ()) if one["session"] in before]
         if shared:
             out.append(
                 Tuned(

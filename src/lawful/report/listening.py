@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from lawful import store
 from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.words import Table
+from lawful.storage.json_files import read_bytes, read_json, reading
+from lawful.storage.layout import Store
 
 # statistic -> header, and whether it is a share
 COLUMNS = {
@@ -35,7 +36,7 @@ def listening(evidence: Evidence) -> Html | None:
     samples = _samples(evidence)
     if samples is None:
         return None
-    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
+    with reading(Store(evidence.folder).samples, WRITTEN):
         return _section(evidence, samples)
 
 
@@ -61,7 +62,7 @@ def listening_markdown(evidence: Evidence) -> list[str]:
     samples = _samples(evidence)
     if samples is None:
         return []
-    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
+    with reading(Store(evidence.folder).samples, WRITTEN):
         return _lines(evidence, samples)
 
 
@@ -118,8 +119,8 @@ def _explained(samples: Mapping[str, Any]) -> str:
 
 
 def _samples(evidence: Evidence) -> dict[str, Any] | None:
-    path = store.Store(evidence.folder).samples
-    found = store.read_json(path) if path.exists() else None
+    path = Store(evidence.folder).samples
+    found = read_json(path) if path.exists() else None
     return found if found and found.get("runs") else None
 
 
@@ -142,10 +143,10 @@ def _cells(found: Mapping[str, float]) -> Sequence[str]:
 
 
 def _piece(evidence: Evidence, number: int, piece: Mapping[str, Any]) -> Html:
-    path = store.Store(evidence.folder).sample(str(piece["file"]))
+    path = Store(evidence.folder).sample(str(piece["file"]))
     download = None
     if path.exists():
-        encoded = base64.b64encode(store.read_bytes(path, MOST_BYTES)).decode()
+        encoded = base64.b64encode(read_bytes(path, MOST_BYTES)).decode()
         download = tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
     return tag(
         "figure",

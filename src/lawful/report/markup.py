@@ -6,8 +6,8 @@ import html
 import json
 from typing import Any
 
-from lawful import store
 from lawful.report.tables import printable
+from lawful.storage.json_files import plain
 
 _VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
 
@@ -50,7 +50,7 @@ def join(*children: Any) -> Html:
 
 def data(name: str, value: Any) -> Html:
     """Plain data for the page's script; nothing in it can close the element or open a comment."""
-    text = json.dumps(store.plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for mark, escape in (
         ("<", "\\u003c"),
         (">", "\\u003e"),

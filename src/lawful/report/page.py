@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawful import store
 from lawful.laws import label
 from lawful.report import arms, interactive, keystrokes, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
@@ -19,6 +18,8 @@ from lawful.report.listening import listening
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.runs import runs
+from lawful.storage.atomic import write_text
+from lawful.storage.layout import Store
 
 SEVERITY_NAMES = ("severe", "caution", "note")
 MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
@@ -31,13 +32,13 @@ def write_report(folder: Path) -> Path:
 
     Reads only the folder. Every file is written whole or not at all. Raises ValueError where the folder holds no study.
     """
-    here = store.Store(folder)
+    here = Store(folder)
     evidence = read_evidence(here.folder)
     drawn = all_charts(evidence)
     write_figures(drawn, here.figures)
     keystrokes.write_pictures(keystrokes.keystrokes(evidence), here.figures)
-    store.write_text(here.report_markdown, markdown(evidence, drawn))
-    store.write_text(here.report, page(evidence, drawn))
+    write_text(here.report_markdown, markdown(evidence, drawn))
+    write_text(here.report, page(evidence, drawn))
     return here.report
 
 

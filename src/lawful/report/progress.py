@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lawful import store
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
+from lawful.storage import json_files
+from lawful.storage.json_files import read_json, reading
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed_at, is_claimed
 from lawful.study import own_steps_of
 
 if TYPE_CHECKING:
@@ -71,14 +74,14 @@ class StudyStatus:
 def study_status(folder: Path) -> StudyStatus:
     """Reads study.json, each run's result or the tail of its record, and its claim. Raises ValueError where the folder
     holds no study."""
-    here = store.Store(Path(folder))
+    here = Store(Path(folder))
     if here.study not in _read_once:
         here.read_study()  # what is no study is refused here
-    with store.reading(here.study, "a study as `lawful plan` writes it"):
+    with reading(here.study, "a study as `lawful plan` writes it"):
         return _study_status(here, _cached(here.study) or here.read_study())
 
 
-def _study_status(here: store.Store, study: Mapping[str, Any]) -> StudyStatus:
+def _study_status(here: Store, study: Mapping[str, Any]) -> StudyStatus:
     rungs: Sequence[Mapping[str, Any]] = study["rungs"]
     results = [_cached(here.result(rung["id"])) for rung in rungs]
     if None in results:  # a study that was shared without its runs: over is what its table says
@@ -170,11 +173,11 @@ def status_line(status: StudyStatus) -> str:
 
 def status_json(status: StudyStatus) -> dict[str, Any]:
     """Plain data: the counts, the estimate, every run."""
-    plain: dict[str, Any] = store.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
+    plain: dict[str, Any] = json_files.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
     return plain
 
 
-def _ended(here: store.Store, rung: Mapping[str, Any], result: Mapping[str, Any]) -> RunStatus:
+def _ended(here: Store, rung: Mapping[str, Any], result: Mapping[str, Any]) -> RunStatus:
     state: State = result["status"] if result.get("status") in STATES else "failed"
     reached = rung["steps"] if state == "finished" else int(number(result.get("diverged_at_step")) or 0)
     return RunStatus(
@@ -192,12 +195,12 @@ def _ended(here: store.Store, rung: Mapping[str, Any], result: Mapping[str, Any]
     )
 
 
-def _unfinished(here: store.Store, rung: Mapping[str, Any], own_steps: int, pace: _Pace) -> RunStatus:
+def _unfinished(here: Store, rung: Mapping[str, Any], own_steps: int, pace: _Pace) -> RunStatus:
     last = _last_values(here.metrics(rung["id"]))
     step = int(number(last.get("step")) or 0)
     speed = number(last.get("tokens_per_second"))
     loss = last.get("validation_loss", last.get("selection_loss", last.get("loss")))
-    is_running = store.is_claimed(here.claim(rung["id"]))
+    is_running = is_claimed(here.claim(rung["id"]))
     estimate = number(rung.get("seconds_estimate"))
     left: float | None = None
     if is_running and speed:
@@ -228,7 +231,7 @@ class _Pace:
 
 
 def _pace(
-    here: store.Store,
+    here: Store,
     rungs: Sequence[Mapping[str, Any]],
     results: Sequence[Mapping[str, Any] | None],
     own_steps: Sequence[int],
@@ -246,7 +249,7 @@ def _pace(
         training = own * rung["batch_tokens"] / speed
         claim = here.claim(rung["id"])
         if claim not in _started:
-            _started[claim] = store.claimed_at(claim)
+            _started[claim] = claimed_at(claim)
         started, ended = _started[claim], _ended_at(here, rung)
         wall = max(ended - started, training) if started is not None and ended is not None else training
         of_estimate.append((wall / share / estimate, estimate))
@@ -341,7 +344,7 @@ def _last_values(path: Path) -> dict[str, Any]:
     return found
 
 
-def _over_in_table(here: store.Store) -> dict[str, dict[str, str]]:
+def _over_in_table(here: Store) -> dict[str, dict[str, str]]:
     """Read once for as long as the table does not change."""
     try:
         facts = here.observations.stat()
@@ -363,11 +366,11 @@ def _cached(path: Path) -> dict[str, Any] | None:
     key = (facts.st_mtime_ns, facts.st_size)
     known = _read_once.get(path)
     if known is None or known[0] != key:
-        known = _read_once[path] = (key, store.read_json(path))
+        known = _read_once[path] = (key, read_json(path))
     return known[1]
 
 
-def _ended_at(here: store.Store, rung: Mapping[str, Any]) -> float | None:
+def _ended_at(here: Store, rung: Mapping[str, Any]) -> float | None:
     known = _read_once.get(here.result(rung["id"]))
     return known[0][0] / 1e9 if known else None
 

@@ -6,11 +6,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lawful import store
 from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.tables import number
+from lawful.storage.json_files import read_bytes
+from lawful.storage.layout import Store
 
 # (header, column, is a number)
 COLUMNS = (
@@ -43,10 +44,10 @@ def runs(evidence: Evidence) -> Html:
     head += [parts.header(axis, None, sorts=True) for axis in axes]
     head += [parts.header(name, "right" if is_number else None, sorts=True) for name, _, is_number in columns]
     rows = [_row(row, at.get(str(row.get("run")), {}), axes, columns) for row in everything]
-    path = store.Store(evidence.folder).observations
+    path = Store(evidence.folder).observations
     download = None
     if path.exists():
-        encoded = base64.b64encode(store.read_bytes(path)).decode()
+        encoded = base64.b64encode(read_bytes(path)).decode()
         name = f"{evidence.study.get('name', 'study')}-observations.csv"
         download = tag("a", "Download as CSV", href=f"data:text/csv;base64,{encoded}", download=name, class_="button")
     first = next(((axis, value) for axis, value in next(iter(at.values()), {}).items()), ("size", 64))

@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lawful import store
 from lawful.errors import DeclarationError, LawfulError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.people import answer_people
@@ -24,7 +23,7 @@ from lawful.report.evidence import read_evidence
 from lawful.report.markup import tag
 from lawful.report.page import all_charts, page
 from lawful.report.progress import status_line, study_status
-from lawful.store import Store
+from lawful.storage.layout import Store, mirror
 
 ADDRESS = "127.0.0.1"
 OWN_NAMES = ("127.0.0.1", "localhost", "::1")  # what a browser on this machine, or at the end of a tunnel, asks for
@@ -48,7 +47,7 @@ class Watch:
         """Raises LawfulError where `folder` holds no study. `workspace`: an empty folder for what is derived."""
         self.folder = Path(folder)
         self.study = Store(self.folder).read_study()
-        self.own = store.mirror(self.folder, Path(workspace) / (self.folder.resolve().name or "study"))
+        self.own = mirror(self.folder, Path(workspace) / (self.folder.resolve().name or "study"))
         self.page = ""
         self.version = 0
         self.line = ""

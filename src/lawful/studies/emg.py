@@ -18,7 +18,7 @@ from lawful.errors import DeclarationError
 from lawful.families.ctc_encoder import CtcEncoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.store import sha256_of
+from lawful.storage.cache import sha256_of
 from lawful.study import Question, Rung, Scale, Study, grid
 from lawful.tasks.ctc import Ctc, Spelling
 

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lawful import store
 from lawful.checks import NaturalInt, NonNegativeFloat, check_fields
 from lawful.emg.beam_search import beam_search
 from lawful.emg.language_model import LanguageModel, open_language_model
 from lawful.errors import DataError, DeclarationError, MissingDependency
 from lawful.run import added, to_json
+from lawful.storage.cache import sha256_of
 from lawful.tasks import Task
 from lawful.tokenizers.keys import SYMBOLS
 
@@ -62,7 +62,7 @@ class Spelling:
     def open(self) -> LanguageModel:
         path = Path(self.path)
         model = open_language_model(path)
-        if (got := store.sha256_of(path)) != self.sha256:
+        if (got := sha256_of(path)) != self.sha256:
             raise DataError(f"{path}: expected the language model of SHA-256 {self.sha256}, got {got}.")
         return model
 

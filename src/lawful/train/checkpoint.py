@@ -16,8 +16,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from lawful import store
 from lawful.errors import StoreError
+from lawful.storage.atomic import write_folder
+from lawful.storage.json_files import plain, read_json, reading
+from lawful.storage.layout import Store, expect_own
+from lawful.storage.lease import Lease
 from lawful.train import parallel
 
 MANIFEST = "MANIFEST.json"
@@ -45,7 +48,7 @@ def save(
     state: Mapping[str, Any],
     *,
     kept: int = KEPT,
-    lease: store.Lease | None = None,
+    lease: Lease | None = None,
 ) -> Path:
     """Write FOLDER/STEP and delete all but the `kept` newest; a kill at any moment leaves the older ones whole.
 
@@ -54,10 +57,10 @@ def save(
     files = {
         "model.safetensors": save_tensors(trained_tensors(model)),
         "optimizer.safetensors": save_tensors(optimizer_tensors(optimizer)),
-        "state.json": (json.dumps(store.plain(state)) + "\n").encode(),
+        "state.json": (json.dumps(plain(state)) + "\n").encode(),
     }
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    store.write_folder(target, {**files, MANIFEST: (json.dumps(digests, indent=1) + "\n").encode()}, lease=lease)
+    write_folder(target, {**files, MANIFEST: (json.dumps(digests, indent=1) + "\n").encode()}, lease=lease)
     if kept:
         for old in sorted(path for path in folder.iterdir() if path.name.isdigit())[:-kept]:
             shutil.rmtree(old, ignore_errors=True)
@@ -80,8 +83,8 @@ def load(path: Path) -> Checkpoint | None:
     """None unless every file is there, no link, and has the hash that the manifest says."""
     try:
         for name in ("", MANIFEST, *FILES):
-            store.expect_own(path / name)
-        manifest = store.read_json(path / MANIFEST)
+            expect_own(path / name)
+        manifest = read_json(path / MANIFEST)
         if set(manifest) != set(FILES):
             return None
         data = {name: (path / name).read_bytes() for name in manifest}
@@ -99,15 +102,15 @@ def load(path: Path) -> Checkpoint | None:
         return None
 
 
-def final_weights(where: store.Store, run_id: str) -> dict[str, torch.Tensor]:
+def final_weights(where: Store, run_id: str) -> dict[str, torch.Tensor]:
     """What a finished run came to. Raises LawfulError when they are not those that its result names."""
-    path, result = where.weights(run_id), store.read_json(where.result(run_id))
+    path, result = where.weights(run_id), read_json(where.result(run_id))
     if not path.is_file():
         raise StoreError(f"{path}: expected the weights of a finished run, got no such file; train it again.")
     weights = path.read_bytes()
     if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
         raise StoreError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
-    with store.reading(path, "the weights of a finished run"):
+    with reading(path, "the weights of a finished run"):
         tensors: dict[str, torch.Tensor] = load_tensors(weights)
     return tensors
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lawful import store as files
 from lawful.run import Run
-from lawful.store import Store
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
 from lawful.train import device
 from lawful.train.state import ExecutionConfig
 from lawful.train.step import is_out_of_memory, pieces, to_device
@@ -84,7 +84,7 @@ def write_details(run: Run, data: Any, model: nn.Module, store: Store, config: E
             if (found := run.task.details(model, _batches(run, data, where, split), named)) is not None:
                 kept[split] = found
     if kept:
-        files.write_json(store.details(run.id), kept, lease=config.lease)
+        write_json(store.details(run.id), kept, lease=config.lease)
 
 
 def _judged_splits(data: Any) -> list[str]:

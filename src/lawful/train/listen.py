@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from lawful import scores
-from lawful import store as files
-from lawful.store import Store
+from lawful.storage.atomic import write_bytes, write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.tokenizers.remi import Remi
 from lawful.train.sample import Draw, is_music, open_writer, write_on
 
@@ -32,7 +33,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if not chosen or {rung["corpus"] for rung in chosen} != {chosen[0]["corpus"]}:
         return
     ids = [rung["id"] for rung in chosen]
-    former = files.read_json(store.samples).get("of", []) if store.samples.exists() else []
+    former = read_json(store.samples).get("of", []) if store.samples.exists() else []
     planned = {rung["id"] for rung in study["rungs"]}
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
@@ -47,7 +48,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
         made.append(_of_run(store, rung, known, own))
     real = [piece[: DRAW.length] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
     named = [piece for piece in real[:1] if len(piece)]
-    files.write_json(
+    write_json(
         store.samples,
         {
             "of": ids,
@@ -177,7 +178,7 @@ def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str |
     remi = writer.data.tokenizer
     starts = [[int(remi.end)]] * SAMPLES
     written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, DRAW, stop=int(remi.end))]
-    result = files.read_json(store.result(rung["id"]))
+    result = read_json(store.result(rung["id"]))
     return {
         "run": rung["id"],
         "label": rung["label"],
@@ -193,7 +194,7 @@ def _shown(store: Store, name: str, remi: Remi, tokens: np.ndarray) -> dict[str,
     """The piece as a MIDI file, and as notes [onset, duration, pitch] in seconds for the page."""
     score = remi.decode_score(tokens)
     path = store.sample(f"{name}.mid")
-    files.write_bytes(path, score.dumps_midi())
+    write_bytes(path, score.dumps_midi())
     speed = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
     notes = scores.note_table(score)
     notes[:, :2] *= 60 / speed

@@ -13,9 +13,9 @@ from typing import Any
 
 from safetensors.torch import load, save
 
-from lawful import store as files
 from lawful.run import Run
-from lawful.store import Store
+from lawful.storage.atomic import write_bytes
+from lawful.storage.layout import Store
 from lawful.train import checkpoint, device, divergence, parallel
 from lawful.train.evaluate import batch_loss, evaluate, final_columns, record_line, write_details
 from lawful.train.feed import feed
@@ -203,7 +203,7 @@ def evaluate_and_judge(training: Training) -> None:
         if run.keep_best:
             with clock.stopped():
                 weights = save(checkpoint.trained_tensors(state.model))
-                files.write_bytes(training.store.best_weights(run.id), weights, lease=config.lease)
+                write_bytes(training.store.best_weights(run.id), weights, lease=config.lease)
 
 
 def finish(training: Training) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def finish(training: Training) -> dict[str, Any]:
             return _diverged(training, f"validation, step {run.steps}: {trouble}")
 
         weights = save(checkpoint.trained_tensors(model))
-        files.write_bytes(store.weights(run.id), weights, lease=lease)
+        write_bytes(store.weights(run.id), weights, lease=lease)
         judged = final_columns(run, data, model, where, last)
         write_details(run, data, model, store, state.config)
         no_evidence = run.task.no_evidence(last)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from lawful import devices, store
+from lawful import devices
+from lawful.storage.cache import cache_folder
 from lawful.train import device
 
 GIB = 2**30
@@ -34,7 +35,7 @@ def examine(out: Path = Path()) -> Machine:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpus = [torch.cuda.get_device_properties(number) for number in range(devices.count())]
-    cache = store.cache_folder()
+    cache = cache_folder()
     versions = {name: _version(name) for name in PACKAGES}
     slurm = shutil.which("sbatch")
     facts = {

@@ -22,13 +22,16 @@ import torch
 
 import lawful
 from lawful import devices, linter, trust
-from lawful import store as files
 from lawful.checks import refuse_lines
 from lawful.errors import DataError, DeclarationError, DeviceError, MissingDependency, StoreError
 from lawful.laws import named
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Precision, Run, to_json
-from lawful.store import FORMAT, Store
+from lawful.storage.atomic import write_json
+from lawful.storage.cache import cache_folder, sha256_of
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import FORMAT, Store
+from lawful.storage.lease import claimed
 from lawful.study import Rung, Study, own_steps_of, planned_columns
 from lawful.train import batched, device
 from lawful.train.loop import branch_steps
@@ -68,7 +71,7 @@ class Plan:
             raise DeclarationError(self.missing_data)
         expect_room(folder, self.declaration)  # before anything is written there
         store = Store(folder)
-        with files.claimed(store.planning, patience_seconds=PLANNING_PATIENCE) as lease:
+        with claimed(store.planning, patience_seconds=PLANNING_PATIENCE) as lease:
             if lease is None:
                 raise StoreError(
                     f"{folder}: another process is planning a study into this folder; look at what it made "
@@ -77,7 +80,7 @@ class Plan:
             expect_room(folder, self.declaration)
             for run in self.runs.values():
                 if not store.run(run.id).exists():
-                    files.write_json(store.run(run.id), to_json(run))
+                    write_json(store.run(run.id), to_json(run))
             replace_plan(folder, self.declaration)
 
 
@@ -162,13 +165,11 @@ def make_plan(
         "warnings": [*_warnings(rows, corpora, study.arm, missing), *_batches_in_pieces(rungs, where)],
         "versions": _versions(),
         "command": command,
-        "study_file": {"path": str(study_file.resolve()), "sha256": files.sha256_of(study_file)}
-        if study_file
-        else None,
+        "study_file": {"path": str(study_file.resolve()), "sha256": sha256_of(study_file)} if study_file else None,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     if study_file:
-        trust.remember(files.sha256_of(study_file), f"study file {study_file.resolve()}")
+        trust.remember(sha256_of(study_file), f"study file {study_file.resolve()}")
     return Plan(declaration=declaration, runs={rung.run.id: rung.run for rung in rungs}, missing_data=missing)
 
 
@@ -320,14 +321,14 @@ def _one_precision(
 def _measured_once(what: str, of: Any, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Kept in the cache, as JSON, for this machine and torch; a damaged file is measured again."""
     key = f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__} {of}"
-    kept = files.cache_folder() / "probes" / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    kept = cache_folder() / "probes" / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if kept.exists():
         try:
-            return files.read_json(kept)
+            return read_json(kept)
         except StoreError:
             pass
     found = measure()
-    files.write_json(kept, found)
+    write_json(kept, found)
     return found
 
 

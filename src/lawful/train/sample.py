@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from lawful import scores
-from lawful import store as files
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.corpora import TokenData
 from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError, DeviceError
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.atomic import write_bytes
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.study import own_module
 from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
@@ -65,7 +66,7 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
     store = Store(folder)
     study = store.read_study()
     rung = _find(store, study, run)
-    spec = from_json(files.read_json(store.run(rung["id"])), also_from=own)
+    spec = from_json(read_json(store.run(rung["id"])), also_from=own)
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
     with _in_memory_of(where):
@@ -113,7 +114,7 @@ def sample_music(
         start += writer.data.tokenizer.encode_score(scores.read_score(prompt)).tolist()
     (tokens,) = write_on(writer, [start], draw, stop=start[0])
     score = writer.data.tokenizer.decode_score(np.array(tokens))
-    files.write_bytes(out, score.dumps_midi())
+    write_bytes(out, score.dumps_midi())
     return score
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lawful import store as files
 from lawful.errors import DeclarationError, MissingDependency
-from lawful.store import Store
+from lawful.storage.atomic import sync_file, write_text
+from lawful.storage.json_files import plain, read_jsonl
+from lawful.storage.layout import Store
+from lawful.storage.lease import Lease
 from lawful.train import checkpoint, parallel
 
 
@@ -93,14 +95,14 @@ class Record:
         saved: checkpoint.Checkpoint | None,
         *,
         sinks: Sequence[Sink],
-        lease: files.Lease | None,
+        lease: Lease | None,
     ) -> None:
         path = store.metrics(run_id)
         source = store.metrics(str(saved.state["run"])) if saved else None
         step = saved.step if saved else 0
-        past = [line for line in files.read_jsonl(source) if line["step"] <= step] if source else []
+        past = [line for line in read_jsonl(source) if line["step"] <= step] if source else []
         # a new file: a worker that slept, and still holds the old one open, adds its lines to that
-        files.write_text(path, "".join(_line(values) for values in past), lease=lease)
+        write_text(path, "".join(_line(values) for values in past), lease=lease)
         if parallel.rank():
             path = Path(os.devnull)  # the first process keeps the record
         self.file = path.open("a", encoding="utf-8")
@@ -117,7 +119,7 @@ class Record:
         if parallel.rank():
             return
         self.file.flush()
-        files.sync_file(self.file)
+        sync_file(self.file)
 
     def close(self) -> None:
         self.file.close()
@@ -126,4 +128,4 @@ class Record:
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(files.plain(values)) + "\n"
+    return json.dumps(plain(values)) + "\n"

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lawful import store as files
 from lawful.errors import DeclarationError
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
-from lawful.store import Store
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import Lease
 from lawful.table import current_name
 from lawful.train import checkpoint, device, parallel
 from lawful.train.optimizer import build_adamw
@@ -60,7 +61,7 @@ class ExecutionConfig:
     checkpoint_seconds: float = 30.0
     branch_steps: frozenset[int] = frozenset()  # where other runs of the same trunk may begin; see branch_steps()
     clock: Clock = field(default_factory=Clock)  # one for all runs of a batch
-    lease: files.Lease | None = None  # under which all is committed; None: nobody else can be at this run
+    lease: Lease | None = None  # under which all is committed; None: nobody else can be at this run
     sinks: tuple[Sink, ...] = ()
     should_stop: Callable[[], bool] = lambda: False
 
@@ -222,7 +223,7 @@ def _where_to_start(run: Run, store: Store) -> checkpoint.Checkpoint | None:
 
 def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
     """Load the final weights of another run of the same folder, which must be finished."""
-    result = files.read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
+    result = read_json(store.result(parent.id)) if store.result(parent.id).exists() else {}
     if result.get("status") != "finished":
         raise DeclarationError(
             f"it starts from the final weights of {parent.id}; expected that run to be finished, got "

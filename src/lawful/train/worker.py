@@ -28,10 +28,12 @@ from typing import Any
 import torch
 
 from lawful import devices
-from lawful import store as files
 from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
-from lawful.store import Store
+from lawful.storage.atomic import disable_writes, is_disk_full, open_log, write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import LEASE_SECONDS, Lease, LeaseLost, claimed
 from lawful.study import own_module
 from lawful.train import device, loop, parallel
 from lawful.train.sinks import open_sinks
@@ -91,7 +93,7 @@ def _part(status: str) -> None:
 
 def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) -> int:
     """Take part in each run that the first process takes up, write nothing, and end with it."""
-    files.be_mute()
+    disable_writes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
@@ -129,14 +131,14 @@ class Attempt:
     def __init__(self, store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event) -> None:
         self.store, self.run_id, self.options, self.stop = store, run_id, options, stop
         self.status = ""
-        self.lease: files.Lease | None = None
+        self.lease: Lease | None = None
         self._claim = contextlib.ExitStack()
 
     def claim(self) -> bool:
         """Whether this worker shall train the run: nobody else is at it, and it is not over. Then call `conclude`."""
         with self._faults_of_the_store():
             self.lease = self._claim.enter_context(
-                files.claimed(
+                claimed(
                     self.store.claim(self.run_id),
                     patience_seconds=math.inf,
                     lease_seconds=self.options.lease_seconds,
@@ -167,17 +169,17 @@ class Attempt:
             except Interrupted:
                 self.status = "interrupted"
                 return
-            except files.LeaseLost:
+            except LeaseLost:
                 raise
             except Exception as error:
-                if files.is_disk_full(error) or parallel.is_loss(error):
+                if is_disk_full(error) or parallel.is_loss(error):
                     raise
-                with files.open_log(self.store.log(self.run_id)) as log:
+                with open_log(self.store.log(self.run_id)) as log:
                     told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
                     log.write(told.encode(errors="backslashreplace"))
                 print(f"{self.run_id}: {error}", file=sys.stderr, flush=True)
                 result = {"status": "failed", "reason": _reason(error)}
-            files.write_json(self.store.result(self.run_id), result, lease=self.lease)
+            write_json(self.store.result(self.run_id), result, lease=self.lease)
             if result["status"] != "failed":
                 _delete_checkpoints(self.store, self.run_id)
             self.status = str(result["status"])
@@ -186,11 +188,11 @@ class Attempt:
     def _faults_of_the_store(self) -> Iterator[None]:
         try:
             yield
-        except files.LeaseLost as error:
+        except LeaseLost as error:
             print(f"{self.run_id}: {error}", file=sys.stderr, flush=True)
             self.status = "busy"
         except OSError as error:
-            if not files.is_disk_full(error):
+            if not is_disk_full(error):
                 raise
             with contextlib.suppress(OSError):  # the log is often on the same disk
                 print(f"{self.run_id}: disk full: {error}", file=sys.stderr, flush=True)
@@ -219,12 +221,12 @@ def _ended(store: Store, run_id: str) -> str | None:
     """How the run ended; None where it has not, or failed and may be tried again."""
     if not store.result(run_id).exists():
         return None
-    status = str(files.read_json(store.result(run_id))["status"])
+    status = str(read_json(store.result(run_id))["status"])
     return None if status == "failed" else status
 
 
 def _prepared(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: files.Lease | None
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: Lease | None
 ) -> tuple[Run, Any, Store, ExecutionConfig]:
     """What `loop.train` needs: the run, its data, the folder, and how the run is executed here."""
     study = store.read_study()
@@ -237,7 +239,7 @@ def _prepared(
     if where.type == "cuda":
         parallel.check_gpus()
     own = own_module(study, store.folder, trusted=options.trust)
-    run = from_json(files.read_json(store.run(run_id)), also_from=own)
+    run = from_json(read_json(store.run(run_id)), also_from=own)
     if not isinstance(run, Run) or run.id != run_id:
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
@@ -260,7 +262,7 @@ def _prepared(
             study["name"],
             run_id,
             rung["label"],
-            files.read_json(store.run(run_id)),
+            read_json(store.run(run_id)),
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
     )
@@ -336,8 +338,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--lease-seconds",
         type=float,
-        default=files.LEASE_SECONDS,
-        help=f"a worker that gives no sign of life for so long may lose its run (default {files.LEASE_SECONDS:g})",
+        default=LEASE_SECONDS,
+        help=f"a worker that gives no sign of life for so long may lose its run (default {LEASE_SECONDS:g})",
     )
     parser.add_argument("--trust", default="", help="SHA-256 of the study's own Python file, which may then run")
     parser.add_argument("--shard", action="store_true", help="FSDP, where torchrun started several processes")

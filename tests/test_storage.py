@@ -11,21 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful import store
 from lawful.errors import LawfulError, StoreError
-from lawful.store import Store
+from lawful.storage import lease as lease_module
+from lawful.storage.atomic import open_log, write_folder, write_json, write_text, write_whole
+from lawful.storage.json_files import plain, read_json, read_jsonl
+from lawful.storage.layout import Store, mirror
+from lawful.storage.lease import LeaseLost, claimed, is_claimed
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    store.write_json(path, {"a": 1})
+    write_json(path, {"a": 1})
 
     def fail(file: object) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        store.write_whole(path, fail)
-    assert store.read_json(path) == {"a": 1}
+        write_whole(path, fail)
+    assert read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["a.json"]
 
 
@@ -36,25 +39,25 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (events.append("fsync"), fsync(fd))[1])
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b))[1])
-    store.write_text(tmp_path / "a.txt", "whole")
+    write_text(tmp_path / "a.txt", "whole")
     assert events == ["fsync", "rename", "fsync"]
 
 
 def test_a_torn_last_line_of_a_record_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
-    assert [line["step"] for line in store.read_jsonl(path)] == [1, 2]
-    assert list(store.read_jsonl(tmp_path / "absent.jsonl")) == []
+    assert [line["step"] for line in read_jsonl(path)] == [1, 2]
+    assert list(read_jsonl(tmp_path / "absent.jsonl")) == []
 
 
 def test_numbers_that_json_lacks_are_kept_as_words() -> None:
-    assert store.plain({"a": math.nan, "b": (math.inf, np.float32(1.5)), "c": np.arange(2)}) == {
+    assert plain({"a": math.nan, "b": (math.inf, np.float32(1.5)), "c": np.arange(2)}) == {
         "a": "nan",
         "b": ["inf", 1.5],
         "c": [0, 1],
     }
     with pytest.raises(TypeError, match="plain data"):
-        store.plain(object())
+        plain(object())
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
@@ -62,7 +65,7 @@ def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: str) ->
     path = tmp_path / "study.json"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(LawfulError, match="study.json: expected"):
-        store.read_json(path)
+        read_json(path)
 
 
 def test_a_folder_that_is_no_studys_says_how_to_make_one(tmp_path: Path) -> None:
@@ -70,33 +73,33 @@ def test_a_folder_that_is_no_studys_says_how_to_make_one(tmp_path: Path) -> None
         Store(tmp_path).read_study()
     with pytest.raises(LawfulError, match="no such folder"):
         Store(tmp_path / "absent").read_study()
-    store.write_json(tmp_path / "study.json", {"format": 99})
+    write_json(tmp_path / "study.json", {"format": 99})
     with pytest.raises(LawfulError, match="another version"):
         Store(tmp_path).read_study()
 
 
 def test_a_folder_is_written_whole_and_replaces_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "7"
-    store.write_folder(path, {"a": b"1", "b": b"2"})
-    store.write_folder(path, {"a": b"3"})
+    write_folder(path, {"a": b"1", "b": b"2"})
+    write_folder(path, {"a": b"3"})
     assert {file.name: file.read_bytes() for file in path.iterdir()} == {"a": b"3"}
     assert os.listdir(path.parent) == ["7"]
 
 
 def test_a_claim_excludes_others_and_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "run" / "claims"
-    assert not store.is_claimed(path)
-    with store.claimed(path) as mine:
-        assert mine and store.is_claimed(path)
-        with store.claimed(path) as second:
+    assert not is_claimed(path)
+    with claimed(path) as mine:
+        assert mine and is_claimed(path)
+        with claimed(path) as second:
             assert not second
-    assert not store.is_claimed(path)
+    assert not is_claimed(path)
 
 
 def test_the_token_grows_with_each_taking_and_traces_of_former_holders_go(tmp_path: Path) -> None:
     tokens = []
     for _ in range(12):  # past 9: "10" comes after "9"
-        with store.claimed(tmp_path / "claims") as lease:
+        with claimed(tmp_path / "claims") as lease:
             assert lease is not None
             tokens.append(lease.token)
     assert tokens == list(range(1, 13))
@@ -107,7 +110,7 @@ def held_by(claims: Path, token: int = 1, **facts: object) -> Path:
     """The claim as the holder of another machine would have left it, which promised a sign of life every .3 s."""
     folder = claims / str(token)
     folder.mkdir(parents=True)
-    store.write_json(folder / "holder.json", {"machine": "m", "pid": 1, "started": "1", "lease_seconds": 0.3, **facts})
+    write_json(folder / "holder.json", {"machine": "m", "pid": 1, "started": "1", "lease_seconds": 0.3, **facts})
     (folder / "heartbeat").write_bytes(b"7")
     return folder
 
@@ -120,11 +123,11 @@ def test_a_claim_of_another_machine_is_taken_once_its_heartbeat_was_seen_to_stan
     folder = held_by(claims)
     for path in (folder, *folder.iterdir()):  # whatever its clock says
         os.utime(path, (time.time() + 3600 * hours,) * 2)
-    assert store.is_claimed(claims)
-    with store.claimed(claims) as lease:
+    assert is_claimed(claims)
+    with claimed(claims) as lease:
         assert lease is None
     began = time.monotonic()
-    with store.claimed(claims, patience_seconds=9) as lease:
+    with claimed(claims, patience_seconds=9) as lease:
         assert lease is not None and lease.token == 2
     assert time.monotonic() - began > 0.25
 
@@ -134,7 +137,7 @@ def test_a_claim_whose_heartbeat_moves_is_left_to_its_holder_without_waiting_for
     mover = threading.Timer(0.3, heart.write_bytes, [b"8"])
     mover.start()
     began = time.monotonic()
-    with store.claimed(tmp_path / "claims", patience_seconds=60) as lease:
+    with claimed(tmp_path / "claims", patience_seconds=60) as lease:
         assert lease is None
     assert time.monotonic() - began < 10
     mover.join()
@@ -143,29 +146,29 @@ def test_a_claim_whose_heartbeat_moves_is_left_to_its_holder_without_waiting_for
 def test_a_claim_whose_holder_died_before_it_could_say_who_it_is_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.2)
     (tmp_path / "claims" / "1").mkdir(parents=True)
-    with store.claimed(tmp_path / "claims", patience_seconds=9) as lease:
+    with claimed(tmp_path / "claims", patience_seconds=9) as lease:
         assert lease is not None and lease.token == 2
 
 
 def test_who_lost_its_lease_can_commit_neither_a_file_nor_a_folder_and_makes_nothing(tmp_path: Path) -> None:
     claims = tmp_path / "claims"
-    with store.claimed(claims) as lease:
+    with claimed(claims) as lease:
         assert lease is not None
-        store.write_text(tmp_path / "result.json", "before", lease=lease)
+        write_text(tmp_path / "result.json", "before", lease=lease)
         held_by(claims, token=2)  # another machine takes it over, in the order that a taking has
         os.rename(lease.folder, claims / "1.over")
         for write in (
-            lambda: store.write_text(tmp_path / "result.json", "after", lease=lease),
-            lambda: store.write_folder(tmp_path / "checkpoints" / "3", {"a": b""}, lease=lease),
+            lambda: write_text(tmp_path / "result.json", "after", lease=lease),
+            lambda: write_folder(tmp_path / "checkpoints" / "3", {"a": b""}, lease=lease),
         ):
-            with pytest.raises(store.LeaseLost, match="another process has taken"):
+            with pytest.raises(LeaseLost, match="another process has taken"):
                 write()
         assert lease.lost.is_set()
     assert (tmp_path / "result.json").read_text() == "before"
     assert sorted(os.listdir(tmp_path)) == ["claims", "result.json"]
-    assert store.is_claimed(claims), "the one who took it has it still"
+    assert is_claimed(claims), "the one who took it has it still"
 
 
 LAYOUT = {  # every path that a Store gives, as it is below the folder
@@ -230,7 +233,7 @@ def test_the_studys_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "runs").symlink_to(tmp_path / "disk")
     here = Store(tmp_path / "runs" / "toy")
-    store.write_json(here.result("ab"), {"status": "finished"})
+    write_json(here.result("ab"), {"status": "finished"})
     assert (tmp_path / "disk" / "toy" / "runs" / "ab" / "result.json").exists()
 
 
@@ -247,10 +250,10 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 def test_a_lease_is_never_waited_for_longer_than_our_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promised: object
 ) -> None:
-    monkeypatch.setattr(store, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.2)
     held_by(tmp_path / "claims", lease_seconds=promised)
-    assert store.is_claimed(tmp_path / "claims")
-    with store.claimed(tmp_path / "claims", patience_seconds=9) as lease:
+    assert is_claimed(tmp_path / "claims")
+    with claimed(tmp_path / "claims", patience_seconds=9) as lease:
         assert lease is not None and lease.token == 2
 
 
@@ -260,7 +263,7 @@ def test_who_waits_for_a_claim_hears_that_it_shall_stop(tmp_path: Path) -> None:
     timer = threading.Timer(0.2, stop.set)
     timer.start()
     began = time.monotonic()
-    with store.claimed(tmp_path / "claims", patience_seconds=math.inf, should_stop=stop.is_set) as lease:
+    with claimed(tmp_path / "claims", patience_seconds=math.inf, should_stop=stop.is_set) as lease:
         assert lease is None
     assert time.monotonic() - began < 10
     timer.join()
@@ -269,7 +272,7 @@ def test_who_waits_for_a_claim_hears_that_it_shall_stop(tmp_path: Path) -> None:
 @pytest.mark.parametrize("odd", ["²", "٣", "-1", "1e9", "9" * 200, "1.over.over", "000000000000000", "01"])
 def test_a_name_among_the_claims_that_is_no_token_counts_for_nothing(tmp_path: Path, odd: str) -> None:
     (tmp_path / "claims" / odd).mkdir(parents=True)
-    with store.claimed(tmp_path / "claims") as lease:
+    with claimed(tmp_path / "claims") as lease:
         assert lease is not None and lease.token == 1
 
 
@@ -283,17 +286,17 @@ def test_a_claim_that_is_a_link_or_a_pipe_is_refused_and_what_it_leads_to_stands
     (outside / "kept").mkdir(parents=True)
     os.mkfifo(place) if kind == "pipe" else place.symlink_to(outside)
     with pytest.raises(StoreError, match=f"expected a file or folder, got a {kind}"):
-        with store.claimed(tmp_path / "claims"):
+        with claimed(tmp_path / "claims"):
             pass
     assert os.listdir(outside) == ["kept"]
 
 
 def test_a_claim_after_which_no_other_can_be_counted_is_refused(tmp_path: Path) -> None:
     (tmp_path / "claims" / "999999999999998.over").mkdir(parents=True)
-    with store.claimed(tmp_path / "claims") as lease:
-        assert lease is not None and store.is_claimed(tmp_path / "claims")
+    with claimed(tmp_path / "claims") as lease:
+        assert lease is not None and is_claimed(tmp_path / "claims")
     with pytest.raises(StoreError, match="expected claims below 999,999,999,999,999.*delete this folder"):
-        with store.claimed(tmp_path / "claims", patience_seconds=math.inf):
+        with claimed(tmp_path / "claims", patience_seconds=math.inf):
             pass
 
 
@@ -302,7 +305,7 @@ def test_a_log_that_has_a_name_outside_is_not_written_through(tmp_path: Path) ->
     outside.write_text("kept\n")
     os.link(outside, log)
     for _ in range(2):
-        with store.open_log(log) as file:
+        with open_log(log) as file:
             file.write(b"more\n")
     assert (outside.read_text(), log.read_text()) == ("kept\n", "kept\nmore\nmore\n")
 
@@ -310,9 +313,9 @@ def test_a_log_that_has_a_name_outside_is_not_written_through(tmp_path: Path) ->
 def test_a_folder_of_links_follows_nothing_that_was_put_in_place_since(tmp_path: Path) -> None:
     folder, secret = tmp_path / "study", tmp_path / "secret.json"
     folder.mkdir()
-    store.write_json(folder / "study.json", {})
+    write_json(folder / "study.json", {})
     secret.write_text("{}")
-    own = store.mirror(folder, tmp_path / "own")
+    own = mirror(folder, tmp_path / "own")
     assert own.baselines == tmp_path / "own" / "baselines.json"
     (folder / "baselines.json").symlink_to(secret)
     with pytest.raises(StoreError, match="expected a file or folder, got a link"):
@@ -328,4 +331,4 @@ def test_a_folder_of_links_follows_nothing_that_was_put_in_place_since(tmp_path:
 def test_json_of_deep_lists_is_refused(tmp_path: Path, nest: str) -> None:
     (tmp_path / "a.json").write_text('{"x": ' + nest + "}")
     with pytest.raises(StoreError, match="nested too deeply"):
-        store.read_json(tmp_path / "a.json")
+        read_json(tmp_path / "a.json")

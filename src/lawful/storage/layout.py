@@ -1,0 +1,237 @@
+"""Every path of a study's folder, and the check that what lies there is a file or folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawful.errors import StoreError
+from lawful.storage.json_files import read_json
+
+FORMAT = 1  # raised when a file of the study's folder changes its meaning
+
+
+@dataclass(frozen=True)
+class Store:
+    """A study's folder: where each thing lies. Makes nothing until something is written.
+
+    The folder may have come from somebody else. It may be a link itself, but below it every path must be a file or
+    folder of its own: a path that is a link, a pipe or a device, or a name that leads elsewhere, is refused
+    (StoreError), so that nothing outside the folder is read, written or removed. The check is made when the path is
+    asked for; it does not protect against someone who changes the folder in the same moment.
+
+    FOLDER/study.json                     the declaration, its rungs and questions (written by the plan)
+    FOLDER/planning/                      who writes the plan now
+    FOLDER/runs/ID/run.json               the Run, complete
+    FOLDER/runs/ID/claims/TOKEN/          who is at it now (TOKEN.over: who was last), and what it has not committed yet
+    FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
+    FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
+    FOLDER/runs/ID/details.json           what a task keeps of single sequences for the report, by split
+    FOLDER/runs/ID/worker.log             the traceback of a run that failed
+    FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
+    FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
+    FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
+    FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
+    FOLDER/fits/QUESTION.json             one answer each
+    FOLDER/slurm/JOB.json                 which runs each task of a Slurm job holds; beside it the logs of those tasks
+    FOLDER/workers.log                    what worker processes of this machine and of Ray wrote to standard error
+    FOLDER/tensorboard/LABEL/             event files, with --log tensorboard
+    FOLDER/observations.csv               one row per run that has ended: the seam
+    FOLDER/report.html, report.md, figures/
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+
+    @property
+    def study(self) -> Path:
+        return self._at("study.json")
+
+    @property
+    def planning(self) -> Path:
+        """The claim of the process that writes the plan."""
+        return self._at("planning")
+
+    @property
+    def observations(self) -> Path:
+        return self._at("observations.csv")
+
+    @property
+    def report(self) -> Path:
+        return self._at("report.html")
+
+    @property
+    def report_markdown(self) -> Path:
+        return self._at("report.md")
+
+    @property
+    def figures(self) -> Path:
+        return self._at("figures")
+
+    @property
+    def baselines(self) -> Path:
+        return self._at("baselines.json")
+
+    @property
+    def forecasts(self) -> Path:
+        return self._at("forecasts.json")
+
+    @property
+    def samples(self) -> Path:
+        return self._at("samples", "samples.json")
+
+    def sample(self, name: str) -> Path:
+        """A MIDI file that samples.json names."""
+        return self._at("samples", name)
+
+    @property
+    def slurm(self) -> Path:
+        return self._at("slurm")
+
+    @property
+    def workers_log(self) -> Path:
+        return self._at("workers.log")
+
+    @property
+    def trunks(self) -> Path:
+        return self._at("trunks")
+
+    def tensorboard(self, label: str) -> Path:
+        """A label may hold any text; here it is one name."""
+        return self._at("tensorboard", re.sub(r"^\.|[/\\\0]", "_", label) or "_")
+
+    def fit(self, question: str) -> Path:
+        return self._at("fits", f"{question}.json")
+
+    def fits(self, prefix: str = "") -> list[Path]:
+        """The answers that are there and whose names begin so, in the order of their names."""
+        names = sorted(path.stem for path in self._at("fits").glob("*.json") if path.name[0] != ".")
+        return [self.fit(name) for name in names if name.startswith(prefix)]
+
+    def run_folder(self, run_id: str) -> Path:
+        return self._at("runs", run_id)
+
+    def run(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "run.json")
+
+    def metrics(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "metrics.jsonl")
+
+    def result(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "result.json")
+
+    def weights(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "model.safetensors")
+
+    def best_weights(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "best.safetensors")
+
+    def details(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "details.json")
+
+    def claim(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "claims")
+
+    def log(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "worker.log")
+
+    def checkpoints(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "checkpoints")
+
+    def trunk(self, trunk_id: str) -> Path:
+        return self._at("trunks", trunk_id)
+
+    def _at(self, *names: str) -> Path:
+        path = self.folder
+        for name in names:
+            if not name or name.startswith(".") or set("/\\\0") & set(name):
+                raise StoreError(f"{self.folder}: expected the name of a file in this folder, got {name[:80]!r}.")
+            path = path / name
+            expect_own(path)
+        return path
+
+    def read_study(self) -> dict[str, Any]:
+        if not self.study.exists():
+            raise StoreError(
+                f"{self.folder}: expected a study's folder (one that holds study.json), got "
+                f"{'a folder without it' if self.folder.is_dir() else 'no such folder'}; "
+                "`lawful run STUDY --out DIR` makes one."
+            )
+        declaration = read_json(self.study)
+        if declaration.get("format") != FORMAT:
+            raise StoreError(
+                f"{self.study}: expected format {FORMAT}, got {declaration.get('format')!r}; "
+                "it was written by another version of lawful."
+            )
+        if problem := _misshapen(declaration):
+            raise StoreError(f"{self.study}: expected a study as `lawful plan` writes it, got one in which {problem}.")
+        return declaration
+
+
+def mirror(folder: Path, into: Path) -> Store:
+    """A folder of links to a study's plan and runs, with a copy of its table, in which table, fits and report can be
+    written anew; the study's own are not touched. What the study has not written yet is there as soon as it has."""
+    into.mkdir(parents=True)
+    if Store(folder).observations.exists():  # it may hold rows that no run explains any more
+        shutil.copyfile(Store(folder).observations, Store(into).observations)
+    for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
+        expect_own(folder / name)
+        (into / name).symlink_to((folder / name).absolute())
+        _own_links.add(into / name)
+    return Store(into)
+
+
+_own_links: set[Path] = set()  # made by this process
+
+
+def expect_own(path: Path) -> None:
+    """Raises StoreError where something lies at `path` that is neither file nor folder: a link, a pipe, a device."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    if path in _own_links:
+        return expect_own(Path(os.readlink(path)))  # what it leads to may be another by now
+    if not stat.S_ISLNK(mode):
+        raise StoreError(f"{path}: expected a file or folder, got a pipe, socket or device; delete it.")
+    raise StoreError(
+        f"{path}: expected a file or folder, got a link to {os.readlink(path)[:200]!r}; links inside a study's folder "
+        "are not followed. `cp -rL FOLDER COPY` makes a copy with the files in place of the links."
+    )
+
+
+# what any reader of a study counts on; names become names of files
+_STUDY = {"name": str, "rungs": list, "corpora": dict, "questions": list}
+_RUNG = {"id": str, "label": str, "cluster": str, "steps": int, "at": dict, "is_held_out": bool}
+_QUESTION = {"name": str}
+
+
+def _misshapen(declaration: Mapping[str, Any]) -> str:
+    """What is wrong with the kinds of a declaration's parts, if anything. Names become names of files."""
+    problems: list[str] = []
+
+    def look(where: str, value: Any, kinds: Mapping[str, type], needed: str) -> None:
+        if not isinstance(value, dict):
+            problems.append(f"{where} is {type(value).__name__}, no object")
+            return
+        for name, kind in kinds.items():
+            if (name in value or name == needed) and not isinstance(value.get(name), kind):
+                problems.append(f"{where} has no {name} ({kind.__name__})")
+
+    look("the study", declaration, _STUDY, needed="rungs")
+    for part, name, kinds in (("rungs", "id", _RUNG), ("questions", "name", _QUESTION)):
+        for number, item in enumerate([] if problems else declaration.get(part, []), start=1):
+            look(f"{part}, number {number}", item, kinds, needed=name)
+            if not problems and ("/" in item[name] or "\\" in item[name] or item[name].startswith(".")):
+                problems.append(f"{part}, number {number}: its {name} {item[name]!r} is no name for a file")
+    return problems[0] if problems else ""
