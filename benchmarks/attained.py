@@ -119,7 +119,7 @@ def measure(job: tuple[Run, str]) -> Measured:
     optimizer = build_adamw(model, run, is_fused=True)
 
     def step() -> None:
-        step.probe_step(run, model, optimizer, CPU, run.batch_size)
+        step.probe_step(run, model, optimizer, CPU, rows=run.batch_size)
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     width, tokens = run.family.width, run.batch_size * run.context

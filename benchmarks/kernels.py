@@ -59,7 +59,8 @@ def of_block(shape: Shape) -> list[Pair]:
     pairs = []
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     for precision in precisions:
-        run = replace(run_of(shape, 1, seed=0), precision=precision)
+        run = run_of(shape, 1, seed=0)
+        run = replace(run, precision=precision, family=replace(run.family, positions="rope"))
         model = run.family.build(torch.Generator().manual_seed(0))
         optimizer = build_adamw(model, run, is_fused=True)
 
@@ -67,7 +68,7 @@ def of_block(shape: Shape) -> list[Pair]:
             former = dict(block.MAX_POSITIONS)
             block.MAX_POSITIONS.update({torch.float32: most, torch.bfloat16: most})
             try:
-                probe_step(run, model, optimizer, CPU, run.batch_size)
+                probe_step(run, model, optimizer, CPU, rows=run.batch_size)
             finally:
                 block.MAX_POSITIONS.update(former)
 
@@ -87,12 +88,12 @@ def of_attention(shape: Shape) -> list[Pair]:
     def kernel() -> None:
         with torch.no_grad():
             _, rotated, weights = attention.attend(qkv, angles, None, scale)
-            attention.attend_backward(grad, rotated, weights, angles, scale)
+            attention.attend_backward(grad, rotated, weights, angles, scale=scale)
 
     def plain() -> None:
         leaf = qkv.detach().requires_grad_()
-        q, k, v = leaf.permute(2, 0, 3, 1, 4)
-        q, k = rotary.rotate(q, *angles), rotary.rotate(k, *angles)
+        v = leaf[:, :, 2].transpose(1, 2)
+        q, k = rotary.rotate(leaf.permute(2, 0, 3, 1, 4)[:2], *angles)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
         mixed.transpose(1, 2).contiguous().backward(grad)
 

@@ -104,7 +104,7 @@ class TwoPasses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
-        return attention.attend_backward(grad, *ctx.saved_tensors, ctx.rotary, ctx.scale), None, None, None
+        return attention.attend_backward(grad, *ctx.saved_tensors, ctx.rotary, scale=ctx.scale), None, None, None
 
 
 def attention_in_two_passes(

@@ -51,9 +51,9 @@ def _work(folder: str, run_ids: list[str], options: list[str], log: str | None, 
         lease._machine = lambda: machine
     begin = worker._prepared
 
-    def noted(store: Store, run_id: str, *rest: Any) -> Any:
+    def noted(store: Store, run_id: str, *rest: Any, **named: Any) -> Any:
         _note(log, f"{os.getpid()} began {run_id}")
-        return begin(store, run_id, *rest)
+        return begin(store, run_id, *rest, **named)
 
     worker._prepared = noted
     asked = worker.parse([folder, "-", "--device", "cpu", *options])

@@ -50,7 +50,7 @@ def test_attention_and_its_gradient_are_torchs_own(has_rotary: bool, is_masked: 
     plain.backward(upstream)
     mixed, rotated, weights = attend(qkv.detach(), rotary, mask, scale)
     torch.testing.assert_close(mixed, plain.detach(), rtol=1e-5, atol=1e-6)
-    gradient = attend_backward(upstream, rotated, weights, rotary, scale)
+    gradient = attend_backward(upstream, rotated, weights, rotary, scale=scale)
     torch.testing.assert_close(gradient, qkv.grad, rtol=1e-4, atol=1e-6)
 
 

@@ -59,7 +59,9 @@ def judge(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Judge:
             last.append(next(updates))
             return loop.Update(last[-1], 1.0, 128)
 
-        monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(evaluations), "accuracy": 0.5, "targets": 512})
+        monkeypatch.setattr(
+            loop, "evaluate", lambda *_, **__: {"loss": next(evaluations), "accuracy": 0.5, "targets": 512}
+        )
         monkeypatch.setattr(loop, "make_update", update)
         monkeypatch.setattr(loop, "batch_loss", lambda *_: last[-1])
         return loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))

@@ -198,7 +198,7 @@ def with_room_for(windows: int, error: Exception, monkeypatch: pytest.MonkeyPatc
         tried.append(rows)
         if rows > windows:
             raise error
-        probe_step(run, model, optimizer, where, rows)
+        probe_step(run, model, optimizer, where, rows=rows)
 
     monkeypatch.setattr(plan, "probe_step", limited)
     return tried

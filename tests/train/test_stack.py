@@ -169,9 +169,9 @@ def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
     evaluate, late = loop.evaluate, []
     monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late)))
 
-    def slow(*given: Any) -> dict[str, float]:
+    def slow(*given: Any, **named: Any) -> dict[str, float]:
         late.append(1e6)
-        return evaluate(*given)
+        return evaluate(*given, **named)
 
     monkeypatch.setattr(loop, "evaluate", slow)
     options = worker.parse([str(folder), "-", "--device", "cpu"])

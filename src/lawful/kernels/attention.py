@@ -43,7 +43,7 @@ def attend(qkv: Tensor, rotary: Rotary | None, mask: Tensor | None, scale: float
     return _permuted(torch.bmm(weights, v).view(batch, heads, time, size), 0, 2, 1), rotated, weights
 
 
-def attend_backward(grad: Tensor, rotated: Tensor, weights: Tensor, rotary: Rotary | None, scale: float) -> Tensor:
+def attend_backward(grad: Tensor, rotated: Tensor, weights: Tensor, rotary: Rotary | None, *, scale: float) -> Tensor:
     """The gradient of qkv, from the gradient of the mixed values and what `attend` returned."""
     q, k, v = rotated.flatten(1, 2).unbind(0)
     grad = _permuted(grad, 0, 2, 1).view(v.shape)

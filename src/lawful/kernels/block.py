@@ -114,7 +114,7 @@ class FusedBlock(torch.autograd.Function):
         grad = _scaled(grad_middle.to(dtype).view(flat), shape.branch_scale)
         grad_out = grad.mT @ mixed
         grad = (grad @ to_out).view(-1, time, shape.heads, width // shape.heads)
-        grad = attend_backward(grad, rotated, attention, ctx.rotary, shape.scale).view(flat)
+        grad = attend_backward(grad, rotated, attention, ctx.rotary, scale=shape.scale).view(flat)
         grad_qkv = grad.mT @ normed
         grad = (grad @ to_qkv).view(x.shape).to(x.dtype)
         grad_x, grad_gain_1 = _norm_backward(grad, x, mean_1, inverse_1, gain_1)

@@ -14,22 +14,24 @@ from lawful.run import Run
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.train import device
-from lawful.train.state import ExecutionConfig
+from lawful.train.state import TrainState
 from lawful.train.step import is_out_of_memory, pieces, to_device
 
 MAX_LOGITS = 2**25  # in one pass of an evaluation: 128 MiB in fp32
 
 
 def evaluate(
-    run: Run, data: Any, model: nn.Module, where: torch.device, split: str = "validation", targets: int | None = None
+    run: Run, data: Any, model: nn.Module, where: torch.device, *, split: str = "validation", targets: int | None = None
 ) -> dict[str, float]:
     """The task's metrics and the number of targets, on the same fixed ones for every run: all, or the first `targets`.
-    Summed in float64. What does not fit the memory is read again in smaller passes."""
+
+    Summed in float64. Where a pass runs out of memory, the split is read again in smaller passes.
+    """
     windows = _windows_per_pass(run)
     model.eval()
     while True:
         try:
-            sums = _sums(run, model, where, _batches(run, data, where, split, targets, windows))
+            sums = _sums(run, model, where, _batches(run, data, where, split, targets=targets, windows=windows))
             break
         except RuntimeError as error:
             if windows == 1 or not is_out_of_memory(error):
@@ -41,13 +43,14 @@ def evaluate(
 
 
 @torch.no_grad()
-def batch_loss(run: Run, model: nn.Module, where: torch.device, batch: Any, micro_batch: int) -> float:
-    """The loss on a training batch with the present weights; the loss of a step is of those before its update."""
-    model.eval()
-    sums = _sums(run, model, where, (to_device(piece, where) for piece in pieces(batch, micro_batch)))
-    model.train()
-    found = float(run.task.summary(sums)["loss"])
-    return found if math.isfinite(found) else math.inf
+def batch_loss(state: TrainState) -> float:
+    """The loss on the state's batch with its present weights; the loss of a step is that before its update."""
+    where = state.config.device
+    state.model.eval()
+    batches = (to_device(piece, where) for piece in pieces(state.batch, state.progress.micro_batch))
+    loss = float(state.run.task.summary(_sums(state.run, state.model, where, batches))["loss"])
+    state.model.train()
+    return loss if math.isfinite(loss) else math.inf
 
 
 def record_line(step: int, batch_tokens: int, split: str, found: Mapping[str, float]) -> dict[str, float]:
@@ -56,9 +59,7 @@ def record_line(step: int, batch_tokens: int, split: str, found: Mapping[str, fl
     return {"step": step, "tokens": step * batch_tokens, f"{split}_loss": found["loss"], **others}
 
 
-def final_columns(
-    run: Run, data: Any, model: nn.Module, where: torch.device, validation: Mapping[str, float] | None = None
-) -> dict[str, Any]:
+def final_columns(state: TrainState, data: Any, validation: Mapping[str, float] | None = None) -> dict[str, Any]:
     """The final evaluations as columns: plain names for validation, `test_` before those of the test split.
 
     validation    its evaluation, where that has been made
@@ -66,7 +67,7 @@ def final_columns(
     columns: dict[str, Any] = {}
     for split in _judged_splits(data):
         given = validation if split == "validation" else None
-        values = dict(given or evaluate(run, data, model, where, split))
+        values = dict(given or evaluate(state.run, data, state.model, state.config.device, split=split))
         columns[f"{split}_tokens"] = values.pop("targets")
         values["bits_per_byte"] = data.bits_per_byte(values["loss"], split)
         prefix = "" if split == "validation" else f"{split}_"
@@ -74,17 +75,17 @@ def final_columns(
     return columns
 
 
-def write_details(run: Run, data: Any, model: nn.Module, store: Store, config: ExecutionConfig) -> None:
+def write_details(state: TrainState, data: Any, store: Store) -> None:
     """Write what the task keeps of single sequences of the judged splits, if anything, beside the run's result."""
+    run, model, where, kept = state.run, state.model, state.config.device, {}
     model.eval()
-    kept, where = {}, config.device
     for split in _judged_splits(data):
         named = functools.partial(getattr(data, "named", lambda split, number: {}), split)
         with device.autocast(where, run.precision):
             if (found := run.task.details(model, _batches(run, data, where, split), named)) is not None:
                 kept[split] = found
     if kept:
-        write_json(store.details(run.id), kept, lease=config.lease)
+        write_json(store.details(run.id), kept, lease=state.config.lease)
 
 
 def _judged_splits(data: Any) -> list[str]:
@@ -108,7 +109,7 @@ def _windows_per_pass(run: Run) -> int:
 
 
 def _batches(
-    run: Run, data: Any, where: torch.device, split: str, targets: int | None = None, windows: int | None = None
+    run: Run, data: Any, where: torch.device, split: str, *, targets: int | None = None, windows: int | None = None
 ) -> Iterator[Any]:
     size = windows or _windows_per_pass(run)
     for batch in data.evaluation_batches(split, context=run.context, batch_size=size, targets=targets):

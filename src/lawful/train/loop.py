@@ -87,8 +87,9 @@ def start(run: Run, data: Any, store: Store, config: ExecutionConfig) -> Trainin
         saved = restore(state, store)
         state.compile()
         if state.progress.step == 0 and (run.starts_from is None or run.task.worst_loss(run) is not None):
-            loss = evaluate(run, data, state.model, config.device, watched_split(data), run.eval_tokens)["loss"]
-            state.progress.loss_start = loss if math.isfinite(loss) else None
+            split = watched_split(data)
+            first = evaluate(run, data, state.model, config.device, split=split, targets=run.eval_tokens)
+            state.progress.loss_start = first["loss"] if math.isfinite(first["loss"]) else None
     state.model.train()
     with contextlib.ExitStack() as opened:
         record = Record(store, run.id, saved, sinks=config.sinks, lease=config.lease)
@@ -173,7 +174,7 @@ def evaluate_and_judge(training: Training) -> None:
     state, data, watched = training.state, training.data, watched_split(training.data)
     run, config, progress, clock = state.run, state.config, state.progress, state.config.clock
     with clock.stopped():
-        seen = evaluate(run, data, state.model, config.device, watched, run.eval_tokens)
+        seen = evaluate(run, data, state.model, config.device, split=watched, targets=run.eval_tokens)
     if progress.step < run.steps or watched != "validation":  # the last line is of all validation targets
         training.record.write(**record_line(progress.step, run.batch_size * run.context, watched, seen))
     at = f"{watched} loss {seen['loss']:.4g} at step {progress.step}"
@@ -190,7 +191,7 @@ def evaluate_and_judge(training: Training) -> None:
     lost = divergence.why_lost(seen["loss"], levels)
     if lost is not None:  # of the training loss, too: high on validation alone is learning by heart
         with clock.stopped():
-            trained = batch_loss(run, state.model, config.device, state.batch, progress.micro_batch)
+            trained = batch_loss(state)
         lost = divergence.why_lost(min(seen["loss"], trained), levels)
     is_counted = lost is not None and progress.step > run.schedule.warmup_steps
     progress.evaluations_lost = progress.evaluations_lost + 1 if is_counted else 0
@@ -222,8 +223,8 @@ def finish(training: Training) -> dict[str, Any]:
 
         weights = save(checkpoint.trained_tensors(model))
         write_bytes(store.weights(run.id), weights, lease=lease)
-        judged = final_columns(run, data, model, where, last)
-        write_details(run, data, model, store, state.config)
+        judged = final_columns(state, data, last)
+        write_details(state, data, store)
         no_evidence = run.task.no_evidence(last)
         (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
         audited = run.rule.audit(model, run.task, to_device(few, where))  # of the final weights, not of the best
@@ -231,7 +232,7 @@ def finish(training: Training) -> dict[str, Any]:
             best = judged
             if (best_weights := store.best_weights(run.id).read_bytes()) != weights:
                 checkpoint.load_model(model, load(best_weights))
-                best = final_columns(run, data, model, where)
+                best = final_columns(state, data)
             judged |= {f"best_weights_{name}": best[name] for name in best if not name.endswith("_tokens")}
         return {
             "status": "diverged" if no_evidence else "finished",

@@ -473,7 +473,7 @@ def _timed(run: Run, where: torch.device, windows: int) -> float | None:
 def _median_update(run: Run, where: torch.device, windows: int) -> float:
     model = run.family.build(torch.Generator().manual_seed(0)).to(where)
     optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-    return median_seconds(lambda: probe_step(run, model, optimizer, where, windows), where)
+    return median_seconds(lambda: probe_step(run, model, optimizer, where, rows=windows), where)
 
 
 def _stacks(

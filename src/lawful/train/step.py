@@ -19,7 +19,7 @@ from lawful.train import device, parallel
 from lawful.train.optimizer import clip, make_room
 from lawful.train.state import TrainState
 
-PROBE_STEPS = 4
+PROBE_STEPS = 4  # enough for a median without the first
 
 
 class Update(NamedTuple):
@@ -89,7 +89,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     )
 
 
-def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, rows: int) -> None:
+def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, where: torch.device, *, rows: int) -> None:
     """One update on `rows` windows of random inputs, to be timed: what a step of training costs here."""
     batch = run.task.probe(run, rows)
     optimizer.zero_grad(set_to_none=True)

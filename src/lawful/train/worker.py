@@ -97,7 +97,7 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (run_id := parallel.told()) is not None:
         try:
-            loop.train(*_prepared(store, run_id, options, stop, None))
+            loop.train(*_prepared(store, run_id, options, stop, lease=None))
         except Interrupted:
             pass
     parallel.leave()
@@ -154,12 +154,12 @@ class Attempt:
         return not self.status
 
     def start(self, size: int, clock: Clock) -> loop.Training:
-        run, data, store, config = _prepared(self.store, self.run_id, self.options, self.stop, self.lease)
+        run, data, store, config = _prepared(self.store, self.run_id, self.options, self.stop, lease=self.lease)
         return loop.start(run, data, store, replace(config, batched_runs=size, clock=clock))
 
     def train(self) -> dict[str, Any]:
         parallel.tell(self.run_id)
-        return loop.train(*_prepared(self.store, self.run_id, self.options, self.stop, self.lease))
+        return loop.train(*_prepared(self.store, self.run_id, self.options, self.stop, lease=self.lease))
 
     def conclude(self, train: Callable[[], dict[str, Any]]) -> None:
         """Write the result that `train` returns, or what its error means, and release the claim."""
@@ -226,7 +226,7 @@ def _ended(store: Store, run_id: str) -> str | None:
 
 
 def _prepared(
-    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, lease: Lease | None
+    store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, *, lease: Lease | None
 ) -> tuple[Run, Any, Store, ExecutionConfig]:
     """What `loop.train` needs: the run, its data, the folder, and how the run is executed here."""
     study = store.read_study()
