@@ -2,6 +2,9 @@
 
 Plain code: `F.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True, scale=scale)`. torch's kernel never
 stores the square of weights; for a short sequence it is faster to store it. The results agree within rounding.
+
+Gain forward and backward in fp32, one thread of a Xeon, torch 2.13 (benchmarks/kernels.py), in models of .03M, .2M, .8M
+and 3M parameters (64, 64, 64 and 128 positions): 1.68, 1.56, 1.86 and 1.54 times.
 """
 
 from __future__ import annotations

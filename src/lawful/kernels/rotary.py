@@ -29,6 +29,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """`rotate`, written into x and computed in the type of x: for attention.py, where x is a fresh copy."""
+    """Plain code: `rotate`. Written into x and computed in the type of x; attention.py, where x is a fresh copy, gains
+    by it, and its gain is measured there."""
     swapped = x.roll(x.shape[-1] // 2, -1)
     x.mul_(cos.to(x.dtype)).addcmul_(swapped, sin.to(x.dtype))

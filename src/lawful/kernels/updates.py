@@ -16,7 +16,8 @@ def _undecorated(name: str) -> Any:
 
 
 class AdamW(torch.optim.AdamW):
-    """Plain code: torch.optim.AdamW, bit for bit. It does not import torch's compiler, which takes as long as torch."""
+    """Plain code: torch.optim.AdamW, bit for bit. Gains nothing in a step, but seconds at a worker's start: torch's
+    compiler is not imported, which takes as long as torch itself."""
 
     add_param_group = _undecorated("add_param_group")
     load_state_dict = _undecorated("load_state_dict")
@@ -27,7 +28,8 @@ class AdamW(torch.optim.AdamW):
 class CPUAdamW(AdamW):
     """Plain code: torch.optim.AdamW(fused=True) with all parameters on the CPU, bit for bit.
 
-    torch's own step does work for its compiler and its profiler that takes as long as the kernel.
+    torch's own step does work for its compiler and its profiler that takes as long as the kernel. Gain of an update of
+    .03M, .2M, .8M and 3M parameters on one thread (benchmarks/kernels.py): 1.67, 1.37, 1.18 and 1.04 times.
     """
 
     @torch.no_grad()
@@ -72,11 +74,12 @@ def fused_adamw(lists: Sequence[list[Tensor]], group: Mapping[str, Any]) -> None
 
 
 def total_norm(gradients: list[Tensor]) -> Tensor:
-    """The norm of all gradients. Plain code: torch.nn.utils.get_total_norm."""
+    """The norm of all gradients. Plain code: torch.nn.utils.get_total_norm, which sorts them by device first. Gain for
+    the gradients of .03M, .2M, .8M and 3M parameters (benchmarks/kernels.py): 1.62, 1.42, 1.30 and 1.15 times."""
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     return norm
 
 
 def set_to_zero(tensors: list[Tensor]) -> None:
-    """Plain code: `tensor.zero_()` for each."""
+    """Plain code: `tensor.zero_()` for each; on a GPU one launch instead of one for each tensor."""
     torch._foreach_zero_(tensors)
