@@ -412,7 +412,7 @@ def asked(**changes: Any) -> Study:
 
 
 ODD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"law": "chinchila"}, "no law is called 'chinchila'; there are power, power_floor, chinchilla"),
+    ({"law": "chinchila"}, "no law is called 'chinchila'; there are .*power, power_floor, saturating"),
     ({"law": "power_floor:size"}, "expected an axis of params, tokens, flops, got 'size'"),
     ({"law": "chinchilla:tokens"}, "chinchilla reads params and tokens; no other axis can be named for it"),
     ({"law": "absent.py:Own"}, r"absent\.py: expected a Python file that defines it, got no such file"),

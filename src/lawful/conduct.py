@@ -16,6 +16,7 @@ from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
+from lawful.plugins import analyses
 from lawful.store import Store
 from lawful.study import Study, own_module, trusted_file
 
@@ -244,9 +245,13 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     if not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")
         _write_baselines(store, say, own)
+    for analysis in analyses():
+        analysis.before_fit(folder, say, own)
     _write_samples(folder, say, own)
     say("fitting the laws")
     answer_study(folder)
+    for analysis in analyses():
+        analysis.after_fit(folder)
     answer_people(folder)
     say("writing the report")
     return write_report(folder)

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lawful import store, unpack
+from lawful import plugins, store, unpack
 from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
 
@@ -473,6 +473,8 @@ def _read(source: Any) -> Observations:
         rows = list(_plain_rows(_json_rows(path)))
     elif kind == ".parquet":
         rows = list(_plain_rows(_parquet_rows(path)))
+    elif reader := plugins.reader_of(kind):
+        rows = list(_plain_rows(reader.rows(path)))
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))

@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from lawful.cli.terminal import raw
+from lawful import registry
+from lawful.cli.terminal import guarded, raw
 from lawful.errors import DeclarationError
 from lawful.report.tables import printable
 
@@ -32,7 +34,7 @@ QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
 def register(app: typer.Typer) -> None:
     """Add the group `data`."""
-    data = typer.Typer(no_args_is_help=True, help="Corpora: list, prepare, verify.")
+    data = typer.Typer(cls=_DataGroup, no_args_is_help=True, help="Corpora: list, prepare, verify.")
     data.command("list", help="The corpora, where each comes from, and what is prepared already.")(list_corpora)
     data.command("prepare", help="Read a corpus and keep it as token files, ready for training; harmless to repeat.")(
         prepare
@@ -42,6 +44,22 @@ def register(app: typer.Typer) -> None:
         "extract", help="Keep from the archive of emg2qwerty only the sessions of some splits; reads it once."
     )(extract)
     app.add_typer(data, name="data")
+
+
+class _DataGroup(TyperGroup):
+    """Also has the commands that domains and packages bring. They are looked for when `lawful data` is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *registry.found("data_commands")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        if (entry := registry.find("data_commands", cmd_name)) is None:
+            return None
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(name=cmd_name)(guarded(entry.load().command))
+        return typer.main.get_command(app)
 
 
 def list_corpora() -> None:

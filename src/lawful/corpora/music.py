@@ -87,6 +87,11 @@ class Music(TokenCorpus):
     max_notes: PositiveInt | None = None
     layout: Literal["packed", "padded"] = "packed"
 
+    @classmethod
+    def example(cls) -> Music:
+        """Three composers, whose pieces are read in seconds; all of music21's corpus takes minutes."""
+        return cls(collections=("chopin", "handel", "verdi"), min_notes=1)
+
     def __post_init__(self) -> None:
         check_fields(self)
         problems = []

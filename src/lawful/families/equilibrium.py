@@ -12,7 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,18 @@ class Equilibrium(Family):
         elif self.positions == "rope" and (self.width // self.heads) % 2:
             problems.append(f"rope needs an even head size, got {self.width // self.heads} (width / heads)")
         refuse("Equilibrium", problems)
+
+    @classmethod
+    def examples(cls) -> tuple[Equilibrium, ...]:
+        # an evaluation may stop before max_steps; with no tolerance it takes them all, as the FLOPs are counted
+        small: dict[str, Any] = {"vocab_size": 65, "width": 16, "context": 16, "heads": 2}
+        small |= {"max_steps": 3, "tolerance": 0.0}
+        return (
+            cls(variant="looped_mlp", window=4, **small),
+            cls(variant="recurrent_core", mlp_width=24, **small),
+            cls(variant="recurrent_core", mlp_width=24, positions="learned", **small),
+            cls(variant="full", mlp_width=24, depth=3, **small),
+        )
 
     @property
     def outputs(self) -> int:

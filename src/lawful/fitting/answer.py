@@ -26,6 +26,7 @@ from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
+from lawful.plugins import column_title
 from lawful.store import Store
 from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
@@ -638,7 +639,7 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
-    metric = metrics.get(columns["loss"], columns["loss"])
+    metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
     if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "

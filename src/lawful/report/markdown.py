@@ -56,10 +56,12 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     parts += _doubts(evidence)
+    parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
     parts += keystrokes.markdown(keystrokes.keystrokes(evidence))
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
+    parts += (part for content in evidence.plugin_contents["baselines"] for part in content.markdown)
     parts += listening_markdown(evidence)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]

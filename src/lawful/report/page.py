@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def write_report(folder: Path) -> Path:
     evidence = read_evidence(here.folder)
     drawn = all_charts(evidence)
     write_figures(drawn, here.figures)
+    for content in itertools.chain(*evidence.plugin_contents.values()):
+        for name, data in content.figures.items():
+            store.write_bytes(here.figures / name, data)
     keystrokes.write_pictures(keystrokes.keystrokes(evidence), here.figures)
     store.write_text(here.report_markdown, markdown(evidence, drawn))
     store.write_text(here.report, page(evidence, drawn))
@@ -58,8 +62,10 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         *_other_questions(evidence, drawn),
         _all_arms(evidence),
         _doubts(evidence),
+        *(content.html for content in evidence.plugin_contents["doubts"]),
         keystrokes.section(keystrokes.keystrokes(evidence)),
         _learned(evidence),
+        *(content.html for content in evidence.plugin_contents["baselines"]),
         listening(evidence),
         _training(evidence, drawn),
         runs(evidence),

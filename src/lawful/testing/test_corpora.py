@@ -1,4 +1,4 @@
-"""What every corpus must do; a new file in lawful/corpora is tested here without further work."""
+"""What every corpus must do; most of it is about corpora of tokens."""
 
 from __future__ import annotations
 
@@ -8,29 +8,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from lawful import corpora
 from lawful.corpora import Corpus, TokenCorpus, TokenData
-from lawful.corpora.music import Music
 from lawful.corpora.python_docs import PythonDocs
 from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
+from lawful.testing import loaded
 
-# as they are by default, but for music: three pieces of music21's corpus are read in seconds, all of it in minutes;
-# what is no text has tests of its own
-TEXTS = {name: corpus for name, corpus in corpora.known().items() if isinstance(corpus, TokenCorpus)}
-EVERY = {**TEXTS, "music": Music(collections=("chopin", "handel", "verdi"), min_notes=1)}
-DOWNLOADED = ("tiny_shakespeare", "tiny_stories")
-names = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.needs_data) if name in DOWNLOADED else name for name in EVERY]
-)
+EVERY: dict[str, Corpus] = {name: cls.example() for name, cls in loaded("corpora").items()}
+TEXTS = [name for name, corpus in EVERY.items() if isinstance(corpus, TokenCorpus)]
+every = pytest.mark.parametrize("name", EVERY)
+names = pytest.mark.parametrize("name", TEXTS)
 
 
 def prepared(name: str) -> TokenData:
-    return available(name).prepare()
+    return cast("TokenData", available(name).prepare())
 
 
 def available(name: str) -> Corpus:
@@ -44,7 +41,7 @@ def folder_of(name: str, data: TokenData, cache: Path) -> Path:
     return cache / "corpora" / name / data.fingerprint
 
 
-@names
+@every
 def test_it_is_plain_data_and_tells_where_it_comes_from(name: str) -> None:
     corpus = EVERY[name]
     assert from_json(json.loads(json.dumps(to_json(corpus)))) == corpus
@@ -111,6 +108,16 @@ def test_the_bytes_of_the_validation_targets_are_counted(name: str) -> None:
 
 
 @names
+def test_a_batch_is_a_pure_function_of_seed_and_step(name: str) -> None:
+    data = prepared(name)
+    context = 8 * data.block
+    first, again, other = (data.batch(seed=seed, step=3, batch_size=2, context=context) for seed in (0, 0, 1))
+    assert np.array_equal(first.inputs, again.inputs) and np.array_equal(first.targets, again.targets)
+    assert not np.array_equal(first.inputs, other.inputs)
+    assert first.inputs.shape == first.targets.shape == (2, context)
+
+
+@names
 def test_facts_hold_what_the_record_of_a_study_needs(name: str) -> None:
     facts = prepared(name).facts()
     needed = "fingerprint train_tokens validation_tokens vocabulary licence source".split()
@@ -121,9 +128,9 @@ def test_facts_hold_what_the_record_of_a_study_needs(name: str) -> None:
 @names
 def test_long_passages_of_the_validation_text_do_not_occur_in_training(name: str) -> None:
     """Less than 1 % of the passages of 64 characters: phrases are shared, texts are not."""
-    if name == "music":
-        pytest.skip("its tokens are named, and every two pieces share names; test_music compares the pieces")
     data = prepared(name)
+    if data.bits_per_byte(1.0) is None:
+        pytest.skip(f"the tokens of {name} are no text")
     train, validation = data.decode(data.train), data.decode(data.validation)
     known = {hash(train[start : start + 64]) for start in range(len(train) - 63)}
     places = range(0, len(validation) - 63, 16)
