@@ -21,11 +21,9 @@ from lawful.errors import DeclarationError, LawfulError, Refusal
 from lawful.families import ParamCounts
 from lawful.families.ctc_encoder import CtcEncoder
 from lawful.families.decoder import Decoder
-from lawful.families.equilibrium import Equilibrium
 from lawful.families.lstm import LSTM
 from lawful.families.mlp import WindowMLP
 from lawful.rules.backprop import Backprop
-from lawful.rules.eqprop import EqProp
 from lawful.run import AdamW, Run, Schedule, from_json, to_json
 from lawful.study import Question, Rung, Study, bracket, convert, declare, grid, import_file, scales_of
 from lawful.tasks.ctc import Ctc
@@ -36,6 +34,14 @@ from lawful.train.plan import make_plan
 
 CORPUS = PythonDocs()  # 97 symbols
 FAMILY = Decoder(vocab_size=97, width=8, depth=1, heads=1, context=16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picky(Backprop):
+    family_needs: ClassVar[str] = "sing"
+    family_kind: ClassVar[str] = "a model that sings"
+
+
 PARTS: dict[str, Any] = {
     "family": FAMILY,
     "corpus": CORPUS,
@@ -112,7 +118,7 @@ ODD_RUNS: list[tuple[dict[str, Any], str]] = [
     ({"starts_from": "a1b2"}, "starts_from: expected a Run or None"),
     ({"context": 32}, "context: expected at most 16, the context of the family, got 32"),
     ({"family": replace(FAMILY, vocab_size=50)}, "family: expected a vocabulary of at least 97, .* got 50"),
-    ({"rule": EqProp(beta=0.1)}, "rule: EqProp needs a model that settles"),
+    ({"rule": Picky()}, "rule: Picky needs a model that sings; got Decoder"),
     ({"corpus": Emg(), "family": replace(FAMILY, vocab_size=99)}, "three that read the same, .* Emg frames"),
 ]
 
@@ -173,8 +179,6 @@ ODD_PARTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (LSTM, {"vocab_size": 97, "width": 8, "hidden": -1, "depth": 1}, "LSTM: hidden"),
     (WindowMLP, {"vocab_size": 97, "window": 2.5, "embedding_width": 4, "width": 8}, r"WindowMLP: window: .* 2\.5"),
     (CtcEncoder, {"width": 8, "depth": 1, "heads": 0, "mlp_width": 8}, "CtcEncoder: heads"),
-    (Equilibrium, {"variant": "full", "vocab_size": 97, "width": 8, "context": 8, "heads": 0}, "Equilibrium: heads"),
-    (EqProp, {"beta": -1.0}, "EqProp: beta: expected a number above 0"),
     (Ctc, {"beam": -1}, "Ctc: beam: .* at least 0"),
     (TinyShakespeare, {"train_share": "half"}, "TinyShakespeare: train_share: .* got 'half'"),
     (TinyShakespeare, {"tokenizer": "bytes"}, "tokenizer: expected a Tokenizer, got 'bytes'"),
@@ -572,9 +576,6 @@ ODD_SETTINGS = [
     ("emg", "personal", "maybe"),
     ("emg", "language_model_weight", "-1"),
     ("emg", "language_model_bonus", "nan"),
-    ("equilibrium", "steps", "0"),
-    ("equilibrium", "characters", "0"),
-    ("equilibrium", "form", "half"),
     ("ground_truth", "a", "0"),
     ("ground_truth", "multiplier", "1"),
     ("ground_truth", "slowing", "1"),

@@ -37,7 +37,7 @@ class Nebula(WindowMLP):
 COLUMNS = """
 from lawful.plugins import Column
 
-COLUMNS = {"redshift": Column(kind="ratio", about="of the light's wavelength", title="Red shift")}
+COLUMNS = {"redshift": Column(unit="ratio", about="of the light's wavelength", title="Red shift")}
 """
 REPORT = """
 from pathlib import Path

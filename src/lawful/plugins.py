@@ -16,14 +16,16 @@ from lawful import registry
 class Column:
     """A column of the table that only some runs have. A file in columns/ holds them by name, in COLUMNS.
 
-    kind     its unit, or count, integer, text or yes/no
+    unit     of its numbers; a plug-in's columns hold numbers, since only coordinates and the core's columns are texts
     about    what it is
     title    its name on charts and in sentences; empty: the column's own
+    header   its name in the report's table of means over seeds; empty: it is not in that table
     """
 
-    kind: str
+    unit: str
     about: str
     title: str = ""
+    header: str = ""
 
 
 class Analysis:

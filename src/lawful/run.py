@@ -127,8 +127,7 @@ class Run:
         needed = getattr(self.rule, "family_needs", None)
         if needed is not None and not hasattr(self.family, needed):
             problems.append(
-                f"rule: {type(self.rule).__name__} needs a model that settles, such as Equilibrium; "
-                f"got {type(self.family).__name__}"
+                f"rule: {type(self.rule).__name__} needs {self.rule.family_kind}; got {type(self.family).__name__}"
             )
         if getattr(self.family, "context", math.inf) < self.context:
             problems.append(

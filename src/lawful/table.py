@@ -101,13 +101,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "hash of the validation data alone; where it is one, runs on cuts of one text are a law of unique_tokens",
     ),
     "validation_tokens": ("count", "targets the loss is averaged over"),
-    "settling_steps": ("count", "of an energy model on validation: steps taken, a mean over the positions"),
-    "settling_residual": ("number", "what a state was still from its fixed point, a mean over the positions"),
-    "settled_share": ("share", "of the positions that settled to the tolerance"),
-    "gradient_error": (
-        "ratio",
-        "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
-    ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": (
         "seconds",
@@ -570,10 +563,17 @@ def read_cells(path: Path) -> list[dict[str, str]]:
     return [{unquoted(name): unquoted(cell) for name, cell in zip(header, row, strict=True)} for row in rows]
 
 
+def _kind(column: str) -> str:
+    """The unit or kind of a column that lawful or a plug-in knows; else empty."""
+    if column in COLUMNS:
+        return COLUMNS[column][0]
+    return plugins.columns()[column].unit if column in plugins.columns() else ""
+
+
 def _text_parser(column: str) -> Callable[[str], Any]:
     """How the cells of a column of text are read: as text where the schema says so (yes and no come later), else as
     numbers where they read as such."""
-    kind = COLUMNS.get(column, ("", ""))[0]
+    kind = _kind(column)
     if kind in ("text", "yes/no"):
         return str.strip
     return functools.partial(_number_or_text, is_number=bool(kind))
@@ -593,7 +593,7 @@ def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     parsers: dict[str, Callable[[Any], Any]] = {}
     for row in rows:
         for name in row.keys() - parsers.keys():
-            kind = COLUMNS.get(name, ("", ""))[0]
+            kind = _kind(name)
             parsers[name] = as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
         yield {
             # most cells are such numbers already

@@ -48,10 +48,12 @@ class OptimizerScale:
 class Family(ABC):
     """A frozen dataclass of plain data; the contracts in testing/test_families.py hold for every one.
 
-    reads   "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    reads     "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    columns   what `evaluation_sums` add to the table, by name (see trouble)
     """
 
     reads: ClassVar[str | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def examples(cls) -> tuple[Family, ...]:

@@ -98,7 +98,7 @@ def test_what_a_report_loads_never_imports_torch(kind: str) -> None:
 @pytest.mark.parametrize("name", columns())
 def test_a_column_says_what_it_is_and_takes_no_name_of_the_table(name: str) -> None:
     column = columns()[name]
-    assert column.kind and column.about and name not in table.COLUMNS and name.isidentifier()
+    assert column.unit and column.about and name not in table.COLUMNS and name.isidentifier()
 
 
 @pytest.mark.parametrize("name", loaded("readers"))

@@ -48,6 +48,7 @@ class Equilibrium(Family):
     """
 
     reads: ClassVar[str] = "tokens"
+    columns: ClassVar[tuple[str, ...]] = ("settling_steps", "settling_residual", "settled_share")
 
     variant: Literal["looped_mlp", "recurrent_core", "full"]
     vocab_size: PositiveInt

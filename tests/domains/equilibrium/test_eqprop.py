@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lawful.domains.equilibrium.families.equilibrium import EnergyModel, Equilibrium
+from lawful.domains.equilibrium.rules.eqprop import EqProp
+from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.errors import LawfulError
 from lawful.families.decoder import Decoder
-from lawful.families.equilibrium import EnergyModel, Equilibrium
 from lawful.rules import Rule
 from lawful.rules.backprop import Backprop
-from lawful.rules.eqprop import EqProp
-from lawful.rules.unrolled import UnrolledBackprop
 from lawful.tasks.next_token import NextToken, Tokens
 
 VOCABULARY, CONTEXT, STEPS = 11, 10, 80

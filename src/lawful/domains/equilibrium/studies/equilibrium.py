@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
+from lawful.domains.equilibrium.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.rules.eqprop import EqProp
+from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
-from lawful.families.equilibrium import Equilibrium
 from lawful.families.mlp import WindowMLP
 from lawful.rules.backprop import Backprop
-from lawful.rules.eqprop import EqProp
-from lawful.rules.unrolled import UnrolledBackprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.study import Question, Rung, Scale, Study
 from lawful.tasks.next_token import NextToken

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
-from lawful.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.rules.eqprop import EqProp
+from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.rules import Rule
-from lawful.rules.eqprop import EqProp
-from lawful.rules.unrolled import UnrolledBackprop
 from lawful.tasks.next_token import NextToken, Tokens
 
 STEPS, ROWS, CONTEXT, SEEDS = 500, 8, 64, 3

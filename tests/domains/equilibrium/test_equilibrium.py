@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lawful.domains.equilibrium.studies import equilibrium
 from lawful.errors import LawfulError
-from lawful.studies import equilibrium
 from lawful.study import Rung
 
 

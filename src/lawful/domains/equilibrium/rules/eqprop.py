@@ -35,6 +35,8 @@ class EqProp(Rule):
     """
 
     family_needs: ClassVar[str] = "energy_flops_per_token"
+    family_kind: ClassVar[str] = "a model that settles, such as Equilibrium"
+    columns: ClassVar[tuple[str, ...]] = ("gradient_error",)
 
     beta: PositiveFloat
     nudging: Literal["centred", "one_sided"] = "centred"

@@ -19,6 +19,7 @@ class UnrolledBackprop(Rule):
     them."""
 
     family_needs: ClassVar[str] = "energy_flops_per_token"
+    family_kind: ClassVar[str] = "a model that settles, such as Equilibrium"
 
     steps: PositiveInt
 
