@@ -579,12 +579,6 @@ ODD_SETTINGS = [
     ("ground_truth", "a", "0"),
     ("ground_truth", "multiplier", "1"),
     ("ground_truth", "slowing", "1"),
-    ("music", "tokens", "0"),
-    ("music", "batch_tokens", "0"),
-    ("music", "validation_share", "1"),
-    ("music", "learned", "-1"),
-    ("music", "vocabulary", "0"),
-    ("music", "layout", "dense"),
 ]
 
 

@@ -247,7 +247,6 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
         _write_baselines(store, say, own)
     for analysis in analyses():
         analysis.before_fit(folder, say, own)
-    _write_samples(folder, say, own)
     say("fitting the laws")
     answer_study(folder)
     for analysis in analyses():
@@ -286,16 +285,3 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     ((name, data),) = opened.items()
     fingerprint = study["corpora"][name]["fingerprint"]
     files.write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
-
-
-def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:
-    """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
-    corpora = Store(folder).read_study()["corpora"].values()
-    if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
-        return  # before torch is imported: a report alone does without
-    try:
-        from lawful.train.listen import write_samples
-
-        write_samples(folder, say, own=own())
-    except (ImportError, LawfulError) as error:
-        say(f"no samples ({error})")

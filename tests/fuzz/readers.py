@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful import store
+from lawful import registry, store
 from lawful.errors import LawfulError
 from lawful.store import Store
 
@@ -89,7 +89,7 @@ def finished(row: Mapping[str, Any]) -> bool:
 
 
 def pieces(path: Path) -> object:
-    from lawful.scores import pieces_in, sources_in
+    from lawful.domains.music.scores import pieces_in, sources_in
 
     before = set(path.parent.rglob("*"))
     found = [piece for source in sources_in(path) for piece in pieces_in(source)]
@@ -334,15 +334,6 @@ READERS = {
     "parquet": Reader(name="runs.parquet", read=table, examples=parquet_example),
     "record": Reader(name="metrics.jsonl", read=record, examples=jsonl_example),
     "fit": Reader(name="fit.json", read=fit, examples=fit_example),
-    "tokens": Reader(name="tokens.json", read=pieces, examples=tokens_example),
-    "token-lines": Reader(name="tokens.jsonl", read=pieces, examples=lines_example),
-    "midi": Reader(name="tune.mid", read=pieces, examples=midi_example),
-    "zip": Reader(name="tunes.zip", read=pieces, examples=zip_example),
-    "tar": Reader(name="tunes.tar", read=pieces, examples=tar_example),
-    "sessions-tar": Reader(name="all.tar", read=extracted, examples=tar_example),
-    "session": Reader(name="one.hdf5", read=session, examples=session_example),
-    "split": Reader(name="split.yaml", read=split_file, examples=split_example),
-    "metadata": Reader(name="metadata.csv", read=metadata, examples=metadata_example),
     "checkpoint-weights": Reader(
         name="model.safetensors", read=saved_checkpoint, examples=lambda: [checkpoint_files()["model.safetensors"]]
     ),
@@ -353,3 +344,18 @@ READERS = {
         name="MANIFEST.json", read=saved_checkpoint, examples=lambda: [checkpoint_files()["MANIFEST.json"]]
     ),
 }
+if "music" in registry.domains():
+    READERS |= {
+        "tokens": Reader(name="tokens.json", read=pieces, examples=tokens_example),
+        "token-lines": Reader(name="tokens.jsonl", read=pieces, examples=lines_example),
+        "midi": Reader(name="tune.mid", read=pieces, examples=midi_example),
+        "zip": Reader(name="tunes.zip", read=pieces, examples=zip_example),
+        "tar": Reader(name="tunes.tar", read=pieces, examples=tar_example),
+    }
+if "emg" in registry.domains():
+    READERS |= {
+        "sessions-tar": Reader(name="all.tar", read=extracted, examples=tar_example),
+        "session": Reader(name="one.hdf5", read=session, examples=session_example),
+        "split": Reader(name="split.yaml", read=split_file, examples=split_example),
+        "metadata": Reader(name="metadata.csv", read=metadata, examples=metadata_example),
+    }

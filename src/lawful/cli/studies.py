@@ -311,7 +311,7 @@ def report(
 def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
-    prompt: Annotated[str, typer.Option(help="Text to go on from; of a music study, a file of music.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text to go on from; with --out, a file.")] = "",
     temperature: Annotated[
         float, typer.Option(help="0: always the most likely.", callback=options.of(NonNegativeFloat))
     ] = 0.8,
@@ -330,21 +330,21 @@ def sample(
         typer.Option(help="Of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
     ] = 0,
     length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
-    out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write, where samples of the study are files.")] = None,
     device: Device = "cpu",
     trust: Trust = None,
 ) -> None:
-    """Let a trained model write: text to the terminal, music to a MIDI file."""
+    """Let a trained model write: text to the terminal, or a file where that is what the study models."""
     from lawful.store import Store
-    from lawful.train.sample import Draw, sample_music, sample_text
+    from lawful.train.sample import Draw, sample_file, sample_text
 
     _allow(trust, Store(folder).read_study(), folder)
     draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
     if out is None:
         print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
         return
-    score = sample_music(folder, run_id, out, draw, prompt=Path(prompt) if prompt else None, device=device)
-    print(f"{out}: {score.note_num():,} notes")
+    written = sample_file(folder, run_id, out, draw, prompt=Path(prompt) if prompt else None, device=device)
+    print(f"{out}: {written}")
 
 
 def _plan(

@@ -376,6 +376,20 @@ class TokenData:
     def decode(self, tokens: np.ndarray) -> str:
         return self.tokenizer.decode(tokens)
 
+    @property
+    def sample_suffix(self) -> str:
+        """Of the files in which samples of a model are kept; empty where a sample is text."""
+        return ""
+
+    def sample_start(self, prompt: Path | None) -> list[int]:
+        """The tokens with which a sample begins that is kept in a file: the mark that also ends it, then what is in
+        the file `prompt`."""
+        raise DeclarationError(f"{self.details.get('corpus')}: its samples are text.")
+
+    def write_sample(self, tokens: np.ndarray, path: Path) -> str:
+        """Write a sample into a file; what it is, in words."""
+        raise DeclarationError(f"{self.details.get('corpus')}: its samples are text.")
+
     def content(self, split: str, most: int) -> Iterator[bytes]:
         """The text of a split, or of its first `most` tokens, a piece at a time."""
         tokens = self._split(split)[:most]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from lawful.report import arms, keystrokes, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
-from lawful.report.listening import listening_markdown
 from lawful.report.tables import markdown_text
 from lawful.report.words import Table
 
@@ -62,7 +61,6 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
     parts += (part for content in evidence.plugin_contents["baselines"] for part in content.markdown)
-    parts += listening_markdown(evidence)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
         for sentence, table in words.collapse_tables(evidence):

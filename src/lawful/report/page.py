@@ -16,7 +16,6 @@ from lawful.report.evidence import Evidence, read_evidence, severity
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
 from lawful.report.law_curve import law_curve
-from lawful.report.listening import listening
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.runs import runs
@@ -66,7 +65,6 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         keystrokes.section(keystrokes.keystrokes(evidence)),
         _learned(evidence),
         *(content.html for content in evidence.plugin_contents["baselines"]),
-        listening(evidence),
         _training(evidence, drawn),
         runs(evidence),
         _repeat(evidence),

@@ -6,7 +6,8 @@ import math
 from typing import Literal
 
 from lawful.checks import NaturalInt, NumSeeds, Part, PositiveInt, checked
-from lawful.corpora.music import FREE, Music
+from lawful.domains.music.corpora.music import FREE, Music
+from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
@@ -17,7 +18,6 @@ from lawful.run import AdamW, Run, Schedule
 from lawful.study import Question, Scale, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.given import Given
-from lawful.tokenizers.remi import Remi
 
 QUESTION = "Does the loss of a model of written music fall faster with its size for a transformer or for an LSTM?"
 ARMS = ("transformer", "lstm")

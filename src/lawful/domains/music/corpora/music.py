@@ -18,14 +18,15 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from lawful import scores, store
+from lawful import store
 from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
+from lawful.domains.music import scores
+from lawful.domains.music.scores import Piece, Source
+from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
 from lawful.errors import DataError, StoreError
 from lawful.run import to_json
-from lawful.scores import Piece, Source
 from lawful.tokenizers import Tokenizer
-from lawful.tokenizers.remi import NO_NOTES, Remi
 
 READER = 1  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
@@ -230,6 +231,25 @@ class MusicData(TokenData):
 
     def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
         return None  # music has no bytes
+
+    @property
+    def sample_suffix(self) -> str:
+        """Only tokens of Remi can be heard."""
+        return ".mid" if isinstance(self.tokenizer, Remi) else ""
+
+    def sample_start(self, prompt: Path | None) -> list[int]:
+        start = [self._remi.end]
+        return start if prompt is None else [*start, *self._remi.encode_score(scores.read_score(prompt)).tolist()]
+
+    def write_sample(self, tokens: np.ndarray, path: Path) -> str:
+        score = self._remi.decode_score(tokens)
+        store.write_bytes(path, score.dumps_midi())
+        return f"{score.note_num():,} notes"
+
+    @property
+    def _remi(self) -> Remi:
+        assert isinstance(self.tokenizer, Remi), "asked for only where samples are files"
+        return self.tokenizer
 
     def facts(self) -> dict[str, Any]:
         return {name: value for name, value in super().facts().items() if name != "validation_bytes"}

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from lawful import scores
-from lawful.corpora import Batch, music
-from lawful.corpora.music import Music, MusicData, padded
+from lawful.corpora import Batch
+from lawful.domains.music import scores
+from lawful.domains.music.corpora import music
+from lawful.domains.music.corpora.music import Music, MusicData, padded
+from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
 from lawful.tasks.next_token import IGNORED, NextToken
 from lawful.tokenizers.given import Given
-from lawful.tokenizers.remi import Remi
 
 symusic = pytest.importorskip("symusic")
 pytest.importorskip("miditok")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lawful.domains.music.studies import music
 from lawful.errors import LawfulError
-from lawful.studies import music
 from lawful.study import declare
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from lawful import scores, unpack
-from lawful.corpora.music import Music
+from lawful import unpack
+from lawful.domains.music import scores
+from lawful.domains.music.corpora.music import Music
+from lawful.domains.music.scores import Source, pieces_in, read_score, sources_in
 from lawful.errors import DataError
-from lawful.scores import Source, pieces_in, read_score, sources_in
 
 pytest.importorskip("symusic", reason="music needs lawful[music]")
 

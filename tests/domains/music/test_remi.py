@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lawful.domains.music.tokenizers.remi import TIME_SIGNATURES, Remi
 from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
-from lawful.tokenizers.remi import TIME_SIGNATURES, Remi
 
 symusic = pytest.importorskip("symusic")
 pytest.importorskip("miditok")

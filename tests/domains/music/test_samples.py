@@ -6,16 +6,18 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lawful import scores
+from lawful.domains.music import scores
+from lawful.domains.music.analyses.samples import _runs_of, statistics
+from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
-from lawful.tokenizers.remi import Remi
-from lawful.train.listen import _runs_of, statistics
-from lawful.train.sample import Draw, _drawn
+from lawful.train.sample import Draw, _drawn, write_on
 
 symusic = pytest.importorskip("symusic")
 pytest.importorskip("miditok")
@@ -25,6 +27,20 @@ NOTHING = np.empty(0, dtype=np.uint64)
 
 def tokens_of(names: str) -> np.ndarray:
     return Remi().encode(names)
+
+
+def test_no_symbol_is_drawn_that_the_merges_did_not_fill() -> None:
+    """The model finds an output the likelier the higher its number is."""
+    remi = Remi(learned=500).trained(["Bar_None TimeSig_4/4 Position_0 Pitch_60 Duration_1.0.12"])
+    assert remi.merges is not None and len(remi.merges) < 500
+    writer: Any = SimpleNamespace(
+        run=SimpleNamespace(context=8),
+        data=SimpleNamespace(tokenizer=remi),
+        model=lambda inputs: torch.arange(remi.vocab_size + 50.0).expand(*inputs.shape, -1) / 10,
+        device=torch.device("cpu"),
+    )
+    (tokens,) = write_on(writer, [[0]], Draw(temperature=1.0, length=200))
+    assert max(tokens) < remi.vocab_size and not set(tokens) & set(remi.unused)
 
 
 def bar(*notes: tuple[int, int], signature: str = "4/4") -> str:
@@ -94,8 +110,8 @@ def test_each_way_of_drawing_keeps_to_its_choice() -> None:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three tiny runs of the study on thirty made-up tunes, trained for a moment, and concluded."""
     from lawful.conduct import conclude
+    from lawful.domains.music.studies.music import study
     from lawful.store import Store, write_json
-    from lawful.studies.music import study
     from lawful.train import loop
     from lawful.train.device import pick_device
     from lawful.train.plan import make_plan
@@ -136,7 +152,7 @@ def test_the_study_ends_with_samples_a_test_perplexity_and_memory_and_time_of_ea
 
 
 def test_samples_of_runs_whose_weights_are_gone_stay(studied: Path, tmp_path: Path) -> None:
-    from lawful.train.listen import write_samples
+    from lawful.domains.music.analyses.samples import write_samples
 
     folder = tmp_path / "copy"
     shutil.copytree(studied, folder)
@@ -148,8 +164,8 @@ def test_samples_of_runs_whose_weights_are_gone_stay(studied: Path, tmp_path: Pa
 
 def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Path) -> None:
     from lawful.conduct import conclude
+    from lawful.domains.music.studies.music import study
     from lawful.store import Store, write_json
-    from lawful.studies.music import study
     from lawful.train import loop
     from lawful.train.device import pick_device
     from lawful.train.plan import make_plan

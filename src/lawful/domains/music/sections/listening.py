@@ -7,12 +7,14 @@ import math
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from lawful import store
 from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
+from lawful.report.section import Content, Section
 from lawful.report.words import Table
 
 # statistic -> header, and whether it is a share
@@ -30,13 +32,30 @@ WRITTEN = "what models wrote, as `lawful run` describes it"
 MOST_BYTES = 2**24  # of a MIDI file that the page holds; one of a thousand bars has some 100,000
 
 
-def listening(evidence: Evidence) -> Html | None:
-    """The section of the page; None where nothing was written."""
-    samples = _samples(evidence)
-    if samples is None:
-        return None
-    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
-        return _section(evidence, samples)
+class Listening(Section):
+    after = "baselines"
+
+    def content(self, evidence: Evidence) -> Content | None:
+        samples = _samples(evidence)
+        if samples is None:
+            return None
+        with store.reading(store.Store(evidence.folder).samples, WRITTEN):
+            return Content(html=_section(evidence, samples), markdown=tuple(_lines(evidence, samples)))
+
+    def example(self, folder: Path) -> None:
+        """One run that wrote one note."""
+        shares = dict.fromkeys(COLUMNS, 0.5)
+        notes = {"file": "a.mid", "notes": [[0.0, 1.0, 60]]}
+        run = {"run": "a", "label": "width=8", "loss": 1.0, "params_non_embedding": 8, "statistics": shares, **notes}
+        store.write_json(
+            store.Store(folder).samples,
+            {
+                "draw": {"temperature": 1, "top_p": 0.9, "length": 3},
+                "samples_each": 1,
+                "runs": [run],
+                "real": {"pieces": 1, "statistics": shares},
+            },
+        )
 
 
 def _section(evidence: Evidence, samples: Mapping[str, Any]) -> Html:
@@ -51,18 +70,15 @@ def _section(evidence: Evidence, samples: Mapping[str, Any]) -> Html:
         parts.table(table),
         tag("p", _explained(samples), class_="note"),
         data("pieces", [piece["notes"] for piece in pieces]),
-        tag("script", Html((resources.files("lawful.report") / "player.js").read_text(encoding="utf-8"))),
+        tag("style", Html(_asset("player.css"))),
+        # a page that follows a study is loaded again where it holds this: the player starts anew
+        tag("script", Html(_asset("player.js")), data_starts_anew=True),
         id="listening",
     )
 
 
-def listening_markdown(evidence: Evidence) -> list[str]:
-    """The same for report.md: the files and the numbers."""
-    samples = _samples(evidence)
-    if samples is None:
-        return []
-    with store.reading(store.Store(evidence.folder).samples, WRITTEN):
-        return _lines(evidence, samples)
+def _asset(name: str) -> str:
+    return (resources.files("lawful.domains.music") / name).read_text(encoding="utf-8")
 
 
 def _lines(evidence: Evidence, samples: Mapping[str, Any]) -> list[str]:

@@ -9,23 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from lawful import scores
 from lawful import store as files
+from lawful.domains.music import scores
+from lawful.domains.music.tokenizers.remi import Remi
+from lawful.errors import LawfulError
+from lawful.plugins import Analysis
 from lawful.store import Store
-from lawful.tokenizers.remi import Remi
-from lawful.train.sample import Draw, is_music, open_writer, write_on
 
 SAMPLES = 4  # of each run: the first is shown, all are measured
 SIZES = 3  # of each arm: the smallest, one in the middle, the largest
 # near what is drawn by most who publish music models: neither the model's raw spread nor only its favourites
-DRAW = Draw(temperature=1.0, top_p=0.95, seed=0, length=320)
+TEMPERATURE, TOP_P, SEED, LENGTH = 1.0, 0.95, 0, 320
 REAL = 40  # validation pieces that are measured, each cut to as many tokens as a sample has
 RUN = 12  # tokens in a row that count as taken over where a training piece has the same: four notes or so
+
+
+class Samples(Analysis):
+    def before_fit(self, folder: Path, say: Callable[[str], None], own: Callable[[], str | None]) -> None:
+        """What the models of a music study write. Left out where the corpus, or what it is read with, is not here."""
+        corpora = Store(folder).read_study()["corpora"].values()
+        if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
+            return  # before torch is imported: a report alone does without
+        try:
+            write_samples(folder, say, own=own())
+        except (ImportError, LawfulError) as error:
+            say(f"no samples ({error})")
 
 
 def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: str | None = None) -> None:
     """samples/*.mid and samples.json for runs of each arm, and the same numbers of real pieces. Nothing where the study
     is not about music, or where that was done for the same runs before. own: as conduct.conclude has it"""
+    from lawful.train.sample import open_writer
+
     store = Store(folder)
     study = store.read_study()
     chosen = _chosen(store, study)
@@ -37,7 +52,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
     first = open_writer(folder, ids[0], own=own)
-    if not is_music(first.data):
+    if not first.data.sample_suffix:
         return
     data, remi = first.data, first.data.tokenizer
     known = _runs_of(data.train)
@@ -45,13 +60,13 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     for rung in chosen:
         say(f"letting {rung['label']} write")
         made.append(_of_run(store, rung, known, own))
-    real = [piece[: DRAW.length] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
+    real = [piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
     named = [piece for piece in real[:1] if len(piece)]
     files.write_json(
         store.samples,
         {
             "of": ids,
-            "draw": {"temperature": DRAW.temperature, "top_p": DRAW.top_p, "seed": DRAW.seed, "length": DRAW.length},
+            "draw": {"temperature": TEMPERATURE, "top_p": TOP_P, "seed": SEED, "length": LENGTH},
             "samples_each": SAMPLES,
             "real": {"pieces": len(real), "statistics": _mean([statistics(piece, remi, known) for piece in real])},
             "real_example": _shown(store, "real", remi, named[0]) if named else None,
@@ -173,10 +188,13 @@ def _chosen(store: Store, study: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str | None) -> dict[str, Any]:
+    from lawful.train.sample import Draw, open_writer, write_on
+
     writer = open_writer(store.folder, rung["id"], own=own)
     remi = writer.data.tokenizer
     starts = [[int(remi.end)]] * SAMPLES
-    written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, DRAW, stop=int(remi.end))]
+    draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
+    written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]
     result = files.read_json(store.result(rung["id"]))
     return {
         "run": rung["id"],
