@@ -236,7 +236,6 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
            study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
     """
     from lawful.fitting.answer import answer_study, expect_laws
-    from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
 
     store = Store(folder)
@@ -251,7 +250,6 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     answer_study(folder)
     for analysis in analyses():
         analysis.after_fit(folder)
-    answer_people(folder)
     say("writing the report")
     return write_report(folder)
 

@@ -56,15 +56,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "loss_unit": ("text", "nats_per_token and the like; never mixed in one fit"),
     "bits_per_byte": ("bits", "the same loss per byte of validation text, comparable between tokenizers"),
     "accuracy": ("share", "of validation targets whose most likely prediction is right"),
-    "cer": ("share", "character error rate: edits over characters of the true texts, decoded session by session"),
-    "cer_deletions": ("share", "characters missed (emg2qwerty's own code calls these insertions), over characters"),
-    "cer_insertions": ("share", "characters made up (emg2qwerty's own code calls these deletions), over characters"),
-    "cer_substitutions": ("share", "characters mistaken for another, over characters"),
-    "cer_users": ("share", "mean over people of each one's own error rate"),
-    "cer_users_sd": ("share", "standard deviation of the same"),
-    "blank_share": ("share", "of emissions whose most likely symbol is the blank"),
-    "symbols_used": ("count", "distinct symbols in the decoded texts"),
-    "infeasible": ("count", "windows with more keys than emissions can spell; they are in no loss"),
     "loss_lowest_seen": (
         "loss_unit",
         "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
@@ -136,10 +127,7 @@ def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # those of the above that only some tasks have; a task says its own in `columns`
-TASK_COLUMNS = frozenset(
-    "accuracy blank_share cer cer_deletions cer_insertions cer_substitutions cer_users cer_users_sd infeasible "
-    "symbols_used".split()
-)
+TASK_COLUMNS = frozenset({"accuracy"})
 
 
 @dataclass(frozen=True)

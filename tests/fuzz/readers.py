@@ -104,7 +104,7 @@ def pieces(path: Path) -> object:
 
 
 def session(path: Path) -> object:
-    from lawful.emg.sessions import check_signal, read_session
+    from lawful.domains.emg.sessions import check_signal, read_session
 
     found = read_session(path)
     check_signal(found)
@@ -114,7 +114,7 @@ def session(path: Path) -> object:
 
 
 def extracted(path: Path) -> object:
-    from lawful.emg.sessions import Split, extract, split_text
+    from lawful.domains.emg.sessions import Split, extract, split_text
 
     split, into = path.with_name("split.yaml"), path.parent / "into"
     split.write_text(split_text(Split(train=(("a", "one"),), val=(), test=(("b", "two"),))))
@@ -127,13 +127,13 @@ def extracted(path: Path) -> object:
 
 
 def split_file(path: Path) -> object:
-    from lawful.emg.sessions import read_split
+    from lawful.domains.emg.sessions import read_split
 
     return read_split(path)
 
 
 def metadata(path: Path) -> object:
-    from lawful.emg.sessions import read_metadata
+    from lawful.domains.emg.sessions import read_metadata
 
     return read_metadata(path)
 
@@ -250,7 +250,7 @@ def midi_example() -> list[bytes]:
 
 @functools.cache
 def session_example() -> list[bytes]:
-    from lawful.emg.sessions import Keystroke, session_bytes
+    from lawful.domains.emg.sessions import Keystroke, session_bytes
 
     emg = np.random.Generator(np.random.PCG64(0)).normal(size=(40, 2, 16)).astype(np.float32)
     strokes = [Keystroke(key="a", start=1.001, end=1.003)]
@@ -259,7 +259,7 @@ def session_example() -> list[bytes]:
 
 
 def split_example() -> list[bytes]:
-    from lawful.emg.sessions import Split, split_text
+    from lawful.domains.emg.sessions import Split, split_text
 
     return [split_text(Split(train=(("a", "one"),), val=(("a", "two"),), test=(("b", "three"),))).encode()]
 

@@ -25,7 +25,6 @@ from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters
 from lawful.tokenizers.given import Given
-from lawful.tokenizers.keys import Keys
 from lawful.tokenizers.trained_bpe import TrainedBPE
 from lawful.train import loop
 from lawful.train.plan import make_plan
@@ -125,7 +124,6 @@ def test_a_model_that_the_memory_does_not_hold_is_refused_in_words() -> None:
 @pytest.mark.parametrize(
     ("tokenizer", "prompt", "said"),
     [
-        (Keys(), "\u65e5", "--prompt: expected text that the tokenizer keys has symbols for, got '\u65e5'"),
         (Given(symbols=5), " ", "--prompt: expected text that the tokenizer given has symbols for, got ' '"),
         (Bytes(), "\udcff", r"--prompt: expected text in UTF-8, got '\\udcff'"),
     ],

@@ -23,11 +23,6 @@ Name = Annotated[str, typer.Argument(help="Name of a corpus; `lawful data list` 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
-Archive = Annotated[Path, typer.Argument(help="The one archive that holds all sessions (.tar or .tar.gz).")]
-Splits = Annotated[
-    list[Path], typer.Option("--split", help="A split file: generic.yaml, or user0.yaml to user7.yaml. Repeatable.")
-]
-Into = Annotated[Path, typer.Option("--into", help="Folder for the sessions that are kept.")]
 
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
@@ -40,9 +35,6 @@ def register(app: typer.Typer) -> None:
         prepare
     )
     data.command("verify", help="Check every prepared file of a corpus against its hash and its text.")(verify)
-    data.command(
-        "extract", help="Keep from the archive of emg2qwerty only the sessions of some splits; reads it once."
-    )(extract)
     app.add_typer(data, name="data")
 
 
@@ -105,13 +97,6 @@ def verify(name: Name, data: Data = None) -> None:
         num_bad += bool(problems)
     if num_bad:
         raise typer.Exit(1)
-
-
-def extract(archive: Archive, split: Splits, into: Into) -> None:
-    from lawful.emg import sessions
-
-    kept = sessions.extract(archive, split, into, progress=show_progress())
-    typer.echo(f"{len(kept)} files in {into}; use them as --data {into} with --set split={split[0]}")
 
 
 def show_progress() -> Callable[[str, float], None]:

@@ -638,7 +638,7 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
+    metrics = {"loss": "Loss", "best_weights_loss": "Best loss"}
     metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
     if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]

@@ -73,7 +73,7 @@ def axis_title(column: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-METRICS = {"cer": "Character error rate", "bits_per_byte": "Validation loss (bits per byte)"}
+METRICS = {"bits_per_byte": "Validation loss (bits per byte)"}
 LOSSES = {"loss": "Validation loss", "best_weights_loss": "Best validation loss"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import arms, keystrokes, tables, truth, words
+from lawful.report import arms, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
 from lawful.report.tables import markdown_text
@@ -56,7 +56,6 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     parts += _doubts(evidence)
     parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
-    parts += keystrokes.markdown(keystrokes.keystrokes(evidence))
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))

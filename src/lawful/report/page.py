@@ -9,7 +9,7 @@ from typing import Any
 
 from lawful import store
 from lawful.laws import label
-from lawful.report import arms, interactive, keystrokes, parts, tables, truth, words
+from lawful.report import arms, interactive, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
@@ -38,7 +38,6 @@ def write_report(folder: Path) -> Path:
     for content in itertools.chain(*evidence.plugin_contents.values()):
         for name, data in content.figures.items():
             store.write_bytes(here.figures / name, data)
-    keystrokes.write_pictures(keystrokes.keystrokes(evidence), here.figures)
     store.write_text(here.report_markdown, markdown(evidence, drawn))
     store.write_text(here.report, page(evidence, drawn))
     return here.report
@@ -62,7 +61,6 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         _all_arms(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
-        keystrokes.section(keystrokes.keystrokes(evidence)),
         _learned(evidence),
         *(content.html for content in evidence.plugin_contents["baselines"]),
         _training(evidence, drawn),
