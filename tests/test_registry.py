@@ -103,6 +103,14 @@ from lawful.rules.backprop import Backprop
 class Gravity(Backprop):
     pass
 """
+TOKENIZERS = """
+from dataclasses import dataclass
+from lawful.tokenizers.bytes import Bytes
+
+@dataclass(frozen=True, kw_only=True)
+class Signals(Bytes):
+    pass
+"""
 TASKS = """
 from dataclasses import dataclass
 from lawful.tasks.next_token import NextToken
@@ -118,6 +126,8 @@ dimming = cosmos.laws:Dimming
 nebula = cosmos.families:Nebula
 [lawful.corpora]
 stars = cosmos.stars:Stars
+[lawful.tokenizers]
+signals = cosmos.tokenizers:Signals
 [lawful.tasks]
 next_star = cosmos.tasks:NextStar
 [lawful.rules]
@@ -163,7 +173,14 @@ def cosmos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert old in toy
         toy = toy.replace(old, new)
     files = {"stars": toy, "laws": LAWS, "families": FAMILIES, "columns": COLUMNS, "report": REPORT, "rules": RULES}
-    files |= {"readers": READERS, "executors": EXECUTORS, "commands": COMMANDS, "tasks": TASKS, "__init__": ""}
+    files |= {
+        "readers": READERS,
+        "executors": EXECUTORS,
+        "commands": COMMANDS,
+        "tasks": TASKS,
+        "tokenizers": TOKENIZERS,
+        "__init__": "",
+    }
     files["unnamed"] = "raise SystemExit('this module was imported')"
     for name, text in files.items():
         (package / f"{name}.py").write_text(text)
@@ -271,6 +288,7 @@ def test_the_contracts_find_everything_that_a_package_brings(cosmos: Path, tmp_p
         "test_laws.py::test_planted_parameters_are_found[dimming]",
         "test_families.py::test_flops_agree_with_torchs_own_counter[Nebula(",
         "test_corpora.py::test_preparing_again_changes_nothing[stars]",
+        "test_tokenizers.py::test_a_text_comes_back_and_its_tokens_are_of_the_vocabulary[signals]",
         "test_tasks.py::test_the_loss_is_a_sum_over_targets_however_the_batch_is_cut[next_star-",
         "test_rules.py::test_the_gradient_is_in_proportion_to_the_scale_and_the_loss_is_not[gravity-",
         "test_executors.py::test_its_runs_come_to_their_end[telescope]",

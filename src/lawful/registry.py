@@ -120,7 +120,10 @@ def built_in(kind: str) -> Mapping[str, Entry]:
     for parent in ("lawful", *(f"lawful.domains.{name}" for name in domains())):
         folder = ROOT.joinpath(*parent.split(".")[1:], kind)
         for file in pkgutil.iter_modules([str(folder)]):
-            entries[file.name] = Entry(kind=kind, name=file.name, module=f"{parent}.{kind}.{file.name}")
+            module = f"{parent}.{kind}.{file.name}"
+            if other := entries.get(file.name):
+                raise DeclarationError(f"{kind}: two are called {file.name!r}: {other.module} and {module}.")
+            entries[file.name] = Entry(kind=kind, name=file.name, module=module)
     return dict(sorted(entries.items()))
 
 

@@ -469,7 +469,7 @@ def _expect_file(path: Path) -> None:
 
 def _under_current_names(table: Observations) -> Observations:
     """Only a table that lawful wrote: in another's, best_loss may be anything."""
-    is_own = {"study", "rung", "data_fingerprint"} <= set(table.columns)
+    is_own = _OWN <= set(table.columns)
     if not is_own or all(current_name(name) == name for name in table.columns):
         return table
     return replace(table, rows=tuple(with_current_names(row) for row in table))
@@ -491,7 +491,8 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         )
     if twice := _first_twice(header):
         raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
-    parsers = [_text_parser(name) for name in header]
+    is_own = _OWN <= set(header)
+    parsers = [_text_parser(name, is_own=is_own) for name in header]
     for number, (line, cells) in enumerate(lines, start=1):
         if len(cells) != len(header):
             raise TableError(
@@ -551,17 +552,23 @@ def read_cells(path: Path) -> list[dict[str, str]]:
     return [{unquoted(name): unquoted(cell) for name, cell in zip(header, row, strict=True)} for row in rows]
 
 
-def _kind(column: str) -> str:
-    """The unit or kind of a column that lawful or a plug-in knows; else empty."""
+_OWN = {"study", "rung", "data_fingerprint"}  # columns of each table that lawful writes
+
+
+def _kind(column: str, *, is_own: bool) -> str:
+    """The unit or kind of a column that lawful knows, or a plug-in; else empty. Plug-ins are looked for only where the
+    table is one that lawful wrote (is_own)."""
     if column in COLUMNS:
         return COLUMNS[column][0]
-    return plugins.columns()[column].unit if column in plugins.columns() else ""
+    if not is_own or column not in plugins.columns():
+        return ""
+    return plugins.columns()[column].unit
 
 
-def _text_parser(column: str) -> Callable[[str], Any]:
+def _text_parser(column: str, *, is_own: bool) -> Callable[[str], Any]:
     """How the cells of a column of text are read: as text where the schema says so (yes and no come later), else as
     numbers where they read as such."""
-    kind = _kind(column)
+    kind = _kind(column, is_own=is_own)
     if kind in ("text", "yes/no"):
         return str.strip
     return functools.partial(_number_or_text, is_number=bool(kind))
@@ -581,7 +588,7 @@ def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     parsers: dict[str, Callable[[Any], Any]] = {}
     for row in rows:
         for name in row.keys() - parsers.keys():
-            kind = _kind(name)
+            kind = _kind(name, is_own=row.keys() >= _OWN)
             parsers[name] = as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
         yield {
             # most cells are such numbers already
