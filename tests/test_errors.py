@@ -92,7 +92,10 @@ raise DataError("x")
 
 def test_every_exception_to_the_rules_is_still_needed() -> None:
     used = {place for path in FILES for place in _places(path)}
-    assert (set(ANYTHING) | set(SEVERAL)) <= used
+    listed = {*ANYTHING, *SEVERAL}
+    if not (SOURCE / "domains").exists():  # in make test-core
+        listed = {place for place in listed if not place.startswith("domains/")}
+    assert listed <= used
 
 
 def test_every_kind_of_error_survives_being_sent_to_another_process() -> None:

@@ -216,3 +216,12 @@ def test_a_piece_of_more_tokens_than_any_is_left_out(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(scores, "MOST_TOKENS", 3)
     found = list(pieces_in(Source(name="a.jsonl", content=b"[1, 2, 3]\n[1, 2, 3, 4]\n")))
     assert [piece.problem for piece in found] == ["", "expected at most 3 tokens in a piece, got 4"]
+
+
+def test_an_archive_whose_member_has_no_name_is_refused_by_name(tmp_path: Path) -> None:
+    """Found by the fuzzer: zipfile asks for the last letter of a name that has none."""
+    entry = b"PK\x01\x02" + bytes(42)  # of the directory at the archive's end; its fields are all zero
+    path = tmp_path / "tunes.zip"
+    path.write_bytes(entry + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), 0, 0))
+    (piece,) = [piece for source in scores.sources_in(path) for piece in scores.pieces_in(source)]
+    assert "cannot be read" in piece.problem and "tunes.zip" in piece.name
