@@ -10,11 +10,12 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-data test-slow test-browser static faults fuzz check clean check-cluster check-gpu install docs pages claims gallery coverage coverage-full bench
+.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-gpu install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
 	@echo "make test         the tests (make test-slow: those that take longer)"
+	@echo "make test-core    the tests of the core, in a copy without the domains"
 	@echo "make faults       kill, starve and confuse a study in every way; the table of docs/reliability.md"
 	@echo "make fuzz         damaged and invented files for every reader, at random and guided by coverage; half an hour"
 	@echo "make test-data    the tests that read data sets which are not in the repository (LAWFUL_DATA names their folder)"
@@ -63,6 +64,15 @@ test: $(INSTALLED)
 test-data: $(INSTALLED)
 	@: "$${LAWFUL_DATA:?test-data: LAWFUL_DATA must name the folder of the data sets}"
 	$(PYTEST) -m "needs_data and not slow and not cluster and not browser"
+
+# The core alone: a copy without the domains and their tests. The documents show the domains' studies, so their tests
+# are left out. ONLY="tests/test_run.py tests/laws" for a look.
+test-core: $(INSTALLED)
+	@rm -rf build/core && mkdir -p build/core
+	@git ls-files -z | tar --create --null --files-from=- | tar --extract --directory build/core
+	@rm -rf build/core/src/lawful/domains build/core/tests/domains
+	cd build/core && PYTHONPATH=src OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS) $(ONLY) \
+	    $(foreach name,docs documents_run gallery notebooks site claims,--ignore=tests/test_$(name).py)
 
 test-slow: $(INSTALLED)
 	$(PYTEST) -m "slow and not browser and not cluster"

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from lawful.domains.emg.studies.emg import study
 from lawful.storage.layout import Store
-from lawful.studies.emg import study
 from lawful.train import loop
 
 STEPS = 60

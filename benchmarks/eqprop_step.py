@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from lawful.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.rules.eqprop import EqProp
+from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.rules import Rule
-from lawful.rules.eqprop import EqProp
-from lawful.rules.unrolled import UnrolledBackprop
 from lawful.tasks.next_token import NextToken, Tokens
 
 FREE, NUDGED = 15, 5

@@ -240,9 +240,9 @@ def test_the_report_reads_a_table_as_a_fit_does(tmp_path: Path) -> None:
         {"run": f"r{i}", "rung": "a", "arm": "", "seed": i, "loss": 3.0, **marks}
         for i, marks in enumerate(
             (
-                {"held_out": "T", "is_decayed": "NO", "masks_padding": "off", "status": "FINISHED", "cer": "NA"},
-                {"held_out": "F", "is_decayed": "1.0", "masks_padding": "x", "status": "Done", "cer": 0.5},
-                {"held_out": "", "is_decayed": "", "masks_padding": "", "status": "killed", "cer": ""},
+                {"held_out": "T", "is_decayed": "NO", "masks_padding": "off", "status": "FINISHED", "accuracy": "NA"},
+                {"held_out": "F", "is_decayed": "1.0", "masks_padding": "x", "status": "Done", "accuracy": 0.5},
+                {"held_out": "", "is_decayed": "", "masks_padding": "", "status": "killed", "accuracy": ""},
             )
         )
     ]
@@ -252,7 +252,7 @@ def test_the_report_reads_a_table_as_a_fit_does(tmp_path: Path) -> None:
     evidence = read_evidence(tmp_path)
     for row, fitted in zip(evidence.rows, read_rows(tmp_path / "observations.csv"), strict=True):
         assert {name: "" if cell is None else cell for name, cell in row.items()} == fitted
-    marks = [[row[name] for name in ("held_out", "is_decayed", "masks_padding", "cer")] for row in evidence.rows]
+    marks = [[row[name] for name in ("held_out", "is_decayed", "masks_padding", "accuracy")] for row in evidence.rows]
     assert marks == [[True, False, False, None], [False, True, True, 0.5], [None, None, None, None]]
     assert [row["run"] for row in evidence.finished] == ["r0", "r1"]
     assert [(one.reason, one.runs) for one in evidence.left_out] == [("killed: no reason recorded", (("r2", "a"),))]

@@ -106,16 +106,17 @@ def _fault(document: Path, link: str) -> str | None:
 def _command_fault(words: list[str]) -> str | None:
     """Walks the command line's own tree as far as the words name commands, then looks up each option."""
     command, names = _command_line(), ["lawful"]
-    while words and hasattr(command, "commands"):
+    while words and hasattr(command, "list_commands"):
+        known_commands = command.list_commands(None)
         if words[0].startswith(("-", "[")):
             break
         choices = [word for word in words.pop(0).split("|") if word.islower()]  # `lawful data list|verify NAME`
         for choice in choices:
-            if choice not in command.commands:
-                return f"{' '.join(names)} has no command {choice}; it has {', '.join(sorted(command.commands))}"
+            if choice not in known_commands:
+                return f"{' '.join(names)} has no command {choice}; it has {', '.join(sorted(known_commands))}"
         if not choices:
             return None  # a placeholder
-        command, names = command.commands[choices[0]], [*names, choices[0]]
+        command, names = command.get_command(None, choices[0]), [*names, choices[0]]
     if names[-1] in ("plan", "run") and words and words[0].islower() and not words[0].endswith(".py"):
         if words[0] not in studies.names():
             return f"there is no built-in study {words[0]}; there are {', '.join(studies.names())}"

@@ -34,13 +34,13 @@ SCREEN = 24, 2000  # lines, characters
 # function -> why it may catch Exception: a library raises anything over a damaged file, or the error goes on or is kept
 ANYTHING = {
     "storage/json_files.py:reading": "over a library's call only; names the file",
-    "scores.py:sources_in": "zipfile and tarfile",
-    "scores.py:_read": "zipfile and tarfile",
-    "scores.py:read_midi": "symusic",
-    "scores.py:_notated": "music21",
-    "scores.py:_inner_xml": "zipfile",
-    "tokenizers/remi.py:encode_score": "MidiTok",
-    "tokenizers/remi.py:decode_score": "MidiTok",
+    "domains/music/scores.py:sources_in": "zipfile and tarfile",
+    "domains/music/scores.py:_read": "zipfile and tarfile",
+    "domains/music/scores.py:read_midi": "symusic",
+    "domains/music/scores.py:_notated": "music21",
+    "domains/music/scores.py:_inner_xml": "zipfile",
+    "domains/music/tokenizers/remi.py:encode_score": "MidiTok",
+    "domains/music/tokenizers/remi.py:decode_score": "MidiTok",
     "cli/__init__.py:_run": "a bug: its traceback is shown",
     "train/worker.py:conclude": "a bug: its traceback goes into worker.log, the run is recorded as failed",
 }

@@ -15,6 +15,7 @@ from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
+from lawful.plugins import analyses
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -237,7 +238,6 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
            study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
     """
     from lawful.fitting.answer import answer_study, expect_laws
-    from lawful.fitting.people import answer_people
     from lawful.report.page import write_report
 
     store = Store(folder)
@@ -246,10 +246,12 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     if not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")
         _write_baselines(store, say, own)
-    _write_samples(folder, say, own)
+    for analysis in analyses():
+        analysis.before_fit(folder, say, own)
     say("fitting the laws")
     answer_study(folder)
-    answer_people(folder)
+    for analysis in analyses():
+        analysis.after_fit(folder)
     say("writing the report")
     return write_report(folder)
 
@@ -283,16 +285,3 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     ((name, data),) = opened.items()
     fingerprint = study["corpora"][name]["fingerprint"]
     write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})
-
-
-def _write_samples(folder: Path, say: Callable[[str], None], own: Own) -> None:
-    """What the models of a music study write. Skipped where the corpus, or what it is read with, is not here."""
-    corpora = Store(folder).read_study()["corpora"].values()
-    if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
-        return  # before torch is imported: a report alone does without
-    try:
-        from lawful.train.listen import write_samples
-
-        write_samples(folder, say, own=own())
-    except (ImportError, LawfulError) as error:
-        say(f"no samples ({error})")

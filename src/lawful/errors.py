@@ -29,7 +29,7 @@ class TableError(LawfulError):
 
 
 class DataError(LawfulError):
-    """A corpus, recording, piece of music, tokenizer or download is missing, damaged or of another kind."""
+    """A corpus, a file that it reads, a tokenizer or a download is missing, damaged or of another kind."""
 
 
 class StoreError(LawfulError):

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lawful import registry
 from lawful.checks import (
     NaturalInt,
     NonNegativeFloat,
@@ -126,8 +127,7 @@ class Run:
         needed = getattr(self.rule, "family_needs", None)
         if needed is not None and not hasattr(self.family, needed):
             problems.append(
-                f"rule: {type(self.rule).__name__} needs a model that settles, such as Equilibrium; "
-                f"got {type(self.family).__name__}"
+                f"rule: {type(self.rule).__name__} needs {self.rule.family_kind}; got {type(self.family).__name__}"
             )
         if getattr(self.family, "context", math.inf) < self.context:
             problems.append(
@@ -172,7 +172,7 @@ class Run:
 
 
 def to_json(value: Any) -> Any:
-    """Plain data with each dataclass marked by where it is defined: {"is": "module:Class", field: value}."""
+    """Plain data with each dataclass marked by its recorded module: {"is": "module:Class", field: value}."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         cls = type(value)
         fields = {
@@ -180,7 +180,7 @@ def to_json(value: Any) -> Any:
             for field in dataclasses.fields(value)
             if not (field.metadata.get("added") and getattr(value, field.name) == field.default)
         }
-        return {"is": f"{cls.__module__}:{cls.__qualname__}", **fields}
+        return {"is": f"{registry.recorded(cls.__module__)}:{cls.__qualname__}", **fields}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     if isinstance(value, (str, bool, int)) or value is None or (isinstance(value, float) and math.isfinite(value)):
@@ -196,19 +196,22 @@ def _is_frozen_dataclass(value: Any) -> bool:
 
 
 def from_json(value: Any, *, also_from: str | None = None) -> Any:
-    """The inverse of to_json. Builds only frozen dataclasses defined in lawful itself, or in the module `also_from`
-    (a user's own study file, already imported); anything else is refused, so that a folder from elsewhere
-    cannot name code to run."""
+    """The inverse of to_json. Builds only frozen dataclasses defined in lawful itself, in a module that an entry point
+    of an installed package names, or in the module `also_from` (a user's own study file, already imported). Anything
+    else is refused, so that a folder from elsewhere cannot name code to run."""
     if isinstance(value, list):
         return tuple(from_json(item, also_from=also_from) for item in value)
     if not isinstance(value, dict):
         return value
     where = str(value.get("is", ""))
-    module_name, _, class_name = where.partition(":")
-    if not (module_name.startswith("lawful.") or (also_from is not None and module_name == also_from)):
+    recorded, _, class_name = where.partition(":")
+    is_own = also_from is not None and recorded == also_from
+    module_name = recorded if is_own else registry.module_of(recorded)
+    if module_name is None:
         raise DeclarationError(
-            f"run.json: expected a type defined in lawful or in the study's own file, got {where[:200]!r}"
-            + (" (a report does not run that file; `lawful resume` does)." if module_name == STUDY_FILE else ".")
+            f"run.json: expected a type defined in lawful, in an installed package's entry point or in the study's own "
+            f"file, got {where[:200]!r}"
+            + (" (a report does not run that file; `lawful resume` does)." if recorded == STUDY_FILE else ".")
         )
     try:
         cls = getattr(importlib.import_module(module_name), class_name)

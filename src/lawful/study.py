@@ -16,7 +16,7 @@ from types import ModuleType, UnionType
 from typing import Any
 
 import lawful
-from lawful import trust
+from lawful import plugins, trust
 from lawful.checks import (
     PositiveFloat,
     argument,
@@ -327,8 +327,9 @@ def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[li
     known = list(dict.fromkeys(name for row in rows for name in row))
     for column, wanted in question.where.items():
         if column not in known:
-            if (name := current_name(column)) not in COLUMNS and not name.startswith(("test_", BEST)):
-                names = [*known, *(name for name in COLUMNS if name not in known)]
+            columns = (*COLUMNS, *plugins.columns())
+            if (name := current_name(column)) not in columns and not name.startswith(("test_", BEST)):
+                names = [*known, *(name for name in columns if name not in known)]
                 problems.append(f"where: no column is called {column!r}; there are {nearest(column, names)}")
             continue  # else only the runs will tell
         levels = list(dict.fromkeys(row[column] for row in rows if column in row))
@@ -360,6 +361,8 @@ def _number_columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> set[str]
     """The columns of numbers that the table of this study can have."""
     of_tasks = {name for rung in study.ladder for name in getattr(rung.run.task, "columns", ())}
     others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
+    parts = [part for rung in study.ladder for part in (rung.run.family, rung.run.rule)]
+    others |= {name for part in parts for name in getattr(part, "columns", ())}
     judged = {"loss", "bits_per_byte", *of_tasks}
     coordinates = {
         name

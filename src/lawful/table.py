@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lawful import unpack
+from lawful import plugins, unpack
 from lawful.checks import checked, shown
 from lawful.errors import MissingDependency, TableError
 from lawful.storage.atomic import write_text
@@ -59,15 +59,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "loss_unit": ("text", "nats_per_token and the like; never mixed in one fit"),
     "bits_per_byte": ("bits", "the same loss per byte of validation text, comparable between tokenizers"),
     "accuracy": ("share", "of validation targets whose most likely prediction is right"),
-    "cer": ("share", "character error rate: edits over characters of the true texts, decoded session by session"),
-    "cer_deletions": ("share", "characters missed (emg2qwerty's own code calls these insertions), over characters"),
-    "cer_insertions": ("share", "characters made up (emg2qwerty's own code calls these deletions), over characters"),
-    "cer_substitutions": ("share", "characters mistaken for another, over characters"),
-    "cer_users": ("share", "mean over people of each one's own error rate"),
-    "cer_users_sd": ("share", "standard deviation of the same"),
-    "blank_share": ("share", "of emissions whose most likely symbol is the blank"),
-    "symbols_used": ("count", "distinct symbols in the decoded texts"),
-    "infeasible": ("count", "windows with more keys than emissions can spell; they are in no loss"),
     "loss_lowest_seen": (
         "loss_unit",
         "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
@@ -104,13 +95,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "hash of the validation data alone; where it is one, runs on cuts of one text are a law of unique_tokens",
     ),
     "validation_tokens": ("count", "targets the loss is averaged over"),
-    "settling_steps": ("count", "of an energy model on validation: steps taken, a mean over the positions"),
-    "settling_residual": ("number", "what a state was still from its fixed point, a mean over the positions"),
-    "settled_share": ("share", "of the positions that settled to the tolerance"),
-    "gradient_error": (
-        "ratio",
-        "of a rule that does not differentiate: its gradient against backprop through settled states, final weights",
-    ),
     "test_tokens": ("count", "targets the test loss is averaged over"),
     "seconds": (
         "seconds",
@@ -146,10 +130,7 @@ def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # those of the above that only some tasks have; a task says its own in `columns`
-TASK_COLUMNS = frozenset(
-    "accuracy blank_share cer cer_deletions cer_insertions cer_substitutions cer_users cer_users_sd infeasible "
-    "symbols_used".split()
-)
+TASK_COLUMNS = frozenset({"accuracy"})
 
 
 @dataclass(frozen=True)
@@ -476,6 +457,8 @@ def _read(source: Any) -> Observations:
         rows = list(_plain_rows(_json_rows(path)))
     elif kind == ".parquet":
         rows = list(_plain_rows(_parquet_rows(path)))
+    elif reader := plugins.reader_of(kind):
+        rows = list(_plain_rows(reader.rows(path)))
     else:
         raise TableError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet table, got {kind or 'no suffix'!r}.")
     return Observations(tuple(rows), str(path))
@@ -489,7 +472,7 @@ def _expect_file(path: Path) -> None:
 
 def _under_current_names(table: Observations) -> Observations:
     """Only a table that lawful wrote: in another's, best_loss may be anything."""
-    is_own = {"study", "rung", "data_fingerprint"} <= set(table.columns)
+    is_own = _OWN <= set(table.columns)
     if not is_own or all(current_name(name) == name for name in table.columns):
         return table
     return replace(table, rows=tuple(with_current_names(row) for row in table))
@@ -511,7 +494,8 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         )
     if twice := _first_twice(header):
         raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
-    parsers = [_text_parser(name) for name in header]
+    is_own = _OWN <= set(header)
+    parsers = [_text_parser(name, is_own=is_own) for name in header]
     for number, (line, cells) in enumerate(lines, start=1):
         if len(cells) != len(header):
             raise TableError(
@@ -571,10 +555,23 @@ def read_cells(path: Path) -> list[dict[str, str]]:
     return [{unquoted(name): unquoted(cell) for name, cell in zip(header, row, strict=True)} for row in rows]
 
 
-def _text_parser(column: str) -> Callable[[str], Any]:
+_OWN = {"study", "rung", "data_fingerprint"}  # columns of each table that lawful writes
+
+
+def _kind(column: str, *, is_own: bool) -> str:
+    """The unit or kind of a column that lawful knows, or a plug-in; else empty. Plug-ins are looked for only where the
+    table is one that lawful wrote (is_own)."""
+    if column in COLUMNS:
+        return COLUMNS[column][0]
+    if not is_own or column not in plugins.columns():
+        return ""
+    return plugins.columns()[column].unit
+
+
+def _text_parser(column: str, *, is_own: bool) -> Callable[[str], Any]:
     """How the cells of a column of text are read: as text where the schema says so (yes and no come later), else as
     numbers where they read as such."""
-    kind = COLUMNS.get(column, ("", ""))[0]
+    kind = _kind(column, is_own=is_own)
     if kind in ("text", "yes/no"):
         return str.strip
     return functools.partial(_number_or_text, is_number=bool(kind))
@@ -594,7 +591,7 @@ def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     parsers: dict[str, Callable[[Any], Any]] = {}
     for row in rows:
         for name in row.keys() - parsers.keys():
-            kind = COLUMNS.get(name, ("", ""))[0]
+            kind = _kind(name, is_own=row.keys() >= _OWN)
             parsers[name] = as_text if kind == "text" else _as_number if kind not in ("", "yes/no") else _as_plain
         yield {
             # most cells are such numbers already

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from lawful.errors import DataError
 
-MOST_GROWTH = 100  # times its own size that a packed file may hold: text and MIDI pack 3 to 20 times, a bomb thousands
+MOST_GROWTH = 100  # times its own size that a packed file may hold: text packs 3 to 20 times, a bomb thousands
 LEAST_ROOM = 2**30  # bytes that any packed file may hold
 MOST_AT_ONCE = 2**27  # bytes read in one go; a header of a tar may declare a name of any length, which is read whole
 MOST_MEMBERS = 1_000_000  # of an archive

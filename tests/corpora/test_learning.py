@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from lawful.corpora import TokenData, python_docs, tiny_shakespeare
-from lawful.corpora.music import Music
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.corpora.tiny_stories import TinyStories
-from lawful.tokenizers.remi import Remi
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
 WORDS = "the and of thou lord king shall come night day speak love death house enter father".split()
@@ -124,25 +122,3 @@ def test_tiny_stories(has_own_file: bool, tmp_path: Path) -> None:
     assert NEW in changed.decode(changed.validation) and NEW not in changed.decode(changed.train)
     assert pieces(changed) == pieces(data)
     assert is_learned(prepared("other", [strange(200)] * 81, [strange(200)] * 19))
-
-
-def test_the_merges_of_music(tmp_path: Path) -> None:
-    """A piece's own hash decides its side, so held-out pieces cannot be exchanged: merges are learned again by hand."""
-    symusic = pytest.importorskip("symusic")
-    pytest.importorskip("miditok")
-    for seed in range(30):
-        score, track = symusic.Score(480), symusic.Track()
-        for place, pitch in enumerate(np.random.default_rng(seed).integers(40, 80, size=40)):
-            track.notes.append(symusic.Note(place * 240, 240, int(pitch), 64))
-        score.tracks.append(track)
-        (tmp_path / f"{seed}.mid").write_bytes(bytes(score.dumps_midi()))
-    declared = Remi(learned=150)
-    data = Music(tokenizer=declared, validation_share=0.2, test_share=0.2).prepare(tmp_path)
-    assert isinstance(data.tokenizer, Remi)
-
-    def learned(*splits: str) -> Remi:
-        return declared.trained(data.decode(piece) for split in splits for piece in data.pieces(split))
-
-    assert data.tokenizer == learned("train")
-    for held_out in ("validation", "test"):
-        assert data.tokenizer != learned("train", held_out)

@@ -135,9 +135,9 @@ def test_rows_that_a_question_leaves_out_have_a_reason_in_words(tmp_path, where,
 
 @pytest.mark.parametrize("cell", [None, 0.0])
 def test_a_run_without_a_value_of_the_questions_column_is_named_and_other_questions_are_answered(tmp_path, cell):
-    folder = study(tmp_path, [{**SURFACE, "loss": "cer"}, {**SURFACE, "name": "loss"}])
-    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
-    rows[3]["cer"] = cell
+    folder = study(tmp_path, [{**SURFACE, "loss": "accuracy"}, {**SURFACE, "name": "loss"}])
+    rows = [{**row, "accuracy": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["accuracy"] = cell
     write_csv(folder / "observations.csv", rows)
     refused, answered = answer_study(folder, draws=0)
     assert (refused.status, refused.code, answered.status) == ("refused", "no_value", "answered")
@@ -145,11 +145,11 @@ def test_a_run_without_a_value_of_the_questions_column_is_named_and_other_questi
 
 
 def test_a_table_that_cannot_be_read_is_no_refusal(tmp_path):
-    folder = study(tmp_path, [SURFACE, {**SURFACE, "name": "rate", "loss": "cer"}])
-    rows = [{**row, "cer": row["loss"] or None} for row in read_runs(folder)]
-    rows[3]["cer"] = "0.3 or so"
+    folder = study(tmp_path, [SURFACE, {**SURFACE, "name": "rate", "loss": "accuracy"}])
+    rows = [{**row, "accuracy": row["loss"] or None} for row in read_runs(folder)]
+    rows[3]["accuracy"] = "0.3 or so"
     write_csv(folder / "observations.csv", rows)
-    with pytest.raises(TableError, match=r"(?s)question 'rate': .*column 'cer'") as error:
+    with pytest.raises(TableError, match=r"(?s)question 'rate': .*column 'accuracy'") as error:
         answer_study(folder, draws=0)
     assert "0.3 or so" in str(error.value)
     assert not (folder / "fits").exists()

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful import registry
 from lawful.errors import LawfulError
 from lawful.storage import layout
 from lawful.storage.json_files import read_json, read_jsonl
@@ -90,7 +91,7 @@ def finished(row: Mapping[str, Any]) -> bool:
 
 
 def pieces(path: Path) -> object:
-    from lawful.scores import pieces_in, sources_in
+    from lawful.domains.music.scores import pieces_in, sources_in
 
     before = set(path.parent.rglob("*"))
     found = [piece for source in sources_in(path) for piece in pieces_in(source)]
@@ -105,7 +106,7 @@ def pieces(path: Path) -> object:
 
 
 def session(path: Path) -> object:
-    from lawful.emg.sessions import check_signal, read_session
+    from lawful.domains.emg.sessions import check_signal, read_session
 
     found = read_session(path)
     check_signal(found)
@@ -115,7 +116,7 @@ def session(path: Path) -> object:
 
 
 def extracted(path: Path) -> object:
-    from lawful.emg.sessions import Split, extract, split_text
+    from lawful.domains.emg.sessions import Split, extract, split_text
 
     split, into = path.with_name("split.yaml"), path.parent / "into"
     split.write_text(split_text(Split(train=(("a", "one"),), val=(), test=(("b", "two"),))))
@@ -128,13 +129,13 @@ def extracted(path: Path) -> object:
 
 
 def split_file(path: Path) -> object:
-    from lawful.emg.sessions import read_split
+    from lawful.domains.emg.sessions import read_split
 
     return read_split(path)
 
 
 def metadata(path: Path) -> object:
-    from lawful.emg.sessions import read_metadata
+    from lawful.domains.emg.sessions import read_metadata
 
     return read_metadata(path)
 
@@ -258,7 +259,7 @@ def midi_example() -> list[bytes]:
 
 @functools.cache
 def session_example() -> list[bytes]:
-    from lawful.emg.sessions import Keystroke, session_bytes
+    from lawful.domains.emg.sessions import Keystroke, session_bytes
 
     emg = np.random.Generator(np.random.PCG64(0)).normal(size=(40, 2, 16)).astype(np.float32)
     strokes = [Keystroke(key="a", start=1.001, end=1.003)]
@@ -267,7 +268,7 @@ def session_example() -> list[bytes]:
 
 
 def split_example() -> list[bytes]:
-    from lawful.emg.sessions import Split, split_text
+    from lawful.domains.emg.sessions import Split, split_text
 
     return [split_text(Split(train=(("a", "one"),), val=(("a", "two"),), test=(("b", "three"),))).encode()]
 
@@ -342,15 +343,6 @@ READERS = {
     "parquet": Reader(name="runs.parquet", read=table, examples=parquet_example),
     "record": Reader(name="metrics.jsonl", read=record, examples=jsonl_example),
     "fit": Reader(name="fit.json", read=fit, examples=fit_example),
-    "tokens": Reader(name="tokens.json", read=pieces, examples=tokens_example),
-    "token-lines": Reader(name="tokens.jsonl", read=pieces, examples=lines_example),
-    "midi": Reader(name="tune.mid", read=pieces, examples=midi_example),
-    "zip": Reader(name="tunes.zip", read=pieces, examples=zip_example),
-    "tar": Reader(name="tunes.tar", read=pieces, examples=tar_example),
-    "sessions-tar": Reader(name="all.tar", read=extracted, examples=tar_example),
-    "session": Reader(name="one.hdf5", read=session, examples=session_example),
-    "split": Reader(name="split.yaml", read=split_file, examples=split_example),
-    "metadata": Reader(name="metadata.csv", read=metadata, examples=metadata_example),
     "checkpoint-weights": Reader(
         name="model.safetensors", read=saved_checkpoint, examples=lambda: [checkpoint_files()["model.safetensors"]]
     ),
@@ -361,3 +353,18 @@ READERS = {
         name="MANIFEST.json", read=saved_checkpoint, examples=lambda: [checkpoint_files()["MANIFEST.json"]]
     ),
 }
+if "music" in registry.domains():
+    READERS |= {
+        "tokens": Reader(name="tokens.json", read=pieces, examples=tokens_example),
+        "token-lines": Reader(name="tokens.jsonl", read=pieces, examples=lines_example),
+        "midi": Reader(name="tune.mid", read=pieces, examples=midi_example),
+        "zip": Reader(name="tunes.zip", read=pieces, examples=zip_example),
+        "tar": Reader(name="tunes.tar", read=pieces, examples=tar_example),
+    }
+if "emg" in registry.domains():
+    READERS |= {
+        "sessions-tar": Reader(name="all.tar", read=extracted, examples=tar_example),
+        "session": Reader(name="one.hdf5", read=session, examples=session_example),
+        "split": Reader(name="split.yaml", read=split_file, examples=split_example),
+        "metadata": Reader(name="metadata.csv", read=metadata, examples=metadata_example),
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import re
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -17,7 +16,6 @@ from typing import Any
 import pytest
 
 from lawful.errors import LawfulError, StoreError
-from lawful.report import listening
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
 from lawful.storage.atomic import write_json
@@ -363,35 +361,6 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
 def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LawfulError, match=r"expected a study's folder.*lawful run"):
         write_report(tmp_path)
-
-
-OUTSIDE = "what lies outside"
-
-
-def _with_samples(folder: Path, file: str, label: str = "width=8") -> None:
-    shares = dict.fromkeys(listening.COLUMNS, 0.5)
-    run = {"run": "a", "label": label, "loss": 1.0, "statistics": shares, "file": file, "notes": [[0, 1, 60]]}
-    samples = {"draw": {"temperature": 1, "top_p": 0.9, "length": 3}, "samples_each": 1, "runs": [run]}
-    write_json(Store(folder).samples, {**samples, "real": {"pieces": 1, "statistics": shares}})
-
-
-@pytest.mark.parametrize("file", ["/OUTSIDE", "../../outside", "..", "link.mid", "pipe.mid", ""])
-def test_the_page_holds_no_file_from_outside_the_folder(make_folder, tmp_path: Path, file: str) -> None:
-    folder, outside = make_folder(), tmp_path / "outside"
-    outside.write_text(OUTSIDE)
-    _with_samples(folder, file.replace("/OUTSIDE", str(outside)))
-    (folder / "samples" / "link.mid").symlink_to(outside)
-    os.mkfifo(folder / "samples" / "pipe.mid")
-    with pytest.raises(StoreError, match="expected the name of a file|got a link|got a pipe"):
-        write_report(folder)
-
-
-def test_a_sample_of_any_name_is_no_markup_in_markdown(make_folder) -> None:
-    folder = make_folder()
-    _with_samples(folder, "x)<img src=x onerror=alert(1)>.mid", "<script>alert(1)</script>\n# a](b)")
-    write_report(folder)
-    text = Store(folder).report_markdown.read_text()
-    assert "<img" not in text and "<script" not in text and "\n# a" not in text and "samples/x%29%3Cimg" in text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from lawful.run import Run, Schedule, from_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import import_file
-from lawful.tasks.ctc import Ctc
 from lawful.tasks.next_token import NextToken
 from lawful.train import divergence, loop
 
@@ -29,7 +28,7 @@ BETWEEN = 10  # steps from one evaluation to the next
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutGuessing(NextToken):
-    """As Ctc: no loss of guessing is known, and nothing is counted."""
+    """No loss of guessing is known, and nothing is counted."""
 
     def worst_loss(self, run: Any) -> None:  # type: ignore[override]
         return None
@@ -125,7 +124,7 @@ def test_the_warmup_is_not_judged(judge: Judge) -> None:
 
 def test_without_a_loss_of_guessing_a_run_is_held_against_its_own_start(judge: Judge) -> None:
     task = WithoutGuessing()
-    assert Ctc().worst_loss(None) is None and task.worst_loss(None) is None
+    assert task.worst_loss(None) is None
     assert judge(60.0, [20.0, 5.0, 3.0, 2.9], task=task)["status"] == "finished"
     assert judge(60.0, [59.0, 58.5, 58.0, 57.0], task=task)["status"] == "finished"
     assert judge(60.0, [20.0, 70.0, 80.0, 90.0], task=task)["diverged_at_step"] == 40

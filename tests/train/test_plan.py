@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from lawful.errors import DeviceError, LawfulError
+from lawful.errors import DeviceError
 from lawful.run import Run
-from lawful.studies import equilibrium, quickstart, shakespeare
+from lawful.studies import quickstart, shakespeare
 from lawful.study import import_file
 from lawful.train import batched, device, plan
 from lawful.train.plan import _one_precision, _steps_after_trunks
@@ -125,20 +125,6 @@ def test_runs_are_stacked_on_a_cpu_where_each_worker_has_several_and_a_probe_fin
     assert len(probed) == measured, "the cache answers for two workers; four have three runs of a shape each"
     assert all(row["stack"] == "" for row in again)
     assert one[0]["seconds_estimate"] == pytest.approx(again[0]["seconds_estimate"] / 1.6)
-
-
-def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eighteen transformers of one shape, beside arms that cannot be stacked: their seconds would be the stack's."""
-
-    def unwanted(*_: object) -> tuple[int, float]:
-        raise AssertionError("probed")
-
-    monkeypatch.setattr(batched, "best_size", unwanted)
-    declared = equilibrium.study("smoke")
-    made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).declaration
-    assert all(row["stack"] == "" for row in made["rungs"])
-    with pytest.raises(LawfulError, match="--stack: the question 'time' compares seconds"):
-        plan.make_plan(declared, device_name="cpu", workers=1, stacked=8)
 
 
 def test_what_a_gpu_has_room_for_is_measured_on_the_costliest_shapes_stacked_as_planned(

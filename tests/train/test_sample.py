@@ -26,8 +26,6 @@ from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters
 from lawful.tokenizers.given import Given
-from lawful.tokenizers.keys import Keys
-from lawful.tokenizers.remi import Remi
 from lawful.tokenizers.trained_bpe import TrainedBPE
 from lawful.train import loop
 from lawful.train.plan import make_plan
@@ -41,16 +39,9 @@ def short_bpe() -> Tokenizer:
     return learned
 
 
-def short_remi() -> Tokenizer:
-    pytest.importorskip("miditok")
-    learned = Remi(learned=500).trained(["Bar_None TimeSig_4/4 Position_0 Pitch_60 Duration_1.0.12"])
-    assert learned.merges is not None and len(learned.merges) < 500
-    return learned
-
-
 @pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-35, 1.0])
 @pytest.mark.parametrize("top_k", [None, 1000])
-@pytest.mark.parametrize("make", [lambda: Characters(alphabet="ab"), Bytes, short_bpe, short_remi])
+@pytest.mark.parametrize("make", [lambda: Characters(alphabet="ab"), Bytes, short_bpe])
 def test_only_symbols_that_stand_for_something_are_drawn(make: Any, temperature: float, top_k: int | None) -> None:
     """The model has 50 outputs too many, and finds an output the likelier the higher its number is."""
     tokenizer: Tokenizer = make()
@@ -134,7 +125,6 @@ def test_a_model_that_the_memory_does_not_hold_is_refused_in_words() -> None:
 @pytest.mark.parametrize(
     ("tokenizer", "prompt", "said"),
     [
-        (Keys(), "\u65e5", "--prompt: expected text that the tokenizer keys has symbols for, got '\u65e5'"),
         (Given(symbols=5), " ", "--prompt: expected text that the tokenizer given has symbols for, got ' '"),
         (Bytes(), "\udcff", r"--prompt: expected text in UTF-8, got '\\udcff'"),
     ],

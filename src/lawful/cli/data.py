@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from lawful.cli.terminal import raw
+from lawful import registry
+from lawful.cli.terminal import guarded, raw
 from lawful.errors import DeclarationError
 from lawful.report.tables import printable
 
@@ -21,27 +23,35 @@ Name = Annotated[str, typer.Argument(help="Name of a corpus; `lawful data list` 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
-Archive = Annotated[Path, typer.Argument(help="The one archive that holds all sessions (.tar or .tar.gz).")]
-Splits = Annotated[
-    list[Path], typer.Option("--split", help="A split file: generic.yaml, or user0.yaml to user7.yaml. Repeatable.")
-]
-Into = Annotated[Path, typer.Option("--into", help="Folder for the sessions that are kept.")]
 
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
 
 def register(app: typer.Typer) -> None:
     """Add the group `data`."""
-    data = typer.Typer(no_args_is_help=True, help="Corpora: list, prepare, verify.")
+    data = typer.Typer(cls=_DataGroup, no_args_is_help=True, help="Corpora: list, prepare, verify.")
     data.command("list", help="The corpora, where each comes from, and what is prepared already.")(list_corpora)
     data.command("prepare", help="Read a corpus and keep it as token files, ready for training; harmless to repeat.")(
         prepare
     )
     data.command("verify", help="Check every prepared file of a corpus against its hash and its text.")(verify)
-    data.command(
-        "extract", help="Keep from the archive of emg2qwerty only the sessions of some splits; reads it once."
-    )(extract)
     app.add_typer(data, name="data")
+
+
+class _DataGroup(TyperGroup):
+    """Also has the commands that domains and packages bring. They are looked for when `lawful data` is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *registry.found("data_commands")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        if (entry := registry.find("data_commands", cmd_name)) is None:
+            return None
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(name=cmd_name)(guarded(entry.load().command))
+        return typer.main.get_command(app)
 
 
 def list_corpora() -> None:
@@ -88,13 +98,6 @@ def verify(name: Name, data: Data = None) -> None:
         num_bad += bool(problems)
     if num_bad:
         raise typer.Exit(1)
-
-
-def extract(archive: Archive, split: Splits, into: Into) -> None:
-    from lawful.emg import sessions
-
-    kept = sessions.extract(archive, split, into, progress=show_progress())
-    typer.echo(f"{len(kept)} files in {into}; use them as --data {into} with --set split={split[0]}")
 
 
 def show_progress() -> Callable[[str, float], None]:

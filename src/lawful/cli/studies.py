@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
 from lawful.cli.terminal import console
@@ -53,7 +54,7 @@ AnchorsOnly = Annotated[bool, typer.Option("--anchors-only", help="Leave the hel
 CheckpointSeconds = Annotated[
     float, typer.Option(help="Seconds between checkpoints of a run.", callback=options.of(PositiveFloat))
 ]
-Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray or slurm.")]
+Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray, slurm, or an installed package's.")]
 Cpus = Annotated[
     int,
     typer.Option(
@@ -310,7 +311,7 @@ def report(
 def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
-    prompt: Annotated[str, typer.Option(help="Text to go on from; of a music study, a file of music.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text to go on from; with --out, a file.")] = "",
     temperature: Annotated[
         float, typer.Option(help="0: always the most likely.", callback=options.of(NonNegativeFloat))
     ] = 0.8,
@@ -329,21 +330,21 @@ def sample(
         typer.Option(help="Of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
     ] = 0,
     length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
-    out: Annotated[Path | None, typer.Option(help="Of a music study: the MIDI file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write, where samples of the study are files.")] = None,
     device: Device = "cpu",
     trust: Trust = None,
 ) -> None:
-    """Let a trained model write: text to the terminal, music to a MIDI file."""
+    """Let a trained model write: text to the terminal, or a file where that is what the study models."""
     from lawful.storage.layout import Store
-    from lawful.train.sample import Draw, sample_music, sample_text
+    from lawful.train.sample import Draw, sample_file, sample_text
 
     _allow(trust, Store(folder).read_study(), folder)
     draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, length=length)
     if out is None:
         print(sample_text(folder, run_id, draw, prompt=prompt, device=device))
         return
-    score = sample_music(folder, run_id, out, draw, prompt=Path(prompt) if prompt else None, device=device)
-    print(f"{out}: {score.note_num():,} notes")
+    written = sample_file(folder, run_id, out, draw, prompt=Path(prompt) if prompt else None, device=device)
+    print(f"{out}: {written}")
 
 
 def _plan(
@@ -436,8 +437,12 @@ def _executor(
                 raise DeclarationError(
                     f"--{option.replace('_', '-')}: only --executor {kind} has it, got --executor {name}."
                 )
-    if gpus_per_run and name == "local":
-        raise DeclarationError("--gpus-per-run: only --executor ray and slurm have it, got --executor local.")
+    if (entry := registry.find("executors", name)) is None:
+        *names, last = registry.found("executors")
+        raise DeclarationError(f"--executor: expected {', '.join(names)} or {last}, got {name!r}.")
+    cls: type[Executor] = entry.load()
+    if gpus_per_run and "gpus_per_run" not in cls.__dataclass_fields__:
+        raise DeclarationError(f"--gpus-per-run: only --executor ray and slurm have it, got --executor {name}.")
     if gpus_per_run and device == "auto":
         device = "cuda"  # reserved GPUs are meant to be used
     if shard and processes_per_run == 1:
@@ -453,27 +458,7 @@ def _executor(
         "processes_per_run": processes_per_run,
         "is_sharded": shard,
     }
-    if name == "local":
-        from lawful.executors.local import Local
-
-        return Local(workers=workers, **shared)
-    if name == "ray":
-        from lawful.executors.ray import Ray
-
-        return Ray(address=of_one["address"], gpus_per_run=gpus_per_run, cores=workers, **shared)
-    if name == "slurm":
-        from lawful.executors.slurm import Slurm, minutes_of
-
-        if gpus_per_run != int(gpus_per_run):
-            raise DeclarationError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus_per_run:g}.")
-        return Slurm(
-            partition=of_one["partition"],
-            minutes=minutes_of(of_one["time"]),
-            gpus_per_run=int(gpus_per_run),
-            array_parallelism=of_one["array_parallelism"],
-            **shared,
-        )
-    raise DeclarationError(f"--executor: expected local, ray or slurm, got {name!r}.")
+    return cls.of_options(shared, {"workers": workers, "gpus_per_run": gpus_per_run, **of_one})
 
 
 def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:

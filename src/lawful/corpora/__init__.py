@@ -6,10 +6,8 @@ import abc
 import contextlib
 import functools
 import hashlib
-import importlib
 import json
 import os
-import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +17,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from lawful import registry
 from lawful.checks import shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
@@ -54,6 +53,11 @@ class Corpus(abc.ABC):
     licence: ClassVar[str]
     source: ClassVar[str]
     reads: ClassVar[str | None] = None  # as in Family
+
+    @classmethod
+    def example(cls) -> Corpus:
+        """A corpus that can be prepared in seconds: the contract tries it."""
+        return cls()
 
     @property
     @abc.abstractmethod
@@ -375,6 +379,20 @@ class TokenData:
     def decode(self, tokens: np.ndarray) -> str:
         return self.tokenizer.decode(tokens)
 
+    @property
+    def sample_suffix(self) -> str:
+        """Of the files in which samples of a model are kept; empty where a sample is text."""
+        return ""
+
+    def sample_start(self, prompt: Path | None) -> list[int]:
+        """The tokens with which a sample begins that is kept in a file: the mark that also ends it, then what is in
+        the file `prompt`."""
+        raise DeclarationError(f"{self.details.get('corpus')}: its samples are text.")
+
+    def write_sample(self, tokens: np.ndarray, path: Path) -> str:
+        """Write a sample into a file; what it is, in words."""
+        raise DeclarationError(f"{self.details.get('corpus')}: its samples are text.")
+
     def content(self, split: str, most: int) -> Iterator[bytes]:
         """The text of a split, or of its first `most` tokens, a piece at a time."""
         tokens = self._split(split)[:most]
@@ -491,14 +509,8 @@ def corpus_of(value: Any, *, also_from: str | None = None) -> Corpus:
 
 
 def known() -> dict[str, Corpus]:
-    """Every corpus that comes with lawful, by name and as it is by default: one per file of this folder."""
-    found: dict[str, Corpus] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Corpus) and value not in (Corpus, TokenCorpus):
-                default: Any = value
-                found[value.name] = default()  # a leaf has a default for every field
-    return dict(sorted(found.items()))
+    """Every registered corpus by name, as it is by default."""
+    return {name: corpus() for name, corpus in registry.every("corpora").items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,16 @@ class Executor(ABC):
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @classmethod
+    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
+        """The executor that the options of a command describe.
+
+        shared    values of the fields above
+        options   the other options: those that are fields of this class are taken
+        """
+        own = {field.name for field in fields(cls)} - set(shared)
+        return cls(**shared, **{name: value for name, value in options.items() if name in own})
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:

@@ -36,6 +36,10 @@ class Ray(Executor):
     gpus_per_run: NonNegativeFloat = 0.0
     cores: NaturalInt = 0
 
+    @classmethod
+    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
+        return super().of_options(shared, {**options, "cores": options["workers"]})
+
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> RayJob:
         return RayJob(self, folder.resolve(), groups)
 

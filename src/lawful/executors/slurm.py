@@ -48,6 +48,14 @@ class Slurm(Executor):
     array_parallelism: PositiveInt = 256
     cluster: Literal["slurm", "debug"] = "slurm"
 
+    @classmethod
+    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
+        gpus = options["gpus_per_run"]
+        if gpus != int(gpus):
+            raise DeclarationError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus:g}.")
+        own = {"minutes": minutes_of(options["time"]), "gpus_per_run": int(gpus)}
+        return super().of_options(shared, {**options, **own})
+
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> SlurmJob:
         return SlurmJob(self, folder.resolve(), groups)
 

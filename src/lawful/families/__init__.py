@@ -46,12 +46,20 @@ class OptimizerScale:
 
 
 class Family(ABC):
-    """A frozen dataclass of plain data; contracts in tests/contracts/test_families.py hold for every one.
+    """A frozen dataclass of plain data; the contracts in testing/test_families.py hold for every one.
 
-    reads   "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    reads     "tokens" or "frames": a Run is refused where family, corpus and task say different things; None: not said
+    columns   what `evaluation_sums` add to the table, by name (see trouble)
     """
 
     reads: ClassVar[str | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def examples(cls) -> tuple[Family, ...]:
+        """Small ones in each of its forms, for a vocabulary of 65 symbols and a context of 16. The contract tries them;
+        without any, it tries those of the registered studies."""
+        return ()
 
     def optimizer_scale(self, name: str) -> OptimizerScale:
         """For the model's parameter of this name; all 1 in the standard parametrisation."""

@@ -69,6 +69,11 @@ class LSTM(Family):
         """By which share the non-embedding parameters differ from `params`."""
         return abs(self.param_counts().non_embedding / params - 1)
 
+    @classmethod
+    def examples(cls) -> tuple[LSTM, ...]:
+        plain = cls(vocab_size=65, width=32, hidden=40, depth=1)
+        return (plain, cls(vocab_size=65, width=32, hidden=24, depth=2, separator=64))
+
     @property
     def outputs(self) -> int:
         return self.vocab_size

@@ -30,6 +30,10 @@ class WindowMLP(Family):
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @classmethod
+    def examples(cls) -> tuple[WindowMLP, ...]:
+        return tuple(cls(vocab_size=65, window=4, embedding_width=8, width=24, depth=depth) for depth in (1, 2))
+
     @property
     def outputs(self) -> int:
         return self.vocab_size

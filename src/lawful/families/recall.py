@@ -43,6 +43,11 @@ class Recall(Family):
     def vocab_size(self) -> int:
         return self.base + self.values
 
+    @classmethod
+    def examples(cls) -> tuple[Recall, ...]:
+        forms = ((2000, 1.0), (3000, 0.5))
+        return tuple(cls(base=49, digits=2, values=16, slots=slots, heeds=heeds) for slots, heeds in forms)
+
     @property
     def outputs(self) -> int:
         return self.vocab_size

@@ -25,6 +25,7 @@ from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
+from lawful.plugins import column_title
 from lawful.storage import json_files
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json, reading
@@ -639,8 +640,8 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     for name, axis in zip(exponents, found.model.inputs, strict=False):
         p = found.params[name]
         parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
-    metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
-    metric = metrics.get(columns["loss"], columns["loss"])
+    metrics = {"loss": "Loss", "best_weights_loss": "Best loss"}
+    metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
     if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "

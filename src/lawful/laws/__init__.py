@@ -25,24 +25,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lawful import trust
+from lawful import registry, trust
 from lawful.checks import in_file_of_user
 from lawful.errors import DeclarationError
 
 Array = np.ndarray
 Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
 
-BUILT_IN = {
-    "power": "lawful.laws.power:Power",
-    "power_floor": "lawful.laws.power_floor:PowerFloor",
-    "chinchilla": "lawful.laws.chinchilla:Chinchilla",
-    "kaplan": "lawful.laws.kaplan:Kaplan",
-    "broken_power": "lawful.laws.broken_power:BrokenPower",
-    "data_constrained": "lawful.laws.data_constrained:DataConstrained",
-    "overtrained": "lawful.laws.overtrained:Overtrained",
-    "saturating": "lawful.laws.saturating:Saturating",
-}
-
+BUILT_IN = registry.built_in("laws")  # the files of this folder, and of the domains
 
 ONE_AXIS = ("params", "tokens", "flops")  # what a law of one axis may read
 
@@ -140,7 +130,7 @@ class Law(ABC):
         """The law in a text for readers; of lawful's own, what `named` takes. Nothing is rebuilt from this text."""
         cls = type(self)
         fields = {item.name: getattr(self, item.name) for item in _settings(cls)}
-        name = _registered(cls) or (cls.__qualname__ if _why_not_found(cls) else _class_name(cls))
+        name = registry.name_of("laws", cls) or (cls.__qualname__ if _why_not_found(cls) else _class_name(cls))
         return label({"class": name, "fields": fields})
 
     @property
@@ -187,21 +177,23 @@ def named(spec: str | Law) -> Law:
     if isinstance(spec, Law):
         return spec
     text = _text(spec)
-    return _built_in(text) or _made(*_imported(text))
+    return _registered(text) or _made(*_imported(text))
 
 
 def stored(data: str | Mapping[str, Any]) -> Law:
-    """A law from what a file holds: the data of `to_data`, or the text in a question. It imports and runs nothing: it
-    builds lawful's own laws, and those that this process was given by name before. Raises LawfulError for others."""
+    """A law from what a file holds: the data of `to_data`, or the text in a question. It builds
+    registered laws (registry.py), and those that this process was given by name before. The text names no other code
+    to import. Raises LawfulError for others."""
     if isinstance(data, str):
-        if law := _built_in(data):
+        if law := _registered(data):
             return law
         place, name, axis = _split(data)
         if f"{place}:{name}" in _NAMED:
             return _made(_NAMED[f"{place}:{name}"], axis)
         raise _not_ours(data)
     name, fields = _class_and_fields(data)
-    cls = _class_of(name) if name in BUILT_IN else _NAMED.get(name)
+    entry = registry.find("laws", name)
+    cls = entry.load() if entry else _NAMED.get(name)
     if not isinstance(cls, type):
         raise _not_ours(name)
     return _with_fields(cls, fields)
@@ -229,12 +221,12 @@ def _not_ours(name: str) -> DeclarationError:
 
 def rebuilt(data: str | Mapping[str, Any], law: str | Law) -> Law:
     """The stored law, by the class that the user names for it. Raises DeclarationError where that is another one."""
-    found = law if isinstance(law, Law) else _built_in(law) or _imported(law)[0]
+    found = law if isinstance(law, Law) else _registered(law) or _imported(law)[0]
     cls = found if isinstance(found, type) else type(found)
     if isinstance(data, str):  # an old file, which holds no fields
         return named(law)
     name, fields = _class_and_fields(data)
-    if name.rpartition(":")[2] != (_registered(cls) or cls.__qualname__):
+    if name.rpartition(":")[2] != (registry.name_of("laws", cls) or cls.__qualname__):
         raise DeclarationError(f"law: the fit was made with {name}, got {cls.__name__}.")
     own = _with_fields(cls, fields)
     if isinstance(found, Law) and (given := _plain_fields(found)) != _plain_fields(own):
@@ -249,7 +241,7 @@ def to_data(law: Law) -> dict[str, Any]:
     a notebook or a function, or a setting is not plain data.
     """
     cls = type(law)
-    name = _registered(cls) or _class_name(cls)
+    name = registry.name_of("laws", cls) or _class_name(cls)
     if not hasattr(cls, "__dataclass_fields__") and vars(law):
         raise DeclarationError(
             f"law: {name} cannot be stored: it holds {', '.join(vars(law))}; make it a frozen dataclass with these as "
@@ -330,17 +322,10 @@ def _class_and_fields(data: Any) -> tuple[str, Mapping[str, Any]]:
     return name, fields
 
 
-def _built_in(spec: str) -> Law | None:
+def _registered(spec: str) -> Law | None:
     name, _, axis = spec.partition(":")
-    if name not in BUILT_IN:
-        return None
-    law: Law = _class_of(name)()
-    return on_axis(law, axis) if axis else law
-
-
-def _class_of(name: str) -> Any:
-    module, _, cls = BUILT_IN[name].partition(":")
-    return getattr(importlib.import_module(module), cls)
+    entry = None if name.endswith(".py") or "." in name else registry.find("laws", name)
+    return _made(entry.load(), axis) if entry else None
 
 
 def _imported(spec: str) -> tuple[Any, str]:
@@ -363,9 +348,8 @@ def _split(spec: str) -> tuple[str, str, str]:
     place, rest = (str(Path(f"{file}.py").resolve()), rest) if is_file else spec.partition(":")[::2]
     name, _, axis = rest.partition(":")
     if not name:
-        raise DeclarationError(
-            f"law: no law is called {spec!r}; there are {', '.join(BUILT_IN)}, or FILE.py:CLASS for your own."
-        )
+        names = ", ".join(registry.found("laws"))
+        raise DeclarationError(f"law: no law is called {spec!r}; there are {names}, or FILE.py:CLASS for your own.")
     return place, name, axis
 
 
@@ -423,12 +407,6 @@ def _unplain(value: Any) -> Any:
         is_number = set(value) == {"float"} and value["float"] in ("inf", "-inf", "nan")
         return float(value["float"]) if is_number else {key: _unplain(item) for key, item in value.items()}
     return value
-
-
-def _registered(cls: type) -> str:
-    """The name of one of lawful's own laws, by its class, since another law may carry the same `name`; else empty."""
-    place = f"{cls.__module__}:{cls.__qualname__}"
-    return next((name for name, known in BUILT_IN.items() if known == place), "")
 
 
 def _class_name(cls: type) -> str:

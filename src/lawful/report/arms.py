@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful.plugins import Column, columns
 from lawful.report import charts as drawing
 from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
@@ -83,6 +84,7 @@ def text_table(evidence: Evidence) -> Table:
     for row in evidence.finished:
         at = {name.removeprefix("at_"): row[name] for name in row if name.startswith("at_") and name != "at_seed"}
         cells.setdefault((tables.coordinates(at),), []).append(row)
+    of_plugins = [(name, column) for name, column in columns().items() if column.header]
     rows = []
     for (where,), group in cells.items():
 
@@ -99,17 +101,19 @@ def text_table(evidence: Evidence) -> Table:
                 tables.general(math.exp(last), 4) if last else tables.DASH,
                 tables.general(mean("best_weights_bits_per_byte"), 4),
                 tables.percent(mean("best_weights_accuracy")),
-                tables.general(mean("best_weights_settling_steps"), 3),
-                tables.percent(mean("best_weights_settled_share")),
-                tables.percent(mean("gradient_error")),
+                *(_mean_cell(column, mean(f"best_weights_{name}") or mean(name)) for name, column in of_plugins),
             )
         )
     return _without_empty_columns(
         title="Early stopped and last, seeds averaged",
-        header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best", "Steps", "Settled")
-        + ("Gradient error",),
+        header=("At", "Seeds", "Perplexity, best", "Last", "Bits per byte, best", "Accuracy, best")
+        + tuple(column.header for _, column in of_plugins),
         rows=rows,
     )
+
+
+def _mean_cell(column: Column, value: float | None) -> str:
+    return tables.percent(value) if column.unit in ("share", "ratio") else tables.general(value, 3)
 
 
 def _without_empty_columns(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

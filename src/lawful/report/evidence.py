@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from lawful import linter, table
 from lawful.errors import StoreError
+from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
 from lawful.storage.json_files import read_bytes, read_json
 from lawful.storage.layout import Store
@@ -57,6 +59,11 @@ class Evidence:
     registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
     former: tuple[Mapping[str, Any], ...] = ()
+
+    @functools.cached_property
+    def plugin_contents(self) -> dict[Place, list[Content]]:
+        """What the sections of plug-ins say."""
+        return contents_of(self)
 
     @property
     def rungs(self) -> Sequence[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lawful.plugins import column_title
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.evidence import Curve, Evidence
@@ -72,13 +73,13 @@ def axis_title(column: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-METRICS = {"cer": "Character error rate", "bits_per_byte": "Validation loss (bits per byte)"}
+METRICS = {"bits_per_byte": "Validation loss (bits per byte)"}
 LOSSES = {"loss": "Validation loss", "best_weights_loss": "Best validation loss"}
 
 
 def loss_title(rows: Sequence[Row], column: str = "loss") -> str:
     if column not in LOSSES:
-        return METRICS.get(column, column.replace("_", " "))
+        return METRICS.get(column) or column_title(column) or column.replace("_", " ")
     unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
     return LOSSES[column] + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
 

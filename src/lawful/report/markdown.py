@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import arms, keystrokes, tables, truth, words
+from lawful.report import arms, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, severity
-from lawful.report.listening import listening_markdown
 from lawful.report.tables import markdown_text
 from lawful.report.words import Table
 
@@ -56,11 +55,11 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     parts += _doubts(evidence)
-    parts += keystrokes.markdown(keystrokes.keystrokes(evidence))
+    parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(words.baselines_table(evidence)))
-    parts += listening_markdown(evidence)
+    parts += (part for content in evidence.plugin_contents["baselines"] for part in content.markdown)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
         for sentence, table in words.collapse_tables(evidence):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lawful.laws import label
-from lawful.report import arms, interactive, keystrokes, parts, tables, truth, words
+from lawful.report import arms, interactive, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence, severity
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
 from lawful.report.law_curve import law_curve
-from lawful.report.listening import listening
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.runs import runs
-from lawful.storage.atomic import write_text
+from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
 
 SEVERITY_NAMES = ("severe", "caution", "note")
@@ -36,7 +36,9 @@ def write_report(folder: Path) -> Path:
     evidence = read_evidence(here.folder)
     drawn = all_charts(evidence)
     write_figures(drawn, here.figures)
-    keystrokes.write_pictures(keystrokes.keystrokes(evidence), here.figures)
+    for content in itertools.chain(*evidence.plugin_contents.values()):
+        for name, data in content.figures.items():
+            write_bytes(here.figures / name, data)
     write_text(here.report_markdown, markdown(evidence, drawn))
     write_text(here.report, page(evidence, drawn))
     return here.report
@@ -59,9 +61,9 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         *_other_questions(evidence, drawn),
         _all_arms(evidence),
         _doubts(evidence),
-        keystrokes.section(keystrokes.keystrokes(evidence)),
+        *(content.html for content in evidence.plugin_contents["doubts"]),
         _learned(evidence),
-        listening(evidence),
+        *(content.html for content in evidence.plugin_contents["baselines"]),
         _training(evidence, drawn),
         runs(evidence),
         _repeat(evidence),

@@ -45,7 +45,7 @@
   }
 
   function exchange(next) {
-    if (document.getElementById("pieces") || next.getElementById("pieces")) return location.reload(); // the player starts anew
+    if ([document, next].some((one) => one.querySelector("[data-starts-anew]"))) return location.reload(); // its script must
     const at = placed(), done = doings();
     if (typeof Plotly !== "undefined") document.querySelectorAll(".plot.js-plotly-plot").forEach((plot) => Plotly.purge(plot));
     for (const part of ["main", "footer", "#charts"]) document.querySelector(part).replaceWith(document.adoptNode(next.querySelector(part)));

@@ -16,8 +16,8 @@ from typing import Any
 
 from lawful.errors import DeclarationError, LawfulError
 from lawful.fitting.answer import answer_study
-from lawful.fitting.people import answer_people
 from lawful.observe import write_observations
+from lawful.plugins import analyses
 from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.markup import tag
@@ -83,7 +83,8 @@ class Watch:
             if is_refit:
                 write_observations(self.own.folder)
                 answer_study(self.own.folder)
-                answer_people(self.own.folder)
+                for analysis in analyses():
+                    analysis.after_fit(self.own.folder)
             evidence = read_evidence(self.own.folder)
             live = tag("p", "", id="live", class_="live", data_version=str(self.version + 1))
             self.page = page(evidence, all_charts(evidence), live=live)

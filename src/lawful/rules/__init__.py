@@ -17,9 +17,13 @@ class Rule(ABC):
     """A frozen dataclass of plain data.
 
     family_needs   a method that only some families have, without which the rule cannot work; None: it takes any
+    family_kind    what families have that method, in words
+    columns        what its audit adds to the table
     """
 
     family_needs: ClassVar[str | None] = None
+    family_kind: ClassVar[str] = "a family that has it"
+    columns: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Store:
     FOLDER/runs/ID/worker.log             the traceback of a run that failed
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
-    FOLDER/samples/                       what trained models wrote: MIDI files, and samples.json, which describes them
+    FOLDER/samples/                       what trained models wrote: files, and samples.json, which describes them
     FOLDER/forecasts.json                 the held-out runs' losses, written before any of them began
     FOLDER/fits/QUESTION.json             one answer each
     FOLDER/slurm/JOB.json                 which runs each task of a Slurm job holds; beside it the logs of those tasks
@@ -89,7 +89,7 @@ class Store:
         return self._at("samples", "samples.json")
 
     def sample(self, name: str) -> Path:
-        """A MIDI file that samples.json names."""
+        """A file that samples.json names."""
         return self._at("samples", name)
 
     @property

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from lawful import registry
 from lawful.errors import DeclarationError
 from lawful.study import import_file
 
 
 def names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The built-in studies, those of the domains and those of installed packages."""
+    return list(registry.found("studies"))
 
 
 def find(name_or_path: str) -> tuple[ModuleType, Path | None]:
-    """A built-in study by name, or a user's own by the path of its Python file; the module, and the path if its own."""
-    if name_or_path in names():
-        return importlib.import_module(f"lawful.studies.{name_or_path}"), None
+    """A registered study by name, or a user's own by the path of its Python file; the module, and the path if its
+    own."""
+    if entry := registry.find("studies", name_or_path):
+        return entry.load(), None
     path = Path(name_or_path)
     if path.suffix == ".py" or path.exists():
         return import_file(path), path

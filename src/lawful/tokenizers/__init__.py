@@ -18,6 +18,11 @@ class Tokenizer(abc.ABC):
     Vocabularies hold at most 65,536 symbols, since tokens are kept as uint16.
     """
 
+    @classmethod
+    def examples(cls) -> tuple[Tokenizer, ...]:
+        """What the contract tries."""
+        return (cls(),)
+
     @property
     @abc.abstractmethod
     def name(self) -> str:

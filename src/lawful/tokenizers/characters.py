@@ -26,6 +26,10 @@ class Characters(Tokenizer):
     alphabet: str
     unknown: str | None = None
 
+    @classmethod
+    def examples(cls) -> tuple[Characters, ...]:
+        return (cls(alphabet="\n ,abcd"),)
+
     def __post_init__(self) -> None:
         check_fields(self)
         repeated = sorted({character for character in self.alphabet if self.alphabet.count(character) > 1})

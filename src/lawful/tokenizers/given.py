@@ -19,6 +19,10 @@ class Given(Tokenizer):
 
     symbols: Annotated[int, Within(at_least=1, below=2**16)]
 
+    @classmethod
+    def examples(cls) -> tuple[Given, ...]:
+        return (cls(symbols=9),)
+
     def __post_init__(self) -> None:
         check_fields(self)
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
+from lawful import registry
 from lawful.run import Run, from_json, to_json
 
 AHEAD = 2  # batches in hand or in making for each process
@@ -20,11 +21,11 @@ def feed(run: Run, data: Any, loaders: int) -> Iterator[Callable[[int], Any]]:
     """A function from the step to its batch of training data: the same as `data.batch` gives, since that is a pure
     function of seed and step.
 
-    loaders    processes that make batches ahead; 0: each is made when it is asked for. Where the corpus is not one of
-               lawful's own (a user's file, which a new process does not know), none are started
+    loaders    processes that make batches ahead; 0: each is made when it is asked for. Where the corpus is not
+               registered (it is of a user's file, which a new process does not know), none are started
     """
     wanted = {"seed": run.data_seed, "batch_size": run.batch_size, "context": run.context}
-    if not loaders or not type(run.corpus).__module__.startswith("lawful."):
+    if not loaders or not registry.module_of(type(run.corpus).__module__):
         yield lambda step: data.batch("train", step=step, **wanted)
         return
     # spawned: a process that holds a CUDA context must not be forked

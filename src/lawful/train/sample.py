@@ -1,4 +1,5 @@
-"""Let a trained model write: text or music from a run's final weights, the same for the same seed."""
+"""Let a trained model write from a run's final weights: text, or a file of the corpus's own kind; the same for the same
+seed."""
 
 from __future__ import annotations
 
@@ -12,17 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from lawful import scores
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.corpora import TokenData
-from lawful.corpora.music import MusicData
 from lawful.errors import DeclarationError, DeviceError
 from lawful.run import Run, from_json
-from lawful.storage.atomic import write_bytes
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import own_module
-from lawful.tokenizers.remi import Remi
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
 from lawful.train.step import is_out_of_memory
@@ -78,8 +75,8 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
 def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if is_music(writer.data):
-        raise DeclarationError(f"sample: {writer.rung['label']} writes music; --out FILE.mid says where to.")
+    if suffix := getattr(writer.data, "sample_suffix", ""):
+        raise DeclarationError(f"sample: {writer.rung['label']} writes files; --out FILE{suffix} says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
     start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
@@ -102,25 +99,16 @@ def _encoded(data: TokenData, prompt: str) -> np.ndarray:
     return tokens
 
 
-def sample_music(
+def sample_file(
     folder: Path, run: str, out: Path, draw: Draw, *, prompt: Path | None = None, device: str = "cpu"
-) -> Any:
-    """A MIDI file of a new piece, or of the one in `prompt` and how the model goes on; the symusic Score."""
+) -> str:
+    """Write a sample, or the content of `prompt` and how the model goes on, into `out`; what it is, in words."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if not is_music(writer.data):
-        raise DeclarationError(f"sample: --out writes MIDI, and {writer.rung['label']} was not trained on music.")
-    start = [int(writer.data.tokenizer.end)]
-    if prompt is not None:
-        start += writer.data.tokenizer.encode_score(scores.read_score(prompt)).tolist()
+    if not getattr(writer.data, "sample_suffix", ""):
+        raise DeclarationError(f"sample: --out: {writer.rung['label']} writes no files; leave --out away.")
+    start = writer.data.sample_start(prompt)
     (tokens,) = write_on(writer, [start], draw, stop=start[0])
-    score = writer.data.tokenizer.decode_score(np.array(tokens))
-    write_bytes(out, score.dumps_midi())
-    return score
-
-
-def is_music(data: Any) -> bool:
-    """Whether its tokens can be heard."""
-    return isinstance(data, MusicData) and isinstance(data.tokenizer, Remi)
+    return str(writer.data.write_sample(np.array(tokens), out))
 
 
 @torch.no_grad()

@@ -1,0 +1,415 @@
+"""Energy models of next-token prediction: states that settle to a fixed point, driven by a clamped causal memory.
+
+    E(h; x) = sum G(h) - Phi(h; x),  G' = artanh,  so that a stationary point is h = tanh(dPhi/dh)
+
+The memory at position t holds the inputs at s <= t; states of other positions are never seen, so positions settle
+in parallel and nothing leaks from the future. After Scellier & Bengio 2017 (arXiv:1602.05179).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, field_problems, refuse
+from lawful.errors import DeclarationError
+from lawful.families import Family, OptimizerScale, ParamCounts
+from lawful.kernels.rotary import rotary_angles, rotate
+
+LEAST_STEP = 1 / 16  # a position's step is halved down to this where its residual grows
+ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
+FEW = 8  # when less than one position in so many still moves, the moving ones go on alone
+SETTLED_SHARE = 0.5  # below it, an evaluation says little about the fixed points and the run has diverged
+
+# Fresh couplings, as multiples of 1 / sqrt(width): small enough that a fresh model's step contracts
+RECURRENCE, QUERY, MLP, BETWEEN = 0.2, 0.5, 0.5, 0.2
+
+Nudge = Callable[[Tensor], Tensor]  # top layer's state [batch, time, width] -> a force on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equilibrium(Family):
+    """Width is that of the state and of the memory.
+
+    variant     looped_mlp: Phi = h . (sum_{j < window} U_j m_{t-j} + b) + 1/2 h^T (A + A^T) h
+                recurrent_core: Phi = h . (U m_t + b) + sum over heads of logsumexp_{s <= t} [(Q^T h) . k_s / sqrt(head
+                size)] + sum F(M h), with keys k_s = K^T m_s turned by their position (rotary) or with a learned
+                position added to m_s, and F(z) = 1/2 (softplus(2z) / 2)^2, smooth: a squared ReLU's kink breaks the
+                rule's second order
+                full: that for each of `depth` layers, plus h^{l+1} . W_l h^l between them
+    max_steps   an evaluation settles until every position's residual max|tanh(dPhi/dh) - h| is at most `tolerance`, or
+                for so many steps; training takes the steps that its rule says
+    """
+
+    reads: ClassVar[str] = "tokens"
+    columns: ClassVar[tuple[str, ...]] = ("settling_steps", "settling_residual", "settled_share")
+
+    variant: Literal["looped_mlp", "recurrent_core", "full"]
+    vocab_size: PositiveInt
+    width: PositiveInt
+    context: PositiveInt
+    window: PositiveInt = 8  # looped_mlp only; 1 is a bigram
+    depth: PositiveInt = 1  # full only
+    heads: PositiveInt = 4  # recurrent_core and full
+    mlp_width: NaturalInt = 0  # recurrent_core and full
+    positions: Literal["rope", "learned"] = "rope"
+    max_steps: PositiveInt = 60
+    tolerance: ShareBelowOne = 1e-3
+
+    def __post_init__(self) -> None:
+        wrong = field_problems(self)
+        problems = list(wrong.values())
+        if self.variant != "full" and self.depth != 1:
+            problems.append(f"depth {self.depth} means nothing in {self.variant}; only full has layers")
+        if self.variant == "looped_mlp" or wrong.keys() & {"width", "heads", "mlp_width"}:
+            pass  # they mean nothing there, or it is said already
+        elif not self.mlp_width:
+            problems.append(f"{self.variant} needs mlp_width")
+        elif self.width % self.heads:
+            problems.append(f"width {self.width} is not a multiple of heads {self.heads}")
+        elif self.positions == "rope" and (self.width // self.heads) % 2:
+            problems.append(f"rope needs an even head size, got {self.width // self.heads} (width / heads)")
+        refuse("Equilibrium", problems)
+
+    @classmethod
+    def examples(cls) -> tuple[Equilibrium, ...]:
+        # an evaluation may stop before max_steps; with no tolerance it takes them all, as the FLOPs are counted
+        small: dict[str, Any] = {"vocab_size": 65, "width": 16, "context": 16, "heads": 2}
+        small |= {"max_steps": 3, "tolerance": 0.0}
+        return (
+            cls(variant="looped_mlp", window=4, **small),
+            cls(variant="recurrent_core", mlp_width=24, **small),
+            cls(variant="recurrent_core", mlp_width=24, positions="learned", **small),
+            cls(variant="full", mlp_width=24, depth=3, **small),
+        )
+
+    @property
+    def outputs(self) -> int:
+        return self.vocab_size
+
+    def build(self, generator: torch.Generator) -> EnergyModel:
+        return LoopedMLP(self, generator) if self.variant == "looped_mlp" else Core(self, generator)
+
+    def optimizer_scale(self, name: str) -> OptimizerScale:
+        return OptimizerScale(decay=0.0) if name == "bias" else OptimizerScale()
+
+    def param_counts(self) -> ParamCounts:
+        width, depth = self.width, self.depth
+        groups = {"token_embedding": self.vocab_size * width, "head": self.vocab_size * (width + 1)}
+        if self.variant == "looped_mlp":
+            groups |= {"drive": self.window * width * width + width, "recurrence": width * width}
+        else:
+            groups |= {
+                "drive": depth * (width * width + width),
+                "attention": depth * 2 * width * width,
+                "mlp": depth * width * self.mlp_width,
+                "between_layers": (depth - 1) * width * width,
+            }
+            if self.positions == "learned":
+                groups["position_embedding"] = self.context * width
+        return ParamCounts(
+            by_group=groups, embedding_groups=frozenset({"token_embedding", "position_embedding", "head"})
+        )
+
+    def forward_flops_per_token(self, context: int) -> int:
+        """Of an evaluation that takes all of max_steps."""
+        work = self.energy_flops_per_token(context)
+        return work.clamp + self.max_steps * work.force + work.readout
+
+    def energy_flops_per_token(self, context: int) -> EnergyFlops:
+        """Matrix products by part, two FLOPs a multiply-add, attention over the full square."""
+        width, depth = self.width, self.depth
+        readout = 2 * self.vocab_size * width
+        if self.variant == "looped_mlp":
+            product = 2 * width * width
+            return EnergyFlops(
+                clamp=self.window * product,
+                force=product,
+                potential=product,
+                potential_backward=product,
+                readout=readout,
+            )
+        product, attention = 2 * width * width, 2 * context * width
+        feed_forward = 2 * width * self.mlp_width
+        return EnergyFlops(
+            clamp=depth * 2 * product,
+            force=depth * (2 * product + 2 * attention + 2 * feed_forward) + (depth - 1) * 2 * product,
+            potential=depth * (product + attention + feed_forward) + (depth - 1) * product,
+            # by the queries and keys both: their product is the one with two trained sides
+            potential_backward=depth * (product + 2 * attention + feed_forward) + (depth - 1) * product,
+            readout=readout,
+        )
+
+    def trouble(self, columns: Mapping[str, float]) -> str | None:
+        share = columns.get("settled_share", 1.0)
+        if self.tolerance == 0 or share >= SETTLED_SHARE:
+            return None
+        return (
+            f"only {share:.0%} of the positions settled to {self.tolerance:g} within {self.max_steps} steps "
+            f"(mean residual {columns.get('settling_residual', math.nan):.2g})"
+        )
+
+
+class EnergyFlops(NamedTuple):
+    """FLOPs per token of clamping the memory, of dPhi/dh, of Phi, of Phi's gradient by the parameters and the clamped
+    memory at a given state, and of the readout."""
+
+    clamp: int
+    force: int
+    potential: int
+    potential_backward: int
+    readout: int
+
+
+class State(NamedTuple):
+    """h, and the way to its target as it last was, [depth, batch, time, width]; step and residual [batch, time]: what
+    part of that way each position goes, and its longest component (infinite before it was looked at)."""
+
+    h: Tensor
+    gap: Tensor
+    step: Tensor
+    residual: Tensor
+
+
+class EnergyModel(nn.Module):
+    """tokens [batch, time] of integers -> logits [batch, time, vocab_size], read from the settled top layer."""
+
+    def __init__(self, spec: Equilibrium) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec.vocab_size, spec.width)
+        self.head = nn.Linear(spec.width, spec.vocab_size)
+        self.evaluation_sums: dict[str, float] = {}
+
+    @abstractmethod
+    def clamp(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """What Phi needs of the inputs and of the parameters, computed once; the drive [depth, batch, time, width]
+        first."""
+
+    @abstractmethod
+    def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        """Phi summed over batch and time, to be differentiated by the parameters at a given state."""
+
+    @abstractmethod
+    def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        """dPhi/dh, shaped like h, written out: no automatic differentiation while settling."""
+
+    @abstractmethod
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        """What is clamped of some positions, each as a row of its own: a drive [depth, positions, 1, width] first."""
+
+    def readout(self, top: Tensor) -> Tensor:
+        return F.linear(top, self.head.weight, self.head.bias)
+
+    def start(self, clamped: tuple[Tensor, ...]) -> State:
+        drive = clamped[0]
+        ones = torch.ones(drive.shape[1:3], device=drive.device, dtype=drive.dtype)
+        return State(torch.tanh(drive), torch.zeros_like(drive), ones, torch.full_like(ones, math.inf))
+
+    def relax(self, state: State, clamped: tuple[Tensor, ...], steps: int, nudge: Nudge | None = None) -> State:
+        """So many steps h <- h + step (tanh(dPhi/dh + nudge) - h), halving a position's step where it swings: where
+        its residual grew and its direction turned round.
+
+        Every position decides by its own state alone. A new phase keeps the steps but not the residuals: a nudge
+        moves the fixed point, which is no growth.
+        """
+        state = state._replace(residual=torch.full_like(state.residual, math.inf))
+        for _ in range(steps):
+            state, _ = self._moved(state, clamped, nudge, tolerance=None)
+        return state
+
+    def settle(self, clamped: tuple[Tensor, ...]) -> State:
+        """To the tolerance, or for max_steps; a position that is settled stays as it is. Leaves in
+        `evaluation_sums` how many steps were taken, what residual was left and how many positions settled."""
+        few = 0 if torch.is_grad_enabled() else clamped[0][0, ..., 0].numel() // FEW
+        state, taken, is_settled = self._settled(self.start(clamped), clamped, self.spec.max_steps, few)
+        rows, times = torch.nonzero(~is_settled, as_tuple=True)
+        steps_left = self.spec.max_steps - int(taken.max())
+        if few and len(rows) and steps_left:  # the last ones alone: most of the work would be for those at rest
+            some = State(
+                state.h[:, rows, times][:, :, None],
+                state.gap[:, rows, times][:, :, None],
+                state.step[rows, times][:, None],
+                state.residual[rows, times][:, None],
+            )
+            alone, more, is_done = self._settled(some, self.alone(clamped, rows, times), steps_left, 0)
+            state.h[:, rows, times] = alone.h[:, :, 0]
+            state.residual[rows, times] = alone.residual[:, 0]
+            taken[rows, times] += more[:, 0]
+            is_settled[rows, times] = is_done[:, 0]
+        self.evaluation_sums = {
+            "settling_steps": float(taken.sum()),
+            "settling_residual": float(state.residual.sum()),
+            "settled_share": float(is_settled.sum()),
+        }
+        return state
+
+    def _settled(self, state: State, clamped: tuple[Tensor, ...], steps: int, few: int) -> tuple[State, Tensor, Tensor]:
+        """After so many steps, or when at most `few` positions move; the steps that each took; which are settled."""
+        taken, is_settled = torch.zeros_like(state.step), torch.zeros_like(state.step, dtype=torch.bool)
+        for _ in range(steps):
+            state, is_settled = self._moved(state, clamped, None, tolerance=self.spec.tolerance)
+            taken = taken + ~is_settled
+            if int((~is_settled).sum()) <= few:
+                break
+        return state, taken, is_settled
+
+    def _moved(
+        self, state: State, clamped: tuple[Tensor, ...], nudge: Nudge | None, tolerance: float | None
+    ) -> tuple[State, Tensor]:
+        h, last, step, before = state
+        target = self.force(h, clamped)
+        if nudge is not None:
+            target = torch.cat((target[:-1], (target[-1] + nudge(h[-1]))[None]))
+        gap = torch.tanh(target) - h
+        residual = gap.detach().abs().amax(dim=(0, 3))
+        has_grown = residual > before.clamp_min(ROUNDING * torch.finfo(h.dtype).eps)
+        swings = has_grown & ((gap.detach() * last).sum(dim=(0, 3)) < 0)
+        step = torch.where(swings, (step / 2).clamp_min(LEAST_STEP), step)
+        if tolerance is None:
+            return State(h + step[..., None] * gap, gap.detach(), step, residual), residual
+        is_settled = residual <= tolerance
+        move = torch.where(is_settled, 0.0, step)
+        return State(h + move[..., None] * gap, gap.detach(), step, residual), is_settled
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if tokens.shape[1] > self.spec.context:
+            raise DeclarationError(
+                f"Equilibrium: expected at most {self.spec.context} positions (context), got {tokens.shape[1]}."
+            )
+        return self.readout(self.settle(self.clamp(tokens)).h[-1])
+
+    def unrolled(self, tokens: Tensor, steps: int) -> Tensor:
+        """Logits after exactly so many steps."""
+        clamped = self.clamp(tokens)
+        return self.readout(self.relax(self.start(clamped), clamped, steps).h[-1])
+
+
+class LoopedMLP(EnergyModel):
+    """clamped: drive, A + A^T."""
+
+    def __init__(self, spec: Equilibrium, generator: torch.Generator) -> None:
+        super().__init__(spec)
+        width = spec.width
+        self.input = nn.Parameter(torch.empty(width, spec.window * width))
+        self.recurrence = nn.Parameter(torch.empty(width, width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        with torch.no_grad():
+            self.embedding.weight.normal_(0.0, 1.0, generator=generator)
+            self.input.normal_(0.0, 1 / math.sqrt(spec.window * width), generator=generator)
+            self.recurrence.normal_(0.0, RECURRENCE / math.sqrt(width), generator=generator)
+            _start_head(self.head, generator)
+
+    def clamp(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        memory, window = self.embedding(tokens), self.spec.window
+        past = F.pad(memory, (0, 0, window - 1, 0))  # before the first input there is nothing
+        time = tokens.shape[1]
+        seen = torch.cat([past[:, window - 1 - j : window - 1 - j + time] for j in range(window)], dim=-1)
+        drive = F.linear(seen, self.input, self.bias)
+        return drive[None], self.recurrence + self.recurrence.T
+
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        return clamped[0][:, rows, times][:, :, None], clamped[1]
+
+    def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        return (h * clamped[0]).sum() + (h * torch.matmul(h, self.recurrence)).sum()
+
+    def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        drive, symmetric = clamped
+        return drive + torch.matmul(h, symmetric)
+
+
+class Core(EnergyModel):
+    """One layer or several. clamped: drive, keys [depth x batch, heads, time, head size]; and of positions alone, their
+    times [depth x positions, 1, 1, 1]."""
+
+    def __init__(self, spec: Equilibrium, generator: torch.Generator) -> None:
+        super().__init__(spec)
+        width, depth = spec.width, spec.depth
+        self.input = nn.Parameter(torch.empty(depth, width, width))
+        self.bias = nn.Parameter(torch.zeros(depth, width))
+        self.query = nn.Parameter(torch.empty(depth, width, width))
+        self.key = nn.Parameter(torch.empty(depth, width, width))
+        self.mlp = nn.Parameter(torch.empty(depth, width, spec.mlp_width))
+        self.between = nn.Parameter(torch.empty(depth - 1, width, width)) if depth > 1 else None
+        self.position = nn.Embedding(spec.context, width) if spec.positions == "learned" else None
+        if spec.positions == "rope":
+            cos, sin = rotary_angles(spec.context, width // spec.heads)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        with torch.no_grad():
+            self.embedding.weight.normal_(0.0, 1.0, generator=generator)
+            for matrix, scale in ((self.input, 1.0), (self.query, QUERY), (self.key, 1.0), (self.mlp, MLP)):
+                matrix.normal_(0.0, scale / math.sqrt(width), generator=generator)
+            if self.between is not None:
+                self.between.normal_(0.0, BETWEEN / math.sqrt(width), generator=generator)
+            if self.position is not None:
+                self.position.weight.normal_(0.0, 1.0, generator=generator)
+            _start_head(self.head, generator)
+
+    def clamp(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        memory = self.embedding(tokens)
+        if self.position is not None:
+            memory = memory + self.position.weight[: tokens.shape[1]]
+        flat = memory.flatten(0, 1)
+        drive = torch.matmul(flat, self.input) + self.bias[:, None]
+        keys = self._turned(self._heads(torch.matmul(flat, self.key), tokens.shape[1]))
+        return drive.view(-1, *memory.shape), keys.contiguous()
+
+    def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        drive, keys = clamped
+        of_rows = keys.view(drive.shape[0], -1, *keys.shape[1:])[:, rows].flatten(0, 1)
+        return drive[:, rows, times][:, :, None], of_rows, times.repeat(drive.shape[0])[:, None, None, None]
+
+    def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        drive, keys = clamped
+        flat, time = h.flatten(1, 2), h.shape[2]
+        queries = self._turned(self._heads(torch.matmul(flat, self.query), time))
+        scores = torch.matmul(queries, keys.mT) / math.sqrt(keys.shape[-1])
+        future = torch.ones(time, time, dtype=torch.bool, device=h.device).triu(1)
+        total = (h * drive).sum() + scores.masked_fill(future, -math.inf).logsumexp(-1).sum()
+        total = total + F.softplus(torch.matmul(flat, self.mlp), beta=2).square().sum() / 2
+        if self.between is not None:
+            total = total + (flat[1:] * torch.matmul(flat[:-1], self.between)).sum()
+        return total
+
+    def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
+        drive, keys, *times = clamped
+        flat = h.flatten(1, 2)
+        queries = self._turned(self._heads(torch.matmul(flat, self.query), h.shape[2]), *times)
+        past = torch.arange(keys.shape[2], device=h.device) <= times[0] if times else None
+        pulled = F.scaled_dot_product_attention(queries, keys, keys, attn_mask=past, is_causal=past is None)
+        pulled = self._turned(pulled, *times, back=True)
+        pulled = pulled.transpose(1, 2).reshape(flat.shape) / math.sqrt(keys.shape[-1])
+        hidden = torch.matmul(flat, self.mlp)
+        slope = F.softplus(hidden, beta=2) * torch.sigmoid(2 * hidden)
+        total = torch.matmul(pulled, self.query.mT) + torch.matmul(slope, self.mlp.mT)
+        if self.between is not None:
+            up = torch.matmul(flat[:-1], self.between)
+            down = torch.matmul(flat[1:], self.between.mT)
+            total = total + F.pad(up, (0, 0, 0, 0, 1, 0)) + F.pad(down, (0, 0, 0, 0, 0, 1))
+        return drive + total.view_as(h)
+
+    def _heads(self, flat: Tensor, time: int) -> Tensor:
+        """[depth, batch x time, width] -> [depth x batch, heads, time, head size]"""
+        return flat.reshape(-1, time, self.spec.heads, self.spec.width // self.spec.heads).transpose(1, 2)
+
+    def _turned(self, x: Tensor, times: Tensor | None = None, *, back: bool = False) -> Tensor:
+        """Rotary positions (arXiv:2104.09864), from 0 on unless told; turning back is their transpose."""
+        if self.position is not None:
+            return x
+        which = slice(x.shape[-2]) if times is None else times[..., 0]
+        cos, sin = self.cos[which], self.sin[which]  # type: ignore[index]
+        return rotate(x, cos, -sin if back else sin)
+
+
+def _start_head(head: nn.Linear, generator: torch.Generator) -> None:
+    head.weight.normal_(0.0, 1 / math.sqrt(3 * head.in_features), generator=generator)
+    head.bias.zero_()

@@ -1,0 +1,42 @@
+"""Backpropagation through a fixed number of settling steps: the same network as EqProp, another gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lawful.checks import PositiveInt, check_fields
+from lawful.errors import DeclarationError
+from lawful.rules import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrolledBackprop(Rule):
+    """For a model that can be unrolled for so many steps, as those of families/equilibrium.py. Memory grows with
+    them."""
+
+    family_needs: ClassVar[str] = "energy_flops_per_token"
+    family_kind: ClassVar[str] = "a model that settles, such as Equilibrium"
+
+    steps: PositiveInt
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
+        net: Any = model
+        if not hasattr(net, "unrolled"):
+            raise DeclarationError(
+                f"UnrolledBackprop: expected a model that settles, such as families/equilibrium.py builds, "
+                f"got {type(net).__name__}; use Backprop for it."
+            )
+        loss: Tensor = task.loss(lambda inputs: net.unrolled(inputs, self.steps), batch)
+        torch.autograd.backward(loss * scale)
+        return loss.detach()
+
+    def training_flops_per_token(self, family: Any, context: int) -> int:
+        work = family.energy_flops_per_token(context)
+        return int(3 * (work.clamp + self.steps * work.force + work.readout))

@@ -1,0 +1,224 @@
+"""What the models of a music study wrote, to be seen and heard, measured beside real pieces in the same way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lawful.domains.music import scores
+from lawful.domains.music.tokenizers.remi import Remi
+from lawful.errors import LawfulError
+from lawful.plugins import Analysis
+from lawful.storage.atomic import write_bytes, write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+
+SAMPLES = 4  # of each run: the first is shown, all are measured
+SIZES = 3  # of each arm: the smallest, one in the middle, the largest
+# near what is drawn by most who publish music models: neither the model's raw spread nor only its favourites
+TEMPERATURE, TOP_P, SEED, LENGTH = 1.0, 0.95, 0, 320
+REAL = 40  # validation pieces that are measured, each cut to as many tokens as a sample has
+RUN = 12  # tokens in a row that count as taken over where a training piece has the same: four notes or so
+
+
+class Samples(Analysis):
+    def before_fit(self, folder: Path, say: Callable[[str], None], own: Callable[[], str | None]) -> None:
+        """What the models of a music study write. Left out where the corpus, or what it is read with, is not here."""
+        corpora = Store(folder).read_study()["corpora"].values()
+        if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
+            return  # before torch is imported: a report alone does without
+        try:
+            write_samples(folder, say, own=own())
+        except (ImportError, LawfulError) as error:
+            say(f"no samples ({error})")
+
+
+def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: str | None = None) -> None:
+    """samples/*.mid and samples.json for runs of each arm, and the same numbers of real pieces. Nothing where the study
+    is not about music, or where that was done for the same runs before. own: as conduct.conclude has it"""
+    from lawful.train.sample import open_writer
+
+    store = Store(folder)
+    study = store.read_study()
+    chosen = _chosen(store, study)
+    if not chosen or {rung["corpus"] for rung in chosen} != {chosen[0]["corpus"]}:
+        return
+    ids = [rung["id"] for rung in chosen]
+    former = read_json(store.samples).get("of", []) if store.samples.exists() else []
+    planned = {rung["id"] for rung in study["rungs"]}
+    if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
+        return  # the latter: they hold what runs wrote whose weights are not in this folder any more
+    first = open_writer(folder, ids[0], own=own)
+    if not first.data.sample_suffix:
+        return
+    data, remi = first.data, first.data.tokenizer
+    known = _runs_of(data.train)
+    made = []
+    for rung in chosen:
+        say(f"letting {rung['label']} write")
+        made.append(_of_run(store, rung, known, own))
+    real = [piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
+    named = [piece for piece in real[:1] if len(piece)]
+    write_json(
+        store.samples,
+        {
+            "of": ids,
+            "draw": {"temperature": TEMPERATURE, "top_p": TOP_P, "seed": SEED, "length": LENGTH},
+            "samples_each": SAMPLES,
+            "real": {"pieces": len(real), "statistics": _mean([statistics(piece, remi, known) for piece in real])},
+            "real_example": _shown(store, "real", remi, named[0]) if named else None,
+            "runs": made,
+        },
+    )
+
+
+def statistics(tokens: np.ndarray, remi: Remi, known: np.ndarray) -> dict[str, float]:
+    """Of one piece, written or real. Each can come out badly:
+
+    valid_tokens      share of tokens that may stand where they stand: a Duration after its Pitch, a TimeSig after a Bar
+    whole_bars        share of bars whose positions only go forward and lie inside the bar that its time signature makes
+    pitch_range       semitones from the lowest to the highest note
+    notes_per_beat    notes by beats of the bars begun
+    repeated_bars     share of bars that are note for note like an earlier one
+    known_runs        share of runs of RUN tokens that a training piece has too: learned by heart, or common idiom
+    """
+    names = [name.partition("_") for name in remi.names(tokens)]
+    pairs = [(kind, value) for kind, _, value in names]
+    bars = _bars(pairs)
+    pitches = [int(value) for kind, value in pairs if kind == "Pitch"]
+    beats = sum(bar.beats for bar in bars)
+    contents = [bar.content for bar in bars if bar.content]
+    seen = Counter(contents)
+    runs = _runs_of(tokens)
+    return {
+        "valid_tokens": _valid_share(pairs),
+        "whole_bars": sum(bar.is_whole(remi.positions) for bar in bars) / len(bars) if bars else 0.0,
+        "pitch_range": float(max(pitches) - min(pitches)) if pitches else 0.0,
+        "notes_per_beat": len(pitches) / beats if beats else 0.0,
+        "repeated_bars": (len(contents) - len(seen)) / len(contents) if contents else 0.0,
+        "known_runs": float(np.isin(runs, known).mean()) if len(runs) else 0.0,
+    }
+
+
+class _Bar:
+    """What stands between two bar lines."""
+
+    def __init__(self) -> None:
+        self.beats = 4
+        self.places: list[int] = []
+        self.notes: list[tuple[int, str]] = []
+
+    @property
+    def content(self) -> tuple[tuple[int, str], ...]:
+        return tuple(self.notes)
+
+    def is_whole(self, positions: int) -> bool:
+        forward = all(first < second for first, second in zip(self.places, self.places[1:], strict=False))
+        return forward and all(place < self.beats * positions for place in self.places)
+
+
+def _bars(pairs: Sequence[tuple[str, str]]) -> list[_Bar]:
+    bars: list[_Bar] = []
+    for kind, value in pairs:
+        if kind == "Bar":
+            bars.append(_Bar())
+        elif not bars:
+            continue
+        elif kind == "TimeSig":
+            bars[-1].beats = int(value.partition("/")[0])
+        elif kind == "Position":
+            bars[-1].places.append(int(value))
+        elif kind in ("Pitch", "Duration") and bars[-1].places:
+            bars[-1].notes.append((bars[-1].places[-1], kind + value))
+    return bars
+
+
+# what may follow what; Program and Velocity stand around a Pitch where they are kept
+_NOTE = {"Pitch", "Program"}
+_AFTER = {
+    "BOS": {"Bar"},
+    "Bar": {"TimeSig"},
+    "TimeSig": {"Position", "Bar"},
+    "Position": {"Tempo", *_NOTE},
+    "Tempo": {"Position", "Bar", *_NOTE},
+    "Program": {"Pitch"},
+    "Pitch": {"Velocity", "Duration"},
+    "Velocity": {"Duration"},
+    "Duration": {"Position", "Bar", *_NOTE},
+}
+
+
+def _valid_share(pairs: Sequence[tuple[str, str]]) -> float:
+    kinds = ["BOS", *(kind for kind, _ in pairs if kind != "BOS")]
+    allowed = [after in _AFTER.get(before, ()) for before, after in zip(kinds, kinds[1:], strict=False)]
+    return sum(allowed) / len(allowed) if allowed else 0.0
+
+
+def _runs_of(tokens: np.ndarray) -> np.ndarray:
+    """A 64-bit hash of every RUN tokens in a row, sorted, each once; shape (different runs,)."""
+    if len(tokens) < RUN:
+        return np.empty(0, dtype=np.uint64)
+    total = np.zeros(len(tokens) - RUN + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for place in range(RUN):
+            # a multiplier of Knuth's MMIX generator: any odd number without pattern does
+            total = total * np.uint64(6364136223846793005) + np.asarray(
+                tokens[place : len(tokens) - RUN + 1 + place], dtype=np.uint64
+            )
+    return np.unique(total)
+
+
+def _chosen(store: Store, study: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first seed's finished runs: of each arm the smallest, the largest and one between; in order of size."""
+    done = [rung for rung in study["rungs"] if store.weights(rung["id"]).exists()]
+    chosen = []
+    for arm in dict.fromkeys(rung["arm"] for rung in done):
+        sizes: dict[int, dict[str, Any]] = {}
+        for rung in sorted(
+            (rung for rung in done if rung["arm"] == arm), key=lambda rung: (rung["seed"], -rung["tokens"])
+        ):
+            sizes.setdefault(rung["params_non_embedding"], rung)
+        ordered = [sizes[size] for size in sorted(sizes)]
+        places = sorted({round(place) for place in np.linspace(0, len(ordered) - 1, SIZES)})
+        chosen += [ordered[place] for place in places]
+    return chosen
+
+
+def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str | None) -> dict[str, Any]:
+    from lawful.train.sample import Draw, open_writer, write_on
+
+    writer = open_writer(store.folder, rung["id"], own=own)
+    remi = writer.data.tokenizer
+    starts = [[int(remi.end)]] * SAMPLES
+    draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
+    written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]
+    result = read_json(store.result(rung["id"]))
+    return {
+        "run": rung["id"],
+        "label": rung["label"],
+        "arm": rung["arm"],
+        "params_non_embedding": rung["params_non_embedding"],
+        "loss": result.get("loss"),
+        "statistics": _mean([statistics(tokens, remi, known) for tokens in written]),
+        **_shown(store, rung["id"], remi, max(written, key=len)),
+    }
+
+
+def _shown(store: Store, name: str, remi: Remi, tokens: np.ndarray) -> dict[str, Any]:
+    """The piece as a MIDI file, and as notes [onset, duration, pitch] in seconds for the page."""
+    score = remi.decode_score(tokens)
+    path = store.sample(f"{name}.mid")
+    write_bytes(path, score.dumps_midi())
+    speed = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
+    notes = scores.note_table(score)
+    notes[:, :2] *= 60 / speed
+    return {"file": path.name, "notes": np.round(notes, 3).tolist()}
+
+
+def _mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    listed = list(rows)
+    return {name: float(np.mean([row[name] for row in listed])) for name in listed[0]} if listed else {}

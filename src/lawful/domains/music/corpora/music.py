@@ -1,0 +1,501 @@
+"""music: pieces from MIDI, ABC or token files, or from the corpus inside music21, without one piece in two splits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from lawful.checks import Part, PositiveInt, check_fields, refuse
+from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
+from lawful.domains.music import scores
+from lawful.domains.music.scores import Piece, Source
+from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
+from lawful.errors import DataError, StoreError
+from lawful.run import to_json
+from lawful.storage.atomic import write_bytes, write_json, write_text
+from lawful.storage.cache import cache_folder
+from lawful.storage.json_files import read_json
+from lawful.tokenizers import Tokenizer
+
+READER = 1  # raised when the same file gives other tokens
+# Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
+FREE = (
+    "airdsAirs",
+    "bach",
+    "beethoven",
+    "chopin",
+    "corelli",
+    "cpebach",
+    "handel",
+    "haydn",
+    "joplin",
+    "mozart",
+    "oneills1850",
+    "ryansMammoth",
+    "schubert",
+    "schumann_clara",
+    "schumann_robert",
+    "verdi",
+    "weber",
+)
+# Only on request, and then with these words.
+NOTICES = {
+    "essenFolksong": "Essen folk songs: for non-commercial use only",
+    "palestrina": "Palestrina masses: rights reserved by their encoders; read the files' own notices",
+}
+CHUNK_BYTES = 200_000  # read by one process at a time; seconds of work, and what a stop loses at most
+MOST_COMMON = 500  # a run of steps found in so many pieces (a repeated note) says nothing about kinship
+ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # share of a contour in common, from which two pieces are one; under the same title
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Music(TokenCorpus):
+    """Pieces one after another, each behind the tokenizer's mark. --data names a folder, a file or an archive of MIDI,
+    ABC, MusicXML, Humdrum or token files (JSON or JSONL with `tokens` or `token_ids`); without it, music21's own are
+    read.
+
+    collections          folders of music21's corpus to read where no --data is given
+    validation_share     of the pieces; a hash of the piece decides, and each split gets at least one
+    test_share           likewise; judged once, at the end of a run
+    min_notes            shorter pieces are left out
+    max_notes            longer ones too
+    layout               how windows become rows: "packed" holds pieces side by side, "padded" has a row for each part
+                         of a piece, filled up with targets that do not count. The targets of a step are the same; so is
+                         the loss, in a family that knows where a piece starts (`separator`)
+    """
+
+    name: ClassVar[str] = "music"
+    licence: ClassVar[str] = "public-domain music; encodings as their authors allow, none with rights reserved"
+    source: ClassVar[str] = "the corpus inside music21 (pip install 'lawful[music]'), or --data"
+
+    tokenizer: Tokenizer = field(default=Remi())
+    collections: tuple[str, ...] = FREE
+    validation_share: Part = 0.01
+    test_share: Part = 0.01
+    min_notes: PositiveInt = 16
+    max_notes: PositiveInt | None = None
+    layout: Literal["packed", "padded"] = "packed"
+
+    @classmethod
+    def example(cls) -> Music:
+        """Three composers, whose pieces are read in seconds; all of music21's corpus takes minutes."""
+        return cls(collections=("chopin", "handel", "verdi"), min_notes=1)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        problems = []
+        if not self.validation_share + self.test_share < 1:
+            problems.append(
+                "expected a validation_share and a test_share that leave something for training, got "
+                f"{self.validation_share} and {self.test_share}"
+            )
+        if self.max_notes is not None and self.max_notes < self.min_notes:
+            problems.append(f"expected 1 <= min_notes <= max_notes, got {self.min_notes} and {self.max_notes}")
+        refuse("Music", problems)
+
+    @property
+    def separator(self) -> int:
+        """The symbol at which a piece starts."""
+        assert self.tokenizer.end is not None
+        return self.tokenizer.end
+
+    def open(self, fingerprint: str) -> MusicData:
+        data = super().open(fingerprint)
+        return MusicData(**{part.name: getattr(data, part.name) for part in fields(data)}, layout=self.layout)
+
+    def _source_key(self, data: Path | None) -> str:
+        if data is None:
+            return json.dumps([READER, _version("music21"), list(self.collections)])
+        files = scores.files_in(data)
+        return json.dumps([READER, [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
+
+    def _can_read(self, data: Path | None) -> bool:
+        if data is not None:
+            return data.exists()
+        return scores.corpus_folder() is not None and _version("symusic") != "" and _version("miditok") != ""
+
+    def _build(self, data: Path | None, progress: Progress) -> Built:
+        files = scores.corpus_files(self.collections) if data is None else scores.files_in(data)
+        found = list(self._read(files, is_own=data is None, progress=progress))
+        progress("looking for duplicates", 1.0)
+        kept, left_out = self._chosen(found)
+        if len(kept) < 3:
+            raise DataError(
+                f"music: expected at least 3 pieces, one for each split, got {len(kept)} out of {len(found)} found; "
+                + (_listed(left_out) if left_out else "give more files.")
+            )
+        splits = self._split(kept)
+        tokenizer = self.tokenizer
+        if getattr(tokenizer, "learned", 0):
+            progress("learning symbols", 1.0)
+            tokenizer = tokenizer.trained(tokenizer.decode(piece.array) for piece in splits["train"])
+        texts = {name: _joined(pieces, tokenizer, self.separator) for name, pieces in splits.items()}
+        digest = hashlib.sha256(json.dumps([READER, self.layout]).encode())
+        for piece in found:
+            digest.update(f"\0{piece.name}\0{piece.problem}\0".encode() + piece.content)
+        return MusicBuilt(
+            train=texts["train"],
+            validation=texts["validation"],
+            others={"test": texts["test"]},
+            text_sha256=digest.hexdigest(),
+            tokenizer=tokenizer if tokenizer != self.tokenizer else None,
+            facts={
+                "pieces": {name: len(pieces) for name, pieces in splits.items()},
+                "notes": {name: sum(piece.notes for piece in pieces) for name, pieces in splits.items()},
+                "notes_cut_short": sum(piece.cut for piece in kept),
+                "drum_notes_left_out": sum(piece.drums for piece in kept),
+                "left_out": dict(Counter(piece.kind for piece in left_out)),
+                "notices": [NOTICES[name] for name in self.collections if data is None and name in NOTICES],
+            },
+            left_out=tuple((piece.name, piece.problem) for piece in left_out),
+        )
+
+    def _write(self, fingerprint: str, built: Built) -> None:
+        if isinstance(built, MusicBuilt):
+            lines = "".join(json.dumps({"piece": name, "reason": why}) + "\n" for name, why in built.left_out)
+            write_text(self.left_out_file(fingerprint), lines)
+        super()._write(fingerprint, built)
+
+    def left_out_file(self, fingerprint: str) -> Path:
+        """One JSON object a line: a piece that is in no split, and why."""
+        return self._folder(fingerprint).with_suffix(".left_out.jsonl")
+
+    def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[_Read]:
+        """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
+        total = sum(file.stat().st_size for file in files)
+        chunks = _chunks(files, is_own=is_own)
+        folder = cache_folder() / "corpora" / self.name / "read"
+        done_bytes, num_pieces = 0, 0
+        # symbols are learned later, so that what was read serves every vocabulary
+        base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
+        for chunk, rows in _in_parallel(chunks, base, folder):
+            done_bytes += chunk.size
+            for row in rows:
+                num_pieces += 1
+                yield _Read.from_row(row)
+            progress(f"reading music: {num_pieces:,} pieces", min(1.0, done_bytes / max(total, 1)))
+
+    def _chosen(self, found: Sequence[_Read]) -> tuple[list[_Read], list[_Read]]:
+        """Pieces to keep, and those left out with the reason."""
+        kept: list[_Read] = []
+        left_out: list[_Read] = []
+        known: dict[int, list[int]] = defaultdict(list)  # a hash of a run of steps -> the kept pieces that have it
+        for piece in found:
+            if not piece.problem and piece.notes < self.min_notes:
+                piece = replace(piece, problem=f"{piece.notes} notes, fewer than {self.min_notes}", kind="too short")
+            elif not piece.problem and self.max_notes is not None and piece.notes > self.max_notes:
+                piece = replace(piece, problem=f"{piece.notes} notes, more than {self.max_notes}", kind="too long")
+            if not piece.problem and (twin := _twin(piece, kept, known)) is not None:
+                piece = replace(piece, problem=f"the same piece as {twin.name}", kind="duplicate")
+            if piece.problem:
+                left_out.append(piece)
+                continue
+            for value in piece.sketch:
+                known[value].append(len(kept))
+            kept.append(piece)
+        return kept, left_out
+
+    def _split(self, pieces: Sequence[_Read]) -> dict[str, list[_Read]]:
+        """By a hash of each piece's own tokens, so that other files beside it move nothing."""
+        ranked = sorted(pieces, key=lambda piece: piece.place)
+        num_test = max(1, sum(piece.place < self.test_share for piece in ranked))
+        held = self.test_share + self.validation_share
+        num_held = max(num_test + 1, sum(piece.place < held for piece in ranked))
+        return {"train": ranked[num_held:], "validation": ranked[num_test:num_held], "test": ranked[:num_test]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusicBuilt(Built):
+    """left_out    (piece, reason) of everything that was found and is in no split"""
+
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusicData(TokenData):
+    """Pieces behind marks. `layout` as in Music; a row of a padded batch starts at a piece or at the window's edge."""
+
+    layout: str = "packed"
+
+    def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
+        return None  # music has no bytes
+
+    @property
+    def sample_suffix(self) -> str:
+        """Only tokens of Remi can be heard."""
+        return ".mid" if isinstance(self.tokenizer, Remi) else ""
+
+    def sample_start(self, prompt: Path | None) -> list[int]:
+        start = [self._remi.end]
+        return start if prompt is None else [*start, *self._remi.encode_score(scores.read_score(prompt)).tolist()]
+
+    def write_sample(self, tokens: np.ndarray, path: Path) -> str:
+        score = self._remi.decode_score(tokens)
+        write_bytes(path, score.dumps_midi())
+        return f"{score.note_num():,} notes"
+
+    @property
+    def _remi(self) -> Remi:
+        assert isinstance(self.tokenizer, Remi), "asked for only where samples are files"
+        return self.tokenizer
+
+    def facts(self) -> dict[str, Any]:
+        return {name: value for name, value in super().facts().items() if name != "validation_bytes"}
+
+    def pieces(self, split: str) -> Iterator[np.ndarray]:
+        """Each piece's tokens, without the marks."""
+        tokens = self.arrays[split]
+        marks = np.flatnonzero(tokens == self.tokenizer.end)
+        for first, last in zip(marks, marks[1:], strict=False):
+            yield np.asarray(tokens[first + 1 : last])
+
+    def _windows(self, tokens: np.ndarray) -> Batch:
+        batch = super()._windows(tokens)
+        return batch if self.layout == "packed" else padded(batch, int(self.tokenizer.end or 0))
+
+
+def padded(batch: Batch, separator: int) -> Batch:
+    """The same inputs and targets with a row for each part of a piece; shape (parts, longest part)."""
+    starts_piece = batch.inputs == separator
+    starts_piece[:, 0] = True
+    rows, columns = np.nonzero(starts_piece)
+    ends = np.append(np.where(rows[1:] == rows[:-1], columns[1:], batch.inputs.shape[1]), batch.inputs.shape[1])
+    lengths = ends - columns
+    place = np.arange(int(lengths.max()))
+    is_real = place < lengths[:, None]
+    take = np.minimum(columns[:, None] + place, batch.inputs.shape[1] - 1)
+    inputs = np.where(is_real, batch.inputs[rows[:, None], take], separator)
+    targets = np.where(is_real, batch.targets[rows[:, None], take], IGNORED)
+    return Batch(inputs=inputs, targets=targets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What is kept of a piece that was read. `kind` groups the reasons for leaving one out."""
+
+    name: str
+    title: str = ""
+    content: bytes = b""  # its tokens, uint16, little-endian
+    notes: int = 0
+    cut: int = 0
+    drums: int = 0
+    sketch: tuple[int, ...] = ()
+    problem: str = ""
+    kind: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> _Read:
+        known = dict(row, content=base64.b64decode(row.get("content", "")), sketch=tuple(row.get("sketch", ())))
+        return cls(**known)
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.content, dtype="<u2")
+
+    @property
+    def place(self) -> float:
+        """From 0 to below 1, by a hash of its tokens."""
+        return int(hashlib.sha256(self.content).hexdigest()[:13], 16) / 16**13
+
+    @property
+    def plain_title(self) -> str:
+        """Letters and digits of the title; nothing where it says too little to know a piece by."""
+        letters = re.sub(r"[^a-z0-9]", "", self.title.lower())
+        return letters if len(letters) >= 8 else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chunk:
+    sources: tuple[Source, ...]
+    size: int  # bytes on disk, for the bar
+
+    def key(self, tokenizer: Tokenizer) -> str:
+        digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), _version("music21")]).encode())
+        for source in self.sources:
+            digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
+        return digest.hexdigest()[:32]
+
+
+def _chunks(files: Iterable[Path], *, is_own: bool) -> Iterator[_Chunk]:
+    waiting: list[Source] = []
+    size = 0
+    for file in files:
+        num_bytes = file.stat().st_size
+        members = list(scores.sources_in(file)) if not is_own else [_own(file)]
+        share = num_bytes // max(1, len(members))
+        for source in members:
+            waiting.append(source)
+            size += share
+            if sum(len(one.content) for one in waiting) >= CHUNK_BYTES or len(waiting) >= 64:
+                yield _Chunk(sources=tuple(waiting), size=size)
+                waiting, size = [], 0
+    if waiting:
+        yield _Chunk(sources=tuple(waiting), size=size)
+
+
+def _own(file: Path) -> Source:
+    """A file of music21's corpus, unless its own notice reserves rights."""
+    source = next(iter(scores.sources_in(file)))
+    name = f"{file.parent.relative_to(scores.corpus_folder() or file.parent).as_posix()}/{file.name}"
+    if not source.problem and scores.reserves_rights(source) and not name.startswith(tuple(NOTICES)):
+        return Source(name=name, problem="its own notice reserves rights")
+    return replace(source, name=name)
+
+
+def _in_parallel(
+    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path
+) -> Iterator[tuple[_Chunk, list[dict[str, Any]]]]:
+    """Each chunk's rows, in order; a chunk that was read before comes from its file."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[tuple[_Chunk, Path, Future[list[dict[str, Any]]] | None]] = deque()
+    pool: ProcessPoolExecutor | None = None
+    try:
+        for chunk in chunks:
+            path = folder / f"{chunk.key(tokenizer)}.json"
+            future = None
+            if not path.exists() and workers > 1 and sum(len(s.content) for s in chunk.sources) > CHUNK_BYTES // 4:
+                pool = pool or ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+                try:
+                    future = pool.submit(_rows, chunk.sources, tokenizer)
+                except BrokenProcessPool:
+                    workers = 1
+            waiting.append((chunk, path, future))
+            if len(waiting) > 2 * workers:
+                yield _finished(*waiting.popleft(), tokenizer)
+        while waiting:
+            yield _finished(*waiting.popleft(), tokenizer)
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(
+    chunk: _Chunk, path: Path, future: Future[list[dict[str, Any]]] | None, tokenizer: Tokenizer
+) -> tuple[_Chunk, list[dict[str, Any]]]:
+    if path.exists():
+        try:
+            return chunk, list(read_json(path)["pieces"])
+        except (StoreError, KeyError):
+            pass  # damaged: read again
+    try:
+        rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
+    except BrokenProcessPool:  # a reader was killed, or the program cannot be started twice: here, then
+        rows = _rows(chunk.sources, tokenizer)
+    write_json(path, {"pieces": rows})
+    return chunk, rows
+
+
+def _rows(sources: Sequence[Source], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """A row for each piece, plain data: what _Read holds."""
+    return [_row(piece, tokenizer) for source in sources for piece in scores.pieces_in(source)]
+
+
+def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": piece.name, "title": piece.title}
+    if piece.problem:
+        return {**row, "problem": piece.problem, "kind": "unreadable"}
+    score, drums = piece.score, 0
+    try:
+        if score is not None:
+            if not isinstance(base, Remi):
+                return {**row, "problem": f"{base.name} has no symbols for scores", "kind": "unreadable"}
+            if not base.has_programs:
+                drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
+            tokens = base.encode_score(score)
+        else:
+            tokens = _given(piece.tokens or (), base)
+            score = base.decode_score(tokens) if isinstance(base, Remi) else None
+    except DataError as error:
+        said = str(error)
+        kind = "empty" if said == NO_NOTES else "not in the vocabulary" if "vocabulary" in said else "unreadable"
+        return {**row, "problem": said, "kind": kind}
+    notes = scores.note_table(score) if score is not None else None
+    if notes is not None and not len(notes):
+        return {**row, "problem": NO_NOTES, "kind": "empty"}
+    cut = 0
+    if notes is not None and piece.score is not None and isinstance(base, Remi):
+        cut = _cut_short(notes, scores.note_table(base.decode_score(tokens)))
+    return {
+        **row,
+        "content": base64.b64encode(tokens.astype("<u2").tobytes()).decode(),
+        "notes": len(notes) if notes is not None else len(tokens),
+        "cut": cut,
+        "drums": drums,
+        "sketch": scores.sketch(scores.contour(notes) if notes is not None else np.diff(tokens.astype(int))),
+    }
+
+
+def _cut_short(before: np.ndarray, after: np.ndarray) -> int:
+    """Notes that lost more than a quarter: longer than the tokenizer can say. Both: as scores.note_table."""
+    by_pitch = [table[np.lexsort((table[:, 1], table[:, 0], table[:, 2]))] for table in (before, after)]
+    return int((by_pitch[0][:, 1] - by_pitch[1][:, 1] > 1).sum()) if len(before) == len(after) else 0
+
+
+def _given(tokens: Sequence[int] | Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
+    """Tokens as someone else wrote them, checked; without marks before and after."""
+    if tokens and isinstance(tokens[0], str):
+        numbers = [int(number) for number in tokenizer.encode(" ".join(map(str, tokens)))]
+    else:
+        numbers = [int(token) for token in tokens]
+    wrong = next((place for place, token in enumerate(numbers) if not 0 <= token < tokenizer.vocab_size), None)
+    if wrong is not None:
+        raise DataError(
+            f"token {numbers[wrong]} at place {wrong} is above the vocabulary of {tokenizer.vocab_size} symbols; "
+            "where the numbers are another tokenizer's, say how many there are (in a study, --set vocabulary=N)"
+        )
+    return np.array([number for number in numbers if number != tokenizer.end], dtype=np.uint16)
+
+
+def _twin(piece: _Read, kept: Sequence[_Read], known: Mapping[int, Sequence[int]]) -> _Read | None:
+    """The first kept piece that is the same one: equal tokens, or enough of the contour, less under the same title."""
+    shared: Counter[int] = Counter()
+    for value in piece.sketch:
+        others = known.get(value, ())
+        if len(others) <= MOST_COMMON:
+            shared.update(others)
+    for number, _ in shared.most_common(20):
+        other = kept[number]
+        smallest = sorted({*piece.sketch, *other.sketch})[: max(1, min(len(piece.sketch), len(other.sketch)))]
+        both = set(piece.sketch) & set(other.sketch)
+        share = sum(value in both for value in smallest) / len(smallest)
+        is_titled = piece.plain_title != "" and piece.plain_title == other.plain_title
+        if share >= (ALIKE_BY_NAME if is_titled else ALIKE):
+            return other
+    return None
+
+
+def _joined(pieces: Sequence[_Read], tokenizer: Tokenizer, mark: int) -> np.ndarray:
+    """Mark, piece, mark, piece, ..., mark; in the order of the pieces' hashes."""
+    parts = [np.array([mark], dtype=np.uint16)]
+    for piece in pieces:
+        merged = tokenizer.encode(tokenizer.decode(piece.array)) if getattr(tokenizer, "learned", 0) else piece.array
+        parts += [merged.astype(np.uint16), parts[0]]
+    return np.concatenate(parts)
+
+
+def _listed(left_out: Sequence[_Read]) -> str:
+    first = "; ".join(f"{piece.name}: {piece.problem}" for piece in left_out[:5])
+    return f"left out: {first}" + (f"; and {len(left_out) - 5} more." if len(left_out) > 5 else ".")
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,224 @@
+"""What trained models wrote: piano rolls, a player and MIDI files in the page, and the numbers beside real pieces'."""
+
+from __future__ import annotations
+
+import base64
+import math
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lawful.report import parts, tables
+from lawful.report.evidence import Evidence
+from lawful.report.markup import Html, data, join, tag
+from lawful.report.section import Content, Section
+from lawful.report.words import Table
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_bytes, read_json, reading
+from lawful.storage.layout import Store
+
+# statistic -> header, and whether it is a share
+COLUMNS = {
+    "valid_tokens": ("Valid tokens", True),
+    "whole_bars": ("Whole bars", True),
+    "pitch_range": ("Range, semitones", False),
+    "notes_per_beat": ("Notes a beat", False),
+    "repeated_bars": ("Repeated bars", True),
+    "known_runs": ("Known runs", True),
+}
+SHOWN_SECONDS = 40.0  # of a roll; the player and the MIDI file have all of it
+ROLL_WIDTH, ROLL_HEIGHT = 800, 120
+WRITTEN = "what models wrote, as `lawful run` describes it"
+MOST_BYTES = 2**24  # of a MIDI file that the page holds; one of a thousand bars has some 100,000
+
+
+class Listening(Section):
+    after = "baselines"
+
+    def content(self, evidence: Evidence) -> Content | None:
+        samples = _samples(evidence)
+        if samples is None:
+            return None
+        with reading(Store(evidence.folder).samples, WRITTEN):
+            return Content(html=_section(evidence, samples), markdown=tuple(_lines(evidence, samples)))
+
+    def example(self, folder: Path) -> None:
+        """One run that wrote one note."""
+        shares = dict.fromkeys(COLUMNS, 0.5)
+        notes = {"file": "a.mid", "notes": [[0.0, 1.0, 60]]}
+        run = {"run": "a", "label": "width=8", "loss": 1.0, "params_non_embedding": 8, "statistics": shares, **notes}
+        write_json(
+            Store(folder).samples,
+            {
+                "draw": {"temperature": 1, "top_p": 0.9, "length": 3},
+                "samples_each": 1,
+                "runs": [run],
+                "real": {"pieces": 1, "statistics": shares},
+            },
+        )
+
+
+def _section(evidence: Evidence, samples: Mapping[str, Any]) -> Html:
+    pieces = _pieces(samples)
+    table = statistics_table(samples)
+    return tag(
+        "section",
+        tag("h2", "What they write"),
+        tag("p", perplexity_sentence(evidence), class_="lede"),
+        tag("div", [_piece(evidence, number, piece) for number, piece in enumerate(pieces)], class_="rolls"),
+        tag("h3", table.title),
+        parts.table(table),
+        tag("p", _explained(samples), class_="note"),
+        data("pieces", [piece["notes"] for piece in pieces]),
+        tag("style", Html(_asset("player.css"))),
+        # a page that follows a study is loaded again where it holds this: the player starts anew
+        tag("script", Html(_asset("player.js")), data_starts_anew=True),
+        id="listening",
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files("lawful.domains.music") / name).read_text(encoding="utf-8")
+
+
+def _lines(evidence: Evidence, samples: Mapping[str, Any]) -> list[str]:
+    table = statistics_table(samples)
+    files = [
+        f"- [{tables.markdown_text(piece['title'])}](samples/{urllib.parse.quote(str(piece['file']))})"
+        for piece in _pieces(samples)
+    ]
+    return [
+        "## What they write",
+        perplexity_sentence(evidence),
+        "\n".join(files),
+        f"### {table.title}",
+        tables.markdown_table(table.header, table.rows, right=table.right),
+        _explained(samples),
+    ]
+
+
+def statistics_table(samples: Mapping[str, Any]) -> Table:
+    """A row for each run that wrote, and one for real pieces."""
+    rows = [
+        (_title(run), tables.count(run.get("params_non_embedding")), *_cells(run.get("statistics") or {}))
+        for run in samples["runs"]
+    ]
+    real = samples.get("real") or {}
+    rows.append((f"real: {tables.many(real.get('pieces', 0), 'validation piece')}", "", *_cells(real["statistics"])))
+    header = ("Written by", "N", *(name for name, _ in COLUMNS.values()))
+    return Table(title="Samples beside real pieces", header=header, rows=rows, right=tuple(range(1, len(header))))
+
+
+def perplexity_sentence(evidence: Evidence) -> str:
+    """The test perplexity of the model that validation chose."""
+    judged = [row for row in evidence.finished if row.get("test_loss") not in (None, "") and row.get("loss")]
+    if not judged:
+        return "No run was judged on the test pieces."
+    best = min(judged, key=lambda row: float(row["loss"]))
+    test = float(best["test_loss"])
+    return (
+        f"Of all runs, {tables.readable(best.get('rung'))} is best on validation; on the test pieces, by which nothing "
+        f"was chosen, its loss is {tables.loss(test)} nats a token: perplexity {tables.general(math.exp(test))}."
+    )
+
+
+def _explained(samples: Mapping[str, Any]) -> str:
+    draw = samples["draw"]
+    return (
+        f"Each run wrote {samples['samples_each']} pieces of up to {draw['length']} tokens at temperature "
+        f"{draw['temperature']:g} and top-p {draw['top_p']:g}; the longest is shown, the numbers are means over all. "
+        "Valid tokens may stand where they stand; a whole bar's positions go forward and lie inside it; a repeated bar "
+        "is note for note an earlier one; a known run is 12 tokens in a row that a training piece has too. Real "
+        "pieces, cut to the same length, say what to expect."
+    )
+
+
+def _samples(evidence: Evidence) -> dict[str, Any] | None:
+    path = Store(evidence.folder).samples
+    found = read_json(path) if path.exists() else None
+    return found if found and found.get("runs") else None
+
+
+def _pieces(samples: Mapping[str, Any]) -> list[dict[str, Any]]:
+    pieces = [{**run, "title": _title(run)} for run in samples["runs"]]
+    if samples.get("real_example"):
+        pieces.append({**samples["real_example"], "title": "a real piece, from validation"})
+    return pieces
+
+
+def _title(run: Mapping[str, Any]) -> str:
+    return f"{tables.readable(run.get('label'))}, loss {tables.loss(run.get('loss'))}"
+
+
+def _cells(found: Mapping[str, float]) -> Sequence[str]:
+    return [
+        tables.percent(found.get(name)) if is_share else tables.general(found.get(name), 3)
+        for name, (_, is_share) in COLUMNS.items()
+    ]
+
+
+def _piece(evidence: Evidence, number: int, piece: Mapping[str, Any]) -> Html:
+    path = Store(evidence.folder).sample(str(piece["file"]))
+    download = None
+    if path.exists():
+        encoded = base64.b64encode(read_bytes(path, MOST_BYTES)).decode()
+        download = tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
+    return tag(
+        "figure",
+        tag("h3", piece["title"]),
+        tag(
+            "p",
+            tag(
+                "button",
+                "Play",
+                type="button",
+                class_="play",
+                data_piece=str(number),
+                aria_label=f"Play {piece['title']}",
+            ),
+            " ",
+            download,
+            class_="note",
+        ),
+        piano_roll(piece["notes"], str(piece["title"])),
+        class_="wide roll",
+    )
+
+
+def piano_roll(notes: Sequence[Sequence[float]], title: str) -> Html:
+    """A picture of [onset, duration, pitch] in seconds: time to the right, pitch upwards, a line at each C."""
+    shown = [note for note in notes if note[0] < SHOWN_SECONDS]
+    end = min(SHOWN_SECONDS, max((note[0] + note[1] for note in shown), default=1.0))
+    low = min((int(note[2]) for note in shown), default=48) - 2
+    high = max((int(note[2]) for note in shown), default=72) + 2
+    x, y = ROLL_WIDTH / end, ROLL_HEIGHT / (high - low + 1)
+
+    def top(pitch: float) -> float:
+        return (high - pitch) * y
+
+    lines = [
+        tag("line", x1="0", x2=str(ROLL_WIDTH), y1=f"{top(c) + y:.1f}", y2=f"{top(c) + y:.1f}", class_="octave")
+        for c in range(-(-low // 12) * 12, high + 1, 12)
+    ]
+    bars = [
+        tag(
+            "rect",
+            x=f"{onset * x:.1f}",
+            y=f"{top(pitch):.1f}",
+            width=f"{max(1.0, min(length, end - onset) * x - 0.6):.1f}",
+            height=f"{max(1.0, y - 0.4):.1f}",
+        )
+        for onset, length, pitch in shown
+    ]
+    head = tag("line", x1="0", x2="0", y1="0", y2=str(ROLL_HEIGHT), class_="head", data_scale=f"{x:.4f}")
+    return tag(
+        "svg",
+        tag("title", f"Piano roll of {title}: {len(shown)} notes in {end:.0f} seconds"),
+        join(lines, bars, head),
+        viewBox=f"0 0 {ROLL_WIDTH} {ROLL_HEIGHT}",
+        role="img",
+        preserveAspectRatio="none",
+        xmlns="http://www.w3.org/2000/svg",
+    )

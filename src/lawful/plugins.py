@@ -1,0 +1,75 @@
+"""What a plug-in can bring beside corpora, families, tasks and rules: columns, analyses and readers of tables."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lawful import registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table that only some runs have. A file in columns/ holds them by name, in COLUMNS.
+
+    unit     of its numbers; a plug-in's columns hold numbers, since only coordinates and the core's columns are texts
+    about    what it is
+    title    its name on charts and in sentences; empty: the column's own
+    header   its name in the report's table of means over seeds; empty: it is not in that table
+    """
+
+    unit: str
+    about: str
+    title: str = ""
+    header: str = ""
+
+
+class Analysis:
+    """Work on a study's folder that only some studies need. Each method is called for every study, and returns at once
+    where the study is none of its own."""
+
+    def before_fit(self, folder: Path, say: Callable[[str], None], own: Callable[[], str | None]) -> None:
+        """Called once, before the laws are fitted. It may load trained models; then it must import torch itself.
+
+        say    tells the user what takes time, or why something is left out
+        own    gives the module of the study's own file, where that may run
+        """
+
+    def after_fit(self, folder: Path) -> None:
+        """Called after each fit, also while the study runs; it may write into fits/. It must not import torch."""
+
+
+class Reader(ABC):
+    """Reads tables of finished runs from files with one of these suffixes, in lower case: ".xlsx"."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def rows(self, path: Path) -> Iterable[Mapping[str, Any]]:
+        """A mapping from column to cell for each run. Raises TableError that names the file where it is damaged."""
+
+
+@functools.cache
+def columns() -> Mapping[str, Column]:
+    """The columns that domains and packages bring, by name."""
+    return {name: column for module in registry.every("columns").values() for name, column in module.COLUMNS.items()}
+
+
+def column_title(name: str) -> str:
+    """Empty where no plug-in gives it a title."""
+    return columns()[name].title if name in columns() else ""
+
+
+@functools.cache
+def analyses() -> tuple[Analysis, ...]:
+    return tuple(analysis() for analysis in registry.every("analyses").values())
+
+
+def reader_of(suffix: str) -> Reader | None:
+    """The reader for files with this suffix; the built-in table formats are read by table.py."""
+    readers: list[Reader] = [reader() for reader in registry.every("readers").values()]
+    return next((reader for reader in readers if suffix in reader.suffixes), None)

@@ -1,0 +1,249 @@
+"""emg: windows and their keys agree to the frame, batches follow from (seed, step), and bad folders are refused."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lawful import corpora
+from lawful.domains.emg import sessions
+from lawful.domains.emg.corpora import emg
+from lawful.domains.emg.corpora.emg import Emg, EmgData
+from lawful.domains.emg.spectrogram import log_spectrogram
+from lawful.domains.emg.tokenizers.keys import Keys
+from lawful.domains.emg.twin import Twin, write_twin
+from lawful.errors import LawfulError
+from lawful.run import from_json, to_json
+
+SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.4, other_minutes=0.3)
+CONTEXT = 125
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Emg:
+    return Emg(pool=4, twin=SMALL)
+
+
+@pytest.fixture(scope="module")
+def data(corpus: Emg) -> EmgData:
+    return corpus.prepare()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Recordings of one's own, to be damaged."""
+    write_twin(replace(SMALL, train_minutes=0.2, other_minutes=0.2), tmp_path / "own")
+    return tmp_path / "own"
+
+
+def same(first: emg.Batch, second: emg.Batch) -> bool:
+    return all(np.array_equal(getattr(first, f.name), getattr(second, f.name)) for f in fields(emg.Batch))
+
+
+def test_it_is_plain_data_and_prepared_once(corpus: Emg, data: EmgData) -> None:
+    assert from_json(to_json(corpus)) == corpus and corpora.known()["emg"] == Emg()
+    assert corpus.prepare().fingerprint == data.fingerprint
+    assert Emg(pool=4, twin=replace(SMALL, difficulty=1.0)).prepare().fingerprint != data.fingerprint
+    assert data.facts()["source"] == "synthetic EMG: says nothing about people"
+    assert data.splits == ("train", "validation", "test")
+
+
+def test_no_user_of_the_test_split_is_trained_on(data: EmgData) -> None:
+    users = {split: {known.user for known in data.sessions(split)} for split in data.splits}
+    assert users["test"].isdisjoint(users["train"]) and users["validation"] == users["train"]
+    names = [known.name for known in data.sessions()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_key_of_a_session_is_a_target_of_exactly_one_window(data: EmgData) -> None:
+    for split in ("validation", "test"):
+        batches = list(data.evaluation_batches(split, context=CONTEXT))
+        for known, batch in zip(data.sessions(split), batches, strict=True):
+            targets = batch.targets[batch.targets >= 0]
+            assert np.array_equal(targets, known.keys)
+            assert len(batch.inputs) == -(-known.frames // CONTEXT)
+            assert batch.end[-1] - data.past == known.frames - CONTEXT * (len(batch.inputs) - 1)
+
+
+def test_the_windows_of_an_evaluation_show_each_frame_where_it_was(data: EmgData) -> None:
+    known = data.sessions("validation")[0]
+    session = sessions.read_session(known.path)
+    whole = log_spectrogram(session.read(), 4).astype(np.float16)
+    batch = next(data.evaluation_batches("validation", context=CONTEXT))
+    laid = np.concatenate([row[data.past : data.past + CONTEXT] for row in batch.inputs])[: known.frames]
+    assert np.array_equal(laid, whole)
+    assert batch.begin.tolist()[:2] == [data.past, 0] and not batch.inputs[0, : data.past].any()
+    assert np.array_equal(batch.inputs[1, : data.past], whole[CONTEXT - data.past : CONTEXT])
+
+
+def test_with_a_number_of_targets_an_evaluation_is_a_beginning_of_the_whole(data: EmgData) -> None:
+    whole = list(data.evaluation_batches("validation", context=CONTEXT))
+    some = list(data.evaluation_batches("validation", context=CONTEXT, targets=30))
+    assert len(some) == 1 and 30 <= (some[0].targets >= 0).sum() < 30 + 40
+    assert np.array_equal(some[0].inputs, whole[0].inputs[: len(some[0].inputs)])
+
+
+def test_a_batch_follows_from_seed_and_step_alone(corpus: Emg, data: EmgData) -> None:
+    again = corpus.open(data.fingerprint)
+    arguments = {"batch_size": 4, "context": CONTEXT}
+    first = data.batch(seed=3, step=11, **arguments)
+    assert same(first, again.batch(seed=3, step=11, **arguments))
+    assert not same(first, data.batch(seed=3, step=12, **arguments))
+    assert not same(first, data.batch(seed=4, step=11, **arguments))
+
+
+def test_an_epoch_visits_every_window_of_every_session_once(data: EmgData) -> None:
+    windows = sum(-(-known.frames // CONTEXT) for known in data.sessions("train"))
+    seen = [int(data.batch(seed=0, step=step, batch_size=1, context=CONTEXT).session[0]) for step in range(windows)]
+    expected = [known.number for known in data.sessions("train") for _ in range(-(-known.frames // CONTEXT))]
+    assert sorted(seen) == sorted(expected)
+
+
+def test_augmentation_turns_bands_and_hides_spans_and_nothing_else(data: EmgData) -> None:
+    """Every value of a training window is 0, or that of a neighbouring electrode at a frame within the jitter."""
+    batch = data.batch(seed=1, step=0, batch_size=2, context=CONTEXT)
+    jitter = emg.JITTER_SAMPLES // 64
+    for row, number in zip(batch.inputs, batch.session, strict=True):
+        whole = data.spectrogram(data.sessions("train")[number], 0, 10**9)
+        for band in (0, 1):
+            part = row[:, band]  # [frames, 16, 33]
+            places = [
+                (np.where(part == 0, True, part == np.roll(whole[start : start + len(row), band], turn, axis=1))).mean()
+                for start in range(len(whole) - len(row) + 1)
+                for turn in (-1, 0, 1)
+            ]
+            assert max(places) == 1.0
+        assert 0 < (row == 0).mean() < 0.6
+    assert jitter == 1  # 120 samples in whole frames of 64
+
+
+def test_labels_move_with_their_window(data: EmgData) -> None:
+    """Keys and signal of a training window are of the same time: found by matching, then compared."""
+    batch = data.batch(seed=5, step=2, batch_size=2, context=CONTEXT)
+    for row, number, targets in zip(batch.inputs, batch.session, batch.targets, strict=True):
+        known = data.sessions("train")[number]
+        whole = data.spectrogram(known, 0, 10**9)
+        fits = [
+            max(
+                (np.where(row[:, 0] == 0, True, row[:, 0] == np.roll(whole[s : s + len(row), 0], turn, axis=1))).mean()
+                for turn in (-1, 0, 1)
+            )
+            for s in range(len(whole) - len(row) + 1)
+        ]
+        first = int(np.argmax(fits)) + data.past
+        seconds = 64 / 2000
+        within = (known.times >= first * seconds) & (known.times < (first + CONTEXT) * seconds)
+        assert np.array_equal(targets[targets >= 0], known.keys[within])
+
+
+def test_a_split_that_the_twin_does_not_have_is_refused_with_those_that_it_has(corpus: Emg, data: EmgData) -> None:
+    with pytest.raises(LawfulError, match=r"the twin has generic\.yaml; got split/user0\.yaml"):
+        replace(corpus, split="split/user0.yaml").prepare()
+
+
+def test_fewer_users_train_and_the_same_are_measured(corpus: Emg, data: EmgData) -> None:
+    one = replace(corpus, train_users=1).open(data.fingerprint)
+    assert one.train_tokens < data.train_tokens
+    assert {known.user for known in one.sessions("train")} == {"synthetic000"}
+    assert one.sessions("validation") == data.sessions("validation")
+    assert replace(corpus, train_users=1).prepare().fingerprint == data.fingerprint
+    with pytest.raises(LawfulError, match="at most the 2 of the split, got 3"):
+        replace(corpus, train_users=3).open(data.fingerprint).sessions("train")
+
+
+def test_windows_made_from_the_recordings_equal_those_that_were_kept(
+    corpus: Emg, data: EmgData, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the spectrograms are too many to keep, each window is read and transformed alone."""
+    folder = data.sessions()[0].path.parent
+    monkeypatch.setattr(emg, "CACHED_BYTES", 0)
+    lazy = corpus.prepare(folder)
+    assert not lazy.is_cached and not list(lazy.folder.glob("*.spectrogram"))
+    assert same(
+        lazy.batch(seed=2, step=1, batch_size=3, context=CONTEXT),
+        data.batch(seed=2, step=1, batch_size=3, context=CONTEXT),
+    )
+    reads = []
+    read = sessions.Session.read
+    monkeypatch.setattr(
+        sessions.Session, "read", lambda self, first=0, last=None: reads.append(last - first) or read(self, first, last)
+    )
+    lazy.batch(seed=2, step=2, batch_size=2, context=CONTEXT)
+    assert len(reads) == 2 and max(reads) < 2 * 64 * CONTEXT  # no more than the window
+    monkeypatch.setattr(sessions.Session, "read", lambda self, first=0, last=None: np.full((99, 2, 16), np.nan))
+    with pytest.raises(LawfulError, match=r"synthetic-000-000\.hdf5: expected numbers, got NaN or infinity near \d+ s"):
+        lazy.spectrogram(lazy.sessions()[0], 10, 20)
+
+
+def test_a_folder_of_recordings_is_read_and_named_as_such(corpus: Emg, folder: Path, empty_cache: Path) -> None:
+    prepared = corpus.prepare(folder)
+    assert not prepared.facts()["is_synthetic"] and "non-commercial" in prepared.facts()["licence"]
+    assert corpus.verify(prepared.fingerprint) == []
+    with pytest.raises(LawfulError, match="needs recordings"):
+        Emg(twin=None).prepare()
+    with pytest.raises(LawfulError, match="no such folder"):
+        corpus.prepare(folder / "absent")
+    with pytest.raises(LawfulError, match=r"expected the split file split/user9.yaml"):
+        Emg(split="split/user9.yaml").prepare(folder)
+
+
+def test_missing_and_damaged_sessions_are_listed_all_at_once(corpus: Emg, folder: Path, empty_cache: Path) -> None:
+    (folder / "synthetic-000-000.hdf5").unlink()
+    cut = folder / "synthetic-001-000.hdf5"
+    cut.write_bytes(cut.read_bytes()[:5000])
+    with pytest.raises(LawfulError, match=r"(?s)2 sessions .*synthetic-000-000.hdf5.*no such file.*synthetic-001-000"):
+        corpus.prepare(folder)
+    with h5py.File(folder / "synthetic-002-000.hdf5", "r+") as file:
+        rows = file["emg2qwerty/timeseries"][:]
+        rows["emg_right"][777, 0] = np.inf
+        file["emg2qwerty/timeseries"][:] = rows
+    problems = corpus.inspect(folder)
+    assert len(problems) == 3 and "sample 777" in problems[2]
+
+
+def test_what_metadata_says_otherwise_is_listed(corpus: Emg, folder: Path) -> None:
+    assert corpus.inspect(folder) == []
+    path = folder / "metadata.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    first, second = (line.split(",") for line in lines[1:3])
+    path.write_text("".join([lines[0], ",".join(["nobody", *first[1:]]), *lines[3:]]))
+    assert corpus.inspect(folder) == [
+        f"{path}: expected the session {first[1]} of user {first[0]}, as the split has it, got user nobody.",
+        f"{path}: expected the session {second[1]} of user {second[0]}, as the split has it, got no such session.",
+    ]
+
+
+def test_a_session_of_another_user_than_the_split_says_is_refused(corpus: Emg, folder: Path) -> None:
+    split = folder / "split" / "generic.yaml"
+    split.write_text(split.read_text().replace('"synthetic002"', '"somebody"'))
+    with pytest.raises(LawfulError, match="expected the user somebody, as the split says, got synthetic002"):
+        corpus.prepare(folder)
+
+
+def test_damage_to_what_was_prepared_is_found(corpus: Emg, folder: Path, empty_cache: Path) -> None:
+    prepared = corpus.prepare(folder)
+    spectrogram = prepared.folder / "synthetic-000-000.spectrogram"
+    whole = spectrogram.read_bytes()
+    spectrogram.write_bytes(b"\1\1" + whole[2:])
+    assert "expected that of" in " ".join(corpus.verify(prepared.fingerprint))
+    spectrogram.write_bytes(whole[:-2])
+    with pytest.raises(LawfulError, match="expected .* bytes"):
+        corpus.open(prepared.fingerprint)
+    spectrogram.write_bytes(whole)
+    shutil.copy(prepared.folder / "synthetic-000-000.keys", keys := prepared.folder / "synthetic-000-000.keys.old")
+    (prepared.folder / "synthetic-000-000.keys").write_bytes(keys.read_bytes()[::-1])
+    with pytest.raises(LawfulError, match="expected SHA-256"):
+        corpus.open(prepared.fingerprint)
+
+
+def test_keys_are_the_98_with_special_ones_and_folding() -> None:
+    keys = Keys()
+    assert keys.vocab_size == 98
+    assert keys.decode(keys.encode("é“x”–\n日")) == 'e"x"-⏎'
+    numbers, places = keys.encode_keys(["a", "Key.f1", "Key.backspace", "Key.shift", "Key.space", "A"])
+    assert keys.decode(numbers) == "a⌫⇧ A" and places.tolist() == [0, 2, 3, 4, 5]
