@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lawful.errors import Refusal, TableError
+from lawful.fitting.replicates import relative_spread, spread_slopes
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, as_text, is_empty, read_runs
 
@@ -27,7 +28,9 @@ _ONE_VALUE = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from."""
+    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
+    `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
+    does."""
 
     observations: Observations
     x: Axes
@@ -35,6 +38,7 @@ class Sample:
     loss: Array
     cluster: Array
     column: Mapping[str, str]
+    spread_slopes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -43,6 +47,11 @@ class Sample:
     @property
     def clusters(self) -> int:
         return int(self.cluster.max()) + 1
+
+    @property
+    def relative(self) -> Array | float:
+        """The noise of each row in units of that at the pivot."""
+        return relative_spread(self.spread_slopes, self.x.logs)
 
     @property
     def is_clustered_by_seed(self) -> bool:
@@ -58,6 +67,7 @@ class Sample:
             self.loss[rows],
             np.unique(self.cluster[rows], return_inverse=True)[1],
             self.column,
+            self.spread_slopes,
         )
 
     def on(self, law: Law) -> Sample:
@@ -100,7 +110,14 @@ def sample(
     if check:
         refuse_mixtures(observations)
     cluster = np.arange(len(observations)) if by_row else _cluster_codes(observations, column, by, columns)
-    return Sample(observations, Axes.of(values), values, loss, cluster, column)
+    x = Axes.of(values)
+    apart = _arm_codes(observations, by or column.get("arm"))
+    return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
+
+
+def _arm_codes(observations: Observations, by: str | None) -> Array:
+    arms = [str(row.get(by, "")) if by else "" for row in observations]
+    return np.asarray(np.unique(arms, return_inverse=True)[1])
 
 
 def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:
