@@ -379,6 +379,7 @@ def _facts(data: Sample) -> dict[str, Any]:
         "loss_range": [float(data.loss.min()), float(data.loss.max())],
         "pivot": dict(data.x.pivot),
         "dropped": [dict(row) for row in data.observations.dropped],
+        "alike": len(data.observations.alike()),
     }
 
 
