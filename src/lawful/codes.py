@@ -116,10 +116,26 @@ CAUTIONS = _all(
             "Add sizes or seeds.",
         ),
         "clustered_by_seed": (
-            "The table names no clusters. Runs of one size and seed that differ in their length share noise, as they "
-            "begin with the same weights and read the same data: they count as one cluster.",
+            "No column names clusters. Runs of one size and seed that differ in their length share noise, as they begin "
+            "with the same weights and read the same data: they count as one cluster. As a warning: the table shows "
+            "that runs of one seed share noise across sizes too, and each seed counts as one cluster.",
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
+        ),
+        "noise_varies": (
+            "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
+            "variance, and the interval of a new run follows the noise at its size.",
+            "Nothing. More seeds at each size tell the change better. `--objective l2`: every run weighs the same.",
+        ),
+        "rounded": (
+            "The losses are given with so few digits that rounding is a good part of the noise. It is a uniform error "
+            "that replicates of one size share.",
+            "Give the losses with more digits. More seeds do not help.",
+        ),
+        "rows_alike": (
+            "Rows repeat an earlier one in all but their names, and their losses have fewer than six digits: they may "
+            "be copies, or runs whose rounded losses agree. They are counted as runs of their own.",
+            "Remove the copies; or tell replicates apart by a column `seed`, and give losses with more digits.",
         ),
         "few_clusters": (
             "The rows come from fewer than ten independent trainings (trunks, runs).",

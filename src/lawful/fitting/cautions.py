@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.data import BY_SEED, Sample
+from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
+from lawful.fitting.predict import run_spread
+from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Axes
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
+ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
@@ -145,8 +149,19 @@ def _about_data(fit: Fit) -> list[Caution]:
                 f"{g.n} rows come from only {g.clusters} independent clusters: intervals are wide, and rough.",
             )
         )
-    if fit.data["columns"].get("cluster") == BY_SEED:
-        found.append(clustered_by_seed(g.n, g.clusters))
+    found += about_clusters(fit.data["columns"].get("cluster", ""), g.n, g.clusters)
+    found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
+    if fit.spread_slopes:
+        found.append(_noise_varies(fit))
+    if alike := fit.data.get("alike"):
+        found.append(
+            Caution(
+                "rows_alike",
+                "warning",
+                f"{alike} rows say the same as an earlier one in all but their names. Their losses are rounded, so that "
+                "this may be chance: they count as runs of their own. If they are copies, the intervals are too narrow.",
+            )
+        )
     if g.sigma_run is None:
         found.append(
             Caution(
@@ -170,12 +185,47 @@ def _about_data(fit: Fit) -> list[Caution]:
     return found
 
 
-def clustered_by_seed(rows: int, clusters: int) -> Caution:
+def about_clusters(column: str, rows: int, clusters: int) -> list[Caution]:
+    """What to say of clusters that no column names."""
+    count = f"these {rows} rows count as {clusters} clusters."
+    if column == BY_SEED:
+        sentence = f"Runs of one seed and size at several lengths share noise, and no column says so: {count}"
+        return [Caution("clustered_by_seed", "note", sentence)]
+    if column == ACROSS_SIZES:
+        sentence = f"Runs of one seed lie off their sizes' means together: they share noise across sizes, so {count}"
+        return [Caution("clustered_by_seed", "warning", sentence)]
+    if column == BY_ROUNDING:
+        sentence = f"Replicates share the rounding of their losses: {count}"
+        return [Caution("rounded", "warning", sentence)]
+    return []
+
+
+def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
+    """A warning where rounding is a good part of the spread of the residuals of log loss."""
+    step = resolution(np.asarray(losses))
+    own = step / math.sqrt(12) / float(np.median(losses))  # the standard deviation of a uniform error of that width
+    if own < ROUNDING * spread:
+        return []
     sentence = (
-        "No column names clusters. Runs of one seed and size at several lengths share noise: these "
-        f"{rows} rows count as {clusters} clusters."
+        f"Losses are given to {step:g}: rounding alone has a standard deviation of {100 * own:.2g} % of them, of "
+        f"{100 * spread:.2g} % by which runs lie off the law. Give them with more digits."
     )
-    return Caution("clustered_by_seed", "note", sentence)
+    return [Caution("rounded", "warning", sentence)]
+
+
+def _noise_varies(fit: Fit) -> Caution:
+    """The spread of runs at either end of the data."""
+    ends = []
+    for end in (0, 1):
+        at = {axis: limits[end] for axis, limits in fit.data["domain"].items()}
+        ends.append(f"{100 * run_spread(fit, at):.2g} %")
+    where = " and ".join(f"{axis} = {fit.data['domain'][axis][0]:.3g}" for axis in fit.spread_slopes)
+    far = " and ".join(f"{axis} = {fit.data['domain'][axis][1]:.3g}" for axis in fit.spread_slopes)
+    sentence = (
+        f"Replicates spread differently along the ladder, about {ends[0]} of the loss at {where} and {ends[1]} at {far}: "
+        "runs weigh by that, and a new run's interval follows it."
+    )
+    return Caution("noise_varies", "note", sentence)
 
 
 def _reasons(dropped: list[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from lawful.checks import PositiveFloat, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
-from lawful.fitting.cautions import clustered_by_seed
+from lawful.fitting.cautions import about_clusters, about_rounding
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
@@ -722,8 +722,9 @@ def _about_exponents(
 
 def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...]:
     found = []
-    if data.is_clustered_by_seed and not is_paired:
-        found.append(clustered_by_seed(data.n, data.clusters))
+    if not is_paired:
+        found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
+    found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
     if not point.decrement < CERTIFIED:
         found.append(
             Caution(

@@ -11,7 +11,7 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.cautions import clustered_by_seed
+from lawful.fitting.cautions import about_clusters
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import Gap, JointFit, fit_both
 from lawful.fitting.quantiles import t_cdf
@@ -231,8 +231,7 @@ def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossi
             "crossing and no lead is named."
         )
         found.append(Caution("not_certified", "severe", sentence))
-    if joint.data.is_clustered_by_seed:
-        found.append(clustered_by_seed(joint.data.n, joint.data.clusters))
+    found += about_clusters(joint.data.column.get("cluster", ""), joint.data.n, joint.data.clusters)
     crossings = int((np.diff(np.sign(centre)) != 0).sum())
     if crossings > 1 and is_crossing:
         found.append(

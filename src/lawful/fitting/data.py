@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lawful.errors import Refusal, TableError
+from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_slopes
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, as_text, is_empty, read_runs
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has; FLOPs, at one size, say it too
-BY_SEED = "seed, at each size"  # what `column` says of clusters that no column names
+# what `column` says of clusters that no column names
+BY_SEED = "seed, at each size"
+ACROSS_SIZES = "seed"
+BY_ROUNDING = "replicates whose losses are rounded"
 # columns that must agree over one fit, and what goes wrong where they do not
 _ONE_VALUE = {
     "loss_unit": ("mixed_loss_units", "losses in different units are not one curve"),
@@ -27,7 +31,9 @@ _ONE_VALUE = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from."""
+    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
+    `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
+    does."""
 
     observations: Observations
     x: Axes
@@ -35,6 +41,7 @@ class Sample:
     loss: Array
     cluster: Array
     column: Mapping[str, str]
+    spread_slopes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -45,8 +52,9 @@ class Sample:
         return int(self.cluster.max()) + 1
 
     @property
-    def is_clustered_by_seed(self) -> bool:
-        return self.column.get("cluster") == BY_SEED
+    def relative(self) -> Array | float:
+        """The noise of each row in units of that at the pivot."""
+        return relative_spread(self.spread_slopes, self.x.logs)
 
     def take(self, rows: Array) -> Sample:
         """Some of the rows, at the same pivot."""
@@ -58,6 +66,7 @@ class Sample:
             self.loss[rows],
             np.unique(self.cluster[rows], return_inverse=True)[1],
             self.column,
+            self.spread_slopes,
         )
 
     def on(self, law: Law) -> Sample:
@@ -99,8 +108,18 @@ def sample(
     loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
     if check:
         refuse_mixtures(observations)
-    cluster = np.arange(len(observations)) if by_row else _cluster_codes(observations, column, by, columns)
-    return Sample(observations, Axes.of(values), values, loss, cluster, column)
+    x = Axes.of(values)
+    apart = _arm_codes(observations, by or column.get("arm"))
+    if by_row:
+        cluster = np.arange(len(observations))
+    else:
+        cluster = _cluster_codes(observations, column, by, columns, cells_of(x, apart), loss)
+    return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
+
+
+def _arm_codes(observations: Observations, by: str | None) -> Array:
+    arms = [str(row.get(by, "")) if by else "" for row in observations]
+    return np.asarray(np.unique(arms, return_inverse=True)[1])
 
 
 def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:
@@ -184,22 +203,57 @@ def _missing(observations: Observations, role: str) -> Any:
 
 
 def _cluster_codes(
-    observations: Observations, column: dict[str, str], by: str | None, told: Mapping[str, str | None]
+    observations: Observations,
+    column: dict[str, str],
+    by: str | None,
+    told: Mapping[str, str | None],
+    cell: Array,
+    loss: Array,
 ) -> Array:
-    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own. Where no
-    column of clusters is named, and each row is a run of its own, runs of one seed and size that differ in length are
-    one too: they begin with the same weights and read the same data, and correlated by .56 to .77 over 16 seeds. That
-    is recorded in `column`."""
+    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own.
+
+    Where no column of clusters is named, and each row is a run of its own, three things make rows one, and are recorded
+    in `column`: runs of one seed and size that differ in length begin with the same weights and read the same data, and
+    correlated by .56 to .77 over 16 seeds; runs of one seed at several sizes, where the table shows that they
+    correlate; replicates whose losses are rounded so coarsely that they share the error. A study's own clusters are its
+    trunks, which only some schedules have: there the same holds.
+    """
     each = np.arange(len(observations))
     name = column.get("cluster")
     codes = each if name is None else _named_codes(observations, name)
-    if name == "cluster" or told.get("cluster") is not None or len(np.unique(codes)) < len(each):
+    is_last_word = told.get("cluster") is not None or (name == "cluster" and not observations.is_of_study)
+    if is_last_word or (len(np.unique(codes)) < len(each) and not observations.is_of_study):
         return codes
     by_seed = _seed_codes(observations, column, by)
-    if by_seed is None or len(np.unique(by_seed)) == len(each):
-        return codes
-    column["cluster"] = BY_SEED
-    return by_seed
+    if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
+        column["cluster"] = BY_SEED
+        codes = joined
+    across = _codes_across_sizes(observations, column, by, codes, cell, loss)
+    if across is not None:
+        column["cluster"] = ACROSS_SIZES
+        return across
+    if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
+        column["cluster"] = BY_ROUNDING
+        return cell
+    return codes
+
+
+def _codes_across_sizes(
+    observations: Observations, column: Mapping[str, str], by: str | None, codes: Array, cell: Array, loss: Array
+) -> Array | None:
+    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None."""
+    if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
+        return None
+    arm = [name for name in (by, column.get("arm")) if name in observations.columns]
+    size = [name for name in (*arm, column.get("params")) if name in observations.columns]
+    seed = _codes(observations, [*arm, "seed"])
+    group = _codes(observations, size) if len(size) > len(arm) else cell
+    return seed if share_across(group, seed, codes, cell, np.log(loss)) else None
+
+
+def _codes(observations: Observations, columns: Sequence[str]) -> Array:
+    """One code for rows that agree in these columns."""
+    return np.asarray(np.unique([repr([row.get(c) for c in columns]) for row in observations], return_inverse=True)[1])
 
 
 def _named_codes(observations: Observations, column: str) -> Array:
@@ -228,6 +282,20 @@ def _seed_codes(observations: Observations, column: Mapping[str, str], by: str |
         str(number) if alone else repr(key) for number, (key, alone) in enumerate(zip(keys, is_alone, strict=True))
     ]
     return np.unique(names, return_inverse=True)[1]
+
+
+def _joined(first: Array, second: Array) -> Array:
+    """The finest clusters that hold both those of `first` and those of `second` whole."""
+    codes = np.unique(first, return_inverse=True)[1]
+    while True:
+        lowest = np.full(second.max() + 1, len(codes))
+        np.minimum.at(lowest, second, codes)
+        merged = lowest[second]
+        back = np.full(codes.max() + 1, len(codes))
+        np.minimum.at(back, codes, merged)
+        if (back[codes] == codes).all():
+            return np.asarray(np.unique(codes, return_inverse=True)[1])
+        codes = back[codes]
 
 
 def _are_cuts_of_one_text(observations: Observations) -> bool:

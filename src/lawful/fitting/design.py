@@ -72,13 +72,12 @@ def design(
     price = _price(inputs)
     slope, label = _target(fit, target)
     covariance = np.array(fit.covariance)
-    variance = run_spread(fit) ** 2
     now = float(slope @ covariance @ slope)
     out = []
     for at in candidates or _grid(fit):
         j = log_slopes(fit, at)
         moved = covariance @ j
-        saved = float((slope @ moved) ** 2 / (variance + j @ moved))
+        saved = float((slope @ moved) ** 2 / (run_spread(fit, at) ** 2 + j @ moved))
         flops = price(at)
         out.append(Candidate(dict(at), flops, math.sqrt(max(now - saved, 0.0)), saved, saved / flops))
     if not out:

@@ -105,6 +105,7 @@ def fit_sample(
         warnings=(),
         interval_method=spread.method,
         dof=spread.dof,
+        spread_slopes=dict(data.spread_slopes if objective == "robust" else {}),
         bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
@@ -139,7 +140,14 @@ class Point:
 
     @property
     def residuals_log(self) -> Array:
+        """As if the residual were of log loss; over the rows' relative noise, as `residuals`."""
         return replace(self, problem=replace(self.problem, is_log=True)).residuals
+
+    @property
+    def fitted(self) -> Array:
+        """The loss of each row under the law."""
+        law = self.problem.law
+        return law.predict(dict(zip(law.parameters, self.parameters, strict=True)), self.problem.x)
 
     @property
     def objective_value(self) -> float:
@@ -167,8 +175,11 @@ def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[floa
 def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
     """The best of many starts; of few, and `near` (another fit's parameters), where one is given.
 
-    The robust default first estimates its delta.
+    The robust default first estimates its delta, and weighs rows by how noisy replicates are at their size; the others
+    are what they are called.
     """
+    if objective != "robust":
+        data = replace(data, spread_slopes={})
     if objective == "robust":
         delta = _robust_delta(data, law, low, high, near)
         return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
@@ -213,7 +224,7 @@ def robust_sigma(point: Point) -> float:
 
 def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
     scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
-    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high)
+    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
 
 
 def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) -> Point:
@@ -236,7 +247,8 @@ def _thinned(problem: solver.Problem) -> solver.Problem:
     if problem.rows <= SEARCHED_ROWS:
         return problem
     rows = np.sort(np.random.default_rng(0).choice(problem.rows, SEARCHED_ROWS, replace=False))
-    return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows])
+    relative = problem.relative if isinstance(problem.relative, float) else problem.relative[rows]
+    return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows], relative=relative)
 
 
 def _optima(found: solver.Solution) -> Array:
@@ -338,16 +350,18 @@ def _goodness(point: Point, data: Sample) -> Goodness:
 
 
 def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]:
-    log = point.residuals_log
+    fitted = point.fitted
+    log = np.log(fitted / data.loss)
+    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12)
     return tuple(
         Residual(
             run,
             int(data.cluster[i]),
             {axis: float(v[i]) for axis, v in data.values.items()},
             float(data.loss[i]),
-            float(data.loss[i] * np.exp(log[i])),
+            float(fitted[i]),
             float(-log[i]),
-            float(-log[i] / max(sigma, 1e-12)),
+            float(-log[i] / scale[i]),
         )
         for i, run in enumerate(data.run_names)
     )
@@ -365,6 +379,7 @@ def _facts(data: Sample) -> dict[str, Any]:
         "loss_range": [float(data.loss.min()), float(data.loss.max())],
         "pivot": dict(data.x.pivot),
         "dropped": [dict(row) for row in data.observations.dropped],
+        "alike": len(data.observations.alike()),
     }
 
 

@@ -26,7 +26,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     value = float(fit.loss(fit.values, at)[0])
     low, high = mean_interval(fit, at, level)
     if interval == "new_run":
-        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit)
+        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit, at)
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
@@ -76,10 +76,20 @@ def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
     return free
 
 
-def run_spread(fit: Fit) -> float:
-    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger."""
+def run_spread(fit: Fit, at: Mapping[str, float] | None = None) -> float:
+    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger. Where it
+    changes with size, that at a point (default: in the middle of the data), outside the data never less than at their
+    edge."""
     rows, free = fit.goodness.n, len(fit.free)
-    return float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
+    typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
+    if at is None:
+        return typical
+    log_relative = 0.0
+    for axis, slope in fit.spread_slopes.items():
+        low, high = fit.data["domain"][axis]
+        here = min(at[axis], high) if slope < 0 else max(at[axis], low)
+        log_relative += slope * np.log(here / fit.data["pivot"][axis])
+    return typical * float(np.exp(log_relative))
 
 
 def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:

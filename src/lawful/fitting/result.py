@@ -137,6 +137,8 @@ class Fit:
     data          facts: source, sha256, columns, clusters, levels, domain, pivot, dropped rows
     sensitivity   {"objective": {name: {parameter: value}}, "outlier": {...}, "counting": {...}}
     interval_method   how ci95 was made
+    spread_slopes     axis -> d log sigma / d log axis of the runs' noise, where replicates show that it changes; sigmas
+                      in `goodness` are then those at the pivot
     """
 
     model: Law
@@ -156,6 +158,7 @@ class Fit:
     bounds: Mapping[str, tuple[float, float]]
     seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    spread_slopes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def law(self) -> str:

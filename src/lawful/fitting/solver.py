@@ -33,6 +33,8 @@ class Problem:
     loss        observed, shape (rows,), or (problems, rows) where each problem has losses of its own
     is_log      residuals are log L - log loss; else L - loss
     scale       of the residuals: Huber's delta, or sigma for squares
+    relative    noise of each row in units of that at the pivot, shape (rows,); 1 where it is the same everywhere. Every
+                residual and slope that leaves this module is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
     """
@@ -45,6 +47,7 @@ class Problem:
     is_squares: bool
     low: Array
     high: Array
+    relative: Array | float = 1.0
 
     @functools.cached_property
     def target(self) -> Array:
@@ -56,6 +59,10 @@ class Problem:
             return self
         low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
         return replace(self, low=low, high=high, loss=loss)
+
+    @property
+    def scales(self) -> Array | float:
+        return self.scale * self.relative
 
     @property
     def rows(self) -> int:
@@ -112,10 +119,10 @@ def solve(
 
 
 def residuals(problem: Problem, parameters: Array) -> Array:
-    """Shape (problems, rows), in the residual's own unit."""
+    """Shape (problems, rows), in the residual's own unit, over the row's relative noise."""
     level = problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
     away: Array = (np.log(np.maximum(level, 1e-300)) if problem.is_log else level) - problem.target
-    return away
+    return away if isinstance(problem.relative, float) else away / problem.relative
 
 
 def misfit(problem: Problem, parameters: Array, weights: Array | None = None) -> Array:
@@ -283,8 +290,9 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
     np.multiply(pull, -0.5, out=rho)
     rho += z
     rho *= pull  # z^2 / 2 inside Huber's delta, |z| - 1/2 outside
-    lever = np.divide(pull, problem.scale, out=left[size])
-    stiff /= problem.scale**2
+    scales = problem.scales
+    lever = np.divide(pull, scales, out=left[size])
+    stiff /= scales**2
     if weights is None:
         misfit = rho.sum(-1)
     else:
@@ -323,7 +331,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room 
     soft = np.ones_like(law.level) if weights is None else weights
     if not problem.is_squares:
         soft = soft / np.maximum(np.abs(_in_scales(problem, law.level)), 1)
-    soft = soft / (problem.scale * (law.level if problem.is_log else 1.0)) ** 2
+    soft = soft / (problem.scales * (law.level if problem.is_log else 1.0)) ** 2
     above: Array = (law.slope * soft).transpose(1, 0, 2) @ law.slope.transpose(1, 2, 0)
     return above
 
@@ -331,7 +339,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room 
 def _in_scales(problem: Problem, level: Array, out: Array | None = None) -> Array:
     """Residuals divided by the scale."""
     z: Array = np.subtract(np.log(level, out=out) if problem.is_log else level, problem.target, out=out)
-    z /= problem.scale
+    z /= problem.scales
     return z
 
 
@@ -431,6 +439,6 @@ def _spread(low: float, high: float, number: int) -> Array:
 
 
 def slopes(problem: Problem, parameters: Array) -> Array:
-    """dr / dtheta of one point, shape (rows, parameters)."""
+    """dr / dtheta of one point, over the rows' relative noise, shape (rows, parameters)."""
     law = _levels(problem, parameters[None])
-    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0)).T)
+    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0) / problem.relative).T)

@@ -298,10 +298,11 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     shared = max(around.variance_cluster, 0.0)
     if shared > 0:
         row_dof = around.rows - data.clusters
+    relative = point.problem.relative
     shake = np.sqrt(around.variance_row) * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
     effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
-    move = shake + effect[:, data.cluster]
-    level = data.loss * np.exp(point.residuals_log)
+    move = (shake + effect[:, data.cluster]) * relative
+    level = point.fitted
     losses = level * np.exp(move) if point.problem.is_log else np.maximum(level + move, 0.01 * level)
     problem = replace(point.problem, loss=losses)
     from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
