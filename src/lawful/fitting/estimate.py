@@ -29,6 +29,7 @@ SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the bes
 NARROW = 2e-4
 CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no test
 LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
+NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
 NO_FALL = 0.05  # level of the test that it falls at all
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
@@ -151,22 +152,23 @@ class Point:
 
 
 def _refuse_no_fall(point: Point, data: Sample) -> None:
-    """Raises Refusal where the law does not fit better, at 5 %, than the same law with one axis held: then these losses
-    do not fall along it, or rise, and an exponent would be that of a term which is not there."""
+    """Raises Refusal where the losses do not fall along an axis: the law fits no better than the same law with that
+    axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
+    there."""
     problem, sigma = point.problem, robust_sigma(point)
-    ends = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    is_at_bound = any(_side(point, i) for i in range(len(point.parameters)))
     for axis in problem.law.fitted_axes:
-        logs = {**data.x.logs, axis: np.zeros(data.n)}
-        held = replace(problem, x=Axes(logs, data.x.pivot))
-        moved = ends - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300))
-        if np.ptp(moved) > CLEAR_FALL * sigma and not any(_side(point, i) for i in range(len(point.parameters))):
+        held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
+        fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
+        if fall > CLEAR_FALL * sigma and not is_at_bound:
             continue
         starts = np.concatenate([point.parameters[None], solver.grid_starts(held, keep=FEW_STARTS)[0]])
         without = float(solver.solve(held, starts).misfit.min())
         nothing = solver.NO_MISFIT * data.n
         dof = max(data.n - int(point.is_free.sum()), 1)
         ratio = (without - point.misfit - nothing) / (max(point.misfit, nothing) / dof)
-        if f_tail(ratio, 1, dof) > NO_FALL:
+        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
             column = data.column.get(axis, axis)
             named_so = axis if column == axis else f"{axis} ({column})"
             raise Refusal(
@@ -174,6 +176,12 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
                 f"The loss does not fall with {named_so} in these {data.n} runs: {problem.law.spec} fits no better "
                 f"than without it. Take runs over a wider range of {column}, or a law that does not read it.",
             )
+
+
+def _slope(data: Sample, law: Law, axis: str) -> float:
+    """Of log loss along the logarithm of an axis, the others held: by least squares."""
+    columns = [data.x[axis], np.ones(data.n), *(data.x[other] for other in law.fitted_axes if other != axis)]
+    return float(np.linalg.lstsq(np.stack(columns, axis=1), np.log(data.loss), rcond=None)[0][0])
 
 
 def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> tuple[Array, Array]:
