@@ -42,6 +42,15 @@ REFUSALS = _all(
             "An axis of the law takes fewer than three distinct values.",
             "Add sizes or budgets, or fit a law that does not read this axis.",
         ),
+        "one_cluster": (
+            "All runs share noise: they are one cluster, and how much they share cannot be seen from inside it.",
+            "Train other seeds; or `--cluster none` where the runs do not share noise.",
+        ),
+        "no_fall": (
+            "The loss does not fall along an axis of the law: a law without that axis fits as well.",
+            "Look at the table: is it the right column, is the metric one that falls? Else take a wider range, more "
+            "seeds, or a law that does not read the axis.",
+        ),
         "two_axes": (
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",

@@ -62,7 +62,7 @@ class Inherits(Fixed):
 mine = Fixed(exponent=0.25)
 '''
 ROWS = [
-    {"params": n, "tokens": 1e11 / n**0.5, "loss": 2 + 900 * n**-0.5, "arm": "b" if i % 2 else "a"}
+    {"params": n, "tokens": 1e3 * n**0.5, "loss": 2 + 900 * n**-0.5, "arm": "b" if i % 2 else "a"}
     for i, n in enumerate(np.geomspace(1e6, 1e9, 12))
 ]
 

@@ -30,6 +30,12 @@ Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200."
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", callback=options.of(NaturalInt))]
 
 
+Bounds = Annotated[
+    list[str] | None, typer.Option("--bounds", help="NAME=LOW:HIGH, where a parameter is sought; may be repeated.")
+]
+Fixed = Annotated[list[str] | None, typer.Option("--fixed", help="NAME=VALUE, a parameter that is known; the same.")]
+
+
 def any_law(law: Any) -> bool:
     return True
 
@@ -108,6 +114,8 @@ class Fitted(Table):
     x: Axis = None
     objective: Annotated[str, typer.Option(help="robust, hoffmann, lad, l2, l2-raw or huber:DELTA.")] = "robust"
     cluster: ClusterColumn = None
+    bounds: Bounds = None
+    fixed: Fixed = None
     draws: Draws = 1000
     seed: Seed = 0
 
@@ -134,8 +142,35 @@ class Fitted(Table):
         if law is None:
             present = [role for role in ("params", "tokens", "flops") if role in table.roles]
             law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
-        how: Any = {**columns, "cluster": self.cluster}
+        how: Any = {**columns, "cluster": self.cluster, **limited(self.bounds, self.fixed)}
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
+
+
+def limited(bounds: list[str] | None, fixed: list[str] | None) -> dict[str, Any]:
+    """What --bounds and --fixed tell, as the arguments of a fit."""
+    limits = {}
+    for text in bounds or []:
+        name, _, pair = text.partition("=")
+        low, _, high = pair.partition(":")
+        try:
+            limits[name.strip()] = (float(low), float(high))
+        except ValueError:
+            raise DeclarationError(f"--bounds: expected NAME=LOW:HIGH, such as alpha=0:8; got {text!r}.") from None
+    return {"bounds": limits, "fixed": numbers(fixed or [], "--fixed")}
+
+
+def numbers(parts: list[str], flag: str) -> dict[str, float]:
+    """NAME=NUMBER, any number of times."""
+    out = {}
+    for part in parts:
+        name, sign, number = part.partition("=")
+        try:
+            out[name.strip()] = conform(float(number), float)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise DeclarationError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
+    return out
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,9 +8,23 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.checks import PositiveFloat, PositiveInt, conform
+from lawful.checks import PositiveFloat, PositiveInt
 from lawful.cli import options
-from lawful.cli.asked import Axis, ClusterColumn, Draws, Fitted, LawName, Seed, Table, one_axis, with_options
+from lawful.cli.asked import (
+    Axis,
+    Bounds,
+    ClusterColumn,
+    Draws,
+    Fitted,
+    Fixed,
+    LawName,
+    Seed,
+    Table,
+    limited,
+    numbers,
+    one_axis,
+    with_options,
+)
 from lawful.errors import DeclarationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -154,6 +168,7 @@ def replay_command(
     if asked.x is not None or law is None:
         law, columns = one_axis(table, law, asked.x, columns)
     how: Any = {"cluster": asked.cluster, "within": within, "draws": asked.draws, "seed": asked.seed, **columns}
+    how |= limited(asked.bounds, asked.fixed)
     found = [replay(table, one, law=law, by=by, **how) for one in claim]
     if as_json:
         _print_plain([{"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons} for one in found])
@@ -176,13 +191,19 @@ def compare_command(
         ),
     ] = "own",
     cluster: ClusterColumn = None,
+    bounds: Bounds = None,
+    fixed: Fixed = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether arms differ, and what the data exclude: that it is a factor, another floor, other exponents."""
+    from math import isfinite
+
     from lawful.fitting.compare import compare
+    from lawful.fitting.result import interval
 
     table, chosen, columns = asked.read(law)
-    found = compare(table, by, law=chosen or "chinchilla", floor=floor, cluster=cluster, **columns)  # type: ignore[arg-type]
+    how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
+    found = compare(table, by, law=chosen or "chinchilla", **how)
     if as_json:
         _print_plain(found)
         return
@@ -193,8 +214,13 @@ def compare_command(
         typer.echo(f"{one.name:28}{one.parameters:11}{test or ' ' * 19}{one.aicc:10.1f}{one.bic:10.1f}")
     for d in found.differences:
         typer.echo(
-            f"{d.parameter}: {d.second} - {d.first} = {d.value:.4g} [{d.ci95[0]:.4g}, {d.ci95[1]:.4g}], p = {d.p:.3g} "
-            f"(Holm {d.p_holm:.3g}), equivalent within {d.equivalence:.3g}"
+            f"{d.parameter}: {d.second} - {d.first} = "
+            + (
+                f"{d.value:.4g} {interval(*d.ci95, '.4g')}, p = {d.p:.3g} (Holm {d.p_holm:.3g}), equivalent within "
+                f"{d.equivalence:.3g}"
+                if isfinite(d.stderr)
+                else "not determined"
+            )
         )
     _print_cautions(found.warnings)
 
@@ -297,7 +323,7 @@ def design_command(
     found = design(
         asked.fit(*asked.ask()),
         budget=None if budget is None else float(count(budget)),
-        target=_numbers(target.split(","), "--target") if target and "=" in target else target,
+        target=numbers(target.split(","), "--target") if target and "=" in target else target,
     )
     if as_json:
         _print_plain(found)
@@ -332,7 +358,7 @@ def power_command(
     if not at:
         raise DeclarationError("power: expected the points of the ladder, as --params 1e6,1e7,... or --tokens ...")
     law = law or ("chinchilla" if len(at) == 2 else f"power_floor:{next(iter(at))}")
-    found = power(law, _numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
+    found = power(law, numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
     if as_json:
         _print_plain(found)
         return
@@ -406,21 +432,10 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
     ]
 
 
-def _numbers(parts: list[str], flag: str) -> dict[str, float]:
-    out = {}
-    for part in parts:
-        name, sign, number = part.partition("=")
-        try:
-            out[name.strip()] = conform(float(number), float)
-        except ValueError:
-            sign = ""
-        if not sign:
-            raise DeclarationError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
-    return out
-
-
 def _interval(value: Any) -> str:
-    return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
+    from lawful.fitting.result import interval
+
+    return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
 
 
 def _print_cautions(cautions: Any) -> None:

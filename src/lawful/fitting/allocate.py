@@ -11,7 +11,7 @@ import numpy as np
 from lawful.errors import DeclarationError, TableError
 from lawful.fitting.predict import FAR, run_spread
 from lawful.fitting.result import Caution
-from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
+from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
 
 if TYPE_CHECKING:
@@ -67,12 +67,19 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
     draws = fit.drawn if fit.draws else {name: np.array([value]) for name, value in fit.values.items()}
     point = {name: np.array([value]) for name, value in fit.values.items()}
     size, sizes = (best_size(fit, values, flops, price) for values in (point, draws))
-    growth, growths = (
-        np.log(best_size(fit, values, flops * step, price) / best_size(fit, values, flops / step, price))
-        / (2 * np.log(step))
-        for values in (point, draws)
-    )
     spread = _interval_maker(fit)
+    exponents = _exponents(fit) if cost is None else {}
+    if not exponents:
+        more, less = (
+            [best_size(fit, values, flops * by, price) for values in (point, draws)] for by in (step, 1 / step)
+        )
+        sized = [np.log(large / small) / (2 * np.log(step)) for large, small in zip(more, less, strict=True)]
+        fed = [
+            1 - np.log(price(large) / price(small)) / (2 * np.log(step))
+            for large, small in zip(more, less, strict=True)
+        ]
+        are_shares = cost is None  # of C = 6 N D: the two add up to 1
+        exponents = {"N_exponent": spread(*sized, are_shares), "D_exponent": spread(*fed, are_shares)}
     tokens, drawn_tokens = flops / price(size), flops / price(sizes)
     losses = _loss_at(fit, draws, sizes, drawn_tokens)
     at = {"params": float(size[0]), "tokens": float(tokens[0])}
@@ -83,11 +90,16 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
         tokens=spread(tokens, drawn_tokens),
         loss=spread(_loss_at(fit, point, size, tokens), losses),
         tokens_per_param=spread(tokens / size, drawn_tokens / sizes),
-        N_exponent=spread(growth, growths),
-        D_exponent=spread(1 - growth, 1 - growths),
+        **exponents,
         band=_band(fit, flops, price),
         warnings=_cautions(fit, at),
     )
+
+
+def _exponents(fit: Fit) -> dict[str, Interval]:
+    """Of the best size and data against C = 6 N D, where the law has them in closed form: the fit's own."""
+    known = {name: fit.derived[name] for name in ("N_exponent", "D_exponent") if name in fit.derived}
+    return {name: Interval(p.value, *p.ci95) for name, p in known.items()}
 
 
 def six_n(size: Array) -> Array:
@@ -243,14 +255,14 @@ def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: Fit) -> Callable[[Array, Array], Interval]:
+def _interval_maker(fit: Fit) -> Callable[..., Interval]:
     widen = widening(fit.dof, fit.goodness.n, len(fit.free)) if fit.interval_method == BOOTSTRAP else 1.0
 
-    def make(value: Array, draws: Array) -> Interval:
+    def make(value: Array, draws: Array, is_share: bool = False) -> Interval:
         if len(draws) < 2:
             return Interval(float(value[0]), float("nan"), float("nan"))
-        low, high = percentiles(draws, float(value[0]), widen)
-        return Interval(float(value[0]), float(low), float(high))
+        low, high = percentiles(draws, float(value[0]), widen, is_share=is_share)
+        return Interval(float(value[0]), *determined(low, high))
 
     return make
 

@@ -19,7 +19,7 @@ from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.fitting.truth import recovered
 from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
@@ -637,21 +637,21 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     exponents = [s.name for s in found.model.shapes if s.name in found.free]
     parts = []
     for name, axis in zip(exponents, found.model.inputs, strict=False):
-        p = found.params[name]
-        parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
+        p, symbol = found.params[name], symbols.get(axis, axis)
+        known = interval(*p.ci95, ".3f")
+        is_open = p.at_bound or not np.isfinite(p.ci95).all()  # then the value is no result
+        parts.append(f"{symbol}^-{name} ({name} {known})" if is_open else f"{symbol}^-{p.value:.3f} {known}")
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss", "cer": "Character error rate"}
     metric = metrics.get(columns["loss"], columns["loss"])
     if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
-        text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "
-        text += f"{half.ci95[1]:.3g}]" + (
-            "" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1"
-        )
+        text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} "
+        text += interval(*half.ci95) + ("" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1")
     else:
         text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
     if "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
-        text += f" towards {floor.value:z.3f} [{floor.ci95[0]:z.3f}, {floor.ci95[1]:z.3f}]"
+        text += f" towards {floor.value:z.3f} {interval(*floor.ci95, 'z.3f')}"
     runs = f"{found.goodness.n} runs"
     if found.goodness.clusters < found.goodness.n:
         runs += f" in {found.goodness.clusters} clusters"

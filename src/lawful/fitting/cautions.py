@@ -13,7 +13,7 @@ from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
 from lawful.fitting.predict import run_spread
 from lawful.fitting.replicates import resolution
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Axes
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def cautions(fit: Fit) -> tuple[Caution, ...]:
 def _about_convergence(fit: Fit) -> list[Caution]:
     found = []
     c = fit.convergence
-    if not c.is_certified:
+    if c.problems:
         found.append(Caution("not_certified", "severe", "The optimum is not certified: " + "; ".join(c.problems) + "."))
     for name in c.at_bounds:
         p = fit.params[name]
@@ -99,8 +99,7 @@ def _about_convergence(fit: Fit) -> list[Caution]:
             Caution(
                 "at_bound",
                 "warning",
-                f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data "
-                "do not determine it, and intervals beside it are too narrow.",
+                f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data do not determine it.",
             )
         )
     if c.eigenvalues and 0 < c.eigenvalues[0] < RIDGE:
@@ -122,8 +121,8 @@ def _about_convergence(fit: Fit) -> list[Caution]:
                 Caution(
                     "not_identified",
                     "severe",
-                    f"{name} = {p.value:.3g} with the interval [{p.ci95[0]:.3g}, {p.ci95[1]:.3g}]: this table does not "
-                    "determine it.",
+                    f"{name} ({f'at its {p.at_bound} bound' if p.at_bound else f'{p.value:.3g}'}, 95 % interval "
+                    f"{interval(*p.ci95)}): this table does not determine it.",
                 )
             )
     return found
@@ -246,7 +245,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                 Caution(
                     "objective_moves",
                     "warning",
-                    f"The objective moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                    f"The objective moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
         counted = {key: v[name] for key, v in fit.sensitivity["counting"].items() if not low <= v[name] <= high}
@@ -256,7 +255,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                 Caution(
                     "counting_moves",
                     "warning",
-                    f"How things are counted moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                    f"How things are counted moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
         moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low <= row[name] <= high]
@@ -266,7 +265,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                     "one_run_decides",
                     "warning",
                     f"Leaving out the one run {moved[0]['run']} moves {name} "
-                    f"to {moved[0][name]:.3g}, out of its interval [{low:.3g}, {high:.3g}].",
+                    f"to {moved[0][name]:.3g}, out of its interval {interval(low, high)}.",
                 )
             )
     return found

@@ -371,6 +371,13 @@ def refuse_too_little(data: Sample, law: Law, free: int) -> None:
             f"{law.name} has {free} free parameters and needs at least {free + 1} runs; "
             f"got {data.n}. Add runs, fix a parameter, or choose a law with fewer.",
         )
+    if data.clusters == 1:
+        raise Refusal(
+            "one_cluster",
+            f"All {data.n} runs are one cluster, with noise in common ({data.column.get('cluster', 'cluster')}): how "
+            "uncertain a law is cannot be seen from one. Train other seeds, or name another column (`none`: "
+            "each run is one).",
+        )
     for axis in law.fitted_axes:
         value = data.values[axis]
         levels = len(np.unique(np.round(np.log(value), 6)))

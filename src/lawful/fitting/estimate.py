@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import NaturalInt, checked, shown
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import solver, uncertainty
 from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.quantiles import f_tail
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Law, bounds_of, named
+from lawful.laws import Array, Axes, Law, bounds_of, named
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -25,6 +27,10 @@ STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
 SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
+CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no test
+LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
+NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
+NO_FALL = 0.05  # level of the test that it falls at all
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
 
@@ -51,7 +57,8 @@ def fit(
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
                 or huber:DELTA
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
-    fixed       parameter -> value; bounds: parameter -> (low, high); names as in law.parameters
+    fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
+                law.parameters
     draws       bootstrap refits over clusters
 
     Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
@@ -65,9 +72,6 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
-    for name, pair in (bounds or {}).items():
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
-            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
     data = sample(source, law, columns, keep_held_out=keep_held_out)
     return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
 
@@ -87,6 +91,7 @@ def fit_sample(
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
     point = best_point(data, law, objective, low, high)
+    _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
     goodness = _goodness(point, data)
     params = _parameters(point, spread, fixed or {})
@@ -154,22 +159,70 @@ class Point:
         return self.misfit * self.problem.scale**2
 
 
+def _refuse_no_fall(point: Point, data: Sample) -> None:
+    """Raises Refusal where the losses do not fall along an axis: the law fits no better than the same law with that
+    axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
+    there."""
+    problem, sigma = point.problem, robust_sigma(point)
+    logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    is_at_bound = any(_side(point, i) for i in range(len(point.parameters)))
+    for axis in problem.law.fitted_axes:
+        held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
+        fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
+        if fall > CLEAR_FALL * sigma and not is_at_bound:
+            continue
+        starts = np.concatenate([point.parameters[None], solver.grid_starts(held, keep=FEW_STARTS)[0]])
+        without = float(solver.solve(held, starts).misfit.min())
+        nothing = solver.NO_MISFIT * data.n
+        dof = max(data.n - int(point.is_free.sum()), 1)
+        ratio = (without - point.misfit - nothing) / (max(point.misfit, nothing) / dof)
+        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
+            column = data.column.get(axis, axis)
+            named_so = axis if column == axis else f"{axis} ({column})"
+            raise Refusal(
+                "no_fall",
+                f"The loss does not fall with {named_so} in these {data.n} runs: {problem.law.spec} fits no better "
+                f"than without it. Take runs over a wider range of {column}, or a law that does not read it.",
+            )
+
+
+def _slope(data: Sample, law: Law, axis: str) -> float:
+    """Of log loss along the logarithm of an axis, the others held: by least squares."""
+    columns = [data.x[axis], np.ones(data.n), *(data.x[other] for other in law.fitted_axes if other != axis)]
+    return float(np.linalg.lstsq(np.stack(columns, axis=1), np.log(data.loss), rcond=None)[0][0])
+
+
 def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> tuple[Array, Array]:
-    """Bounds of every parameter in the law's order; equal where fixed. All bad names are reported at once."""
+    """Bounds of every parameter in the law's order; equal where fixed. Bounds that are given replace the law's own,
+    and may be wider: a floor below 0 is one that was asked for. All bad names are reported at once."""
+    for name, pair in bounds.items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
+            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
     problems = [f"{name!r}" for name in (*fixed, *bounds) if name not in law.parameters]
     if problems:
         raise DeclarationError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")
     hard = bounds_of(law)
     for name, (low, high) in bounds.items():
-        hard[name] = (max(low, hard[name][0]), min(high, hard[name][1]))
-        if not hard[name][0] < hard[name][1]:
-            raise DeclarationError(f"bounds: {name} must lie inside {hard[name]}, got ({low}, {high}).")
+        if not low < high:
+            raise DeclarationError(f"bounds: {name}: expected LOW below HIGH, got ({low}, {high}).")
+        if name not in law.coefficients and not np.isfinite([low, high]).all():
+            raise DeclarationError(f"bounds: {name}: expected two finite numbers, got ({low}, {high}).")
+        if name not in law.coefficients and not _has_sign_of(low, hard[name][0]):
+            raise DeclarationError(f"bounds: {name} is positive in {law.formula}; got ({low}, {high}).")
+        hard[name] = (low, high)
     for name, value in fixed.items():
-        if not hard[name][0] <= value <= hard[name][1]:
-            raise DeclarationError(f"fixed: {name} must lie inside {hard[name]}, got {value}.")
+        if name in bounds and not hard[name][0] <= value <= hard[name][1]:
+            raise DeclarationError(f"fixed: {name} must lie inside its bounds {hard[name]}, got {value}.")
+        if not _has_sign_of(value, hard[name][0]):
+            raise DeclarationError(f"fixed: {name} is positive in {law.formula}; got {value}.")
         hard[name] = (float(value), float(value))
     low, high = np.array([hard[name] for name in law.parameters], dtype=float).T
     return low, high
+
+
+def _has_sign_of(value: float, low: float) -> bool:
+    """Whether a value is as positive as a parameter's lowest: formulas divide by widths, and by some exponents."""
+    return value > 0 if low > 0 else value >= 0 if low == 0 else True
 
 
 def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
@@ -276,9 +329,9 @@ def as_point(problem: solver.Problem, found: solver.Solution, delta: float | Non
 
 
 def _certificate(point: Point) -> Convergence:
-    names = np.array(point.problem.law.parameters)
-    at_bounds = tuple(names[i] for i in range(len(names)) if _side(point, i))
-    inside = np.array([bool(f) and names[i] not in at_bounds for i, f in enumerate(point.is_free)])
+    names = point.problem.law.parameters
+    sides = {name: side for i, name in enumerate(names) if (side := _side(point, i))}
+    inside = np.array([bool(f) and name not in sides for name, f in zip(names, point.is_free, strict=True)])
     here = solver.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
     size = 1 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
@@ -293,13 +346,13 @@ def _certificate(point: Point) -> Convergence:
     if point.agree < 2:
         problems.append(f"only {point.agree} of {point.starts} starts reached the best misfit")
     return Convergence(
-        not problems,
+        not problems and not sides,
         point.decrement,
         tuple(eigenvalues.tolist()),
         point.starts,
         point.agree,
         point.steps,
-        at_bounds,
+        tuple(sides),
         tuple(problems),
     )
 
@@ -308,22 +361,26 @@ def _side(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
-    coefficient = i < len(point.problem.law.coefficients)
-    reach = 1e-6 * (float(np.median(point.problem.loss)) if coefficient else 1.0)
+    reach = uncertainty.AT_BOUND * float(solver.units(point.problem)[i])
     return "low" if value - low <= reach else "high" if high - value <= reach else None
 
 
 def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, float]) -> dict[str, Parameter]:
     out = {}
+    ranges = np.minimum(point.problem.high - point.problem.low, solver.units(point.problem) * LARGEST_STDERR)
     for i, name in enumerate(point.problem.law.parameters):
         value = float(point.parameters[i])
         if name in fixed:
             out[name] = Parameter(name, value, 0.0, (value, value), "fixed")
         else:
             side = _side(point, i)
-            out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
+            stderr = spread.stderr[name]
+            if side or stderr > ranges[i]:  # linear about a point beside a bound, or wider than all that is possible
+                stderr = math.nan
+            out[name] = Parameter(name, value, stderr, spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
     for name, value in spread.derived.items():
-        out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "derived")
+        stderr = spread.stderr[name] if spread.ci95[name] != (0.0, math.inf) else math.nan
+        out[name] = Parameter(name, value, stderr, spread.ci95[name], "derived")
     return out
 
 

@@ -131,7 +131,7 @@ def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mappi
             f"{' and '.join(law.inputs)}."
         )
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
-    same, point = fit_ladder(data, law, (first, second), [frozenset(), frozenset(law.parameters)])
+    same, point = fit_ladder(data, law, (first, second), [frozenset(), frozenset(law.parameters)], {}, {})
     if is_paired := shares_noise(point, data):
         data = replace(data, cluster=pairs_of(data))
     around = noise.measure(point, data)

@@ -16,7 +16,7 @@ Sources: Huber 1981, section 7.6, for few rows per parameter; Rao 1971 (MINQUE);
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,15 @@ class Noise:
         if self.split is None:
             return most
         return float(np.clip(self.split.satterthwaite(contrast), 1.0, most))
+
+    def over_all(self, is_free: Array) -> Noise:
+        """The same over all parameters: those that are fixed do not vary."""
+        if is_free.all():
+            return self
+        place = np.eye(len(is_free))[:, is_free]
+        split = None if self.split is None else replace(self.split, inverse=place @ self.split.inverse)
+        plain, covariance = (place @ matrix @ place.T for matrix in (self.plain, self.covariance))
+        return replace(self, plain=plain, covariance=covariance, split=split)
 
 
 def measure(point: Point, data: Sample) -> Noise:

@@ -20,7 +20,7 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.quantiles import chi_squared_quantile
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
 from lawful.table import Observations, read_runs
 
@@ -68,6 +68,8 @@ def replay(
     within: float = WITHIN,
     draws: int = 1000,
     seed: int = 0,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> Replay:
     """Refit the points and hold `claim` against what they say.
 
@@ -75,6 +77,8 @@ def replay(
     by      the column that names the arms, for a claim that one beats another
     within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
             of the claim; contradicted: none of it does; else not decided
+    fixed, bounds   of the law's parameters, as of `lawful.fit`; for a claim about a value
+
     Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     if not 0 < within < np.inf:
@@ -85,10 +89,13 @@ def replay(
         name, claimed = found[1], float(found[2])
 
         def test(rows: Any, columns: Any) -> Replay:
-            return _value(rows, claim.strip(), name, claimed, law, columns, within, draws, seed)
+            how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
+            return _value(rows, claim.strip(), name, claimed, law, columns, within, how)
 
     elif found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
         arms, where = (found[1], found[2]), (found[3], float(found[4]))
+        if fixed or bounds:
+            raise DeclarationError("replay: fixed and bounds are for claims about a value, such as alpha=0.142.")
 
         def test(rows: Any, columns: Any) -> Replay:
             return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
@@ -152,11 +159,10 @@ def _value(
     law: str | Law,
     columns: Any,
     within: float,
-    draws: int,
-    seed: int,
+    how: Mapping[str, Any],
 ) -> Replay:
     try:
-        found = fit(read_runs(source, **_known(columns)), law, draws=draws, seed=seed, **columns)
+        found = fit(read_runs(source, **_known(columns)), law, **how, **columns)
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
@@ -164,7 +170,7 @@ def _value(
     low, high = found.params[name].ci95
     n = found.goodness.n
     of_fit = _undeciding(found)
-    here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval [{low:.3g}, {high:.3g}]"
+    here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval {interval(low, high)}"
     if of_fit:
         return Replay(claim, "not decided", (*(c.sentence for c in of_fit), f"{here}."), {"all": found})
     if not np.isfinite([low, high]).all():

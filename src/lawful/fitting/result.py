@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,11 +61,12 @@ class Objective:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Why the point is a minimum, in numbers. `is_certified` sums them up; `problems` says what failed.
+    """Why the point is a minimum, in numbers. `is_certified`: no test failed, and no parameter is at a bound.
 
     decrement      relative Newton decrement: the share of the misfit that another Newton step would remove
     eigenvalues    of the Hessian at the point, scaled to a unit diagonal, free parameters only
     starts, agree  starts tried, and how many reached the best misfit to 1e-6 of it
+    problems       the tests that failed
     """
 
     is_certified: bool
@@ -320,6 +322,18 @@ class Fit:
         from lawful.fitting.summary import as_html
 
         return as_html(self)
+
+
+def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) -> str:
+    """[0.31, 0.37]; or what of it the data determine: at least 0.31, at most 0.37, not determined.
+
+    A positive number is at least 0 anyway: from 0 to infinity is not determined.
+    """
+    if math.isfinite(low) and math.isfinite(high):
+        return f"[{low:>{width}{digits}}, {high:>{width}{digits}}]"
+    if math.isfinite(high):
+        return f"at most {high:{digits}}"
+    return f"at least {low:{digits}}" if math.isfinite(low) and low != 0 else "not determined"
 
 
 def law_of(raw: Mapping[str, Any], law: str | Law | None = None) -> Law:

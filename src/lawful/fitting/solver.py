@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,17 +111,29 @@ def solve(
         part = problem.take(chosen)
         w = None if weights is None else weights[chosen]
         pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance, is_near))
-    return Solution(
-        *(
-            np.concatenate([getattr(piece, name) for piece in pieces])
-            for name in ("parameters", "misfit", "decrement", "steps")
-        )
-    )
+    return joined(pieces)
+
+
+def joined(pieces: Sequence[Solution]) -> Solution:
+    """One after another."""
+    parts = ((piece.parameters, piece.misfit, piece.decrement, piece.steps) for piece in pieces)
+    return Solution(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def units(problem: Problem) -> Array:
+    """Of each parameter: coefficients are losses, shapes are of the order of 1."""
+    typical = float(np.median(problem.loss))
+    return np.repeat([typical, 1.0], [len(problem.law.coefficients), len(problem.law.shapes)])
+
+
+def levels(problem: Problem, parameters: Array) -> Array:
+    """The law's losses, shape (problems, rows), at parameters of shape (problems, parameters); or without problems."""
+    return problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
 
 
 def residuals(problem: Problem, parameters: Array) -> Array:
     """Shape (problems, rows), in the residual's own unit, over the row's relative noise."""
-    level = problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
+    level = levels(problem, parameters)
     away: Array = (np.log(np.maximum(level, 1e-300)) if problem.is_log else level) - problem.target
     return away if isinstance(problem.relative, float) else away / problem.relative
 
@@ -149,7 +162,7 @@ def _descend_in_stages(
     if not problem.is_squares:
         spread = float(np.median(np.abs(residuals(problem, starts)))) * (NEAR if is_near else FAR)
         scale = min(spread, 0.3 * float(np.std(problem.target)) + problem.scale)
-        while scale > 2 * problem.scale:
+        while problem.scale * 2 < scale < np.inf:
             stage = _descend(replace(problem, scale=scale), starts, weights, ROUGH, blend)
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
@@ -213,7 +226,9 @@ def _newton_step(
         matrix[blended] = np.maximum(0.0, 1 - b) * matrix[blended] + b * above
     matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
     diagonal = np.einsum("bii->bi", matrix)
-    ridge = 1e-13 * np.abs(diagonal) + 1e-16 * np.abs(diagonal).max(-1, keepdims=True) + 1e-280
+    # in units of each parameter's size: else losses of 1e-10 would put the coefficients' curvature on the exponents
+    largest = np.abs(diagonal * room.unit**2).max(-1, keepdims=True) / room.unit**2
+    ridge = 1e-13 * np.abs(diagonal) + 1e-16 * largest + 1e-280
     diagonal += np.where(is_free, ridge, 1.0)
     # scaled to a unit diagonal, since coefficients and exponents differ in size
     size = 1 / np.sqrt(np.abs(diagonal))
@@ -232,6 +247,7 @@ class _Room:
 
     def __init__(self, problem: Problem, problems: int) -> None:
         parameters, rows = len(problem.law.parameters), problem.rows
+        self.unit = units(problem)
         self.slope = np.empty((parameters, problems, rows))
         self.left = np.empty((parameters + 1, problems, rows))
         self.level, self.part, self.pull, self.rho, self.stiff = np.empty((5, problems, rows))
@@ -393,7 +409,8 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
             np.linalg.solve(gram * size[..., :, None] * size[..., None, :], (right * size)[..., None])[..., 0] * size
         )
         floor = 0.01 * np.median(problem.loss)  # where the plane leaves the positive quadrant, start just inside
-        inside = np.maximum(solved, floor * size / size.max(-1, keepdims=True))
+        least = np.where(problem.low[free] < 0, -np.inf, floor * size / size.max(-1, keepdims=True))
+        inside = np.maximum(solved, least)
         coefficients[..., free] = np.clip(inside, problem.low[free], problem.high[free])
         rss = (
             (w @ (target**2).T)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from lawful.fitting.result import interval
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
 
+DASH = "-"
 MARK = {"severe": "!!", "warning": " !", "note": "  "}
 
 
@@ -20,11 +24,12 @@ def summary(fit: Fit) -> str:
     for name, p in fit.params.items():
         role = "" if p.role == "fitted" else f"  {p.role}"
         role += f"  at its {p.at_bound} bound" if p.at_bound else ""
-        interval = f"[{p.ci95[0]:>11.5g}, {p.ci95[1]:>11.5g}]"
-        lines.append(f"{name:{width}}  {p.value:>12.6g}  {p.stderr:>11.3g}  {interval:^25}{role}")
+        stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
+        lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
     pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data["pivot"].items())
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
-    certified = "certified" if c.is_certified else "NOT CERTIFIED"
+    why_not = (*c.problems, *(f"{name} is at its {fit.params[name].at_bound} bound" for name in c.at_bounds))
+    certified = "certified" if c.is_certified else f"NOT CERTIFIED ({'; '.join(why_not)})"
     lines += [
         "",
         f"n {g.n} in {g.clusters} clusters; rmse of log loss {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
@@ -54,7 +59,7 @@ def as_html(fit: Fit) -> str:
     cautions = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{p.value:.6g}</td><td>{p.stderr:.3g}</td>"
-        f"<td>{p.ci95[0]:.5g} to {p.ci95[1]:.5g}</td><td>{p.role}</td></tr>"
+        f"<td>{interval(*p.ci95, '.5g')}</td><td>{p.role}</td></tr>"
         for name, p in fit.params.items()
     )
     g = fit.goodness

@@ -131,6 +131,11 @@ class Law(ABC):
         return {}
 
     @property
+    def shares(self) -> tuple[str, ...]:
+        """Those of `derived` that lie between 0 and 1."""
+        return ()
+
+    @property
     def fitted_axes(self) -> tuple[str, ...]:
         """The inputs of which several levels are needed."""
         return self.inputs
