@@ -84,6 +84,14 @@ def cautions(fit: Fit) -> tuple[Caution, ...]:
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
 
 
+CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
+
+
+def rests_on(fit: Fit) -> tuple[Caution, ...]:
+    """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe."""
+    return tuple(caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED)
+
+
 def _about_convergence(fit: Fit) -> list[Caution]:
     found = []
     c = fit.convergence
