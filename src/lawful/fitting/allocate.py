@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal, TableError
-from lawful.fitting.cautions import rests_on
+from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.predict import FAR, run_spread, too_far
 from lawful.fitting.result import Caution
@@ -120,9 +120,7 @@ def _growth(fit: Fit, values: Mapping[str, Array], flops: float, step: float, pr
     return np.where(edge == 0, np.log(large / small) / (2 * np.log(step)), edge > 0)
 
 
-def _disagreements(
-    best: Interval, band: tuple[float, float], beside: tuple[Reading, ...]
-) -> tuple[Caution, ...]:
+def _disagreements(best: Interval, band: tuple[float, float], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:
     """A reading that differs by more than both are unsure of, and by more than costs little."""
     found = []
     for one in beside:
@@ -134,7 +132,7 @@ def _disagreements(
             sentence = (
                 f"The law's best size is {best.value:.3g}; {HOW[one.how]} gives {one.params:.3g} [{one.low:.3g}, "
                 f"{one.high:.3g}], {max(one.params / best.value, best.value / one.params):.2g} times "
-                f"{'larger' if apart > 0 else 'smaller'}. The law's form may be wrong; trust neither before you know why."
+                f"{'larger' if apart > 0 else 'smaller'}. The law's form may be wrong; trust neither yet."
             )
             found.append(Caution("allocation_disagrees", "severe", sentence))
     return tuple(found)
@@ -357,6 +355,7 @@ def _needs_surface(fit: Fit, what: str) -> None:
     if set(fit.model.inputs) != {"params", "tokens"}:
         raise DeclarationError(
             f"{what}: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(fit.model.inputs)}."
+            f"{how_chosen(fit)}"
         )
 
 

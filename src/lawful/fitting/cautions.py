@@ -10,6 +10,7 @@ import numpy as np
 
 from lawful.fitting import solver
 from lawful.fitting.data import BY_SEED, Sample
+from lawful.fitting.default_law import unread_axis
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Axes
 
@@ -77,9 +78,10 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     }
 
 
-def cautions(fit: Fit) -> tuple[Caution, ...]:
+def cautions(fit: Fit, data: Sample) -> tuple[Caution, ...]:
     """Severe first."""
-    found = [*_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
+    unread = unread_axis(fit.model, data.observations)
+    found = [*_about_convergence(fit), *([unread] if unread else []), *_about_data(fit), *_about_choices(fit)]
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
 
@@ -90,6 +92,12 @@ CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever res
 def rests_on(fit: Fit) -> tuple[Caution, ...]:
     """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe."""
     return tuple(caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED)
+
+
+def how_chosen(fit: Fit) -> str:
+    """For the end of an error about the law: how it came about, where the user did not name it."""
+    chosen = next((caution.sentence for caution in fit.warnings if caution.code == "law_chosen"), None)
+    return "" if chosen is None else f" {chosen} Name another law where you know better."
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:

@@ -20,11 +20,13 @@ from lawful.laws import Array
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
 
-BUDGETS = 7  # of an envelope, spread evenly over the compute at which its curves have a lowest point
+BUDGETS = (
+    5  # of an envelope, spread evenly over the compute at which its curves have a lowest point; neighbours share runs
+)
 FINE = 60  # places at which those are sought
-# lengths of a size, and sizes, from which on an envelope is read: with 4 lengths over two decades, interpolation between
-# them alone moved the best size by half
-LEAST_ALONG, LEAST_SIZES = 5, 6
+# lengths of a size, and sizes, from which on an envelope is read: with 4 lengths over two decades, interpolation
+# between them alone moved the best size by half
+LEAST_ALONG, LEAST_SIZES = 5, 7
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ class Sample:
         ]
 
 
+def read_table(source: Any, columns: Mapping[str, str | None]) -> Observations:
+    """The table with its roles; the cluster `none` is no column but says that every row is its own."""
+    return read_runs(source, **{**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]})
+
+
 def sample(
     source: Any,
     law: Law,
@@ -101,6 +106,15 @@ def sample(
         refuse_mixtures(observations)
     cluster = np.arange(len(observations)) if by_row else _cluster_codes(observations, column, by, columns)
     return Sample(observations, Axes.of(values), values, loss, cluster, column)
+
+
+def held_out_sample(table: Observations, law: Law, columns: Mapping[str, str | None]) -> Sample | None:
+    """The finished rows that the table holds out and that have a point of the law and a loss; None where there are
+    none."""
+    held_out = table.of_ladder().where(lambda row: row.get("held_out") is True, "fitted")
+    needed = [held_out.roles[role] for role in (*law.inputs, "loss") if role in held_out.roles]
+    held_out = held_out.where(lambda row: all(not is_empty(row.get(name)) for name in needed), "no value")
+    return sample(held_out, law, columns, keep_held_out=True, check=False) if len(held_out) else None
 
 
 def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:

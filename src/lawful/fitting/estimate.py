@@ -12,9 +12,10 @@ import numpy as np
 from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError
 from lawful.fitting import solver, uncertainty
-from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
+from lawful.fitting.default_law import resolved
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Law, bounds_of, named
+from lawful.laws import Array, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -31,7 +32,7 @@ AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached t
 @checked
 def fit(
     source: Any,
-    law: str | Law = "chinchilla",
+    law: str | Law | None = None,
     *,
     objective: str = "robust",
     params: str | None = None,
@@ -48,6 +49,7 @@ def fit(
 ) -> Fit:
     """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to cluster name its columns).
 
+    law         by default the one that the table can carry, by how its params and tokens vary
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
                 or huber:DELTA
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
@@ -56,7 +58,6 @@ def fit(
 
     Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
     """
-    law = named(law)
     columns = {
         "params": params,
         "tokens": tokens,
@@ -68,8 +69,17 @@ def fit(
     for name, pair in (bounds or {}).items():
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
             raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
-    data = sample(source, law, columns, keep_held_out=keep_held_out)
-    return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    table = read_table(source, columns)
+    choice = resolved(law, table)
+    data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
+    found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    said = [] if choice.caution is None else [choice.caution]
+    if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
+        from lawful.fitting.holdout import about_held_out, score_held_out
+
+        found = replace(found, held_out=score_held_out(found, kept_back))
+        said += about_held_out(found.held_out)
+    return replace(found, warnings=(*found.warnings, *said))
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
@@ -112,7 +122,7 @@ def fit_sample(
     from lawful.fitting.cautions import cautions, sensitivity
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found))
+    return replace(found, warnings=cautions(found, data))
 
 
 @dataclass(frozen=True)

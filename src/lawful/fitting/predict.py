@@ -9,7 +9,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
-from lawful.fitting.cautions import rests_on
+from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array, Axes
@@ -45,7 +45,9 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
         known = "params" if "params" in at else "tokens"
         at["tokens" if known == "params" else "params"] = at.pop("flops") / 6 / at[known]
     if set(at) != set(inputs):
-        raise DeclarationError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
+        raise DeclarationError(
+            f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.{how_chosen(fit)}"
+        )
     for axis, value in at.items():
         if not 0 < value < np.inf:
             raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
