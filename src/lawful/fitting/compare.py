@@ -250,7 +250,7 @@ def arm_sample(
         except Refusal as refusal:
             raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
     logs = {**data.x.logs, ARM: code.astype(float)}
-    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})), arms
+    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0], arms
 
 
 def _compare(

@@ -60,6 +60,17 @@ class Sample:
             self.column,
         )
 
+    def in_order(self) -> tuple[Sample, Array]:
+        """The rows by their axes and losses, clusters numbered as they then come, and where each row was: so that
+        random draws are of the same runs however a table is sorted and its runs are named."""
+        keys = [self.loss, *(self.values[axis] for axis in sorted(self.values, reverse=True))]
+        order = np.lexsort(keys)
+        taken = self.take(order)
+        first = np.unique(taken.cluster, return_index=True)[1]
+        number = np.empty(len(first), dtype=int)
+        number[np.argsort(first)] = np.arange(len(first))
+        return replace(taken, cluster=number[taken.cluster]), order
+
     def on(self, law: Law) -> Sample:
         """Only the axes that a law reads."""
         logs = {axis: self.x.logs[axis] for axis in law.inputs}

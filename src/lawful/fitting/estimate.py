@@ -96,10 +96,12 @@ def fit_sample(
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
+    given, (data, order) = data, data.in_order()
     point = best_point(data, law, objective, low, high)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
     goodness = _goodness(point, data)
     params = _parameters(point, spread, fixed or {})
+    residuals = _residuals(point, data, goodness.sigma_log)
     found = Fit(
         model=law,
         formula=law.formula,
@@ -107,11 +109,11 @@ def fit_sample(
         objective=Objective(objective, point.objective_value, point.delta, point.problem.is_log),
         convergence=_certificate(point),
         goodness=goodness,
-        data=_facts(data),
+        data=_facts(given),
         covariance=tuple(map(tuple, spread.covariance.tolist())),
         draws=tuple(map(tuple, spread.draws.tolist())),
         sensitivity={},
-        residuals=_residuals(point, data, goodness.sigma_log),
+        residuals=tuple(residuals[i] for i in np.argsort(order)),  # in the table's order
         warnings=(),
         interval_method=spread.method,
         dof=spread.dof,
