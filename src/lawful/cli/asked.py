@@ -139,9 +139,6 @@ class Fitted(Table):
 
         if self.x is not None:
             law, columns = one_axis(table, law, self.x, columns)
-        if law is None:
-            present = [role for role in ("params", "tokens", "flops") if role in table.roles]
-            law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
         how: Any = {**columns, "cluster": self.cluster, **limited(self.bounds, self.fixed)}
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
 
@@ -200,7 +197,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
-def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[Any, Columns]:
+def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any, Columns]:
     """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
     from lawful.laws import ONE_AXIS, has_axis, named, on_axis
 
@@ -208,16 +205,11 @@ def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tu
     text, roles = (law or "").rpartition(":")[2], ONE_AXIS
     told = text if text in roles else None
     if not has_axis(found):  # its axes are its own
-        if x is None:
-            return found, columns
         if len(found.inputs) != 1:
             raise DeclarationError(
                 f"--x: expected a law of one axis, got {found.spec}, of {' and '.join(found.inputs)}."
             )
         axis = found.inputs[0]
-    elif x is None:
-        axis = told or next((role for role in roles if role in table.roles), "params")
-        return on_axis(found, axis), columns
     else:
         axis = next((role for role in roles if x in (role, table.roles.get(role))), told or "params")
         found = on_axis(found, axis)

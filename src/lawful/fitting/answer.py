@@ -16,6 +16,7 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, StoreError, TableError
 from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
+from lawful.fitting.default_law import counts_vary
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
@@ -504,18 +505,21 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
         law = stored(spec)
         to_data(law)  # raises for one that the answer's file could not hold
         return law
-    varying = [
-        axis
+    params, tokens = (
+        fitted.numbers(column) if (column := fitted.known_as(question[axis])) in fitted.columns else None
         for axis in ("params", "tokens")
-        if question[axis] in fitted.columns and len(set(fitted.values(question[axis]))) > 1
-    ]
-    if len(varying) == 2:
+    )
+    vary = counts_vary(params, tokens)
+    if vary == "apart":
         raise Refusal(
             "two_axes",
             f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
             f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
         )
-    return stored(f"{spec}:{varying[0] if varying else 'params'}")
+    return stored(f"{spec}:{_AXIS.get(vary, vary)}")
+
+
+_AXIS = {"together": "flops", "nothing": "params"}  # of a bare power law, by how its rows vary
 
 
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
+from lawful.fitting.default_law import unread_axis
 from lawful.fitting.predict import run_spread
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Caution, Fit, interval
@@ -81,11 +82,26 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     }
 
 
-def cautions(fit: Fit) -> tuple[Caution, ...]:
+def cautions(fit: Fit, data: Sample) -> tuple[Caution, ...]:
     """Severe first."""
-    found = [*_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
+    unread = unread_axis(fit.model, data.observations)
+    found = [*_about_convergence(fit), *([unread] if unread else []), *_about_data(fit), *_about_choices(fit)]
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
+
+
+CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
+
+
+def rests_on(fit: Fit) -> tuple[Caution, ...]:
+    """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe."""
+    return tuple(caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED)
+
+
+def how_chosen(fit: Fit) -> str:
+    """For the end of an error about the law: how it came about, where the user did not name it."""
+    chosen = next((caution.sentence for caution in fit.warnings if caution.code == "law_chosen"), None)
+    return "" if chosen is None else f" {chosen} Name another law where you know better."
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:

@@ -22,13 +22,24 @@ from lawful.checks import PositiveFloat, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
-from lawful.fitting.cautions import about_clusters, about_rounding
-from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.cautions import about_clusters, about_rounding, rests_on
+from lawful.fitting.data import Sample, read_table, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.default_law import resolved
+from lawful.fitting.estimate import (
+    HUBER,
+    LEAST_DELTA,
+    Point,
+    as_point,
+    best_point,
+    fit_sample,
+    limits,
+    problem_of,
+    robust_sigma,
+)
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import AT_BOUND, gradient
-from lawful.laws import Array, Axes, Law, named
+from lawful.laws import Array, Axes, Law
 
 ALPHA = 0.05
 MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
@@ -118,7 +129,12 @@ class MoreSeeds:
 
 
 Verdict = Literal[
-    "no difference shown", "coefficients differ", "the floor differs", "exponents differ", "the arms differ"
+    "not decided",
+    "no difference shown",
+    "coefficients differ",
+    "the floor differs",
+    "exponents differ",
+    "the arms differ",
 ]
 
 
@@ -129,7 +145,8 @@ class Comparison:
     p              that the arms follow one law, by one test over all parameters and arms; 1 where the joint fit is not
                    certified
     explanations   from arms that are alike to arms with everything of their own
-    verdict        no difference shown: that one law serves all is not excluded. Exponents differ: that they agree is.
+    verdict        not decided: the joint fit is not certified
+                   no difference shown: that one law serves all is not excluded. Exponents differ: that they agree is.
                    Coefficients differ, the floor differs: that alone is enough to explain it, and the other alone is
                    excluded. The arms differ: the data leave several explanations, or none of these
     decision       on the exponents: they differ; they agree, as every difference that would matter is excluded; or
@@ -165,7 +182,7 @@ def compare(
     source: Any,
     by: str = "arm",
     *,
-    law: str | Law = "chinchilla",
+    law: str | Law | None = None,
     floor: Floor = "own",
     params: str | None = None,
     tokens: str | None = None,
@@ -179,6 +196,7 @@ def compare(
 ) -> Comparison:
     """Compare the arms named in column `by`.
 
+    law      by default the one that the table can carry, by how its params and tokens vary
     floor    own: each arm may have its irreducible loss; shared: all are known to have one (exponents then compare
              more sharply, and wrongly where floors differ by as little as 1 %)
     paired   rows at the same axes and seed share noise across arms; by default where every arm has the same cells, and
@@ -189,12 +207,31 @@ def compare(
     """
     if floor not in ("own", "shared"):
         raise DeclarationError(f"floor: expected own or shared, got {floor!r}.")
-    law = named(law)
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    table = read_table(source, columns)
+    choice = resolved(law, table)
     fixed, bounds = fixed or {}, bounds or {}
-    limits(law, fixed, bounds)  # bad names, before the table is read
-    data, arms = arm_sample(source, by, law, columns, fixed=len(fixed))
-    return _compare(data, law, arms, by, floor, paired, matters, fixed, bounds)
+    limits(choice.law, fixed, bounds)  # bad names
+    data, arms = arm_sample(table, by, choice.law, columns, fixed=len(fixed))
+    found = _compare(data, choice.law, arms, by, floor, paired, matters, fixed, bounds)
+    rested = rests_on_arms(data, choice.law, arms, fixed, bounds)
+    return replace(found, warnings=(*([choice.caution] if choice.caution else []), *rested, *found.warnings))
+
+
+def rests_on_arms(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> list[Caution]:
+    """What is severe about the fit of each arm alone, and what its law does not read."""
+    found = []
+    for index, arm in enumerate(arms):
+        alone = data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
+        rested = rests_on(fit_sample(alone, law, fixed=fixed, bounds=bounds, draws=0))
+        found += [replace(one, sentence=f"{arm}: {one.sentence}") for one in rested]
+    return found
 
 
 def _floors(law: Law) -> frozenset[str]:
@@ -234,7 +271,7 @@ def arm_sample(
         except Refusal as refusal:
             raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
     logs = {**data.x.logs, ARM: code.astype(float)}
-    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})), arms
+    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0], arms
 
 
 def _compare(
@@ -276,7 +313,7 @@ def _compare(
     joint = last.problem.law
     assert isinstance(joint, ArmsLaw)
     by_arm = {arm: joint.of_arm(last.parameters, i) for i, arm in enumerate(arms)}
-    verdict = _verdict(p, exponents_p, shown)
+    verdict = _verdict(p, exponents_p, shown) if is_certified else "not decided"
     smallest = {shape.name: matters * abs(by_arm[arms[0]][shape.name]) for shape in law.shapes}
     decision = _decision(exponents_p, differences, smallest) if is_certified else "not decided"
     more = _more_seeds(last, data, around, differences, matters) if decision == "not decided" else None

@@ -69,6 +69,17 @@ class Sample:
             self.spread_slopes,
         )
 
+    def in_order(self) -> tuple[Sample, Array]:
+        """The rows by their axes and losses, clusters numbered as they then come, and where each row was: so that
+        random draws are of the same runs however a table is sorted and its runs are named."""
+        keys = [self.loss, *(self.values[axis] for axis in sorted(self.values, reverse=True))]
+        order = np.lexsort(keys)
+        taken = self.take(order)
+        first = np.unique(taken.cluster, return_index=True)[1]
+        number = np.empty(len(first), dtype=int)
+        number[np.argsort(first)] = np.arange(len(first))
+        return replace(taken, cluster=number[taken.cluster]), order
+
     def on(self, law: Law) -> Sample:
         """Only the axes that a law reads."""
         logs = {axis: self.x.logs[axis] for axis in law.inputs}
@@ -80,6 +91,11 @@ class Sample:
             str(row.get("run") or row.get(self.observations.roles.get("cluster", ""), "") or number)
             for number, row in enumerate(self.observations, start=1)
         ]
+
+
+def read_table(source: Any, columns: Mapping[str, str | None]) -> Observations:
+    """The table with its roles; the cluster `none` is no column but says that every row is its own."""
+    return read_runs(source, **{**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]})
 
 
 def sample(
@@ -120,6 +136,15 @@ def sample(
 def _arm_codes(observations: Observations, by: str | None) -> Array:
     arms = [str(row.get(by, "")) if by else "" for row in observations]
     return np.asarray(np.unique(arms, return_inverse=True)[1])
+
+
+def held_out_sample(table: Observations, law: Law, columns: Mapping[str, str | None]) -> Sample | None:
+    """The finished rows that the table holds out and that have a point of the law and a loss; None where there are
+    none."""
+    held_out = table.of_ladder().where(lambda row: row.get("held_out") is True, "fitted")
+    needed = [held_out.roles[role] for role in (*law.inputs, "loss") if role in held_out.roles]
+    held_out = held_out.where(lambda row: all(not is_empty(row.get(name)) for name in needed), "no value")
+    return sample(held_out, law, columns, keep_held_out=True, check=False) if len(held_out) else None
 
 
 def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:

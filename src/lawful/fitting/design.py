@@ -12,13 +12,14 @@ import numpy as np
 from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
+from lawful.fitting.cautions import rests_on
 from lawful.fitting.predict import log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
 
 if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
+    from lawful.fitting.result import Caution, Fit
 
 MOST_SEEDS = 1_000_000  # nobody trains more
 
@@ -38,11 +39,13 @@ class Candidate:
 class Design:
     """Candidates, best first by variance saved per FLOP. The error is of the parameter, or of log loss at a point."""
 
+    law: str
     target: str
     stderr_now: float
     candidates: tuple[Candidate, ...]
     best: Candidate
     best_within_budget: Candidate | None
+    warnings: tuple[Caution, ...]
 
 
 def design(
@@ -85,7 +88,7 @@ def design(
     out.sort(key=lambda c: -c.variance_saved_per_flop)
     within = [c for c in out if budget is None or c.flops <= budget]
     best_within = max(within, key=lambda c: c.variance_saved) if within else None
-    return Design(label, math.sqrt(now), tuple(out), out[0], best_within)
+    return Design(fit.law, label, math.sqrt(now), tuple(out), out[0], best_within, rests_on(fit))
 
 
 def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, str]:

@@ -13,10 +13,11 @@ import numpy as np
 from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import solver, uncertainty
-from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
+from lawful.fitting.default_law import resolved
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Axes, Law, bounds_of, named
+from lawful.laws import Array, Axes, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -37,7 +38,7 @@ AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached t
 @checked
 def fit(
     source: Any,
-    law: str | Law = "chinchilla",
+    law: str | Law | None = None,
     *,
     objective: str = "robust",
     params: str | None = None,
@@ -54,6 +55,7 @@ def fit(
 ) -> Fit:
     """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to cluster name its columns).
 
+    law         by default the one that the table can carry, by how its params and tokens vary
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
                 or huber:DELTA
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
@@ -63,7 +65,6 @@ def fit(
 
     Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
     """
-    law = named(law)
     columns = {
         "params": params,
         "tokens": tokens,
@@ -72,8 +73,17 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
-    data = sample(source, law, columns, keep_held_out=keep_held_out)
-    return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    table = read_table(source, columns)
+    choice = resolved(law, table)
+    data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
+    found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    said = [] if choice.caution is None else [choice.caution]
+    if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
+        from lawful.fitting.holdout import about_held_out, score_held_out
+
+        found = replace(found, held_out=score_held_out(found, kept_back))
+        said += about_held_out(found.held_out)
+    return replace(found, warnings=(*found.warnings, *said))
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
@@ -90,11 +100,13 @@ def fit_sample(
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
+    given, (data, order) = data, data.in_order()
     point = best_point(data, law, objective, low, high)
     _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
     goodness = _goodness(point, data)
     params = _parameters(point, spread, fixed or {})
+    residuals = _residuals(point, data, goodness.sigma_log)
     found = Fit(
         model=law,
         formula=law.formula,
@@ -102,11 +114,11 @@ def fit_sample(
         objective=Objective(objective, point.objective_value, point.delta, point.problem.is_log),
         convergence=_certificate(point),
         goodness=goodness,
-        data=_facts(data),
+        data=_facts(given),
         covariance=tuple(map(tuple, spread.covariance.tolist())),
         draws=tuple(map(tuple, spread.draws.tolist())),
         sensitivity={},
-        residuals=_residuals(point, data, goodness.sigma_log),
+        residuals=tuple(residuals[i] for i in np.argsort(order)),  # in the table's order
         warnings=(),
         interval_method=spread.method,
         dof=spread.dof,
@@ -118,7 +130,7 @@ def fit_sample(
     from lawful.fitting.cautions import cautions, sensitivity
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found))
+    return replace(found, warnings=cautions(found, data))
 
 
 @dataclass(frozen=True)

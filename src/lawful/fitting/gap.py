@@ -59,9 +59,11 @@ class JointFit:
         parameters = self.point.parameters
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
-        for i in range(len(parameters)):
+        joint = self.point.problem.law
+        for i, name in enumerate(joint.parameters):
+            unit = float(np.median(self.data.loss)) if name in joint.coefficients else 1.0
             step = np.zeros(len(parameters))
-            step[i] = 1e-6 * max(abs(parameters[i]), 1e-3)
+            step[i] = 1e-6 * max(abs(parameters[i]), 1e-3 * unit)
             slopes[:, i] = (self._gap_of(parameters + step, at) - self._gap_of(parameters - step, at)) / (2 * step[i])
         covariance = slopes @ self.noise.covariance @ slopes.T
         stderr = np.sqrt([self.noise.variance(slope) for slope in slopes])

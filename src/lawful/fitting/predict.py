@@ -9,6 +9,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
+from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array, Axes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lawful.fitting.result import Caution, Fit, Interval, Prediction
 
 FAR, VERY_FAR = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
+ROUNDING = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 
 def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
@@ -31,8 +33,8 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
-    factor = extrapolation(fit, at)
-    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
+    warnings = (*rests_on(fit), *too_far(fit, at, "This lies"))
+    return Prediction(value, float(low), float(high), level, interval, dict(at), extrapolation(fit, at), warnings)
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
@@ -43,7 +45,9 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
         known = "params" if "params" in at else "tokens"
         at["tokens" if known == "params" else "params"] = at.pop("flops") / 6 / at[known]
     if set(at) != set(inputs):
-        raise DeclarationError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
+        raise DeclarationError(
+            f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.{how_chosen(fit)}"
+        )
     for axis, value in at.items():
         if not 0 < value < np.inf:
             raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
@@ -93,25 +97,33 @@ def run_spread(fit: Fit, at: Mapping[str, float] | None = None) -> float:
 
 
 def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:
-    """The largest factor by which an axis lies outside the fitted range; 1 inside."""
-    factors = [1.0]
-    for axis, value in at.items():
-        low, high = fit.data["domain"][axis]
-        factors += [value / high, low / value]
-    return float(max(factors))
+    """The largest factor by which a point lies outside the fitted range of an axis, or of the compute or the tokens per
+    parameter that two axes make; 1 inside."""
+    return max(_distances(fit, at).values())
 
 
-def _cautions(factor: float) -> tuple[Caution, ...]:
+def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+    """Words for a direction -> the factor beyond the data along it."""
+    ranges = {axis: (value, *fit.data["domain"][axis]) for axis, value in at.items()}
+    if {"params", "tokens"} <= set(at):
+        rows = np.array([[row.axes["params"], row.axes["tokens"]] for row in fit.residuals])
+        for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
+            values = rows[:, 1] * rows[:, 0] ** power
+            ranges[words] = (at["tokens"] * at["params"] ** power, float(values.min()), float(values.max()))
+    return {words: max(1.0, value / high, low / value) for words, (value, low, high) in ranges.items()}
+
+
+def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Caution, ...]:
+    """A caution from FAR on, a severe one from VERY_FAR on; `lead` opens its sentence."""
     from lawful.fitting.result import Caution
 
-    if factor > VERY_FAR:
-        return (
-            Caution(
-                "far_extrapolation",
-                "severe",
-                f"This lies {factor:.3g} times outside the data: no interval here covers a change of regime.",
-            ),
-        )
-    if factor > FAR:
-        return (Caution("extrapolation", "warning", f"This lies {factor:.3g} times outside the data."),)
+    distances = _distances(fit, at)
+    words = max(distances, key=lambda direction: distances[direction])
+    factor = distances[words]
+    where = f"{lead} {factor:.3g} times outside the data in {words}"
+    if factor > VERY_FAR * ROUNDING:
+        sentence = f"{where}: no interval here covers a change of regime."
+        return (Caution("far_extrapolation", "severe", sentence),)
+    if factor > FAR * ROUNDING:
+        return (Caution("extrapolation", "warning", f"{where}."),)
     return ()

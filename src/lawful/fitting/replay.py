@@ -16,13 +16,16 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.cautions import rests_on
 from lawful.fitting.crossover import crossover
+from lawful.fitting.data import read_table
+from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.quantiles import chi_squared_quantile
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
-from lawful.table import Observations, read_runs
+from lawful.table import Observations
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.95
@@ -42,12 +45,14 @@ NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 @dataclass(frozen=True)
 class Replay:
-    """claim as it was given; `reasons` are sentences, the deciding one first; `fits` by arm, or under "all"."""
+    """claim as it was given; `reasons` are sentences, the deciding one first; `fits` by arm, or under "all"; `warnings`
+    are the severe ones of these fits, and how the law was chosen."""
 
     claim: str
     verdict: Verdict
     reasons: tuple[str, ...]
     fits: Mapping[str, Fit]
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -58,7 +63,7 @@ def replay(
     source: Any,
     claim: str,
     *,
-    law: str | Law = "power_floor",
+    law: str | Law | None = None,
     by: str = "arm",
     params: str | None = None,
     tokens: str | None = None,
@@ -73,7 +78,7 @@ def replay(
 ) -> Replay:
     """Refit the points and hold `claim` against what they say.
 
-    law     under which the claim was made, or a better one
+    law     under which the claim was made, or a better one; by default the one that the table can carry
     by      the column that names the arms, for a claim that one beats another
     within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
             of the claim; contradicted: none of it does; else not decided
@@ -83,30 +88,47 @@ def replay(
     """
     if not 0 < within < np.inf:
         raise DeclarationError(f"within: expected a share above 0, such as {WITHIN}, got {within}.")
+    of_value = re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim)
+    of_arms = re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim)
+    if of_arms and (fixed or bounds):
+        raise DeclarationError("replay: fixed and bounds are for claims about a value, such as alpha=0.142.")
+    if not of_value and not of_arms:
+        raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
     columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    table = read_table(source, columns)
+    choice = resolved(law, table, axes=1 if of_arms else None)
     test: Callable[[Any, Any], Replay]
-    if found := re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim):
-        name, claimed = found[1], float(found[2])
+    if of_value:
+        name, claimed = of_value[1], float(of_value[2])
+        if law is None and how_counts_vary(table) == "together":
+            return _of_unknown_axis(claim.strip(), name, choice)
 
         def test(rows: Any, columns: Any) -> Replay:
             how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
-            return _value(rows, claim.strip(), name, claimed, law, columns, within, how)
+            return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how)
 
-    elif found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
-        arms, where = (found[1], found[2]), (found[3], float(found[4]))
-        if fixed or bounds:
-            raise DeclarationError("replay: fixed and bounds are for claims about a value, such as alpha=0.142.")
+    elif of_arms:
+        arms, where = (of_arms[1], of_arms[2]), (of_arms[3], float(of_arms[4]))
 
         def test(rows: Any, columns: Any) -> Replay:
-            return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
+            return _ahead(rows, claim.strip(), arms, where, choice.law, by, columns, draws, seed)
 
-    else:
-        raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
-    first = test(source, columns)
-    table = read_runs(source, **_known(columns))
-    return _under_every_count(
-        first, [(words, test(*again)) for words, again in _recounted(table, law, columns).items()]
+    found = _under_every_count(
+        test(table, columns),
+        [(words, test(*again)) for words, again in _recounted(table, choice.law, columns).items()],
     )
+    carried = {one.sentence: one for part in found.fits.values() for one in rests_on(part)}
+    return replace(found, warnings=(*([choice.caution] if choice.caution else []), *carried.values()))
+
+
+def _of_unknown_axis(claim: str, name: str, choice: Choice) -> Replay:
+    """An exponent per parameter is twice that per FLOP where tokens follow parameters: which one is claimed?"""
+    said = [] if choice.caution is None else [choice.caution]
+    reason = (
+        f"Params and tokens vary together here, and the claim does not say of which axis {name} is. Name the law that "
+        "it was made under: power_floor:params, power_floor:tokens or power_floor:flops."
+    )
+    return Replay(claim, "not decided", (reason,), {}, tuple(said))
 
 
 def _under_every_count(first: Replay, again: list[tuple[str, Replay]]) -> Replay:
@@ -162,7 +184,7 @@ def _value(
     how: Mapping[str, Any],
 ) -> Replay:
     try:
-        found = fit(read_runs(source, **_known(columns)), law, **how, **columns)
+        found = fit(source, law, **how, **columns)
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
@@ -246,7 +268,3 @@ def _ahead(
 
 def _undeciding(found: Fit) -> list[Caution]:
     return [caution for caution in found.warnings if caution.code in UNDECIDING and caution.severity == "severe"]
-
-
-def _known(columns: Mapping[str, str | None]) -> dict[str, str]:
-    return {role: name for role, name in columns.items() if name is not None}

@@ -126,6 +126,17 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class HeldOutRow:
+    """A run that the table holds out: predicted for one more run, then looked at. error_relative: of the forecast."""
+
+    run: str
+    prediction: Prediction
+    observed: float
+    error_relative: float
+    is_inside: bool
+
+
+@dataclass(frozen=True)
 class Fit:
     """The result of `lawful.fit`. Every field survives JSON; the law as its class and fields (laws.to_data).
 
@@ -141,6 +152,7 @@ class Fit:
     interval_method   how ci95 was made
     spread_slopes     axis -> d log sigma / d log axis of the runs' noise, where replicates show that it changes; sigmas
                       in `goodness` are then those at the pivot
+    held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
     """
 
     model: Law
@@ -161,6 +173,7 @@ class Fit:
     seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
+    held_out: tuple[HeldOutRow, ...] = ()
 
     @property
     def law(self) -> str:
@@ -215,11 +228,14 @@ class Fit:
 
         return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
 
-    def holdout(self, *, top: int = 1) -> Holdout:
-        """Drop the `top` largest budgets, refit, predict them; see lawful.fitting.holdout."""
-        from lawful.fitting.holdout import holdout
+    def holdout(self, *, top: int = 1, largest: Literal["compute", "params", "tokens"] | None = None) -> Holdout:
+        """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the
+        forecasts held; see lawful.fitting.holdout."""
+        from lawful.fitting.holdout import Largest, holdout
 
-        return holdout(self, top=argument("top", top, PositiveInt))
+        return holdout(
+            self, top=argument("top", top, PositiveInt), largest=argument("largest", largest, Largest | None)
+        )
 
     def checklist(self, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
@@ -303,6 +319,7 @@ class Fit:
         raw["goodness"] = Goodness(**{k: _number(v) for k, v in raw["goodness"].items()})
         raw["residuals"] = tuple(Residual(**row) for row in raw["residuals"])
         raw["warnings"] = tuple(Caution(**row) for row in raw["warnings"])
+        raw["held_out"] = tuple(map(_held_out_row, raw.get("held_out", ())))
         raw["covariance"] = tuple(tuple(map(_number, row)) for row in raw["covariance"])
         raw["draws"] = tuple(map(tuple, raw["draws"]))
         raw["bounds"] = {name: tuple(map(_number, pair)) for name, pair in raw["bounds"].items()}
@@ -364,6 +381,12 @@ def _expect_same_losses(law: Law, raw: Mapping[str, Any]) -> None:
             f"law: {law.spec} gives {losses[row]:.6g} where this fit recorded {recorded[row]:.6g} (row {row + 1}): it "
             "is another law than the one that was fitted, or was changed since. Fit again."
         )
+
+
+def _held_out_row(raw: Mapping[str, Any]) -> HeldOutRow:
+    prediction = {name: _number(value) if name != "interval" else value for name, value in raw["prediction"].items()}
+    warnings = tuple(Caution(**one) for one in prediction["warnings"])
+    return HeldOutRow(**{**raw, "prediction": Prediction(**{**prediction, "warnings": warnings})})
 
 
 def _number(value: Any) -> Any:

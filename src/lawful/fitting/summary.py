@@ -40,6 +40,8 @@ def summary(fit: Fit) -> str:
         f"pivot: {pivot}; fitted between "
         + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data["domain"].items()),
     ]
+    if fit.held_out:
+        lines += held_out_lines(fit)
     under = fit.sensitivity.get("objective", {})
     shapes = [s.name for s in fit.model.shapes]
     if under and shapes:
@@ -50,6 +52,25 @@ def summary(fit: Fit) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def held_out_lines(fit: Fit) -> list[str]:
+    """How the fit predicted the rows that its table holds out: in all, then the ten it predicted worst."""
+    rows = sorted(fit.held_out, key=lambda row: -abs(row.error_relative))
+    inside = sum(row.is_inside for row in rows)
+    errors = [row.error_relative for row in rows]
+    rms = 100 * (sum(error**2 for error in errors) / len(rows)) ** 0.5
+    lines = [
+        f"held out by the table: {len(rows)} run{'s' if len(rows) > 1 else ''}, {inside} inside the 95 % interval for "
+        f"a new run, rms error {rms:.2f} %"
+    ]
+    for row in rows[:10]:
+        p = row.prediction
+        lines.append(
+            f"  {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
+            f"{'' if row.is_inside else '  outside'}"
+        )
+    return [*lines, f"  and {len(rows) - 10} more"] if len(rows) > 10 else lines
 
 
 def as_html(fit: Fit) -> str:

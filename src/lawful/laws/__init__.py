@@ -195,6 +195,14 @@ def named(spec: str | Law) -> Law:
     return _built_in(text) or _made(*_imported(text))
 
 
+def names_axis(spec: str) -> bool:
+    """Whether a law's text leaves nothing to be chosen: it says the axis, or the law takes none, or is a user's own law
+    that was made with one."""
+    if not has_axis(named(spec)) or spec.rpartition(":")[2] in ONE_AXIS:
+        return True
+    return spec not in BUILT_IN and not isinstance(_imported(spec)[0], type)
+
+
 def stored(data: str | Mapping[str, Any]) -> Law:
     """A law from what a file holds: the data of `to_data`, or the text in a question. It imports and runs nothing: it
     builds lawful's own laws, and those that this process was given by name before. Raises LawfulError for others."""
