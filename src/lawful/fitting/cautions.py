@@ -12,7 +12,6 @@ import numpy as np
 from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
 from lawful.fitting.default_law import unread_axis
-from lawful.fitting.predict import run_spread
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Axes
@@ -230,6 +229,8 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
 
 def _noise_varies(fit: Fit) -> Caution:
     """The spread of runs at either end of the data."""
+    from lawful.fitting.predict import run_spread
+
     ends = []
     for end in (0, 1):
         at = {axis: limits[end] for axis, limits in fit.data["domain"].items()}
