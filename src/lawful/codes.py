@@ -125,9 +125,8 @@ CAUTIONS = _all(
             "Add sizes or seeds.",
         ),
         "clustered_by_seed": (
-            "No column names clusters. Runs of one size and seed that differ in their length share noise, as they begin "
-            "with the same weights and read the same data: they count as one cluster. As a warning: the table shows "
-            "that runs of one seed share noise across sizes too, and each seed counts as one cluster.",
+            "Runs of one size and seed that differ in their length share noise, and count as one cluster. As a "
+            "warning: runs of one seed share noise across sizes too.",
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
         ),

@@ -223,10 +223,8 @@ class Observations:
         for column, why in OFF_LADDER.items():
             own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
         copies = own.alike(LEAST_DIGITS)
-        if not copies:
-            return own
-        is_copy = [number in copies for number in range(len(own))]
-        return own.where(lambda row, left=iter(is_copy): not next(left), COPY)  # type: ignore[misc]
+        numbers = itertools.count()
+        return own.where(lambda row: next(numbers) not in copies, COPY) if copies else own
 
     @property
     def is_of_study(self) -> bool:

@@ -172,8 +172,8 @@ def _about_data(fit: Fit) -> list[Caution]:
             Caution(
                 "rows_alike",
                 "warning",
-                f"{alike} rows say the same as an earlier one in all but their names. Their losses are rounded, so that "
-                "this may be chance: they count as runs of their own. If they are copies, the intervals are too narrow.",
+                f"{alike} rows say the same as an earlier one in all but their names. Losses have few digits: this may "
+                "be chance: they count as runs of their own. If they are copies, the intervals are too narrow.",
             )
         )
     if g.sigma_run is None:
@@ -238,7 +238,7 @@ def _noise_varies(fit: Fit) -> Caution:
     where = " and ".join(f"{axis} = {fit.data['domain'][axis][0]:.3g}" for axis in fit.spread_slopes)
     far = " and ".join(f"{axis} = {fit.data['domain'][axis][1]:.3g}" for axis in fit.spread_slopes)
     sentence = (
-        f"Replicates spread differently along the ladder, about {ends[0]} of the loss at {where} and {ends[1]} at {far}: "
+        f"The spread of replicates changes along the ladder, about {ends[0]} at {where} and {ends[1]} at {far}: "
         "runs weigh by that, and a new run's interval follows it."
     )
     return Caution("noise_varies", "note", sentence)
