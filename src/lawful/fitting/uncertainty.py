@@ -31,6 +31,7 @@ STEP_AGREES = 0.1  # standard errors by which such a step may miss the refit, in
 LARGEST_MOVE = 50.0  # of a log loss in a draw: further, no law descends, and what is drawn says nothing anyway
 DECADES = 12.0  # more than lie between the smallest and the largest run ever made: an interval of them says nothing
 ANY_SHARE = 1e-3  # a share that may be as small as this and as large as all but this may be any
+RELATIVE_STEP, LEAST_STEP = 1e-6, 1e-9  # of differences: of a number, and where it is 0
 AT_BOUND = 1e-6  # of a parameter's unit: what lies so near to a bound lies at it
 PROFILE_ROUNDS = 40  # of the search for the ends of profiles: 5 to 10 are usual
 PINNED_STARTS = 3  # from a grid, where a value is to count as outside
@@ -98,13 +99,13 @@ def _from_profiles(
     ci95 = profile_intervals(point, around, dofs)
     drawn = redraw(point, data, around, draws=draws, seed=seed)
     table = law.derived(dict(zip(law.parameters, drawn.T, strict=True)), data.x.pivot)
-    unit = solver.units(point.problem)
+    least = solver.negligible(point.problem, point.parameters, LEAST_STEP)
     for name, value in derived.items():
 
         def value_of(parameters: Array, name: str = name) -> Any:
             return law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name]
 
-        slope = gradient(value_of, point.parameters, unit)[free]
+        slope = gradient(value_of, point.parameters, least)[free]
         stderr[name] = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
         if draws >= LEAST_DRAWS:
             stderr[name] = float(np.std(table[name])) if name in law.shares else stderr[name]
@@ -442,14 +443,14 @@ def _scales(rng: np.random.Generator, draws: int, dof: int) -> Array:
     return np.sqrt(dof / rng.chisquare(dof, (draws, 1)))
 
 
-def gradient(function: Callable[[Array], Any], at: Array, unit: Array | float = 1.0) -> Array:
+def gradient(function: Callable[[Array], Any], at: Array, least: Array | float = LEAST_STEP) -> Array:
     """Central differences of a smooth scalar function.
 
-    unit   how large each argument usually is (solver.units)
+    least   the smallest step of each argument (solver.negligible)
     """
-    slope, least = np.zeros(len(at)), 1e-3 * np.broadcast_to(unit, len(at))
+    slope, steps = np.zeros(len(at)), np.maximum(RELATIVE_STEP * np.abs(at), least)
     for i in range(len(at)):
         step = np.zeros(len(at))
-        step[i] = 1e-6 * max(abs(at[i]), least[i])
+        step[i] = steps[i]
         slope[i] = (function(at + step) - function(at - step)) / (2 * step[i])
     return slope
