@@ -350,7 +350,7 @@ def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float
 
 
 def _interval_maker(fit: Fit) -> Callable[..., Interval]:
-    widen = widening(fit.dof, fit.goodness.n, len(fit.free)) if fit.interval_method == BOOTSTRAP else 1.0
+    widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
 
     def make(value: Array, draws: Array, is_share: bool = False) -> Interval:
         if len(draws) < 2:

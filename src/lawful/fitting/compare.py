@@ -38,7 +38,7 @@ from lawful.fitting.estimate import (
 )
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.result import Caution
-from lawful.fitting.uncertainty import AT_BOUND, gradient
+from lawful.fitting.uncertainty import AT_BOUND, LEAST_STEP, gradient
 from lawful.laws import Array, Axes, Law
 
 ALPHA = 0.05
@@ -694,7 +694,7 @@ def _multiplier(
 
     # the gap stays zero as the shift follows the parameters
     steepness = (level(point.parameters, second, shift + 1e-5) - level(point.parameters, second, shift - 1e-5)) / 2e-5
-    slope = -gradient(gap, point.parameters, solver.units(point.problem)) / steepness
+    slope = -gradient(gap, point.parameters, solver.negligible(point.problem, point.parameters, LEAST_STEP)) / steepness
     compute_axes = len({"params", "tokens"} & set(axes)) or 1
     stderr = compute_axes * float(np.sqrt(slope @ around.covariance @ slope))
     reach = min(t_quantile(0.975, around.dof(slope)) * stderr, 700.0)

@@ -204,7 +204,7 @@ def _slope(data: Sample, law: Law, axis: str) -> float:
     return float(np.linalg.lstsq(np.stack(columns, axis=1), np.log(data.loss), rcond=None)[0][0])
 
 
-def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> tuple[Array, Array]:
+def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, Any]) -> tuple[Array, Array]:
     """Bounds of every parameter in the law's order; equal where fixed. Bounds that are given replace the law's own,
     and may be wider: a floor below 0 is one that was asked for. All bad names are reported at once."""
     for name, pair in bounds.items():
@@ -373,7 +373,7 @@ def _side(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
-    reach = uncertainty.AT_BOUND * float(solver.units(point.problem)[i])
+    reach = solver.negligible(point.problem, point.parameters, uncertainty.AT_BOUND)[i]
     return "low" if value - low <= reach else "high" if high - value <= reach else None
 
 

@@ -58,7 +58,7 @@ def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tup
     """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
     value = float(fit.loss(fit.values, at)[0])
     if fit.interval_method == BOOTSTRAP:
-        widen = widening(fit.dof, fit.goodness.n, len(fit.free), level)
+        widen = widening(fit.dof, level)
         return percentiles(fit.loss(fit.drawn, at)[:, 0], value, widen, level)
     reach = t_quantile(0.5 + level / 2, fit.dof) * mean_stderr_log(fit, at)
     return float(value * np.exp(-reach)), float(value * np.exp(reach))

@@ -346,11 +346,12 @@ def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) ->
 
     A positive number is at least 0 anyway: from 0 to infinity is not determined.
     """
+    first, last = (f"{end:{digits}}" for end in (low, high))
     if math.isfinite(low) and math.isfinite(high):
-        return f"[{low:>{width}{digits}}, {high:>{width}{digits}}]"
+        return f"[{first:>{width}}, {last:>{width}}]"
     if math.isfinite(high):
-        return f"at most {high:{digits}}"
-    return f"at least {low:{digits}}" if math.isfinite(low) and low != 0 else "not determined"
+        return f"at most {last}"
+    return f"at least {first}" if math.isfinite(low) and low != 0 else "not determined"
 
 
 def law_of(raw: Mapping[str, Any], law: str | Law | None = None) -> Law:

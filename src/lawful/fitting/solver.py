@@ -131,6 +131,15 @@ def levels(problem: Problem, parameters: Array) -> Array:
     return problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
 
 
+def negligible(problem: Problem, parameters: Array, share: float) -> Array:
+    """The change of each parameter that matters nowhere: of a coefficient, one that no row's loss feels by more than a
+    share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
+    number = len(problem.law.coefficients)
+    largest = _levels(problem, parameters[None]).slope[:number, 0].max(axis=1)
+    felt = np.concatenate([np.maximum(largest, 1e-300), np.ones(len(problem.law.shapes))])
+    return np.asarray(share * units(problem) / felt)
+
+
 def residuals(problem: Problem, parameters: Array) -> Array:
     """Shape (problems, rows), in the residual's own unit, over the row's relative noise."""
     level = levels(problem, parameters)
@@ -226,9 +235,7 @@ def _newton_step(
         matrix[blended] = np.maximum(0.0, 1 - b) * matrix[blended] + b * above
     matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
     diagonal = np.einsum("bii->bi", matrix)
-    # in units of each parameter's size: else losses of 1e-10 would put the coefficients' curvature on the exponents
-    largest = np.abs(diagonal * room.unit**2).max(-1, keepdims=True) / room.unit**2
-    ridge = 1e-13 * np.abs(diagonal) + 1e-16 * largest + 1e-280
+    ridge = 1e-13 * np.abs(diagonal) + room.ridge
     diagonal += np.where(is_free, ridge, 1.0)
     # scaled to a unit diagonal, since coefficients and exponents differ in size
     size = 1 / np.sqrt(np.abs(diagonal))
@@ -247,7 +254,10 @@ class _Room:
 
     def __init__(self, problem: Problem, problems: int) -> None:
         parameters, rows = len(problem.law.parameters), problem.rows
-        self.unit = units(problem)
+        stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
+        if not problem.is_log:
+            stiffness *= float(np.median(problem.loss)) ** 2
+        self.ridge = 1e-16 * stiffness / units(problem) ** 2
         self.slope = np.empty((parameters, problems, rows))
         self.left = np.empty((parameters + 1, problems, rows))
         self.level, self.part, self.pull, self.rho, self.stiff = np.empty((5, problems, rows))

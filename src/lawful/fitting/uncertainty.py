@@ -30,6 +30,8 @@ CHECKED = 8  # draws that are refitted as well
 STEP_AGREES = 0.1  # standard errors by which such a step may miss the refit, in the draws that are also refitted
 LARGEST_MOVE = 50.0  # of a log loss in a draw: further, no law descends, and what is drawn says nothing anyway
 DECADES = 12.0  # more than lie between the smallest and the largest run ever made: an interval of them says nothing
+ANY_SHARE = 1e-3  # a share that may be as small as this and as large as all but this may be any
+RELATIVE_STEP, LEAST_STEP = 1e-6, 1e-9  # of differences: of a number, and where it is 0
 AT_BOUND = 1e-6  # of a parameter's unit: what lies so near to a bound lies at it
 PROFILE_ROUNDS = 40  # of the search for the ends of profiles: 5 to 10 are usual
 PINNED_STARTS = 3  # from a grid, where a value is to count as outside
@@ -78,7 +80,7 @@ def _from_bootstrap(
     table = dict(zip(law.parameters, drawn.T, strict=True))
     table |= law.derived(table, data.x.pivot)
     dof = float(max(data.clusters - int(free.sum()), 1))
-    widen = widening(dof, data.n, int(free.sum()))
+    widen = widening(dof)
     ci95 = {
         name: percentiles(column, values[name], widen, is_share=name in law.shares) for name, column in table.items()
     }
@@ -97,13 +99,13 @@ def _from_profiles(
     ci95 = profile_intervals(point, around, dofs)
     drawn = redraw(point, data, around, draws=draws, seed=seed)
     table = law.derived(dict(zip(law.parameters, drawn.T, strict=True)), data.x.pivot)
-    unit = solver.units(point.problem)
+    least = solver.negligible(point.problem, point.parameters, LEAST_STEP)
     for name, value in derived.items():
 
         def value_of(parameters: Array, name: str = name) -> Any:
             return law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name]
 
-        slope = gradient(value_of, point.parameters, unit)[free]
+        slope = gradient(value_of, point.parameters, least)[free]
         stderr[name] = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
         if draws >= LEAST_DRAWS:
             stderr[name] = float(np.std(table[name])) if name in law.shares else stderr[name]
@@ -131,6 +133,8 @@ def _in_range(point: Point, ci95: Mapping[str, tuple[float, float]]) -> dict[str
                 low = 0.0 if lows[i] >= 0 else -math.inf
             if highs[i] - high <= reach and point.problem.high[i] == own[name][1]:
                 high = math.inf
+        elif name in law.shares:
+            low, high = (0.0, 1.0) if low < ANY_SHARE and high > 1 - ANY_SHARE else (low, high)
         else:
             low, high = determined(low, high)
         found[name] = (float(low), float(high))
@@ -219,7 +223,8 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
 def search_limits(problem: solver.Problem) -> Array:
     """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
     coefficient a thousand times the losses."""
-    reach = 1e3 * float(np.max(problem.loss))
+    coefficients, shapes = len(problem.law.coefficients), len(problem.law.shapes)
+    reach = np.repeat([1e3 * float(np.max(problem.loss)), np.inf], [coefficients, shapes])
     return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
 
 
@@ -381,13 +386,13 @@ def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, 
     }
 
 
-def widening(dof: float, rows: int, free: int, level: float = LEVEL) -> float:
-    """Percentiles of resampled clusters are too narrow: residuals lack what was fitted away, and tails are Student's.
+def widening(dof: float, level: float = LEVEL) -> float:
+    """Percentiles of resampled clusters are those of a normal noise of known size: their tails should be Student's.
 
-    At 40 rows and 3 parameters the factor is 1.07, and lifts the measured coverage from .93 to .95.
+    That residuals lack what was fitted away is not added: where rows are few, resamples are wide already. Measured at
+    20 to 40 rows and 3 to 5 parameters, with five noises: .957 to .977, with it .967 to .989.
     """
-    shrunk = math.sqrt(rows / max(rows - free, 1))
-    return t_quantile(0.5 + level / 2, dof) / normal_quantile(0.5 + level / 2) * shrunk
+    return t_quantile(0.5 + level / 2, dof) / normal_quantile(0.5 + level / 2)
 
 
 def percentiles(
@@ -439,14 +444,14 @@ def _scales(rng: np.random.Generator, draws: int, dof: int) -> Array:
     return np.sqrt(dof / rng.chisquare(dof, (draws, 1)))
 
 
-def gradient(function: Callable[[Array], Any], at: Array, unit: Array | float = 1.0) -> Array:
+def gradient(function: Callable[[Array], Any], at: Array, least: Array | float = LEAST_STEP) -> Array:
     """Central differences of a smooth scalar function.
 
-    unit   how large each argument usually is (solver.units)
+    least   the smallest step of each argument (solver.negligible)
     """
-    slope, least = np.zeros(len(at)), 1e-3 * np.broadcast_to(unit, len(at))
+    slope, steps = np.zeros(len(at)), np.maximum(RELATIVE_STEP * np.abs(at), least)
     for i in range(len(at)):
         step = np.zeros(len(at))
-        step[i] = 1e-6 * max(abs(at[i]), least[i])
+        step[i] = steps[i]
         slope[i] = (function(at + step) - function(at - step)) / (2 * step[i])
     return slope
