@@ -77,7 +77,7 @@ REFUSALS = _all(
             "Name the column of the arms with `--by`; look whether the other arm's runs finished.",
         ),
         "several_runs": (
-            "Arms are compared run by run along one coordinate, and an arm has several runs of one value and seed, which "
+            "Arms are compared run by run along one coordinate; an arm has several runs of one value and seed, which "
             "differ in something else.",
             "Choose rows that differ in the arm, the coordinate and the seed alone, or compare the arms by a law.",
         ),
