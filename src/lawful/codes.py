@@ -85,6 +85,11 @@ REFUSALS = _all(
             "A comparison was asked and the table holds one arm.",
             "Name the column of the arms with `--by`; look whether the other arm's runs finished.",
         ),
+        "several_runs": (
+            "Arms are compared run by run along one coordinate; an arm has several runs of one value and seed, which "
+            "differ in something else.",
+            "Choose rows that differ in the arm, the coordinate and the seed alone, or compare the arms by a law.",
+        ),
         "no_replicates": (
             "Arms compared run by run have one seed at each level: the noise of a difference is not known. "
             "Of a fit it is a note: the spread between runs is then taken from the residuals.",

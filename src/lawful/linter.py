@@ -142,13 +142,13 @@ def _rates(rungs: Sequence[Row]) -> list[Warning_]:
     return []
 
 
-def _measures(rungs: Sequence[Row]) -> list[Callable[[Row], float]]:
+def _measures(rungs: Sequence[Row]) -> list[Callable[[Row], Any]]:
     """Other counts of a rung's size that have at least three values: its parameters by group, its coordinates."""
-    by_column: list[Callable[[Row], float]] = [
+    by_column: list[Callable[[Row], Any]] = [
         lambda rung, name=name: rung[name]  # type: ignore[misc]
         for name in ("params_total", "params_embedding")
     ]
-    by_coordinate: list[Callable[[Row], float]] = [
+    by_coordinate: list[Callable[[Row], Any]] = [
         lambda rung, name=name: rung["at"].get(name)  # type: ignore[misc]
         for name in {name for rung in rungs for name in rung["at"]} - {"seed", "rate", "tokens"}
     ]
@@ -160,7 +160,7 @@ def _measures(rungs: Sequence[Row]) -> list[Callable[[Row], float]]:
     return found
 
 
-def _jump(rungs: Sequence[Row], measure: Callable[[Row], float]) -> tuple[float, int, float]:
+def _jump(rungs: Sequence[Row], measure: Callable[[Row], Any]) -> tuple[float, int, float]:
     """The largest factor by which the rate leaves a smooth function of a measure of size between neighbours, and
     where; then the largest between rungs of one measure. The slope of the logarithm may bend: it lies between the
     slopes beside it, and at an end, where they lead to."""
