@@ -172,7 +172,7 @@ CAUTIONS = _all(
             "Hold the other axis with `--where`, or fit a law of both (`chinchilla`).",
         ),
         "allocation_disagrees": (
-            "The law's best size differs from the one read off the table itself (curves of equal compute, or the losses "
+            "The law's best size differs from the one read off the table itself (curves of equal compute, or losses "
             "interpolated along each size), by more than both are unsure of.",
             "The law's form is probably wrong: try `--law kaplan`, look at the residuals, run `lawful isoflop`.",
         ),
@@ -185,8 +185,8 @@ CAUTIONS = _all(
             "Add sizes on that side; those budgets were left out.",
         ),
         "method_moves": (
-            "Another way to find the best size at each budget, which fits the curves as well, moves the exponent out of "
-            "its interval.",
+            "Another way to find the best size at each budget, which fits the curves as well, moves the exponent out "
+            "of its interval.",
             "Add sizes near each optimum; quote the range.",
         ),
         "surface_disagrees": (

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lawful.errors import Refusal
+from lawful.errors import Refusal, TableError
 from lawful.fitting.paired import paired
-from lawful.table import Observations
+from lawful.table import Observations, read_runs
 
 
 def runs(gaps, *, levels=(16, 32, 64, 128), seeds=3, noise=0.01, slope=0.0, seed=0):
@@ -114,3 +114,10 @@ def test_what_is_not_decided_stands_with_how_far_apart_it_may_be():
     low, high = sorted(sign * end for end in gap.ci95)
     assert f"({sign * gap.mean:+.2g} [{low:.2g}, {high:.2g}]) is not decided at 5 %" in found.sentence
     assert "pairs" not in found.sentence  # there is one
+
+
+def test_two_runs_of_one_arm_level_and_seed_are_refused_and_not_silently_one_of_them():
+    rows = [{"arm": arm, "tokens": d, "seed": seed, "size": size, "loss": 2.0 + 0.1 * size + 0.01 * seed + 1e6 / d}
+            for arm in "ab" for d in (1e6, 2e6, 4e6) for seed in (0, 1) for size in (1, 2)]  # fmt: skip
+    with pytest.raises(TableError, match="expected one run of arm a at tokens 1000000.0 with seed 0, got another"):
+        paired(read_runs(rows), "tokens")

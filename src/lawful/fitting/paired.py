@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.errors import Refusal
+from lawful.errors import Refusal, TableError
 from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.result import Caution
@@ -65,7 +65,8 @@ class Paired:
 def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "loss") -> Paired:
     """Compare all arms of the finished runs in `table` along one of its coordinates.
 
-    Raises Refusal where there are not two arms, or no level has two seeds of a pair.
+    Raises Refusal where there are not two arms, or no level has two seeds of a pair; TableError where an arm has two
+    runs of one level and seed.
     """
     loss = table.known_as(loss)
     for column in (along, by, loss, "seed"):
@@ -75,6 +76,11 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
     for row in table:
         if row.get(loss) not in (None, ""):
             arm, level, seed = str(row[by]), row[along], row["seed"]
+            if seed in cells.get(arm, {}).get(level, {}):
+                raise TableError(
+                    f"{table.source}: expected one run of {by} {arm} at {along} {level} with seed {seed}, got another "
+                    f"({row.get('run') or 'without a name'}). Where other columns tell them apart, fix one with where."
+                )
             cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(row[loss])
             clusters[arm, level, seed] = row.get("cluster") or (seed if along in LENGTHS else (level, seed))
     arms = tuple(cells)
