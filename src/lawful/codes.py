@@ -55,6 +55,10 @@ REFUSALS = _all(
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",
         ),
+        "no_best_size": (
+            "The fitted law's loss falls towards ever smaller, or ever larger, models: one of its terms is near 0.",
+            "Train more sizes, and more lengths of each, on both sides of what you take to be the best size.",
+        ),
         "mixed_loss_units": (
             "Losses in different units stand in one table.",
             "Bring them to one unit (bits per byte compares tokenizers), or fit them apart.",
@@ -186,12 +190,32 @@ CAUTIONS = _all(
             "Two fitted curves cross more than once in the data; the first is reported.",
             "Look at the curves; a second crossing is often a law too stiff for its points.",
         ),
+        "law_chosen": (
+            "No law was named, or no axis of it: the law is the one that the table can carry, by how its params and "
+            "tokens vary.",
+            "Read which one it is and why. Name another with `--law` where you know better.",
+        ),
+        "unread_axis": (
+            "Params or tokens vary among the rows and the law does not read them: its exponent is not of its own axis "
+            "alone.",
+            "Hold the other axis with `--where`, or fit a law of both (`chinchilla`).",
+        ),
+        "allocation_disagrees": (
+            "The law's best size differs from the one read off the table itself (curves of equal compute, or losses "
+            "interpolated along each size), by more than both are unsure of.",
+            "The law's form is probably wrong: try `--law kaplan`, look at the residuals, run `lawful isoflop`.",
+        ),
+        "six_n_d": (
+            "The table has FLOPs or tokens, not both: the other was taken from C = 6 N D.",
+            "Name the missing column (`--tokens-column`, `--flops-column`) where there is one.",
+        ),
         "not_bracketed": (
             "At some budgets the lowest loss is at the smallest or largest size tried.",
             "Add sizes on that side; those budgets were left out.",
         ),
         "method_moves": (
-            "Another way to find the best size at each budget moves the exponent out of its interval.",
+            "Another way to find the best size at each budget, which fits the curves as well, moves the exponent out "
+            "of its interval.",
             "Add sizes near each optimum; quote the range.",
         ),
         "surface_disagrees": (

@@ -1,5 +1,5 @@
-"""Every question gives the same answer in other units of params, tokens, FLOPs and loss, with its rows in another order,
-and under other names of runs and arms."""
+"""Every question gives the same answer in other units of params, tokens, FLOPs and loss, with its rows in another
+order, and under other names of runs and arms."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def shuffled(rows):
 def renamed(rows):
     rng = np.random.default_rng(5)
     names = {"plain": "z", "gated": "a"}
-    return [
-        {**row, "run": f"{rng.random()}", **({"arm": names[row["arm"]]} if "arm" in row else {})} for row in rows
-    ]
+    return [{**row, "run": f"{rng.random()}", **({"arm": names[row["arm"]]} if "arm" in row else {})} for row in rows]
 
 
 def one_fit(rows, law="chinchilla", draws=200):
@@ -75,7 +73,7 @@ def one_fit(rows, law="chinchilla", draws=200):
 
 
 def shown(unit):
-    """What every question answers, as (quantity, number, what its unit is multiplied by). `unit` scales what is asked."""
+    """What every question answers: (quantity, numbers, what its unit is multiplied by). `unit` scales what is asked."""
     n, d, c, y = unit
     table, iso, both = (yield surface), (yield curves), (yield arms)
     found = one_fit(table)
@@ -147,7 +145,8 @@ def expect_same(found, expected):
     wrong = {
         name: (found[name].tolist(), expected[name].tolist())
         for name in expected
-        if found[name].shape != expected[name].shape or not np.allclose(found[name], expected[name], rtol=2e-5, atol=1e-9)
+        if found[name].shape != expected[name].shape
+        or not np.allclose(found[name], expected[name], rtol=2e-5, atol=1e-9)
     }
     assert not wrong
 

@@ -162,7 +162,11 @@ def allocate_command(
     for one in best.readings:
         typer.echo(
             f"without the law, {HOW[one.how]}: params {one.params:.4g} [{one.low:.4g}, {one.high:.4g}]"
-            + ("" if any(c.code == "allocation_disagrees" for c in best.warnings) else ", which agrees")
+            + (
+                ""
+                if any(c.code == "allocation_disagrees" for c in best.warnings)
+                else "; they agree within their errors"
+            )
         )
     _print_cautions(dict.fromkeys((*best.warnings, *stops.warnings)))
 
@@ -345,6 +349,9 @@ def isoflop_command(
             + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
             + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
         )
+        for c in found.curves:
+            if c.is_bracketed:
+                typer.echo(f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}, loss {c.loss:.4f}")
         _print_cautions(found.warnings)
 
 

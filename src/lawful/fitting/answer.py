@@ -218,6 +218,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
     found: list[dict[str, Any]] = []
+    severe: list[Caution] = []
     pairs = list(itertools.combinations(fits, 2))
     level = 1 - (1 - LEVEL) / max(len(pairs), 1)  # of each, so that all hold at once (Bonferroni)
     for first, second in pairs:
@@ -234,6 +235,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
         except (Refusal, DeclarationError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
+        severe += [caution for caution in one.warnings if caution.severity == "severe"]
         found.append(
             {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
         )
@@ -246,6 +248,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
         parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
     sentence = " ".join(part for part in parts if part)
     crossings = tuple(json_files.plain(found))
+    compared = dataclasses.replace(compared, warnings=tuple(dict.fromkeys((*compared.warnings, *severe))))
     if any("refusal" not in one for one in found):
         compared = dataclasses.replace(compared, status="answered", refusal=None)
     return dataclasses.replace(compared, crossings=crossings, sentence=sentence)

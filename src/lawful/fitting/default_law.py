@@ -56,6 +56,8 @@ def _on_its_axis(spec: str, table: Observations) -> Choice:
     chosen, why = _rule(vary, table)
     axis = chosen.rpartition(":")[2]
     law = on_axis(named(spec), axis)
+    if vary not in ("together", "nothing"):  # there was nothing to choose
+        return Choice(law, None)
     return Choice(law, Caution("law_chosen", "note", f"{spec} named no axis; {law.spec} is fitted, as {why}."))
 
 

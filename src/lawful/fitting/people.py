@@ -126,9 +126,7 @@ def _of_split(counts: Sequence[Mapping[str, Any]], points: float, rng: np.random
     log_size = np.log(fitted_sizes)
     slope, log_half = _law(log_size, point[None])
     slopes, log_halves = _law(log_size, draws)
-    spot, spots = (
-        _sweet_spot(*law, points, params) for law in ((slope, log_half), (slopes, log_halves))
-    )
+    spot, spots = (_sweet_spot(*law, points, params) for law in ((slope, log_half), (slopes, log_halves)))
     out["law"] = {
         "formula": "cer = 1 / (1 + (N / N_half)^alpha)",
         "alpha": {"value": float(slope[0]), "ci95": _interval(slopes, len(users))},

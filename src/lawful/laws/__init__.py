@@ -196,11 +196,9 @@ def named(spec: str | Law) -> Law:
 
 
 def names_axis(spec: str) -> bool:
-    """Whether a law's text leaves nothing to be chosen: it says the axis, or the law takes none, or is a user's own law
-    that was made with one."""
-    if not has_axis(named(spec)) or spec.rpartition(":")[2] in ONE_AXIS:
-        return True
-    return spec not in BUILT_IN and not isinstance(_imported(spec)[0], type)
+    """Whether a law's text leaves no axis to be chosen. A user's own law that names none has the one it was written
+    with."""
+    return spec not in BUILT_IN or not has_axis(named(spec))
 
 
 def stored(data: str | Mapping[str, Any]) -> Law:
