@@ -15,8 +15,10 @@ from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
+    from lawful.fitting.form import Doubt
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
+LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
@@ -77,11 +79,34 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     }
 
 
-def cautions(fit: Fit) -> tuple[Caution, ...]:
+def cautions(fit: Fit, doubt: Doubt) -> tuple[Caution, ...]:
     """Severe first."""
-    found = [*_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
+    found = [*about_form(doubt), *_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
+
+
+def about_form(doubt: Doubt) -> list[Caution]:
+    """Of the law's form: at most one."""
+    if (rung := doubt.form.rung) is not None:
+        side = "above" if rung.shift > 0 else "below"
+        sentence = (
+            f"The runs at {rung.axis} {rung.size:.4g} lie {100 * abs(np.expm1(rung.shift)):.2g} % {side} the law of "
+            f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision. "
+            "Look at their curves; fit without them, and compare."
+        )
+        return [Caution("rung_off", "warning", sentence)]
+    better = "" if doubt.better is None else f" {doubt.better.name} fits better: try --law {doubt.better.name}."
+    if doubt.is_misfit:
+        sentence = (
+            f"The residuals follow a trend (p = {doubt.form.trend:.1g}): the law's form is not that of these runs, and "
+            f"its parameters mean little.{better or ' No law known here fits better.'}"
+        )
+        return [Caution("misfit", "severe", sentence)]
+    if doubt.alternatives is not None:
+        sentence = f"The residuals may follow a trend (p = {doubt.form.trend:.1g}).{better}"
+        return [Caution("form_uncertain", "note", sentence)]
+    return []
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:
@@ -155,7 +180,7 @@ def _about_data(fit: Fit) -> list[Caution]:
                 "No two runs differ only in their seed: the spread between runs is taken from the residuals.",
             )
         )
-    if g.lack_of_fit is not None and g.lack_of_fit["p"] < 0.01:
+    if g.lack_of_fit is not None and g.lack_of_fit["p"] < LACKING:
         found.append(
             Caution(
                 "lack_of_fit",

@@ -11,7 +11,7 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError
-from lawful.fitting import solver, uncertainty
+from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
 from lawful.laws import Array, Law, bounds_of, named
@@ -88,7 +88,7 @@ def fit_sample(
     refuse_too_little(data, law, int(is_free.sum()))
     point = best_point(data, law, objective, low, high)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
-    goodness = _goodness(point, data)
+    goodness = _goodness(point, data, spread.noise)
     params = _parameters(point, spread, fixed or {})
     found = Fit(
         model=law,
@@ -110,9 +110,10 @@ def fit_sample(
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
     from lawful.fitting.cautions import cautions, sensitivity
+    from lawful.fitting.form import doubt
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found))
+    return replace(found, warnings=cautions(found, doubt(point, data, spread.noise)))
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def as_point(problem: solver.Problem, found: solver.Solution, delta: float | Non
 
 def _certificate(point: Point) -> Convergence:
     names = np.array(point.problem.law.parameters)
-    at_bounds = tuple(names[i] for i in range(len(names)) if _side(point, i))
+    at_bounds = tuple(names[i] for i in range(len(names)) if side_of(point, i))
     inside = np.array([bool(f) and names[i] not in at_bounds for i, f in enumerate(point.is_free)])
     here = solver.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
@@ -292,7 +293,7 @@ def _certificate(point: Point) -> Convergence:
     )
 
 
-def _side(point: Point, i: int) -> str | None:
+def side_of(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
@@ -308,14 +309,14 @@ def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, fl
         if name in fixed:
             out[name] = Parameter(name, value, 0.0, (value, value), "fixed")
         else:
-            side = _side(point, i)
+            side = side_of(point, i)
             out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
     for name, value in spread.derived.items():
         out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "derived")
     return out
 
 
-def _goodness(point: Point, data: Sample) -> Goodness:
+def _goodness(point: Point, data: Sample, around: noise.Noise) -> Goodness:
     residual = point.residuals_log
     n, free = data.n, int(point.is_free.sum())
     rss = float((residual**2).sum())
@@ -323,7 +324,7 @@ def _goodness(point: Point, data: Sample) -> Goodness:
     # of a normal likelihood on log loss; the constant n log 2 pi is left out, as it cancels between laws
     deviance = n * np.log(max(rss, 1e-300) / n)
     aicc = deviance + 2 * count + (2 * count * (count + 1) / (n - count - 1) if n > count + 1 else np.inf)
-    sigma_run, lack = uncertainty.replicates(data, residual, free)
+    sigma_run, lack = uncertainty.replicates(data, residual, free, around)
     return Goodness(
         n,
         data.clusters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,15 +25,31 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
-    low, high = mean_interval(fit, at, level)
+    among, spread = fit.doubt.alternatives, run_spread(fit)
+    if among is None:
+        low, high = mean_interval(fit, at, level)
+    else:
+        value, low, high = map(float, among.interval(at, level, fit.data["domain"]))
+        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread)
     if interval == "new_run":
-        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit)
+        reach = t_quantile(0.5 + level / 2, fit.dof) * spread
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
-    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
+    laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
+    warnings = (*about_forecast(fit), *_cautions(factor))
+    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
+
+
+def about_forecast(fit: Fit) -> tuple[Caution, ...]:
+    """What is in doubt about the form of a law goes with every forecast of it, with the laws that it averages over."""
+    from lawful.fitting.cautions import about_form
+
+    among = fit.doubt.alternatives
+    words = "" if among is None else f" This forecast averages over {among.listed}."
+    return tuple(replace(caution, sentence=caution.sentence + words) for caution in about_form(fit.doubt))
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from lawful.laws import Array, Axes, Law
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
     from lawful.fitting.checklist import Item
+    from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
 
 FORMAT = 2  # 1 held the law as text
@@ -109,7 +111,11 @@ class Residual:
 
 @dataclass(frozen=True)
 class Prediction:
-    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside)."""
+    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside).
+
+    laws   the laws that the forecast averages over with their weights, where the form of the fitted law is in doubt;
+           else empty, and the forecast is the fitted law's own
+    """
 
     value: float
     low: float
@@ -119,6 +125,7 @@ class Prediction:
     at: Mapping[str, float]
     extrapolation: float
     warnings: tuple[Caution, ...] = ()
+    laws: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,13 @@ class Fit:
     bounds: Mapping[str, tuple[float, float]]
     seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def doubt(self) -> Doubt:
+        """Whether the law's form is that of the runs; see lawful.fitting.form."""
+        from lawful.fitting.form import of_fit
+
+        return of_fit(self)
 
     @property
     def law(self) -> str:
