@@ -151,9 +151,17 @@ def replay_command(
     from lawful.fitting.replay import replay
 
     table, law, columns = asked.ask()
+    is_named = law is not None
     if asked.x is not None or law is None:
         law, columns = one_axis(table, law, asked.x, columns)
-    how: Any = {"cluster": asked.cluster, "within": within, "draws": asked.draws, "seed": asked.seed, **columns}
+    how: Any = {
+        "cluster": asked.cluster,
+        "within": within,
+        "is_law_named": is_named,
+        "draws": asked.draws,
+        "seed": asked.seed,
+        **columns,
+    }
     found = [replay(table, one, law=law, by=by, **how) for one in claim]
     if as_json:
         _print_plain([{"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons} for one in found])

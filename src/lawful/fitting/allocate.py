@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lawful.errors import DeclarationError, TableError
-from lawful.fitting.predict import FAR, run_spread
+from lawful.fitting.predict import FAR, about_forecast, run_spread
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array
@@ -22,7 +22,17 @@ SIZES = np.geomspace(1e2, 1e15, 261)  # searched for the best size: 20 per decad
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
 GOLDEN = (5**0.5 - 1) / 2
 CUTS = 34  # golden sections: a bracket of a tenth of a decade shrinks to rounding
+FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 FlopsPerToken = Callable[[Array], Array]  # of an array of sizes
+
+
+class Surface(Protocol):
+    """A law with its values: a fit, or a sister law of it."""
+
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Allocation:
-    """The best use of `flops`; every number with its 95 % interval.
+    """The best use of `flops`; every number with its 95 % interval. Where the form of the fitted law is in doubt
+    (`misfit`, `form_uncertain`, `rung_off`), values are those of the law that fits best, and intervals cover the laws
+    that fit about as well.
 
     band         sizes whose loss the best size reaches with 5 % less compute
     N_exponent   d log N* / d log C at this budget; D_exponent likewise
@@ -63,31 +75,49 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
     if not 0 < flops < np.inf:
         raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
     price = cost or six_n
-    step = 2.0  # the exponent is that over a doubling either way
-    draws = fit.drawn if fit.draws else {name: np.array([value]) for name, value in fit.values.items()}
-    point = {name: np.array([value]) for name, value in fit.values.items()}
-    size, sizes = (best_size(fit, values, flops, price) for values in (point, draws))
-    growth, growths = (
-        np.log(best_size(fit, values, flops * step, price) / best_size(fit, values, flops / step, price))
-        / (2 * np.log(step))
-        for values in (point, draws)
-    )
-    spread = _interval_maker(fit)
-    tokens, drawn_tokens = flops / price(size), flops / price(sizes)
-    losses = _loss_at(fit, draws, sizes, drawn_tokens)
+    among = fit.doubt.alternatives
+    law: Surface = fit if among is None else among.best
+    size, tokens, loss, growth = _optimum(law, _as_draw(law.values), flops, price)
+    if among is None:
+        drawn = _optimum(fit, fit.drawn if fit.draws else _as_draw(fit.values), flops, price)
+    else:  # optima of each law, as many as its weight says
+        parts = [_optimum(one, values, flops, price) for one, values in among.drawn(FORM_DRAWS, fit.seed)]
+        drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    spread = _interval_maker(fit, None if among is None else 1.0)
     at = {"params": float(size[0]), "tokens": float(tokens[0])}
     return Allocation(
         flops=float(flops),
         cost="6 N D" if cost is None else "exact",
-        params=spread(size, sizes),
-        tokens=spread(tokens, drawn_tokens),
-        loss=spread(_loss_at(fit, point, size, tokens), losses),
-        tokens_per_param=spread(tokens / size, drawn_tokens / sizes),
-        N_exponent=spread(growth, growths),
-        D_exponent=spread(1 - growth, 1 - growths),
-        band=_band(fit, flops, price),
-        warnings=_cautions(fit, at),
+        params=spread(size, drawn.size),
+        tokens=spread(tokens, drawn.tokens),
+        loss=spread(loss, drawn.loss),
+        tokens_per_param=spread(tokens / size, drawn.tokens / drawn.size),
+        N_exponent=spread(growth, drawn.growth),
+        D_exponent=spread(1 - growth, 1 - drawn.growth),
+        band=_band(law, flops, price),
+        warnings=(*about_forecast(fit), *_cautions(fit, at)),
     )
+
+
+class _Optimum(NamedTuple):
+    """Of each draw, shape (draws,). growth: d log N* / d log C, over a doubling either way."""
+
+    size: Array
+    tokens: Array
+    loss: Array
+    growth: Array
+
+
+def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> _Optimum:
+    step = 2.0
+    size = best_size(law, values, flops, price)
+    more, less = (best_size(law, values, budget, price) for budget in (flops * step, flops / step))
+    tokens = flops / price(size)
+    return _Optimum(size, tokens, _loss_at(law, values, size, tokens), np.log(more / less) / (2 * np.log(step)))
+
+
+def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
+    return {name: np.array([value]) for name, value in values.items()}
 
 
 def six_n(size: Array) -> Array:
@@ -124,7 +154,7 @@ def exact_cost(source: Any) -> FlopsPerToken:
     return cost
 
 
-def best_size(fit: Fit, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
+def best_size(fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
     """N* of each draw, shape (draws,), at one budget or one each: the lowest of a grid, then by golden section."""
     draws = len(next(iter(values.values())))
     budget = np.broadcast_to(np.asarray(flops, dtype=float), (draws,))[:, None]
@@ -143,8 +173,8 @@ def best_size(fit: Fit, values: Mapping[str, Array], flops: Array | float, price
     return np.asarray(np.exp((low + high) / 2)[:, 0])
 
 
-def _band(fit: Fit, flops: float, price: FlopsPerToken) -> tuple[float, float]:
-    point = {name: np.array([value]) for name, value in fit.values.items()}
+def _band(fit: Surface, flops: float, price: FlopsPerToken) -> tuple[float, float]:
+    point = _as_draw(fit.values)
     less = flops / (1 + WASTE)
     size = best_size(fit, point, less, price)
     limit = float(_loss_at(fit, point, size, less / price(size))[0])
@@ -152,7 +182,7 @@ def _band(fit: Fit, flops: float, price: FlopsPerToken) -> tuple[float, float]:
     return (float(inside[0]), float(inside[-1])) if len(inside) else (float(size[0]), float(size[0]))
 
 
-def _loss_at(fit: Fit, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
+def _loss_at(fit: Surface, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
     """The loss of each draw at its own point, shape (draws,)."""
     level: Array = fit.loss(values, {"params": size[:, None], "tokens": tokens[:, None]})
     return level[:, 0]
@@ -243,8 +273,9 @@ def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: Fit) -> Callable[[Array, Array], Interval]:
-    widen = widening(fit.dof, fit.goodness.n, len(fit.free)) if fit.interval_method == BOOTSTRAP else 1.0
+def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[[Array, Array], Interval]:
+    if widen is None:
+        widen = widening(fit.dof, fit.goodness.n, len(fit.free)) if fit.interval_method == BOOTSTRAP else 1.0
 
     def make(value: Array, draws: Array) -> Interval:
         if len(draws) < 2:

@@ -33,6 +33,7 @@ MOST_ROWS = 5_000  # from here on, signs are not drawn: the F test alone holds
 SEPARABLE = 5  # levels of an axis, of which a law takes three up: with four, any of them could be the one that is off
 LEAST_DOF = 2  # of the residuals beside the added terms
 MANY_LEVELS = 10  # of one axis, from which on a fifth power is tried too
+UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
 NEW = 1e-3  # share of a term's length that must be left beside the law and the terms before it
 MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
 CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in a forecast
@@ -138,16 +139,15 @@ class Alternatives:
         """Loss at one point: the mean of the laws' logarithms, and quantiles of the mixture of their t distributions.
         Shape (3,)."""
         means, errors = np.array([law.log_loss(at) for law in self.laws]).T
+        errors = np.nan_to_num(errors, nan=UNKNOWN, posinf=UNKNOWN).clip(max=UNKNOWN)
         if not self.is_fitting:
             errors = np.hypot(errors, self.best.rmse_log * self._reach(at, domain))
         weights = np.array(self.weights)
         dofs = [law.dof for law in self.laws]
 
         def below(x: float) -> float:
-            return sum(
-                w * t_cdf((x - mean) / max(error, 1e-12), dof)
-                for w, mean, error, dof in zip(weights, means, errors, dofs, strict=True)
-            )
+            parts = zip(weights, means, errors, dofs, strict=True)
+            return float(sum(w * t_cdf((x - mean) / max(error, 1e-12), dof) for w, mean, error, dof in parts))
 
         ends = []
         for share in (0.5 - level / 2, 0.5 + level / 2):
@@ -384,7 +384,7 @@ def orthonormal(columns: Array, beside: Array | None = None, least: float = 1e-1
             left = left - basis @ (basis.T @ left)
         if (rest := np.linalg.norm(left)) > least:
             basis = np.column_stack([basis, left / rest])
-    return basis[:, first:]
+    return np.asarray(basis[:, first:])
 
 
 def _trend(lens: _Lens, rung: Array | None) -> float:

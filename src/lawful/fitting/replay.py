@@ -58,7 +58,7 @@ def replay(
     source: Any,
     claim: str,
     *,
-    law: str | Law = "power_floor",
+    law: str | Law | None = None,
     by: str = "arm",
     params: str | None = None,
     tokens: str | None = None,
@@ -66,32 +66,37 @@ def replay(
     flops: str | None = None,
     cluster: str | None = None,
     within: float = WITHIN,
+    is_law_named: bool | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> Replay:
     """Refit the points and hold `claim` against what they say.
 
-    law     under which the claim was made, or a better one
+    law     under which the claim was made, or a better one; by default power_floor. Where none is named and the
+            points are not of that form (a warning `misfit`), nothing is decided
     by      the column that names the arms, for a claim that one beats another
     within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
             of the claim; contradicted: none of it does; else not decided
+    is_law_named  false where `law` is a default of the caller's; by default, whether a law is given
     Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     if not 0 < within < np.inf:
         raise DeclarationError(f"within: expected a share above 0, such as {WITHIN}, got {within}.")
+    undeciding = UNDECIDING if (law is not None if is_law_named is None else is_law_named) else UNDECIDING | {"misfit"}
+    law = law or "power_floor"
     columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     test: Callable[[Any, Any], Replay]
     if found := re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim):
         name, claimed = found[1], float(found[2])
 
         def test(rows: Any, columns: Any) -> Replay:
-            return _value(rows, claim.strip(), name, claimed, law, columns, within, draws, seed)
+            return _value(rows, claim.strip(), name, claimed, law, columns, within, draws, seed, undeciding)
 
     elif found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
         arms, where = (found[1], found[2]), (found[3], float(found[4]))
 
         def test(rows: Any, columns: Any) -> Replay:
-            return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
+            return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed, undeciding)
 
     else:
         raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
@@ -154,6 +159,7 @@ def _value(
     within: float,
     draws: int,
     seed: int,
+    undeciding: set[str],
 ) -> Replay:
     try:
         found = fit(read_runs(source, **_known(columns)), law, draws=draws, seed=seed, **columns)
@@ -163,7 +169,8 @@ def _value(
         raise DeclarationError(f"claim: {found.law} has no parameter {name!r}; it has {', '.join(found.params)}.")
     low, high = found.params[name].ci95
     n = found.goodness.n
-    of_fit = _undeciding(found)
+    of_fit = _severe(found, undeciding)
+    form = tuple(c.sentence for c in _severe(found, {"misfit"}))  # the law was named: said beside the verdict
     here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval [{low:.3g}, {high:.3g}]"
     if of_fit:
         return Replay(claim, "not decided", (*(c.sentence for c in of_fit), f"{here}."), {"all": found})
@@ -172,11 +179,11 @@ def _value(
     margin = within * abs(claimed)
     near = f"{claimed:g} within {100 * within:g} %, [{claimed - margin:.3g}, {claimed + margin:.3g}]"
     if claimed - margin <= low and high <= claimed + margin:
-        return Replay(claim, "supported", (f"{here}: all of it is {near}.",), {"all": found})
+        return Replay(claim, "supported", (f"{here}: all of it is {near}.", *form), {"all": found})
     if high < claimed - margin or claimed + margin < low:
-        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.",), {"all": found})
+        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.", *form), {"all": found})
     more = _runs_to_decide(found, found.params[name].value, (low, high), (claimed - margin, claimed + margin))
-    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}",), {"all": found})
+    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}", *form), {"all": found})
 
 
 def _runs_to_decide(found: Fit, value: float, ci95: tuple[float, float], allowed: tuple[float, float]) -> str:
@@ -207,6 +214,7 @@ def _ahead(
     columns: Any,
     draws: int,
     seed: int,
+    undeciding: set[str],
 ) -> Replay:
     try:
         found = crossover(source, by, arms=arms, law=named(law), draws=draws, seed=seed, **columns)
@@ -224,8 +232,13 @@ def _ahead(
     if not joint.is_certified:
         reasons = tuple(c.sentence for c in found.warnings if c.code == "not_certified")
         return Replay(claim, "not decided", (*reasons, found.sentence), found.fits)
+    form = tuple(
+        f"{name}: {caution.sentence}" for name, one in found.fits.items() for caution in _severe(one, {"misfit"})
+    )
+    if form and "misfit" in undeciding:
+        return Replay(claim, "not decided", (*form, found.sentence), found.fits)
     # a claim is one question, asked beforehand; that no crossing was found where any was sought is no reason against it
-    crossing = (found.sentence,) if found.at is not None or found.leader is not None else ()
+    crossing = (*([found.sentence] if found.at is not None or found.leader is not None else []), *form)
     ahead = gap.ahead(LEVEL)
     if (ahead < 0).all():  # each point's own test suffices for a claim about all of them (Berger 1982)
         reason = f"{arms[0]} is ahead at every point {here}, each at {LEVEL:.0%}."
@@ -238,8 +251,8 @@ def _ahead(
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 
-def _undeciding(found: Fit) -> list[Caution]:
-    return [caution for caution in found.warnings if caution.code in UNDECIDING and caution.severity == "severe"]
+def _severe(found: Fit, codes: set[str]) -> list[Caution]:
+    return [caution for caution in found.warnings if caution.code in codes and caution.severity == "severe"]
 
 
 def _known(columns: Mapping[str, str | None]) -> dict[str, str]:
