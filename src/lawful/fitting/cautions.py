@@ -96,7 +96,11 @@ def about_form(doubt: Doubt) -> list[Caution]:
             "Look at their curves; fit without them, and compare."
         )
         return [Caution("rung_off", "warning", sentence)]
-    better = "" if doubt.better is None else f" {doubt.better.name} fits better: try --law {doubt.better.name}."
+    better, among = "", doubt.alternatives
+    if doubt.better is not None:
+        better = f" {doubt.better.name} fits better: try --law {doubt.better.name}."
+        if among is not None and not among.is_fitting:
+            better = f" {doubt.better.name} fits better, but not well: no law known here has this form."
     if doubt.is_misfit:
         sentence = (
             f"The residuals follow a trend (p = {doubt.form.trend:.1g}): the law's form is not that of these runs, and "

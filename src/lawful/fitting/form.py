@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MISFIT = 0.003  # level of the test of trends, of a severe warning
 FAR_BETTER = 0.0005  # level at which a sister law fits better, where a trend is suspected as well: also severe
-SUSPECTED = 0.05  # level of the test of trends from which on sister laws are fitted, and forecasts average over them
+SUSPECTED = 0.1  # level of the test of trends from which on sister laws are fitted, and forecasts average over them
 TOP_RUNG = 0.01  # level, of all axes together, at which the largest rung lies above the law of the others
 ANY_RUNG = 0.003  # of all other rungs and directions together
 FLIPS = 1999  # draws of signs
@@ -36,6 +36,8 @@ MANY_LEVELS = 10  # of one axis, from which on a fifth power is tried too
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
 NEW = 1e-3  # share of a term's length that must be left beside the law and the terms before it
 MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
+SAME = 1e-6  # relative: rms of residuals that differ by less are those of one curve
+NEARLY = 1.5  # where no law fits: rms of residuals, over the least, up to which a law has an equal part
 CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in a forecast
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 LINE = ("power_floor", "power", "broken_power", "saturating")
@@ -95,6 +97,7 @@ class Sister:
     def drawn(self, draws: int, rng: np.random.Generator) -> dict[str, Array]:
         """Parameters drawn from Student's t around the point, inside their bounds, each of shape (draws,)."""
         size = np.sqrt(np.diag(self.covariance))
+        size = np.where(size > 0, size, 1e-12)  # 0: the rows say nothing about it, and a draw leaves it where it is
         scaled = self.covariance / np.outer(size, size)
         values, vectors = np.linalg.eigh(scaled)
         root = vectors * np.sqrt(np.maximum(values, 0))
@@ -200,6 +203,9 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     points = [point, *_sister_points(point, data)]
     laws = (own, *(_sister(one.problem.law.spec, one, data) for one in points[1:]))
     scores, tail = _compared(points, laws, data)
+    errors = np.array([law.rmse_log for law in laws])
+    is_new = np.append(True, errors[1:] < errors[0] * (1 - SAME)) | (scores < scores[0])
+    scores = np.where(is_new, scores, np.inf)  # a sister that found no use for what it has more is the fitted law again
     best = int(np.argmin(scores))
     is_better = best > 0 and tail(best) < FAR_BETTER
     is_misfit = form.trend < MISFIT or is_better
@@ -208,8 +214,12 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     better = laws[best] if best > 0 else None
     if not is_misfit and weights[0] > MOSTLY:
         return Doubt(form, is_misfit, better, None)
+    if not (
+        is_fitting := laws[best].trend >= MISFIT
+    ):  # then AICc chooses between wrong laws, and is too sure of itself
+        is_near = (errors <= NEARLY * errors.min()) & np.isfinite(scores)
+        weights = is_near / is_near.sum()
     chosen = np.flatnonzero(weights > 0)
-    is_fitting = laws[best].trend >= MISFIT
     alternatives = Alternatives(
         tuple(laws[i] for i in chosen), tuple(float(weights[i]) for i in chosen), is_fitting, data.n
     )
@@ -363,7 +373,7 @@ class _Lens:
             return columns
         size = np.bincount(self.data.cluster)
         means = np.stack([np.bincount(self.data.cluster, column) / size for column in columns.T], axis=1)
-        return columns - self.shrink[:, None] * means[self.data.cluster]
+        return np.asarray(columns - self.shrink[:, None] * means[self.data.cluster])
 
     def basis(self, extra: Array | None = None) -> Array:
         """Orthonormal, of the law's slopes and more columns."""
@@ -397,7 +407,7 @@ def _trend(lens: _Lens, rung: Array | None) -> float:
     if q == 0 or n - p - q < LEAST_DOF:
         return 1.0
     left = lens.whitened(lens.clipped[:, None])
-    left -= law @ (law.T @ left)
+    left = left - law @ (law.T @ left)
     seen = float(_F(added, left, n - p - q)[0])
     by_f = f_tail(seen, q, n - p - q) if np.isfinite(seen) else (0.0 if seen > 0 else 1.0)
     if by_f > SUSPECTED or n > MOST_ROWS:
