@@ -126,8 +126,8 @@ CAUTIONS = _all(
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
         ),
         "misfit": (
-            "The residuals follow a trend along size or data, or another law fits far better: the form of the law is "
-            "not that of these runs. Its parameters have no meaning here; forecasts average over the laws that fit.",
+            "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
+            "that of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
         ),
@@ -137,8 +137,8 @@ CAUTIONS = _all(
         ),
         "rung_off": (
             "All runs of one size (or number of tokens) lie on one side of the law that the other runs follow.",
-            "Look whether they were trained to their end, whether their learning rate was the best of those tried, "
-            "whether their precision was that of the others. Fit without them; forecasts average over both fits.",
+            "Look whether they are undertrained, at the edge of their learning rates, or of another precision. Fit "
+            "without them; forecasts average over both fits.",
         ),
         "lack_of_fit": (
             "Residuals are larger than seeds differ by: the law's form is not the data's.",

@@ -98,7 +98,7 @@ def about_form(doubt: Doubt) -> list[Caution]:
         return [Caution("rung_off", "warning", sentence)]
     better, among = "", doubt.alternatives
     if doubt.better is not None:
-        better = f" {doubt.better.name} fits better: try --law {doubt.better.name}."
+        better = f" {doubt.better.name} fits better: try --law {doubt.better.law.spec}."
         if among is not None and not among.is_fitting:
             better = f" {doubt.better.name} fits better, but not well: no law known here has this form."
     if doubt.is_misfit:

@@ -42,6 +42,8 @@ CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 LINE = ("power_floor", "power", "broken_power", "saturating")
 
+MAY_LACK_FLOOR = ("broken_power",)  # with E = 0 too; the others have a sister without floor, or hardly move
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -201,7 +203,7 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         weights = tuple(1 / len(laws) for _ in laws)
         return Doubt(form, False, None, Alternatives(laws, weights, True, data.n) if len(laws) > 1 else None)
     points = [point, *_sister_points(point, data)]
-    laws = (own, *(_sister(one.problem.law.spec, one, data) for one in points[1:]))
+    laws = (own, *(_sister(_name(one), one, data) for one in points[1:]))
     scores, tail = _compared(points, laws, data)
     errors = np.array([law.rmse_log for law in laws])
     is_new = np.append(True, errors[1:] < errors[0] * (1 - SAME)) | (scores < scores[0])
@@ -262,10 +264,17 @@ def _sister_points(point: Point, data: Sample) -> list[Point]:
         known = [on_axis(named(name), next(iter(inputs))) for name in LINE]
     found = []
     for law in known:
-        if law == own or data.n < len(law.parameters) + LEAST_DOF:
-            continue
-        found.append(best_point(data, law, "robust", *limits(law, {}, {})))
+        for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
+            if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:
+                continue
+            found.append(best_point(data, law, "robust", *limits(law, fixed, {})))
     return found
+
+
+def _name(point: Point) -> str:
+    law, problem = point.problem.law, point.problem
+    is_flat = problem.low[0] == problem.high[0] == 0 and law.coefficients[0] == "E"
+    return f"{law.spec} without floor" if is_flat else law.spec
 
 
 def _off_bounds(point: Point) -> Point:
