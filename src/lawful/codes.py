@@ -158,6 +158,21 @@ CAUTIONS = _all(
             "The rows come from fewer than ten independent trainings (trunks, runs).",
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
         ),
+        "misfit": (
+            "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
+            "that of these runs. Forecasts average over the laws that fit.",
+            "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
+            "name the law yourself.",
+        ),
+        "form_uncertain": (
+            "The residuals may follow a trend, and other laws fit about as well: forecasts average over them.",
+            "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
+        ),
+        "rung_off": (
+            "All runs of one size (or number of tokens) lie on one side of the law that the other runs follow.",
+            "Look whether they are undertrained, at the edge of their learning rates, or of another precision. Fit "
+            "without them; forecasts average over both fits.",
+        ),
         "lack_of_fit": (
             "Residuals are larger than seeds differ by: the law's form is not the data's.",
             "Look at the residual plot. Try another law, a narrower range, or leave out barely trained runs.",

@@ -184,10 +184,18 @@ def replay_command(
     from lawful.fitting.replay import replay
 
     table, law, columns = asked.ask()
+    is_named = law is not None
     if asked.x is not None:
         law, columns = one_axis(table, law, asked.x, columns)
-    how: Any = {"cluster": asked.cluster, "within": within, "draws": asked.draws, "seed": asked.seed, **columns}
-    how |= limited(asked.bounds, asked.fixed)
+    how: Any = {
+        "cluster": asked.cluster,
+        "within": within,
+        "is_law_named": is_named,
+        "draws": asked.draws,
+        "seed": asked.seed,
+        **columns,
+        **limited(asked.bounds, asked.fixed),
+    }
     found = [replay(table, one, law=law, by=by, **how) for one in claim]
     if as_json:
         _print_plain(

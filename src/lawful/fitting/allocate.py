@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
-from lawful.fitting.predict import FAR, run_spread, too_far
+from lawful.fitting.predict import FAR, about_forecast, run_spread, too_far
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
@@ -28,7 +28,20 @@ EDGE = 1e150  # stands for no end among draws, whose percentiles are interpolate
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
 GOLDEN = (5**0.5 - 1) / 2
 CUTS = 34  # golden sections: a bracket of a tenth of a decade shrinks to rounding
+FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 FlopsPerToken = Callable[[Array], Array]  # of an array of sizes
+
+
+class Surface(Protocol):
+    """A law with its values: a fit, or a sister law of it. domain: axis -> smallest and largest of the data."""
+
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+    @property
+    def domain(self) -> Mapping[str, Sequence[float]]: ...
+
+    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Allocation:
-    """The best use of `flops`; every number with its 95 % interval.
+    """The best use of `flops`; every number with its 95 % interval. Where the form of the fitted law is in doubt
+    (`misfit`, `form_uncertain`, `rung_off`), values are those of the law that fits best, and intervals cover the laws
+    that fit about as well.
 
     law          the law that it rests on
     band         sizes whose loss the best size reaches with 5 % less compute
@@ -73,46 +88,68 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
     if not 0 < flops < np.inf:
         raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
     price = cost or six_n
-    step = 2.0  # the exponent is that over a doubling either way
-    draws = fit.drawn if fit.draws else {name: np.array([value]) for name, value in fit.values.items()}
-    point = {name: np.array([value]) for name, value in fit.values.items()}
-    (size, edge), (sizes, edges) = (_best_size(fit, values, flops, price) for values in (point, draws))
-    if edge[0]:
+    among = fit.doubt.alternatives
+    law: Surface = fit if among is None else among.best
+    point = _optimum(law, _as_draw(law.values), flops, price)
+    if point.edge[0]:
         raise Refusal(
             "no_best_size",
             f"{fit.law}: the fitted law has no best size for {flops:.4g} FLOPs: its loss falls towards ever "
-            f"{'smaller' if edge[0] < 0 else 'larger'} models ({_values(fit)}). These runs do not show what size and "
-            "data each buy.",
+            f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
+            "and data each buy.",
         )
-    spread = _interval_maker(fit)
-    exponents = _exponents(fit) if cost is None else {}
+    if among is None:
+        drawn = _optimum(fit, fit.drawn if fit.draws else _as_draw(fit.values), flops, price)
+    else:  # optima of each law, as many as its weight says
+        parts = [_optimum(one, values, flops, price) for one, values in among.drawn(FORM_DRAWS, fit.seed)]
+        drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    spread = _interval_maker(fit, None if among is None else 1.0)
+    exponents = _exponents(fit) if cost is None and among is None else {}
     if not exponents:
-        growth, growths = (_growth(fit, values, flops, step, price) for values in (point, draws))
         are_shares = cost is None  # of C = 6 N D: the two add up to 1
         exponents = {
-            "N_exponent": spread(growth, growths, are_shares),
-            "D_exponent": spread(1 - growth, 1 - growths, are_shares),
+            "N_exponent": spread(point.growth, drawn.growth, are_shares),
+            "D_exponent": spread(1 - point.growth, 1 - drawn.growth, are_shares),
         }
-    tokens, drawn_tokens = flops / price(size), flops / price(sizes)
-    losses = _loss_at(fit, draws, sizes, drawn_tokens)
-    at = {"params": float(size[0]), "tokens": float(tokens[0])}
-    no_end = np.array([1 / EDGE, 1.0, EDGE])[edges + 1]  # for a draw without a best size
-    best = spread(size, np.where(edges == 0, sizes, no_end))
-    band = _band(fit, flops, price)
+    at = {"params": float(point.size[0]), "tokens": float(point.tokens[0])}
+    no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
+    has_best = drawn.edge == 0
+    best = spread(point.size, np.where(has_best, drawn.size, no_end))
+    band = _band(law, flops, price)
     beside = readings(fit, flops, price)
     return Allocation(
         law=fit.law,
         flops=float(flops),
         cost="6 N D" if cost is None else "exact",
         params=best,
-        tokens=spread(tokens, np.where(edges == 0, drawn_tokens, 1 / no_end)),
-        loss=spread(_loss_at(fit, point, size, tokens), losses),
-        tokens_per_param=spread(tokens / size, np.where(edges == 0, drawn_tokens / sizes, 1 / no_end)),
+        tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
+        loss=spread(point.loss, drawn.loss),
+        tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
         **exponents,
         band=band,
         readings=beside,
-        warnings=(*rests_on(fit), *_cautions(fit, at), *_disagreements(best, band, beside)),
+        warnings=(*about_forecast(fit), *_cautions(fit, at), *_disagreements(best, band, beside)),
     )
+
+
+class _Optimum(NamedTuple):
+    """Of each draw, shape (draws,). edge: see _best_size; growth: d log N* / d log C, over a doubling either way."""
+
+    size: Array
+    edge: Array
+    tokens: Array
+    loss: Array
+    growth: Array
+
+
+def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> _Optimum:
+    size, edge = _best_size(law, values, flops, price)
+    tokens = flops / price(size)
+    return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), _growth(law, values, flops, price))
+
+
+def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
+    return {name: np.array([value]) for name, value in values.items()}
 
 
 def _exponents(fit: Fit) -> dict[str, Interval]:
@@ -121,13 +158,14 @@ def _exponents(fit: Fit) -> dict[str, Interval]:
     return {name: Interval(p.value, *p.ci95) for name, p in known.items()}
 
 
-def _values(fit: Fit) -> str:
-    return ", ".join(f"{name} = {fit.values[name]:.3g}" for name in fit.model.parameters)
+def _values(law: Surface) -> str:
+    return ", ".join(f"{name} = {value:.3g}" for name, value in law.values.items())
 
 
-def _growth(fit: Fit, values: Mapping[str, Array], flops: float, step: float, price: FlopsPerToken) -> Array:
+def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> Array:
     """d log N* / d log C of each draw; 0 and 1 where its best size is at an end, as data or size then take all."""
-    (small, low), (large, high) = (_best_size(fit, values, budget, price) for budget in (flops / step, flops * step))
+    step = 2.0
+    (small, low), (large, high) = (_best_size(law, values, budget, price) for budget in (flops / step, flops * step))
     edge = np.where(low == 0, high, low)
     return np.where(edge == 0, np.log(large / small) / (2 * np.log(step)), edge > 0)
 
@@ -190,13 +228,13 @@ def exact_cost(source: Any) -> FlopsPerToken:
     return cost
 
 
-def best_size(fit: Fit, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
+def best_size(fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
     """N* of each draw, shape (draws,), at one budget or one each."""
     return _best_size(fit, values, flops, price)[0]
 
 
 def _best_size(
-    fit: Fit, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken
+    fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken
 ) -> tuple[Array, Array]:
     """N* of each draw, and -1 or 1 where it is the smallest or largest size that was looked at: the lowest of a grid,
     then by golden section. The grid reaches from the data's sizes, and those that the budget leaves at the data's
@@ -209,7 +247,7 @@ def _best_size(
         own = {name: value[rows] for name, value in values.items()}
         return fit.loss(own, {"params": size, "tokens": budget[rows] / price(size)})
 
-    (least, most), (few, many) = fit.data["domain"]["params"], fit.data["domain"]["tokens"]
+    (least, most), (few, many) = fit.domain["params"], fit.domain["tokens"]
     middle = float(np.sqrt(least * most))
     per_token = float(price(np.array([middle]))[0]) / middle  # FLOPs per token and parameter: about 6
     ends = np.concatenate([budget / per_token / many, budget / per_token / few], axis=1)
@@ -234,9 +272,9 @@ def _best_size(
     return np.asarray(np.exp((left + right) / 2)[:, 0]), edge
 
 
-def _band(fit: Fit, flops: float, price: FlopsPerToken) -> tuple[float, float]:
+def _band(fit: Surface, flops: float, price: FlopsPerToken) -> tuple[float, float]:
     """By bisection on either side of the best size; an end at 0 or infinity where no size wastes so much."""
-    point = {name: np.array([value]) for name, value in fit.values.items()}
+    point = _as_draw(fit.values)
     less = flops / (1 + WASTE)
     size = best_size(fit, point, less, price)
     limit = float(_loss_at(fit, point, size, less / price(size))[0])
@@ -259,7 +297,7 @@ def _band(fit: Fit, flops: float, price: FlopsPerToken) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _loss_at(fit: Fit, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
+def _loss_at(fit: Surface, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
     """The loss of each draw at its own point, shape (draws,)."""
     level: Array = fit.loss(values, {"params": size[:, None], "tokens": tokens[:, None]})
     return level[:, 0]
@@ -298,12 +336,8 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
     axis = inputs[0] if len(inputs) == 1 else "flops"
     if len(inputs) > 1:
         _needs_surface(fit, "diminishing_returns")
-    draws = (
-        {name: column[:FEW_DRAWS] for name, column in fit.drawn.items()}
-        if fit.draws
-        else {name: np.array([value]) for name, value in fit.values.items()}
-    )
-    point = {name: np.array([value]) for name, value in fit.values.items()}
+    draws = {name: column[:FEW_DRAWS] for name, column in fit.drawn.items()} if fit.draws else _as_draw(fit.values)
+    point = _as_draw(fit.values)
     largest = _largest(fit, axis)
     value, values = (_last_worth(fit, v, axis, largest, threshold) for v in (point, draws))
     gain = _gain(fit, point, axis, np.array([largest]))
@@ -349,8 +383,9 @@ def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: Fit) -> Callable[..., Interval]:
-    widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
+def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[..., Interval]:
+    if widen is None:
+        widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
 
     def make(value: Array, draws: Array, is_share: bool = False) -> Interval:
         if len(draws) < 2:

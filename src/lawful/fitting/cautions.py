@@ -18,9 +18,11 @@ from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
+    from lawful.fitting.form import Doubt
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
 ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
+LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
@@ -81,10 +83,11 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     }
 
 
-def cautions(fit: Fit, data: Sample) -> tuple[Caution, ...]:
+def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Caution, ...]:
     """Severe first."""
     unread = unread_axis(fit.model, data.observations)
-    found = [*_about_convergence(fit), *([unread] if unread else []), *_about_data(fit), *_about_choices(fit)]
+    found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
+    found += [*_about_data(fit), *_about_choices(fit)]
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
 
@@ -101,6 +104,33 @@ def how_chosen(fit: Fit) -> str:
     """For the end of an error about the law: how it came about, where the user did not name it."""
     chosen = next((caution.sentence for caution in fit.warnings if caution.code == "law_chosen"), None)
     return "" if chosen is None else f" {chosen} Name another law where you know better."
+
+
+def about_form(doubt: Doubt) -> list[Caution]:
+    """Of the law's form: at most one."""
+    if (rung := doubt.form.rung) is not None:
+        side = "above" if rung.shift > 0 else "below"
+        sentence = (
+            f"The runs at {rung.axis} {rung.size:.4g} lie {100 * abs(np.expm1(rung.shift)):.2g} % {side} the law of "
+            f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision. "
+            "Look at their curves; fit without them, and compare."
+        )
+        return [Caution("rung_off", "warning", sentence)]
+    better, among = "", doubt.alternatives
+    if doubt.better is not None:
+        better = f" {doubt.better.name} fits better: try --law {doubt.better.law.spec}."
+        if among is not None and not among.is_fitting:
+            better = f" {doubt.better.name} fits better, but not well: no law known here has this form."
+    if doubt.is_misfit:
+        sentence = (
+            f"The residuals follow a trend (p = {doubt.form.trend:.1g}): the law's form is not that of these runs, and "
+            f"its parameters mean little.{better or ' No law known here fits better.'}"
+        )
+        return [Caution("misfit", "severe", sentence)]
+    if doubt.alternatives is not None:
+        sentence = f"The residuals may follow a trend (p = {doubt.form.trend:.1g}).{better}"
+        return [Caution("form_uncertain", "note", sentence)]
+    return []
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:
@@ -184,7 +214,7 @@ def _about_data(fit: Fit) -> list[Caution]:
                 "No two runs differ only in their seed: the spread between runs is taken from the residuals.",
             )
         )
-    if g.lack_of_fit is not None and g.lack_of_fit["p"] < 0.01:
+    if g.lack_of_fit is not None and g.lack_of_fit["p"] < LACKING:
         found.append(
             Caution(
                 "lack_of_fit",

@@ -12,7 +12,7 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting import solver, uncertainty
+from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
 from lawful.fitting.default_law import resolved
 from lawful.fitting.quantiles import f_tail
@@ -104,7 +104,7 @@ def fit_sample(
     point = best_point(data, law, objective, low, high)
     _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
-    goodness = _goodness(point, data)
+    goodness = _goodness(point, data, spread.noise)
     params = _parameters(point, spread, fixed or {})
     residuals = _residuals(point, data, goodness.sigma_log)
     found = Fit(
@@ -128,9 +128,10 @@ def fit_sample(
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
     from lawful.fitting.cautions import cautions, sensitivity
+    from lawful.fitting.form import doubt
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found, data))
+    return replace(found, warnings=cautions(found, given, doubt(point, data, spread.noise)))
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
     there."""
     problem, sigma = point.problem, robust_sigma(point)
     logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
-    is_at_bound = any(_side(point, i) for i in range(len(point.parameters)))
+    is_at_bound = any(side_of(point, i) for i in range(len(point.parameters)))
     for axis in problem.law.fitted_axes:
         held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
         fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
@@ -342,7 +343,7 @@ def as_point(problem: solver.Problem, found: solver.Solution, delta: float | Non
 
 def _certificate(point: Point) -> Convergence:
     names = point.problem.law.parameters
-    sides = {name: side for i, name in enumerate(names) if (side := _side(point, i))}
+    sides = {name: side for i, name in enumerate(names) if (side := side_of(point, i))}
     inside = np.array([bool(f) and name not in sides for name, f in zip(names, point.is_free, strict=True)])
     here = solver.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
@@ -369,7 +370,7 @@ def _certificate(point: Point) -> Convergence:
     )
 
 
-def _side(point: Point, i: int) -> str | None:
+def side_of(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
@@ -385,7 +386,7 @@ def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, fl
         if name in fixed:
             out[name] = Parameter(name, value, 0.0, (value, value), "fixed")
         else:
-            side = _side(point, i)
+            side = side_of(point, i)
             stderr = spread.stderr[name]
             if side or stderr > ranges[i]:  # linear about a point beside a bound, or wider than all that is possible
                 stderr = math.nan
@@ -396,7 +397,7 @@ def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, fl
     return out
 
 
-def _goodness(point: Point, data: Sample) -> Goodness:
+def _goodness(point: Point, data: Sample, around: noise.Noise) -> Goodness:
     residual = point.residuals_log
     n, free = data.n, int(point.is_free.sum())
     rss = float((residual**2).sum())
@@ -404,7 +405,7 @@ def _goodness(point: Point, data: Sample) -> Goodness:
     # of a normal likelihood on log loss; the constant n log 2 pi is left out, as it cancels between laws
     deviance = n * np.log(max(rss, 1e-300) / n)
     aicc = deviance + 2 * count + (2 * count * (count + 1) / (n - count - 1) if n > count + 1 else np.inf)
-    sigma_run, lack = uncertainty.replicates(data, residual, free)
+    sigma_run, lack = uncertainty.replicates(data, residual, free, around)
     return Goodness(
         n,
         data.clusters,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
-from lawful.fitting.cautions import how_chosen, rests_on
+from lawful.fitting.cautions import about_form, how_chosen, rests_on
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array, Axes
@@ -26,15 +27,30 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
-    low, high = mean_interval(fit, at, level)
+    among, spread = fit.doubt.alternatives, run_spread(fit, at)
+    if among is None:
+        low, high = mean_interval(fit, at, level)
+    else:
+        value, low, high = map(float, among.interval(at, level, fit.data["domain"]))
+        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * _relative_spread(fit, at)
     if interval == "new_run":
-        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit, at)
+        reach = t_quantile(0.5 + level / 2, fit.dof) * spread
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
-    warnings = (*rests_on(fit), *too_far(fit, at, "This lies"))
-    return Prediction(value, float(low), float(high), level, interval, dict(at), extrapolation(fit, at), warnings)
+    factor = extrapolation(fit, at)
+    laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
+    warnings = (*about_forecast(fit), *too_far(fit, at, "This lies"))
+    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
+
+
+def about_forecast(fit: Fit) -> tuple[Caution, ...]:
+    """What a forecast rests on; a doubt about the law's form with the laws that the forecast averages over."""
+    among = fit.doubt.alternatives
+    words = "" if among is None else f" This forecast averages over {among.listed}."
+    form = [replace(caution, sentence=caution.sentence + words) for caution in about_form(fit.doubt)]
+    return (*form, *(caution for caution in rests_on(fit) if caution.code not in {one.code for one in form}))
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
@@ -86,14 +102,17 @@ def run_spread(fit: Fit, at: Mapping[str, float] | None = None) -> float:
     edge."""
     rows, free = fit.goodness.n, len(fit.free)
     typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
-    if at is None:
-        return typical
+    return typical if at is None else typical * _relative_spread(fit, at)
+
+
+def _relative_spread(fit: Fit, at: Mapping[str, float]) -> float:
+    """The noise at a point in units of that in the middle of the data."""
     log_relative = 0.0
     for axis, slope in fit.spread_slopes.items():
         low, high = fit.data["domain"][axis]
         here = min(at[axis], high) if slope < 0 else max(at[axis], low)
         log_relative += slope * np.log(here / fit.data["pivot"][axis])
-    return typical * float(np.exp(log_relative))
+    return float(np.exp(log_relative))
 
 
 def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:

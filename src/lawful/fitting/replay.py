@@ -71,6 +71,7 @@ def replay(
     flops: str | None = None,
     cluster: str | None = None,
     within: float = WITHIN,
+    is_law_named: bool | None = None,
     draws: int = 1000,
     seed: int = 0,
     fixed: Mapping[str, float] | None = None,
@@ -78,16 +79,19 @@ def replay(
 ) -> Replay:
     """Refit the points and hold `claim` against what they say.
 
-    law     under which the claim was made, or a better one; by default the one that the table can carry
+    law     under which the claim was made, or a better one; by default the one that the table can carry. Where none is
+            named and the points are not of that form (a warning `misfit`), nothing is decided
     by      the column that names the arms, for a claim that one beats another
     within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
             of the claim; contradicted: none of it does; else not decided
+    is_law_named    false where `law` is a default of the caller's; by default, whether a law is given
     fixed, bounds   of the law's parameters, as of `lawful.fit`; for a claim about a value
 
     Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     if not 0 < within < np.inf:
         raise DeclarationError(f"within: expected a share above 0, such as {WITHIN}, got {within}.")
+    undeciding = UNDECIDING if (law is not None if is_law_named is None else is_law_named) else UNDECIDING | {"misfit"}
     of_value = re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim)
     of_arms = re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim)
     if of_arms and (fixed or bounds):
@@ -105,13 +109,13 @@ def replay(
 
         def test(rows: Any, columns: Any) -> Replay:
             how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
-            return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how)
+            return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how, undeciding)
 
     elif of_arms:
         arms, where = (of_arms[1], of_arms[2]), (of_arms[3], float(of_arms[4]))
 
         def test(rows: Any, columns: Any) -> Replay:
-            return _ahead(rows, claim.strip(), arms, where, choice.law, by, columns, draws, seed)
+            return _ahead(rows, claim.strip(), arms, where, choice.law, by, columns, draws, seed, undeciding)
 
     found = _under_every_count(
         test(table, columns),
@@ -182,6 +186,7 @@ def _value(
     columns: Any,
     within: float,
     how: Mapping[str, Any],
+    undeciding: set[str],
 ) -> Replay:
     try:
         found = fit(source, law, **how, **columns)
@@ -191,7 +196,8 @@ def _value(
         raise DeclarationError(f"claim: {found.law} has no parameter {name!r}; it has {', '.join(found.params)}.")
     low, high = found.params[name].ci95
     n = found.goodness.n
-    of_fit = _undeciding(found)
+    of_fit = _severe(found, undeciding)
+    form = tuple(c.sentence for c in _severe(found, {"misfit"}))  # the law was named: said beside the verdict
     here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval {interval(low, high)}"
     if of_fit:
         return Replay(claim, "not decided", (*(c.sentence for c in of_fit), f"{here}."), {"all": found})
@@ -200,11 +206,11 @@ def _value(
     margin = within * abs(claimed)
     near = f"{claimed:g} within {100 * within:g} %, [{claimed - margin:.3g}, {claimed + margin:.3g}]"
     if claimed - margin <= low and high <= claimed + margin:
-        return Replay(claim, "supported", (f"{here}: all of it is {near}.",), {"all": found})
+        return Replay(claim, "supported", (f"{here}: all of it is {near}.", *form), {"all": found})
     if high < claimed - margin or claimed + margin < low:
-        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.",), {"all": found})
+        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.", *form), {"all": found})
     more = _runs_to_decide(found, found.params[name].value, (low, high), (claimed - margin, claimed + margin))
-    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}",), {"all": found})
+    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}", *form), {"all": found})
 
 
 def _runs_to_decide(found: Fit, value: float, ci95: tuple[float, float], allowed: tuple[float, float]) -> str:
@@ -235,6 +241,7 @@ def _ahead(
     columns: Any,
     draws: int,
     seed: int,
+    undeciding: set[str],
 ) -> Replay:
     try:
         found = crossover(source, by, arms=arms, law=named(law), draws=draws, seed=seed, **columns)
@@ -252,8 +259,13 @@ def _ahead(
     if not joint.is_certified:
         reasons = tuple(c.sentence for c in found.warnings if c.code == "not_certified")
         return Replay(claim, "not decided", (*reasons, found.sentence), found.fits)
+    form = tuple(
+        f"{name}: {caution.sentence}" for name, one in found.fits.items() for caution in _severe(one, {"misfit"})
+    )
+    if form and "misfit" in undeciding:
+        return Replay(claim, "not decided", (*form, found.sentence), found.fits)
     # a claim is one question, asked beforehand; that no crossing was found where any was sought is no reason against it
-    crossing = (found.sentence,) if found.at is not None or found.leader is not None else ()
+    crossing = (*([found.sentence] if found.at is not None or found.leader is not None else []), *form)
     ahead = gap.ahead(LEVEL)
     if (ahead < 0).all():  # each point's own test suffices for a claim about all of them (Berger 1982)
         reason = f"{arms[0]} is ahead at every point {here}, each at {LEVEL:.0%}."
@@ -266,5 +278,5 @@ def _ahead(
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 
-def _undeciding(found: Fit) -> list[Caution]:
-    return [caution for caution in found.warnings if caution.code in UNDECIDING and caution.severity == "severe"]
+def _severe(found: Fit, codes: set[str]) -> list[Caution]:
+    return [caution for caution in found.warnings if caution.code in codes and caution.severity == "severe"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ from lawful.storage.json_files import plain, read_json, reading
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
     from lawful.fitting.checklist import Item
+    from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
 
 FORMAT = 2  # 1 held the law as text
@@ -113,7 +115,11 @@ class Residual:
 
 @dataclass(frozen=True)
 class Prediction:
-    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside)."""
+    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside).
+
+    laws   the laws that the forecast averages over with their weights, where the form of the fitted law is in doubt;
+           else empty, and the forecast is the fitted law's own
+    """
 
     value: float
     low: float
@@ -123,6 +129,7 @@ class Prediction:
     at: Mapping[str, float]
     extrapolation: float
     warnings: tuple[Caution, ...] = ()
+    laws: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,19 @@ class Fit:
     versions: Mapping[str, str] = field(default_factory=dict)
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
     held_out: tuple[HeldOutRow, ...] = ()
+
+    @functools.cached_property
+    def doubt(self) -> Doubt:
+        """Whether the law's form is that of the runs; see lawful.fitting.form."""
+        from lawful.fitting.form import of_fit
+
+        return of_fit(self)
+
+    @property
+    def domain(self) -> Mapping[str, Sequence[float]]:
+        """Axis -> smallest and largest of the data."""
+        ranges: Mapping[str, Sequence[float]] = self.data["domain"]
+        return ranges
 
     @property
     def law(self) -> str:

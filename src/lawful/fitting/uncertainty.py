@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 LEVEL = 0.95
+MOST_WHITENED = 2_000  # rows in clusters for which a lack of fit is tested: the work grows as the cube
 PILOTS = 64  # draws that descend from two starts; the others start at the best of their optima
 GRID_CELLS = 49  # of the grid from which each pilot takes its second start
 PEERS = 512  # optima of other draws against which each draw's is held
@@ -359,13 +360,16 @@ def _stiff(z: Array, pull: Array, problem: solver.Problem) -> Array:
     return np.asarray((z == pull)[:, None] / problem.scale**2)
 
 
-def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, dict[str, float] | None]:
+def replicates(
+    data: Sample, residual: Array, free: int, around: noise.Noise
+) -> tuple[float | None, dict[str, float] | None]:
     """Pooled spread of log residuals between clusters at the same axes, and the F test of lack of fit against it."""
     keys = np.round(np.log(np.stack(list(data.values.values()), axis=1)), 6)
     _, group = np.unique(keys, axis=0, return_inverse=True)
     group = group.ravel()
     pairs = np.unique(np.stack([group, data.cluster]), axis=1)
     is_repeated = np.bincount(pairs[0])[group] > 1  # more than one cluster at these axes
+    all_groups = group
     group, residual_of = group[is_repeated], residual[is_repeated]
     count, total, square = (np.bincount(group, weights=w) for w in (None, residual_of, residual_of**2))
     seen = count > 0
@@ -377,13 +381,37 @@ def replicates(data: Sample, residual: Array, free: int) -> tuple[float | None, 
     between_dof = data.n - dof - free
     if between_dof < 1 or within <= 0:
         return sigma, None
-    ratio = (float((residual**2).sum()) - within) / between_dof / (within / dof)
+    total_squares = float((residual**2).sum())
+    if data.clusters < data.n and around.variance_cluster > 0:
+        if data.n > MOST_WHITENED:
+            return sigma, None
+        total_squares, within, dof = _whitened_squares(data, residual, all_groups, is_repeated, around)
+        between_dof = data.n - dof - free
+        if min(between_dof, dof) < 1 or within <= 0:
+            return sigma, None
+    ratio = (total_squares - within) / between_dof / (within / dof)
     return sigma, {
         "F": ratio,
         "dof": between_dof,
         "dof_replicates": dof,
         "p": f_tail(ratio, between_dof, dof),
     }
+
+
+def _whitened_squares(
+    data: Sample, residual: Array, group: Array, is_repeated: Array, around: noise.Noise
+) -> tuple[float, float, int]:
+    """Sum of squares, that between replicates, and its degrees of freedom, after what the rows of a cluster share was
+    taken away: rows of one run are no replicates of each other's noise."""
+    size = np.bincount(data.cluster).astype(float)
+    shrink = 1 - 1 / np.sqrt(1 + size * around.variance_cluster / around.variance_row)
+    cells = np.unique(np.where(is_repeated, group, group.max() + 1 + np.arange(data.n)), return_inverse=True)[1]
+    columns = np.column_stack([residual, np.eye(int(cells.max()) + 1)[cells]])
+    means = np.stack([np.bincount(data.cluster, column) / size for column in columns.T], axis=1)
+    columns = columns - (shrink[:, None] * means)[data.cluster]
+    left, basis = columns[:, 0], np.linalg.qr(columns[:, 1:])[0]
+    inside = left - basis @ (basis.T @ left)
+    return float(left @ left), float(inside @ inside), data.n - basis.shape[1]
 
 
 def widening(dof: float, level: float = LEVEL) -> float:

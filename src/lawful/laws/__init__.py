@@ -38,7 +38,9 @@ BUILT_IN = {
     "chinchilla": "lawful.laws.chinchilla:Chinchilla",
     "kaplan": "lawful.laws.kaplan:Kaplan",
     "broken_power": "lawful.laws.broken_power:BrokenPower",
+    "coupled": "lawful.laws.coupled:Coupled",
     "data_constrained": "lawful.laws.data_constrained:DataConstrained",
+    "data_limited": "lawful.laws.data_limited:DataLimited",
     "overtrained": "lawful.laws.overtrained:Overtrained",
     "saturating": "lawful.laws.saturating:Saturating",
 }
