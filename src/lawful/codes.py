@@ -114,11 +114,11 @@ CAUTIONS = _all(
     "warning of a fit",
     {
         "not_certified": (
-            "The point found is not proven to be the minimum.",
+            "A test of the point found failed: it may be no minimum, or not the best of several.",
             "Do not use the numbers. Try `--objective l2`, fewer parameters, or more data; if it stays, report it.",
         ),
         "not_identified": (
-            "The interval of an exponent is wider than twice its value, or the exponent lies at a bound.",
+            "The interval of an exponent is wider than twice its value or has no end, or the exponent lies at a bound.",
             "Do not quote the exponent. Add sizes over a wider range, add seeds, or fix the floor if it is known.",
         ),
         "ridge": (
@@ -127,7 +127,8 @@ CAUTIONS = _all(
         ),
         "at_bound": (
             "A parameter ends at the edge of what is allowed, often a floor at 0.",
-            "Read it as: these runs do not show it. Try the law without it, and longer or larger runs.",
+            "Read it as: these runs do not show it. Try the law without it, longer or larger runs; `--bounds` moves "
+            "the edge.",
         ),
         "few_dof": (
             "Hardly more runs than parameters: a wrong form could not be seen.",
