@@ -161,6 +161,18 @@ def test_an_undertrained_top_rung_is_named_and_forecasts_cover_both_fits():
     assert "power_floor:params without params 1e+07" in forecast.laws
 
 
+def test_repeated_data_at_five_lengths_is_another_form_and_no_rung():
+    """What the longest runs lose could be a rung, too: the explanation that fits better is taken."""
+    params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(2e8, 2e10, 5)))
+    for seed in range(3):
+        rows = surface_table(lambda n, d: repeated(n, d, 1e9, 5.0), seed, params=params, tokens=tokens)
+        found = lawful.fit(rows, draws=0)
+        assert codes(found) & {"misfit", "rung_off"}
+        forecast = found.predict(**FAR)
+        assert forecast.laws["data_limited"] > 0.3
+        assert forecast.low < repeated(*FAR.values(), 1e9, 5.0) < forecast.high
+
+
 def test_one_run_that_is_off_is_no_rung():
     rows = line_table(0, sizes=12, seeds=1)
     rows[-1]["loss"] *= 1.05

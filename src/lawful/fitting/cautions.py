@@ -108,6 +108,8 @@ def how_chosen(fit: Fit) -> str:
 
 def about_form(doubt: Doubt) -> list[Caution]:
     """Of the law's form: at most one."""
+    from lawful.fitting.form import MISFIT
+
     if (rung := doubt.form.rung) is not None:
         side = "above" if rung.shift > 0 else "below"
         sentence = (
@@ -122,9 +124,12 @@ def about_form(doubt: Doubt) -> list[Caution]:
         if among is not None and not among.is_fitting:
             better = f" {doubt.better.name} fits better, but not well: no law known here has this form."
     if doubt.is_misfit:
+        seen = "The residuals follow a trend, and another law fits far better"
+        if doubt.form.trend < MISFIT:
+            seen = f"The residuals follow a trend (p = {doubt.form.trend:.1g})"
         sentence = (
-            f"The residuals follow a trend (p = {doubt.form.trend:.1g}): the law's form is not that of these runs, and "
-            f"its parameters mean little.{better or ' No law known here fits better.'}"
+            f"{seen}: the law's form is not that of these runs, and its parameters mean little."
+            f"{better or ' No law known here fits better.'}"
         )
         return [Caution("misfit", "severe", sentence)]
     if doubt.alternatives is not None:

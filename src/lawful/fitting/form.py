@@ -58,10 +58,12 @@ class Rung:
 
 @dataclass(frozen=True)
 class Form:
-    """trend: probability of so strong a trend under the law; where a rung is named, of what is left without it."""
+    """trend: probability of so strong a trend under the law; where a rung is named, of what is left without it, and
+    `whole` of all of it."""
 
     trend: float
     rung: Rung | None
+    whole: float
 
     @property
     def is_suspected(self) -> bool:
@@ -193,40 +195,51 @@ class Doubt:
 
 
 def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
-    """Sister laws are fitted only where the tests suspect the form: point fits, of a tenth of a second each."""
+    """Sister laws are fitted only where the tests suspect the form: point fits, of a tenth of a second each.
+
+    A rung that is off is one explanation of a trend, and each sister law is another: the best by AICc is named, and
+    forecasts average over all that come near.
+    """
     form = look(point, data, around)
     if not form.is_suspected:
         return Doubt(form, False, None, None)
-    own = _sister(point.problem.law.spec, point, data)
-    if form.rung is not None:
-        pair = (own, _without(point, data, form.rung))
-        laws = tuple(law for law in pair if law is not None)
-        weights = tuple(1 / len(laws) for _ in laws)
-        return Doubt(form, False, None, Alternatives(laws, weights, True, data.n) if len(laws) > 1 else None)
     points = [point, *_sister_points(point, data)]
-    laws = (own, *(_sister(_name(one), one, data) for one in points[1:]))
-    scores, tail = _compared(points, laws, data)
+    laws = [_sister(_name(one), one, data) for one in points]
+    away, counts = [one.residuals_log for one in points], [len(law.free) + 1 for law in laws]
+    if form.rung is not None and (without := _without(point, data, form.rung)) is not None:
+        laws.append(without)
+        away.append(_beside(without, data, form.rung))
+        counts.append(counts[0] + 1)  # the rung's own level
+    scores, tail = _compared(points, np.array(away), np.array(counts), data)
+    sisters = np.arange(1, len(points))
     errors = np.array([law.rmse_log for law in laws])
-    is_new = np.append(True, errors[1:] < errors[0] * (1 - SAME)) | (scores < scores[0])
-    scores = np.where(is_new, scores, np.inf)  # a sister that found no use for what it has more is the fitted law again
+    is_again = (errors[sisters] >= errors[0] * (1 - SAME)) & (scores[sisters] >= scores[0])
+    scores[sisters[is_again]] = np.inf  # a sister that found no use for what it has more is the fitted law again
     best = int(np.argmin(scores))
-    is_better = best > 0 and tail(best) < FAR_BETTER
-    is_misfit = form.trend < MISFIT or is_better
     weights = np.exp(-np.maximum(scores - scores[best], 0) / 2) * (scores <= scores[best] + CONTENDER)
     weights = weights / weights.sum()
+    if len(laws) > len(points):  # nobody knows which is off, the rung or the others: half of its part to each
+        weights[0] += weights[-1] / 2
+        weights[-1] /= 2
+        if best == len(points):
+            return Doubt(form, False, None, _average(laws, weights, True, data))
+    elif form.rung is not None:  # without it nothing can be fitted
+        return Doubt(form, False, None, None)
+    form = replace(form, trend=form.whole, rung=None)
+    is_misfit = form.trend < MISFIT or (best > 0 and tail(best) < FAR_BETTER)
     better = laws[best] if best > 0 else None
     if not is_misfit and weights[0] > MOSTLY:
         return Doubt(form, is_misfit, better, None)
-    if not (
-        is_fitting := laws[best].trend >= MISFIT
-    ):  # then AICc chooses between wrong laws, and is too sure of itself
-        is_near = (errors <= NEARLY * errors.min()) & np.isfinite(scores)
+    is_fitting = laws[best].trend >= MISFIT
+    if not is_fitting:  # then AICc chooses between wrong laws, and is too sure of itself
+        is_near = (errors <= NEARLY * errors[best]) & np.isfinite(scores)
         weights = is_near / is_near.sum()
-    chosen = np.flatnonzero(weights > 0)
-    alternatives = Alternatives(
-        tuple(laws[i] for i in chosen), tuple(float(weights[i]) for i in chosen), is_fitting, data.n
-    )
-    return Doubt(form, is_misfit, better, alternatives)
+    return Doubt(form, is_misfit, better, _average(laws, weights, is_fitting, data))
+
+
+def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sample) -> Alternatives:
+    chosen = np.flatnonzero(weights > 0).tolist()
+    return Alternatives(tuple(laws[i] for i in chosen), tuple(float(weights[i]) for i in chosen), is_fitting, data.n)
 
 
 def of_fit(fit: Fit) -> Doubt:
@@ -323,18 +336,25 @@ def _without(point: Point, data: Sample, rung: Rung) -> Sister | None:
     return _sister(f"{law.spec} without {rung.axis} {rung.size:.3g}", found, kept)
 
 
-def _compared(points: Sequence[Point], laws: Sequence[Sister], data: Sample) -> tuple[Array, Any]:
-    """AICc of each law, from Huber's function of its log residuals at one threshold for all, and over as many rows as
-    are independent; and tail(i), the probability of so large a gain of law i over the first by an F test."""
+def _beside(law: Sister, data: Sample, rung: Rung) -> Array:
+    """Log residuals, where the rung has a level of its own."""
+    away = np.log(law.law.predict(law.values, data.x) / data.loss)
+    is_here = _is_at(data, rung)
+    return np.asarray(np.where(is_here, away - np.median(away[is_here]), away))
+
+
+def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) -> tuple[Array, Any]:
+    """AICc of each law, from Huber's function of its log residuals, shape (laws, rows), at one threshold for all, and
+    over as many rows as are independent; and tail(i), the probability of so large a gain of law i over the first by an
+    F test. count: parameters of each law, and one of the noise."""
     from lawful.fitting.estimate import HUBER, LEAST_DELTA, robust_sigma
 
     limit = max(HUBER * min(map(robust_sigma, points)), LEAST_DELTA)
-    away = np.abs([point.residuals_log for point in points])
+    away = np.abs(away)
     misfit = np.where(away <= limit, away**2, limit * (2 * away - limit)).sum(1)
-    around = noise.measure(points[int(np.argmin(misfit))], data)
+    around = noise.measure(points[int(np.argmin(misfit[: len(points)]))], data)
     shared = max(around.variance_cluster, 0.0) / (max(around.variance_cluster, 0.0) + around.variance_row)
     rows = data.n / (1 + (data.n / data.clusters - 1) * shared)
-    count = np.array([len(law.free) + 1 for law in laws])
     least = max(float(misfit.min()) * 1e-12, 1e-300)
     scores = rows * np.log(np.maximum(misfit, least)) + 2 * count
     scores += np.where(rows > count + 1, 2 * count * (count + 1) / np.maximum(rows - count - 1, 1e-9), np.inf)
@@ -353,8 +373,9 @@ def look(point: Point, data: Sample, around: noise.Noise) -> Form:
     """The tests of one fitted point."""
     lens = _Lens.of(point, data, around)
     if (rung := _rung(lens)) is not None and (left := _trend(lens, _is_at(data, rung))) >= MISFIT:
-        return Form(left, rung)
-    return Form(_trend(lens, None), None)
+        return Form(left, rung, _trend(lens, None))
+    whole = _trend(lens, None)
+    return Form(whole, None, whole)
 
 
 @dataclass(frozen=True)
@@ -493,12 +514,13 @@ def _rung(lens: _Lens) -> Rung | None:
     if not tests:
         return None
     tops, others = len(axes), sum(not rung.is_top for _, rung in tests)
-    found = [
-        rung
+    shares = [
+        (rung.p / (TOP_RUNG / tops if rung.is_top else ANY_RUNG / others), rung)
         for is_agreed, rung in tests
-        if is_agreed and rung.p < (TOP_RUNG / tops if rung.is_top else ANY_RUNG / max(others, 1))
+        if is_agreed
     ]
-    return min(found, key=lambda rung: rung.p, default=None)
+    share, rung = min(shares, key=lambda pair: pair[0], default=(1.0, None))
+    return rung if share < 1 else None
 
 
 def _is_at(data: Sample, rung: Rung) -> Array:
