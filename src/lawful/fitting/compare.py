@@ -37,6 +37,7 @@ from lawful.fitting.estimate import (
     robust_sigma,
 )
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
+from lawful.fitting.replicates import relative_spread, spread_slopes
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import AT_BOUND, LEAST_STEP, gradient
 from lawful.laws import Array, Axes, Law
@@ -389,7 +390,9 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     counted = range(len(arms) if len(arms) > 2 else 1)  # of two arms, one tells of both
     is_factor = [name in law.coefficients and name not in _floors(law) for name in own for _ in counted]
     share = np.where(is_factor, FACTOR_WEIGHT, 1.0) / np.where(is_factor, FACTOR_WEIGHT, 1.0).sum()
-    every = _scores_of_permuted_labels(data, together[:, [name in own for name in place]], raw, len(counted), is_paired)
+    weight = np.broadcast_to(full.problem.relative, data.n) / _relative_of_all(data)
+    levers = weight[:, None] * together[:, [name in own for name in place]]
+    every = _scores_of_permuted_labels(data, levers, weight * raw, len(counted), is_paired)
     if every is not None:
         scores, together_score, dof = every
         reached = _as_small(scores[0], share, dof)[1]
@@ -417,6 +420,15 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     beyond = float((drawn >= reached).any(axis=1).mean())
     by_one = beyond if beyond > 50 / MAXIMUM_DRAWS else min(smallest, 1.0)  # Bonferroni's bound where draws are few
     return _smaller(by_one, step_test(same, full, data, frozenset(own))[2])
+
+
+def _relative_of_all(data: Sample) -> Array | float:
+    """The noise of each row in units of that at the pivot, from replicates of all arms at once. From those within arms,
+    the weights would depend on the labels that are permuted: where the runs of an arm happen to lie close together, the
+    arms lie apart."""
+    x = Axes({axis: data.x.logs[axis] for axis in data.values}, data.x.pivot)
+    each = np.arange(data.n)
+    return relative_spread(spread_slopes(x, data.loss, np.zeros(data.n), each), x.logs)
 
 
 def _smaller(by_one: float, by_all: float) -> float:
