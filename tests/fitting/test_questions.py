@@ -1,12 +1,14 @@
 """Allocation, diminishing returns, isoFLOP, holdout, design, power, checklist: against closed forms, planted laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import CHINCHILLA, chinchilla_loss
 
 import lawful
 from lawful.errors import LawfulError, Refusal
-from lawful.fitting.allocate import exact_cost
+from lawful.fitting.allocate import _disagreements, exact_cost
 from lawful.fitting.checklist import as_text
 
 
@@ -174,10 +176,9 @@ def test_the_best_size_is_found_wherever_it_is_and_is_refused_where_there_is_non
     table = [{"params": row["params"] * 1e-30, "tokens": row["tokens"] * 1e20, "loss": row["loss"]} for row in rows()]
     found = lawful.fit(table, "chinchilla", draws=0)
     assert found.allocate(flops=1e21 * 1e-10).params.value == pytest.approx(best_by_formula(found, 1e11), rel=1e-6)
-    only_data = [{**row, "loss": 1.8 + 2100 * row["tokens"] ** -0.37} for row in rows()]
-    flat = lawful.fit(only_data, "chinchilla", draws=0)
+    nothing = replace(found.params["A_pivot"], value=0.0)
     with pytest.raises(Refusal, match="falls towards ever smaller models"):
-        flat.allocate(flops=1e21)
+        replace(found, params={**found.params, "A_pivot": nothing}).allocate(flops=1e11)
 
 
 def test_an_allocation_is_held_against_the_curves_of_equal_compute():
@@ -194,8 +195,13 @@ def test_an_allocation_is_held_against_the_curves_of_equal_compute():
         (reading,) = by_law[name].readings
         assert (reading.how, reading.budgets) == ("equal compute", 5)
     assert "allocation_disagrees" not in {w.code for w in by_law["right"].warnings}
-    (said,) = [w for w in by_law["wrong"].warnings if w.code == "allocation_disagrees"]
-    assert said.severity == "severe"
+    best, (reading,) = by_law["wrong"].params, by_law["wrong"].readings
+    assert "misfit" in {w.code for w in by_law["wrong"].warnings}, "so the answer is that of the law that fits"
+    assert best.value == pytest.approx(reading.params, rel=0.2)
+    (said,) = _disagreements(
+        replace(best, value=5 * best.value, low=4 * best.value, high=6 * best.value), (0, 0), (reading,)
+    )
+    assert (said.code, said.severity) == ("allocation_disagrees", "severe")
 
 
 def test_a_grid_without_budgets_is_held_against_its_envelope():

@@ -109,7 +109,7 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
         are_shares = cost is None  # of C = 6 N D: the two add up to 1
         exponents = {
             "N_exponent": spread(point.growth, drawn.growth, are_shares),
-            "D_exponent": spread(1 - point.growth, 1 - drawn.growth, are_shares),
+            "D_exponent": spread(point.fed, drawn.fed, are_shares),
         }
     at = {"params": float(point.size[0]), "tokens": float(point.tokens[0])}
     no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
@@ -133,19 +133,22 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
 
 
 class _Optimum(NamedTuple):
-    """Of each draw, shape (draws,). edge: see _best_size; growth: d log N* / d log C, over a doubling either way."""
+    """Of each draw, shape (draws,). edge: see _best_size; growth, fed: d log N* / d log C and d log D* / d log C, over a
+    doubling either way."""
 
     size: Array
     edge: Array
     tokens: Array
     loss: Array
     growth: Array
+    fed: Array
 
 
 def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> _Optimum:
     size, edge = _best_size(law, values, flops, price)
     tokens = flops / price(size)
-    return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), _growth(law, values, flops, price))
+    growth, fed = _growth(law, values, flops, price)
+    return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), growth, fed)
 
 
 def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
@@ -162,12 +165,14 @@ def _values(law: Surface) -> str:
     return ", ".join(f"{name} = {value:.3g}" for name, value in law.values.items())
 
 
-def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> Array:
-    """d log N* / d log C of each draw; 0 and 1 where its best size is at an end, as data or size then take all."""
+def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> tuple[Array, Array]:
+    """d log N* / d log C and d log D* / d log C of each draw; 0 and 1, or 1 and 0, where its best size is at an end, as
+    data or size then take all."""
     step = 2.0
     (small, low), (large, high) = (_best_size(law, values, budget, price) for budget in (flops / step, flops * step))
     edge = np.where(low == 0, high, low)
-    return np.where(edge == 0, np.log(large / small) / (2 * np.log(step)), edge > 0)
+    of_size, of_price = (np.log(ratio) / (2 * np.log(step)) for ratio in (large / small, price(large) / price(small)))
+    return np.where(edge == 0, of_size, edge > 0), np.where(edge == 0, 1 - of_price, edge < 0)
 
 
 def _disagreements(best: Interval, band: tuple[float, float], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:

@@ -203,6 +203,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     form = look(point, data, around)
     if not form.is_suspected:
         return Doubt(form, False, None, None)
+    if not point.is_free.all():  # what is fixed is the user's own knowledge, which other laws would not heed
+        return Doubt(form, form.trend < MISFIT, None, None)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     away, counts = [one.residuals_log for one in points], [len(law.free) + 1 for law in laws]
