@@ -129,7 +129,7 @@ def sample(
     if by_row:
         cluster = np.arange(len(observations))
     else:
-        cluster = _cluster_codes(observations, column, by, columns, cells_of(x, apart), loss)
+        cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
     return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
 
 
@@ -232,7 +232,8 @@ def _cluster_codes(
     column: dict[str, str],
     by: str | None,
     told: Mapping[str, str | None],
-    cell: Array,
+    x: Axes,
+    apart: Array,
     loss: Array,
 ) -> Array:
     """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own.
@@ -253,10 +254,11 @@ def _cluster_codes(
     if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
         column["cluster"] = BY_SEED
         codes = joined
-    across = _codes_across_sizes(observations, column, by, codes, cell, loss)
+    across = _codes_across_sizes(observations, column, by, x, apart, loss)
     if across is not None:
         column["cluster"] = ACROSS_SIZES
         return across
+    cell = cells_of(x, apart)
     if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
         column["cluster"] = BY_ROUNDING
         return cell
@@ -264,16 +266,21 @@ def _cluster_codes(
 
 
 def _codes_across_sizes(
-    observations: Observations, column: Mapping[str, str], by: str | None, codes: Array, cell: Array, loss: Array
+    observations: Observations, column: Mapping[str, str], by: str | None, x: Axes, apart: Array, loss: Array
 ) -> Array | None:
     """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None."""
     if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
         return None
-    arm = [name for name in (by, column.get("arm")) if name in observations.columns]
-    size = [name for name in (*arm, column.get("params")) if name in observations.columns]
-    seed = _codes(observations, [*arm, "seed"])
-    group = _codes(observations, size) if len(size) > len(arm) else cell
-    return seed if share_across(group, seed, codes, cell, np.log(loss)) else None
+    if column.get("params") in observations.columns:
+        group = _codes(observations, [column["params"]])
+    elif column.get("cluster") == BY_SEED:
+        return None  # of all lengths already
+    else:
+        group = cells_of(x, np.zeros(len(loss)))
+    seed = _codes(observations, ["seed"])
+    if not share_across(group, seed, cells_of(x, apart), np.log(loss)):
+        return None
+    return _codes(observations, [name for name in (by, column.get("arm"), "seed") if name in observations.columns])
 
 
 def _codes(observations: Observations, columns: Sequence[str]) -> Array:

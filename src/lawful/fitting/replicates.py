@@ -90,12 +90,13 @@ def cells_of(x: Axes, apart: Array) -> Array:
     return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].ravel())
 
 
-def share_across(group: Array, seed: Array, unit: Array, cell: Array, log_loss: Array) -> bool:
+def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> bool:
     """Whether runs of one seed correlate across groups (sizes), at 5 %: the squares of each seed's mean deviation, over
-    seeds permuted within the groups. Each row has codes of its group, seed, unit (runs that are one in any case) and
-    cell (replicates have one cell)."""
+    seeds permuted within the groups. Each row has codes of its group, seed and cell (replicates have one cell). Runs of
+    one seed and group are taken together, those of other arms too, as arms may share their noise."""
     away = log_loss - (np.bincount(cell, log_loss) / np.bincount(cell))[cell]
-    _, first = np.unique(unit, return_index=True)
+    _, first, unit = np.unique(np.stack([group, seed]), axis=1, return_index=True, return_inverse=True)
+    unit = unit.ravel()
     value = np.bincount(unit, away) / np.bincount(unit)
     group, seed = group[first], np.unique(seed[first], return_inverse=True)[1]
     held = np.zeros((group.max() + 1, seed.max() + 1), dtype=bool)
@@ -126,4 +127,5 @@ def is_coarse(step: float, loss: Array, cell: Array) -> bool:
     number = np.bincount(cell)
     away = loss - (np.bincount(cell, loss) / number)[cell]
     dof = int((number - 1).sum())
-    return dof > 0 and step > COARSE * math.sqrt(float(away @ away) / dof)
+    is_told = dof > 0 and len(np.unique(loss)) > 2
+    return is_told and step > COARSE * math.sqrt(float(away @ away) / dof)
