@@ -133,8 +133,8 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
 
 
 class _Optimum(NamedTuple):
-    """Of each draw, shape (draws,). edge: see _best_size; growth, fed: d log N* / d log C and d log D* / d log C, over a
-    doubling either way."""
+    """Of each draw, shape (draws,). edge: see _best_size; growth, fed: d log N* / d log C and d log D* / d log C, over
+    a doubling either way."""
 
     size: Array
     edge: Array
