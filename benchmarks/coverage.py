@@ -408,7 +408,7 @@ def compared(alarm: Callable[[Any], bool], **how: Any) -> Callable[[Rows], Said]
 
 
 def any_difference(found: Any) -> bool:
-    return bool(found.verdict != "no difference shown")
+    return found.verdict not in ("no difference shown", "not decided")
 
 
 def exponents_differ(found: Any) -> bool:

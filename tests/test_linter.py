@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lawful import linter
@@ -190,6 +191,64 @@ def test_several_batches_tried_at_every_size_follow_nothing() -> None:
     assert "batch-follows-size" not in codes(tried)
     arms = [{**row, "batch_tokens": 256 if row["arm"] == "a" else 512, "tokens": 10**6} for row in LADDER]
     assert "batch-follows-size" not in codes(arms)
+
+
+def by_width(widths: tuple[int, ...], params_of: Callable[[int, int], int], rate: Callable[[int], float]) -> list[Any]:
+    """Rungs of a ladder of widths, by place and width."""
+    return [
+        rung(params_of(place, width), params_embedding=256 * width, learning_rate=rate(width))
+        for place, width in enumerate(widths)
+    ]
+
+
+@pytest.mark.parametrize(
+    "rungs",
+    [
+        by_width((16, 32, 64, 128), lambda _, w: 24 * w * w, lambda w: 1 / w),
+        by_width((16, 64, 256), lambda _, w: w * w + 200 * w, lambda w: 1 / w),  # few hidden layers: between w and w^2
+        by_width((8, 32, 128, 512, 2048), lambda _, w: w * w + 784 * w, lambda w: 1 / w),
+        by_width((16, 16, 64, 64, 256, 256), lambda i, w: 12 * (2 + 6 * (i % 2)) * w * w, lambda w: 1 / w),
+        by_width((16, 64, 256), lambda _, w: 24 * w * w, lambda w: 3 * w**-1.5),
+        [rung(n, tokens=k * n, learning_rate=1.79 * n**-0.713 * (k * n) ** 0.307) for n in SIZES for k in (5, 20, 80)],
+    ],
+)
+def test_a_rate_by_width_or_by_any_smooth_rule_is_no_jump(rungs: list[dict[str, Any]]) -> None:
+    assert "rate-jumps" not in codes(rungs)
+
+
+@pytest.mark.parametrize("rates", [(3e-3, 3e-3, 1e-3, 1e-3), (3e-3, 1e-3, 1e-3, 1e-3), (1e-3, 1e-3, 1e-3, 3e-4)])
+def test_a_rate_set_by_hand_in_steps_is_a_jump(rates: tuple[float, ...]) -> None:
+    steps = [rung(n, params_embedding=n // 40, learning_rate=rate) for n, rate in zip(SIZES, rates, strict=True)]
+    assert "rate-jumps" in codes(steps)
+
+
+def claims_in_flat_brackets(seeds: int, brackets: int, studies: int = 400) -> float:
+    """The share of studies that are told a better rate than the one used, where all rates are equal."""
+    rng = np.random.default_rng([9, seeds, brackets])
+    rungs = [rung(n, seed=seed) for n in SIZES for seed in range(seeds)]
+    rungs += [rung(n, bracket=factor) for n in SIZES[:brackets] for factor in (0.25, 0.5, 2.0, 4.0)]
+    alarms = 0
+    for _ in range(studies):
+        rows = [{"run": r["id"], "status": "finished", "loss": 2 + 0.01 * rng.standard_normal()} for r in rungs]
+        alarms += any(found["severity"] == "warning" for found in linter.observed(rungs, rows))
+    return alarms / studies
+
+
+@pytest.mark.parametrize(("seeds", "brackets"), [(1, 1), (1, 4), (2, 1), (3, 3)])
+def test_flat_brackets_are_rarely_told_to_hold_a_better_rate(seeds: int, brackets: int) -> None:
+    """With one seed 63 % of them were, at one bracket."""
+    assert claims_in_flat_brackets(seeds, brackets, 150) <= 0.1
+
+
+def test_a_clear_gain_is_said_where_seeds_tell_the_noise() -> None:
+    rungs = [rung(n, seed=seed) for n in SIZES for seed in (0, 1)] + [rung(SIZES[0], bracket=2.0)]
+    rng = np.random.default_rng(3)
+    rows = [
+        {"run": r["id"], "status": "finished", "loss": (1.9 if r["bracket"] else 2.0) + 0.01 * rng.standard_normal()}
+        for r in rungs
+    ]
+    (found,) = linter.observed(rungs, rows)
+    assert (found["code"], found["severity"]) == ("rate-at-edge", "warning")
 
 
 DIVERGED = float("inf")

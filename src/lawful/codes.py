@@ -42,9 +42,22 @@ REFUSALS = _all(
             "An axis of the law takes fewer than three distinct values.",
             "Add sizes or budgets, or fit a law that does not read this axis.",
         ),
+        "one_cluster": (
+            "All runs share noise: they are one cluster, and how much they share cannot be seen from inside it.",
+            "Train other seeds; or `--cluster none` where the runs do not share noise.",
+        ),
+        "no_fall": (
+            "The loss does not fall along an axis of the law: a law without that axis fits as well.",
+            "Look at the table: is it the right column, is the metric one that falls? Else take a wider range, more "
+            "seeds, or a law that does not read the axis.",
+        ),
         "two_axes": (
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",
+        ),
+        "no_best_size": (
+            "The fitted law's loss falls towards ever smaller, or ever larger, models: one of its terms is near 0.",
+            "Train more sizes, and more lengths of each, on both sides of what you take to be the best size.",
         ),
         "mixed_loss_units": (
             "Losses in different units stand in one table.",
@@ -76,6 +89,11 @@ REFUSALS = _all(
             "A comparison was asked and the table holds one arm.",
             "Name the column of the arms with `--by`; look whether the other arm's runs finished.",
         ),
+        "several_runs": (
+            "Arms are compared run by run along one coordinate; an arm has several runs of one value and seed, which "
+            "differ in something else.",
+            "Choose rows that differ in the arm, the coordinate and the seed alone, or compare the arms by a law.",
+        ),
         "no_replicates": (
             "Arms compared run by run have one seed at each level: the noise of a difference is not known. "
             "Of a fit it is a note: the spread between runs is then taken from the residuals.",
@@ -96,11 +114,11 @@ CAUTIONS = _all(
     "warning of a fit",
     {
         "not_certified": (
-            "The point found is not proven to be the minimum.",
+            "A test of the point found failed: it may be no minimum, or not the best of several.",
             "Do not use the numbers. Try `--objective l2`, fewer parameters, or more data; if it stays, report it.",
         ),
         "not_identified": (
-            "The interval of an exponent is wider than twice its value, or the exponent lies at a bound.",
+            "The interval of an exponent is wider than twice its value or has no end, or the exponent lies at a bound.",
             "Do not quote the exponent. Add sizes over a wider range, add seeds, or fix the floor if it is known.",
         ),
         "ridge": (
@@ -109,21 +127,52 @@ CAUTIONS = _all(
         ),
         "at_bound": (
             "A parameter ends at the edge of what is allowed, often a floor at 0.",
-            "Read it as: these runs do not show it. Try the law without it, and longer or larger runs.",
+            "Read it as: these runs do not show it. Try the law without it, longer or larger runs; `--bounds` moves "
+            "the edge.",
         ),
         "few_dof": (
             "Hardly more runs than parameters: a wrong form could not be seen.",
             "Add sizes or seeds.",
         ),
         "clustered_by_seed": (
-            "The table names no clusters. Runs of one size and seed that differ in their length share noise, as they "
-            "begin with the same weights and read the same data: they count as one cluster.",
+            "Runs of one size and seed that differ in their length share noise, and count as one cluster. As a "
+            "warning: runs of one seed share noise across sizes too.",
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
+        ),
+        "noise_varies": (
+            "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
+            "variance, and the interval of a new run follows the noise at its size.",
+            "Nothing. More seeds at each size tell the change better. `--objective l2`: every run weighs the same.",
+        ),
+        "rounded": (
+            "The losses are given with so few digits that rounding is a good part of the noise. It is a uniform error "
+            "that replicates of one size share.",
+            "Give the losses with more digits. More seeds do not help.",
+        ),
+        "rows_alike": (
+            "Rows repeat an earlier one in all but their names, and their losses have fewer than six digits: they may "
+            "be copies, or runs whose rounded losses agree. They are counted as runs of their own.",
+            "Remove the copies; or tell replicates apart by a column `seed`, and give losses with more digits.",
         ),
         "few_clusters": (
             "The rows come from fewer than ten independent trainings (trunks, runs).",
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
+        ),
+        "misfit": (
+            "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
+            "that of these runs. Forecasts average over the laws that fit.",
+            "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
+            "name the law yourself.",
+        ),
+        "form_uncertain": (
+            "The residuals may follow a trend, and other laws fit about as well: forecasts average over them.",
+            "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
+        ),
+        "rung_off": (
+            "All runs of one size (or number of tokens) lie on one side of the law that the other runs follow.",
+            "Look whether they are undertrained, at the edge of their learning rates, or of another precision. Fit "
+            "without them; forecasts average over both fits.",
         ),
         "lack_of_fit": (
             "Residuals are larger than seeds differ by: the law's form is not the data's.",
@@ -157,12 +206,32 @@ CAUTIONS = _all(
             "Two fitted curves cross more than once in the data; the first is reported.",
             "Look at the curves; a second crossing is often a law too stiff for its points.",
         ),
+        "law_chosen": (
+            "No law was named, or no axis of it: the law is the one that the table can carry, by how its params and "
+            "tokens vary.",
+            "Read which one it is and why. Name another with `--law` where you know better.",
+        ),
+        "unread_axis": (
+            "Params or tokens vary among the rows and the law does not read them: its exponent is not of its own axis "
+            "alone.",
+            "Hold the other axis with `--where`, or fit a law of both (`chinchilla`).",
+        ),
+        "allocation_disagrees": (
+            "The law's best size differs from the one read off the table itself (curves of equal compute, or losses "
+            "interpolated along each size), by more than both are unsure of.",
+            "The law's form is probably wrong: try `--law kaplan`, look at the residuals, run `lawful isoflop`.",
+        ),
+        "six_n_d": (
+            "The table has FLOPs or tokens, not both: the other was taken from C = 6 N D.",
+            "Name the missing column (`--tokens-column`, `--flops-column`) where there is one.",
+        ),
         "not_bracketed": (
             "At some budgets the lowest loss is at the smallest or largest size tried.",
             "Add sizes on that side; those budgets were left out.",
         ),
         "method_moves": (
-            "Another way to find the best size at each budget moves the exponent out of its interval.",
+            "Another way to find the best size at each budget, which fits the curves as well, moves the exponent out "
+            "of its interval.",
             "Add sizes near each optimum; quote the range.",
         ),
         "surface_disagrees": (

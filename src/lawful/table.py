@@ -203,7 +203,36 @@ class Observations:
         own = self.where(is_finished, lambda row: f"not finished: {row['status']}")
         for column, why in OFF_LADDER.items():
             own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
-        return own
+        copies = own.alike(LEAST_DIGITS)
+        numbers = itertools.count()
+        return own.where(lambda row: next(numbers) not in copies, COPY) if copies else own
+
+    @property
+    def is_of_study(self) -> bool:
+        """Written by lawful: a run's name is then a hash of all that determines it."""
+        return _OWN <= set(self.columns)
+
+    def alike(self, digits: int = 0) -> frozenset[int]:
+        """Indices of rows that say the same as an earlier one in all but their names, where losses are written to at
+        least so many significant digits: two runs do not end at one loss to its last digit by chance. A column of text
+        in which no value comes twice is one of names."""
+        loss = self.roles.get("loss")
+        if loss is None or self.is_of_study or max((_digits(row[loss]) for row in self.rows), default=0) < digits:
+            return frozenset()
+        names = {*_NAMES, self.roles.get("cluster", "")}
+        for column in set(self.columns) - names:
+            cells = [row.get(column) for row in self.rows]
+            if all(isinstance(cell, str) and cell for cell in cells) and len(set(cells)) == len(cells):
+                names.add(column)
+        told = [column for column in self.columns if column not in names]
+        seen: set[Any] = set()
+        found = set()
+        for number, row in enumerate(self.rows):
+            key = _identity(row, told)
+            if key in seen:
+                found.add(number)
+            seen.add(key)
+        return frozenset(found)
 
     @property
     def sha256(self) -> str:
@@ -214,6 +243,12 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
+COPY = "the same as an earlier row in all but its name"
+LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
+# columns that name a run or say when it ran: they may differ between copies of one row
+_NAMES = frozenset(
+    "run run_name run_id name id Name ID cluster _timestamp timestamp created_at createdAt _runtime runtime".split()
+)
 MOST_CELLS = 50_000_000  # of a table; Parquet packs: a few bytes may stand for billions of rows
 DIGITS = 300  # of a decimal that is read as a whole number
 ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
@@ -364,7 +399,10 @@ def _checked_rows(observations: Observations, roles: Mapping[str, str], is_told:
                         problems.append(f"row {number}, column {column!r}: expected {_expected(role)}, {error}.")
         key = _identity(row, columns)
         if key in seen:
-            problems.append(f"row {number}: the same as row {seen[key]} in every column; a run counts once.")
+            problems.append(
+                f"row {number}: the same as row {seen[key]} in every column; a run counts once. Remove "
+                "it, or tell replicates apart by a column `seed`."
+            )
         seen.setdefault(key, number)
         checked.append(typed)
     _refuse(observations.source, problems)
@@ -385,6 +423,11 @@ def _identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
     except TypeError:  # lists and the like
         return json.dumps(plain(cells), sort_keys=True)
     return cells
+
+
+def _digits(value: float) -> int:
+    """Of a number as it is written: 3 of 2.25, 1 of 2.0."""
+    return len(f"{decimal.Decimal(repr(float(value))).normalize():f}".replace(".", "").replace("-", "").strip("0"))
 
 
 def _expected(role: str) -> str:
@@ -472,7 +515,7 @@ def _expect_file(path: Path) -> None:
 
 def _under_current_names(table: Observations) -> Observations:
     """Only a table that lawful wrote: in another's, best_loss may be anything."""
-    is_own = _OWN <= set(table.columns)
+    is_own = table.is_of_study
     if not is_own or all(current_name(name) == name for name in table.columns):
         return table
     return replace(table, rows=tuple(with_current_names(row) for row in table))

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,7 +217,10 @@ def test_checklist(table):
         (("fit", "{table}", "--law", "chincilla"), "no law is called"),
         (("fit", "{table}", "--loss-column", "wer"), "no column 'wer'"),
         (("fit", "{table}", "--where", "width=3"), "COLUMN=VALUE"),
-        (("fit", "{table}", "--where", "params<2e7"), "distinct value"),
+        (("fit", "{table}", "--law", "chinchilla", "--where", "params<2e7"), "distinct value"),
+        (("fit", "{table}", "--law", "power_floor"), "both params and tokens vary"),
+        (("crossover", "{table}"), "both params and tokens vary"),
+        (("predict", "{table}", "--params", "1e9"), "chinchilla is fitted, as params and tokens vary apart"),
         (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
         (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
         (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "--cost: expected one of 6nd, exact"),
@@ -263,3 +268,25 @@ def test_a_law_of_ones_own_takes_an_axis_and_a_setting(table, tmp_path):
     }
     refused = run("fit", table, "--law", "chinchilla", "--x", "tokens", *arm)
     assert "--x: expected a law of one axis, got chinchilla" in str(refused.exception)
+
+
+def test_bounds_and_fixed_values_are_told_and_reach_every_command_that_fits(table):
+    raw = json.loads(said("fit", table, "--where", "arm=a", "--fixed", "E=1.8", "--bounds", "alpha=0.1:0.34", "--json"))
+    assert raw["params"]["E"] == {**raw["params"]["E"], "value": 1.8, "role": "fixed"}
+    assert raw["params"]["alpha"]["value"] <= 0.34 and raw["bounds"] == {"alpha": [0.1, 0.34]}
+    assert "needs" in said("compare", table, "--fixed", "E=1.8", "--bounds", "alpha=0.02:5")
+    given = json.loads(said("allocate", table, "--where", "arm=a", "--flops", "1e20", "--fixed", "beta=0.5", "--json"))
+    assert given["allocation"]["N_exponent"]["value"] > 0.55
+    assert "0.35 within" in said("replay", table, "--law", "chinchilla", "--claim", "alpha=0.35", "--fixed", "E=1.8")
+    for flag, text in (("--bounds", "alpha=1"), ("--bounds", "alpha=a:b"), ("--fixed", "E"), ("--fixed", "gamma=1")):
+        failed = run("fit", table, flag, text)
+        assert failed.exit_code != 0 and not isinstance(failed.exception, TypeError)
+
+
+def test_losses_that_do_not_fall_are_refused_with_status_2(tmp_path):
+    path = tmp_path / "flat.csv"
+    write_csv(path, [{"params": n, "loss": 2.0} for n in (1e5, 3e5, 1e6, 3e6, 1e7)], columns=["params", "loss"])
+    command = [sys.executable, "-m", "lawful", "fit", str(path), "--law", "power_floor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "The loss does not fall with params in these 5 runs" in done.stderr

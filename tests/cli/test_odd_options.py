@@ -110,7 +110,7 @@ def test_as_few_draws_as_there_can_be_percentiles_of_are_let_through() -> None:
         ("--tokens 1e9", "expected one value of each axis for every run, got 5 of params and 1 of tokens"),
         ("--law power:tokens", "power reads tokens; got points of params"),
         ("--value nope=1", "power_floor has no parameter 'nope'; it has E, a_pivot, alpha"),
-        ("--value alpha=-1", "value: alpha: expected a number from 0.01 to 5, got -1"),
+        ("--value alpha=-1", "value: alpha: expected a number from 0.01 to 10, got -1"),
         ("--value E=0 --value a_pivot=0", "expected values that give a loss above 0"),
         ("--shift 1e-300", "takes more than 1,000,000 seeds per arm to be seen"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from lawful.errors import Refusal
 from lawful.fitting.paired import paired
-from lawful.table import Observations
+from lawful.table import Observations, read_runs
 
 
 def runs(gaps, *, levels=(16, 32, 64, 128), seeds=3, noise=0.01, slope=0.0, seed=0):
@@ -114,3 +114,17 @@ def test_what_is_not_decided_stands_with_how_far_apart_it_may_be():
     low, high = sorted(sign * end for end in gap.ci95)
     assert f"({sign * gap.mean:+.2g} [{low:.2g}, {high:.2g}]) is not decided at 5 %" in found.sentence
     assert "pairs" not in found.sentence  # there is one
+
+
+def test_several_runs_of_one_level_and_seed_are_refused_not_overwritten() -> None:
+    """Two sizes in one table along tokens: the runs of the last one stood for both."""
+    rows = [
+        {"arm": arm, "params": params, "tokens": tokens, "seed": seed, "loss": 2.0 + 0.01 * seed + 1 / tokens}
+        for arm in "ab"
+        for params in (1, 4)
+        for tokens in (1, 2, 4)
+        for seed in (0, 1)
+    ]
+    with pytest.raises(Refusal, match="several at tokens = 1"):
+        paired(read_runs(rows), "tokens")
+    paired(read_runs([row for row in rows if row["params"] == 4]), "tokens")

@@ -125,8 +125,8 @@ def test_isoflop_exponents_are_the_published_ones_in_order():
 def test_five_music_transformers_do_not_determine_a_law():
     table = lawful.read_runs(TABLES / "symbolic_music_runs.csv", params="params_total", loss="val_loss")
     transformers = table.where(lambda row: row["arch"] == "transformer", "another architecture")
-    fit = lawful.fit(transformers, "power_floor")
-    assert "not_identified" in {w.code for w in fit.warnings if w.severity == "severe"}
+    with pytest.raises(Refusal, match="does not fall with params"):  # the largest lost most of its batches
+        lawful.fit(transformers, "power_floor")
     without_failed = transformers.where(lambda row: row["name"] not in ("xl", "large"), "failed")
     with pytest.raises(Refusal, match="needs at least 4 runs; got 3"):
         lawful.fit(without_failed, "power_floor")

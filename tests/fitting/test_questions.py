@@ -1,12 +1,14 @@
 """Allocation, diminishing returns, isoFLOP, holdout, design, power, checklist: against closed forms, planted laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import CHINCHILLA, chinchilla_loss
 
 import lawful
 from lawful.errors import LawfulError, Refusal
-from lawful.fitting.allocate import exact_cost
+from lawful.fitting.allocate import _disagreements, exact_cost
 from lawful.fitting.checklist import as_text
 
 
@@ -59,7 +61,10 @@ def test_exact_flops_move_the_allocation_as_a_dearer_token_does(fit):
 
 
 def test_an_allocation_far_outside_the_data_says_so(fit):
-    assert {w.code for w in fit.allocate(flops=1e26).warnings} == {"extrapolation"}
+    assert {w.code for w in fit.allocate(flops=1e26).warnings} == {"far_extrapolation"}
+    (near,) = fit.allocate(flops=1e23).warnings
+    assert (near.code, near.severity) == ("extrapolation", "note")
+    assert "outside the data: params" in near.sentence or "tokens" in near.sentence
 
 
 def test_a_doubling_stops_paying_where_the_closed_form_says():
@@ -102,12 +107,21 @@ def test_isoflop_curves_give_the_planted_exponent():
 
 
 def test_a_full_range_parabola_is_biased_off_centre_and_the_difference_is_said():
-    """The shift grows with the budget, as it does where one grid of sizes serves all budgets."""
-    table = [row for i, c in enumerate((1e17, 1e18, 1e19, 1e20)) for row in isoflop_rows((c,), off=0.6 - 0.4 * i)]
-    local, parabola = (lawful.isoflop(table, method=method).N_exponent for method in ("interpolate", "parabola"))
-    truth = CHINCHILLA["beta"] / (CHINCHILLA["alpha"] + CHINCHILLA["beta"])
-    assert abs(parabola - truth) > 5 * abs(local - truth)
-    assert "method_moves" in {w.code for w in lawful.isoflop(table).warnings}
+    """The shift grows with the budget, as it does where one grid of sizes serves all budgets. Curves are lopsided where
+    the exponents differ."""
+    law = {"E": 0.5, "A": 40.0, "B": 400.0, "alpha": 0.25, "beta": 0.45}
+    truth = law["beta"] / (law["alpha"] + law["beta"])
+    best = (law["alpha"] * law["A"] / law["beta"] / law["B"]) ** (1 / (law["alpha"] + law["beta"]))
+    table = [
+        {"params": n, "flops": c, "loss": chinchilla_loss(n, c / 6 / n, law)}
+        for i, c in enumerate(np.geomspace(1e17, 1e20, 4))
+        for n in best * (c / 6) ** truth * np.geomspace(0.1, 10, 9) * 10 ** (0.4 - 0.15 * i)
+    ]
+    spline, parabola = (lawful.isoflop(table, method=method) for method in ("interpolate", "parabola"))
+    assert abs(parabola.N_exponent - truth) > 5 * abs(spline.N_exponent - truth)
+    assert spline.by_method["parabola"] == parabola.N_exponent
+    assert "method_moves" not in {w.code for w in spline.warnings}  # a parabola is not these curves' form
+    assert "method_moves" in {w.code for w in parabola.warnings}
 
 
 def test_a_budget_without_a_minimum_inside_is_left_out_and_said():
@@ -118,6 +132,125 @@ def test_a_budget_without_a_minimum_inside_is_left_out_and_said():
         lawful.isoflop(isoflop_rows((1e17, 1e18)))
 
 
+def test_isoflop_takes_the_tokens_that_a_table_records_and_says_what_it_assumed_where_none_are():
+    """Embeddings count as parameters and cost nothing: C = 6 (N - M) D, so that C / 6 N is up to 2.2 times too few."""
+    table = []
+    for c in np.geomspace(1e16, 1e18, 4):
+        for n in (c / 120) ** 0.5 * np.geomspace(0.2, 5, 9):
+            table.append({"params": n + 8e6, "tokens": c / 6 / n, "flops": c, "loss": chinchilla_loss(n, c / 6 / n)})
+    found = lawful.isoflop(table)
+    assert found.convention == "recorded"
+    for curve in found.curves:
+        assert curve.tokens == pytest.approx(curve.flops / 6 / (curve.params - 8e6), rel=0.01)
+    assert found.D_exponent == pytest.approx(CHINCHILLA["alpha"] / (CHINCHILLA["alpha"] + CHINCHILLA["beta"]), abs=0.01)
+    bare = lawful.isoflop([{k: v for k, v in row.items() if k != "tokens"} for row in table])
+    assert bare.convention == "C = 6 N D"
+    assert "six_n_d" in {w.code for w in bare.warnings}
+    assert bare.curves[0].tokens == pytest.approx(bare.curves[0].flops / 6 / bare.curves[0].params, rel=0.01)
+
+
+@pytest.mark.parametrize(("sizes", "factor", "off"), [(5, 10, 0.0), (6, 30, 0.3), (7, 3, 0.0), (9, 10, 0.4)])
+def test_without_noise_isoflop_holds_the_truth_and_no_method_moves_it(sizes, factor, off):
+    v = CHINCHILLA
+    total = v["alpha"] + v["beta"]
+    best = (v["alpha"] * v["A"] / (v["beta"] * v["B"])) ** (1 / total)
+    table = [
+        {"params": n, "flops": c, "loss": chinchilla_loss(n, c / 6 / n)}
+        for i, c in enumerate(np.geomspace(1e17, 1e20, 4))
+        for n in best * (c / 6) ** (v["beta"] / total) * np.geomspace(1 / factor, factor, sizes) * 10 ** (off - 0.1 * i)
+    ]
+    found = lawful.isoflop(table)
+    assert not {"method_moves", "surface_disagrees"} & {w.code for w in found.warnings}
+    low, high = found.N_exponent_ci95
+    assert low - 0.002 <= v["beta"] / total <= high + 0.002
+
+
+def test_runs_whose_compute_differs_little_by_little_are_no_budgets():
+    pairs = zip(np.geomspace(1e17, 1e20, 100), np.tile(np.geomspace(1e7, 1e9, 10), 10), strict=True)
+    table = [{"params": n, "flops": c, "loss": chinchilla_loss(n, c / 6 / n)} for c, n in pairs]
+    with pytest.raises(Refusal, match="0 of 0 budgets"):
+        lawful.isoflop(table)
+
+
+def test_the_best_size_is_found_wherever_it_is_and_is_refused_where_there_is_none():
+    table = [{"params": row["params"] * 1e-30, "tokens": row["tokens"] * 1e20, "loss": row["loss"]} for row in rows()]
+    found = lawful.fit(table, "chinchilla", draws=0)
+    assert found.allocate(flops=1e21 * 1e-10).params.value == pytest.approx(best_by_formula(found, 1e11), rel=1e-6)
+    flat = replace(found, params={**found.params, "A_pivot": replace(found.params["A_pivot"], value=0.0)})
+    vars(flat)["doubt"] = found.doubt
+    with pytest.raises(Refusal, match="falls towards ever smaller models"):
+        flat.allocate(flops=1e11)
+
+
+def test_an_allocation_is_held_against_the_curves_of_equal_compute():
+    """Kaplan's form has another best size than a Chinchilla surface that is fitted to it."""
+    by_law = {}
+    for name, law in (("right", chinchilla_loss), ("wrong", lambda n, d: ((2e9 / n) ** 0.8 + 4e9 / d) ** 0.12)):
+        rng = np.random.default_rng([20, 6])
+        table = [
+            {"params": n, "tokens": c / 6 / n, "loss": law(n, c / 6 / n) * np.exp(0.002 * rng.standard_normal())}
+            for c in np.geomspace(1e15, 1e19, 5)
+            for n in (c / 120) ** 0.5 * np.geomspace(0.1, 10, 9)
+        ]
+        by_law[name] = lawful.fit(table, "chinchilla", draws=200).allocate(flops=1e20)
+        (reading,) = by_law[name].readings
+        assert (reading.how, reading.budgets) == ("equal compute", 5)
+    assert "allocation_disagrees" not in {w.code for w in by_law["right"].warnings}
+    best, (reading,) = by_law["wrong"].params, by_law["wrong"].readings
+    assert "misfit" in {w.code for w in by_law["wrong"].warnings}, "so the answer is that of the law that fits"
+    assert best.value == pytest.approx(reading.params, rel=0.2)
+    far = replace(best, value=5 * best.value, low=4 * best.value, high=6 * best.value)
+    (said,) = _disagreements(far, (0, 0), (reading,))
+    assert (said.code, said.severity) == ("allocation_disagrees", "severe")
+
+
+def test_a_grid_without_budgets_is_held_against_its_envelope():
+    rng = np.random.default_rng([20, 7])
+    table = [
+        {"params": n, "tokens": d, "loss": float(chinchilla_loss(n, d) * np.exp(0.002 * rng.standard_normal()))}
+        for n in np.geomspace(1e7, 1e10, 9)
+        for d in np.geomspace(1e9, 1e12, 8)
+    ]
+    found = lawful.fit(table, "chinchilla", draws=200)
+    best = found.allocate(flops=1e21)
+    (reading,) = best.readings
+    assert reading.how == "envelope"
+    assert reading.low < best_by_formula(found, 1e21) < reading.high
+    assert "allocation_disagrees" not in {w.code for w in best.warnings}
+
+
+def test_a_prediction_counts_how_far_it_lies_in_compute_and_in_tokens_per_parameter(fit):
+    far = fit.predict(params=1e11, tokens=1e13)  # ten times along each axis
+    assert far.extrapolation == pytest.approx(100)
+    assert [w.sentence for w in far.warnings] == ["This lies 100 times outside the data in compute (6 N D)."]
+    assert fit.predict(params=1e10, tokens=1e12).warnings == ()
+    line = lawful.fit([{"params": n, "tokens": 20 * n * f, "loss": chinchilla_loss(n, 20 * n * f)}
+                       for n in np.geomspace(1e7, 1e10, 7) for f in (0.5, 1, 2)], "chinchilla", draws=0)  # fmt: skip
+    (said,) = line.predict(params=1e10, tokens=3e8).warnings  # inside both ranges
+    assert "outside the data in tokens per parameter" in said.sentence
+
+
+def test_what_is_severe_about_a_fit_travels_with_every_answer_that_rests_on_it():
+    rng = np.random.default_rng(3)
+    table = [{"params": n, "tokens": d, "loss": float(chinchilla_loss(n, d) * np.exp(0.05 * rng.standard_normal()))}
+             for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]  # fmt: skip
+    found = lawful.fit(table, "chinchilla", draws=0)
+    severe = {w for w in found.warnings if w.severity == "severe"}
+    assert severe
+    arms = [{**row, "arm": arm, "loss": row["loss"] * (1 + 0.001 * i)} for arm in "ab" for i, row in enumerate(table)]
+    for answer in (
+        found.predict(params=1e9, tokens=1e10),
+        found.allocate(flops=1e19),
+        found.diminishing_returns(threshold=0.01),
+        lawful.design(found),
+    ):
+        assert severe <= set(answer.warnings)
+    said = [(w.code, w.sentence[:3]) for w in lawful.compare(arms, law="chinchilla").warnings]
+    assert {("not_identified", "a: "), ("not_identified", "b: ")} <= set(said)
+    held = found.holdout()
+    assert {w for w in held.fit.warnings if w.severity == "severe"} <= set(held.warnings)
+
+
 def test_a_holdout_predicts_what_it_dropped(fit):
     found = fit.holdout(top=3)
     assert found.fit.goodness.n + len(found.rows) == fit.goodness.n
@@ -125,7 +258,7 @@ def test_a_holdout_predicts_what_it_dropped(fit):
     assert found.rmse_log < 0.01
     assert {row.is_inside for row in found.rows} <= {True, False}
     assert "inside their 95 % intervals" in found.sentence
-    dropped = {row.budget for row in found.rows}
+    dropped = {row.amount for row in found.rows}
     assert min(dropped) > max(6 * r.axes["params"] * r.axes["tokens"] for r in found.fit.residuals)
 
 

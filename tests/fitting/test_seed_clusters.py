@@ -54,6 +54,7 @@ def test_without_seeds_or_lengths_every_row_is_its_own():
     assert clusters([{**row, "seed": ""} for row in rows]) == 48
     one = [{k: v for k, v in row.items() if k != "tokens"} for row in rows if row["tokens"] == LENGTHS[0]]
     assert clusters(one, law="power_floor:params") == 12
+    rows = table(np.random.default_rng(0), shared=0.0)
     flops = [{"flops": 6 * row["params"] * row["tokens"], "seed": row["seed"], "loss": row["loss"]} for row in rows]
     assert clusters(flops, law="power_floor:flops") == 48  # more FLOPs may be a larger model
     assert (

@@ -16,6 +16,8 @@ AT = {
     "kaplan": {"c_pivot": 2.4, "alpha_N": 0.2, "alpha_D": 0.3, "log_ratio": 0.4},
     "broken_power:params": {"E": 1.2, "b_pivot": 1.4, "alpha": 0.1, "change": 0.4, "log_break": 0.5, "width": 0.6},
     "data_constrained": {"E": 1.8, "A_pivot": 0.4, "B_pivot": 0.5, "alpha": 0.34, "beta": 0.28, "R_star": 5.0},
+    "coupled": {"E": 1.6, "c_pivot": 0.8, "alpha": 0.35, "beta": 0.3, "log_ratio": 0.4, "k": 0.5},
+    "data_limited": {"E": 1.8, "A_pivot": 0.4, "B_pivot": 0.5, "alpha": 0.34, "beta": 0.28, "log_unique": -1.5},
     "overtrained": {"E": 1.8, "A_pivot": 0.4, "B_pivot": 0.5, "eta": 0.15},
     "saturating:flops": {"floor": 0.1, "range": 0.7, "alpha": 0.9, "log_half": 0.3},
 }

@@ -62,7 +62,7 @@ class Inherits(Fixed):
 mine = Fixed(exponent=0.25)
 '''
 ROWS = [
-    {"params": n, "tokens": 1e11 / n**0.5, "loss": 2 + 900 * n**-0.5, "arm": "b" if i % 2 else "a"}
+    {"params": n, "tokens": 1e3 * n**0.5, "loss": 2 + 900 * n**-0.5, "arm": "b" if i % 2 else "a"}
     for i, n in enumerate(np.geomspace(1e6, 1e9, 12))
 ]
 
@@ -367,7 +367,7 @@ def test_what_a_law_holds_beside_its_fields_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_data_that_is_no_fit_is_refused_in_one_line() -> None:
-    whole = fit(ROWS, "power_floor", draws=0).to_json()
+    whole = fit(ROWS, "power_floor:params", draws=0).to_json()
     for spoilt in ({"format": 2}, {**whole, "data": {}}, {**whole, "residuals": "abc"}, {**whole, "more": 1}):
         with pytest.raises(DeclarationError, match="expected a fit as `lawful fit` writes it, got one that cannot be"):
             Fit.from_json(spoilt)

@@ -38,7 +38,9 @@ def test_an_estimate_has_the_digits_that_its_interval_supports() -> None:
     assert tables.interval(0.302, 0.46299) == "[0.302, 0.463]"
     assert tables.estimate(15.61, 8.1, 31.2) == "15.6"
     assert tables.estimate(15.61, 0, 1.5e308) == "15.61"  # wider than a float can say: the data set no bound
-    assert tables.interval("nan", 1) == "–"
+    assert tables.interval(None, 1) == "–"
+    assert tables.interval("nan", 1) == tables.interval("-inf", 1) == "at most 1"
+    assert (tables.interval(0.31, "inf"), tables.interval(0.0, "inf")) == ("at least 0.31", "not determined")
 
 
 def test_markdown_cells_cannot_break_out_of_their_table() -> None:

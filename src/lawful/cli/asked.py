@@ -30,6 +30,12 @@ Draws = Annotated[int, typer.Option(help="Bootstrap refits: 0, or at least 200."
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", callback=options.of(NaturalInt))]
 
 
+Bounds = Annotated[
+    list[str] | None, typer.Option("--bounds", help="NAME=LOW:HIGH, where a parameter is sought; may be repeated.")
+]
+Fixed = Annotated[list[str] | None, typer.Option("--fixed", help="NAME=VALUE, a parameter that is known; the same.")]
+
+
 def any_law(law: Any) -> bool:
     return True
 
@@ -108,6 +114,8 @@ class Fitted(Table):
     x: Axis = None
     objective: Annotated[str, typer.Option(help="robust, hoffmann, lad, l2, l2-raw or huber:DELTA.")] = "robust"
     cluster: ClusterColumn = None
+    bounds: Bounds = None
+    fixed: Fixed = None
     draws: Draws = 1000
     seed: Seed = 0
 
@@ -131,11 +139,35 @@ class Fitted(Table):
 
         if self.x is not None:
             law, columns = one_axis(table, law, self.x, columns)
-        if law is None:
-            present = [role for role in ("params", "tokens", "flops") if role in table.roles]
-            law = "chinchilla" if len(present) >= 2 else f"power_floor:{(present or ['params'])[0]}"
-        how: Any = {**columns, "cluster": self.cluster}
+        how: Any = {**columns, "cluster": self.cluster, **limited(self.bounds, self.fixed)}
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
+
+
+def limited(bounds: list[str] | None, fixed: list[str] | None) -> dict[str, Any]:
+    """What --bounds and --fixed tell, as the arguments of a fit."""
+    limits = {}
+    for text in bounds or []:
+        name, _, pair = text.partition("=")
+        low, _, high = pair.partition(":")
+        try:
+            limits[name.strip()] = (float(low), float(high))
+        except ValueError:
+            raise DeclarationError(f"--bounds: expected NAME=LOW:HIGH, such as alpha=0:8; got {text!r}.") from None
+    return {"bounds": limits, "fixed": numbers(fixed or [], "--fixed")}
+
+
+def numbers(parts: list[str], flag: str) -> dict[str, float]:
+    """NAME=NUMBER, any number of times."""
+    out = {}
+    for part in parts:
+        name, sign, number = part.partition("=")
+        try:
+            out[name.strip()] = conform(float(number), float)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise DeclarationError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
+    return out
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -165,7 +197,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
-def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tuple[Any, Columns]:
+def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any, Columns]:
     """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
     from lawful.laws import ONE_AXIS, has_axis, named, on_axis
 
@@ -173,16 +205,11 @@ def one_axis(table: Any, law: str | None, x: str | None, columns: Columns) -> tu
     text, roles = (law or "").rpartition(":")[2], ONE_AXIS
     told = text if text in roles else None
     if not has_axis(found):  # its axes are its own
-        if x is None:
-            return found, columns
         if len(found.inputs) != 1:
             raise DeclarationError(
                 f"--x: expected a law of one axis, got {found.spec}, of {' and '.join(found.inputs)}."
             )
         axis = found.inputs[0]
-    elif x is None:
-        axis = told or next((role for role in roles if role in table.roles), "params")
-        return on_axis(found, axis), columns
     else:
         axis = next((role for role in roles if x in (role, table.roles.get(role))), told or "params")
         found = on_axis(found, axis)

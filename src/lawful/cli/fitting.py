@@ -8,11 +8,26 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.checks import PositiveFloat, PositiveInt, conform
+from lawful.checks import PositiveFloat, PositiveInt
 from lawful.cli import options
-from lawful.cli.asked import Axis, ClusterColumn, Draws, Fitted, LawName, Seed, Table, one_axis, with_options
+from lawful.cli.asked import (
+    Axis,
+    Bounds,
+    ClusterColumn,
+    Draws,
+    Fitted,
+    Fixed,
+    LawName,
+    Seed,
+    Table,
+    limited,
+    numbers,
+    one_axis,
+    with_options,
+)
 from lawful.errors import DeclarationError
 
+FORECASTS_MISSED = 4  # the exit status of `holdout` where more runs lie outside their intervals than chance explains
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
 Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.", callback=options.counted)]
@@ -80,6 +95,7 @@ def predict_command(
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
     import dataclasses
 
+    from lawful.fitting.summary import held_out_lines
     from lawful.study import count
 
     given = {"params": params, "tokens": tokens, "flops": flops}
@@ -88,13 +104,20 @@ def predict_command(
         fits = _folder_fits(asked.source, set(at), asked.draws, asked.seed)
     else:
         table, law, columns = asked.ask(lambda law: set(law.inputs) == set(at))
-        if asked.x is None and law is None:
-            law = "chinchilla" if "flops" not in at and len(at) == 2 else f"power_floor:{next(iter(at), 'params')}"
         found = asked.fit(table, law, columns)
         fits = {found.law: found}
     out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
     if as_json:
-        _print_json([{"name": name, **dataclasses.asdict(p)} for name, p in out.items()])
+        _print_plain(
+            [
+                {
+                    "name": name,
+                    **dataclasses.asdict(p),
+                    "held_out": [dataclasses.asdict(row) for row in fits[name].held_out],
+                }
+                for name, p in out.items()
+            ]
+        )
         return
     for name, p in out.items():
         where_at = ", ".join(f"{axis} {value:.4g}" for axis, value in p.at.items())
@@ -102,8 +125,9 @@ def predict_command(
             f"{name} at {where_at}: {p.value:.5g} [{p.low:.5g}, {p.high:.5g}] "
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
         )
-        for caution in p.warnings:
-            typer.echo(f"  {caution.code}: {caution.sentence}")
+        _print_cautions(p.warnings)
+        if fits[name].held_out:
+            typer.echo("\n".join(held_out_lines(fits[name])))
 
 
 def allocate_command(
@@ -117,11 +141,11 @@ def allocate_command(
     as_json: AsJson = False,
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
-    from lawful.fitting.allocate import exact_cost
+    from lawful.fitting.allocate import HOW, exact_cost
     from lawful.study import count
 
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
-    found = asked.fit(table, law or "chinchilla", columns)
+    found = asked.fit(table, law, columns)
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
     stops = found.diminishing_returns(threshold=threshold)
     if as_json:
@@ -135,7 +159,16 @@ def allocate_command(
         f"a doubling of {stops.axis} buys less than {stops.threshold:.3g} ({stops.threshold_is}) beyond "
         f"{_interval(stops.at)}"
     )
-    _print_cautions((*best.warnings, *stops.warnings))
+    for one in best.readings:
+        typer.echo(
+            f"without the law, {HOW[one.how]}: params {one.params:.4g} [{one.low:.4g}, {one.high:.4g}]"
+            + (
+                ""
+                if any(c.code == "allocation_disagrees" for c in best.warnings)
+                else "; they agree within their errors"
+            )
+        )
+    _print_cautions(dict.fromkeys((*best.warnings, *stops.warnings)))
 
 
 def replay_command(
@@ -151,17 +184,32 @@ def replay_command(
     from lawful.fitting.replay import replay
 
     table, law, columns = asked.ask()
-    if asked.x is not None or law is None:
+    is_named = law is not None
+    if asked.x is not None:
         law, columns = one_axis(table, law, asked.x, columns)
-    how: Any = {"cluster": asked.cluster, "within": within, "draws": asked.draws, "seed": asked.seed, **columns}
+    how: Any = {
+        "cluster": asked.cluster,
+        "within": within,
+        "is_law_named": is_named,
+        "draws": asked.draws,
+        "seed": asked.seed,
+        **columns,
+        **limited(asked.bounds, asked.fixed),
+    }
     found = [replay(table, one, law=law, by=by, **how) for one in claim]
     if as_json:
-        _print_plain([{"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons} for one in found])
+        _print_plain(
+            [
+                {"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons, "warnings": one.warnings}
+                for one in found
+            ]
+        )
         return
     for one in found:
         typer.echo(f"{one.claim}: {one.verdict}")
         for reason in one.reasons:
             typer.echo(f"  {reason}")
+        _print_cautions(one.warnings)
 
 
 def compare_command(
@@ -176,13 +224,19 @@ def compare_command(
         ),
     ] = "own",
     cluster: ClusterColumn = None,
+    bounds: Bounds = None,
+    fixed: Fixed = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether arms differ, and what the data exclude: that it is a factor, another floor, other exponents."""
+    from math import isfinite
+
     from lawful.fitting.compare import compare
+    from lawful.fitting.result import interval
 
     table, chosen, columns = asked.read(law)
-    found = compare(table, by, law=chosen or "chinchilla", floor=floor, cluster=cluster, **columns)  # type: ignore[arg-type]
+    how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
+    found = compare(table, by, law=chosen, **how)
     if as_json:
         _print_plain(found)
         return
@@ -193,8 +247,13 @@ def compare_command(
         typer.echo(f"{one.name:28}{one.parameters:11}{test or ' ' * 19}{one.aicc:10.1f}{one.bic:10.1f}")
     for d in found.differences:
         typer.echo(
-            f"{d.parameter}: {d.second} - {d.first} = {d.value:.4g} [{d.ci95[0]:.4g}, {d.ci95[1]:.4g}], p = {d.p:.3g} "
-            f"(Holm {d.p_holm:.3g}), equivalent within {d.equivalence:.3g}"
+            f"{d.parameter}: {d.second} - {d.first} = "
+            + (
+                f"{d.value:.4g} {interval(*d.ci95, '.4g')}, p = {d.p:.3g} (Holm {d.p_holm:.3g}), equivalent within "
+                f"{d.equivalence:.3g}"
+                if isfinite(d.stderr)
+                else "not determined"
+            )
         )
     _print_cautions(found.warnings)
 
@@ -214,7 +273,7 @@ def crossover_command(
     from lawful.fitting.crossover import crossover
 
     table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
-    if chosen is None or chosen == law:
+    if x is not None:
         chosen, columns = one_axis(table, law, x, columns)
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
     if pair is not None and len(pair) != 2:
@@ -230,22 +289,37 @@ def crossover_command(
 def holdout_command(
     asked: Fitted,
     top: Annotated[
-        int, typer.Option(help="How many of the largest budgets to drop.", callback=options.of(PositiveInt))
+        int, typer.Option(help="How many of the largest amounts to drop.", callback=options.of(PositiveInt))
     ] = 1,
+    largest: Annotated[
+        str | None,
+        typer.Option(
+            help="compute, params or tokens: what is largest (default: compute for a law of size and data).",
+            callback=options.of(Literal["compute", "params", "tokens"]),
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drop the largest budgets, refit, and predict them."""
-    found = asked.fit(*asked.ask()).holdout(top=top)
+    """Drop the largest runs, refit, predict them, and say whether the forecasts held. Exits 4 when they did not."""
+    found = asked.fit(*asked.ask()).holdout(top=top, largest=largest)
     if as_json:
         _print_plain(found)
-        return
+    else:
+        _print_holdout(found)
+    if found.verdict == "missed":
+        raise typer.Exit(FORECASTS_MISSED)
+
+
+def _print_holdout(found: Any) -> None:
     typer.echo(found.sentence)
     for row in found.rows:
         p = row.prediction
         typer.echo(
             f"  {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
-            f"{'' if row.is_inside else '  outside'}"
+            f"{'' if row.is_inside else '  outside'}; straight line {row.straight_line:.4f}, nearest fitted run "
+            f"{row.last_value:.4f}"
         )
+    _print_cautions(found.warnings)
 
 
 def isoflop_command(
@@ -272,8 +346,10 @@ def isoflop_command(
         return
     for name, found in out.items():
         low, high = found.N_exponent_ci95
+        least, most = found.D_exponent_ci95
         typer.echo(
-            f"{f'{by} = {name}: ' if by else ''}N* grows as C^{found.N_exponent:.3f} [{low:.3f}, {high:.3f}] over "
+            f"{f'{by} = {name}: ' if by else ''}N* grows as C^{found.N_exponent:.3f} [{low:.3f}, {high:.3f}] and D* as "
+            f"C^{found.D_exponent:.3f} [{least:.3f}, {most:.3f}] over "
             f"{sum(c.params is not None for c in found.curves)} budgets ({found.method})"
         )
         typer.echo(
@@ -281,6 +357,9 @@ def isoflop_command(
             + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
             + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
         )
+        for c in found.curves:
+            if c.is_bracketed:
+                typer.echo(f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}, loss {c.loss:.4f}")
         _print_cautions(found.warnings)
 
 
@@ -297,7 +376,7 @@ def design_command(
     found = design(
         asked.fit(*asked.ask()),
         budget=None if budget is None else float(count(budget)),
-        target=_numbers(target.split(","), "--target") if target and "=" in target else target,
+        target=numbers(target.split(","), "--target") if target and "=" in target else target,
     )
     if as_json:
         _print_plain(found)
@@ -309,6 +388,7 @@ def design_command(
     for label, run in shown:
         at = ", ".join(f"{axis} {value:.3g}" for axis, value in run.at.items())
         typer.echo(f"{label}: {at} ({run.flops:.3g} FLOPs): {run.stderr_after:.3g}")
+    _print_cautions(found.warnings)
 
 
 def power_command(
@@ -332,7 +412,7 @@ def power_command(
     if not at:
         raise DeclarationError("power: expected the points of the ladder, as --params 1e6,1e7,... or --tokens ...")
     law = law or ("chinchilla" if len(at) == 2 else f"power_floor:{next(iter(at))}")
-    found = power(law, _numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
+    found = power(law, numbers(value or [], "--value"), at=at, shift=shift, sigma=sigma, floor=floor)  # type: ignore[arg-type]
     if as_json:
         _print_plain(found)
         return
@@ -406,21 +486,10 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
     ]
 
 
-def _numbers(parts: list[str], flag: str) -> dict[str, float]:
-    out = {}
-    for part in parts:
-        name, sign, number = part.partition("=")
-        try:
-            out[name.strip()] = conform(float(number), float)
-        except ValueError:
-            sign = ""
-        if not sign:
-            raise DeclarationError(f"{flag}: expected NAME=NUMBER, got {part!r}.")
-    return out
-
-
 def _interval(value: Any) -> str:
-    return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
+    from lawful.fitting.result import interval
+
+    return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
 
 
 def _print_cautions(cautions: Any) -> None:

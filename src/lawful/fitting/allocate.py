@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lawful.errors import DeclarationError, TableError
-from lawful.fitting.predict import FAR, run_spread
+from lawful.errors import DeclarationError, Refusal, TableError
+from lawful.fitting.cautions import how_chosen, rests_on
+from lawful.fitting.crosscheck import Reading, readings
+from lawful.fitting.predict import FAR, about_forecast, run_spread, too_far
 from lawful.fitting.result import Caution
-from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
+from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
 
 WASTE = 0.05  # share of the compute that the band of sizes may waste
-SIZES = np.geomspace(1e2, 1e15, 261)  # searched for the best size: 20 per decade, then by golden section
+CELLS = 261  # of the range that is searched for the best size: 20 or so per decade, then by golden section
+# how far beyond the data the best size is sought, as a factor: further each time that it is not found inside
+REACHES = (1e3, 1e10, 1e30)
+BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
+EDGE = 1e150  # stands for no end among draws, whose percentiles are interpolated
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
 GOLDEN = (5**0.5 - 1) / 2
 CUTS = 34  # golden sections: a bracket of a tenth of a decade shrinks to rounding
+FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 FlopsPerToken = Callable[[Array], Array]  # of an array of sizes
+
+
+class Surface(Protocol):
+    """A law with its values: a fit, or a sister law of it. domain: axis -> smallest and largest of the data."""
+
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+    @property
+    def domain(self) -> Mapping[str, Sequence[float]]: ...
+
+    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -34,12 +53,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Allocation:
-    """The best use of `flops`; every number with its 95 % interval.
+    """The best use of `flops`; every number with its 95 % interval. Where the form of the fitted law is in doubt
+    (`misfit`, `form_uncertain`, `rung_off`), values are those of the law that fits best, and intervals cover the laws
+    that fit about as well.
 
+    law          the law that it rests on
     band         sizes whose loss the best size reaches with 5 % less compute
     N_exponent   d log N* / d log C at this budget; D_exponent likewise
+    readings     the best size read off the table without this law, where the table has enough sizes for that
     """
 
+    law: str
     flops: float
     cost: str
     params: Interval
@@ -49,6 +73,7 @@ class Allocation:
     N_exponent: Interval
     D_exponent: Interval
     band: tuple[float, float]
+    readings: tuple[Reading, ...]
     warnings: tuple[Caution, ...]
 
 
@@ -57,37 +82,121 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
 
     cost   FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
            `exact_cost(observations)`.
-    Raises LawfulError for a law without both params and tokens.
+    Raises LawfulError for a law without both params and tokens, Refusal where the fitted law has no best size.
     """
     _needs_surface(fit, "allocate")
     if not 0 < flops < np.inf:
         raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
     price = cost or six_n
-    step = 2.0  # the exponent is that over a doubling either way
-    draws = fit.drawn if fit.draws else {name: np.array([value]) for name, value in fit.values.items()}
-    point = {name: np.array([value]) for name, value in fit.values.items()}
-    size, sizes = (best_size(fit, values, flops, price) for values in (point, draws))
-    growth, growths = (
-        np.log(best_size(fit, values, flops * step, price) / best_size(fit, values, flops / step, price))
-        / (2 * np.log(step))
-        for values in (point, draws)
-    )
-    spread = _interval_maker(fit)
-    tokens, drawn_tokens = flops / price(size), flops / price(sizes)
-    losses = _loss_at(fit, draws, sizes, drawn_tokens)
-    at = {"params": float(size[0]), "tokens": float(tokens[0])}
+    among = fit.doubt.alternatives
+    law: Surface = fit if among is None else among.best
+    point = _optimum(law, _as_draw(law.values), flops, price)
+    if point.edge[0]:
+        raise Refusal(
+            "no_best_size",
+            f"{fit.law}: the fitted law has no best size for {flops:.4g} FLOPs: its loss falls towards ever "
+            f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
+            "and data each buy.",
+        )
+    if among is None:
+        drawn = _optimum(fit, fit.drawn if fit.draws else _as_draw(fit.values), flops, price)
+    else:  # optima of each law, as many as its weight says
+        parts = [_optimum(one, values, flops, price) for one, values in among.drawn(FORM_DRAWS, fit.seed)]
+        drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    spread = _interval_maker(fit, None if among is None else 1.0)
+    exponents = _exponents(fit) if cost is None and among is None else {}
+    if not exponents:
+        are_shares = cost is None  # of C = 6 N D: the two add up to 1
+        exponents = {
+            "N_exponent": spread(point.growth, drawn.growth, are_shares),
+            "D_exponent": spread(point.fed, drawn.fed, are_shares),
+        }
+    at = {"params": float(point.size[0]), "tokens": float(point.tokens[0])}
+    no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
+    has_best = drawn.edge == 0
+    best = spread(point.size, np.where(has_best, drawn.size, no_end))
+    band = _band(law, flops, price)
+    beside = readings(fit, flops, price)
     return Allocation(
+        law=fit.law,
         flops=float(flops),
         cost="6 N D" if cost is None else "exact",
-        params=spread(size, sizes),
-        tokens=spread(tokens, drawn_tokens),
-        loss=spread(_loss_at(fit, point, size, tokens), losses),
-        tokens_per_param=spread(tokens / size, drawn_tokens / sizes),
-        N_exponent=spread(growth, growths),
-        D_exponent=spread(1 - growth, 1 - growths),
-        band=_band(fit, flops, price),
-        warnings=_cautions(fit, at),
+        params=best,
+        tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
+        loss=spread(point.loss, drawn.loss),
+        tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
+        **exponents,
+        band=band,
+        readings=beside,
+        warnings=(*about_forecast(fit), *_cautions(fit, at), *_disagreements(best, band, beside)),
     )
+
+
+class _Optimum(NamedTuple):
+    """Of each draw, shape (draws,). edge: see _best_size; growth, fed: d log N* / d log C and d log D* / d log C, over
+    a doubling either way."""
+
+    size: Array
+    edge: Array
+    tokens: Array
+    loss: Array
+    growth: Array
+    fed: Array
+
+
+def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> _Optimum:
+    size, edge = _best_size(law, values, flops, price)
+    tokens = flops / price(size)
+    growth, fed = _growth(law, values, flops, price)
+    return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), growth, fed)
+
+
+def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
+    return {name: np.array([value]) for name, value in values.items()}
+
+
+def _exponents(fit: Fit) -> dict[str, Interval]:
+    """Of the best size and data against C = 6 N D, where the law has them in closed form: the fit's own."""
+    known = {name: fit.derived[name] for name in ("N_exponent", "D_exponent") if name in fit.derived}
+    return {name: Interval(p.value, *p.ci95) for name, p in known.items()}
+
+
+def _values(law: Surface) -> str:
+    return ", ".join(f"{name} = {value:.3g}" for name, value in law.values.items())
+
+
+def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> tuple[Array, Array]:
+    """d log N* / d log C and d log D* / d log C of each draw; 0 and 1, or 1 and 0, where its best size is at an end, as
+    data or size then take all."""
+    step = 2.0
+    (small, low), (large, high) = (_best_size(law, values, budget, price) for budget in (flops / step, flops * step))
+    edge = np.where(low == 0, high, low)
+    of_size, of_price = (np.log(ratio) / (2 * np.log(step)) for ratio in (large / small, price(large) / price(small)))
+    return np.where(edge == 0, of_size, edge > 0), np.where(edge == 0, 1 - of_price, edge < 0)
+
+
+def _disagreements(best: Interval, band: tuple[float, float], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:
+    """A reading that differs by more than both are unsure of, and by more than costs little."""
+    found = []
+    for one in beside:
+        apart = float(np.log(one.params / best.value))
+        of_law, of_reading = (best.high, one.low) if apart > 0 else (best.low, one.high)
+        reaches = [abs(np.log(end / value)) for end, value in ((of_law, best.value), (of_reading, one.params))]
+        unsure = np.hypot(*np.nan_to_num(reaches, nan=0.0))
+        if abs(apart) > unsure and not band[0] <= one.params <= band[1]:
+            sentence = (
+                f"The law's best size is {best.value:.3g}; {HOW[one.how]} gives {one.params:.3g} [{one.low:.3g}, "
+                f"{one.high:.3g}], {max(one.params / best.value, best.value / one.params):.2g} times "
+                f"{'larger' if apart > 0 else 'smaller'}. The law's form may be wrong; trust neither yet."
+            )
+            found.append(Caution("allocation_disagrees", "severe", sentence))
+    return tuple(found)
+
+
+HOW = {
+    "equal compute": "the lowest point of the curves of equal compute (isoflop)",
+    "envelope": "the table's envelope (losses interpolated along the tokens of each size)",
+}
 
 
 def six_n(size: Array) -> Array:
@@ -124,35 +233,76 @@ def exact_cost(source: Any) -> FlopsPerToken:
     return cost
 
 
-def best_size(fit: Fit, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
-    """N* of each draw, shape (draws,), at one budget or one each: the lowest of a grid, then by golden section."""
+def best_size(fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
+    """N* of each draw, shape (draws,), at one budget or one each."""
+    return _best_size(fit, values, flops, price)[0]
+
+
+def _best_size(
+    fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken
+) -> tuple[Array, Array]:
+    """N* of each draw, and -1 or 1 where it is the smallest or largest size that was looked at: the lowest of a grid,
+    then by golden section. The grid reaches from the data's sizes, and those that the budget leaves at the data's
+    tokens, as far as needed."""
     draws = len(next(iter(values.values())))
     budget = np.broadcast_to(np.asarray(flops, dtype=float), (draws,))[:, None]
 
-    def level(log_size: Array) -> Array:
+    def level(log_size: Array, rows: Any = slice(None)) -> Array:
         size = np.exp(log_size)
-        return fit.loss(values, {"params": size, "tokens": budget / price(size)})
+        own = {name: value[rows] for name, value in values.items()}
+        return fit.loss(own, {"params": size, "tokens": budget[rows] / price(size)})
 
-    grid = np.log(SIZES)
-    at = np.clip(np.argmin(level(np.broadcast_to(grid, (draws, len(grid)))), axis=1), 1, len(grid) - 2)
-    low, high = grid[at - 1][:, None], grid[at + 1][:, None]
+    (least, most), (few, many) = fit.domain["params"], fit.domain["tokens"]
+    middle = float(np.sqrt(least * most))
+    per_token = float(price(np.array([middle]))[0]) / middle  # FLOPs per token and parameter: about 6
+    ends = np.concatenate([budget / per_token / many, budget / per_token / few], axis=1)
+    low, high = np.log(np.minimum(ends[:, :1], least)), np.log(np.maximum(ends[:, 1:], most))
+    share = np.linspace(0, 1, CELLS)[None]
+    grid = np.empty((draws, CELLS))
+    at = np.zeros(draws, dtype=int)
+    rows = np.arange(draws)
+    for reach in np.log(REACHES):
+        grid[rows] = (low[rows] - reach) + share * (high[rows] - low[rows] + 2 * reach)
+        at[rows] = np.argmin(level(grid[rows], rows), axis=1)
+        rows = rows[(at[rows] == 0) | (at[rows] == CELLS - 1)]
+        if not len(rows):
+            break
+    edge = np.where(at == 0, -1, np.where(at == CELLS - 1, 1, 0))
+    at = np.clip(at, 1, CELLS - 2)[:, None]
+    left, right = (np.take_along_axis(grid, at + step, axis=1) for step in (-1, 1))
     for _ in range(CUTS):
-        reach = GOLDEN * (high - low)
-        is_left = level(high - reach) < level(low + reach)
-        low, high = np.where(is_left, low, high - reach), np.where(is_left, low + reach, high)
-    return np.asarray(np.exp((low + high) / 2)[:, 0])
+        reach = GOLDEN * (right - left)
+        is_left = level(right - reach) < level(left + reach)
+        left, right = np.where(is_left, left, right - reach), np.where(is_left, left + reach, right)
+    return np.asarray(np.exp((left + right) / 2)[:, 0]), edge
 
 
-def _band(fit: Fit, flops: float, price: FlopsPerToken) -> tuple[float, float]:
-    point = {name: np.array([value]) for name, value in fit.values.items()}
+def _band(fit: Surface, flops: float, price: FlopsPerToken) -> tuple[float, float]:
+    """By bisection on either side of the best size; an end at 0 or infinity where no size wastes so much."""
+    point = _as_draw(fit.values)
     less = flops / (1 + WASTE)
     size = best_size(fit, point, less, price)
     limit = float(_loss_at(fit, point, size, less / price(size))[0])
-    inside = SIZES[fit.loss(point, {"params": SIZES, "tokens": flops / price(SIZES)})[0] <= limit]
-    return (float(inside[0]), float(inside[-1])) if len(inside) else (float(size[0]), float(size[0]))
+
+    def is_inside(log_size: float) -> bool:
+        at = np.exp(np.array([log_size]))
+        return bool(_loss_at(fit, point, at, flops / price(at))[0] <= limit)
+
+    best = float(np.log(best_size(fit, point, flops, price)[0]))
+    ends = []
+    for side in (-1, 1):
+        inner, outer = 0.0, float(np.log(REACHES[-1]))
+        if is_inside(best + side * outer):
+            ends.append(0.0 if side < 0 else float("inf"))
+            continue
+        for _ in range(CUTS):
+            middle = (inner + outer) / 2
+            inner, outer = (middle, outer) if is_inside(best + side * middle) else (inner, middle)
+        ends.append(float(np.exp(best + side * inner)))
+    return ends[0], ends[1]
 
 
-def _loss_at(fit: Fit, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
+def _loss_at(fit: Surface, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
     """The loss of each draw at its own point, shape (draws,)."""
     level: Array = fit.loss(values, {"params": size[:, None], "tokens": tokens[:, None]})
     return level[:, 0]
@@ -163,8 +313,10 @@ class DiminishingReturns:
     """Beyond `at` on `axis`, one doubling lowers the loss by less than `threshold` nats.
 
     axis   params, tokens or flops for a law of one axis; flops along the best allocation for a surface
+    at     an end at infinity: as far as was looked, a doubling buys more
     """
 
+    law: str
     axis: str
     threshold: float
     threshold_is: str
@@ -189,31 +341,24 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
     axis = inputs[0] if len(inputs) == 1 else "flops"
     if len(inputs) > 1:
         _needs_surface(fit, "diminishing_returns")
-    draws = (
-        {name: column[:FEW_DRAWS] for name, column in fit.drawn.items()}
-        if fit.draws
-        else {name: np.array([value]) for name, value in fit.values.items()}
-    )
-    point = {name: np.array([value]) for name, value in fit.values.items()}
+    draws = {name: column[:FEW_DRAWS] for name, column in fit.drawn.items()} if fit.draws else _as_draw(fit.values)
+    point = _as_draw(fit.values)
     largest = _largest(fit, axis)
     value, values = (_last_worth(fit, v, axis, largest, threshold) for v in (point, draws))
     gain = _gain(fit, point, axis, np.array([largest]))
-    at = _interval_maker(fit)(value, values)
-    factor = at.value / largest
-    return DiminishingReturns(
-        axis,
-        float(threshold),
-        label,
-        at,
-        float(gain[0]),
-        (
+    beyond = (largest * np.exp(-BELOW), largest * np.exp(ABOVE))
+    at = _interval_maker(fit)(value, np.where(values <= beyond[0] * 1.01, 1 / EDGE, values))
+    at = Interval(*(np.inf if end >= beyond[1] / 1.01 else end for end in (at.value, at.low, at.high)))
+    found = []
+    if at.value > largest * FAR:
+        found.append(
             Caution(
-                "extrapolation", "warning", f"The point lies {factor:.3g} times beyond the largest {axis} of the data."
-            ),
+                "extrapolation",
+                "warning",
+                f"The point lies {at.value / largest:.3g} times beyond the largest {axis} of the data.",
+            )
         )
-        if factor > FAR
-        else (),
-    )
+    return DiminishingReturns(fit.law, axis, float(threshold), label, at, float(gain[0]), (*rests_on(fit), *found))
 
 
 def _largest(fit: Fit, axis: str) -> float:
@@ -235,22 +380,27 @@ def _gain(fit: Fit, values: Mapping[str, Array], axis: str, at: Array) -> Array:
 def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float, threshold: float) -> Array:
     """Per draw, where a doubling buys just the threshold: by bisection, as the gain only falls along a power law."""
     draws = len(next(iter(values.values())))
-    low, high = np.full(draws, np.log(largest) - 20), np.full(draws, np.log(largest) + 30)
-    for _ in range(26):
+    low, high = np.full(draws, np.log(largest) - BELOW), np.full(draws, np.log(largest) + ABOVE)
+    for _ in range(32):
         middle = (low + high) / 2
         is_worth = _gain(fit, values, axis, np.exp(middle)) >= threshold
         low, high = np.where(is_worth, middle, low), np.where(is_worth, high, middle)
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: Fit) -> Callable[[Array, Array], Interval]:
-    widen = widening(fit.dof, fit.goodness.n, len(fit.free)) if fit.interval_method == BOOTSTRAP else 1.0
+def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[..., Interval]:
+    if widen is None:
+        widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
 
-    def make(value: Array, draws: Array) -> Interval:
+    def make(value: Array, draws: Array, is_share: bool = False) -> Interval:
         if len(draws) < 2:
             return Interval(float(value[0]), float("nan"), float("nan"))
-        low, high = percentiles(draws, float(value[0]), widen)
-        return Interval(float(value[0]), float(low), float(high))
+        low, high = percentiles(draws, float(value[0]), widen, is_share=is_share)
+        if is_share:
+            low, high = max(low, 0.0), min(high, 1.0)
+        # an end among draws that have none, or interpolated between one and them
+        low, high = (0.0 if low < EDGE**-0.5 else low), (np.inf if high > EDGE**0.5 else high)
+        return Interval(float(value[0]), *determined(float(low), float(high)))
 
     return make
 
@@ -259,14 +409,21 @@ def _needs_surface(fit: Fit, what: str) -> None:
     if set(fit.model.inputs) != {"params", "tokens"}:
         raise DeclarationError(
             f"{what}: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(fit.model.inputs)}."
+            f"{how_chosen(fit)}"
         )
 
 
 def _cautions(fit: Fit, at: Mapping[str, float]) -> tuple[Caution, ...]:
-    from lawful.fitting.predict import extrapolation
-
-    factor = extrapolation(fit, at)
-    if factor <= FAR:
+    """How far outside the data the best point lies; said however little it is."""
+    far = too_far(fit, at, "The best allocation lies")
+    if far:
+        return far
+    outside = []
+    for axis, value in at.items():
+        low, high = fit.data["domain"][axis]
+        if not low <= value <= high:
+            outside.append(f"{axis} {value:.3g} outside {low:.3g} to {high:.3g}")
+    if not outside:
         return ()
-    severity: Any = "severe" if factor > 100 else "warning"
-    return (Caution("extrapolation", severity, f"The best allocation lies {factor:.3g} times outside the data."),)
+    sentence = f"The best allocation lies outside the data: {' and '.join(outside)}."
+    return (Caution("extrapolation", "note", sentence),)

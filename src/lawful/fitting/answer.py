@@ -16,10 +16,11 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, StoreError, TableError
 from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
+from lawful.fitting.default_law import counts_vary
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.fitting.truth import recovered
 from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
@@ -218,6 +219,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
     found: list[dict[str, Any]] = []
+    severe: list[Caution] = []
     pairs = list(itertools.combinations(fits, 2))
     level = 1 - (1 - LEVEL) / max(len(pairs), 1)  # of each, so that all hold at once (Bonferroni)
     for first, second in pairs:
@@ -234,6 +236,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
         except (Refusal, DeclarationError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
+        severe += [caution for caution in one.warnings if caution.severity == "severe"]
         found.append(
             {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
         )
@@ -246,6 +249,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
         parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
     sentence = " ".join(part for part in parts if part)
     crossings = tuple(json_files.plain(found))
+    compared = dataclasses.replace(compared, warnings=tuple(dict.fromkeys((*compared.warnings, *severe))))
     if any("refusal" not in one for one in found):
         compared = dataclasses.replace(compared, status="answered", refusal=None)
     return dataclasses.replace(compared, crossings=crossings, sentence=sentence)
@@ -505,18 +509,21 @@ def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
         law = stored(spec)
         to_data(law)  # raises for one that the answer's file could not hold
         return law
-    varying = [
-        axis
+    params, tokens = (
+        fitted.numbers(column) if (column := fitted.known_as(question[axis])) in fitted.columns else None
         for axis in ("params", "tokens")
-        if question[axis] in fitted.columns and len(set(fitted.values(question[axis]))) > 1
-    ]
-    if len(varying) == 2:
+    )
+    vary = counts_vary(params, tokens)
+    if vary == "apart":
         raise Refusal(
             "two_axes",
             f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
             f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
         )
-    return stored(f"{spec}:{varying[0] if varying else 'params'}")
+    return stored(f"{spec}:{_AXIS.get(vary, vary)}")
+
+
+_AXIS = {"together": "flops", "nothing": "params"}  # of a bare power law, by how its rows vary
 
 
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:
@@ -638,21 +645,21 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     exponents = [s.name for s in found.model.shapes if s.name in found.free]
     parts = []
     for name, axis in zip(exponents, found.model.inputs, strict=False):
-        p = found.params[name]
-        parts.append(f"{symbols.get(axis, axis)}^-{p.value:.3f} [{p.ci95[0]:.3f}, {p.ci95[1]:.3f}]")
+        p, symbol = found.params[name], symbols.get(axis, axis)
+        known = interval(*p.ci95, ".3f")
+        is_open = p.at_bound or not np.isfinite(p.ci95).all()  # then the value is no result
+        parts.append(f"{symbol}^-{name} ({name} {known})" if is_open else f"{symbol}^-{p.value:.3f} {known}")
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss"}
     metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
     if type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
-        text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} [{half.ci95[0]:.3g}, "
-        text += f"{half.ci95[1]:.3g}]" + (
-            "" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1"
-        )
+        text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} "
+        text += interval(*half.ci95) + ("" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1")
     else:
         text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
     if "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
-        text += f" towards {floor.value:z.3f} [{floor.ci95[0]:z.3f}, {floor.ci95[1]:z.3f}]"
+        text += f" towards {floor.value:z.3f} {interval(*floor.ci95, 'z.3f')}"
     runs = f"{found.goodness.n} runs"
     if found.goodness.clusters < found.goodness.n:
         runs += f" in {found.goodness.clusters} clusters"

@@ -45,6 +45,10 @@ class ArmsLaw(Law):
         """What a parameter of the base law is called here: itself where shared, else one name per arm."""
         return tuple(f"{base}[{arm}]" for arm in self.arms) if base in self.own else (base,)
 
+    def of_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What is given by the base law's names, by the names here."""
+        return {name: value for base, value in values.items() for name in self.names(base)}
+
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         is_arm = [x[ARM] == index for index in range(len(self.arms))]
         by_arm = [self.base.terms(self._of_arm(shape, index), x) for index in range(len(self.arms))]

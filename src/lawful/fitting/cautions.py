@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.data import BY_SEED, Sample
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
+from lawful.fitting.default_law import unread_axis
+from lawful.fitting.replicates import resolution
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
+    from lawful.fitting.form import Doubt
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
+ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
+LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
@@ -77,17 +83,65 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     }
 
 
-def cautions(fit: Fit) -> tuple[Caution, ...]:
+def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Caution, ...]:
     """Severe first."""
-    found = [*_about_convergence(fit), *_about_data(fit), *_about_choices(fit)]
+    unread = unread_axis(fit.model, data.observations)
+    found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
+    found += [*_about_data(fit), *_about_choices(fit)]
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
+
+
+CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
+
+
+def rests_on(fit: Fit) -> tuple[Caution, ...]:
+    """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe."""
+    return tuple(caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED)
+
+
+def how_chosen(fit: Fit) -> str:
+    """For the end of an error about the law: how it came about, where the user did not name it."""
+    chosen = next((caution.sentence for caution in fit.warnings if caution.code == "law_chosen"), None)
+    return "" if chosen is None else f" {chosen} Name another law where you know better."
+
+
+def about_form(doubt: Doubt) -> list[Caution]:
+    """Of the law's form: at most one."""
+    from lawful.fitting.form import MISFIT
+
+    if (rung := doubt.form.rung) is not None:
+        side = "above" if rung.shift > 0 else "below"
+        sentence = (
+            f"The runs at {rung.axis} {rung.size:.4g} lie {100 * abs(np.expm1(rung.shift)):.2g} % {side} the law of "
+            f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision. "
+            "Look at their curves; fit without them, and compare."
+        )
+        return [Caution("rung_off", "warning", sentence)]
+    better, among = "", doubt.alternatives
+    if doubt.better is not None:
+        better = f" {doubt.better.name} fits better: try --law {doubt.better.law.spec}."
+        if among is not None and not among.is_fitting:
+            better = f" {doubt.better.name} fits better, but not well: no law known here has this form."
+    if doubt.is_misfit:
+        seen = "The residuals follow a trend, and another law fits far better"
+        if doubt.form.trend < MISFIT:
+            seen = f"The residuals follow a trend (p = {doubt.form.trend:.1g})"
+        sentence = (
+            f"{seen}: the law's form is not that of these runs, and its parameters mean little."
+            f"{better or ' No law known here fits better.'}"
+        )
+        return [Caution("misfit", "severe", sentence)]
+    if doubt.alternatives is not None:
+        sentence = f"The residuals may follow a trend (p = {doubt.form.trend:.1g}).{better}"
+        return [Caution("form_uncertain", "note", sentence)]
+    return []
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:
     found = []
     c = fit.convergence
-    if not c.is_certified:
+    if c.problems:
         found.append(Caution("not_certified", "severe", "The optimum is not certified: " + "; ".join(c.problems) + "."))
     for name in c.at_bounds:
         p = fit.params[name]
@@ -95,8 +149,7 @@ def _about_convergence(fit: Fit) -> list[Caution]:
             Caution(
                 "at_bound",
                 "warning",
-                f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data "
-                "do not determine it, and intervals beside it are too narrow.",
+                f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data do not determine it.",
             )
         )
     if c.eigenvalues and 0 < c.eigenvalues[0] < RIDGE:
@@ -118,8 +171,8 @@ def _about_convergence(fit: Fit) -> list[Caution]:
                 Caution(
                     "not_identified",
                     "severe",
-                    f"{name} = {p.value:.3g} with the interval [{p.ci95[0]:.3g}, {p.ci95[1]:.3g}]: this table does not "
-                    "determine it.",
+                    f"{name} ({f'at its {p.at_bound} bound' if p.at_bound else f'{p.value:.3g}'}, 95 % interval "
+                    f"{interval(*p.ci95)}): this table does not determine it.",
                 )
             )
     return found
@@ -145,8 +198,19 @@ def _about_data(fit: Fit) -> list[Caution]:
                 f"{g.n} rows come from only {g.clusters} independent clusters: intervals are wide, and rough.",
             )
         )
-    if fit.data["columns"].get("cluster") == BY_SEED:
-        found.append(clustered_by_seed(g.n, g.clusters))
+    found += about_clusters(fit.data["columns"].get("cluster", ""), g.n, g.clusters)
+    found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
+    if fit.spread_slopes:
+        found.append(_noise_varies(fit))
+    if alike := fit.data.get("alike"):
+        found.append(
+            Caution(
+                "rows_alike",
+                "warning",
+                f"{alike} rows say the same as an earlier one in all but their names. Losses have few digits: this may "
+                "be chance: they count as runs of their own. If they are copies, the intervals are too narrow.",
+            )
+        )
     if g.sigma_run is None:
         found.append(
             Caution(
@@ -155,7 +219,7 @@ def _about_data(fit: Fit) -> list[Caution]:
                 "No two runs differ only in their seed: the spread between runs is taken from the residuals.",
             )
         )
-    if g.lack_of_fit is not None and g.lack_of_fit["p"] < 0.01:
+    if g.lack_of_fit is not None and g.lack_of_fit["p"] < LACKING:
         found.append(
             Caution(
                 "lack_of_fit",
@@ -170,12 +234,49 @@ def _about_data(fit: Fit) -> list[Caution]:
     return found
 
 
-def clustered_by_seed(rows: int, clusters: int) -> Caution:
+def about_clusters(column: str, rows: int, clusters: int) -> list[Caution]:
+    """What to say of clusters that no column names."""
+    count = f"these {rows} rows count as {clusters} clusters."
+    if column == BY_SEED:
+        sentence = f"Runs of one seed and size at several lengths share noise, and no column says so: {count}"
+        return [Caution("clustered_by_seed", "note", sentence)]
+    if column == ACROSS_SIZES:
+        sentence = f"Runs of one seed lie off their sizes' means together: they share noise across sizes, so {count}"
+        return [Caution("clustered_by_seed", "warning", sentence)]
+    if column == BY_ROUNDING:
+        sentence = f"Replicates share the rounding of their losses: {count}"
+        return [Caution("rounded", "warning", sentence)]
+    return []
+
+
+def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
+    """A warning where rounding is a good part of the spread of the residuals of log loss."""
+    step = resolution(np.asarray(losses))
+    own = step / math.sqrt(12) / float(np.median(losses))  # the standard deviation of a uniform error of that width
+    if own < ROUNDING * spread:
+        return []
     sentence = (
-        "No column names clusters. Runs of one seed and size at several lengths share noise: these "
-        f"{rows} rows count as {clusters} clusters."
+        f"Losses are given to {step:g}: rounding alone has a standard deviation of {100 * own:.2g} % of them, of "
+        f"{100 * spread:.2g} % by which runs lie off the law. Give them with more digits."
     )
-    return Caution("clustered_by_seed", "note", sentence)
+    return [Caution("rounded", "warning", sentence)]
+
+
+def _noise_varies(fit: Fit) -> Caution:
+    """The spread of runs at either end of the data."""
+    from lawful.fitting.predict import run_spread
+
+    ends = []
+    for end in (0, 1):
+        at = {axis: limits[end] for axis, limits in fit.data["domain"].items()}
+        ends.append(f"{100 * run_spread(fit, at):.2g} %")
+    where = " and ".join(f"{axis} = {fit.data['domain'][axis][0]:.3g}" for axis in fit.spread_slopes)
+    far = " and ".join(f"{axis} = {fit.data['domain'][axis][1]:.3g}" for axis in fit.spread_slopes)
+    sentence = (
+        f"The spread of replicates changes along the ladder, about {ends[0]} at {where} and {ends[1]} at {far}: "
+        "runs weigh by that, and a new run's interval follows it."
+    )
+    return Caution("noise_varies", "note", sentence)
 
 
 def _reasons(dropped: list[Mapping[str, Any]]) -> str:
@@ -196,7 +297,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                 Caution(
                     "objective_moves",
                     "warning",
-                    f"The objective moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                    f"The objective moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
         counted = {key: v[name] for key, v in fit.sensitivity["counting"].items() if not low <= v[name] <= high}
@@ -206,7 +307,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                 Caution(
                     "counting_moves",
                     "warning",
-                    f"How things are counted moves {name} out of its interval [{low:.3g}, {high:.3g}]: {listed}.",
+                    f"How things are counted moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
         moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low <= row[name] <= high]
@@ -216,7 +317,7 @@ def _about_choices(fit: Fit) -> list[Caution]:
                     "one_run_decides",
                     "warning",
                     f"Leaving out the one run {moved[0]['run']} moves {name} "
-                    f"to {moved[0][name]:.3g}, out of its interval [{low:.3g}, {high:.3g}].",
+                    f"to {moved[0][name]:.3g}, out of its interval {interval(low, high)}.",
                 )
             )
     return found

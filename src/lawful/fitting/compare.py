@@ -22,13 +22,25 @@ from lawful.checks import PositiveFloat, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
-from lawful.fitting.cautions import clustered_by_seed
-from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.cautions import about_clusters, about_rounding, rests_on
+from lawful.fitting.data import Sample, read_table, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.default_law import resolved
+from lawful.fitting.estimate import (
+    HUBER,
+    LEAST_DELTA,
+    Point,
+    as_point,
+    best_point,
+    fit_sample,
+    limits,
+    problem_of,
+    robust_sigma,
+)
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
+from lawful.fitting.replicates import relative_spread, spread_slopes
 from lawful.fitting.result import Caution
-from lawful.fitting.uncertainty import gradient
-from lawful.laws import Array, Axes, Law, named
+from lawful.fitting.uncertainty import AT_BOUND, LEAST_STEP, gradient
+from lawful.laws import Array, Axes, Law
 
 ALPHA = 0.05
 MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
@@ -45,7 +57,7 @@ SEEDS_DRAWS = 400  # of the number of seeds that are missing: its interval is sh
 MOST_SEEDS = 10_000  # beyond it the design does not determine the exponents, and more seeds of it are no advice
 MAXIMUM_CELLS = 20_000_000  # of permuted labels, draws times runs: half a second
 LEAST_ARRANGEMENTS = 1000  # of labels, so that p is as fine as .001 or .002
-CERTIFIED = 1e-9  # the relative Newton decrement below which a fit is one
+CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is
 Floor = Literal["own", "shared"]
 Decision = Literal["exponents differ", "exponents agree", "not decided"]
 
@@ -118,7 +130,12 @@ class MoreSeeds:
 
 
 Verdict = Literal[
-    "no difference shown", "coefficients differ", "the floor differs", "exponents differ", "the arms differ"
+    "not decided",
+    "no difference shown",
+    "coefficients differ",
+    "the floor differs",
+    "exponents differ",
+    "the arms differ",
 ]
 
 
@@ -129,7 +146,8 @@ class Comparison:
     p              that the arms follow one law, by one test over all parameters and arms; 1 where the joint fit is not
                    certified
     explanations   from arms that are alike to arms with everything of their own
-    verdict        no difference shown: that one law serves all is not excluded. Exponents differ: that they agree is.
+    verdict        not decided: the joint fit is not certified
+                   no difference shown: that one law serves all is not excluded. Exponents differ: that they agree is.
                    Coefficients differ, the floor differs: that alone is enough to explain it, and the other alone is
                    excluded. The arms differ: the data leave several explanations, or none of these
     decision       on the exponents: they differ; they agree, as every difference that would matter is excluded; or
@@ -165,7 +183,7 @@ def compare(
     source: Any,
     by: str = "arm",
     *,
-    law: str | Law = "chinchilla",
+    law: str | Law | None = None,
     floor: Floor = "own",
     params: str | None = None,
     tokens: str | None = None,
@@ -174,22 +192,47 @@ def compare(
     cluster: str | None = None,
     paired: bool | None = None,
     matters: PositiveFloat = MATTERS,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
 ) -> Comparison:
     """Compare the arms named in column `by`.
 
+    law      by default the one that the table can carry, by how its params and tokens vary
     floor    own: each arm may have its irreducible loss; shared: all are known to have one (exponents then compare
              more sharply, and wrongly where floors differ by as little as 1 %)
     paired   rows at the same axes and seed share noise across arms; by default where every arm has the same cells, and
              their residuals correlate
     matters  the smallest difference of exponents that would matter, as a share of the first arm's
+    fixed    parameter -> value, of every arm; bounds: parameter -> (low, high), as of `lawful.fit`
     Raises Refusal where an arm has too few runs for the law.
     """
     if floor not in ("own", "shared"):
         raise DeclarationError(f"floor: expected own or shared, got {floor!r}.")
-    law = named(law)
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
-    data, arms = arm_sample(source, by, law, columns)
-    return _compare(data, law, arms, by, floor, paired, matters)
+    table = read_table(source, columns)
+    choice = resolved(law, table)
+    fixed, bounds = fixed or {}, bounds or {}
+    limits(choice.law, fixed, bounds)  # bad names
+    data, arms = arm_sample(table, by, choice.law, columns, fixed=len(fixed))
+    found = _compare(data, choice.law, arms, by, floor, paired, matters, fixed, bounds)
+    rested = rests_on_arms(data, choice.law, arms, fixed, bounds)
+    return replace(found, warnings=(*([choice.caution] if choice.caution else []), *rested, *found.warnings))
+
+
+def rests_on_arms(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> list[Caution]:
+    """What is severe about the fit of each arm alone, and what its law does not read."""
+    found = []
+    for index, arm in enumerate(arms):
+        alone = data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
+        rested = rests_on(fit_sample(alone, law, fixed=fixed, bounds=bounds, draws=0))
+        found += [replace(one, sentence=f"{arm}: {one.sentence}") for one in rested]
+    return found
 
 
 def _floors(law: Law) -> frozenset[str]:
@@ -197,9 +240,18 @@ def _floors(law: Law) -> frozenset[str]:
 
 
 def arm_sample(
-    source: Any, by: str, law: Law, columns: Mapping[str, str | None], keep: Sequence[str] | None = None
+    source: Any,
+    by: str,
+    law: Law,
+    columns: Mapping[str, str | None],
+    keep: Sequence[str] | None = None,
+    *,
+    fixed: int = 0,
 ) -> tuple[Sample, tuple[str, ...]]:
-    """The rows of all arms with the arm's index as a further axis; each arm must stand on its own."""
+    """The rows of all arms with the arm's index as a further axis; each arm must stand on its own.
+
+    fixed   how many of the law's parameters are
+    """
     data = sample(source, law, columns, by=by, check=False)
     data.observations.expect(by)
     names = [str(row.get(by, "")) for row in data.observations]
@@ -216,17 +268,25 @@ def arm_sample(
     refuse_mixtures(data.observations)
     for index, arm in enumerate(arms):
         try:
-            refuse_too_little(data.take(np.flatnonzero(code == index)), law, len(law.parameters))
+            refuse_too_little(data.take(np.flatnonzero(code == index)), law, len(law.parameters) - fixed)
         except Refusal as refusal:
             raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
     logs = {**data.x.logs, ARM: code.astype(float)}
-    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})), arms
+    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0], arms
 
 
 def _compare(
-    data: Sample, law: Law, arms: tuple[str, ...], by: str, floor: Floor, paired: bool | None, matters: float
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    by: str,
+    floor: Floor,
+    paired: bool | None,
+    matters: float,
+    fixed: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
 ) -> Comparison:
-    floors, rest, shapes = _groups(law, floor)
+    floors, rest, shapes = (group - frozenset(fixed) for group in _groups(law, floor))
     every = floors | rest | shapes
     explanations = {
         "one law for all": frozenset[str](),
@@ -238,12 +298,13 @@ def _compare(
     }
     named_once = {own: name for name, own in reversed(explanations.items())}  # a law may have no floor, or no exponent
     ladder = [(name, own) for own, name in reversed(named_once.items())]
-    by_own = dict(zip((own for _, own in ladder), fit_ladder(data, law, arms, [own for _, own in ladder]), strict=True))
+    points = fit_ladder(data, law, arms, [own for _, own in ladder], fixed, bounds)
+    by_own = dict(zip((own for _, own in ladder), points, strict=True))
     last, same = by_own[every], by_own[frozenset()]
     is_paired = shares_noise(last, data) if paired is None else paired
     if is_paired:
         data = replace(data, cluster=pairs_of(data))
-    around = noise.measure(last, data)
+    around = noise.measure(last, data).over_all(last.is_free)
     is_certified = last.decrement < CERTIFIED
     p = one_law(same, last, around, data, is_paired) if is_certified else 1.0
     tested = {own: step_test(point, last, data, every - own) for own, point in by_own.items() if own != every}
@@ -253,7 +314,7 @@ def _compare(
     joint = last.problem.law
     assert isinstance(joint, ArmsLaw)
     by_arm = {arm: joint.of_arm(last.parameters, i) for i, arm in enumerate(arms)}
-    verdict = _verdict(p, exponents_p, shown)
+    verdict = _verdict(p, exponents_p, shown) if is_certified else "not decided"
     smallest = {shape.name: matters * abs(by_arm[arms[0]][shape.name]) for shape in law.shapes}
     decision = _decision(exponents_p, differences, smallest) if is_certified else "not decided"
     more = _more_seeds(last, data, around, differences, matters) if decision == "not decided" else None
@@ -323,12 +384,15 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     slopes = solver.slopes(full.problem, common)
     raw = solver.residuals(full.problem, common[None])[0]
     place = {name: [joint.parameters.index(own) for own in joint.names(name)] for name in law.parameters}
+    place = {name: columns for name, columns in place.items() if full.is_free[columns[0]]}
     together = np.stack([slopes[:, columns].sum(axis=1) for columns in place.values()], axis=1)
     own = [name for name, columns in place.items() if len(columns) > 1]
     counted = range(len(arms) if len(arms) > 2 else 1)  # of two arms, one tells of both
     is_factor = [name in law.coefficients and name not in _floors(law) for name in own for _ in counted]
     share = np.where(is_factor, FACTOR_WEIGHT, 1.0) / np.where(is_factor, FACTOR_WEIGHT, 1.0).sum()
-    every = _scores_of_permuted_labels(data, together[:, [name in own for name in place]], raw, len(counted), is_paired)
+    weight = np.broadcast_to(full.problem.relative, data.n) / _relative_of_all(data)
+    levers = weight[:, None] * together[:, [name in own for name in place]]
+    every = _scores_of_permuted_labels(data, levers, weight * raw, len(counted), is_paired)
     if every is not None:
         scores, together_score, dof = every
         reached = _as_small(scores[0], share, dof)[1]
@@ -356,6 +420,15 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     beyond = float((drawn >= reached).any(axis=1).mean())
     by_one = beyond if beyond > 50 / MAXIMUM_DRAWS else min(smallest, 1.0)  # Bonferroni's bound where draws are few
     return _smaller(by_one, step_test(same, full, data, frozenset(own))[2])
+
+
+def _relative_of_all(data: Sample) -> Array | float:
+    """The noise of each row in units of that at the pivot, from replicates of all arms at once. From those within arms,
+    the weights would depend on the labels that are permuted: where the runs of an arm happen to lie close together, the
+    arms lie apart."""
+    x = Axes({axis: data.x.logs[axis] for axis in data.values}, data.x.pivot)
+    each = np.arange(data.n)
+    return relative_spread(spread_slopes(x, data.loss, np.zeros(data.n), each), x.logs)
 
 
 def _smaller(by_one: float, by_all: float) -> float:
@@ -438,7 +511,7 @@ def _more_seeds(
     rng = np.random.default_rng(0)
     moved = rng.standard_normal((SEEDS_DRAWS, len(values))) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     drawn = np.maximum(point.parameters + moved, point.problem.low)
-    mixing = [np.linalg.qr(solver.slopes(point.problem, at))[1] for at in (point.parameters, *drawn)]
+    mixing = [np.linalg.qr(solver.slopes(point.problem, at) * point.is_free)[1] for at in (point.parameters, *drawn)]
     inverses = [np.linalg.pinv(one, rcond=1e-14) for one in mixing]
     found = []
     for d in differences:
@@ -469,9 +542,16 @@ def _seeds(data: Sample, arms: int) -> int:
     return max(map(len, known))
 
 
-def fit_ladder(data: Sample, law: Law, arms: tuple[str, ...], owns: list[frozenset[str]]) -> list[Point]:
+def fit_ladder(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    owns: list[frozenset[str]],
+    fixed: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+) -> list[Point]:
     """The best point of each nested law, all with the delta of the last, so that their misfits compare."""
-    low, high = limits(law, {}, {})
+    low, high = limits(law, fixed, bounds)
     each = []
     for index in range(len(arms)):
         alone = data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
@@ -481,7 +561,7 @@ def fit_ladder(data: Sample, law: Law, arms: tuple[str, ...], owns: list[frozens
     points: list[Point] = []
     for own in reversed(owns):
         joint = ArmsLaw(law, arms, own)
-        low, high = limits(joint, {}, {})
+        low, high = limits(joint, joint.of_each(fixed), joint.of_each(bounds))
         starts = np.array([joint.spread_out(each), *(joint.spread_out([one] * len(arms)) for one in each)])
         if points:
             bigger = points[-1].problem.law
@@ -526,7 +606,7 @@ def step_test(
     smaller: Point, larger: Point, data: Sample, freed: frozenset[str]
 ) -> tuple[float, tuple[float, float], float]:
     """F of the step, its degrees of freedom and p."""
-    around = noise.measure(larger, data)
+    around = noise.measure(larger, data).over_all(larger.is_free)
     joint = larger.problem.law
     assert isinstance(joint, ArmsLaw)
     contrasts = np.array([contrast for name in sorted(freed) for contrast in _contrasts(joint, name)])
@@ -626,7 +706,7 @@ def _multiplier(
 
     # the gap stays zero as the shift follows the parameters
     steepness = (level(point.parameters, second, shift + 1e-5) - level(point.parameters, second, shift - 1e-5)) / 2e-5
-    slope = -gradient(gap, point.parameters) / steepness
+    slope = -gradient(gap, point.parameters, solver.negligible(point.problem, point.parameters, LEAST_STEP)) / steepness
     compute_axes = len({"params", "tokens"} & set(axes)) or 1
     stderr = compute_axes * float(np.sqrt(slope @ around.covariance @ slope))
     reach = min(t_quantile(0.975, around.dof(slope)) * stderr, 700.0)
@@ -722,8 +802,9 @@ def _about_exponents(
 
 def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...]:
     found = []
-    if data.is_clustered_by_seed and not is_paired:
-        found.append(clustered_by_seed(data.n, data.clusters))
+    if not is_paired:
+        found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
+    found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
     if not point.decrement < CERTIFIED:
         found.append(
             Caution(
@@ -735,7 +816,8 @@ def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...
     joint = point.problem.law
     values = dict(zip(joint.parameters, map(float, point.parameters), strict=True))
     floors = [name for name in joint.coefficients if name.partition("[")[0] in ("E", "floor")]
-    if gone := [name for name in floors if values[name] < 1e-6]:
+    least = AT_BOUND * float(np.median(data.loss))
+    if gone := [name for name in floors if values[name] < least]:
         found.append(
             Caution(
                 "at_bound",

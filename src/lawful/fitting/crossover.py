@@ -11,13 +11,15 @@ import numpy as np
 
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.cautions import clustered_by_seed
+from lawful.fitting.cautions import about_clusters
+from lawful.fitting.data import read_table
+from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import Gap, JointFit, fit_both
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.result import Caution, Fit
-from lawful.laws import Array, Law, named
-from lawful.table import COLUMNS, Observations, read_runs
+from lawful.laws import Array, Law
+from lawful.table import COLUMNS, Observations
 
 LEVEL = 0.95
 POINTS, INSIDE = 240, 60  # where the gap is looked at: in all, and in the data
@@ -67,7 +69,7 @@ def crossover(
     by: str = "arm",
     *,
     arms: tuple[str, str] | None = None,
-    law: str | Law = "power_floor",
+    law: str | Law | None = None,
     params: str | None = None,
     tokens: str | None = None,
     loss: str | None = None,
@@ -78,20 +80,23 @@ def crossover(
 ) -> Crossover:
     """Find the crossing of two arms under a law of one axis (power_floor:tokens and the like).
 
+    law           by default a power law with a floor over the axis that varies
     draws, seed   of the fit of each arm alone, which the result carries
     Raises Refusal where an arm cannot be fitted, LawfulError where there are not two arms or the law has two axes.
     """
-    law = named(law)
-    table = read_runs(source, params=params, tokens=tokens, loss=loss, flops=flops, cluster=cluster)
-    table.expect(by)
-    pair = _two(arms, list(dict.fromkeys(str(value) for value in table.values(by))), by)
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    table = read_table(source, columns)
+    table.expect(by)
+    choice = resolved(law, table, axes=1)
+    law = choice.law
+    pair = _two(arms, list(dict.fromkeys(str(value) for value in table.values(by))), by)
     joint = fit_both(table, by, pair, law, columns)  # it refuses mixtures over both arms
     fits = {
         arm: fit(_of_arm(table, by, arm), law, draws=draws, seed=seed + number, cluster=cluster)
         for number, arm in enumerate(pair)
     }
-    return between(joint, fits)
+    found = between(joint, fits)
+    return replace(found, warnings=(choice.caution, *found.warnings)) if choice.caution else found
 
 
 def _of_arm(table: Observations, by: str, arm: str) -> Observations:
@@ -231,8 +236,7 @@ def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossi
             "crossing and no lead is named."
         )
         found.append(Caution("not_certified", "severe", sentence))
-    if joint.data.is_clustered_by_seed:
-        found.append(clustered_by_seed(joint.data.n, joint.data.clusters))
+    found += about_clusters(joint.data.column.get("cluster", ""), joint.data.n, joint.data.clusters)
     crossings = int((np.diff(np.sign(centre)) != 0).sum())
     if crossings > 1 and is_crossing:
         found.append(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lawful.errors import Refusal, TableError
+from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_slopes
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, as_text, is_empty, read_runs
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has; FLOPs, at one size, say it too
-BY_SEED = "seed, at each size"  # what `column` says of clusters that no column names
+# what `column` says of clusters that no column names
+BY_SEED = "seed, at each size"
+ACROSS_SIZES = "seed"
+BY_ROUNDING = "replicates whose losses are rounded"
 # columns that must agree over one fit, and what goes wrong where they do not
 _ONE_VALUE = {
     "loss_unit": ("mixed_loss_units", "losses in different units are not one curve"),
@@ -27,7 +31,9 @@ _ONE_VALUE = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from."""
+    """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
+    `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
+    does."""
 
     observations: Observations
     x: Axes
@@ -35,6 +41,7 @@ class Sample:
     loss: Array
     cluster: Array
     column: Mapping[str, str]
+    spread_slopes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -45,8 +52,9 @@ class Sample:
         return int(self.cluster.max()) + 1
 
     @property
-    def is_clustered_by_seed(self) -> bool:
-        return self.column.get("cluster") == BY_SEED
+    def relative(self) -> Array | float:
+        """The noise of each row in units of that at the pivot."""
+        return relative_spread(self.spread_slopes, self.x.logs)
 
     def take(self, rows: Array) -> Sample:
         """Some of the rows, at the same pivot."""
@@ -58,7 +66,19 @@ class Sample:
             self.loss[rows],
             np.unique(self.cluster[rows], return_inverse=True)[1],
             self.column,
+            self.spread_slopes,
         )
+
+    def in_order(self) -> tuple[Sample, Array]:
+        """The rows by their axes and losses, clusters numbered as they then come, and where each row was: so that
+        random draws are of the same runs however a table is sorted and its runs are named."""
+        keys = [self.loss, *(self.values[axis] for axis in sorted(self.values, reverse=True))]
+        order = np.lexsort(keys)
+        taken = self.take(order)
+        first = np.unique(taken.cluster, return_index=True)[1]
+        number = np.empty(len(first), dtype=int)
+        number[np.argsort(first)] = np.arange(len(first))
+        return replace(taken, cluster=number[taken.cluster]), order
 
     def on(self, law: Law) -> Sample:
         """Only the axes that a law reads."""
@@ -71,6 +91,11 @@ class Sample:
             str(row.get("run") or row.get(self.observations.roles.get("cluster", ""), "") or number)
             for number, row in enumerate(self.observations, start=1)
         ]
+
+
+def read_table(source: Any, columns: Mapping[str, str | None]) -> Observations:
+    """The table with its roles; the cluster `none` is no column but says that every row is its own."""
+    return read_runs(source, **{**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]})
 
 
 def sample(
@@ -99,8 +124,27 @@ def sample(
     loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
     if check:
         refuse_mixtures(observations)
-    cluster = np.arange(len(observations)) if by_row else _cluster_codes(observations, column, by, columns)
-    return Sample(observations, Axes.of(values), values, loss, cluster, column)
+    x = Axes.of(values)
+    apart = _arm_codes(observations, by or column.get("arm"))
+    if by_row:
+        cluster = np.arange(len(observations))
+    else:
+        cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
+    return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
+
+
+def _arm_codes(observations: Observations, by: str | None) -> Array:
+    arms = [str(row.get(by, "")) if by else "" for row in observations]
+    return np.asarray(np.unique(arms, return_inverse=True)[1])
+
+
+def held_out_sample(table: Observations, law: Law, columns: Mapping[str, str | None]) -> Sample | None:
+    """The finished rows that the table holds out and that have a point of the law and a loss; None where there are
+    none."""
+    held_out = table.of_ladder().where(lambda row: row.get("held_out") is True, "fitted")
+    needed = [held_out.roles[role] for role in (*law.inputs, "loss") if role in held_out.roles]
+    held_out = held_out.where(lambda row: all(not is_empty(row.get(name)) for name in needed), "no value")
+    return sample(held_out, law, columns, keep_held_out=True, check=False) if len(held_out) else None
 
 
 def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -> dict[str, Array]:
@@ -184,22 +228,64 @@ def _missing(observations: Observations, role: str) -> Any:
 
 
 def _cluster_codes(
-    observations: Observations, column: dict[str, str], by: str | None, told: Mapping[str, str | None]
+    observations: Observations,
+    column: dict[str, str],
+    by: str | None,
+    told: Mapping[str, str | None],
+    x: Axes,
+    apart: Array,
+    loss: Array,
 ) -> Array:
-    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own. Where no
-    column of clusters is named, and each row is a run of its own, runs of one seed and size that differ in length are
-    one too: they begin with the same weights and read the same data, and correlated by .56 to .77 over 16 seeds. That
-    is recorded in `column`."""
+    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own.
+
+    Where no column of clusters is named, and each row is a run of its own, three things make rows one, and are recorded
+    in `column`: runs of one seed and size that differ in length begin with the same weights and read the same data, and
+    correlated by .56 to .77 over 16 seeds; runs of one seed at several sizes, where the table shows that they
+    correlate; replicates whose losses are rounded so coarsely that they share the error. A study's own clusters are its
+    trunks, which only some schedules have: there the same holds.
+    """
     each = np.arange(len(observations))
     name = column.get("cluster")
     codes = each if name is None else _named_codes(observations, name)
-    if name == "cluster" or told.get("cluster") is not None or len(np.unique(codes)) < len(each):
+    is_last_word = told.get("cluster") is not None or (name == "cluster" and not observations.is_of_study)
+    if is_last_word or (len(np.unique(codes)) < len(each) and not observations.is_of_study):
         return codes
     by_seed = _seed_codes(observations, column, by)
-    if by_seed is None or len(np.unique(by_seed)) == len(each):
-        return codes
-    column["cluster"] = BY_SEED
-    return by_seed
+    if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
+        column["cluster"] = BY_SEED
+        codes = joined
+    across = _codes_across_sizes(observations, column, by, x, apart, loss)
+    if across is not None:
+        column["cluster"] = ACROSS_SIZES
+        return across
+    cell = cells_of(x, apart)
+    if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
+        column["cluster"] = BY_ROUNDING
+        return cell
+    return codes
+
+
+def _codes_across_sizes(
+    observations: Observations, column: Mapping[str, str], by: str | None, x: Axes, apart: Array, loss: Array
+) -> Array | None:
+    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None."""
+    if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
+        return None
+    if column.get("params") in observations.columns:
+        group = _codes(observations, [column["params"]])
+    elif column.get("cluster") == BY_SEED:
+        return None  # of all lengths already
+    else:
+        group = cells_of(x, np.zeros(len(loss)))
+    seed = _codes(observations, ["seed"])
+    if not share_across(group, seed, cells_of(x, apart), np.log(loss)):
+        return None
+    return _codes(observations, [name for name in (by, column.get("arm"), "seed") if name in observations.columns])
+
+
+def _codes(observations: Observations, columns: Sequence[str]) -> Array:
+    """One code for rows that agree in these columns."""
+    return np.asarray(np.unique([repr([row.get(c) for c in columns]) for row in observations], return_inverse=True)[1])
 
 
 def _named_codes(observations: Observations, column: str) -> Array:
@@ -228,6 +314,20 @@ def _seed_codes(observations: Observations, column: Mapping[str, str], by: str |
         str(number) if alone else repr(key) for number, (key, alone) in enumerate(zip(keys, is_alone, strict=True))
     ]
     return np.unique(names, return_inverse=True)[1]
+
+
+def _joined(first: Array, second: Array) -> Array:
+    """The finest clusters that hold both those of `first` and those of `second` whole."""
+    codes = np.unique(first, return_inverse=True)[1]
+    while True:
+        lowest = np.full(second.max() + 1, len(codes))
+        np.minimum.at(lowest, second, codes)
+        merged = lowest[second]
+        back = np.full(codes.max() + 1, len(codes))
+        np.minimum.at(back, codes, merged)
+        if (back[codes] == codes).all():
+            return np.asarray(np.unique(codes, return_inverse=True)[1])
+        codes = back[codes]
 
 
 def _are_cuts_of_one_text(observations: Observations) -> bool:
@@ -302,6 +402,13 @@ def refuse_too_little(data: Sample, law: Law, free: int) -> None:
             "too_few_points",
             f"{law.name} has {free} free parameters and needs at least {free + 1} runs; "
             f"got {data.n}. Add runs, fix a parameter, or choose a law with fewer.",
+        )
+    if data.clusters == 1:
+        raise Refusal(
+            "one_cluster",
+            f"All {data.n} runs are one cluster, with noise in common ({data.column.get('cluster', 'cluster')}): how "
+            "uncertain a law is cannot be seen from one. Train other seeds, or name another column (`none`: "
+            "each run is one).",
         )
     for axis in law.fitted_axes:
         value = data.values[axis]

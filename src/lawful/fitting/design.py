@@ -12,13 +12,14 @@ import numpy as np
 from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
+from lawful.fitting.cautions import rests_on
 from lawful.fitting.predict import log_slopes, run_spread
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
 
 if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
+    from lawful.fitting.result import Caution, Fit
 
 MOST_SEEDS = 1_000_000  # nobody trains more
 
@@ -38,11 +39,13 @@ class Candidate:
 class Design:
     """Candidates, best first by variance saved per FLOP. The error is of the parameter, or of log loss at a point."""
 
+    law: str
     target: str
     stderr_now: float
     candidates: tuple[Candidate, ...]
     best: Candidate
     best_within_budget: Candidate | None
+    warnings: tuple[Caution, ...]
 
 
 def design(
@@ -72,13 +75,12 @@ def design(
     price = _price(inputs)
     slope, label = _target(fit, target)
     covariance = np.array(fit.covariance)
-    variance = run_spread(fit) ** 2
     now = float(slope @ covariance @ slope)
     out = []
     for at in candidates or _grid(fit):
         j = log_slopes(fit, at)
         moved = covariance @ j
-        saved = float((slope @ moved) ** 2 / (variance + j @ moved))
+        saved = float((slope @ moved) ** 2 / (run_spread(fit, at) ** 2 + j @ moved))
         flops = price(at)
         out.append(Candidate(dict(at), flops, math.sqrt(max(now - saved, 0.0)), saved, saved / flops))
     if not out:
@@ -86,7 +88,7 @@ def design(
     out.sort(key=lambda c: -c.variance_saved_per_flop)
     within = [c for c in out if budget is None or c.flops <= budget]
     best_within = max(within, key=lambda c: c.variance_saved) if within else None
-    return Design(label, math.sqrt(now), tuple(out), out[0], best_within)
+    return Design(fit.law, label, math.sqrt(now), tuple(out), out[0], best_within, rests_on(fit))
 
 
 def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import NaturalInt, checked, shown
-from lawful.errors import DeclarationError
-from lawful.fitting import solver, uncertainty
-from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.errors import DeclarationError, Refusal
+from lawful.fitting import noise, solver, uncertainty
+from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
+from lawful.fitting.default_law import resolved
+from lawful.fitting.quantiles import f_tail
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Law, bounds_of, named
+from lawful.laws import Array, Axes, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -25,13 +28,17 @@ STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
 SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
+CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no test
+LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
+NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
+NO_FALL = 0.05  # level of the test that it falls at all
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
 
 @checked
 def fit(
     source: Any,
-    law: str | Law = "chinchilla",
+    law: str | Law | None = None,
     *,
     objective: str = "robust",
     params: str | None = None,
@@ -48,15 +55,16 @@ def fit(
 ) -> Fit:
     """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to cluster name its columns).
 
+    law         by default the one that the table can carry, by how its params and tokens vary
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
                 or huber:DELTA
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
-    fixed       parameter -> value; bounds: parameter -> (low, high); names as in law.parameters
+    fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
+                law.parameters
     draws       bootstrap refits over clusters
 
     Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
     """
-    law = named(law)
     columns = {
         "params": params,
         "tokens": tokens,
@@ -65,11 +73,17 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
-    for name, pair in (bounds or {}).items():
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
-            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
-    data = sample(source, law, columns, keep_held_out=keep_held_out)
-    return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    table = read_table(source, columns)
+    choice = resolved(law, table)
+    data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
+    found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    said = [] if choice.caution is None else [choice.caution]
+    if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
+        from lawful.fitting.holdout import about_held_out, score_held_out
+
+        found = replace(found, held_out=score_held_out(found, kept_back))
+        said += about_held_out(found.held_out)
+    return replace(found, warnings=(*found.warnings, *said))
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
@@ -86,10 +100,13 @@ def fit_sample(
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
+    given, (data, order) = data, data.in_order()
     point = best_point(data, law, objective, low, high)
+    _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
-    goodness = _goodness(point, data)
+    goodness = _goodness(point, data, spread.noise)
     params = _parameters(point, spread, fixed or {})
+    residuals = _residuals(point, data, goodness.sigma_log)
     found = Fit(
         model=law,
         formula=law.formula,
@@ -97,22 +114,24 @@ def fit_sample(
         objective=Objective(objective, point.objective_value, point.delta, point.problem.is_log),
         convergence=_certificate(point),
         goodness=goodness,
-        data=_facts(data),
+        data=_facts(given),
         covariance=tuple(map(tuple, spread.covariance.tolist())),
         draws=tuple(map(tuple, spread.draws.tolist())),
         sensitivity={},
-        residuals=_residuals(point, data, goodness.sigma_log),
+        residuals=tuple(residuals[i] for i in np.argsort(order)),  # in the table's order
         warnings=(),
         interval_method=spread.method,
         dof=spread.dof,
+        spread_slopes=dict(data.spread_slopes if objective == "robust" else {}),
         bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
     from lawful.fitting.cautions import cautions, sensitivity
+    from lawful.fitting.form import doubt
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found))
+    return replace(found, warnings=cautions(found, given, doubt(point, data, spread.noise)))
 
 
 @dataclass(frozen=True)
@@ -139,36 +158,94 @@ class Point:
 
     @property
     def residuals_log(self) -> Array:
+        """As if the residual were of log loss; over the rows' relative noise, as `residuals`."""
         return replace(self, problem=replace(self.problem, is_log=True)).residuals
+
+    @property
+    def fitted(self) -> Array:
+        """The loss of each row under the law."""
+        law = self.problem.law
+        return law.predict(dict(zip(law.parameters, self.parameters, strict=True)), self.problem.x)
 
     @property
     def objective_value(self) -> float:
         return self.misfit * self.problem.scale**2
 
 
-def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> tuple[Array, Array]:
-    """Bounds of every parameter in the law's order; equal where fixed. All bad names are reported at once."""
+def _refuse_no_fall(point: Point, data: Sample) -> None:
+    """Raises Refusal where the losses do not fall along an axis: the law fits no better than the same law with that
+    axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
+    there."""
+    problem, sigma = point.problem, robust_sigma(point)
+    logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    is_at_bound = any(side_of(point, i) for i in range(len(point.parameters)))
+    for axis in problem.law.fitted_axes:
+        held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
+        fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
+        if fall > CLEAR_FALL * sigma and not is_at_bound:
+            continue
+        starts = np.concatenate([point.parameters[None], solver.grid_starts(held, keep=FEW_STARTS)[0]])
+        without = float(solver.solve(held, starts).misfit.min())
+        nothing = solver.NO_MISFIT * data.n
+        dof = max(data.n - int(point.is_free.sum()), 1)
+        ratio = (without - point.misfit - nothing) / (max(point.misfit, nothing) / dof)
+        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
+            column = data.column.get(axis, axis)
+            named_so = axis if column == axis else f"{axis} ({column})"
+            raise Refusal(
+                "no_fall",
+                f"The loss does not fall with {named_so} in these {data.n} runs: {problem.law.spec} fits no better "
+                f"than without it. Take runs over a wider range of {column}, or a law that does not read it.",
+            )
+
+
+def _slope(data: Sample, law: Law, axis: str) -> float:
+    """Of log loss along the logarithm of an axis, the others held: by least squares."""
+    columns = [data.x[axis], np.ones(data.n), *(data.x[other] for other in law.fitted_axes if other != axis)]
+    return float(np.linalg.lstsq(np.stack(columns, axis=1), np.log(data.loss), rcond=None)[0][0])
+
+
+def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Bounds of every parameter in the law's order; equal where fixed. Bounds that are given replace the law's own,
+    and may be wider: a floor below 0 is one that was asked for. All bad names are reported at once."""
+    for name, pair in bounds.items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
+            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
     problems = [f"{name!r}" for name in (*fixed, *bounds) if name not in law.parameters]
     if problems:
         raise DeclarationError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")
     hard = bounds_of(law)
     for name, (low, high) in bounds.items():
-        hard[name] = (max(low, hard[name][0]), min(high, hard[name][1]))
-        if not hard[name][0] < hard[name][1]:
-            raise DeclarationError(f"bounds: {name} must lie inside {hard[name]}, got ({low}, {high}).")
+        if not low < high:
+            raise DeclarationError(f"bounds: {name}: expected LOW below HIGH, got ({low}, {high}).")
+        if name not in law.coefficients and not np.isfinite([low, high]).all():
+            raise DeclarationError(f"bounds: {name}: expected two finite numbers, got ({low}, {high}).")
+        if name not in law.coefficients and not _has_sign_of(low, hard[name][0]):
+            raise DeclarationError(f"bounds: {name} is positive in {law.formula}; got ({low}, {high}).")
+        hard[name] = (low, high)
     for name, value in fixed.items():
-        if not hard[name][0] <= value <= hard[name][1]:
-            raise DeclarationError(f"fixed: {name} must lie inside {hard[name]}, got {value}.")
+        if name in bounds and not hard[name][0] <= value <= hard[name][1]:
+            raise DeclarationError(f"fixed: {name} must lie inside its bounds {hard[name]}, got {value}.")
+        if not _has_sign_of(value, hard[name][0]):
+            raise DeclarationError(f"fixed: {name} is positive in {law.formula}; got {value}.")
         hard[name] = (float(value), float(value))
     low, high = np.array([hard[name] for name in law.parameters], dtype=float).T
     return low, high
 
 
+def _has_sign_of(value: float, low: float) -> bool:
+    """Whether a value is as positive as a parameter's lowest: formulas divide by widths, and by some exponents."""
+    return value > 0 if low > 0 else value >= 0 if low == 0 else True
+
+
 def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
     """The best of many starts; of few, and `near` (another fit's parameters), where one is given.
 
-    The robust default first estimates its delta.
+    The robust default first estimates its delta, and weighs rows by how noisy replicates are at their size; the others
+    are what they are called.
     """
+    if objective != "robust":
+        data = replace(data, spread_slopes={})
     if objective == "robust":
         delta = _robust_delta(data, law, low, high, near)
         return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
@@ -213,7 +290,7 @@ def robust_sigma(point: Point) -> float:
 
 def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
     scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
-    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high)
+    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
 
 
 def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) -> Point:
@@ -236,7 +313,8 @@ def _thinned(problem: solver.Problem) -> solver.Problem:
     if problem.rows <= SEARCHED_ROWS:
         return problem
     rows = np.sort(np.random.default_rng(0).choice(problem.rows, SEARCHED_ROWS, replace=False))
-    return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows])
+    relative = problem.relative if isinstance(problem.relative, float) else problem.relative[rows]
+    return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows], relative=relative)
 
 
 def _optima(found: solver.Solution) -> Array:
@@ -264,9 +342,9 @@ def as_point(problem: solver.Problem, found: solver.Solution, delta: float | Non
 
 
 def _certificate(point: Point) -> Convergence:
-    names = np.array(point.problem.law.parameters)
-    at_bounds = tuple(names[i] for i in range(len(names)) if _side(point, i))
-    inside = np.array([bool(f) and names[i] not in at_bounds for i, f in enumerate(point.is_free)])
+    names = point.problem.law.parameters
+    sides = {name: side for i, name in enumerate(names) if (side := side_of(point, i))}
+    inside = np.array([bool(f) and name not in sides for name, f in zip(names, point.is_free, strict=True)])
     here = solver.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
     size = 1 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
@@ -281,41 +359,45 @@ def _certificate(point: Point) -> Convergence:
     if point.agree < 2:
         problems.append(f"only {point.agree} of {point.starts} starts reached the best misfit")
     return Convergence(
-        not problems,
+        not problems and not sides,
         point.decrement,
         tuple(eigenvalues.tolist()),
         point.starts,
         point.agree,
         point.steps,
-        at_bounds,
+        tuple(sides),
         tuple(problems),
     )
 
 
-def _side(point: Point, i: int) -> str | None:
+def side_of(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
-    coefficient = i < len(point.problem.law.coefficients)
-    reach = 1e-6 * (float(np.median(point.problem.loss)) if coefficient else 1.0)
+    reach = solver.negligible(point.problem, point.parameters, uncertainty.AT_BOUND)[i]
     return "low" if value - low <= reach else "high" if high - value <= reach else None
 
 
 def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, float]) -> dict[str, Parameter]:
     out = {}
+    ranges = np.minimum(point.problem.high - point.problem.low, solver.units(point.problem) * LARGEST_STDERR)
     for i, name in enumerate(point.problem.law.parameters):
         value = float(point.parameters[i])
         if name in fixed:
             out[name] = Parameter(name, value, 0.0, (value, value), "fixed")
         else:
-            side = _side(point, i)
-            out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
+            side = side_of(point, i)
+            stderr = spread.stderr[name]
+            if side or stderr > ranges[i]:  # linear about a point beside a bound, or wider than all that is possible
+                stderr = math.nan
+            out[name] = Parameter(name, value, stderr, spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
     for name, value in spread.derived.items():
-        out[name] = Parameter(name, value, spread.stderr[name], spread.ci95[name], "derived")
+        stderr = spread.stderr[name] if spread.ci95[name] != (0.0, math.inf) else math.nan
+        out[name] = Parameter(name, value, stderr, spread.ci95[name], "derived")
     return out
 
 
-def _goodness(point: Point, data: Sample) -> Goodness:
+def _goodness(point: Point, data: Sample, around: noise.Noise) -> Goodness:
     residual = point.residuals_log
     n, free = data.n, int(point.is_free.sum())
     rss = float((residual**2).sum())
@@ -323,7 +405,7 @@ def _goodness(point: Point, data: Sample) -> Goodness:
     # of a normal likelihood on log loss; the constant n log 2 pi is left out, as it cancels between laws
     deviance = n * np.log(max(rss, 1e-300) / n)
     aicc = deviance + 2 * count + (2 * count * (count + 1) / (n - count - 1) if n > count + 1 else np.inf)
-    sigma_run, lack = uncertainty.replicates(data, residual, free)
+    sigma_run, lack = uncertainty.replicates(data, residual, free, around)
     return Goodness(
         n,
         data.clusters,
@@ -338,16 +420,18 @@ def _goodness(point: Point, data: Sample) -> Goodness:
 
 
 def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]:
-    log = point.residuals_log
+    fitted = point.fitted
+    log = np.log(fitted / data.loss)
+    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12)
     return tuple(
         Residual(
             run,
             int(data.cluster[i]),
             {axis: float(v[i]) for axis, v in data.values.items()},
             float(data.loss[i]),
-            float(data.loss[i] * np.exp(log[i])),
+            float(fitted[i]),
             float(-log[i]),
-            float(-log[i] / max(sigma, 1e-12)),
+            float(-log[i] / scale[i]),
         )
         for i, run in enumerate(data.run_names)
     )
@@ -365,6 +449,7 @@ def _facts(data: Sample) -> dict[str, Any]:
         "loss_range": [float(data.loss.min()), float(data.loss.max())],
         "pivot": dict(data.x.pivot),
         "dropped": [dict(row) for row in data.observations.dropped],
+        "alike": len(data.observations.alike()),
     }
 
 

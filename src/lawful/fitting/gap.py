@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import DeclarationError
-from lawful.fitting import noise
+from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.compare import CERTIFIED, arm_sample, fit_ladder, one_law, pairs_of, shares_noise
 from lawful.fitting.data import Sample
 from lawful.fitting.estimate import Point
 from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
 from lawful.laws import Array, Axes, Law
 
 BAND_DRAWS = 4000  # of the largest deviation of a band: its 95 % quantile is then known to one per cent
@@ -59,9 +60,12 @@ class JointFit:
         parameters = self.point.parameters
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
+        steps = np.maximum(
+            RELATIVE_STEP * np.abs(parameters), solver.negligible(self.point.problem, parameters, LEAST_STEP)
+        )
         for i in range(len(parameters)):
             step = np.zeros(len(parameters))
-            step[i] = 1e-6 * max(abs(parameters[i]), 1e-3)
+            step[i] = steps[i]
             slopes[:, i] = (self._gap_of(parameters + step, at) - self._gap_of(parameters - step, at)) / (2 * step[i])
         covariance = slopes @ self.noise.covariance @ slopes.T
         stderr = np.sqrt([self.noise.variance(slope) for slope in slopes])
@@ -131,7 +135,7 @@ def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mappi
             f"{' and '.join(law.inputs)}."
         )
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
-    same, point = fit_ladder(data, law, (first, second), [frozenset(), frozenset(law.parameters)])
+    same, point = fit_ladder(data, law, (first, second), [frozenset(), frozenset(law.parameters)], {}, {})
     if is_paired := shares_noise(point, data):
         data = replace(data, cluster=pairs_of(data))
     around = noise.measure(point, data)

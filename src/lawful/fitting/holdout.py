@@ -1,81 +1,108 @@
-"""Drop the largest budgets, refit, predict them: the honest test of a law that will be extrapolated."""
+"""Predict runs that were not fitted and score the forecasts: the largest of a fit, or those its table holds out."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.result import Prediction
+from lawful.fitting.cautions import rests_on
+from lawful.fitting.result import Caution, HeldOutRow, Prediction
+from lawful.laws import Array
 
 if TYPE_CHECKING:
+    from lawful.fitting.data import Sample
     from lawful.fitting.result import Fit
 
-SAME = 0.02  # budgets that differ by less, relatively, are one
+SAME = 0.02  # amounts that differ by less, relatively, are one
+LEVEL = 0.95
+Largest = Literal["compute", "params", "tokens"]
+Verdict = Literal["held", "no use", "missed"]
 
 
 @dataclass(frozen=True)
-class HeldOutRun:
-    run: str
-    budget: float
-    prediction: Prediction
-    observed: float
-    error_relative: float
-    is_inside: bool
+class HeldOutRun(HeldOutRow):
+    """amount: of what was held out by. last_value, straight_line: what the two plain forecasts say."""
+
+    amount: float
+    last_value: float
+    straight_line: float
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """fit: of the smaller budgets. budget: FLOPs as 6 N D for a surface, else the law's axis.
+    """fit: of the other runs. largest: what they were held out by, in words: compute (as 6 N D for a law of both), or
+    one of the law's axes.
 
-    reach           C*/C_max: the largest budget over the largest one fitted
+    verdict         held: about 95 % of the losses lie inside their 95 % intervals for a new run, as many as they would
+                    in 19 of 20 such tests if the law were right. No use: they do, and every interval also holds the
+                    last value, so that it does not say whether the loss falls at all. Missed: more lie outside
+    reach           the largest amount held out over the largest one fitted
     rmse_log        of the predictions
-    coverage        share of dropped runs inside their 95 % interval for a new run
+    coverage        share of held-out runs inside their 95 % interval for a new run
     bias_log        mean of log(predicted / observed): which way the law errs when extrapolated
+    last_value_rmse_log      of saying that a run ends like the nearest fitted one
+    straight_line_rmse_log   of a straight line (a plane) through log loss along the logarithms of the law's axes
     """
 
     fit: Fit
-    budget: str
+    largest: str
+    verdict: Verdict
     rows: tuple[HeldOutRun, ...]
     reach: float
     rmse_log: float
     bias_log: float
     coverage: float
+    last_value_rmse_log: float
+    straight_line_rmse_log: float
+    warnings: tuple[Caution, ...]
 
     @property
     def sentence(self) -> str:
         inside = sum(row.is_inside for row in self.rows)
         return (
             f"Fitted on {self.fit.goodness.n} runs, the law predicted {len(self.rows)} runs at up to "
-            f"{self.reach:.3g} times the largest fitted {self.budget} with an rms error of "
+            f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of "
             f"{100 * self.rmse_log:.2f} % (mean {100 * self.bias_log:+.2f} %); {inside} of {len(self.rows)} lay "
-            "inside their 95 % intervals."
+            f"inside their 95 % intervals. {self._verdict_in_words} For comparison, the rms error of a straight line "
+            f"in logarithms is {100 * self.straight_line_rmse_log:.2f} %, of the loss of the nearest fitted run "
+            f"{100 * self.last_value_rmse_log:.2f} %."
         )
 
+    @property
+    def _verdict_in_words(self) -> str:
+        return {
+            "held": "The forecasts held.",
+            "no use": "The forecasts held, but are of no use: the intervals also hold the loss of the nearest fitted "
+            "run, so they do not say that the loss falls.",
+            "missed": "The forecasts did not hold: more lie outside than chance explains.",
+        }[self.verdict]
 
-def holdout(fit: Fit, *, top: int = 1) -> Holdout:
-    """Refit without the `top` largest budgets and predict them. Raises Refusal where too little is left."""
+
+def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdout:
+    """Refit without the `top` largest amounts and predict them. Raises Refusal where too little is left.
+
+    largest   what the runs are ordered by: compute (6 N D) for a law of params and tokens where none is given, else the
+              law's axis
+    """
     from lawful.fitting.estimate import fit as refit
 
     inputs = fit.model.inputs
-    budget = "6 N D" if {"params", "tokens"} <= set(inputs) else inputs[0]
-    size = np.array(
-        [
-            6 * row.axes["params"] * row.axes["tokens"] if budget == "6 N D" else row.axes[budget]
-            for row in fit.residuals
-        ]
-    )
+    words, size = _amounts(fit, largest)
     levels = _levels(size)
     if not 1 <= top < len(levels):
         raise DeclarationError(
-            f"holdout: expected top between 1 and {len(levels) - 1} (there are {len(levels)} budgets), got {top}."
+            f"holdout: expected top between 1 and {len(levels) - 1} (there are {len(levels)} amounts of {words}), got "
+            f"{top}."
         )
     limit = levels[-top] * (1 - SAME / 2)
     rows = [{**row.axes, "loss": row.observed, "run": row.run, "cluster": str(row.cluster)} for row in fit.residuals]
-    kept = [row for row, c in zip(rows, size, strict=True) if c < limit]
-    dropped = [(row, c) for row, c in zip(rows, size, strict=True) if c >= limit]
+    is_kept = size < limit
+    kept = [row for row, is_here in zip(rows, is_kept, strict=True) if is_here]
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     if not kept:
         raise Refusal("too_few_points", "holdout: nothing is left to fit.")
@@ -88,33 +115,104 @@ def holdout(fit: Fit, *, top: int = 1) -> Holdout:
         draws=len(fit.draws),
         seed=fit.seed,
     )
+    axes = np.log([[row.axes[axis] for axis in inputs] for row in fit.residuals])
+    loss = np.array([row.observed for row in fit.residuals])
+    last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[~is_kept])
     out = []
-    for row, c in dropped:
-        prediction = smaller.predict(**{axis: row[axis] for axis in inputs}, interval="new_run")  # type: ignore[arg-type]
-        observed = float(row["loss"])  # type: ignore[arg-type]
-        out.append(
-            HeldOutRun(
-                str(row["run"]),
-                float(c),
-                prediction,
-                observed,
-                prediction.value / observed - 1,
-                prediction.low <= observed <= prediction.high,
-            )
-        )
+    for i, number in enumerate(np.flatnonzero(~is_kept)):
+        row = fit.residuals[number]
+        prediction = smaller.predict(**{axis: row.axes[axis] for axis in inputs}, interval="new_run")
+        scored = scored_row(row.run, prediction, row.observed)
+        out.append(HeldOutRun(**vars(scored), amount=float(size[number]), last_value=last[i], straight_line=line[i]))
     errors = np.log([1 + row.error_relative for row in out])
+    observed = loss[~is_kept]
+    chosen = tuple(one for one in fit.warnings if one.code == "law_chosen")
     return Holdout(
         smaller,
-        budget,
+        words,
+        _verdict(out),
         tuple(out),
-        float(size.max() / size[size < limit].max()),
-        float(np.sqrt((errors**2).mean())),
+        float(size.max() / size[is_kept].max()),
+        _rms(errors),
         float(errors.mean()),
         float(np.mean([row.is_inside for row in out])),
+        _rms(np.log(last / observed)),
+        _rms(np.log(line / observed)),
+        (*chosen, *rests_on(smaller)),
     )
 
 
-def _levels(size: np.ndarray) -> np.ndarray:
-    """Distinct budgets, rising; those within 2 % are one."""
+def scored_row(run: str, prediction: Prediction, observed: float) -> HeldOutRow:
+    error = prediction.value / observed - 1
+    return HeldOutRow(run, prediction, observed, error, prediction.low <= observed <= prediction.high)
+
+
+def score_held_out(fit: Fit, data: Sample) -> tuple[HeldOutRow, ...]:
+    """The rows of a table that it holds out, predicted for one more run and then looked at."""
+    return tuple(
+        scored_row(
+            run,
+            fit.predict(**{axis: float(values[i]) for axis, values in data.values.items()}, interval="new_run"),
+            float(data.loss[i]),
+        )
+        for i, run in enumerate(data.run_names)
+    )
+
+
+def about_held_out(rows: Sequence[HeldOutRow]) -> list[Caution]:
+    if not rows or is_held(rows):
+        return []
+    missed = sum(not row.is_inside for row in rows)
+    sentence = f"{missed} of {len(rows)} held-out losses lie outside the 95 % interval for a new run."
+    return [Caution("held_out_missed", "warning", sentence)]
+
+
+def is_held(rows: Sequence[HeldOutRow]) -> bool:
+    """Whether so many misses are no rarer than one in 20, if each run lay outside its 95 % interval one time in 20."""
+    misses = sum(not row.is_inside for row in rows)
+    n, p = len(rows), 1 - LEVEL
+    at_least = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(misses, n + 1))
+    return at_least > p * (1 + 1e-9)
+
+
+def _verdict(rows: Sequence[HeldOutRun]) -> Verdict:
+    if not is_held(rows):
+        return "missed"
+    says_nothing = all(row.prediction.low <= row.last_value <= row.prediction.high for row in rows)
+    return "no use" if says_nothing else "held"
+
+
+def _amounts(fit: Fit, largest: Largest | None) -> tuple[str, Array]:
+    inputs = fit.model.inputs
+    is_surface = {"params", "tokens"} <= set(inputs)
+    axis = {None: None if is_surface else inputs[0], "compute": None if is_surface else "flops"}.get(largest, largest)
+    if axis is None:
+        return "6 N D", np.array([6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals])
+    if axis not in inputs:
+        raise DeclarationError(
+            f"holdout: {fit.law} reads {' and '.join(inputs)}; its runs cannot be held out by the largest {largest}."
+        )
+    return axis, np.array([row.axes[axis] for row in fit.residuals])
+
+
+def _plain_forecasts(fitted: Array, loss: Array, held_out: Array) -> tuple[Array, Array]:
+    """What needs no law: the loss of the nearest fitted run (their mean where several are as near), and a plane through
+    log loss. Axes are logarithms, shape (rows, axes)."""
+    last = []
+    for at in held_out:
+        distance = np.abs(fitted - at).sum(axis=1)
+        last.append(float(np.exp(np.log(loss[distance <= distance.min() + SAME]).mean())))
+    centre = fitted.mean(axis=0)
+    design = np.concatenate([np.ones((len(fitted), 1)), fitted - centre], axis=1)
+    slope = np.linalg.lstsq(design, np.log(loss), rcond=None)[0]
+    return np.array(last), np.exp(slope[0] + (held_out - centre) @ slope[1:])
+
+
+def _rms(errors: Array) -> float:
+    return float(np.sqrt((errors**2).mean()))
+
+
+def _levels(size: Array) -> Array:
+    """Distinct amounts, rising; those within 2 % are one."""
     order = np.sort(size)
     return np.asarray(order[np.concatenate([[True], np.diff(np.log(order)) > SAME])])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,21 +12,31 @@ from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.data import refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import best_point, limits
-from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
 from lawful.table import Observations, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
+Counted = Literal["params", "tokens"]
+COUNTED: tuple[Counted, Counted] = ("params", "tokens")
+Convention = Literal["recorded", "C = 6 N D"]
 METHODS: tuple[Method, ...] = ("interpolate", "local", "parabola", "cubic")
 SAME_BUDGET = 0.1  # relative: runs whose FLOPs differ by less share a curve
+WIDEST_BUDGET = 0.2  # of one curve in all: where budgets follow each other more closely, there are no curves
 LEAST_ON_CURVE = 4
 LEAST_CURVES = 3
+# of an exponent, the difference from which on two readings count as two: the best size then moves by 2 % over a decade
+# of compute. Below it a spline and a parabola through the same points differ without any noise
+TELLING = 0.01
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One budget: its runs, its best point (None where the lowest run is at an end), by the method asked for."""
+    """One budget: its runs, its best point (None where the lowest run is at an end), by the method asked for.
+
+    tokens   read off the runs' own at the best size, or FLOPs / (6 params) where none are recorded
+    """
 
     flops: float
     n: int
@@ -40,16 +50,19 @@ class Curve:
 class IsoFlop:
     """N* = k C^N_exponent over the bracketed curves; the interval is that of a straight line through their optima.
 
+    convention          how FLOPs and tokens go together: "recorded", or "C = 6 N D" where the table has but one of them
     by_method           N_exponent by every method
     surface_exponent    of a Chinchilla surface on the same runs, or None where it is refused
     envelope_exponent   of L* - E against C, from the optima; None where it is refused
     """
 
     method: Method
+    convention: Convention
     curves: tuple[Curve, ...]
     N_exponent: float
     N_exponent_ci95: tuple[float, float]
     D_exponent: float
+    D_exponent_ci95: tuple[float, float]
     by_method: Mapping[str, float]
     surface_exponent: float | None
     envelope_exponent: float | None
@@ -57,9 +70,7 @@ class IsoFlop:
 
     def best_params(self, flops: float) -> float:
         """N* at a budget, along the fitted line."""
-        known = [(np.log(c.flops), np.log(c.params)) for c in self.curves if c.params is not None]
-        x, y = np.array(known).T
-        return float(np.exp(y.mean() + self.N_exponent * (np.log(flops) - x.mean())))
+        return Line.of([c for c in self.curves if c.is_bracketed], "params").predict(flops)[0]
 
 
 @checked
@@ -83,9 +94,9 @@ def isoflop(
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
-    budget, size, value = _arrays(table)
-    groups = _budgets(budget)
-    curves = [_curve(budget[g], size[g], value[g], method) for g in groups]
+    runs = _runs(table)
+    groups = budgets_of(runs.flops)
+    curves = [curve_of(runs.take(g), method) for g in groups]
     known = [c for c in curves if c.params is not None]
     if len(known) < LEAST_CURVES:
         raise Refusal(
@@ -93,65 +104,102 @@ def isoflop(
             f"{len(known)} of {len(curves)} budgets have at least {LEAST_ON_CURVE} runs "
             f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides.",
         )
-    exponent, interval = _line(known)
-    by_method: dict[str, float] = {}
+    by_method: dict[str, Line] = {}
     for other in METHODS:
-        optima = [c for c in (_curve(budget[g], size[g], value[g], other) for g in groups) if c.params is not None]
+        optima = [c for c in (curve_of(runs.take(g), other) for g in groups) if c.params is not None]
         if len(optima) >= LEAST_CURVES:
-            by_method[other] = _line(optima)[0]
-    surface = _surface_exponent(table)
+            by_method[other] = Line.of(optima, "params")
+    sizes, data = (_with_reading_error(Line.of(known, what), runs, groups, method, what) for what in COUNTED)
+    surface = _surface_exponent(runs)
     return IsoFlop(
         method,
+        runs.convention,
         tuple(curves),
-        exponent,
-        interval,
-        1 - exponent,
-        by_method,
+        sizes.slope,
+        sizes.ci95,
+        data.slope,
+        data.ci95,
+        {name: one.slope for name, one in by_method.items()},
         surface,
         _envelope_exponent(known),
-        _cautions(curves, exponent, interval, by_method, surface),
+        (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface)),
     )
 
 
-def _arrays(table: Observations) -> tuple[Array, Array, Array]:
+def _with_reading_error(line: Line, runs: Runs, groups: list[Array], method: Method, what: Counted) -> Line:
+    """With the error of reading an optimum between sizes, of which a scatter of the optima may show nothing: the two
+    local methods would agree but for it."""
+    other = {"interpolate": "local", "local": "interpolate"}.get(method)
+    if other is None:
+        return line
+    optima = [c for c in (curve_of(runs.take(g), other) for g in groups) if c.params is not None]  # type: ignore[arg-type]
+    return replace(line, reading=abs(Line.of(optima, what).slope - line.slope))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What curves are read off, an array each, shape (runs,)."""
+
+    flops: Array
+    params: Array
+    tokens: Array
+    loss: Array
+    convention: Convention
+
+    def take(self, rows: Array) -> Runs:
+        return Runs(self.flops[rows], self.params[rows], self.tokens[rows], self.loss[rows], self.convention)
+
+
+def _runs(table: Observations) -> Runs:
     roles = table.roles
     for role in ("params", "loss"):
         if role not in roles:
             raise DeclarationError(f"{table.source}: isoflop needs a column of {role}; name it with {role}=...")
-    if "flops" not in roles and "tokens" not in roles:
+    counts = [role for role in ("flops", "tokens") if role in roles]
+    if not counts:
         raise DeclarationError(f"{table.source}: isoflop needs a column of flops or of tokens.")
-    other = "flops" if "flops" in roles else "tokens"
-    for role in ("params", other):
-        if np.isnan(table.numbers(roles[role])).any():
+    found = {role: table.numbers(roles[role]) for role in ("params", *counts)}
+    for role, numbers in found.items():
+        if np.isnan(numbers).any():
             raise TableError(
                 f"{table.source}: column {roles[role]!r}: expected a positive count ({role}) of each run that "
                 "counts, got an empty cell."
             )
-    size = table.numbers(roles["params"])
-    budget = table.numbers(roles[other]) * (1 if other == "flops" else 6 * size)
-    return budget, size, table.numbers(roles["loss"])
+    size, loss = found["params"], table.numbers(roles["loss"])
+    tokens = found["tokens"] if "tokens" in found else found["flops"] / 6 / size
+    flops = found["flops"] if "flops" in found else 6 * size * tokens
+    return Runs(flops, size, tokens, loss, "recorded" if len(counts) == 2 else "C = 6 N D")
 
 
-def _budgets(budget: Array) -> list[Array]:
-    order = np.argsort(budget)
-    breaks = np.flatnonzero(np.diff(np.log(budget[order])) > SAME_BUDGET) + 1
-    return [group for group in np.split(order, breaks) if len(group) >= LEAST_ON_CURVE]
+def budgets_of(flops: Array) -> list[Array]:
+    """The rows of each budget. Runs that follow each other too closely for a budget to end are in none."""
+    order = np.argsort(flops, kind="stable")
+    log = np.log(flops[order])
+    groups = np.split(order, np.flatnonzero(np.diff(log) > SAME_BUDGET) + 1)
+    return [g for g in groups if len(g) >= LEAST_ON_CURVE and np.ptp(np.log(flops[g])) <= WIDEST_BUDGET]
 
 
-def _curve(budget: Array, size: Array, loss: Array, method: Method) -> Curve:
-    flops = float(np.exp(np.log(budget).mean()))
-    sizes = np.unique(size)
-    # replicates at one size count by their mean
-    mean = np.array([np.log(loss[size == s]).mean() for s in sizes])
+def curve_of(runs: Runs, method: Method) -> Curve:
+    flops, sizes, mean = _level_of_sizes(runs)
     lowest = int(np.argmin(mean))
     if len(sizes) < LEAST_ON_CURVE or lowest in (0, len(sizes) - 1):
-        return Curve(flops, len(size), False, None, None, None)
+        return Curve(flops, len(runs.params), False, None, None, None)
     u = np.log(sizes)
     fine = np.linspace(u[lowest - 1], u[lowest + 1], 4001)
     level = _smooth(u, mean, lowest, fine, method)
     at = int(np.argmin(level))
     best = float(np.exp(fine[at]))
-    return Curve(flops, len(size), True, best, flops / 6 / best, float(np.exp(level[at])))
+    tokens = np.array([np.log(runs.tokens[runs.params == s]).mean() for s in sizes])
+    return Curve(
+        flops, len(runs.params), True, best, float(np.exp(np.interp(fine[at], u, tokens))), float(np.exp(level[at]))
+    )
+
+
+def _level_of_sizes(runs: Runs) -> tuple[float, Array, Array]:
+    """The budget, its sizes, and the mean log loss at each: replicates count by their mean."""
+    sizes = np.unique(runs.params)
+    mean = np.array([np.log(runs.loss[runs.params == s]).mean() for s in sizes])
+    return float(np.exp(np.log(runs.flops).mean())), sizes, mean
 
 
 def _smooth(u: Array, log_loss: Array, lowest: int, fine: Array, method: Method) -> Array:
@@ -165,20 +213,84 @@ def _smooth(u: Array, log_loss: Array, lowest: int, fine: Array, method: Method)
     return np.asarray(np.polyval(np.polyfit(u[near] - centre, log_loss[near], degree), fine - centre))
 
 
-def _line(curves: list[Curve]) -> tuple[float, tuple[float, float]]:
-    x = np.log([c.flops for c in curves])
-    y = np.log([c.params for c in curves if c.params is not None])
-    x = x - x.mean()
-    slope = float(x @ y / (x @ x))
-    rest = y - y.mean() - slope * x
-    dof = len(x) - 2
-    reach = t_quantile(0.975, dof) * float(np.sqrt(rest @ rest / dof / (x @ x)))
-    return slope, (slope - reach, slope + reach)
+@dataclass(frozen=True)
+class Line:
+    """A straight line of log y on log x through points: its slope, and what it says elsewhere.
+
+    centre    mean of log x and of log y
+    spread    of the points about the line
+    reading   error of the slope beside the scatter's (_with_reading_error)
+    """
+
+    slope: float
+    stderr: float
+    dof: int
+    centre: tuple[float, float]
+    spread: float
+    reading: float = 0.0
+
+    @classmethod
+    def of(cls, curves: Sequence[Curve], what: Counted) -> Line:
+        """Of the best params, or tokens, against FLOPs."""
+        return cls.through([c.flops for c in curves], [getattr(c, what) for c in curves])
+
+    @classmethod
+    def through(cls, x: Sequence[float], y: Sequence[float]) -> Line:
+        u, v = np.log(x), np.log(y)
+        centre = (float(u.mean()), float(v.mean()))
+        u, v = u - centre[0], v - centre[1]
+        slope = float(u @ v / (u @ u))
+        rest = v - slope * u
+        spread = float(np.sqrt(rest @ rest / (len(u) - 2)))
+        return cls(slope, spread / float(np.sqrt(u @ u)), len(u) - 2, centre, spread)
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        reach = float(np.hypot(t_quantile(0.975, self.dof) * self.stderr, self.reading))
+        return self.slope - reach, self.slope + reach
+
+    def predict(self, x: float) -> tuple[float, float, float]:
+        """y, and the ends of its 95 % interval."""
+        away = float(np.log(x)) - self.centre[0]
+        middle = self.centre[1] + self.slope * away
+        scatter = t_quantile(0.975, self.dof) * np.hypot(self.spread / np.sqrt(self.dof + 2), self.stderr * away)
+        reach = float(np.hypot(scatter, self.reading * away))
+        low, value, high = np.exp([middle - reach, middle, middle + reach])
+        return float(value), float(low), float(high)
 
 
-def _surface_exponent(table: Observations) -> float | None:
-    values = _best_values(table, named("chinchilla"))
+def _surface_exponent(runs: Runs) -> float | None:
+    rows = [
+        {"params": float(n), "tokens": float(d), "loss": float(y)}
+        for n, d, y in zip(runs.params, runs.tokens, runs.loss, strict=True)
+    ]
+    values = _best_values(read_runs(rows), named("chinchilla"))
     return None if values is None else values["beta"] / (values["alpha"] + values["beta"])
+
+
+def _untrusted(runs: Runs, groups: list[Array]) -> set[str]:
+    """The methods whose polynomial through the whole curve is not the curve's form, as one of a higher degree fits
+    better by an F test over all curves, or where sizes are too few to tell. Its optimum is off wherever the grid of
+    sizes is not centred on it, so that it is no evidence against the others."""
+    found = set()
+    for name, degree in (("parabola", 2), ("cubic", 3)):
+        gain, rest, gained, left = 0.0, 0.0, 0, 0
+        for group in groups:
+            _, sizes, mean = _level_of_sizes(runs.take(group))
+            higher = min(degree + 2, len(sizes) - 2)
+            if higher > degree:
+                smaller, larger = (_misfit(np.log(sizes), mean, d) for d in (degree, higher))
+                gain, rest = gain + smaller - larger, rest + larger
+                gained, left = gained + higher - degree, left + len(sizes) - higher - 1
+        if not left or f_tail(gain / gained / max(rest / left, 1e-300), gained, left) < 0.05:
+            found.add(name)
+    return found
+
+
+def _misfit(u: Array, level: Array, degree: int) -> float:
+    u = u - u.mean()
+    rest = level - np.polyval(np.polyfit(u, level, degree), u)
+    return float(rest @ rest)
 
 
 def _envelope_exponent(curves: list[Curve]) -> float | None:
@@ -198,14 +310,21 @@ def _best_values(table: Observations, law: Law) -> dict[str, float] | None:
     return dict(zip(law.parameters, map(float, best_point(data, law, "robust", low, high).parameters), strict=True))
 
 
+def _about_convention(runs: Runs) -> list[Caution]:
+    if runs.convention == "recorded":
+        return []
+    sentence = (
+        "The table has FLOPs or tokens, not both: the other is taken from C = 6 N D, N being the column of params. "
+        "Where embeddings are counted in params and cost little, tokens are then too few."
+    )
+    return [Caution("six_n_d", "note", sentence)]
+
+
 def _cautions(
-    curves: list[Curve],
-    exponent: float,
-    interval: tuple[float, float],
-    by_method: Mapping[str, float],
-    surface: float | None,
-) -> tuple[Caution, ...]:
+    curves: list[Curve], line: Line, by_method: Mapping[str, Line], untrusted: set[str], surface: float | None
+) -> list[Caution]:
     found = []
+    exponent, interval = line.slope, line.ci95
     open_ended = [c for c in curves if not c.is_bracketed]
     if open_ended:
         found.append(
@@ -216,7 +335,11 @@ def _cautions(
                 "run at an end and were left out: their optimum lies outside the sizes tried.",
             )
         )
-    away = {name: value for name, value in by_method.items() if not interval[0] <= value <= interval[1]}
+    away = {
+        name: other.slope
+        for name, other in by_method.items()
+        if name not in untrusted and _is_away(other.slope, exponent, interval)
+    }
     if away:
         listed = ", ".join(f"{value:.3f} by {name}" for name, value in away.items())
         found.append(
@@ -227,7 +350,9 @@ def _cautions(
                 f"interval [{interval[0]:.3f}, {interval[1]:.3f}]: {listed}.",
             )
         )
-    if surface is not None and not interval[0] <= surface <= interval[1]:
+    if surface is not None and all(
+        _is_away(surface, one.slope, one.ci95) for name, one in by_method.items() if name not in untrusted
+    ):
         found.append(
             Caution(
                 "surface_disagrees",
@@ -236,4 +361,8 @@ def _cautions(
                 f"outside [{interval[0]:.3f}, {interval[1]:.3f}].",
             )
         )
-    return tuple(found)
+    return found
+
+
+def _is_away(other: float, exponent: float, interval: tuple[float, float]) -> bool:
+    return not interval[0] <= other <= interval[1] and abs(other - exponent) > TELLING

@@ -16,7 +16,7 @@ Sources: Huber 1981, section 7.6, for few rows per parameter; Rao 1971 (MINQUE);
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,9 +29,10 @@ from lawful.laws import Array
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
 
-LEAST_VARIANCE = 1e-24  # of data with no noise at all, so that nothing is divided by zero
+LEAST_VARIANCE = 1e-24  # of log losses with no noise at all, so that nothing is divided by zero
 LEAST_DOF = 5.0  # of an arm's residuals, from which on it has a variance of its own: Welch's t then has 5 or more
 LEAST_PART = 1e-12  # of a variance, below which it is rounding
+SINGULAR = 1e-12  # relative: where totals of clusters cannot vary, nothing is known of what their rows share
 LEAST_SHARE = 0.02  # of a cluster mean's variance under independence that negative sharing must leave
 
 
@@ -66,6 +67,15 @@ class Noise:
             return most
         return float(np.clip(self.split.satterthwaite(contrast), 1.0, most))
 
+    def over_all(self, is_free: Array) -> Noise:
+        """The same over all parameters: those that are fixed do not vary."""
+        if is_free.all():
+            return self
+        place = np.eye(len(is_free))[:, is_free]
+        split = None if self.split is None else replace(self.split, inverse=place @ self.split.inverse)
+        plain, covariance = (place @ matrix @ place.T for matrix in (self.plain, self.covariance))
+        return replace(self, plain=plain, covariance=covariance, split=split)
+
 
 def measure(point: Point, data: Sample) -> Noise:
     """The noise around a fitted point. Never raises: a singular design gives infinite variances."""
@@ -74,16 +84,18 @@ def measure(point: Point, data: Sample) -> Noise:
     slopes = solver.slopes(point.problem, point.parameters)[:, free]
     pseudo = pseudo_values(point, point.residuals)
     inside = _share_inside(point)
-    variance = max(float((pseudo**2).sum()) / max(n - p, 1), LEAST_VARIANCE)
-    basis, mixing = np.linalg.qr(slopes)  # the slopes are nearly collinear; an orthonormal basis of them is not
-    inverse = np.linalg.pinv(mixing, rcond=1e-14)
+    least = LEAST_VARIANCE * (1.0 if point.problem.is_log else float(np.median(data.loss)) ** 2)
+    variance = max(float((pseudo**2).sum()) / max(n - p, 1), least)
+    unit = solver.units(point.problem)[free]  # so that losses of 1e-10 leave the slopes of one order
+    basis, mixing = np.linalg.qr(slopes * unit)  # the slopes are nearly collinear; an orthonormal basis of them is not
+    inverse = unit[:, None] * np.linalg.pinv(mixing, rcond=1e-14)
     plain = variance * inverse @ inverse.T
     steepness = point.problem.scale**2 / (inside * variance)
     if data.clusters == n:
-        arms = _by_arm(point, basis, inverse, pseudo * inside, data.x.logs.get(ARM))
+        arms = _by_arm(point, basis, inverse, pseudo * inside, data.x.logs.get(ARM), least)
         covariance = plain if arms is None else arms.covariance
         return Noise(variance, 0.0, plain, covariance, steepness, n, arms)
-    split = _split(basis, inverse, pseudo, data.cluster)
+    split = _split(basis, inverse, pseudo, data.cluster, least)
     inner = split.row * np.eye(p) + split.shared * split.sums.T @ split.sums
     return Noise(split.row, split.shared, plain, inverse @ inner @ inverse.T, steepness, n, split)
 
@@ -129,7 +141,7 @@ class _Split:
         lever = self.inverse.T @ contrast
         parts = np.array([lever @ lever, ((self.sums @ lever) ** 2).sum()])
         variance = max(float(parts @ [self.row, self.shared]), 0.0)
-        turned = np.linalg.solve(self.expected.T, parts)
+        turned = np.linalg.pinv(self.expected.T, rcond=SINGULAR) @ parts
         return 2 * variance**2 / max(float(turned @ self.spread @ turned), 1e-300)
 
 
@@ -156,7 +168,9 @@ class _ByArm:
         return float(parts.sum()) ** 2 / max(float((parts**2 / self.dofs).sum()), 1e-300)
 
 
-def _by_arm(point: Point, basis: Array, inverse: Array, clipped: Array, arm: Array | None) -> _ByArm | None:
+def _by_arm(
+    point: Point, basis: Array, inverse: Array, clipped: Array, arm: Array | None, least: float
+) -> _ByArm | None:
     """None for one arm, and where an arm has so few rows that its own variance would cost more than it mends.
 
     clipped   pseudo-values before they are divided by the share of rows that are not clipped: each arm has its own
@@ -169,10 +183,10 @@ def _by_arm(point: Point, basis: Array, inverse: Array, clipped: Array, arm: Arr
     if len(rows) < 2 or dofs.min() < LEAST_DOF:
         return None
     squares = np.array([float((clipped[own] ** 2).sum()) / _share_inside(point, own) ** 2 for own in rows])
-    return _ByArm(np.maximum(squares / dofs, LEAST_VARIANCE), dofs, spans, inverse)
+    return _ByArm(np.maximum(squares / dofs, least), dofs, spans, inverse)
 
 
-def _split(basis: Array, inverse: Array, residual: Array, cluster: Array) -> _Split:
+def _split(basis: Array, inverse: Array, residual: Array, cluster: Array, least: float) -> _Split:
     n, p = basis.shape
     sizes = np.bincount(cluster).astype(float)
     sums = np.stack([np.bincount(cluster, column) for column in basis.T], axis=1)
@@ -181,8 +195,10 @@ def _split(basis: Array, inverse: Array, residual: Array, cluster: Array) -> _Sp
     first, second, third, fourth = (float(np.trace(np.linalg.matrix_power(between, k))) for k in (1, 2, 3, 4))
     expected = np.array([[n - p, first], [first, second]])
     squares = np.array([residual @ residual, (np.bincount(cluster, residual) ** 2).sum()])
-    row, shared = np.linalg.solve(expected, squares) if n - p > len(sizes) - p else (squares[0] / max(n - p, 1), 0.0)
-    row = max(float(row), LEAST_VARIANCE)
+    row, shared = squares[0] / max(n - p, 1), 0.0
+    if n > len(sizes):
+        row, shared = np.linalg.pinv(expected, rcond=SINGULAR) @ squares
+    row = max(float(row), least)
     shared = max(float(shared), -(1 - LEAST_SHARE) * row / float(sizes.max()))
     a, b, c = row**2, 2 * row * shared, shared**2
     mixed = a * first + b * second + c * third

@@ -65,7 +65,8 @@ class Paired:
 def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "loss") -> Paired:
     """Compare all arms of the finished runs in `table` along one of its coordinates.
 
-    Raises Refusal where there are not two arms, or no level has two seeds of a pair.
+    Raises Refusal where there are not two arms, no level has two seeds of a pair, or an arm has several runs of one
+    level and seed.
     """
     loss = table.known_as(loss)
     for column in (along, by, loss, "seed"):
@@ -75,6 +76,12 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
     for row in table:
         if row.get(loss) not in (None, ""):
             arm, level, seed = str(row[by]), row[along], row["seed"]
+            if (arm, level, seed) in clusters:
+                raise Refusal(
+                    "several_runs",
+                    f"{arm}: expected one run of each {along} and seed, got several at {along} = {level}, seed {seed}; "
+                    "they differ in something else (a size, a budget). Choose one with --where, or compare by a law.",
+                )
             cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(row[loss])
             clusters[arm, level, seed] = row.get("cluster") or (seed if along in LENGTHS else (level, seed))
     arms = tuple(cells)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
+from lawful.fitting.cautions import about_form, how_chosen, rests_on
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array, Axes
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lawful.fitting.result import Caution, Fit, Interval, Prediction
 
 FAR, VERY_FAR = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
+ROUNDING = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 
 def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
@@ -24,15 +27,30 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
-    low, high = mean_interval(fit, at, level)
+    among, spread = fit.doubt.alternatives, run_spread(fit, at)
+    if among is None:
+        low, high = mean_interval(fit, at, level)
+    else:
+        value, low, high = map(float, among.interval(at, level, fit.data["domain"]))
+        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * _relative_spread(fit, at)
     if interval == "new_run":
-        reach = t_quantile(0.5 + level / 2, fit.dof) * run_spread(fit)
+        reach = t_quantile(0.5 + level / 2, fit.dof) * spread
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
         high = value * np.exp(np.hypot(np.log(high / value), reach))
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
-    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, _cautions(factor))
+    laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
+    warnings = (*about_forecast(fit), *too_far(fit, at, "This lies"))
+    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
+
+
+def about_forecast(fit: Fit) -> tuple[Caution, ...]:
+    """What a forecast rests on; a doubt about the law's form with the laws that the forecast averages over."""
+    among = fit.doubt.alternatives
+    words = "" if among is None else f" This forecast averages over {among.listed}."
+    form = [replace(caution, sentence=caution.sentence + words) for caution in about_form(fit.doubt)]
+    return (*form, *(caution for caution in rests_on(fit) if caution.code not in {one.code for one in form}))
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
@@ -43,7 +61,9 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
         known = "params" if "params" in at else "tokens"
         at["tokens" if known == "params" else "params"] = at.pop("flops") / 6 / at[known]
     if set(at) != set(inputs):
-        raise DeclarationError(f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.")
+        raise DeclarationError(
+            f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.{how_chosen(fit)}"
+        )
     for axis, value in at.items():
         if not 0 < value < np.inf:
             raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
@@ -54,7 +74,7 @@ def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tup
     """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
     value = float(fit.loss(fit.values, at)[0])
     if fit.interval_method == BOOTSTRAP:
-        widen = widening(fit.dof, fit.goodness.n, len(fit.free), level)
+        widen = widening(fit.dof, level)
         return percentiles(fit.loss(fit.drawn, at)[:, 0], value, widen, level)
     reach = t_quantile(0.5 + level / 2, fit.dof) * mean_stderr_log(fit, at)
     return float(value * np.exp(-reach)), float(value * np.exp(reach))
@@ -76,32 +96,53 @@ def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
     return free
 
 
-def run_spread(fit: Fit) -> float:
-    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger."""
+def run_spread(fit: Fit, at: Mapping[str, float] | None = None) -> float:
+    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger. Where it
+    changes with size, that at a point (default: in the middle of the data), outside the data never less than at their
+    edge."""
     rows, free = fit.goodness.n, len(fit.free)
-    return float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
+    typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
+    return typical if at is None else typical * _relative_spread(fit, at)
+
+
+def _relative_spread(fit: Fit, at: Mapping[str, float]) -> float:
+    """The noise at a point in units of that in the middle of the data."""
+    log_relative = 0.0
+    for axis, slope in fit.spread_slopes.items():
+        low, high = fit.data["domain"][axis]
+        here = min(at[axis], high) if slope < 0 else max(at[axis], low)
+        log_relative += slope * np.log(here / fit.data["pivot"][axis])
+    return float(np.exp(log_relative))
 
 
 def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:
-    """The largest factor by which an axis lies outside the fitted range; 1 inside."""
-    factors = [1.0]
-    for axis, value in at.items():
-        low, high = fit.data["domain"][axis]
-        factors += [value / high, low / value]
-    return float(max(factors))
+    """The largest factor by which a point lies outside the fitted range of an axis, or of the compute or the tokens per
+    parameter that two axes make; 1 inside."""
+    return max(_distances(fit, at).values())
 
 
-def _cautions(factor: float) -> tuple[Caution, ...]:
+def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+    """Words for a direction -> the factor beyond the data along it."""
+    ranges = {axis: (value, *fit.data["domain"][axis]) for axis, value in at.items()}
+    if {"params", "tokens"} <= set(at):
+        rows = np.array([[row.axes["params"], row.axes["tokens"]] for row in fit.residuals])
+        for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
+            values = rows[:, 1] * rows[:, 0] ** power
+            ranges[words] = (at["tokens"] * at["params"] ** power, float(values.min()), float(values.max()))
+    return {words: max(1.0, value / high, low / value) for words, (value, low, high) in ranges.items()}
+
+
+def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Caution, ...]:
+    """A caution from FAR on, a severe one from VERY_FAR on; `lead` opens its sentence."""
     from lawful.fitting.result import Caution
 
-    if factor > VERY_FAR:
-        return (
-            Caution(
-                "far_extrapolation",
-                "severe",
-                f"This lies {factor:.3g} times outside the data: no interval here covers a change of regime.",
-            ),
-        )
-    if factor > FAR:
-        return (Caution("extrapolation", "warning", f"This lies {factor:.3g} times outside the data."),)
+    distances = _distances(fit, at)
+    words = max(distances, key=lambda direction: distances[direction])
+    factor = distances[words]
+    where = f"{lead} {factor:.3g} times outside the data in {words}"
+    if factor > VERY_FAR * ROUNDING:
+        sentence = f"{where}: no interval here covers a change of regime."
+        return (Caution("far_extrapolation", "severe", sentence),)
+    if factor > FAR * ROUNDING:
+        return (Caution("extrapolation", "warning", f"{where}."),)
     return ()

@@ -16,13 +16,16 @@ from typing import Any, Literal
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.cautions import rests_on
 from lawful.fitting.crossover import crossover
+from lawful.fitting.data import read_table
+from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.quantiles import chi_squared_quantile
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
-from lawful.table import Observations, read_runs
+from lawful.table import Observations
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.95
@@ -42,12 +45,14 @@ NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 @dataclass(frozen=True)
 class Replay:
-    """claim as it was given; `reasons` are sentences, the deciding one first; `fits` by arm, or under "all"."""
+    """claim as it was given; `reasons` are sentences, the deciding one first; `fits` by arm, or under "all"; `warnings`
+    are the severe ones of these fits, and how the law was chosen."""
 
     claim: str
     verdict: Verdict
     reasons: tuple[str, ...]
     fits: Mapping[str, Fit]
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -58,7 +63,7 @@ def replay(
     source: Any,
     claim: str,
     *,
-    law: str | Law = "power_floor",
+    law: str | Law | None = None,
     by: str = "arm",
     params: str | None = None,
     tokens: str | None = None,
@@ -66,40 +71,68 @@ def replay(
     flops: str | None = None,
     cluster: str | None = None,
     within: float = WITHIN,
+    is_law_named: bool | None = None,
     draws: int = 1000,
     seed: int = 0,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> Replay:
     """Refit the points and hold `claim` against what they say.
 
-    law     under which the claim was made, or a better one
+    law     under which the claim was made, or a better one; by default the one that the table can carry. Where none is
+            named and the points are not of that form (a warning `misfit`), nothing is decided
     by      the column that names the arms, for a claim that one beats another
     within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
             of the claim; contradicted: none of it does; else not decided
+    is_law_named    false where `law` is a default of the caller's; by default, whether a law is given
+    fixed, bounds   of the law's parameters, as of `lawful.fit`; for a claim about a value
+
     Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
     """
     if not 0 < within < np.inf:
         raise DeclarationError(f"within: expected a share above 0, such as {WITHIN}, got {within}.")
-    columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
-    test: Callable[[Any, Any], Replay]
-    if found := re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim):
-        name, claimed = found[1], float(found[2])
-
-        def test(rows: Any, columns: Any) -> Replay:
-            return _value(rows, claim.strip(), name, claimed, law, columns, within, draws, seed)
-
-    elif found := re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim):
-        arms, where = (found[1], found[2]), (found[3], float(found[4]))
-
-        def test(rows: Any, columns: Any) -> Replay:
-            return _ahead(rows, claim.strip(), arms, where, law, by, columns, draws, seed)
-
-    else:
+    undeciding = UNDECIDING if (law is not None if is_law_named is None else is_law_named) else UNDECIDING | {"misfit"}
+    of_value = re.fullmatch(rf"\s*(\w+)\s*=\s*({NUMBER})\s*", claim)
+    of_arms = re.fullmatch(rf"\s*(\S+) beats (\S+) (above|below) ({NUMBER})\s*", claim)
+    if of_arms and (fixed or bounds):
+        raise DeclarationError("replay: fixed and bounds are for claims about a value, such as alpha=0.142.")
+    if not of_value and not of_arms:
         raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
-    first = test(source, columns)
-    table = read_runs(source, **_known(columns))
-    return _under_every_count(
-        first, [(words, test(*again)) for words, again in _recounted(table, law, columns).items()]
+    columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    table = read_table(source, columns)
+    choice = resolved(law, table, axes=1 if of_arms else None)
+    test: Callable[[Any, Any], Replay]
+    if of_value:
+        name, claimed = of_value[1], float(of_value[2])
+        if law is None and how_counts_vary(table) == "together":
+            return _of_unknown_axis(claim.strip(), name, choice)
+
+        def test(rows: Any, columns: Any) -> Replay:
+            how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
+            return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how, undeciding)
+
+    elif of_arms:
+        arms, where = (of_arms[1], of_arms[2]), (of_arms[3], float(of_arms[4]))
+
+        def test(rows: Any, columns: Any) -> Replay:
+            return _ahead(rows, claim.strip(), arms, where, choice.law, by, columns, draws, seed, undeciding)
+
+    found = _under_every_count(
+        test(table, columns),
+        [(words, test(*again)) for words, again in _recounted(table, choice.law, columns).items()],
     )
+    carried = {one.sentence: one for part in found.fits.values() for one in rests_on(part)}
+    return replace(found, warnings=(*([choice.caution] if choice.caution else []), *carried.values()))
+
+
+def _of_unknown_axis(claim: str, name: str, choice: Choice) -> Replay:
+    """An exponent per parameter is twice that per FLOP where tokens follow parameters: which one is claimed?"""
+    said = [] if choice.caution is None else [choice.caution]
+    reason = (
+        f"Params and tokens vary together here, and the claim does not say of which axis {name} is. Name the law that "
+        "it was made under: power_floor:params, power_floor:tokens or power_floor:flops."
+    )
+    return Replay(claim, "not decided", (reason,), {}, tuple(said))
 
 
 def _under_every_count(first: Replay, again: list[tuple[str, Replay]]) -> Replay:
@@ -152,19 +185,20 @@ def _value(
     law: str | Law,
     columns: Any,
     within: float,
-    draws: int,
-    seed: int,
+    how: Mapping[str, Any],
+    undeciding: set[str],
 ) -> Replay:
     try:
-        found = fit(read_runs(source, **_known(columns)), law, draws=draws, seed=seed, **columns)
+        found = fit(source, law, **how, **columns)
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
         raise DeclarationError(f"claim: {found.law} has no parameter {name!r}; it has {', '.join(found.params)}.")
     low, high = found.params[name].ci95
     n = found.goodness.n
-    of_fit = _undeciding(found)
-    here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval [{low:.3g}, {high:.3g}]"
+    of_fit = _severe(found, undeciding)
+    form = tuple(c.sentence for c in _severe(found, {"misfit"}))  # the law was named: said beside the verdict
+    here = f"{n} points give {name} = {found.params[name].value:.3g}, 95 % interval {interval(low, high)}"
     if of_fit:
         return Replay(claim, "not decided", (*(c.sentence for c in of_fit), f"{here}."), {"all": found})
     if not np.isfinite([low, high]).all():
@@ -172,11 +206,11 @@ def _value(
     margin = within * abs(claimed)
     near = f"{claimed:g} within {100 * within:g} %, [{claimed - margin:.3g}, {claimed + margin:.3g}]"
     if claimed - margin <= low and high <= claimed + margin:
-        return Replay(claim, "supported", (f"{here}: all of it is {near}.",), {"all": found})
+        return Replay(claim, "supported", (f"{here}: all of it is {near}.", *form), {"all": found})
     if high < claimed - margin or claimed + margin < low:
-        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.",), {"all": found})
+        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.", *form), {"all": found})
     more = _runs_to_decide(found, found.params[name].value, (low, high), (claimed - margin, claimed + margin))
-    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}",), {"all": found})
+    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}", *form), {"all": found})
 
 
 def _runs_to_decide(found: Fit, value: float, ci95: tuple[float, float], allowed: tuple[float, float]) -> str:
@@ -207,6 +241,7 @@ def _ahead(
     columns: Any,
     draws: int,
     seed: int,
+    undeciding: set[str],
 ) -> Replay:
     try:
         found = crossover(source, by, arms=arms, law=named(law), draws=draws, seed=seed, **columns)
@@ -224,8 +259,13 @@ def _ahead(
     if not joint.is_certified:
         reasons = tuple(c.sentence for c in found.warnings if c.code == "not_certified")
         return Replay(claim, "not decided", (*reasons, found.sentence), found.fits)
+    form = tuple(
+        f"{name}: {caution.sentence}" for name, one in found.fits.items() for caution in _severe(one, {"misfit"})
+    )
+    if form and "misfit" in undeciding:
+        return Replay(claim, "not decided", (*form, found.sentence), found.fits)
     # a claim is one question, asked beforehand; that no crossing was found where any was sought is no reason against it
-    crossing = (found.sentence,) if found.at is not None or found.leader is not None else ()
+    crossing = (*([found.sentence] if found.at is not None or found.leader is not None else []), *form)
     ahead = gap.ahead(LEVEL)
     if (ahead < 0).all():  # each point's own test suffices for a claim about all of them (Berger 1982)
         reason = f"{arms[0]} is ahead at every point {here}, each at {LEVEL:.0%}."
@@ -238,9 +278,5 @@ def _ahead(
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 
-def _undeciding(found: Fit) -> list[Caution]:
-    return [caution for caution in found.warnings if caution.code in UNDECIDING and caution.severity == "severe"]
-
-
-def _known(columns: Mapping[str, str | None]) -> dict[str, str]:
-    return {role: name for role, name in columns.items() if name is not None}
+def _severe(found: Fit, codes: set[str]) -> list[Caution]:
+    return [caution for caution in found.warnings if caution.code in codes and caution.severity == "severe"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +22,7 @@ from lawful.storage.json_files import plain, read_json, reading
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
     from lawful.fitting.checklist import Item
+    from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
 
 FORMAT = 2  # 1 held the law as text
@@ -60,11 +63,12 @@ class Objective:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Why the point is a minimum, in numbers. `is_certified` sums them up; `problems` says what failed.
+    """Why the point is a minimum, in numbers. `is_certified`: no test failed, and no parameter is at a bound.
 
     decrement      relative Newton decrement: the share of the misfit that another Newton step would remove
     eigenvalues    of the Hessian at the point, scaled to a unit diagonal, free parameters only
     starts, agree  starts tried, and how many reached the best misfit to 1e-6 of it
+    problems       the tests that failed
     """
 
     is_certified: bool
@@ -111,7 +115,11 @@ class Residual:
 
 @dataclass(frozen=True)
 class Prediction:
-    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside)."""
+    """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside).
+
+    laws   the laws that the forecast averages over with their weights, where the form of the fitted law is in doubt;
+           else empty, and the forecast is the fitted law's own
+    """
 
     value: float
     low: float
@@ -121,6 +129,18 @@ class Prediction:
     at: Mapping[str, float]
     extrapolation: float
     warnings: tuple[Caution, ...] = ()
+    laws: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldOutRow:
+    """A run that the table holds out: predicted for one more run, then looked at. error_relative: of the forecast."""
+
+    run: str
+    prediction: Prediction
+    observed: float
+    error_relative: float
+    is_inside: bool
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,9 @@ class Fit:
     data          facts: source, sha256, columns, clusters, levels, domain, pivot, dropped rows
     sensitivity   {"objective": {name: {parameter: value}}, "outlier": {...}, "counting": {...}}
     interval_method   how ci95 was made
+    spread_slopes     axis -> d log sigma / d log axis of the runs' noise, where replicates show that it changes; sigmas
+                      in `goodness` are then those at the pivot
+    held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
     """
 
     model: Law
@@ -156,6 +179,21 @@ class Fit:
     bounds: Mapping[str, tuple[float, float]]
     seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    spread_slopes: Mapping[str, float] = field(default_factory=dict)
+    held_out: tuple[HeldOutRow, ...] = ()
+
+    @functools.cached_property
+    def doubt(self) -> Doubt:
+        """Whether the law's form is that of the runs; see lawful.fitting.form."""
+        from lawful.fitting.form import of_fit
+
+        return of_fit(self)
+
+    @property
+    def domain(self) -> Mapping[str, Sequence[float]]:
+        """Axis -> smallest and largest of the data."""
+        ranges: Mapping[str, Sequence[float]] = self.data["domain"]
+        return ranges
 
     @property
     def law(self) -> str:
@@ -210,11 +248,14 @@ class Fit:
 
         return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
 
-    def holdout(self, *, top: int = 1) -> Holdout:
-        """Drop the `top` largest budgets, refit, predict them; see lawful.fitting.holdout."""
-        from lawful.fitting.holdout import holdout
+    def holdout(self, *, top: int = 1, largest: Literal["compute", "params", "tokens"] | None = None) -> Holdout:
+        """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the
+        forecasts held; see lawful.fitting.holdout."""
+        from lawful.fitting.holdout import Largest, holdout
 
-        return holdout(self, top=argument("top", top, PositiveInt))
+        return holdout(
+            self, top=argument("top", top, PositiveInt), largest=argument("largest", largest, Largest | None)
+        )
 
     def checklist(self, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
@@ -298,6 +339,7 @@ class Fit:
         raw["goodness"] = Goodness(**{k: _number(v) for k, v in raw["goodness"].items()})
         raw["residuals"] = tuple(Residual(**row) for row in raw["residuals"])
         raw["warnings"] = tuple(Caution(**row) for row in raw["warnings"])
+        raw["held_out"] = tuple(map(_held_out_row, raw.get("held_out", ())))
         raw["covariance"] = tuple(tuple(map(_number, row)) for row in raw["covariance"])
         raw["draws"] = tuple(map(tuple, raw["draws"]))
         raw["bounds"] = {name: tuple(map(_number, pair)) for name, pair in raw["bounds"].items()}
@@ -317,6 +359,19 @@ class Fit:
         from lawful.fitting.summary import as_html
 
         return as_html(self)
+
+
+def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) -> str:
+    """[0.31, 0.37]; or what of it the data determine: at least 0.31, at most 0.37, not determined.
+
+    A positive number is at least 0 anyway: from 0 to infinity is not determined.
+    """
+    first, last = (f"{end:{digits}}" for end in (low, high))
+    if math.isfinite(low) and math.isfinite(high):
+        return f"[{first:>{width}}, {last:>{width}}]"
+    if math.isfinite(high):
+        return f"at most {last}"
+    return f"at least {first}" if math.isfinite(low) and low != 0 else "not determined"
 
 
 def law_of(raw: Mapping[str, Any], law: str | Law | None = None) -> Law:
@@ -347,6 +402,12 @@ def _expect_same_losses(law: Law, raw: Mapping[str, Any]) -> None:
             f"law: {law.spec} gives {losses[row]:.6g} where this fit recorded {recorded[row]:.6g} (row {row + 1}): it "
             "is another law than the one that was fitted, or was changed since. Fit again."
         )
+
+
+def _held_out_row(raw: Mapping[str, Any]) -> HeldOutRow:
+    prediction = {name: _number(value) if name != "interval" else value for name, value in raw["prediction"].items()}
+    warnings = tuple(Caution(**one) for one in prediction["warnings"])
+    return HeldOutRow(**{**raw, "prediction": Prediction(**{**prediction, "warnings": warnings})})
 
 
 def _number(value: Any) -> Any:

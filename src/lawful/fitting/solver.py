@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ class Problem:
     loss        observed, shape (rows,), or (problems, rows) where each problem has losses of its own
     is_log      residuals are log L - log loss; else L - loss
     scale       of the residuals: Huber's delta, or sigma for squares
+    relative    noise of each row in units of that at the pivot, shape (rows,); 1 where it is the same everywhere. Every
+                residual and slope that leaves this module is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
     """
@@ -45,6 +48,7 @@ class Problem:
     is_squares: bool
     low: Array
     high: Array
+    relative: Array | float = 1.0
 
     @functools.cached_property
     def target(self) -> Array:
@@ -56,6 +60,10 @@ class Problem:
             return self
         low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
         return replace(self, low=low, high=high, loss=loss)
+
+    @property
+    def scales(self) -> Array | float:
+        return self.scale * self.relative
 
     @property
     def rows(self) -> int:
@@ -103,19 +111,40 @@ def solve(
         part = problem.take(chosen)
         w = None if weights is None else weights[chosen]
         pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance, is_near))
-    return Solution(
-        *(
-            np.concatenate([getattr(piece, name) for piece in pieces])
-            for name in ("parameters", "misfit", "decrement", "steps")
-        )
-    )
+    return joined(pieces)
+
+
+def joined(pieces: Sequence[Solution]) -> Solution:
+    """One after another."""
+    parts = ((piece.parameters, piece.misfit, piece.decrement, piece.steps) for piece in pieces)
+    return Solution(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def units(problem: Problem) -> Array:
+    """Of each parameter: coefficients are losses, shapes are of the order of 1."""
+    typical = float(np.median(problem.loss))
+    return np.repeat([typical, 1.0], [len(problem.law.coefficients), len(problem.law.shapes)])
+
+
+def levels(problem: Problem, parameters: Array) -> Array:
+    """The law's losses, shape (problems, rows), at parameters of shape (problems, parameters); or without problems."""
+    return problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
+
+
+def negligible(problem: Problem, parameters: Array, share: float) -> Array:
+    """The change of each parameter that matters nowhere: of a coefficient, one that no row's loss feels by more than a
+    share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
+    number = len(problem.law.coefficients)
+    largest = _levels(problem, parameters[None]).slope[:number, 0].max(axis=1)
+    felt = np.concatenate([np.maximum(largest, 1e-300), np.ones(len(problem.law.shapes))])
+    return np.asarray(share * units(problem) / felt)
 
 
 def residuals(problem: Problem, parameters: Array) -> Array:
-    """Shape (problems, rows), in the residual's own unit."""
-    level = problem.law.predict(dict(zip(problem.law.parameters, parameters.T, strict=True)), problem.x)
+    """Shape (problems, rows), in the residual's own unit, over the row's relative noise."""
+    level = levels(problem, parameters)
     away: Array = (np.log(np.maximum(level, 1e-300)) if problem.is_log else level) - problem.target
-    return away
+    return away if isinstance(problem.relative, float) else away / problem.relative
 
 
 def misfit(problem: Problem, parameters: Array, weights: Array | None = None) -> Array:
@@ -142,7 +171,7 @@ def _descend_in_stages(
     if not problem.is_squares:
         spread = float(np.median(np.abs(residuals(problem, starts)))) * (NEAR if is_near else FAR)
         scale = min(spread, 0.3 * float(np.std(problem.target)) + problem.scale)
-        while scale > 2 * problem.scale:
+        while problem.scale * 2 < scale < np.inf:
             stage = _descend(replace(problem, scale=scale), starts, weights, ROUGH, blend)
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
@@ -206,7 +235,7 @@ def _newton_step(
         matrix[blended] = np.maximum(0.0, 1 - b) * matrix[blended] + b * above
     matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
     diagonal = np.einsum("bii->bi", matrix)
-    ridge = 1e-13 * np.abs(diagonal) + 1e-16 * np.abs(diagonal).max(-1, keepdims=True) + 1e-280
+    ridge = 1e-13 * np.abs(diagonal) + room.ridge
     diagonal += np.where(is_free, ridge, 1.0)
     # scaled to a unit diagonal, since coefficients and exponents differ in size
     size = 1 / np.sqrt(np.abs(diagonal))
@@ -225,6 +254,10 @@ class _Room:
 
     def __init__(self, problem: Problem, problems: int) -> None:
         parameters, rows = len(problem.law.parameters), problem.rows
+        stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
+        if not problem.is_log:
+            stiffness *= float(np.median(problem.loss)) ** 2
+        self.ridge = 1e-16 * stiffness / units(problem) ** 2
         self.slope = np.empty((parameters, problems, rows))
         self.left = np.empty((parameters + 1, problems, rows))
         self.level, self.part, self.pull, self.rho, self.stiff = np.empty((5, problems, rows))
@@ -283,8 +316,9 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
     np.multiply(pull, -0.5, out=rho)
     rho += z
     rho *= pull  # z^2 / 2 inside Huber's delta, |z| - 1/2 outside
-    lever = np.divide(pull, problem.scale, out=left[size])
-    stiff /= problem.scale**2
+    scales = problem.scales
+    lever = np.divide(pull, scales, out=left[size])
+    stiff /= scales**2
     if weights is None:
         misfit = rho.sum(-1)
     else:
@@ -323,7 +357,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room 
     soft = np.ones_like(law.level) if weights is None else weights
     if not problem.is_squares:
         soft = soft / np.maximum(np.abs(_in_scales(problem, law.level)), 1)
-    soft = soft / (problem.scale * (law.level if problem.is_log else 1.0)) ** 2
+    soft = soft / (problem.scales * (law.level if problem.is_log else 1.0)) ** 2
     above: Array = (law.slope * soft).transpose(1, 0, 2) @ law.slope.transpose(1, 2, 0)
     return above
 
@@ -331,7 +365,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room 
 def _in_scales(problem: Problem, level: Array, out: Array | None = None) -> Array:
     """Residuals divided by the scale."""
     z: Array = np.subtract(np.log(level, out=out) if problem.is_log else level, problem.target, out=out)
-    z /= problem.scale
+    z /= problem.scales
     return z
 
 
@@ -385,7 +419,8 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
             np.linalg.solve(gram * size[..., :, None] * size[..., None, :], (right * size)[..., None])[..., 0] * size
         )
         floor = 0.01 * np.median(problem.loss)  # where the plane leaves the positive quadrant, start just inside
-        inside = np.maximum(solved, floor * size / size.max(-1, keepdims=True))
+        least = np.where(problem.low[free] < 0, -np.inf, floor * size / size.max(-1, keepdims=True))
+        inside = np.maximum(solved, least)
         coefficients[..., free] = np.clip(inside, problem.low[free], problem.high[free])
         rss = (
             (w @ (target**2).T)
@@ -431,6 +466,6 @@ def _spread(low: float, high: float, number: int) -> Array:
 
 
 def slopes(problem: Problem, parameters: Array) -> Array:
-    """dr / dtheta of one point, shape (rows, parameters)."""
+    """dr / dtheta of one point, over the rows' relative noise, shape (rows, parameters)."""
     law = _levels(problem, parameters[None])
-    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0)).T)
+    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0) / problem.relative).T)

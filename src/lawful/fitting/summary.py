@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from lawful.fitting.result import interval
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
 
+DASH = "-"
 MARK = {"severe": "!!", "warning": " !", "note": "  "}
 
 
@@ -20,11 +24,12 @@ def summary(fit: Fit) -> str:
     for name, p in fit.params.items():
         role = "" if p.role == "fitted" else f"  {p.role}"
         role += f"  at its {p.at_bound} bound" if p.at_bound else ""
-        interval = f"[{p.ci95[0]:>11.5g}, {p.ci95[1]:>11.5g}]"
-        lines.append(f"{name:{width}}  {p.value:>12.6g}  {p.stderr:>11.3g}  {interval:^25}{role}")
+        stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
+        lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
     pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data["pivot"].items())
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
-    certified = "certified" if c.is_certified else "NOT CERTIFIED"
+    why_not = (*c.problems, *(f"{name} is at its {fit.params[name].at_bound} bound" for name in c.at_bounds))
+    certified = "certified" if c.is_certified else f"NOT CERTIFIED ({'; '.join(why_not)})"
     lines += [
         "",
         f"n {g.n} in {g.clusters} clusters; rmse of log loss {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
@@ -35,6 +40,8 @@ def summary(fit: Fit) -> str:
         f"pivot: {pivot}; fitted between "
         + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data["domain"].items()),
     ]
+    if fit.held_out:
+        lines += held_out_lines(fit)
     under = fit.sensitivity.get("objective", {})
     shapes = [s.name for s in fit.model.shapes]
     if under and shapes:
@@ -47,6 +54,25 @@ def summary(fit: Fit) -> str:
     return "\n".join(lines)
 
 
+def held_out_lines(fit: Fit) -> list[str]:
+    """How the fit predicted the rows that its table holds out: in all, then the ten it predicted worst."""
+    rows = sorted(fit.held_out, key=lambda row: -abs(row.error_relative))
+    inside = sum(row.is_inside for row in rows)
+    errors = [row.error_relative for row in rows]
+    rms = 100 * (sum(error**2 for error in errors) / len(rows)) ** 0.5
+    lines = [
+        f"held out by the table: {len(rows)} run{'s' if len(rows) > 1 else ''}, {inside} inside the 95 % interval for "
+        f"a new run, rms error {rms:.2f} %"
+    ]
+    for row in rows[:10]:
+        p = row.prediction
+        lines.append(
+            f"  {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
+            f"{'' if row.is_inside else '  outside'}"
+        )
+    return [*lines, f"  and {len(rows) - 10} more"] if len(rows) > 10 else lines
+
+
 def as_html(fit: Fit) -> str:
     """A table of parameters under the warnings, for notebooks."""
     from html import escape
@@ -54,7 +80,7 @@ def as_html(fit: Fit) -> str:
     cautions = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{p.value:.6g}</td><td>{p.stderr:.3g}</td>"
-        f"<td>{p.ci95[0]:.5g} to {p.ci95[1]:.5g}</td><td>{p.role}</td></tr>"
+        f"<td>{interval(*p.ci95, '.5g')}</td><td>{p.role}</td></tr>"
         for name, p in fit.params.items()
     )
     g = fit.goodness

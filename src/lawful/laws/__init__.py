@@ -121,6 +121,11 @@ class Law(ABC):
         return {}
 
     @property
+    def shares(self) -> tuple[str, ...]:
+        """Those of `derived` that lie between 0 and 1."""
+        return ()
+
+    @property
     def fitted_axes(self) -> tuple[str, ...]:
         """The inputs of which several levels are needed."""
         return self.inputs
@@ -178,6 +183,12 @@ def named(spec: str | Law) -> Law:
         return spec
     text = _text(spec)
     return _registered(text) or _made(*_imported(text))
+
+
+def names_axis(spec: str) -> bool:
+    """Whether a law's text leaves no axis to be chosen. A user's own law that names none has the one it was written
+    with."""
+    return spec not in BUILT_IN or not has_axis(named(spec))
 
 
 def stored(data: str | Mapping[str, Any]) -> Law:

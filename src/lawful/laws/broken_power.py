@@ -26,8 +26,8 @@ class BrokenPower(OneAxisLaw):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (
-            Shape("alpha", 0.0, 5.0, (0.0, 1.0)),
-            Shape("change", -5.0, 5.0, (-0.6, 1.0)),
+            Shape("alpha", 0.0, 10.0, (0.0, 1.0)),
+            Shape("change", -20.0, 20.0, (-0.6, 1.0)),
             Shape("log_break", -25.0, 25.0, (-4.0, 4.0)),  # of x_break / pivot
             Shape("width", 0.05, 5.0, (0.1, 2.0)),
         )

@@ -27,7 +27,7 @@ class Chinchilla(Law):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        return (Shape("alpha", 0.01, 3.0, (0.05, 1.5)), Shape("beta", 0.01, 3.0, (0.05, 1.5)))
+        return (Shape("alpha", 0.01, 10.0, (0.05, 1.5)), Shape("beta", 0.01, 10.0, (0.05, 1.5)))
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return (
@@ -35,6 +35,10 @@ class Chinchilla(Law):
             Term(-shape["alpha"] * x["params"], {"alpha": -x["params"]}),
             Term(-shape["beta"] * x["tokens"], {"beta": -x["tokens"]}),
         )
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        return ("N_exponent", "D_exponent")
 
     def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
         """A and B at N = D = 1; the exponents of the best N and D against C = 6ND; gamma, of the best loss above E."""

@@ -37,8 +37,8 @@ class DataConstrained(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (
-            Shape("alpha", 0.01, 3.0, (0.05, 1.5)),
-            Shape("beta", 0.01, 3.0, (0.05, 1.5)),
+            Shape("alpha", 0.01, 10.0, (0.05, 1.5)),
+            Shape("beta", 0.01, 10.0, (0.05, 1.5)),
             Shape("R_star", 0.05, 1e3, (0.5, 100.0)),  # repeats after which a token's worth has fallen to 1/e
         )
 

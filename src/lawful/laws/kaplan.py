@@ -33,8 +33,8 @@ class Kaplan(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (
-            Shape("alpha_N", 1e-3, 3.0, (0.02, 0.8)),
-            Shape("alpha_D", 1e-3, 3.0, (0.02, 0.8)),
+            Shape("alpha_N", 1e-3, 10.0, (0.02, 0.8)),
+            Shape("alpha_D", 1e-3, 10.0, (0.02, 0.8)),
             Shape("log_ratio", -12.0, 12.0, (-4.0, 4.0)),
         )
 

@@ -30,7 +30,7 @@ class Overtrained(Law):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        return (Shape("eta", 0.005, 1.5, (0.02, 0.8)),)
+        return (Shape("eta", 0.005, 5.0, (0.02, 0.8)),)
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         u, v, eta = x["params"], x["tokens"], shape["eta"]

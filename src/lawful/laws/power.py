@@ -23,7 +23,7 @@ class Power(OneAxisLaw):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        return (Shape("alpha", 1e-4, 5.0, (0.01, 2.0)),)
+        return (Shape("alpha", 1e-4, 10.0, (0.01, 2.0)),)
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return (Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]}),)

@@ -23,7 +23,7 @@ class PowerFloor(OneAxisLaw):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        return (Shape("alpha", 0.01, 5.0, (0.02, 2.0)),)
+        return (Shape("alpha", 0.01, 10.0, (0.02, 2.0)),)
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return Term(), Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]})

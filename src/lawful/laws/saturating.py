@@ -25,7 +25,10 @@ class Saturating(OneAxisLaw):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        return (Shape("alpha", 0.02, 8.0, (0.1, 3.0)), Shape("log_half", -25.0, 25.0, (-5.0, 5.0)))  # of x_half / pivot
+        return (
+            Shape("alpha", 0.02, 20.0, (0.1, 3.0)),
+            Shape("log_half", -25.0, 25.0, (-5.0, 5.0)),
+        )  # of x_half / pivot
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         away = x[self.axis] - shape["log_half"]

@@ -123,9 +123,14 @@ def estimate(value: Any, low: Any = None, high: Any = None) -> str:
 
 def interval(low: Any, high: Any) -> str:
     """[0.31, 0.37], to the digits that its width supports; a dash where there is none. Ends that are decades apart have
-    two digits each: [5.5, 1400]."""
-    if (least := number(low)) is None or (most := number(high)) is None:
+    two digits each: [5.5, 1400]. Ends that the data do not determine (nan, infinity): at least 0.31, not determined."""
+    if low is None or high is None:
         return DASH
+    least, most = number(low), number(high)
+    if most is None:
+        return f"at least {general(low, 2)}" if least else "not determined"
+    if least is None:
+        return f"at most {general(high, 2)}"
     if 0 < 10 * least < most:
         return f"[{general(least, 2)}, {general(most, 2)}]"
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"

@@ -187,7 +187,8 @@ def parameters_table(answer: Mapping[str, Any]) -> Table:
         elif parameter.get("role") in ("derived", "fixed"):
             meaning = f"{parameter['role']}: {meaning}" if meaning else str(parameter["role"])
         value = number(parameter["value"])
-        shown = tables.estimate(value, low, high) if value is not None else tables.DASH
+        is_result = value is not None and not (parameter.get("at_bound") and tables.number(high) is None)
+        shown = tables.estimate(value, low, high) if is_result else tables.DASH
         bounds = tables.DASH if parameter.get("role") == "fixed" else tables.interval(low, high)
         rows.append((tables.symbol(name), meaning, shown, bounds))
     return Table(
@@ -238,17 +239,23 @@ def fit_facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Intervals", str(fit.get("interval_method") or "")),
         (
             "Minimum",
-            (
-                "certified"
-                if convergence.get("is_certified")
-                else "not certified: " + "; ".join(map(str, convergence.get("problems", ())))
-            )
+            ("certified" if convergence.get("is_certified") else "not certified: " + "; ".join(_not_certified(fit)))
             + f"; {convergence.get('agree')} of {convergence.get('starts')} starts agree",
         ),
     ]
     if number(goodness.get("sigma_run")) is not None:
         facts.insert(4, ("Seed noise", f"{tables.percent(goodness['sigma_run'])} between replicates"))
     return [(name, text) for name, text in facts if text]
+
+
+def _not_certified(fit: Mapping[str, Any]) -> list[str]:
+    """What keeps a fit's minimum from being certified: tests that failed, parameters at a bound."""
+    convergence = fit["convergence"]
+    sides = {name: fit["params"].get(name, {}).get("at_bound") for name in convergence.get("at_bounds") or ()}
+    return [
+        *map(str, convergence.get("problems") or ()),
+        *(f"{name} is at its {side} bound" for name, side in sides.items()),
+    ]
 
 
 def comparison_tables(answer: Mapping[str, Any]) -> list[Table]:

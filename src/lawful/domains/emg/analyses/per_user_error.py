@@ -31,7 +31,7 @@ from lawful.table import is_of_ladder
 DRAWS = 2_000
 LEAST_SIZES = 3
 POINTS = 1.0  # of the error rate, in per cent: what a doubling must gain to be worth it
-DOUBLINGS = np.geomspace(1e2, 1e12, 1001)  # sizes at which the gain of a doubling is looked at
+BELOW, ABOVE, DOUBLINGS = 1e4, 1e6, 1001  # how far outside the data, and at how many sizes, a doubling's gain is sought
 
 
 class PerUserError(Analysis):
@@ -132,7 +132,7 @@ def _of_split(counts: Sequence[Mapping[str, Any]], points: float, rng: np.random
     log_size = np.log(fitted_sizes)
     slope, log_half = _law(log_size, point[None])
     slopes, log_halves = _law(log_size, draws)
-    spot, spots = _sweet_spot(slope, log_half, points), _sweet_spot(slopes, log_halves, points)
+    spot, spots = (_sweet_spot(*law, points, params) for law in ((slope, log_half), (slopes, log_halves)))
     out["law"] = {
         "formula": "cer = 1 / (1 + (N / N_half)^alpha)",
         "alpha": {"value": float(slope[0]), "ci95": _interval(slopes, len(users))},
@@ -186,13 +186,14 @@ def _predicted(alpha: np.ndarray, log_half: np.ndarray, sizes: np.ndarray) -> np
         return np.asarray(1 / (1 + np.exp(alpha[:, None] * (np.log(sizes) - log_half[:, None]))))
 
 
-def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float) -> np.ndarray:
+def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float, params: np.ndarray) -> np.ndarray:
     """The size from which on no doubling gains `points` per cent; nan where there is none within reach, or no law."""
-    gain = _predicted(alpha, log_half, DOUBLINGS) - _predicted(alpha, log_half, 2 * DOUBLINGS)
+    sizes = np.geomspace(params.min() / BELOW, params.max() * ABOVE, DOUBLINGS)
+    gain = _predicted(alpha, log_half, sizes) - _predicted(alpha, log_half, 2 * sizes)
     is_worth = gain >= points / 100
-    last = DOUBLINGS.size - 1 - is_worth[:, ::-1].argmax(1)
-    out = np.where(is_worth.any(1), DOUBLINGS[np.minimum(last + 1, DOUBLINGS.size - 1)], DOUBLINGS[0])
-    return np.where((alpha > 0) & np.isfinite(log_half) & (last < DOUBLINGS.size - 1), out, np.nan)
+    last = DOUBLINGS - 1 - is_worth[:, ::-1].argmax(1)
+    out = np.where(is_worth.any(1), sizes[np.minimum(last + 1, DOUBLINGS - 1)], sizes[0])
+    return np.where((alpha > 0) & np.isfinite(log_half) & (last < DOUBLINGS - 1), out, np.nan)
 
 
 def _curve(

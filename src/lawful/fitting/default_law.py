@@ -1,0 +1,139 @@
+"""Which law a table can carry, where none is named: one rule for every question.
+
+Params and tokens that vary apart are two axes, and a law over one of them would pool runs that differ in the other.
+Where they vary together (20 tokens for each parameter, say) no table can tell them apart: the law is then one of
+compute, which is what grows along such a ladder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lawful.errors import Refusal
+from lawful.fitting.result import Caution
+from lawful.laws import Array, Law, named, names_axis, on_axis
+from lawful.table import Observations
+
+# spread of log counts (standard deviation) below which they count as one, or as on one line: a tenth either way is what
+# rounding to whole steps, layers or batches leaves
+JITTER = 0.1
+Vary = Literal["apart", "together", "params", "tokens", "flops", "nothing"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A law, and what to say of how it came about; None where the user named it whole."""
+
+    law: Law
+    caution: Caution | None
+
+
+def resolved(law: str | Law | None, table: Observations, *, axes: int | None = None) -> Choice:
+    """The law as it was named; else the one that the table can carry, with a note that says which and why.
+
+    law    None: by the rule. A text without an axis, such as power_floor: over the axis that the rule gives
+    axes   1 where the question is about a law of one axis
+    Raises Refusal where a law of one axis is wanted and params and tokens vary apart.
+    """
+    if isinstance(law, str) and not names_axis(law):
+        return _on_its_axis(law, table)
+    if law is not None:
+        return Choice(named(law), None)
+    vary = how_counts_vary(table)
+    if vary == "apart" and axes == 1:
+        raise _two_axes("the question", table)
+    spec, why = _rule(vary, table)
+    return Choice(named(spec), Caution("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
+
+
+def _on_its_axis(spec: str, table: Observations) -> Choice:
+    vary = how_counts_vary(table)
+    if vary == "apart":
+        raise _two_axes(spec, table)
+    chosen, why = _rule(vary, table)
+    axis = chosen.rpartition(":")[2]
+    law = on_axis(named(spec), axis)
+    if vary not in ("together", "nothing"):  # there was nothing to choose
+        return Choice(law, None)
+    return Choice(law, Caution("law_chosen", "note", f"{spec} named no axis; {law.spec} is fitted, as {why}."))
+
+
+def _rule(vary: Vary, table: Observations) -> tuple[str, str]:
+    names = {role: table.roles.get(role, role) for role in ("params", "tokens", "flops")}
+    n, d, c = names["params"], names["tokens"], names["flops"]
+    if vary == "apart":
+        return "chinchilla", f"{n} and {d} vary apart from each other"
+    if vary == "together":
+        return "power_floor:flops", f"{n} and {d} vary together, so that their effects cannot be told apart"
+    if vary == "nothing":
+        axis = next((role for role in names if role in table.roles), "params")
+        return f"power_floor:{axis}", f"neither {n} nor {d} varies"
+    only = {"params": f"only {n} varies", "tokens": f"only {d} varies", "flops": f"the table has only {c}"}
+    return f"power_floor:{vary}", only[vary]
+
+
+def how_counts_vary(table: Observations) -> Vary:
+    """How params and tokens vary among the rows that a law may be fitted to; tokens may follow from FLOPs through
+    C = 6 N D, as they do for a law that reads them."""
+    rows = fitted_rows(table)
+    counts = {role: rows.numbers(rows.roles[role]) for role in ("params", "tokens", "flops") if role in rows.roles}
+    if "tokens" not in counts and {"params", "flops"} <= set(counts):
+        counts["tokens"] = counts["flops"] / 6 / counts["params"]
+    if set(counts) == {"tokens", "flops"}:  # what is missing can be told to vary all the same
+        counts["params"] = counts["flops"] / 6 / counts["tokens"]
+        vary = counts_vary(counts["params"], counts["tokens"])
+        return "flops" if vary in ("together", "params") else vary
+    if set(counts) == {"flops"}:
+        return "flops"
+    return counts_vary(counts.get("params"), counts.get("tokens"))
+
+
+def counts_vary(params: Array | None, tokens: Array | None) -> Vary:
+    known = [np.log(counts) for counts in (params, tokens) if counts is not None]
+    if not known:
+        return "nothing"
+    logs = np.stack(known)
+    logs = logs[:, np.isfinite(logs).all(axis=0)]
+    moves = logs.std(axis=1) > JITTER if logs.size else np.zeros(len(logs), dtype=bool)
+    if len(logs) == 2 and moves.all():
+        across = np.linalg.svd(logs - logs.mean(axis=1, keepdims=True), compute_uv=False)[-1] / np.sqrt(logs.shape[1])
+        rise = float(np.cov(logs)[0, 1])
+        return "together" if across <= JITTER and rise > 0 else "apart"
+    if params is not None and moves[0]:
+        return "params"
+    return "tokens" if tokens is not None and moves[-1] else "nothing"
+
+
+def fitted_rows(table: Observations) -> Observations:
+    return table.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
+
+
+def unread_axis(law: Law, table: Observations) -> Caution | None:
+    """What a law does not read although it varies among the rows: what is found is then not of its axis alone."""
+    read = set(law.inputs)
+    if {"params", "tokens"} <= read or not read & {"params", "tokens", "flops"}:
+        return None
+    vary = how_counts_vary(table)
+    names = " and ".join(str(table.roles.get(axis, axis)) for axis in ("params", "tokens") if axis not in read)
+    if vary == "apart":
+        sentence = f"{law.spec} does not read {names}: runs that differ in this are pooled."
+    elif vary == "together" and "flops" not in read:
+        sentence = (
+            f"{names} varies together with what {law.spec} reads: its exponent is of both, and its forecasts are for "
+            "runs in which both go on growing so."
+        )
+    else:
+        return None
+    return Caution("unread_axis", "warning", sentence)
+
+
+def _two_axes(what: str, table: Observations) -> Refusal:
+    n, d = (table.roles.get(role, role) for role in ("params", "tokens"))
+    return Refusal(
+        "two_axes",
+        f"{what}: a law of one axis is wanted, and both {n} and {d} vary in these rows. Fix one with where, or name "
+        "the axis: power_floor:params, power_floor:tokens or power_floor:flops.",
+    )
