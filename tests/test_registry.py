@@ -214,6 +214,25 @@ def test_a_thing_is_found_by_its_name_and_knows_it() -> None:
     assert registry.find("laws", "chinchila") is None
 
 
+def test_a_class_beside_the_registered_one_has_no_name() -> None:
+    class Helper(Chinchilla):
+        pass
+
+    Helper.__module__ = Chinchilla.__module__
+    assert registry.name_of("laws", Helper) == ""
+
+
+def test_finding_names_imports_nothing_of_what_is_found() -> None:
+    code = """
+import sys
+from lawful import registry
+assert sum(len(registry.found(kind)) for kind in registry.KINDS) > 20
+print(*sorted(name for name in sys.modules if name.startswith("lawful.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["lawful.errors", "lawful.registry"]
+
+
 def test_a_module_of_a_domain_is_recorded_without_the_domain() -> None:
     """So that the ids of runs stay where a file moves into a domain."""
     assert registry.recorded("lawful.domains.cosmos.families.nebula") == "lawful.families.nebula"

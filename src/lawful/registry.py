@@ -106,9 +106,9 @@ def every(kind: str) -> dict[str, Any]:
 
 def name_of(kind: str, cls: type) -> str:
     """The name by which a class is found; "" for a class that is not registered."""
-    own = next((name for name, entry in built_in(kind).items() if entry.module == cls.__module__), "")
-    if own or cls.__module__.startswith("lawful."):
-        return own
+    if cls.__module__.startswith("lawful."):
+        own = next((entry for entry in built_in(kind).values() if entry.module == cls.__module__), None)
+        return own.name if own and own.load() is cls else ""
     place = (cls.__module__, cls.__qualname__)
     return next((name for name, entry in found(kind).items() if (entry.module, entry.member) == place), "")
 
