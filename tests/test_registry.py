@@ -282,7 +282,7 @@ except ValueError as error:
 def test_a_fourth_domain_from_a_package_outside_is_run_to_its_section_of_the_report(
     cosmos: Path, tmp_path: Path
 ) -> None:
-    words = ["run", "cosmos", "--set", "steps=10,20", "--executor", "telescope", "--workers", "2", "--out", "study"]
+    words = ["run", "cosmos", "--set", "steps=10", "--set", "widths=8,16", "--executor", "telescope", "--out", "study"]
     python(cosmos, "-m", "lawful", *words, cwd=tmp_path)
     assert "There are 7." in (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
     assert "## The stars\n\nThere are 7." in (tmp_path / "study" / "report.md").read_text(encoding="utf-8")

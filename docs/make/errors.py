@@ -45,9 +45,9 @@ def page() -> str:
         "|---|---|---|",
         "| finished | it ended and its loss is evidence | nothing |",
         "| diverged | its loss was not finite; or, after its warmup, three evaluations in a row (or the last one) were "
-        "above both its own start and guessing, or above counting single tokens after it had been below; or it stopped "
-        "settling, or collapsed (an EMG model that writes blanks only); the reason stands beside it | a lower learning "
-        "rate, a longer warmup; it stays out of fits |",
+        "above both its own start and guessing, or above counting single tokens after it had been below; or its family "
+        "or its task says that it has learned nothing; the reason stands beside it | a lower learning rate, a "
+        "longer warmup; it stays out of fits |",
         "| failed | an error, memory or disk among them; the reason stands beside it | `lawful resume DIR` tries it "
         "again |",
         "| held out | predicted before it was trained, never fitted | nothing: it is the test |",
