@@ -250,7 +250,7 @@ def test_arms_are_paired_where_their_runs_correlate_and_not_where_only_the_seeds
         ]
         for share in (0.0, 0.9)
     }
-    # in 1 of 20 tables seeds seem to share noise across sizes: each is a cluster then
+    # in 1 of 100 tables seeds seem to share noise across sizes: each is a cluster then
     assert sum(said[0.9]) >= 9 and sum(said[0.0]) <= 6
 
 

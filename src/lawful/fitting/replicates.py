@@ -15,7 +15,9 @@ HALF_NORMAL = math.sqrt(2 / math.pi)  # mean absolute value of a standard normal
 LEAST_DISPERSION = math.pi / 2 - 1  # its squared coefficient of variation: deviations vary at least as much
 LEAST_GROUPS = 3  # of several seeds: below it the test of what seeds share has no power
 PERMUTED = 999
-ALPHA = 0.05
+SHARED = (
+    0.01  # p below which seeds are taken to share noise across sizes. At .05, a comparison of arms lost 5 % of power
+)
 COARSE = 2.0  # steps of rounding to the spread of replicates, as it is after rounding
 STEPS = 50  # of the reweighting; it settles in about six
 
@@ -91,7 +93,7 @@ def cells_of(x: Axes, apart: Array) -> Array:
 
 
 def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> bool:
-    """Whether runs of one seed correlate across groups (sizes), at 5 %: the squares of each seed's mean deviation, over
+    """Whether runs of one seed correlate across groups (sizes), at 1 %: the squares of each seed's mean deviation, over
     seeds permuted within the groups. Each row has codes of its group, seed and cell (replicates have one cell). Runs of
     one seed and group are taken together, those of other arms too, as arms may share their noise."""
     away = log_loss - (np.bincount(cell, log_loss) / np.bincount(cell))[cell]
@@ -110,7 +112,7 @@ def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> boo
         permuted[1:, own] = rng.permuted(permuted[1:, own], axis=1)
     total = permuted @ np.eye(held.shape[1])[seed]
     scores = (total**2 / np.bincount(seed)).sum(axis=1)
-    return bool((scores >= scores[0] * (1 - 1e-9)).mean() < ALPHA)
+    return bool((scores >= scores[0] * (1 - 1e-9)).mean() < SHARED)
 
 
 def resolution(values: Array) -> float:
