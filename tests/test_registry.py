@@ -44,11 +44,14 @@ from pathlib import Path
 from lawful.plugins import Analysis
 from lawful.report.markup import tag
 from lawful.report.section import Content, Section
+from lawful.storage.atomic import write_json
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 class Count(Analysis):
     def after_fit(self, folder):
-        if "stars" in store.Store(folder).read_study()["corpora"]:
-            store.write_json(folder / "fits" / "stars.json", {"stars": 7})
+        if "stars" in Store(folder).read_study()["corpora"]:
+            write_json(folder / "fits" / "stars.json", {"stars": 7})
 
 class Stars(Section):
     after = "doubts"
@@ -57,14 +60,14 @@ class Stars(Section):
         path = evidence.folder / "fits" / "stars.json"
         if not path.exists():
             return None
-        number = store.read_json(path)["stars"]
+        number = read_json(path)["stars"]
         return Content(
             html=tag("section", tag("h2", "The stars"), tag("p", f"There are {number}."), id="stars"),
             markdown=("## The stars", f"There are {number}."),
         )
 
     def example(self, folder):
-        store.write_json(folder / "fits" / "stars.json", {"stars": 7})
+        write_json(folder / "fits" / "stars.json", {"stars": 7})
 """
 READERS = """
 from lawful.errors import TableError

@@ -268,8 +268,9 @@ def planned_columns(rung: Rung, arm: str | None) -> dict[str, Any]:
 
 def own_steps_of(planned: Mapping[str, Any]) -> int:
     """Steps that a run of a plan does itself; the others come from its trunk."""
-    own, whole = planned.get("own_flops"), planned["flops"]
-    return int(planned["steps"]) if own is None or not whole else round(planned["steps"] * own / whole)
+    own, whole = planned.get("own_flops"), planned.get("flops")
+    are_known = isinstance(own, (int, float)) and isinstance(whole, (int, float)) and whole > 0
+    return round(planned["steps"] * own / whole) if are_known else int(planned["steps"])
 
 
 def _planned_row(rung: Rung, arm: str | None) -> dict[str, Any]:

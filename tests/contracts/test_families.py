@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from lawful.families import decoder
 from lawful.families.decoder import Decoder
+from lawful.kernels import block
 from lawful.testing import test_families as contract
 
 DECODERS = [
@@ -50,5 +50,5 @@ def test_a_decoder_that_knows_where_a_text_starts_sees_nothing_before_it() -> No
 def test_a_decoder_as_torch_compile_traces_it_computes_in_bf16_what_it_does_in_fp32_within_rounding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    monkeypatch.setattr(block, "is_faster", lambda *_: False)
     contract.assert_as_in_fp32(DECODERS[0], torch.bfloat16, lambda model: torch.compile(model, backend="aot_eager"))

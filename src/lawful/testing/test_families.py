@@ -11,8 +11,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lawful.families import Family, decoder
+from lawful.families import Family
 from lawful.families.lstm import LSTM
+from lawful.kernels import block
 from lawful.run import from_json, to_json
 from lawful.testing import examples, loaded
 
@@ -83,7 +84,7 @@ def test_in_half_precision_a_family_computes_what_it_does_in_fp32_within_roundin
     """As on a GPU: under autocast, by torch's own attention."""
     if isinstance(family, LSTM) and precision == torch.float16:
         pytest.skip("torch has no LSTM in fp16 on a CPU")
-    monkeypatch.setattr(decoder, "is_short", lambda *_: False)
+    monkeypatch.setattr(block, "is_faster", lambda *_: False)
     assert_as_in_fp32(family, precision, lambda model: model)
 
 
