@@ -227,6 +227,39 @@ def test_the_right_law_forecasts_for_itself():
     assert found.predict(**FAR).laws == {}
 
 
+def steeper(size):
+    """An exponent of .05 that becomes .2 at 1e8: with its floor at 0, no power law with a floor can follow."""
+    return 3 * (size / 1e8) ** -np.where(size < 1e8, 0.05, 0.2)
+
+
+def steeper_table(seed, seeds, sigma):
+    rng = np.random.default_rng([22, seed])
+    size = np.repeat(np.geomspace(1e6, 1e9, 8), seeds)
+    loss = steeper(size) * np.exp(sigma * rng.standard_normal(len(size)))
+    return [{"params": n, "loss": y, "seed": i % seeds} for i, (n, y) in enumerate(zip(size, loss, strict=True))]
+
+
+def test_a_floor_held_at_zero_hides_no_bend():
+    """Below 0 the floor would follow the bend, but it is held there."""
+    for seed in range(5):
+        found = lawful.fit(steeper_table(seed, 1, 0.002), "power_floor", draws=0)
+        assert found.params["E"].at_bound == "low"
+        assert codes(found) & {"misfit", "form_uncertain"}
+        assert found.predict(params=1e10).laws
+
+
+def test_a_forecast_stands_where_there_are_fewer_clusters_than_parameters():
+    """Two seeds that share noise across sizes are two clusters: no law can be chosen by its AICc."""
+    clustered = 0
+    for seed in range(12):
+        found = lawful.fit(steeper_table(seed, 2, 0.005), "power_floor", draws=0)
+        clustered += found.goodness.clusters == 2
+        forecast = found.predict(params=1e10)
+        assert 0 < forecast.low <= forecast.value <= forecast.high < np.inf
+        assert sum(forecast.laws.values()) == pytest.approx(1)
+    assert clustered
+
+
 def test_where_no_law_fits_all_that_are_near_have_a_part_and_it_is_said():
     def waves(params, tokens):
         return chinchilla(params, tokens) * np.exp(
