@@ -260,6 +260,18 @@ def test_a_floor_held_at_zero_hides_no_bend():
         assert found.predict(params=1e10).laws
 
 
+def test_the_spread_of_replicates_is_not_that_of_a_misfit():
+    rng = np.random.default_rng(22)
+    size = np.repeat(np.geomspace(1e6, 1e9, 8), 3)
+    loss = steeper(size) * np.exp(0.004 * (size / 3e7) ** 0.15 * rng.standard_normal(24))
+    rows = [{"params": n, "loss": y, "seed": i % 3} for i, (n, y) in enumerate(zip(size, loss, strict=True))]
+    found = lawful.fit(rows, "power_floor", cluster="none", draws=0)
+    said = next(caution.sentence for caution in found.warnings if caution.code == "noise_varies")
+    ends = [float(part.split()[-1]) / 100 for part in said.split(" %")[:2]]
+    assert found.goodness.rmse_log > 5 * found.goodness.sigma_run
+    assert ends[0] < 2 * found.goodness.sigma_run and ends[1] < 4 * found.goodness.sigma_run
+
+
 def test_a_forecast_stands_where_there_are_fewer_clusters_than_parameters():
     """Two seeds that share noise across sizes are two clusters: no law can be chosen by its AICc."""
     for seed in range(3):
