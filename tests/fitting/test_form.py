@@ -227,6 +227,63 @@ def test_the_right_law_forecasts_for_itself():
     assert found.predict(**FAR).laws == {}
 
 
+def test_a_misfit_of_eight_runs_is_seen():
+    """Of 8 signs one draw in 128 is the residuals themselves, and says nothing about their trend."""
+    for runs in (8, 9):
+        seen = [
+            looked(line_table(seed, sizes=runs, seeds=1, sigma=0.001), "power")[0].trend < form.MISFIT
+            for seed in range(8)
+        ]
+        assert np.mean(seen) >= 0.75
+        alarms = [looked(line_table(seed, sizes=runs, seeds=1), "power_floor")[0] for seed in range(20)]
+        assert np.mean([found.trend < form.MISFIT for found in alarms]) <= 0.1
+
+
+def steeper(size):
+    """An exponent of .05 that becomes .2 at 1e8: with its floor at 0, no power law with a floor can follow."""
+    return 3 * (size / 1e8) ** -np.where(size < 1e8, 0.05, 0.2)
+
+
+def steeper_table(seed, seeds, sigma):
+    rng = np.random.default_rng([22, seed])
+    size = np.repeat(np.geomspace(1e6, 1e9, 8), seeds)
+    loss = steeper(size) * np.exp(sigma * rng.standard_normal(len(size)))
+    return [{"params": n, "loss": y, "seed": i % seeds} for i, (n, y) in enumerate(zip(size, loss, strict=True))]
+
+
+def test_a_floor_held_at_zero_hides_no_bend():
+    """Below 0 the floor would follow the bend, but it is held there."""
+    for seed in range(5):
+        found = lawful.fit(steeper_table(seed, 1, 0.002), "power_floor", draws=0)
+        assert found.params["E"].at_bound == "low"
+        assert codes(found) & {"misfit", "form_uncertain"}
+        assert found.predict(params=1e10).laws
+
+
+def test_the_spread_of_replicates_is_not_that_of_a_misfit():
+    rng = np.random.default_rng(22)
+    size = np.repeat(np.geomspace(1e6, 1e9, 8), 3)
+    loss = steeper(size) * np.exp(0.004 * (size / 3e7) ** 0.15 * rng.standard_normal(24))
+    rows = [{"params": n, "loss": y, "seed": i % 3} for i, (n, y) in enumerate(zip(size, loss, strict=True))]
+    found = lawful.fit(rows, "power_floor", cluster="none", draws=0)
+    said = next(caution.sentence for caution in found.warnings if caution.code == "noise_varies")
+    ends = [float(part.split()[-1]) / 100 for part in said.split(" %")[:2]]
+    assert found.goodness.rmse_log > 5 * found.goodness.sigma_run
+    assert ends[0] < 2 * found.goodness.sigma_run and ends[1] < 4 * found.goodness.sigma_run
+
+
+def test_a_forecast_stands_where_there_are_fewer_clusters_than_parameters():
+    """Two seeds that share noise across sizes are two clusters: no law can be chosen by its AICc."""
+    for seed in range(3):
+        rows = steeper_table(seed, 2, 0.005)
+        rows = [{**row, "loss": row["loss"] * (1.02 if row["seed"] else 1)} for row in rows]
+        found = lawful.fit(rows, "power_floor", cluster="seed", draws=0)
+        assert found.goodness.clusters == 2
+        forecast = found.predict(params=1e10)
+        assert 0 < forecast.low <= forecast.value <= forecast.high < np.inf
+        assert sum(forecast.laws.values()) == pytest.approx(1)
+
+
 def test_where_no_law_fits_all_that_are_near_have_a_part_and_it_is_said():
     def waves(params, tokens):
         return chinchilla(params, tokens) * np.exp(

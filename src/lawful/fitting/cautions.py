@@ -263,13 +263,15 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
 
 
 def _noise_varies(fit: Fit) -> Caution:
-    """The spread of runs at either end of the data."""
+    """The spread of replicates at either end of the data. What the law misses is not a part of it."""
     from lawful.fitting.predict import run_spread
 
+    typical = run_spread(fit)
+    of_replicates = (fit.goodness.sigma_run or typical) / max(typical, 1e-300)
     ends = []
     for end in (0, 1):
         at = {axis: limits[end] for axis, limits in fit.data["domain"].items()}
-        ends.append(f"{100 * run_spread(fit, at):.2g} %")
+        ends.append(f"{100 * of_replicates * run_spread(fit, at):.2g} %")
     where = " and ".join(f"{axis} = {fit.data['domain'][axis][0]:.3g}" for axis in fit.spread_slopes)
     far = " and ".join(f"{axis} = {fit.data['domain'][axis][1]:.3g}" for axis in fit.spread_slopes)
     sentence = (

@@ -200,7 +200,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     A rung that is off is one explanation of a trend, and each sister law is another: the best by AICc is named, and
     forecasts average over all that come near.
     """
-    form = look(point, data, around)
+    inner = _off_bounds(point)  # a floor held at 0 follows no bend: below 0 it would hide one from the tests
+    form = look(inner, data, around if inner is point else noise.measure(inner, data))
     if not form.is_suspected:
         return Doubt(form, False, None, None)
     if not point.is_free.all():  # what is fixed is the user's own knowledge, which other laws would not heed
@@ -215,6 +216,10 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     scores, tail = _compared(points, np.array(away), np.array(counts), data)
     sisters = np.arange(1, len(points))
     errors = np.array([law.rmse_log for law in laws])
+    if not np.isfinite(scores).any():  # no more independent rows than parameters: nothing chooses between the laws
+        is_near = errors[: len(points)] <= NEARLY * np.nanmin(errors[: len(points)])
+        form = replace(form, trend=form.whole, rung=None)
+        return Doubt(form, form.trend < MISFIT, None, _average(laws, is_near / is_near.sum(), False, data))
     is_again = (errors[sisters] >= errors[0] * (1 - SAME)) & (scores[sisters] >= scores[0])
     scores[sisters[is_again]] = np.inf  # a sister that found no use for what it has more is the fitted law again
     best = int(np.argmin(scores))
@@ -300,9 +305,10 @@ def _off_bounds(point: Point) -> Point:
     from lawful.fitting.estimate import side_of
 
     low, high = point.problem.low.copy(), point.problem.high.copy()
-    for i in range(len(low)):
-        if side_of(point, i) is not None:
-            low[i] = high[i] = point.parameters[i]
+    at_bound = [i for i in range(len(low)) if side_of(point, i) is not None]
+    if not at_bound:
+        return point
+    low[at_bound] = high[at_bound] = point.parameters[at_bound]
     return replace(point, problem=replace(point.problem, low=low, high=high))
 
 
@@ -450,9 +456,10 @@ def _trend(lens: _Lens, rung: Array | None) -> float:
         return by_f
     wide = left[:, 0] / np.maximum(1 - (law**2).sum(1), 0.05)  # as HC3 does, for rows that the law follows closely
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (FLIPS, data.clusters))
+    signs = signs[np.abs(signs.sum(1)) < data.clusters]  # all alike: the residuals themselves; of few, often drawn
     drawn = (signs[:, data.cluster] * wide).T
     drawn -= law @ (law.T @ drawn)
-    return max(by_f, float((1 + (_F(added, drawn, n - p - q) >= seen).sum()) / (FLIPS + 1)))
+    return max(by_f, float((1 + (_F(added, drawn, n - p - q) >= seen).sum()) / (len(signs) + 1)))
 
 
 def _F(added: Array, left: Array, dof: int) -> Array:
