@@ -300,6 +300,20 @@ def test_power_agrees_with_what_was_measured_by_simulation():
     assert shared.seeds == 1
 
 
+def test_power_heeds_that_a_smaller_exponent_has_a_larger_error():
+    """Of 47 tables with the 3 seeds per arm that were advised for .2 against .1, 57 % were told apart, not 80."""
+    ladder = {"params": np.geomspace(1e6, 1e9, 8)}
+    down = lawful.power(at=ladder, shift=-0.1, sigma=0.025)
+    back = lawful.power(values={"alpha": 0.1}, at=ladder, shift=0.1, sigma=0.025)
+    assert down.seeds == back.seeds == 6
+    assert down.stderr_one_seed == pytest.approx(back.stderr_one_seed)  # which arm is called the first changes nothing
+
+
+def test_power_of_an_exponent_that_no_law_has_is_refused():
+    with pytest.raises(LawfulError, match="shift: .*alpha: expected a number from"):
+        lawful.power(at={"params": np.geomspace(1e6, 1e9, 8)}, shift=-0.3, sigma=0.01)
+
+
 def test_power_needs_enough_points():
     with pytest.raises(LawfulError, match="at least as many distinct points"):
         lawful.power(at={"params": [1e6, 1e7]}, shift=0.01, sigma=0.005)

@@ -192,12 +192,18 @@ def power(
     bounds = np.full(len(law.parameters), np.nan)
     problem = solver.Problem(law, x, loss, True, sigma, True, bounds, bounds)
     slopes = solver.slopes(problem, np.array([expected[p] for p in law.parameters]))
+    shifted = {**expected, name: expected[name] + shift}
+    refuse("power", [f"shift: {text.removeprefix('value: ')}" for text in _unlikely(law, {name: shifted[name]})])
+    # a smaller exponent leaves the floor less clear: the arm that has it has the larger error
+    second_slopes = solver.slopes(problem, np.array([shifted[p] for p in law.parameters]))
     n, p = slopes.shape
     shared = [law.parameters.index("E")] if floor == "shared" and "E" in law.parameters else []
     own = [i for i in range(p) if i not in shared]
     # columns: shared ones, the first arm's own, the second arm's own
     nothing = np.zeros((n, len(own)))
-    both = np.block([[slopes[:, shared], slopes[:, own], nothing], [slopes[:, shared], nothing, slopes[:, own]]])
+    both = np.block(
+        [[slopes[:, shared], slopes[:, own], nothing], [second_slopes[:, shared], nothing, second_slopes[:, own]]]
+    )
     if len(np.unique(np.round(np.stack(list(x.logs.values())), 9), axis=1).T) < p:
         raise DeclarationError(f"power: {law.name} has {p} parameters and needs at least as many distinct points.")
     covariance = sigma * sigma * np.linalg.inv(both.T @ both)

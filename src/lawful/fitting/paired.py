@@ -111,7 +111,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
         gaps,
         dof,
         _sentence(along, best, losses, unsure, gaps),
-        _cautions(dof),
+        _cautions(dof, along, tuple(dict.fromkeys(level for gap in found for level in gap.alone))),
     )
 
 
@@ -123,6 +123,7 @@ class _Found:
     p: float
     slope_p: float | None
     dof: int
+    alone: tuple[str, ...]  # levels of one unit, whose noise is taken from others
 
     def finish(self, p_holm: float, slope_p_holm: float | None) -> Gap:
         return Gap(**self.values, p=self.p, p_holm=p_holm, slope_p_holm=slope_p_holm)
@@ -142,49 +143,117 @@ def _gap(
     place = np.array([levels.index(level) for level in places], dtype=int)
     sizes = np.bincount(place, minlength=len(levels))
     means = np.bincount(place, weights=differences, minlength=len(levels)) / np.maximum(sizes, 1)
-    residual = np.array(differences) - means[place]
     unit = np.unique([repr(one) for one in units], return_inverse=True)[1]
-    is_nested = len(np.unique(np.stack([unit, place]), axis=1).T) == unit.max(initial=-1) + 1  # each at one level
-    dof = int(sizes.sum() - len(sizes)) if is_nested else int(unit.max())
-    if dof < 1:
+    is_ordered = all(isinstance(level, (int, float)) for level in levels)
+    spread = _spread(np.array(differences) - means[place], place, unit, sizes, is_ordered)
+    if spread is None:
         raise Refusal(
             "no_replicates",
             f"{first} and {second}: expected at least two seeds at some level of {along}, got one at each of "
             f"{len(sizes)}; the noise of a difference is not known. Add seeds.",
         )
-
-    def stderr_of(lever: np.ndarray) -> float:
-        """Of a sum of the levels' means times the lever: pooled where units are independent, else between units."""
-        shares = (lever / sizes)[place] * residual
-        if is_nested:
-            return math.sqrt(float(residual @ residual) / dof * float((lever**2 / sizes).sum()))
-        totals = np.bincount(unit, weights=shares)
-        return math.sqrt(float(totals @ totals) * (dof + 1) / dof)
-
-    mean, stderr = float(means.mean()), stderr_of(np.full(len(levels), 1 / len(levels)))
-    reach = t_quantile(0.975, dof)
+    alone = tuple(str(level) for i, level in enumerate(levels) if spread.source[i] != i)
+    mean = float(means.mean())
+    stderr, dof = spread.of(np.full(len(levels), 1 / len(levels)))
+    reach = t_quantile(0.975, dof) * stderr
     slope = slope_ci = slope_p = None
     if len(levels) >= 3 and all(isinstance(level, (int, float)) and level > 0 for level in levels):
         x = np.log2(np.array([float(level) for level in levels]))
         centred = x - np.average(x, weights=sizes)
         lever = sizes * centred / (sizes * centred**2).sum()
-        slope, slope_stderr = float(lever @ means), stderr_of(lever)
-        slope_ci = (slope - reach * slope_stderr, slope + reach * slope_stderr)
-        slope_p = _two_sided(slope, slope_stderr, dof)
+        slope = float(lever @ means)
+        slope_stderr, slope_dof = spread.of(lever)
+        slope_reach = t_quantile(0.975, slope_dof) * slope_stderr
+        slope_ci = (slope - slope_reach, slope + slope_reach)
+        slope_p = _two_sided(slope, slope_stderr, slope_dof)
     values = {
         "first": first,
         "second": second,
         "pairs": int(sizes.sum()),
         "mean": mean,
-        "ci95": (mean - reach * stderr, mean + reach * stderr),
+        "ci95": (mean - reach, mean + reach),
         "slope": slope,
         "slope_ci95": slope_ci,
         "levels": {str(level): float(value) for level, value in zip(levels, means, strict=True)},
     }
-    return _Found(values, _two_sided(mean, stderr, dof), slope_p, dof)
+    return _Found(values, _two_sided(mean, stderr, dof), slope_p, int(dof), alone)
 
 
-def _two_sided(value: float, stderr: float, dof: int) -> float:
+@dataclass(frozen=True)
+class _Spread:
+    """The noise of the levels' mean differences.
+
+    covariance   of the means, from units that two levels share
+    unknown      a bound of what two levels may share of which one unit alone is at both; 0 elsewhere
+    source       level -> the level whose units its variance is from: another where it has one unit alone
+    dofs         of each level's variance
+    between      per unit and level, the share of the residuals in the mean: what its units' totals show
+    """
+
+    covariance: np.ndarray
+    unknown: np.ndarray
+    source: np.ndarray
+    dofs: np.ndarray
+    between: np.ndarray
+    is_nested: bool
+
+    def of(self, lever: np.ndarray) -> tuple[float, float]:
+        """Standard error of a sum of the means times the lever, and its degrees of freedom."""
+        each = np.bincount(self.source, lever**2 * np.diag(self.covariance), minlength=len(lever))
+        if self.is_nested:  # levels are independent; between Welch's formula of 1947, which is right on average, and
+            # Satterthwaite's, which gives fewer: where one noisy level of two seeds decides, the first gives too many
+            variance = float(each.sum())
+            spread = float((each**2 / (self.dofs + 1)).sum())
+            dof = variance**2 / spread - 1 if spread > 0 else float(self.dofs.sum())
+            own = self.dofs[np.unique(self.source)]
+            return math.sqrt(variance), round(float(np.clip(dof, own.min(), own.sum())), 6)
+        product = np.outer(lever, lever)
+        shared = float((product * self.covariance + np.maximum(product, 0.0) * self.unknown).sum())
+        totals = self.between @ lever
+        count = len(totals)
+        variance = max(shared, float(totals @ totals) * count / (count - 1))
+        known = each > 0  # as if all levels' variances erred together
+        dof = (each[known].sum() / (each[known] / np.sqrt(self.dofs[known])).sum()) ** 2 if known.any() else count - 1
+        return math.sqrt(variance), round(float(dof), 6)
+
+
+def _spread(
+    residual: np.ndarray, place: np.ndarray, unit: np.ndarray, sizes: np.ndarray, is_ordered: bool
+) -> _Spread | None:
+    """From the units at each level, whose noise may differ from level to level. A level of one unit is taken to be as
+    noisy as the nearest level of several (of two that are as near, and of levels without an order, the noisiest), and
+    no less than these on average. None where no level has several.
+    """
+    levels, units = len(sizes), unit.max(initial=-1) + 1
+    is_at = np.zeros((units, levels), dtype=bool)
+    is_at[unit, place] = True
+    totals = np.zeros((units, levels))
+    np.add.at(totals, (unit, place), residual)
+    count = is_at.sum(axis=0)
+    several = np.flatnonzero(count > 1)
+    if not len(several):
+        return None
+    one = np.zeros(levels)  # the variance of one unit's total
+    one[several] = (totals[:, several] ** 2).sum(axis=0) / (count[several] - 1)
+    source = np.arange(levels)
+    for level in np.flatnonzero(count == 1):
+        away = np.abs(several - level) if is_ordered else np.zeros(len(several))
+        source[level] = max(several[away == away.min()], key=lambda other: one[other])
+    one = np.where(count > 1, one, np.maximum(one[source], np.average(one[several], weights=count[several] - 1)))
+    covariance, unknown = np.diag(one * count), np.zeros((levels, levels))
+    for a, b in itertools.permutations(range(levels), 2):
+        both = is_at[:, a] & is_at[:, b]
+        if both.sum() > 1:
+            x, y = totals[both, a], totals[both, b]
+            covariance[a, b] = (x - x.mean()) @ (y - y.mean()) * both.sum() / (both.sum() - 1)
+        elif both.any():
+            unknown[a, b] = math.sqrt(one[a] * one[b])
+    scale = np.outer(sizes, sizes)
+    is_nested = bool((is_at.sum(axis=1) == 1).all())
+    return _Spread(covariance / scale, unknown / scale, source, (count - 1)[source], totals / sizes, is_nested)
+
+
+def _two_sided(value: float, stderr: float, dof: float) -> float:
     return 2 * (1 - t_cdf(abs(value) / stderr, dof)) if stderr > 0 else float(value == 0)
 
 
@@ -234,10 +303,14 @@ def _sentence(along: str, best: str, losses: Mapping[str, float], unsure: list[s
     return text + "."
 
 
-def _cautions(dof: int) -> tuple[Caution, ...]:
-    if dof >= 6:
-        return ()
-    sentence = (
-        f"The noise of a difference is known from {dof} degrees of freedom: more seeds would narrow the intervals."
-    )
-    return (Caution("few_dof", "warning", sentence),)
+def _cautions(dof: int, along: str, alone: tuple[str, ...]) -> tuple[Caution, ...]:
+    said = []
+    if dof < 6:
+        several = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
+        said.append(f"The noise of a difference is known from {several}: more seeds would narrow the intervals.")
+    if alone:
+        said.append(
+            f"At {along} = {', '.join(alone)} a pair of arms has no second seed: the noise there is taken from other "
+            "levels, and where it is larger than there, the intervals are too narrow."
+        )
+    return tuple(Caution("few_dof", "warning", sentence) for sentence in said)
