@@ -107,7 +107,7 @@ def test_replay_supports_a_claim_within_the_share_that_is_told(tmp_path):
     table.write_text("\n".join(["params,loss", *rows]), encoding="utf-8")
     claim = ("replay", table, "--law", "power_floor", "--claim", "alpha=0.33", "--draws", 0)
     assert said(*claim, "--within", 0.2).startswith("alpha=0.33: supported\n")
-    assert said(*claim).startswith("alpha=0.33: ") and "0.33 within 10 %, [0.297, 0.363]" in said(*claim)
+    assert said(*claim).startswith("alpha=0.33: ") and "within 10 % of 0.33, [0.297, 0.363]" in said(*claim)
     assert said(*claim, "--within", 0.01).startswith("alpha=0.33: contradicted\n")
     assert "expected a share above 0" in str(run(*claim, "--within", 0).exception)
 
@@ -205,6 +205,19 @@ def test_what_is_told_of_a_folder_is_used_or_refused_never_passed_over(study):
     assert "no column 'nope'" in str(run("predict", study, "--params", "1e9", "--loss-column", "nope").exception)
 
 
+def test_a_misfit_is_said_once_by_allocate_and_a_forecast_of_other_laws_is_no_forecast_of_the_fitted_one(tmp_path):
+    random = np.random.default_rng(0)
+    lines = ["params,tokens,loss"]
+    for n in np.geomspace(1e7, 1e9, 6):
+        for d in np.geomspace(2e8, 2e10, 4):
+            loss = ((2e9 / n) ** (0.1 / 0.12) + 4e9 / d) ** 0.12 * np.exp(0.004 * random.standard_normal())
+            lines.append(f"{n},{d},{loss}")
+    path = tmp_path / "kaplan.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert said("allocate", path, "--flops", "1e20").count("severe: misfit") == 1
+    assert "not of this law alone" in said("predict", path, "--params", "1e9", "--tokens", "1e10")
+
+
 def test_checklist(table):
     out = said("checklist", table, "--where", "arm=a")
     assert "items answered (arXiv:2502.18969)" in out
@@ -277,7 +290,7 @@ def test_bounds_and_fixed_values_are_told_and_reach_every_command_that_fits(tabl
     assert "needs" in said("compare", table, "--fixed", "E=1.8", "--bounds", "alpha=0.02:5")
     given = json.loads(said("allocate", table, "--where", "arm=a", "--flops", "1e20", "--fixed", "beta=0.5", "--json"))
     assert given["allocation"]["N_exponent"]["value"] > 0.55
-    assert "0.35 within" in said("replay", table, "--law", "chinchilla", "--claim", "alpha=0.35", "--fixed", "E=1.8")
+    assert "of 0.35" in said("replay", table, "--law", "chinchilla", "--claim", "alpha=0.35", "--fixed", "E=1.8")
     for flag, text in (("--bounds", "alpha=1"), ("--bounds", "alpha=a:b"), ("--fixed", "E"), ("--fixed", "gamma=1")):
         failed = run("fit", table, flag, text)
         assert failed.exit_code != 0 and not isinstance(failed.exception, TypeError)

@@ -335,6 +335,13 @@ def test_the_checklist_answers_what_is_known_and_leaves_the_rest_open(fit):
     assert {i.question: i.answer for i in told}["Which learning rate schedule?"] == "wsd"
 
 
+def test_the_checklist_says_what_is_severe_beside_how_good_the_fit_is():
+    params = np.geomspace(1e6, 1e9, 12)
+    found = lawful.fit([{"params": n, "loss": 2.1 / (1 + (n / 1.2e8) ** 2.5) + 0.4} for n in params])
+    answers = {item.question: item.answer for item in found.checklist()}
+    assert "severe: misfit: " in answers["How good is the fit?"]
+
+
 def test_the_regressor_is_scikit_learns():
     pytest.importorskip("sklearn", reason="the regressor needs scikit-learn")
     from sklearn.base import clone

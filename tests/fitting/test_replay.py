@@ -33,7 +33,7 @@ def test_a_true_exponent_is_supported_and_a_false_one_contradicted():
     assert replay(points(sigma=0.001), "alpha=0.3", law="power_floor:params").verdict == "supported"
     found = replay(points(), "alpha = .45", law="power_floor:params")
     assert found.verdict == "contradicted"
-    assert "none of it is 0.45 within 10 %, [0.405, 0.495]" in found.sentence
+    assert "none of it lies within 10 % of 0.45, [0.405, 0.495]" in found.sentence
 
 
 def test_a_claim_is_supported_by_the_whole_interval_within_the_share_and_contradicted_by_none_of_it():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lawful.report import tables
+from lawful.report import tables, words
 from lawful.report.figures import log_ticks
 
 
@@ -63,3 +63,9 @@ def test_logarithmic_ticks_are_few_round_and_inside(low: float, high: float) -> 
 def test_a_digit_that_is_no_number_stays_as_it_is() -> None:
     assert tables.readable("size=²,tokens=125000") == "size=², tokens=125k"
     assert tables.readable(f"size={'9' * 5000}") == f"size={'9' * 5000}"
+
+
+def test_an_interval_that_holds_every_loss_is_not_printed_as_numbers():
+    assert words._forecast_interval(1.9, 2.1) == "[1.9000, 2.1000]"
+    assert words._forecast_interval(1e-75, 3.6e74) == "not determined"
+    assert words._forecast_interval(None, None) == tables.DASH

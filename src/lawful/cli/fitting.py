@@ -124,6 +124,7 @@ def predict_command(
         typer.echo(
             f"{name} at {where_at}: {p.value:.5g} [{p.low:.5g}, {p.high:.5g}] "
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
+            + ("; not of this law alone, see below" if p.laws else "")
         )
         _print_cautions(p.warnings)
         if fits[name].held_out:
@@ -168,7 +169,8 @@ def allocate_command(
                 else "; they agree within their errors"
             )
         )
-    _print_cautions(dict.fromkeys((*best.warnings, *stops.warnings)))
+    said = {c.code for c in best.warnings if c.severity == "severe"}  # with what the allocation averages over
+    _print_cautions((*best.warnings, *(c for c in stops.warnings if c not in best.warnings and c.code not in said)))
 
 
 def replay_command(
@@ -241,6 +243,10 @@ def compare_command(
         _print_plain(found)
         return
     typer.echo(found.sentence + "\n")
+    typer.echo(
+        "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
+        "That arms differ at all is told by a sharper test of its own, the p of the sentence above."
+    )
     typer.echo(f"{'':28}{'parameters':>11}{'F':>9}{'p':>10}{'AICc':>10}{'BIC':>10}")
     for one in found.explanations:
         test = "" if one.F is None or one.p is None else f"{one.F:9.3g}{one.p:10.3g}"
@@ -315,7 +321,7 @@ def _print_holdout(found: Any) -> None:
     for row in found.rows:
         p = row.prediction
         typer.echo(
-            f"  {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
+            f"  run {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
             f"{'' if row.is_inside else '  outside'}; straight line {row.straight_line:.4f}, nearest fitted run "
             f"{row.last_value:.4f}"
         )
@@ -416,8 +422,9 @@ def power_command(
     if as_json:
         _print_plain(found)
         return
+    seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
     typer.echo(
-        f"{found.seeds} seeds per arm to see {found.parameter} shift by {shift:g} with power {found.power:g} at level "
+        f"{seeds} per arm to see {found.parameter} shift by {shift:g} with power {found.power:g} at level "
         f"{found.level:g} (a floor {'per arm' if floor == 'own' else 'shared by the arms'}; with one seed the "
         f"difference has a standard error of {found.stderr_one_seed:.3g})"
     )
@@ -493,7 +500,9 @@ def _interval(value: Any) -> str:
 
 
 def _print_cautions(cautions: Any) -> None:
-    for caution in cautions:
+    from lawful.fitting.cautions import ranked
+
+    for caution in ranked(cautions):
         typer.echo(f"  {caution.severity}: {caution.code}: {caution.sentence}")
 
 

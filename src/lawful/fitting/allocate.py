@@ -355,7 +355,8 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
             Caution(
                 "extrapolation",
                 "warning",
-                f"The point lies {at.value / largest:.3g} times beyond the largest {axis} of the data.",
+                f"Where a doubling of {axis} stops paying lies {at.value / largest:.3g} times beyond the largest "
+                f"{axis} of the data.",
             )
         )
     return DiminishingReturns(fit.law, axis, float(threshold), label, at, float(gain[0]), (*rests_on(fit), *found))

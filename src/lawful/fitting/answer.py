@@ -22,6 +22,7 @@ from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.fitting.truth import recovered
+from lawful.fitting.uncertainty import says_nothing
 from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
@@ -671,4 +672,6 @@ def _sentence(found: Fit, held: Sequence[HeldOut]) -> str:
             f"; {len(held)} held-out {'run was' if len(held) == 1 else 'runs were'} predicted within "
             f"{100 * worst:.{1 if worst >= 0.00995 else 2}f} %, {inside} of {len(held)} inside the interval"
         )
+        if empty := sum(says_nothing(*row.interval) for row in held):
+            text += f", but {empty} of these intervals are so wide that they say nothing"
     return text + "."

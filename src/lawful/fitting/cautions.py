@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +84,15 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
 
 
 def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Caution, ...]:
-    """Severe first."""
+    """Of a fit; the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
     found += [*_about_data(fit), *_about_choices(fit)]
+    return ranked(found)
+
+
+def ranked(found: Iterable[Caution]) -> tuple[Caution, ...]:
+    """The most severe first."""
     rank = {"severe": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
 

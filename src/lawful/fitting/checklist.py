@@ -152,6 +152,10 @@ def _fitting(fit: Fit) -> _Items:
         ("Are all points used?", f"{g.n} rows fitted, {len(fit.data['dropped'])} left out"),
         ("Are results sensitive to the objective?", f"refitted under {alternatives}" if alternatives else None),
         ("What uncertainty is given?", f"95 % intervals by {fit.interval_method}"),
-        ("How good is the fit?", f"rmse of log loss {g.rmse_log:.3g}, AICc {g.aicc:.2f}, BIC {g.bic:.2f}"),
+        (
+            "How good is the fit?",
+            f"rmse of log loss {g.rmse_log:.3g}, AICc {g.aicc:.2f}, BIC {g.bic:.2f}"
+            + "".join(f"; severe: {one.code}: {one.sentence}" for one in fit.warnings if one.severity == "severe"),
+        ),
         ("Is it tested by extrapolation?", None),
     ]

@@ -77,13 +77,15 @@ def fit(
     choice = resolved(law, table)
     data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
     found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    from lawful.fitting.cautions import ranked
+
     said = [] if choice.caution is None else [choice.caution]
     if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
         from lawful.fitting.holdout import about_held_out, score_held_out
 
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
-    return replace(found, warnings=(*found.warnings, *said))
+    return replace(found, warnings=ranked((*found.warnings, *said)))
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such

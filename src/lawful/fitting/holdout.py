@@ -64,8 +64,9 @@ class Holdout:
     @property
     def sentence(self) -> str:
         inside = sum(row.is_inside for row in self.rows)
+        runs = "1 run" if len(self.rows) == 1 else f"{len(self.rows)} runs"
         return (
-            f"Fitted on {self.fit.goodness.n} runs, the law predicted {len(self.rows)} runs at up to "
+            f"Fitted on {self.fit.goodness.n} runs, the law predicted {runs} at up to "
             f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of "
             f"{100 * self.rmse_log:.2f} % (mean {100 * self.bias_log:+.2f} %); {inside} of {len(self.rows)} lay "
             f"inside their 95 % intervals. {self._verdict_in_words} For comparison, the rms error of a straight line "

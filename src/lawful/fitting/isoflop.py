@@ -315,7 +315,7 @@ def _about_convention(runs: Runs) -> list[Caution]:
         return []
     sentence = (
         "The table has FLOPs or tokens, not both: the other is taken from C = 6 N D, N being the column of params. "
-        "Where embeddings are counted in params and cost little, tokens are then too few."
+        "Where embeddings are counted in params and cost little, FLOPs taken so are too many, and tokens too few."
     )
     return [Caution("six_n_d", "note", sentence)]
 

@@ -204,13 +204,15 @@ def _value(
     if not np.isfinite([low, high]).all():
         return Replay(claim, "not decided", (f"{here}: it has no end.",), {"all": found})
     margin = within * abs(claimed)
-    near = f"{claimed:g} within {100 * within:g} %, [{claimed - margin:.3g}, {claimed + margin:.3g}]"
+    near = f"within {100 * within:g} % of {claimed:g}, [{claimed - margin:.3g}, {claimed + margin:.3g}]"
     if claimed - margin <= low and high <= claimed + margin:
-        return Replay(claim, "supported", (f"{here}: all of it is {near}.", *form), {"all": found})
+        return Replay(claim, "supported", (f"{here}: all of it lies {near}.", *form), {"all": found})
     if high < claimed - margin or claimed + margin < low:
-        return Replay(claim, "contradicted", (f"{here}: none of it is {near}.", *form), {"all": found})
+        return Replay(claim, "contradicted", (f"{here}: none of it lies {near}.", *form), {"all": found})
     more = _runs_to_decide(found, found.params[name].value, (low, high), (claimed - margin, claimed + margin))
-    return Replay(claim, "not decided", (f"{here}: some of it is {near}, some is not.{more}", *form), {"all": found})
+    return Replay(
+        claim, "not decided", (f"{here}: part of it lies {near}, part does not.{more}", *form), {"all": found}
+    )
 
 
 def _runs_to_decide(found: Fit, value: float, ci95: tuple[float, float], allowed: tuple[float, float]) -> str:
@@ -268,13 +270,15 @@ def _ahead(
     crossing = (*([found.sentence] if found.at is not None or found.leader is not None else []), *form)
     ahead = gap.ahead(LEVEL)
     if (ahead < 0).all():  # each point's own test suffices for a claim about all of them (Berger 1982)
-        reason = f"{arms[0]} is ahead at every point {here}, each at {LEVEL:.0%}."
+        reason = f"{arms[0]} is ahead at every point {here}, each at {100 * LEVEL:.0f} %."
         return Replay(claim, "supported", (reason, *crossing), found.fits)
     worst = int(gap.scores.argmax())
     if gap.scores[worst] > gap.band(LEVEL):
-        text = f"At {gap.at[worst]:.3g} {arms[1]} has the lower loss, by a band over all points {here}, at {LEVEL:.0%}."
+        level = f"{100 * LEVEL:.0f} %"
+        text = f"At {gap.at[worst]:.3g} {arms[1]} has the lower loss, by a band over all points {here}, at {level}."
         return Replay(claim, "contradicted", (text, *crossing), found.fits)
-    reason = f"{arms[0]} is ahead at {(ahead < 0).mean():.0%} of the points {here}, each at {LEVEL:.0%}."
+    share = 100 * (ahead < 0).mean()
+    reason = f"{arms[0]} is ahead at {share:.0f} % of the points {here}, each at {100 * LEVEL:.0f} %."
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 

@@ -147,6 +147,11 @@ def determined(low: float, high: float) -> tuple[float, float]:
     return (0.0, math.inf) if low > 0 and not high < low * 10.0**DECADES else (float(low), float(high))
 
 
+def says_nothing(low: float, high: float) -> bool:
+    """Whether an interval of a loss is as wide as none: its ends lie more than DECADES apart, or are no numbers."""
+    return not 0 < high < max(low, 1e-300) * 10.0**DECADES
+
+
 def _symmetric(value: float, reach: float, *, is_share: bool) -> tuple[float, float]:
     """About the value: of a share, on the scale of log odds; of what is positive (A and B spread over decades), on that
     of logarithms."""

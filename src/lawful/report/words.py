@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful.fitting.collapse import Course, collapse
+from lawful.fitting.uncertainty import says_nothing
 from lawful.report import tables
 from lawful.report.evidence import Evidence, severity
 from lawful.report.gallery import fitted_rows, held_out_rows
@@ -357,7 +358,7 @@ def held_out_table(evidence: Evidence, *answers: Mapping[str, Any]) -> Table:
                 tables.count(item.get("tokens") or row.get(question.get("tokens") or "tokens")),
                 str(item.get("seed") if item.get("seed") is not None else tables.DASH),
                 tables.loss(item.get("predicted")),
-                f"[{tables.loss(low)}, {tables.loss(high)}]" if number(low) is not None else tables.DASH,
+                _forecast_interval(number(low), number(high)),
                 tables.loss(item.get("observed")),
                 tables.percent(item.get("error_relative"), signed=True),
                 "inside" if item.get("is_inside") else "outside",
@@ -370,6 +371,14 @@ def held_out_table(evidence: Evidence, *answers: Mapping[str, Any]) -> Table:
         rows=rows,
         right=tuple(range(1 + several, 8 + several)),
     )
+
+
+def _forecast_interval(low: float | None, high: float | None) -> str:
+    if low is None:
+        return tables.DASH
+    if high is None or says_nothing(low, high):
+        return "not determined"
+    return f"[{tables.loss(low)}, {tables.loss(high)}]"
 
 
 def baselines_table(evidence: Evidence) -> Table:
