@@ -574,11 +574,19 @@ def fit_ladder(
                 problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
                 first = starts if point is None else point.parameters[None]
                 point = as_point(problem, solver.solve(problem, first), delta)
-                delta = max(HUBER * robust_sigma(point), LEAST_DELTA)
+                delta = max(HUBER * _noisiest(point, data), LEAST_DELTA)
         problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
         grid = solver.grid_starts(problem, keep=4)[0]
         points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
     return points[::-1]
+
+
+def _noisiest(point: Point, data: Sample) -> float:
+    """The robust sigma of the arm with the most noise: one of all arms would clip that arm's plain rows as outliers, and
+    leave its intervals too narrow."""
+    away, arm = np.abs(point.residuals_log), data.x[ARM].astype(int)
+    medians = [float(np.median(away[arm == code])) for code in range(arm.max() + 1)]
+    return robust_sigma(point) * max(max(medians) / max(float(np.median(away)), 1e-300), 1.0)
 
 
 def _explanation(
