@@ -278,7 +278,7 @@ def test_a_table_of_the_gallery_fits_alike_from_its_path_and_from_a_frame(path: 
     fits = [
         lawful.fit(
             table.where(lambda row: row.get("arm") == arm, "another arm"),
-            "power:flops",
+            "power:tokens" if path.parent.name == "equilibrium" else "power:flops",
             params="params_non_embedding",
             tokens="unique_tokens" if path.parent.name == "equilibrium" else "tokens",
             loss="loss",
@@ -452,7 +452,7 @@ def test_isoflop_and_crossover_refuse_the_mixtures_that_a_fit_refuses() -> None:
         mixed = [{**row, name: "nats", **(mark if row["arm"] == "b" else {})} for row in rows for name in mark]
         for ask in (
             lambda mixed=mixed: isoflop(mixed),
-            lambda mixed=mixed: crossover(mixed, "arm", law="power_floor", draws=50),
+            lambda mixed=mixed: crossover(mixed, "arm", law="power_floor:params", draws=50),
             lambda mixed=mixed: lawful.fit(mixed, draws=0),
         ):
             with pytest.raises(Refusal, match="expected one value in one fit"):

@@ -140,6 +140,11 @@ CAUTIONS = _all(
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
         ),
+        "one_seed": (
+            "All runs have one seed and size, and differ in their length only: they begin with the same weights and "
+            "read the same data, so they share noise that no interval here has.",
+            "Train another seed. The exponent suffers least: what they share moves all losses alike.",
+        ),
         "noise_varies": (
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
             "variance, and the interval of a new run follows the noise at its size.",

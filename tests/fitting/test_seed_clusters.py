@@ -68,7 +68,7 @@ def test_arms_with_the_same_seeds_are_apart_whatever_their_column_is_called():
     renamed = [{**{k: v for k, v in row.items() if k != "arm"}, "optimizer": row["arm"]} for row in rows]
     found = lawful.compare(renamed, by="optimizer")
     assert (found.clusters, found.is_paired) == (24, False)
-    assert [c.code for c in found.warnings if c.severity == "note"] == ["clustered_by_seed"]
+    assert [c.code for c in found.warnings if c.severity == "note"] == ["law_chosen", "clustered_by_seed"]
 
 
 def test_branches_of_identical_arms_are_rarely_called_different():

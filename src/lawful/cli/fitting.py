@@ -122,7 +122,7 @@ def predict_command(
     for name, p in out.items():
         where_at = ", ".join(f"{axis} {value:.4g}" for axis, value in p.at.items())
         typer.echo(
-            f"{name} at {where_at}: {p.value:.5g} [{p.low:.5g}, {p.high:.5g}] "
+            f"{name} at {where_at}: {p.value:.5g} {_determined(p.low, p.high, '.5g')} "
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
             + ("; not of this law alone, see below" if p.laws else "")
         )
@@ -316,12 +316,19 @@ def holdout_command(
         raise typer.Exit(FORECASTS_MISSED)
 
 
+def _determined(low: float, high: float, digits: str) -> str:
+    from lawful.fitting.result import interval
+    from lawful.fitting.uncertainty import determined
+
+    return interval(*determined(low, high), digits)
+
+
 def _print_holdout(found: Any) -> None:
     typer.echo(found.sentence)
     for row in found.rows:
         p = row.prediction
         typer.echo(
-            f"  run {row.run}: predicted {p.value:.4f} [{p.low:.4f}, {p.high:.4f}], observed {row.observed:.4f}"
+            f"  run {row.run}: predicted {p.value:.4f} {_determined(p.low, p.high, '.4f')}, observed {row.observed:.4f}"
             f"{'' if row.is_inside else '  outside'}; straight line {row.straight_line:.4f}, nearest fitted run "
             f"{row.last_value:.4f}"
         )

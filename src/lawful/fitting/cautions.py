@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, Sample
+from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Caution, Fit, interval
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
 ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
+EXACT = 1e-8  # a rounding that is smaller matters to no fit
 LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
@@ -248,6 +249,9 @@ def about_clusters(column: str, rows: int, clusters: int) -> list[Caution]:
     if column == ACROSS_SIZES:
         sentence = f"Runs of one seed lie off their sizes' means together: they share noise across sizes, so {count}"
         return [Caution("clustered_by_seed", "warning", sentence)]
+    if column == ONE_SEED:
+        sentence = "All runs have one seed and size: what they share is in no interval, and another seed would move it."
+        return [Caution("one_seed", "warning", sentence)]
     if column == BY_ROUNDING:
         sentence = f"Replicates share the rounding of their losses: {count}"
         return [Caution("rounded", "warning", sentence)]
@@ -258,7 +262,7 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
     """A warning where rounding is a good part of the spread of the residuals of log loss."""
     step = resolution(np.asarray(losses))
     own = step / math.sqrt(12) / float(np.median(losses))  # the standard deviation of a uniform error of that width
-    if own < ROUNDING * spread:
+    if own < max(ROUNDING * spread, EXACT):
         return []
     sentence = (
         f"Losses are given to {step:g}: rounding alone has a standard deviation of {100 * own:.2g} % of them, of "
@@ -317,7 +321,8 @@ def _about_choices(fit: Fit) -> list[Caution]:
                     f"How things are counted moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
-        moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low <= row[name] <= high]
+        seen = 1e-3 * abs(fit.values[name])  # less is not seen in the figures that are shown
+        moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low - seen <= row[name] <= high + seen]
         if moved:
             found.append(
                 Caution(

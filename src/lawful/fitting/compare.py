@@ -582,8 +582,8 @@ def fit_ladder(
 
 
 def _noisiest(point: Point, data: Sample) -> float:
-    """The robust sigma of the arm with the most noise: one of all arms would clip that arm's plain rows as outliers, and
-    leave its intervals too narrow."""
+    """The robust sigma of the arm with the most noise: one of all arms would clip that arm's plain rows as outliers,
+    and leave its intervals too narrow."""
     away, arm = np.abs(point.residuals_log), data.x[ARM].astype(int)
     medians = [float(np.median(away[arm == code])) for code in range(arm.max() + 1)]
     return robust_sigma(point) * max(max(medians) / max(float(np.median(away)), 1e-300), 1.0)

@@ -147,7 +147,7 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
         large_p,
         level,
         joint.is_paired,
-        _sentence(name, joint.p, at, leader, pieces, small, small_p, large, large_p, level),
+        _sentence(name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level),
         dict(fits),
         _cautions(joint, fits, inside.value, at is not None),
     )
@@ -201,8 +201,8 @@ def _sentence(
     level: float,
 ) -> str:
     ends = (
-        f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {small_p:.2f}) and for {large} at "
-        f"large {axis} ({large_p:.2f})"
+        f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {_share(small_p)}) "
+        f"and for {large} at large {axis} ({_share(large_p)})"
     )
     if small_p == large_p == 0.5:
         ends = "the fitted curves are the same"
@@ -211,7 +211,7 @@ def _sentence(
             _in_words(piece, axis) for piece in pieces
         )
     else:
-        undecided = f"one of them is ahead at every {axis}"
+        undecided = f"one of them is ahead at every {axis} of the data"
     rest = f"{ends}; {undecided}."
     if at is not None:
         return f"The arms cross at {axis} = {at:.3g}: {rest}"
@@ -221,10 +221,20 @@ def _sentence(
     return f"Neither a crossing nor a lead over the whole range of the data is established{why}: {rest}"
 
 
+def _share(confidence: float) -> str:
+    return f"{confidence:.2f}" if confidence < 0.995 else "above 0.99"
+
+
+def _of_data(pieces: tuple[tuple[float, float], ...], low: float, high: float) -> tuple[tuple[float, float], ...]:
+    """Of what is undecided, the part where both arms have runs: beyond it nothing is claimed."""
+    inside = [(start, end) for start, end in pieces if start < high and end > low]
+    return tuple((0.0 if start <= low else start, float("inf") if end >= high else end) for start, end in inside)
+
+
 def _in_words(piece: tuple[float, float], axis: str) -> str:
     low, high = piece
     if low <= 0:
-        return f"below {high:.3g}" if high < float("inf") else f"at any {axis}"
+        return f"below {high:.3g}" if high < float("inf") else f"at any {axis} of the data"
     return f"above {low:.3g}" if high == float("inf") else f"from {low:.3g} to {high:.3g}"
 
 

@@ -18,6 +18,7 @@ LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has;
 # what `column` says of clusters that no column names
 BY_SEED = "seed, at each size"
 ACROSS_SIZES = "seed"
+ONE_SEED = "none: all of one seed"
 BY_ROUNDING = "replicates whose losses are rounded"
 # columns that must agree over one fit, and what goes wrong where they do not
 _ONE_VALUE = {
@@ -242,7 +243,8 @@ def _cluster_codes(
     in `column`: runs of one seed and size that differ in length begin with the same weights and read the same data, and
     correlated by .56 to .77 over 16 seeds; runs of one seed at several sizes, where the table shows that they
     correlate; replicates whose losses are rounded so coarsely that they share the error. A study's own clusters are its
-    trunks, which only some schedules have: there the same holds.
+    trunks, which only some schedules have: there the same holds. Where all would be one cluster, each row stays its
+    own.
     """
     each = np.arange(len(observations))
     name = column.get("cluster")
@@ -252,6 +254,9 @@ def _cluster_codes(
         return codes
     by_seed = _seed_codes(observations, column, by)
     if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
+        if len(np.unique(joined)) == 1:  # of one cluster nothing can be estimated: what the seed does is not seen
+            column["cluster"] = ONE_SEED
+            return codes
         column["cluster"] = BY_SEED
         codes = joined
     across = _codes_across_sizes(observations, column, by, x, apart, loss)
