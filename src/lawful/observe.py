@@ -99,7 +99,8 @@ def _worth(row: Mapping[str, Any]) -> int:
 
 def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    apart = ("id", "at", "corpus", "params_by_group", "is_decayed")  # the last is decided by what the run really did
+    # is_decayed is decided by what the run really did; stack and threads are how a plan would run it today
+    apart = ("id", "at", "corpus", "params_by_group", "is_decayed", "stack", "threads")
     declared = {name: value for name, value in rung.items() if name not in apart}
     coordinates = {f"at_{name}": value for name, value in rung["at"].items()}
     facts = study["corpora"][rung["corpus"]]

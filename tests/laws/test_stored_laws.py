@@ -95,7 +95,7 @@ def test_a_fit_predicts_by_its_own_law_before_and_after_it_is_stored(own: str, k
     assert found.model is law
     at = {axis: {"params": 1e8, "tokens": 3e7}[axis] for axis in law.inputs}
     by_hand = law.predict(found.values, laws.Axes.of({axis: [v] for axis, v in at.items()}, found.data["pivot"]))[0]
-    assert found.predict(**at).value == pytest.approx(by_hand, rel=1e-12)
+    assert found.loss(found.values, at)[0] == pytest.approx(by_hand, rel=1e-12)
     found.to_json(tmp_path / "fit.json")
     for given in (law, f"{own}:{name}"):
         again = Fit.from_json(tmp_path / "fit.json", law=given)
@@ -108,7 +108,7 @@ def test_a_law_of_a_notebook_answers_in_memory_and_is_not_stored(tmp_path: Path)
     law = notebook_law(0.25)
     found = fit(ROWS, law, draws=20)
     by_hand = found.params["E"].value + found.params["a"].value * (1e8 / found.data["pivot"]["params"]) ** -0.25
-    assert found.predict(params=1e8).value == pytest.approx(by_hand, rel=1e-12)
+    assert found.loss(found.values, {"params": 1e8})[0] == pytest.approx(by_hand, rel=1e-12)
     assert found.holdout(top=1).fit.model is law
     assert "Own(exponent=0.25): L = E + a N^-exponent" in found.summary()
     assert found.checklist()

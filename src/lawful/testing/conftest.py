@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Shared by the session, since preparing a corpus takes seconds; a test that damages files takes empty_cache."""
     folder = tmp_path_factory.mktemp("cache")
