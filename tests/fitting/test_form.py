@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lawful
-from lawful.fitting import form, noise, uncertainty
+from lawful.fitting import noise, trends, uncertainty
 from lawful.fitting.data import sample
 from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import f_tail
@@ -62,7 +62,7 @@ def codes(found, severity=None):
 def looked(rows, law):
     data = sample(rows, named(law), {})
     point = best_point(data, named(law), "robust", *limits(named(law), {}, {}))
-    return form.look(point, data, noise.measure(point, data)), point, data
+    return trends.look(point, data, noise.measure(point, data)), point, data
 
 
 @pytest.mark.parametrize(("law", "name"), [(kaplan, "kaplan"), (repeated, "data_limited")])
@@ -121,7 +121,7 @@ def test_the_right_law_is_rarely_doubted_whatever_the_noise():
         for design in ({"sizes": 12, "seeds": 1}, {"sizes": 8, "seeds": 3}):
             for seed in range(12):
                 found, _, _ = looked(line_table(seed, **how, **design), "power_floor")
-                alarms.append(found.rung is not None or found.trend < form.MISFIT)
+                alarms.append(found.rung is not None or found.trend < trends.MISFIT)
     assert np.mean(alarms) <= 0.06  # 2 % and three standard errors
 
 
@@ -141,7 +141,7 @@ def test_a_trend_is_the_f_test_of_added_powers():
         left = [y - x @ np.linalg.lstsq(x, y, rcond=None)[0] for x in (small, large)]
         before, after = (float(one @ one) for one in left)
         by_hand = f_tail((before - after) / 3 / (after / 10), 3, 10)
-        if by_hand > form.SUSPECTED:
+        if by_hand > trends.SUSPECTED:
             assert found.trend == pytest.approx(by_hand, rel=1e-4)
         else:  # then drawn signs count as well, and the larger of the two is taken
             assert found.trend >= by_hand * (1 - 1e-4)
@@ -231,12 +231,12 @@ def test_a_misfit_of_eight_runs_is_seen():
     """Of 8 signs one draw in 128 is the residuals themselves, and says nothing about their trend."""
     for runs in (8, 9):
         seen = [
-            looked(line_table(seed, sizes=runs, seeds=1, sigma=0.001), "power")[0].trend < form.MISFIT
+            looked(line_table(seed, sizes=runs, seeds=1, sigma=0.001), "power")[0].trend < trends.MISFIT
             for seed in range(8)
         ]
         assert np.mean(seen) >= 0.75
         alarms = [looked(line_table(seed, sizes=runs, seeds=1), "power_floor")[0] for seed in range(20)]
-        assert np.mean([found.trend < form.MISFIT for found in alarms]) <= 0.1
+        assert np.mean([found.trend < trends.MISFIT for found in alarms]) <= 0.1
 
 
 def steeper(size):

@@ -114,7 +114,7 @@ def how_chosen(fit: Fit) -> str:
 
 def about_form(doubt: Doubt) -> list[Caution]:
     """Of the law's form: at most one."""
-    from lawful.fitting.form import MISFIT
+    from lawful.fitting.trends import MISFIT
 
     if (rung := doubt.form.rung) is not None:
         side = "above" if rung.shift > 0 else "below"
