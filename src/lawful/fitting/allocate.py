@@ -128,7 +128,7 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
         **exponents,
         band=band,
         readings=beside,
-        warnings=(*about_forecast(fit), *_cautions(fit, at), *_disagreements(best, band, beside)),
+        warnings=(*about_forecast(fit, among), *_cautions(fit, at), *_disagreements(best, band, beside)),
     )
 
 

@@ -18,7 +18,8 @@ from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
-    from lawful.fitting.form import Doubt
+    from lawful.fitting.form import Doubt, Fixed
+    from lawful.fitting.sisters import Sister
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
 ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
@@ -114,7 +115,7 @@ def how_chosen(fit: Fit) -> str:
 
 def about_form(doubt: Doubt) -> list[Caution]:
     """Of the law's form: at most one."""
-    from lawful.fitting.trends import MISFIT
+    from lawful.fitting.trends import MISFIT, SUSPECTED
 
     if (rung := doubt.form.rung) is not None:
         side = "above" if rung.shift > 0 else "below"
@@ -124,6 +125,8 @@ def about_form(doubt: Doubt) -> list[Caution]:
             "Look at their curves; fit without them, and compare."
         )
         return [Caution("rung_off", "warning", sentence)]
+    if doubt.fixed is not None and doubt.better is not None:
+        return [_about_fixed(doubt.fixed, doubt.better, is_misfit=doubt.is_misfit)]
     better, among = "", doubt.alternatives
     if doubt.better is not None:
         better = f" {doubt.better.name} fits better: try --law {doubt.better.law.spec}."
@@ -138,10 +141,19 @@ def about_form(doubt: Doubt) -> list[Caution]:
             f"{better or ' No law known here fits better.'}"
         )
         return [Caution("misfit", "severe", sentence)]
-    if doubt.alternatives is not None:
-        sentence = f"The residuals may follow a trend (p = {doubt.form.trend:.1g}).{better}"
+    if doubt.alternatives is not None or doubt.form.trend < SUSPECTED:
+        sentence = f"The residuals may follow a trend (p = {doubt.form.hint:.1g}).{better}"
         return [Caution("form_uncertain", "note", sentence)]
     return []
+
+
+def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Caution:
+    names = " and ".join(fixed.names)
+    free = f"(p = {fixed.p:.1g}): free, {' and '.join(f'{name} = {better.values[name]:.3g}' for name in fixed.names)}."
+    if is_misfit:
+        sentence = f"The value given for {names} is not that of these runs {free} The other parameters mean little."
+        return Caution("misfit", "severe", sentence)
+    return Caution("form_uncertain", "note", f"The value given for {names} may not be that of these runs {free}")
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:

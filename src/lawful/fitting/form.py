@@ -12,8 +12,8 @@ from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.sisters import Alternatives, Sister
-from lawful.fitting.trends import LEAST_DOF, MISFIT, Form, Rung, is_at, look
-from lawful.laws import Array, Axes, Law, named, on_axis
+from lawful.fitting.trends import LEAST_DOF, MISFIT, MOST_ROWS, SUSPECTED, Form, Rung, is_at, look
+from lawful.laws import ONE_AXIS, Array, Axes, Law, named, on_axis
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
@@ -24,6 +24,9 @@ MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
 SAME_CURVE = 1e-6  # relative: rms of residuals that differ by less are those of one curve
 NEARLY = 1.5  # where no law fits: rms of residuals, over the least, up to which a law has an equal part
 CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in a forecast
+# how likely each sister is, beside the fitted law, where no test suspects the form. Planted, the half-width of L at 10
+# times the data grows by 7 to 14 % under the right law; at 1 it grew by 21 to 42 %
+LESS_LIKELY = 0.25
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 LINE = ("power_floor", "power", "broken_power", "saturating")
 
@@ -31,13 +34,27 @@ MAY_LACK_FLOOR = ("broken_power",)  # with E = 0 too; the others have a sister w
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """Parameters that the user fixed, and the probability of so much a better fit with them free, if they are right."""
+
+    names: tuple[str, ...]
+    p: float
+
+
+@dataclass(frozen=True)
 class Doubt:
-    """The form of one fit. better: the sister law that fits far better, if one does; alternatives: see there."""
+    """The form of one fit.
+
+    better         the sister law that fits far better, if one does
+    alternatives   what forecasts average over
+    fixed          where values that the user fixed are in doubt; `better` then has them free
+    """
 
     form: Form
     is_misfit: bool
     better: Sister | None
     alternatives: Alternatives | None
+    fixed: Fixed | None = None
 
 
 def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
@@ -48,10 +65,10 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     """
     inner = _off_bounds(point)  # a floor held at 0 follows no bend: below 0 it would hide one from the tests
     form = look(inner, data, around if inner is point else noise.measure(inner, data))
+    if not point.is_free.all():
+        return _of_fixed(point, data, form)
     if not form.is_suspected:
         return Doubt(form, False, None, None)
-    if not point.is_free.all():  # what is fixed is the user's own knowledge, which other laws would not heed
-        return Doubt(form, form.trend < MISFIT, None, None)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     away, counts = [one.residuals_log for one in points], [len(law.free) + 1 for law in laws]
@@ -60,17 +77,14 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         away.append(_beside(without, data, form.rung))
         counts.append(counts[0] + 1)  # the rung's own level
     scores, tail = _compared(points, np.array(away), np.array(counts), data)
-    sisters = np.arange(1, len(points))
     errors = np.array([law.rmse_log for law in laws])
     if not np.isfinite(scores).any():  # no more independent rows than parameters: nothing chooses between the laws
         is_near = errors[: len(points)] <= NEARLY * np.nanmin(errors[: len(points)])
         form = replace(form, trend=form.whole, rung=None)
         return Doubt(form, form.trend < MISFIT, None, _average(laws, is_near / is_near.sum(), False, data))
-    is_again = (errors[sisters] >= errors[0] * (1 - SAME_CURVE)) & (scores[sisters] >= scores[0])
-    scores[sisters[is_again]] = np.inf  # a sister that found no use for what it has more is the fitted law again
+    scores = _without_again(scores, errors, len(points))
     best = int(np.argmin(scores))
-    weights = np.exp(-np.maximum(scores - scores[best], 0) / 2) * (scores <= scores[best] + CONTENDER)
-    weights = weights / weights.sum()
+    weights = _weights(scores)
     if len(laws) > len(points):  # nobody knows which is off, the rung or the others: half of its part to each
         weights[0] += weights[-1] / 2
         weights[-1] /= 2
@@ -83,11 +97,88 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     better = laws[best] if best > 0 else None
     if not is_misfit and weights[0] > MOSTLY:
         return Doubt(form, is_misfit, better, None)
-    is_fitting = laws[best].trend >= MISFIT
+    is_fitting = _trend_of(points[best], data) >= MISFIT
     if not is_fitting:  # then AICc chooses between wrong laws, and is too sure of itself
         is_near = (errors <= NEARLY * errors[best]) & np.isfinite(scores)
         weights = is_near / is_near.sum()
     return Doubt(form, is_misfit, better, _average(laws, weights, is_fitting, data))
+
+
+def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
+    """Values that are fixed are the user's own knowledge, which no other law would heed. The same law with them free
+    tests them: of all tests of a wrong value it has the most power."""
+    from lawful.fitting.estimate import best_point, limits
+
+    law, low, high = point.problem.law, point.problem.low, point.problem.high
+    if data.n < len(law.parameters) + LEAST_DOF:
+        return Doubt(form, form.trend < MISFIT, None, None)
+    own = limits(law, {}, {})
+    ends = (np.where(point.is_free, given, wide) for given, wide in zip((low, high), own, strict=True))
+    # both by the robust objective, as another one's optimum is none of the comparison's
+    held = best_point(data, law, "robust", low, high, near=point.parameters)
+    points = [held, best_point(data, law, "robust", *ends, near=point.parameters)]
+    fixed = tuple(name for name, is_free in zip(law.parameters, point.is_free, strict=True) if not is_free)
+    laws = [_sister(_name(held), held, data), _sister(f"{law.spec} with {' and '.join(fixed)} free", points[1], data)]
+    away = np.array([one.residuals_log for one in points])
+    scores, tail = _compared(points, away, np.array([len(one.free) + 1 for one in laws]), data)
+    p = tail(1)
+    is_misfit = min(form.trend, p) < MISFIT
+    if not (np.isfinite(scores).all() and p < SUSPECTED):
+        return Doubt(form, is_misfit, None, None)
+    is_fitting = _trend_of(points[1], data) >= MISFIT
+    return Doubt(
+        replace(form, rung=None),
+        is_misfit,
+        laws[1],
+        _average(laws, _weights(scores), is_fitting, data),
+        Fixed(fixed, p),
+    )
+
+
+def unsuspected(fit: Fit) -> Alternatives | None:
+    """What a forecast averages over where no test suspects the form: the absence of a trend in a few runs does not
+    prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
+    if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
+        return None
+    point, data = _point_of(fit)
+    points = [point, *_sister_points(point, data)]
+    laws = [_sister(_name(one), one, data) for one in points]
+    counts = np.array([len(law.free) + 1 for law in laws])
+    scores, _ = _compared(points, np.array([one.residuals_log for one in points]), counts, data)
+    if not np.isfinite(scores[0]):
+        return None
+    scores = _without_again(scores, np.array([law.rmse_log for law in laws]), len(points))
+    weights = _weights(scores, LESS_LIKELY)
+    return None if weights[0] > MOSTLY else _average(laws, weights, True, data)
+
+
+def cannot_tell(fit: Fit) -> bool:
+    """Whether the runs are so few that no law with one more parameter could have a part in a forecast."""
+    rows, count = fit.goodness.n, len(fit.free) + 1
+    if not _sisters_of(fit.model):
+        return False
+    return rows <= count + 2 or _for_parameters(rows, count + 1) - _for_parameters(rows, count) > CONTENDER
+
+
+def _without_again(scores: Array, errors: Array, laws: int) -> Array:
+    """A sister that fits no better is a part of what the fitted law says already: its score becomes infinite."""
+    is_again = np.arange(len(scores)) < laws
+    is_again[0] = False
+    return np.where(is_again & (errors >= errors[0] * (1 - SAME_CURVE)), np.inf, scores)
+
+
+def _weights(scores: Array, of_sisters: float = 1.0) -> Array:
+    """Akaike's weights (Burnham and Anderson 2002, 2.9). of_sisters: how likely each is beforehand, beside the fitted
+    law."""
+    over = scores - scores.min()
+    weights = np.exp(-np.maximum(over, 0) / 2) * (over <= CONTENDER)
+    weights[1:] *= of_sisters
+    return np.asarray(weights / weights.sum())
+
+
+def _trend_of(point: Point, data: Sample) -> float:
+    inner = _off_bounds(point)
+    return look(inner, data, noise.measure(inner, data)).trend
 
 
 def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sample) -> Alternatives:
@@ -96,7 +187,13 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
 
 
 def of_fit(fit: Fit) -> Doubt:
-    """The same from a finished fit, whose rows stand in its residuals."""
+    """Of a finished fit."""
+    point, data = _point_of(fit)
+    return doubt(point, data, noise.measure(point, data))
+
+
+def _point_of(fit: Fit) -> tuple[Point, Sample]:
+    """The point of a finished fit, and its rows, which stand in its residuals."""
     from lawful.fitting.estimate import Point, limits, problem_of
     from lawful.table import read_runs
 
@@ -117,27 +214,29 @@ def of_fit(fit: Fit) -> Doubt:
     problem = problem_of(data, fit.model, low, high, is_log=fit.objective.is_log, delta=fit.objective.delta)
     parameters = np.array([fit.values[name] for name in fit.model.parameters])
     misfit = float(solver.misfit(problem, parameters[None])[0])
-    point = Point(problem, parameters, misfit, 0.0, 0, 0, 0, fit.objective.delta)
-    return doubt(point, data, noise.measure(point, data))
+    return Point(problem, parameters, misfit, 0.0, 0, 0, 0, fit.objective.delta), data
 
 
 def _sister_points(point: Point, data: Sample) -> list[Point]:
     """The laws of the same axes that the rows can carry."""
     from lawful.fitting.estimate import best_point, limits
 
-    own, inputs = point.problem.law, set(point.problem.law.inputs)
-    known: list[Law] = []
-    if inputs == {"params", "tokens"}:
-        known = [named(name) for name in SURFACE]
-    elif len(inputs) == 1 and next(iter(inputs)) in ("params", "tokens", "flops"):
-        known = [on_axis(named(name), next(iter(inputs))) for name in LINE]
-    found = []
-    for law in known:
+    own, found = point.problem.law, []
+    for law in _sisters_of(own):
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
             if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:
                 continue
             found.append(best_point(data, law, "robust", *limits(law, fixed, {})))
     return found
+
+
+def _sisters_of(law: Law) -> list[Law]:
+    """With the law itself."""
+    if set(law.inputs) == {"params", "tokens"}:
+        return [named(name) for name in SURFACE]
+    if len(law.inputs) == 1 and law.inputs[0] in ONE_AXIS:
+        return [on_axis(named(name), law.inputs[0]) for name in LINE]
+    return []
 
 
 def _name(point: Point) -> str:
@@ -171,11 +270,15 @@ def _sister(name: str, point: Point, data: Sample) -> Sister:
         tuple(name for name, is_free in zip(law.parameters, free, strict=True) if is_free),
         around.covariance,
         float(max(dof, 1)),
-        look(inner, data, around).trend,
         float(np.sqrt((point.residuals_log**2).mean())),
         data.x.pivot,
         {axis: (float(values.min()), float(values.max())) for axis, values in data.values.items()},
     )
+
+
+def _for_parameters(rows: float, count: int) -> float:
+    """What AICc adds for them; infinite where rows are too few."""
+    return 2 * count + 2 * count * (count + 1) / (rows - count - 1) if rows > count + 1 else np.inf
 
 
 def _without(point: Point, data: Sample, rung: Rung) -> Sister | None:
@@ -210,8 +313,7 @@ def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) 
     shared = max(around.variance_cluster, 0.0) / (max(around.variance_cluster, 0.0) + around.variance_row)
     rows = data.n / (1 + (data.n / data.clusters - 1) * shared)
     least = max(float(misfit.min()) * 1e-12, 1e-300)
-    scores = rows * np.log(np.maximum(misfit, least)) + 2 * count
-    scores += np.where(rows > count + 1, 2 * count * (count + 1) / np.maximum(rows - count - 1, 1e-9), np.inf)
+    scores = rows * np.log(np.maximum(misfit, least)) + np.array([_for_parameters(rows, k) for k in count])
 
     def tail(i: int) -> float:
         more, dof = max(int(count[i] - count[0]), 1), rows - count[i] + 1

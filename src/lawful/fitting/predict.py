@@ -17,6 +17,7 @@ from lawful.laws import Array, Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Caution, Fit, Interval, Prediction
+    from lawful.fitting.sisters import Alternatives
 
 FAR, VERY_FAR = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
 ROUNDING = 1 + 1e-9  # ten times the largest size is not beyond ten times
@@ -27,7 +28,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
-    among, spread = fit.doubt.alternatives, run_spread(fit, at)
+    among, spread = fit.alternatives, run_spread(fit, at)
     if among is None:
         low, high = mean_interval(fit, at, level)
     else:
@@ -41,16 +42,35 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
     laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
-    warnings = (*about_forecast(fit), *too_far(fit, at, "This lies"))
+    few = _about_few(fit) if factor > ROUNDING and not about_form(fit.doubt) else ()
+    warnings = (*about_forecast(fit, among), *few, *too_far(fit, at, "This lies"))
     return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
 
 
-def about_forecast(fit: Fit) -> tuple[Caution, ...]:
+def about_forecast(fit: Fit, among: Alternatives | None) -> tuple[Caution, ...]:
     """What a forecast rests on; a doubt about the law's form with the laws that the forecast averages over."""
-    among = fit.doubt.alternatives
-    words = "" if among is None else f" This forecast averages over {among.listed}."
-    form = [replace(caution, sentence=caution.sentence + words) for caution in about_form(fit.doubt)]
+    from lawful.fitting.result import Caution
+
+    words = "" if among is None else f"This forecast averages over {among.listed}."
+    form = [replace(caution, sentence=f"{caution.sentence} {words}".rstrip()) for caution in about_form(fit.doubt)]
+    if not form and among is not None:
+        sentence = f"No test finds another form, but these {fit.goodness.n} runs do not rule one out. {words}"
+        form = [Caution("form_uncertain", "note", sentence)]
     return (*form, *(caution for caution in rests_on(fit) if caution.code not in {one.code for one in form}))
+
+
+def _about_few(fit: Fit) -> tuple[Caution, ...]:
+    """Of a forecast beyond the data, where no law but the fitted one could have a part in it."""
+    from lawful.fitting.form import cannot_tell
+    from lawful.fitting.result import Caution
+
+    if fit.alternatives is not None or not cannot_tell(fit):
+        return ()
+    sentence = (
+        f"{fit.goodness.n} runs are too few to tell {fit.law} from a law with one more parameter: this interval "
+        "takes the law's form for granted."
+    )
+    return (Caution("form_uncertain", "note", sentence),)
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:

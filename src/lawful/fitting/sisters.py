@@ -13,6 +13,7 @@ from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.laws import Array, Axes, Law, bounds_of
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
+LARGEST = 1.0  # standard error of a law's log loss at a point, from which on it has no part there unless it is the best
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Sister:
     free: tuple[str, ...]
     covariance: Array
     dof: float
-    trend: float
     rmse_log: float
     pivot: Mapping[str, float]
     domain: Mapping[str, tuple[float, float]]
@@ -89,13 +89,15 @@ class Alternatives:
         return self.best.rmse_log * float(np.sqrt(self.rows / max(self.rows - len(self.best.free), 1)))
 
     def interval(self, at: Mapping[str, float], level: float, domain: Mapping[str, Sequence[float]]) -> Array:
-        """Loss at one point: the mean of the laws' logarithms, and quantiles of the mixture of their t distributions.
-        Shape (3,)."""
+        """Loss at one point: the median of the mixture of the laws' t distributions, and the ends of its middle
+        `level`. Shape (3,)."""
         means, errors = np.array([law.log_loss(at) for law in self.laws]).T
         errors = np.nan_to_num(errors, nan=UNKNOWN, posinf=UNKNOWN).clip(max=UNKNOWN)
         if not self.is_fitting:
             errors = np.hypot(errors, self.best.rmse_log * self._reach(at, domain))
         weights = np.array(self.weights)
+        weights = np.where((errors <= LARGEST) | (weights == weights.max()), weights, 0.0)
+        weights = weights / weights.sum()
         dofs = [law.dof for law in self.laws]
 
         def below(x: float) -> float:
@@ -103,14 +105,14 @@ class Alternatives:
             return float(sum(w * t_cdf((x - mean) / max(error, 1e-12), dof) for w, mean, error, dof in parts))
 
         ends = []
-        for share in (0.5 - level / 2, 0.5 + level / 2):
+        for share in (0.5, 0.5 - level / 2, 0.5 + level / 2):
             reach = [t_quantile(0.5 + level / 2, dof) * error for dof, error in zip(dofs, errors, strict=True)]
             low, high = float((means - 2 * np.array(reach)).min()), float((means + 2 * np.array(reach)).max())
             for _ in range(50):
                 middle = (low + high) / 2
                 low, high = (middle, high) if below(middle) < share else (low, middle)
             ends.append((low + high) / 2)
-        return np.asarray(np.exp([float(weights @ means), *ends]))
+        return np.asarray(np.exp(ends))
 
     @staticmethod
     def _reach(at: Mapping[str, float], domain: Mapping[str, Sequence[float]]) -> float:
