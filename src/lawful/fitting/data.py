@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal, TableError
-from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_slopes
+from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_of
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, as_text, is_empty, read_runs
 
@@ -34,7 +34,7 @@ _ONE_VALUE = {
 class Sample:
     """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
     `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
-    does."""
+    does; `expected_variance` is what that and its own uncertainty make of each row's variance."""
 
     observations: Observations
     x: Axes
@@ -43,6 +43,7 @@ class Sample:
     cluster: Array
     column: Mapping[str, str]
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
+    expected_variance: Array | float = 1.0
 
     @property
     def n(self) -> int:
@@ -68,6 +69,7 @@ class Sample:
             np.unique(self.cluster[rows], return_inverse=True)[1],
             self.column,
             self.spread_slopes,
+            self.expected_variance if isinstance(self.expected_variance, float) else self.expected_variance[rows],
         )
 
     def in_order(self) -> tuple[Sample, Array]:
@@ -131,7 +133,8 @@ def sample(
         cluster = np.arange(len(observations))
     else:
         cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
-    return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
+    spread = spread_of(x, loss, apart, cluster)
+    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, spread.expected_variance(x.logs))
 
 
 def _arm_codes(observations: Observations, by: str | None) -> Array:

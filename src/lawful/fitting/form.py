@@ -11,6 +11,7 @@ import numpy as np
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import f_tail
+from lawful.fitting.replicates import spread_of
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import LEAST_DOF, MISFIT, MOST_ROWS, SUSPECTED, Form, Rung, is_at, look
 from lawful.laws import ONE_AXIS, Array, Axes, Law, named, on_axis
@@ -199,15 +200,10 @@ def _point_of(fit: Fit) -> tuple[Point, Sample]:
 
     values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
     rows = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
-    data = Sample(
-        read_runs(rows),
-        Axes.of(values, fit.data["pivot"]),
-        values,
-        np.array([row.observed for row in fit.residuals]),
-        np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1],
-        {},
-        fit.spread_slopes,
-    )
+    x, loss = Axes.of(values, fit.data["pivot"]), np.array([row.observed for row in fit.residuals])
+    cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
+    spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0
+    data = Sample(read_runs(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread)
     data, _ = data.in_order()
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     low, high = limits(fit.model, fixed, fit.bounds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +23,31 @@ COARSE = 2.0  # steps of rounding to the spread of replicates, as it is after ro
 STEPS = 50  # of the reweighting; it settles in about six
 
 
+@dataclass(frozen=True)
+class SpreadSlopes:
+    """d log sigma / d log axis of the noise: as they weigh rows (`shrunk`), as estimated (`raw`), and the covariance of
+    the estimates. Empty where the spread is the same everywhere."""
+
+    shrunk: Mapping[str, float] = field(default_factory=dict)
+    raw: Mapping[str, float] = field(default_factory=dict)
+    covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def expected_variance(self, logs: Mapping[str, Array]) -> Array | float:
+        """Of each row, in units of that at the pivot, over all that the slopes may be (the mean of a log-normal); 1
+        where the spread is the same everywhere."""
+        if not self.raw:
+            return 1.0
+        at = np.stack([logs[axis] for axis in self.raw])
+        middle = np.array(list(self.raw.values())) @ at
+        return np.asarray(np.exp(2 * middle + 2 * np.einsum("ir,ij,jr->r", at, self.covariance, at)))
+
+
 def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[str, float]:
+    """What rows weigh by; see spread_of."""
+    return dict(spread_of(x, loss, apart, cluster).shrunk)
+
+
+def spread_of(x: Axes, loss: Array, apart: Array, cluster: Array) -> SpreadSlopes:
     """d log sigma / d log axis, where the spread of log loss between replicates changes along the axes; else empty.
 
     Mean absolute deviations within cells follow a log-linear model, fitted by quasi-likelihood (McCullagh & Nelder
@@ -42,7 +67,7 @@ def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[st
     is_repeated = count > 1
     cells, place = np.unique(pair[0][is_repeated], return_inverse=True)
     if len(cells) < LEAST_CELLS:
-        return {}
+        return SpreadSlopes()
     value, number = log_loss[is_repeated], np.bincount(place)
     away = np.abs(value - (np.bincount(place, value) / number)[place])
     spread = np.bincount(place, away) / number / np.sqrt(1 - 1 / number) / HALF_NORMAL
@@ -51,16 +76,16 @@ def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[st
     weight = number - 1.0
     dof = len(cells) - 1 - len(logs)
     if not logs or dof < 2 or (spread > 0).sum() < LEAST_CELLS:
-        return {}
+        return SpreadSlopes()
     return _slopes(logs, spread, weight, dof)
 
 
-def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -> dict[str, float]:
+def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -> SpreadSlopes:
     design = np.stack([np.ones(len(spread)), *logs.values()], axis=1)
     gram = design.T @ (weight[:, None] * design)
     if np.linalg.cond(gram) > 1e10:  # axes that move together, as at a fixed ratio of tokens to parameters
         first = next(iter(logs))
-        return {} if len(logs) == 1 else _slopes({first: logs[first]}, spread, weight, dof + len(logs) - 1)
+        return SpreadSlopes() if len(logs) == 1 else _slopes({first: logs[first]}, spread, weight, dof + len(logs) - 1)
     beta = np.zeros(design.shape[1])
     beta[0] = math.log(float(np.average(spread, weights=weight)))
     for _ in range(STEPS):
@@ -75,8 +100,9 @@ def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -
     number = len(logs)
     ratio = float(beta[1:] @ np.linalg.solve(inverse, beta[1:])) / number / dispersion
     if not np.isfinite(ratio) or ratio <= 1:
-        return {}
-    return {axis: float(slope) * (1 - 1 / ratio) for axis, slope in zip(logs, beta[1:], strict=True)}
+        return SpreadSlopes()
+    raw = {axis: float(slope) for axis, slope in zip(logs, beta[1:], strict=True)}
+    return SpreadSlopes({axis: slope * (1 - 1 / ratio) for axis, slope in raw.items()}, raw, dispersion * inverse)
 
 
 def relative_spread(slopes: Mapping[str, float], logs: Mapping[str, Array]) -> Array | float:

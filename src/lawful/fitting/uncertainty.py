@@ -457,7 +457,7 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     shared = max(around.variance_cluster, 0.0)
     if shared > 0:
         row_dof = around.rows - data.clusters
-    relative = point.problem.relative
+    relative = point.problem.relative * np.sqrt(around.uneven)
     shake = np.sqrt(around.variance_row) * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
     effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
     move = (shake + effect[:, data.cluster]) * relative
