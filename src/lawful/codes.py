@@ -140,6 +140,11 @@ CAUTIONS = _all(
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
         ),
+        "seeds_may_share": (
+            "Runs of one seed lie on one side of their sizes' means at most sizes: seeds may share noise across sizes "
+            "(p below .05, not below .01). With 2 seeds a size no test can tell well.",
+            "Fit again with `--cluster seed` and compare the intervals; or train more seeds.",
+        ),
         "one_seed": (
             "All runs have one seed and size, and differ in their length only: they begin with the same weights and "
             "read the same data, so they share noise that no interval here has.",

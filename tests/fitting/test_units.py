@@ -89,7 +89,7 @@ def shown(unit):
         for name, scale in (("params", n), ("tokens", d), ("loss", y), ("N_exponent", 1)):
             interval = getattr(one, name)
             yield f"{label} {name}", [interval.value, interval.low, interval.high], scale * cost
-        yield f"{label} band", list(one.band), n
+        yield f"{label} band", [end.value for end in one.band], n
         yield f"{label} without the law", [x for r in one.readings for x in (r.params, r.low, r.high)], n
     stops = found.diminishing_returns(threshold=0.02 * y)
     yield "diminishing returns", [stops.at.value, stops.at.low, stops.at.high], n * d

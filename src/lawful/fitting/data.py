@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal, TableError
-from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_of
+from lawful.fitting.replicates import (
+    MAY_SHARE,
+    SHARED,
+    cells_of,
+    is_coarse,
+    relative_spread,
+    resolution,
+    shared_p,
+    spread_of,
+)
 from lawful.laws import Array, Axes, Law
 from lawful.table import Observations, as_text, is_empty, read_runs
 
@@ -19,6 +28,7 @@ LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has;
 BY_SEED = "seed, at each size"
 ACROSS_SIZES = "seed"
 ONE_SEED = "none: all of one seed"
+MAY_BE_SEEDS = "none: seeds may share noise across sizes"
 BY_ROUNDING = "replicates whose losses are rounded"
 # columns that must agree over one fit, and what goes wrong where they do not
 _ONE_VALUE = {
@@ -264,7 +274,6 @@ def _cluster_codes(
         codes = joined
     across = _codes_across_sizes(observations, column, by, x, apart, loss)
     if across is not None:
-        column["cluster"] = ACROSS_SIZES
         return across
     cell = cells_of(x, apart)
     if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
@@ -274,9 +283,10 @@ def _cluster_codes(
 
 
 def _codes_across_sizes(
-    observations: Observations, column: Mapping[str, str], by: str | None, x: Axes, apart: Array, loss: Array
+    observations: Observations, column: dict[str, str], by: str | None, x: Axes, apart: Array, loss: Array
 ) -> Array | None:
-    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None."""
+    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None. What
+    is found is recorded in `column`."""
     if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
         return None
     if column.get("params") in observations.columns:
@@ -286,8 +296,12 @@ def _codes_across_sizes(
     else:
         group = cells_of(x, np.zeros(len(loss)))
     seed = _codes(observations, ["seed"])
-    if not share_across(group, seed, cells_of(x, apart), np.log(loss)):
+    p = shared_p(group, seed, cells_of(x, apart), np.log(loss))
+    if p >= SHARED:
+        if p < MAY_SHARE and "cluster" not in column:
+            column["cluster"] = MAY_BE_SEEDS
         return None
+    column["cluster"] = ACROSS_SIZES
     return _codes(observations, [name for name in (by, column.get("arm"), "seed") if name in observations.columns])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lawful.fitting.quantiles import f_tail
 from lawful.laws import Array, Axes
 
 LEAST_CELLS = 4  # of replicates: a slope of the spread over fewer says little
@@ -16,9 +17,10 @@ HALF_NORMAL = math.sqrt(2 / math.pi)  # mean absolute value of a standard normal
 LEAST_DISPERSION = math.pi / 2 - 1  # its squared coefficient of variation: deviations vary at least as much
 LEAST_GROUPS = 3  # of several seeds: below it the test of what seeds share has no power
 PERMUTED = 999
-SHARED = (
-    0.01  # p below which seeds are taken to share noise across sizes. At .05, a comparison of arms lost 5 % of power
-)
+FEW_SEEDS = 3  # up to so many, there are too few permutations to show anything: an F test in their place
+# p below which seeds are taken to share noise across sizes (at .05, a comparison of arms lost 5 % of power), and below
+# which they may
+SHARED, MAY_SHARE = 0.01, 0.05
 COARSE = 2.0  # steps of rounding to the spread of replicates, as it is after rounding
 STEPS = 50  # of the reweighting; it settles in about six
 
@@ -118,10 +120,11 @@ def cells_of(x: Axes, apart: Array) -> Array:
     return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].ravel())
 
 
-def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> bool:
-    """Whether runs of one seed correlate across groups (sizes), at 1 %: the squares of each seed's mean deviation, over
-    seeds permuted within the groups. Each row has codes of its group, seed and cell (replicates have one cell). Runs of
-    one seed and group are taken together, those of other arms too, as arms may share their noise."""
+def shared_p(group: Array, seed: Array, cell: Array, log_loss: Array) -> float:
+    """Probability of so large a correlation of runs of one seed across groups (sizes), if there is none; 1 where that
+    cannot be tested. The squares of each seed's mean deviation, over seeds permuted within the groups; of few seeds,
+    all at every size, by the F test of a two-way table. Each row has codes of its group, seed and cell (replicates have one
+    cell). Runs of one seed and group are taken together, those of other arms too, as arms may share their noise."""
     away = log_loss - (np.bincount(cell, log_loss) / np.bincount(cell))[cell]
     _, first, unit = np.unique(np.stack([group, seed]), axis=1, return_index=True, return_inverse=True)
     unit = unit.ravel()
@@ -130,7 +133,9 @@ def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> boo
     held = np.zeros((group.max() + 1, seed.max() + 1), dtype=bool)
     held[group, seed] = True
     if (held.sum(axis=1) > 1).sum() < LEAST_GROUPS or held.shape[1] > held.sum() / 2:
-        return False
+        return 1.0
+    if held.shape[1] <= FEW_SEEDS and held.all():
+        return _two_way(group, seed, value, len(held))
     rng = np.random.default_rng(0)
     permuted = np.repeat(value[None], 1 + PERMUTED, axis=0)
     for code in range(len(held)):
@@ -138,7 +143,17 @@ def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> boo
         permuted[1:, own] = rng.permuted(permuted[1:, own], axis=1)
     total = permuted @ np.eye(held.shape[1])[seed]
     scores = (total**2 / np.bincount(seed)).sum(axis=1)
-    return bool((scores >= scores[0] * (1 - 1e-9)).mean() < SHARED)
+    return float((scores >= scores[0] * (1 - 1e-9)).mean())
+
+
+def _two_way(group: Array, seed: Array, value: Array, groups: int) -> float:
+    """Seeds' mean deviations against what is left beside them, one value for each group and seed."""
+    seeds = len(value) // groups
+    away = value - (np.bincount(group, value) / seeds)[group]
+    effect = np.bincount(seed, away) / groups
+    between, within = groups * float(effect @ effect), float(((away - effect[seed]) ** 2).sum())
+    dof = (groups - 1) * (seeds - 1)
+    return f_tail(between / (seeds - 1) / max(within / dof, 1e-300), seeds - 1, dof)
 
 
 def resolution(values: Array) -> float:

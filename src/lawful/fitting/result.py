@@ -15,6 +15,7 @@ import numpy as np
 from lawful import laws
 from lawful.checks import Part, PositiveFloat, PositiveInt, argument
 from lawful.errors import DeclarationError
+from lawful.fitting.quantiles import LEVEL
 from lawful.laws import Array, Axes, Law
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import plain, read_json, reading
@@ -238,7 +239,7 @@ class Fit:
         flops: float | None = None,
         unique_tokens: float | None = None,
         interval: Interval = "mean",
-        level: float = 0.95,
+        level: float = LEVEL,
     ) -> Prediction:
         """The loss at one point. interval="mean": of the curve itself; "new_run": of one more run's loss, which adds
         the spread between runs. Raises LawfulError when an axis of the law is missing or one it lacks is given."""

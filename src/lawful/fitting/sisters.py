@@ -89,8 +89,10 @@ class Alternatives:
         return self.best.rmse_log * float(np.sqrt(self.rows / max(self.rows - len(self.best.free), 1)))
 
     def interval(self, at: Mapping[str, float], level: float, domain: Mapping[str, Sequence[float]]) -> Array:
-        """Loss at one point: the median of the mixture of the laws' t distributions, and the ends of its middle
-        `level`. Shape (3,)."""
+        """Loss at one point, and the ends of the middle `level` of the mixture of the t distributions. Shape (3,).
+
+        The value is that of a law which has more than half of the weight, else the median of the mixture.
+        """
         means, errors = np.array([law.log_loss(at) for law in self.laws]).T
         errors = np.nan_to_num(errors, nan=UNKNOWN, posinf=UNKNOWN).clip(max=UNKNOWN)
         if not self.is_fitting:
@@ -112,6 +114,8 @@ class Alternatives:
                 middle = (low + high) / 2
                 low, high = (middle, high) if below(middle) < share else (low, middle)
             ends.append((low + high) / 2)
+        if weights.max() > 0.5:
+            ends[0] = min(max(float(means[weights.argmax()]), ends[1]), ends[2])
         return np.asarray(np.exp(ends))
 
     @staticmethod
