@@ -272,7 +272,7 @@ def _cluster_codes(
             return codes
         column["cluster"] = BY_SEED
         codes = joined
-    across = _codes_across_sizes(observations, column, by, x, apart, loss)
+    across = _codes_across_sizes(observations, column, by, x, apart, loss, codes.max() + 1 == len(each))
     if across is not None:
         return across
     cell = cells_of(x, apart)
@@ -283,7 +283,13 @@ def _cluster_codes(
 
 
 def _codes_across_sizes(
-    observations: Observations, column: dict[str, str], by: str | None, x: Axes, apart: Array, loss: Array
+    observations: Observations,
+    column: dict[str, str],
+    by: str | None,
+    x: Axes,
+    apart: Array,
+    loss: Array,
+    each_alone: bool,
 ) -> Array | None:
     """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None. What
     is found is recorded in `column`."""
@@ -298,7 +304,7 @@ def _codes_across_sizes(
     seed = _codes(observations, ["seed"])
     p = shared_p(group, seed, cells_of(x, apart), np.log(loss))
     if p >= SHARED:
-        if p < MAY_SHARE and "cluster" not in column:
+        if p < MAY_SHARE and each_alone:
             column["cluster"] = MAY_BE_SEEDS
         return None
     column["cluster"] = ACROSS_SIZES

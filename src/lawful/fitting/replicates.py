@@ -123,8 +123,8 @@ def cells_of(x: Axes, apart: Array) -> Array:
 def shared_p(group: Array, seed: Array, cell: Array, log_loss: Array) -> float:
     """Probability of so large a correlation of runs of one seed across groups (sizes), if there is none; 1 where that
     cannot be tested. The squares of each seed's mean deviation, over seeds permuted within the groups; of few seeds,
-    all at every size, by the F test of a two-way table. Each row has codes of its group, seed and cell (replicates have one
-    cell). Runs of one seed and group are taken together, those of other arms too, as arms may share their noise."""
+    all at every size, by the F test of a two-way table. Each row has codes of its group, seed and cell (replicates have
+    one cell). Runs of one seed and group are taken together, those of other arms too, as arms may share their noise."""
     away = log_loss - (np.bincount(cell, log_loss) / np.bincount(cell))[cell]
     _, first, unit = np.unique(np.stack([group, seed]), axis=1, return_index=True, return_inverse=True)
     unit = unit.ravel()
