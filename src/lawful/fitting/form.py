@@ -106,8 +106,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
 
 
 def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
-    """Values that are fixed are the user's own knowledge, which no other law would heed. The same law with them free
-    tests them: of all tests of a wrong value it has the most power."""
+    """Values that are fixed are the user's own knowledge, which no other law would heed, and answers keep to them. The
+    same law with them free tests them: of all tests of a wrong value it has the most power."""
     from lawful.fitting.estimate import best_point, limits
 
     law, low, high = point.problem.law, point.problem.low, point.problem.high
@@ -121,19 +121,12 @@ def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
     fixed = tuple(name for name, is_free in zip(law.parameters, point.is_free, strict=True) if not is_free)
     laws = [_sister(_name(held), held, data), _sister(f"{law.spec} with {' and '.join(fixed)} free", points[1], data)]
     away = np.array([one.residuals_log for one in points])
-    scores, tail = _compared(points, away, np.array([len(one.free) + 1 for one in laws]), data)
+    _, tail = _compared(points, away, np.array([len(one.free) + 1 for one in laws]), data)
     p = tail(1)
     is_misfit = min(form.trend, p) < MISFIT
-    if not (np.isfinite(scores).all() and p < SUSPECTED):
+    if not p < SUSPECTED:
         return Doubt(form, is_misfit, None, None)
-    is_fitting = _trend_of(points[1], data) >= MISFIT
-    return Doubt(
-        replace(form, rung=None),
-        is_misfit,
-        laws[1],
-        _average(laws, _weights(scores), is_fitting, data),
-        Fixed(fixed, p),
-    )
+    return Doubt(replace(form, rung=None), is_misfit, laws[1], None, Fixed(fixed, p))
 
 
 def unsuspected(fit: Fit) -> Alternatives | None:
