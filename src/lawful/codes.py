@@ -171,12 +171,13 @@ CAUTIONS = _all(
         ),
         "misfit": (
             "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
-            "that of these runs. Forecasts average over the laws that fit.",
+            "that of these runs. Forecasts average over the laws that fit. Or a fixed value is not that of the runs.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
         ),
         "form_uncertain": (
-            "The residuals may follow a trend, and other laws fit about as well: forecasts average over them.",
+            "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or a "
+            "fixed value may not be that of the runs, or these are too few to try another law.",
             "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
         ),
         "rung_off": (

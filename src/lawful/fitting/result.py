@@ -119,8 +119,7 @@ class Residual:
 class Prediction:
     """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside).
 
-    laws   the laws that the forecast averages over with their weights, where the form of the fitted law is in doubt;
-           else empty, and the forecast is the fitted law's own
+    laws   the laws that the forecast averages over with their weights; empty where it is the fitted law's own
     """
 
     value: float
