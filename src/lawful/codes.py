@@ -170,8 +170,8 @@ CAUTIONS = _all(
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
         ),
         "misfit": (
-            "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
-            "that of these runs. Forecasts average over the laws that fit. Or a fixed value is not that of the runs.",
+            "The residuals follow a trend, another law fits far better, or a fixed value is wrong: the law is not that "
+            "of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
         ),
