@@ -176,8 +176,8 @@ CAUTIONS = _all(
             "name the law yourself.",
         ),
         "form_uncertain": (
-            "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or a "
-            "fixed value may not be that of the runs, or these are too few to try another law.",
+            "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or "
+            "a fixed value may not be that of the runs, or these are too few to try another law.",
             "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
         ),
         "rung_off": (
