@@ -9,8 +9,10 @@ from planted import two_arms
 
 import lawful
 from lawful.errors import LawfulError, Refusal
-from lawful.fitting.compare import _scores_of_permuted_labels, arm_sample, holm
+from lawful.fitting.exponents import holm
 from lawful.fitting.gap import Gap
+from lawful.fitting.joint import arm_sample
+from lawful.fitting.one_law import _scores_of_permuted_labels
 from lawful.laws import stored
 
 
@@ -64,7 +66,7 @@ def test_arms_whose_noise_shrinks_with_size_are_no_exception():
 
 def test_the_first_score_is_the_two_sample_t_and_its_rank_the_permutation_tests(monkeypatch):
     """One slope that is 1 everywhere and one cell: Student's t of two samples, and every arrangement once, by hand."""
-    monkeypatch.setattr("lawful.fitting.compare.HUBER", 1e9)  # nothing is clipped
+    monkeypatch.setattr("lawful.fitting.one_law.HUBER", 1e9)  # nothing is clipped
     rng = np.random.default_rng(0)
     loss = rng.standard_normal(14) + np.repeat([0.0, 1.0], 7)
     table = [{"arm": "ab"[i // 7], "params": 1e6, "seed": i, "loss": 1.0} for i in range(14)]
