@@ -11,16 +11,19 @@ import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
-from lawful.fitting.arms import ARM, ArmsLaw
+from lawful.fitting.arms import ARM, ArmsLaw, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
 from lawful.fitting.replicates import cells_of
 from lawful.laws import Array, Axes, Law
 
 CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is
-# correlation of paired residuals above which pairs are used. With less they hardly narrow an interval, and without
-# them it is too wide rather than too narrow. Estimated from 16 pairs, .5 is taken for less in 17 % of tables
+# correlation of paired residuals from which on pairs are used. With less they hardly narrow an interval, and without
+# them it is too wide rather than too narrow
 LEAST_SHARED = 0.25
+# and that in units of its error where nothing is shared, 5 % one-sided. With .25 alone, 22 % of tables of 10 pairs that
+# share nothing were taken to share, and the arms of the others, whose pairs lie apart by chance, differed too often
+CLEARLY_SHARED = 1.645
 
 
 def arm_sample(
@@ -40,6 +43,7 @@ def arm_sample(
     data.observations.expect(by)
     names = [str(row.get(by, "")) for row in data.observations]
     arms = tuple(dict.fromkeys(names if keep is None else keep))
+    refuse_alike(dict.fromkeys(names), by)
     if keep is not None and (missing := [name for name in keep if name not in names]):
         raise DeclarationError(
             f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(dict.fromkeys(names))}."
@@ -129,7 +133,8 @@ def shares_noise(full: Point, data: Sample) -> bool:
     residual = noise.pseudo_values(full, full.residuals)
     squares = float(residual @ residual)
     shared = float((np.bincount(pairs, residual) ** 2).sum()) - squares
-    return shared > LEAST_SHARED * (arms - 1) * squares
+    error = np.sqrt(2 / (arms * (arms - 1) * len(counts)))
+    return bool(shared > max(LEAST_SHARED, CLEARLY_SHARED * error) * (arms - 1) * squares)
 
 
 def pairs_of(data: Sample) -> Array:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal
+from lawful.fitting.arms import refuse_alike
 from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.result import Caution
@@ -85,6 +86,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
             cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(row[loss])
             clusters[arm, level, seed] = row.get("cluster") or (seed if along in LENGTHS else (level, seed))
     arms = tuple(cells)
+    refuse_alike(arms, by)
     if len(arms) < 2:
         raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
     found = [_gap(cells, clusters, first, second, along) for first, second in itertools.combinations(arms, 2)]
