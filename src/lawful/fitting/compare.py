@@ -1,11 +1,11 @@
 """Do arms differ, and in what: one test of whether they do, then which explanations the data exclude.
 
 Whether two intervals overlap is not a test, and a ladder of tests has no level of its own. Here every parameter of the
-law is freed alone, for each arm, and all at once, and the largest of these scores is referred to the distribution of
-the largest (Hothorn, Bretz & Westfall 2008), by permuting the arms' labels where cells have enough runs: that all arms
-follow one law is rejected in at most 5 % of tables in which they do, for any number of arms. Then each explanation (a
-factor, another floor, other exponents) is tested against arms that have every parameter of their own, by an F test
-which knows about clusters and pairs (Rao & Scott 1984).
+law is freed alone, for each arm, and all at once, and an average of their likelihood ratios is referred to its
+distribution over the arms' labels permuted in each cell (one_law.py): that all arms follow one law is rejected in at
+most 5 % of tables in which they do, for any number of arms. Then each explanation (a factor, another floor, other
+exponents) is tested against arms that have every parameter of their own, by an F test which knows about clusters and
+pairs (Rao & Scott 1984).
 """
 
 from __future__ import annotations
