@@ -25,10 +25,10 @@ from results import Row, record, told
 from torch.profiler import ProfilerActivity, profile
 
 from lawful.executors.local import allocator, available_cores
+from lawful.planning.plan import _one_precision
 from lawful.run import Run
 from lawful.train import device
 from lawful.train.optimizer import build_adamw
-from lawful.train.plan import _one_precision
 
 CPU = torch.device("cpu")
 SIDE = 1024  # of the square matrices; 512 and 2048 give the same within a tenth

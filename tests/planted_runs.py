@@ -24,11 +24,11 @@ class Planted(Executor):
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
         store = Store(folder)
-        rungs = {rung["id"]: rung for rung in store.read_study()["rungs"]}
+        rungs = {rung.run: rung for rung in store.read_study().runs}
         for run_id in (run_id for group in groups for run_id in group):
             rung = rungs[run_id]
             self.began.append((run_id, store.forecasts.exists()))
-            loss = 0.5 + 3.0 * rung["params_non_embedding"] ** -0.2 + 20.0 * rung["tokens"] ** -0.4
+            loss = 0.5 + 3.0 * rung.params_non_embedding**-0.2 + 20.0 * rung.tokens**-0.4
             write_text(store.metrics(run_id), json.dumps({"step": 1, "tokens": 1, "loss": loss}) + "\n")
             noise = 1 + 0.002 * (int(run_id[:6], 16) / 16**6 - 0.5)
             ended = {"status": "finished", "loss": loss * noise, "loss_unit": "nats_per_token", "is_decayed": True}

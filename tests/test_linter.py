@@ -51,7 +51,7 @@ TEXT = {"text": {"fingerprint": "1", "train_tokens": 20_000_000}}
 
 
 def codes(rungs: list[dict[str, Any]], corpora: dict[str, Any] = TEXT) -> list[str]:
-    return [warning["code"] for warning in linter.declared(rungs, corpora, "arm")]
+    return [warning.code for warning in linter.declared(rungs, corpora, "arm")]
 
 
 def changed(index: int, **values: Any) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def test_a_sound_ladder_has_nothing_to_answer_for() -> None:
         ("vocabulary-dominates", changed(0, params_embedding=11_000, params_total=21_000)),
         ("one-seed", [row for row in LADDER if row["seed"] == 0]),
         ("one-seed", [rung(size, arm=arm, seed=seed) for seed, size in enumerate(SIZES) for arm in ("a", "b")]),
-        ("one-seed", [row for row in LADDER if row["seed"] == 0] + [rung(10**7, seed=1, is_held_out=True)]),
+        ("one-seed", [row for row in LADDER if row["seed"] == 0] + [rung(10**7, seed=1, held_out=True)]),
         ("few-steps", changed(0, steps=80)),
         ("decay-varies", changed(3, weight_decay=8.0)),
         (
@@ -122,13 +122,13 @@ def test_a_control_with_a_rate_of_zero_is_no_confound() -> None:
 def test_precision_as_an_arm_is_a_confound_but_not_of_size() -> None:
     rows = [{**row, "precision": "bf16" if row["arm"] == "b" else "fp32"} for row in LADDER]
     (found,) = linter.declared(rows, TEXT, "arm")
-    assert found["code"] == "mixed-precision" and "bf16 and fp32 at 10,000" in found["sentence"]
-    assert "of size" not in found["sentence"]
+    assert found.code == "mixed-precision" and "bf16 and fp32 at 10,000" in found.sentence
+    assert "of size" not in found.sentence
 
 
 def test_undecayed_runs_are_an_error_beside_others_and_a_warning_where_all_are_so() -> None:
     def severities(rungs: list[dict[str, Any]]) -> dict[str, str]:
-        return {found["code"]: found["severity"] for found in linter.declared(rungs, TEXT, "arm")}
+        return {found.code: found.severity for found in linter.declared(rungs, TEXT, "arm")}
 
     assert severities(changed(1, is_decayed=False)) == {"undecayed": "error"}
     assert severities([{**row, "is_decayed": False} for row in LADDER]) == {"undecayed": "warning"}
@@ -140,26 +140,26 @@ def test_undecayed_runs_are_an_error_beside_others_and_a_warning_where_all_are_s
 def test_arms_that_differ_a_little_are_noted_with_by_how_much() -> None:
     rungs = [{**r, "flops": r["flops"] * (1.02 if r["arm"] == "b" else 1)} for r in LADDER]
     (warning,) = linter.declared(rungs, TEXT, "arm")
-    assert (warning["code"], warning["severity"]) == ("arms-residue", "note")
-    assert "within 2.0%" in warning["sentence"]
+    assert (warning.code, warning.severity) == ("arms-residue", "note")
+    assert "within 2.0%" in warning.sentence
 
 
 def test_tokens_beyond_the_unique_ones_are_a_note_up_to_four_epochs_and_a_warning_beyond() -> None:
     for unique, severity in ((6_000_000, "note"), (1_000_000, "warning")):
         found = linter.declared(LADDER, {"text": {"fingerprint": "1", "train_tokens": unique}}, "arm")
-        assert [(w["code"], w["severity"]) for w in found] == [("repeated-data", severity)]
+        assert [(w.code, w.severity) for w in found] == [("repeated-data", severity)]
 
 
 def test_sizes_that_want_more_tokens_than_there_are_are_named_by_a_bound() -> None:
     (warning,) = linter.declared(LADDER, {"text": {"fingerprint": "1", "train_tokens": 1_000_000}}, "arm")
     largest = max(row["params_non_embedding"] for row in LADDER)
-    assert ("enough for 50,000 parameters" in warning["sentence"]) == (largest > 50_000)
+    assert ("enough for 50,000 parameters" in warning.sentence) == (largest > 50_000)
 
 
 def test_what_a_corpus_must_say_about_its_rights_is_said() -> None:
     told = {"text": {**TEXT["text"], "notices": ["Folk songs: for non-commercial use only"]}}
     assert ("notice", "warning", "Folk songs: for non-commercial use only.") in [
-        (found["code"], found["severity"], found["sentence"]) for found in linter.declared(LADDER, told, "arm")
+        (found.code, found.severity, found.sentence) for found in linter.declared(LADDER, told, "arm")
     ]
 
 
@@ -230,7 +230,7 @@ def claims_in_flat_brackets(seeds: int, brackets: int, studies: int = 400) -> fl
     alarms = 0
     for _ in range(studies):
         rows = [{"run": r["id"], "status": "finished", "loss": 2 + 0.01 * rng.standard_normal()} for r in rungs]
-        alarms += any(found["severity"] == "warning" for found in linter.observed(rungs, rows))
+        alarms += any(found.severity == "warning" for found in linter.observed(rungs, rows))
     return alarms / studies
 
 
@@ -248,7 +248,7 @@ def test_a_clear_gain_is_said_where_seeds_tell_the_noise() -> None:
         for r in rungs
     ]
     (found,) = linter.observed(rungs, rows)
-    assert (found["code"], found["severity"]) == ("rate-at-edge", "warning")
+    assert (found.code, found.severity) == ("rate-at-edge", "warning")
 
 
 DIVERGED = float("inf")
@@ -268,27 +268,27 @@ def bracketed(losses: dict[float, float], waiting: tuple[float, ...] = ()) -> li
 
 def test_a_best_rate_at_the_edge_of_its_bracket_is_a_warning() -> None:
     (found,) = bracketed({0.5: 2.1, 1.0: 2.0, 2.0: 1.95})
-    assert found["code"] == "rate-at-edge"
-    assert "2 times the one used" in found["sentence"]
-    assert "0.0500" in found["sentence"]
+    assert found.code == "rate-at-edge"
+    assert "2 times the one used" in found.sentence
+    assert "0.0500" in found.sentence
     assert bracketed({0.5: 2.1, 1.0: 2.0, 2.0: 2.05}) == []
     assert bracketed({1.0: 2.0, 2.0: 1.95}, waiting=(0.5,)) == []  # not all of it has ended
 
 
 def test_a_bracket_on_one_side_is_read_too() -> None:
     (found,) = bracketed({1.0: 2.0, 2.0: 1.5})
-    assert (found["code"], found["severity"]) == ("rate-at-edge", "warning")
-    assert "2 times the one used, by 0.5000" in found["sentence"]
+    assert (found.code, found.severity) == ("rate-at-edge", "warning")
+    assert "2 times the one used, by 0.5000" in found.sentence
     for losses, side in (({1.0: 2.0, 2.0: 2.1, 4.0: 2.2}, "lower"), ({0.5: 2.1, 1.0: 2.0}, "higher")):
         (found,) = bracketed(losses)
-        assert (found["code"], found["severity"]) == ("rate-at-edge", "note")
-        assert f"the one used is the best, but no {side} one was tried" in found["sentence"]
+        assert (found.code, found.severity) == ("rate-at-edge", "note")
+        assert f"the one used is the best, but no {side} one was tried" in found.sentence
 
 
 def test_an_interior_rate_that_is_better_than_the_one_used_is_a_warning() -> None:
     (found,) = bracketed({0.25: 2.2, 0.5: 1.6, 1.0: 2.0, 2.0: 2.1})
-    assert (found["code"], found["severity"]) == ("rate-not-best", "warning")
-    assert "0.5 times the one used is better by 0.4000" in found["sentence"]
+    assert (found.code, found.severity) == ("rate-not-best", "warning")
+    assert "0.5 times the one used is better by 0.4000" in found.sentence
 
 
 def test_an_interior_rate_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() -> None:
@@ -298,7 +298,7 @@ def test_an_interior_rate_that_is_better_by_no_more_than_seeds_differ_is_only_a_
         for row, loss in zip(rungs, (2.2, 1.98, 2.0, 2.1, 2.05), strict=True)
     ]
     (found,) = linter.observed(rungs, rows)
-    assert (found["code"], found["severity"]) == ("rate-not-best", "note")
+    assert (found.code, found.severity) == ("rate-not-best", "note")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_an_interior_rate_that_is_better_by_no_more_than_seeds_differ_is_only_a_
 def test_an_arm_of_a_bracket_that_diverged_is_said_and_is_the_worst_rate(
     losses: dict[float, float], expected: dict[str, str]
 ) -> None:
-    found = {warning["code"]: warning["sentence"] for warning in bracketed(losses)}
+    found = {warning.code: warning.sentence for warning in bracketed(losses)}
     assert found.keys() == expected.keys()
     assert all(words in found[code] for code, words in expected.items()), found
 
@@ -334,12 +334,12 @@ def test_an_edge_that_is_better_by_no_more_than_seeds_differ_is_only_a_note() ->
         for row, loss in zip(rungs, (2.1, 2.0, 1.98, 2.05), strict=True)
     ]
     (found,) = linter.observed(rungs, rows)
-    assert (found["code"], found["severity"]) == ("rate-at-edge", "note")
+    assert (found.code, found.severity) == ("rate-at-edge", "note")
 
 
 def test_padding_that_counts_is_an_error() -> None:
     (found,) = linter.observed([], [{"run": "1", "status": "finished", "loss": 1.0, "masks_padding": False}])
-    assert (found["code"], found["severity"]) == ("padding", "error")
+    assert (found.code, found.severity) == ("padding", "error")
 
 
 @pytest.mark.parametrize(
@@ -364,10 +364,10 @@ def test_validation_text_that_stands_in_training_is_said(
     facts: dict[str, Any], severity: str | None, said: str
 ) -> None:
     found = linter.declared(LADDER, {"text": {**TEXT["text"], **facts}}, "arm")
-    assert [(warning["code"], warning["severity"]) for warning in found] == (
+    assert [(warning.code, warning.severity) for warning in found] == (
         [("validation-in-training", severity)] if severity else []
     )
-    assert all(said in warning["sentence"] for warning in found)
+    assert all(said in warning.sentence for warning in found)
 
 
 class Watched(dict[str, Any]):
@@ -396,14 +396,14 @@ def test_every_key_that_the_linter_reads_is_one_that_a_plan_or_a_run_writes(toy_
     folder = toy_folder(widths=(8, 12), steps=(20,))
     study = Store(folder).read_study()
     given = worker.parse([str(folder), "-", "--device", "cpu"])
-    worker.train_runs(Store(folder), [study["rungs"][0]["id"]], given, threading.Event())
+    worker.train_runs(Store(folder), [study.runs[0].run], given, threading.Event())
     of_rungs, of_facts, of_rows = set[str](), set[str](), set[str]()
-    rungs = [Watched(rung, of_rungs) for rung in study["rungs"]]
-    tried = [Watched({**rung, "bracket": 2.0, "at": {**rung["at"], "rate": 2.0}}, of_rungs) for rung in rungs]
+    rungs = [Watched(rung, of_rungs) for rung in study.runs]
+    tried = [Watched({**rung, "bracket": 2.0, "at": {**rung.at, "rate": 2.0}}, of_rungs) for rung in rungs]
     corpora = {name: Watched(facts, of_facts) for name, facts in study["corpora"].items()}
     linter.declared(rungs, corpora, "width")
     linter.observed([*rungs, *tried], [Watched(row, of_rows) for row in observations(folder)])
-    assert of_rungs - {"left_plan"} <= study["rungs"][0].keys(), "the plan's rows; left_plan is the table's"
+    assert of_rungs - {"left_plan"} <= study.runs[0].keys(), "the plan's rows; left_plan is the table's"
     assert of_facts - {"notices"} <= next(iter(corpora.values())).keys(), "notices: only some corpora have them"
     assert of_rows <= observations(folder)[0].keys()
     assert {"validation_fingerprint", "train_tokens"} <= of_facts and {"is_decayed", "at"} <= of_rungs, "it was watched"

@@ -143,7 +143,7 @@ def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
 ) -> None:
     folder = toy_folder(widths=(8, 16), steps=(20,))
     parent = Local().command(folder)
-    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    run_id = Store(folder).read_study().runs[0].run
     assert parent[parent.index("--trust") + 1] == sha256_of(TOY)
     elsewhere = {**os.environ, "XDG_CONFIG_HOME": str(nobody_trusted / "of another machine"), "OMP_NUM_THREADS": "1"}
     told = ["-m", "lawful.train.worker", str(folder), run_id]

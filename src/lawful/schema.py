@@ -167,6 +167,34 @@ class PlannedRun:
         if not is_file_name(self.run):
             raise DeclarationError(f"run: expected an id that can be the name of a file, got {shown(self.run)}")
 
+    @classmethod
+    def example(cls) -> PlannedRun:
+        """A small run, for contracts and tests; dataclasses.replace gives others."""
+        return cls(
+            run="a",
+            rung="width=8,seed=0",
+            at={"width": 8, "seed": 0},
+            held_out=False,
+            cluster="a",
+            arm="",
+            seed=0,
+            params_total=1_000,
+            params_embedding=200,
+            params_non_embedding=800,
+            tokens=10_240,
+            flops=6 * 1_000 * 10_240,
+            flops_6nd=6 * 800 * 10_240,
+            steps=40,
+            batch_tokens=256,
+            context=32,
+            learning_rate=0.01,
+            weight_decay=0.1,
+            schedule="wsd",
+            precision="fp32",
+            family="Decoder",
+            corpus="text",
+        )
+
     @property
     def is_of_ladder(self) -> bool:
         """Whether it belongs to the law's ladder: it neither tries another rate nor starts from other weights."""
@@ -320,7 +348,21 @@ class StudyPlan:
     study_file: StudyFile | None = None
     created: str = ""
 
+    @classmethod
+    def example(cls) -> StudyPlan:
+        """A study without runs, for contracts and tests; dataclasses.replace gives others."""
+        return cls(
+            name="empty",
+            question="Is there anything?",
+            scale="quick",
+            runs=(),
+            questions=(Question(name="size", asks="How does the loss fall with size?", law="power:params"),),
+            corpora={"text": CorpusRecord(fingerprint="0123456789abcdef", vocabulary=65, tokenizer="characters")},
+        )
+
     def __post_init__(self) -> None:
+        if not self.questions:
+            raise DeclarationError("questions: expected at least one, got none")
         for question in self.questions:
             if not is_file_name(question.name):
                 raise DeclarationError(f"questions: expected names that a file can have, got {shown(question.name)}")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lawful.planning.plan import make_plan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import import_file
-from lawful.train.plan import make_plan
 
 TOY = str(Path(__file__).parents[1] / "toy_study.py")
 SMALL = ("--set", "widths=8,12,16,24,32", "--set", "steps=20,40,80")
@@ -127,7 +127,7 @@ def test_a_plan_trains_nothing_and_counts_everything(own_cache: Path, tmp_path: 
     # 12 d^2 in matrices, 2 context d in attention, the head; forward and backward are 6 FLOPs a multiply-add pair
     assert first["flops"] == 6 * (12 * 64 + 2 * 16 * 8 + 11 * 8) * first["tokens"]
     assert first["seconds_estimate"] > 0
-    assert {warning["code"] for warning in plan["warnings"]} >= {"one-seed", "few-steps"}
+    assert {warning.code for warning in plan["warnings"]} >= {"one-seed", "few-steps"}
     text = lawful("plan", TOY).stdout
     assert "width=8" in text and "warning" in text
 

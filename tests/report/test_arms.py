@@ -98,7 +98,7 @@ def test_the_planted_crossing_lies_in_its_confidence_set_and_says_who_wins_where
     assert pair["at"] == pytest.approx(CROSSING, rel=0.1)
     assert any(low <= CROSSING <= float(high) for low, high in pair["set95"])
     assert (pair["better_small"], pair["better_large"]) == ("floored", "steady")
-    sentence = found["sentence"]
+    sentence = found.sentence
     assert "floored is ahead of steady below unique tokens = " in sentence
     assert "ahead over the whole range: " in sentence and "floored of poor" in sentence
 

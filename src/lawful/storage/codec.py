@@ -51,8 +51,8 @@ def read_study(path: Path) -> StudyPlan:
         return decode(from_format_1(path, raw), StudyPlan, path)
     if type(written) is not int or written != FORMAT:
         raise StoreError(
-            f"{path}: expected format {FORMAT} or 1, got {shown(written)}; it was written by another version of lawful. "
-            "Its table, observations.csv, can be read by any: `lawful fit FOLDER/observations.csv`."
+            f"{path}: expected format {FORMAT} or 1, got {shown(written)}; it was written by another version of "
+            "lawful. Its table, observations.csv, can be read by any: `lawful fit FOLDER/observations.csv`."
         )
     expect_unchanged(raw, path)
     return decode({name: value for name, value in raw.items() if name != HASH}, StudyPlan, path)
@@ -154,7 +154,7 @@ def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[
 
 def _odd_numbers(value: Any, where: str, within: Within | None = None) -> Iterator[tuple[str, str]]:
     """Place and problem of each number that is not finite, absurdly large or out of its field's range."""
-    kind = type(value)
+    kind: type = type(value)
     if kind is str or kind is bool or value is None:
         return
     if kind is int or kind is float:
@@ -168,7 +168,7 @@ def _odd_numbers(value: Any, where: str, within: Within | None = None) -> Iterat
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
             yield from _odd_numbers(item, f"{where}[{number}]", within)
-    elif dataclasses.is_dataclass(value):
+    elif dataclasses.is_dataclass(kind):
         for name, range_ in _ranges(kind).items():
             yield from _odd_numbers(getattr(value, name), f"{where}.{name}".removeprefix("."), range_)
 

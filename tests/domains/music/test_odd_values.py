@@ -34,5 +34,5 @@ def test_ids_of_runs_are_those_of_before_the_move() -> None:
 
 
 def test_the_linter_says_the_notices_of_the_corpus() -> None:
-    said = [warning["sentence"] for warning in declared([], {"music": {"notices": list(NOTICES)}}, None)]
+    said = [warning.sentence for warning in declared([], {"music": {"notices": list(NOTICES)}}, None)]
     assert len(NOTICES) > 0 and len(said) >= len(NOTICES)
