@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful.executors import Executor, Job
+from lawful.schema import PlannedRun
 from lawful.storage.atomic import write_json, write_text
 from lawful.storage.layout import Store
 
@@ -18,7 +19,7 @@ class Planted(Executor):
     result    by rung, what a run ends with instead; None: as the law has it
     """
 
-    def __init__(self, result: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda rung: None) -> None:
+    def __init__(self, result: Callable[[PlannedRun], dict[str, Any] | None] = lambda rung: None) -> None:
         self.began: list[tuple[str, bool]] = []
         self.result = result
 

@@ -12,8 +12,8 @@ from lawful.storage.layout import Store
 
 
 def planned_run(run: str, **fields: Any) -> PlannedRun:
-    """A small run of that id; its rung is called by the id, and its seed is that of `at`, unless said otherwise."""
-    return replace(PlannedRun.example(), run=run, cluster=run, **{"rung": run, **fields})
+    """A small run of that id; its rung and cluster are called by the id, unless said otherwise."""
+    return replace(PlannedRun.example(), run=run, **{"rung": run, "cluster": run, **fields})
 
 
 def write_plan(folder: Path, *runs: PlannedRun, **fields: Any) -> StudyPlan:

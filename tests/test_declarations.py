@@ -348,7 +348,7 @@ def test_an_axis_of_numpy_gives_plain_coordinates() -> None:
         ({"at": {"width": math.inf}}, "Rung: at"),
         ({"run": None}, "Rung: run: expected a Run, got None"),
         ({"bracket": 0.0}, "Rung: bracket: expected a number above 0"),
-        ({"is_held_out": "no"}, "Rung: is_held_out"),
+        ({"held_out": "no"}, "Rung: held_out"),
         ({"at": {"seed": "x"}}, "Rung: at: seed: expected a whole number, got 'x'"),
         ({"at": {"seed": 0.5}}, "Rung: at: seed: expected a whole number, got 0.5"),
     ],

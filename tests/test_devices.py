@@ -21,12 +21,12 @@ from lawful.executors import local, ray
 from lawful.executors.local import Local
 from lawful.observe import observations
 from lawful.planning.plan import make_plan
-from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import device, parallel, worker
 from lawful.train.machine import examine
+from records import edit_plan
 
 TOY = Path(__file__).parent / "toy_study.py"
 Folder = Callable[..., Path]
@@ -211,8 +211,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str]]:
 
 def planned_on(folder: Path, device: str, **facts: Any) -> list[list[str]]:
     """The folder as if it had been planned there; six groups of runs."""
-    study = Store(folder).read_study()
-    write_json(Store(folder).study, {**study, "device": device, **facts})
+    study = edit_plan(folder, device=device, **facts)
     return [[rung.run] for rung in study.runs] * 2
 
 
@@ -334,7 +333,7 @@ class StopAfter:
 def test_a_plan_for_the_gpus_of_a_cluster_needs_none_here(tmp_path: Path) -> None:
     declared = import_file(TOY).study(widths=(8, 12), steps=(5,))
     made = make_plan(declared, device_name="cuda", study_file=TOY, is_elsewhere=True).study
-    assert (made["device"], made["gpus"], made["workers"], made["precision"]) == ("cuda", 0, 1, "bf16")
+    assert (made.device, made.gpus, made.workers, made.precision) == ("cuda", 0, 1, "bf16")
     for other in ("mps", "cuda:7", "tpu"):
         with pytest.raises(DeviceError):
             make_plan(declared, device_name=other, study_file=TOY, is_elsewhere=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -178,11 +177,11 @@ def test_fits_of_a_question_that_is_asked_no_more_do_not_stay(tmp_path: Path) ->
 
 def test_baselines_of_other_data_do_not_stay(folder: Path) -> None:
     write_json(Store(folder).baselines, {"corpus_fingerprint": "a", "baselines": []})
-    declaration = read_json(Store(folder).study)
-    replace_plan(folder, declaration)
+    study = Store(folder).read_study()
+    replace_plan(folder, study)
     assert Store(folder).baselines.exists()
-    declaration["corpora"]["invented_words"]["fingerprint"] = "b"
-    replace_plan(folder, declaration)
+    words = replace(study.corpora["invented_words"], fingerprint="b")
+    replace_plan(folder, replace(study, corpora={"invented_words": words}))
     assert not Store(folder).baselines.exists()
 
 
@@ -263,7 +262,7 @@ def test_a_plan_whose_writing_was_cut_short_goes_on(tmp_path: Path, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr("lawful.planning.plan.write_json", die)
-        patch.setattr("lawful.replan.write_json", die)
+        patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy()).write(tmp_path)
     (tmp_path / ".study.json.x.tmp").touch()
@@ -297,7 +296,7 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
 
     with monkeypatch.context() as patch:
         patch.setattr("lawful.planning.plan.write_json", die)
-        patch.setattr("lawful.replan.write_json", die)
+        patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy(seeds=2)).write(folder)
     assert Store(folder).study.read_bytes() == former and rows(folder) == before
@@ -345,23 +344,23 @@ def test_a_failure_does_not_replace_a_run_that_was_finished(folder: Path) -> Non
 def test_a_run_whose_folder_was_removed_is_as_the_table_says_or_fails_with_what_to_do(folder: Path) -> None:
     study = Store(folder).read_study()
     first, second = study.runs[:2]
-    shutil.rmtree(Store(folder).run_folder(first["id"]))
+    shutil.rmtree(Store(folder).run_folder(first.run))
     assert unfinished(Store(folder), study) == []
-    Store(folder).result(second["id"]).unlink()  # to be trained again
-    Store(folder).run(second["id"]).unlink()
-    assert [rung.run for rung in unfinished(Store(folder), study)] == [second["id"]]
-    options = worker.parse([str(folder), second["id"], "--device", "cpu"])
-    assert worker.train_runs(Store(folder), [second["id"]], options, threading.Event()) == ["failed"]
+    Store(folder).result(second.run).unlink()  # to be trained again
+    Store(folder).run(second.run).unlink()
+    assert [rung.run for rung in unfinished(Store(folder), study)] == [second.run]
+    options = worker.parse([str(folder), second.run, "--device", "cpu"])
+    assert worker.train_runs(Store(folder), [second.run], options, threading.Event()) == ["failed"]
     ((label, reason),) = failed_runs(folder)
-    assert label == second["label"] and f"`lawful run STUDY --out {folder}` plans it again" in reason
+    assert label == second.rung and f"`lawful run STUDY --out {folder}` plans it again" in reason
     planned(toy()).write(folder)
-    assert Store(folder).run(second["id"]).exists()
+    assert Store(folder).run(second.run).exists()
 
 
 def test_a_row_of_no_run_of_the_plan_is_kept_and_not_fitted(folder: Path) -> None:
     table = Store(folder).observations
     lines = table.read_text().splitlines()
-    stranger = lines[1].replace(json.loads(Store(folder).study.read_text())["rungs"][0]["id"], "0123456789ab")
+    stranger = lines[1].replace(Store(folder).read_study().runs[0].run, "0123456789ab")
     table.write_text("\n".join([*lines, stranger]) + "\n")
     write_observations(folder)
     (answer,) = answer_study(folder)

@@ -122,12 +122,12 @@ def test_only_trains_what_it_names_and_a_resume_the_rest(tmp_path: Path, own_cac
 
 def test_a_plan_trains_nothing_and_counts_everything(own_cache: Path, tmp_path: Path) -> None:
     plan = json.loads(lawful("plan", TOY, "--json").stdout)
-    first = plan["rungs"][0]
+    first = plan["runs"][0]
     assert first["params_total"] == first["params_embedding"] + first["params_non_embedding"]
     # 12 d^2 in matrices, 2 context d in attention, the head; forward and backward are 6 FLOPs a multiply-add pair
     assert first["flops"] == 6 * (12 * 64 + 2 * 16 * 8 + 11 * 8) * first["tokens"]
     assert first["seconds_estimate"] > 0
-    assert {warning.code for warning in plan["warnings"]} >= {"one-seed", "few-steps"}
+    assert {warning["code"] for warning in plan["warnings"]} >= {"one-seed", "few-steps"}
     text = lawful("plan", TOY).stdout
     assert "width=8" in text and "warning" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from planted_runs import Planted
+from records import edit_plan
 
 Folder = Callable[..., Path]
 
@@ -94,14 +96,13 @@ def small(toy_folder: Folder) -> Path:
 
 
 def ask(folder: Path, **changed: Any) -> None:
-    study = read_json(Store(folder).study)
-    study["questions"][0] |= changed
-    write_json(Store(folder).study, study)
+    first, *others = Store(folder).read_study().questions
+    edit_plan(folder, questions=(replace(first, **changed), *others))
 
 
 def labels(folder: Path, executor: Planted) -> set[str]:
     rungs = {rung.run: rung for rung in Store(folder).read_study().runs}
-    return {rungs[run]["label"] for run, _ in executor.began}
+    return {rungs[run].rung for run, _ in executor.began}
 
 
 HELD_OUT = "width=48,steps=20,seed=0"

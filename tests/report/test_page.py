@@ -9,6 +9,7 @@ import re
 import struct
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from lawful.errors import LawfulError, StoreError
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from records import edit_plan
 
 Make = Callable[..., Path]
 VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
@@ -170,7 +173,7 @@ def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
     markdown = (study / "report.md").read_text()
     for index, reason in ((5, "diverged: validation loss 5.2 above log(65)"), (9, "failed: out of memory")):
         for text in (page, markdown):
-            assert rungs[index]["id"] in text
+            assert rungs[index].run in text
             assert reason in text
 
 
@@ -231,16 +234,14 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000, 500_000), seeds=1, name=evil, faults=(evil,))
     here = Store(folder)
-    study = read_json(here.study)
-    study["question"] = study["command"] = evil
-    study.runs[0]["label"] = evil
-    write_json(here.study, study)
+    one, *others = here.read_study().runs
+    study = edit_plan(folder, question=evil, command=evil, runs=(replace(one, rung=evil), *others))
     answer = planted_answer(folder)
     answer["warnings"] = [{"code": evil, "severity": evil, "sentence": evil}]
     answer["sentence"] = f"{evil} N^-0.3"
     write_json(here.fit("loss"), answer)
     table = here.observations.read_text().splitlines()
-    label = study.runs[1]["label"]
+    label = study.runs[1].rung
     here.observations.write_text("\n".join(table).replace(label, evil.replace(",", " ")) + "\n")
 
     page = write_report(folder).read_text()
@@ -257,7 +258,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
     answer = {
-        "question": read_json(folder / "study.json")["questions"][0],
+        "question": to_plain(Store(folder).read_study().questions[0]),
         "status": "refused",
         "refusal": refusal,
         "sentence": f"Refused: {refusal}",

@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from lawful.report.plan import plan_table
 from lawful.report.progress import clock_seconds, status_json, status_line, status_table, study_status
-from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
+from lawful.schema import PlannedRun, RunRecord
+from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
+from records import edit_plan, planned_run
 
 Make = Callable[..., Path]
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
@@ -26,7 +29,7 @@ def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
     folder = make_folder(**SMALL, diverged=(0,), failed=(1,), running=(3,), waiting=(4,))
     here = Store(folder)
     rungs = here.read_study().runs
-    with claimed(here.claim(rungs[3]["id"])):
+    with claimed(here.claim(rungs[3].run)):
         status = study_status(folder)
         assert [run.state for run in status.runs] == [
             "diverged",
@@ -68,15 +71,13 @@ def test_time_left_of_a_running_run_is_its_tokens_left_over_its_speed(make_folde
 def test_time_left_of_the_study_follows_the_pace_that_was_measured(make_folder: Make) -> None:
     """The fabricated runs took 1.25 times their estimate; so will the waiting ones, on the two workers declared."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
-    here = Store(folder)
-    study = {**read_json(here.study), "workers": 2}
-    write_json(here.study, study)
+    study = edit_plan(folder, workers=2)
     left = [rung.seconds_estimate * 1.25 for rung in study.runs[:3]]
     assert study_status(folder).seconds_left == pytest.approx(max(sum(left) / 2, max(left)), rel=1e-6)
 
 
-def rung(cluster: str, **more: object) -> dict[str, object]:
-    return {"cluster": cluster, **more}
+def rung(cluster: str, **more: Any) -> PlannedRun:
+    return planned_run("a", cluster=cluster, **more)
 
 
 def test_runs_of_a_trunk_follow_one_another_and_trunks_share_the_workers_longest_first() -> None:
@@ -90,7 +91,7 @@ def test_runs_of_a_trunk_follow_one_another_and_trunks_share_the_workers_longest
 def test_held_out_runs_wait_for_all_others_and_take_several_cores_each() -> None:
     others, held_out = [rung("a"), rung("b")], [rung("c", held_out=True), rung("d", held_out=True)]
     assert clock_seconds(others + held_out, [3, 1, 4, 5], workers=2) == 3 + 5
-    wide = [{**each, "threads": 2} for each in held_out]
+    wide = [replace(each, threads=2) for each in held_out]
     assert clock_seconds(others + wide, [3, 1, 4, 5], workers=2) == 3 + 9
     last = rung("e", starts_from="x")
     assert clock_seconds([*others, last], [3, 1, 2], workers=2) == 3 + 2
@@ -101,35 +102,32 @@ def test_stacked_runs_are_one_workers_work_and_share_its_time(make_folder: Make)
     times that, with one worker at it. Three that ended together took a third of their clock each."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
     here = Store(folder)
-    study = read_json(here.study)
-    for number, each in enumerate(study.runs):
-        each.update(cluster=str(number), stack=f"0-{number // 3}", held_out=False)
-        if number < 3:
-            each.update(steps=100, batch_tokens=1000)
-        else:
-            each["seconds_estimate"] /= 3
-    write_json(here.study, study)
+    runs = [
+        replace(each, cluster=str(number), stack=f"0-{number // 3}", held_out=False)
+        for number, each in enumerate(here.read_study().runs)
+    ]
+    runs[:3] = [replace(each, steps=100, batch_tokens=1000) for each in runs[:3]]
+    runs[3:] = [replace(each, seconds_estimate=(each.seconds_estimate or 0) / 3) for each in runs[3:]]
+    study = edit_plan(folder, runs=tuple(runs))
     with ExitStack() as held:
         for each in study.runs[:3]:
             line = {"step": 50, "loss": 3.0, "tokens_per_second": 1000.0}
-            here.metrics(each["id"]).write_text(json.dumps(line) + "\n")
-            held.enter_context(claimed(here.claim(each["id"])))
+            here.metrics(each.run).write_text(json.dumps(line) + "\n")
+            held.enter_context(claimed(here.claim(each.run)))
         status = study_status(folder)
     assert [run.seconds_left for run in status.runs[:3]] == pytest.approx([50.0] * 3)
     assert status.workers == 1 and status.seconds_left == pytest.approx(50.0)
     assert clock_seconds([rung("a", stack="s"), rung("b", stack="s"), rung("c")], [3, 3, 4], workers=2) == 6
     waiting = study_status(folder)
-    halves = sum(each["seconds_estimate"] for each in study.runs[:3]) / 2
+    halves = sum(each.seconds_estimate for each in study.runs[:3]) / 2
     assert waiting.seconds_left == pytest.approx(1.25 * halves, rel=1e-6)
 
 
 def test_a_worker_that_is_idle_until_the_held_out_runs_begin_counts_among_those_to_come(make_folder: Make) -> None:
     folder = make_folder(**SMALL, waiting=(0, 4, 5))
     here = Store(folder)
-    study = {**read_json(here.study), "workers": 2}
-    for number, each in enumerate(study.runs):
-        each["is_held_out"] = number in (4, 5)
-    write_json(here.study, study)
+    runs = [replace(each, held_out=number in (4, 5)) for number, each in enumerate(here.read_study().runs)]
+    study = edit_plan(folder, workers=2, runs=tuple(runs))
     with claimed(here.claim(study.runs[0].run)):
         assert study_status(folder).workers == 2
     with claimed(here.claim(study.runs[4].run)):
@@ -149,7 +147,7 @@ def test_a_retried_result_is_read_again(make_folder: Make) -> None:
     here = Store(folder)
     rung = here.read_study().runs[0]
     assert study_status(folder).runs[0].state == "failed"
-    write_json(here.result(rung.run), {"status": "finished", "loss": 2.5, "tokens_per_second": 1e3})
+    write_result(here.result(rung.run), RunRecord(status="finished", measured={"loss": 2.5, "tokens_per_second": 1e3}))
     assert study_status(folder).runs[0].state == "finished"
 
 
@@ -179,10 +177,8 @@ def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
 
 def test_a_label_from_data_is_not_read_as_console_markup(make_folder: Make) -> None:
     folder = make_folder(**SMALL)
-    here = Store(folder)
-    study = read_json(here.study)
-    study.runs[-1]["label"] = "[bold]size[/nonsense]"
-    write_json(here.study, study)
+    *others, last = Store(folder).read_study().runs
+    study = edit_plan(folder, runs=(*others, replace(last, rung="[bold]size[/nonsense]")))
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(status_table(study_status(folder)))
@@ -211,9 +207,10 @@ def test_a_second_look_at_200_runs_is_quick(make_folder: Make) -> None:
 
 def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder: Make) -> None:
     folder = make_folder(**SMALL, faults=("Three points and one seed.",))
-    study = read_json(folder / "study.json")
-    for each in study.runs[:4]:
-        each["stack"] = "0-0"
+    runs = [
+        replace(each, stack="0-0" if number < 4 else "") for number, each in enumerate(Store(folder).read_study().runs)
+    ]
+    study = edit_plan(folder, runs=tuple(runs))
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(plan_table(study))
@@ -228,5 +225,5 @@ def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder:
 
 
 def test_workers_beyond_all_counting_fill_no_memory() -> None:
-    trunks = [{"cluster": str(number), "steps": 1} for number in range(3)]
+    trunks = [rung(str(number)) for number in range(3)]
     assert clock_seconds(trunks, [5, 7, 4], workers=10**15) == 7

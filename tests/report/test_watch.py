@@ -20,9 +20,9 @@ import pytest
 from lawful.errors import LawfulError
 from lawful.report import watch as watching
 from lawful.report.watch import ADDRESS, MOST_CONNECTIONS, Watch, _Handler, _Server
-from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from records import edit_plan
 
 Make = Callable[..., Path]
 SMALL = {
@@ -132,8 +132,7 @@ def test_a_study_that_is_planned_anew_is_followed(running: tuple[Path, Callable[
     folder, _ = running
     watch = Watch(folder, tmp_path / "workspace")
     watch.look()
-    study = read_json(folder / "study.json")
-    write_json(folder / "study.json", {**study, "rungs": study.runs[:-1]})
+    edit_plan(folder, runs=Store(folder).read_study().runs[:-1])
     watch.look()
     assert "11 of 11 runs finished" in watch.line
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from lawful import linter
+from lawful.schema import CorpusRecord, PlannedRun, Warning
 from lawful.studies import activation
-from lawful.train import plan
+from lawful.study import planned_run
 
 
-def planned(scale: str) -> list[dict[str, Any]]:
+def planned(scale: str) -> list[PlannedRun]:
     """The plan's rungs, without preparing any text."""
     study = activation.study(scale)
-    return [plan._row(study, rung, "text") for rung in study.ladder]
+    return [planned_run(rung, study.arm, corpus="text") for rung in study.ladder]
 
 
-def warned(rungs: list[dict[str, Any]], unique_tokens: int) -> list[dict[str, str]]:
-    return linter.declared(rungs, {"text": {"fingerprint": "1", "train_tokens": unique_tokens}}, "arm")
+def warned(rungs: list[PlannedRun], unique_tokens: int) -> list[Warning]:
+    text = CorpusRecord(fingerprint="1", vocabulary=512, train_tokens=unique_tokens)
+    return linter.declared([replace(rung, is_decayed=True) for rung in rungs], {"text": text}, "arm")
 
 
 def test_published_holds_what_its_author_built_and_not_what_its_labels_say() -> None:
@@ -44,8 +46,8 @@ def test_quick_is_a_sound_ladder_whose_arms_are_equal_in_size_and_in_flops() -> 
     assert [w for w in warned(rungs, 4_279_037) if w.severity != "note"] == []  # Python 3.11's own source
     own = [rung for rung in rungs if rung.bracket is None]
     for rung in own:
-        (other,) = (r for r in own if r["at"] == {**rung.at, "arm": "swiglu"})
-        assert (rung.params_non_embedding, rung.flops) == (other["params_non_embedding"], other["flops"])
+        (other,) = (r for r in own if r.at == {**rung.at, "arm": "swiglu"})
+        assert (rung.params_non_embedding, rung.flops) == (other.params_non_embedding, other.flops)
     assert all(rung.tokens / rung.params_non_embedding == pytest.approx(20, rel=0.01) for rung in own)
     assert {rung.bracket for rung in rungs} == {None, 0.5, 2.0}
     assert {rung.at["width"] for rung in rungs if rung.bracket} == {24, 36}
@@ -69,6 +71,6 @@ def test_the_arms_of_one_seed_see_the_same_data_in_the_same_order() -> None:
 
 def test_an_isoflop_grid_gives_each_size_the_tokens_that_a_budget_pays_for() -> None:
     ladder = activation.study("quick", isoflop=(1e10, 4e10)).ladder
-    rows = [plan._row(activation.study("quick", isoflop=(1e10, 4e10)), rung, "text") for rung in ladder]
-    assert all(row["flops_6nd"] == pytest.approx(row["at"]["flops"], rel=0.02) for row in rows)
+    rows = [planned_run(rung, "arm", corpus="text") for rung in ladder]
+    assert all(row.flops_6nd == pytest.approx(row.at["flops"], rel=0.02) for row in rows)
     assert "batch-follows-size" not in {warning.code for warning in warned(rows, 4_279_037)}

@@ -48,7 +48,7 @@ def whole_way(declared: Study, folder: Path, executor: Executor) -> dict[str, An
     make_plan(declared, device_name="cpu", is_timed=False).write(folder)
     train_study(folder, executor)
     conclude(folder)
-    return {answer.question["name"]: answer for answer in read_answers(folder)}
+    return {answer.question.name: answer for answer in read_answers(folder)}
 
 
 def rows(answer: Answer) -> dict[str, Any]:

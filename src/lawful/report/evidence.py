@@ -13,7 +13,7 @@ from lawful import linter, table
 from lawful.errors import StoreError
 from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
-from lawful.schema import Observation, PlannedRun, Question, StudyPlan, Warning
+from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, StudyPlan, Warning
 from lawful.storage.json_files import read_bytes, read_json
 from lawful.storage.layout import Store
 
@@ -109,7 +109,8 @@ class Evidence:
             fit = answer.get("fit") or {}
             about = str(answer["question"]["name"]).replace("--", ", ") if len(self.answers) > 1 else "fit"
             for one in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
-                found.setdefault(one["sentence"], Warning(one["code"], one["severity"], one["sentence"], about))
+                warning = _warning(one, about)
+                found.setdefault(warning.sentence, warning)
         return sorted(found.values(), key=lambda warning: warning.rank)
 
     @property
@@ -137,6 +138,12 @@ class Evidence:
                     if (entry := (run, str(item.get("rung") or ""))) not in found:
                         found.append(entry)
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
+
+
+def _warning(raw: Mapping[str, Any], about: str) -> Warning:
+    """A warning of an answer's file; one whose severity is none of ours is a note."""
+    severity = next((known for known in SEVERITIES if known == raw.get("severity")), "note")
+    return Warning(str(raw.get("code")), severity, str(raw.get("sentence")), about)
 
 
 def read_evidence(folder: Path) -> Evidence:

@@ -17,6 +17,7 @@ from lawful.domains.music import scores
 from lawful.domains.music.analyses.samples import _runs_of, statistics
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
+from lawful.storage.layout import Store
 from lawful.train.sample import Draw, _drawn, write_on
 
 symusic = pytest.importorskip("symusic")
