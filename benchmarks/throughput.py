@@ -182,7 +182,7 @@ def our_speed(
         lines = [line for line in read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
         first, last = next(line for line in lines if line["step"] >= SETTLING), lines[-1]
         total += (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"])
-    return read_json(Store(folder).study)["precision"], total
+    return Store(folder).read_study().precision, total
 
 
 def train(

@@ -75,12 +75,12 @@ class Check:
         for label, result in found.items():
             equal(result["status"], "finished", f"{label}: {result.get('reason')}")
             holds(f"device={kind}:" in result["numerics"], f"{label} ran on {result['numerics']}")
-            holds(f"precision={study['precision']} " in result["numerics"], f"{label} ran in {result['numerics']}")
+            holds(f"precision={study.precision} " in result["numerics"], f"{label} ran in {result['numerics']}")
             holds(result["loss"] < math.log(quickstart.PythonDocs().vocab_size) - 0.3, f"{label}: {result['loss']}")
         equal(len(found), 12 if is_whole else 9, "runs")
         equal([str(warning.message) for warning in caught], [], "warnings while planning")
         one = next(iter(found.values()))["numerics"].split()[1]
-        return f"{len(found)} runs on {one} in {study['precision']}, {study['workers']} workers; weights written"
+        return f"{len(found)} runs on {one} in {study.precision}, {study.workers} workers; weights written"
 
     def killed(self) -> str:
         """kill -9 of the command and its workers in the middle of a run; going on ends with equal weights."""
@@ -279,7 +279,7 @@ class Check:
         """What the run comes to in this process, from its start."""
         from lawful.train.loop import train
 
-        return train(run, run.corpus.open(run.data_fingerprint), store, self.place(**options))
+        return train(run, run.corpus.open(run.data_fingerprint), store, self.place(**options)).columns()
 
     @functools.cache  # noqa: B019 (one Check a process)
     def undisturbed(self) -> dict[str, str]:

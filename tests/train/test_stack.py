@@ -152,7 +152,7 @@ def test_out_of_memory_halves_the_micro_batch_of_all_of_them(
 def test_a_run_that_failed_is_tried_again_beside_one_that_never_ran(toy_folder: Folder) -> None:
     folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=2)
     store = Store(folder)
-    first, second, *_ = (row["id"] for row in store.read_study().runs if row["at"]["width"] == 16)
+    first, second, *_ = (row.run for row in store.read_study().runs if row.at["width"] == 16)
     write_json(store.result(first), {"status": "failed", "reason": "the disk was slow"})
     options = worker.parse([str(folder), "-", "--device", "cpu"])
     assert worker.train_runs(store, [first, second], options, threading.Event()) == ["finished"] * 2
@@ -165,7 +165,7 @@ def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
 ) -> None:
     folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=4)
     store = Store(folder)
-    ids = [row["id"] for row in store.read_study().runs if row["at"]["width"] == 16]
+    ids = [row.run for row in store.read_study().runs if row.at["width"] == 16]
     evaluate, late = loop.evaluate, []
     monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late)))
 

@@ -6,7 +6,8 @@ import pytest
 
 from lawful.domains.equilibrium.studies import equilibrium
 from lawful.errors import LawfulError
-from lawful.train import batched, plan
+from lawful.planning import plan
+from lawful.train import batched
 
 
 def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
