@@ -95,7 +95,10 @@ class Question:
     fixed: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problems = list(field_problems(self).values())
+        wrong = field_problems(self)
+        if "law" in wrong:
+            wrong["law"] = f"law: expected a text, got {shown(self.law)}"  # the other form is reserved
+        problems = list(wrong.values())
         if (self.law == "paired") != (self.along is not None):
             problems.append("the law paired needs along, and along the law paired")
         refuse(f"question {shown(self.name)}", problems)
