@@ -50,6 +50,16 @@ def test_a_torn_last_line_of_a_record_is_left_out(tmp_path: Path) -> None:
     assert list(read_jsonl(tmp_path / "absent.jsonl")) == []
 
 
+@pytest.mark.parametrize("damaged", [b"{\x00}", b"[1]", b'{"step": ', b"[" * 500, b'{"step": ' + b"9" * 5000 + b"}"])
+def test_a_damaged_line_in_the_middle_of_a_record_is_said_and_the_lines_after_it_stand(
+    tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + damaged + b'\n{"step": 3}\n')
+    assert [line["step"] for line in read_jsonl(path)] == [1, 3]
+    assert f"{path}: line 2 is damaged" in caplog.text
+
+
 def test_numbers_that_json_lacks_are_kept_as_words() -> None:
     assert plain({"a": math.nan, "b": (math.inf, np.float32(1.5)), "c": np.arange(2)}) == {
         "a": "nan",

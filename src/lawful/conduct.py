@@ -95,6 +95,8 @@ def train_study(
     store = Store(folder)
     study = store.read_study()
     trusted_file(study, folder)  # refused before anything begins
+    if other := next((planned for planned in study.runs if planned.kind != "training"), None):
+        raise StoreError(f"{store.study}: {other.rung} is a {other.kind}; this version of lawful trains models only.")
     expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)

@@ -13,7 +13,7 @@ from lawful import linter, table
 from lawful.errors import StoreError
 from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
-from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, StudyPlan, Warning
+from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, Severity, StudyPlan, Warning
 from lawful.storage.json_files import read_bytes, read_json
 from lawful.storage.layout import Store
 
@@ -142,7 +142,7 @@ class Evidence:
 
 def _warning(raw: Mapping[str, Any], about: str) -> Warning:
     """A warning of an answer's file; one whose severity is none of ours is a note."""
-    severity = next((known for known in SEVERITIES if known == raw.get("severity")), "note")
+    severity: Severity = next((known for known in SEVERITIES if known == raw.get("severity")), "note")
     return Warning(str(raw.get("code")), severity, str(raw.get("sentence")), about)
 
 
