@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from lawful.schema import Coordinate, CorpusRecord, Observation, PlannedRun, Severity, Warning
 from lawful.table import is_finished
+
+Others = tuple[tuple[str, Coordinate], ...]  # a run's coordinates but one, by name
 
 LEAST_SIZES = 4  # a law of size with a floor has three parameters
 JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor between neighbours
@@ -98,7 +99,7 @@ def _arms(rungs: Sequence[PlannedRun], arm: str | None) -> list[Warning]:
     """Runs that differ in their arm alone should be of one size and cost."""
     if arm is None:
         return []
-    cells: dict[Any, list[PlannedRun]] = defaultdict(list)
+    cells: dict[Others, list[PlannedRun]] = defaultdict(list)
     for rung in rungs:
         cells[tuple((name, value) for name, value in rung.at.items() if name != arm)].append(rung)
     found = []
@@ -334,11 +335,11 @@ def _brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[
         loss = math.inf if row.get("status") == "diverged" else row.get("loss")
         if row.get("status") in ("finished", "diverged") and isinstance(loss, (int, float)):
             losses[str(row["run"])] = float(loss)
-    groups: dict[Any, dict[float, float]] = defaultdict(dict)
-    tried: dict[Any, set[float]] = defaultdict(set)
+    groups: dict[Others, dict[float, float]] = defaultdict(dict)
+    tried: dict[Others, set[float]] = defaultdict(set)
     over = {row["run"] for row in rows if row.get("status") in ("finished", "diverged", "failed")}
     waiting = set()
-    labels: dict[Any, str] = {}
+    labels: dict[Others, str] = {}
     bracketed = {_but("rate", rung) for rung in rungs if rung.bracket is not None}
     for rung in rungs:
         key = _but("rate", rung)
@@ -414,7 +415,7 @@ def _largest_gain(others: Sequence[int], dof: int) -> float:
 def _seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tuple[float, int]:
     """Standard deviation of the loss between seeds of one rung, pooled, and its degrees of freedom; 0 where no rung has
     two."""
-    groups: dict[Any, list[float]] = defaultdict(list)
+    groups: dict[Others, list[float]] = defaultdict(list)
     for rung in rungs:
         if math.isfinite(losses.get(rung.run, math.inf)) and rung.bracket is None:
             groups[_but("seed", rung)].append(losses[rung.run])
@@ -423,7 +424,7 @@ def _seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tu
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in several) / dof) if dof else 0.0, dof
 
 
-def _but(coordinate: str, rung: PlannedRun) -> tuple[tuple[str, Any], ...]:
+def _but(coordinate: str, rung: PlannedRun) -> Others:
     """A rung's other coordinates: the same for runs that differ in this one alone."""
     return tuple((name, value) for name, value in rung.at.items() if name != coordinate)
 

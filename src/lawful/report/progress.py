@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
-from lawful.schema import PlannedRun, RunRecord, StudyPlan
+from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
 from lawful.storage import codec, json_files
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
@@ -303,7 +303,7 @@ def _stage(planned: PlannedRun) -> tuple[bool, bool]:
     return bool(planned.starts_from), planned.held_out
 
 
-def _last_values(path: Path) -> dict[str, Any]:
+def _last_values(path: Path) -> dict[str, Cell]:
     """The newest value under each name in a record's last whole lines; a torn last line is passed over."""
     try:
         with path.open("rb") as file:
@@ -313,7 +313,7 @@ def _last_values(path: Path) -> dict[str, Any]:
             lines = file.read().split(b"\n")
     except OSError:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, Cell] = {}
     for line in reversed(lines[1 if start else 0 : -1]):
         try:
             values = json.loads(line)
