@@ -1,4 +1,4 @@
-"""Pieces of music from files: MIDI by symusic; ABC, MusicXML, Humdrum by music21; token files of others as they are."""
+"""Pieces of music from files: MIDI by symusic, ABC by abc.py, MusicXML and Humdrum by music21, and token files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lawful import unpack
+from lawful.domains.music.abc import read_abc
 from lawful.errors import DataError, LawfulError, MissingDependency
 from lawful.storage.json_files import no_json, parse_json
 
@@ -366,11 +367,16 @@ def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
     _imported("symusic")
     if kind == "abc":
         for number, tune in enumerate(_tunes(source.content.decode("utf-8", errors="replace")), start=1):
-            name = f"{source.name}, tune {number}"
+            piece = Piece(name=f"{source.name}, tune {number}", title=_abc_title(tune))
             try:
-                yield _notated(name, tune, kind)
+                with _within_time():
+                    read = read_abc(tune)
+                    score = _written(
+                        notes=read.notes, signatures=read.signatures, tempos=read.tempos, pickup=read.pickup
+                    )
+                yield _whole(replace(piece, score=score))
             except DataError as error:
-                yield Piece(name=name, title=_abc_title(tune), problem=_in_short(error))
+                yield replace(piece, problem=_in_short(error))
         return
     content = _inner_xml(source.content) if source.content.startswith(b"PK") else source.content
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -384,8 +390,10 @@ def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
 def _tunes(text: str) -> list[str]:
     """The tunes of an ABC book, each with what stands above the first; they begin with X:."""
     parts = re.split(r"(?m)^(?=X:)", text)
-    head = parts[0] if parts[0].strip() and not re.search(r"(?m)^K:", parts[0]) else ""
-    tunes = [part for part in parts if part.strip() and re.search(r"(?m)^K:", part)]
+    tunes = [part for part in parts if re.search(r"(?m)^K:", part)]
+    if not tunes:
+        raise DataError("expected a tune, with its key (K:), got a text without one")
+    head = parts[0] if parts[0].strip() and parts[0] is not tunes[0] else ""
     return [head + tune for tune in tunes]
 
 
@@ -405,41 +413,55 @@ def _notated(name: str, text: str, kind: str) -> Piece:
             if type(parsed).__name__ == "Opus":
                 parsed = next(iter(parsed.scores))
             score = _as_score(parsed)
-            title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
+            title = str(getattr(parsed.metadata, "bestTitle", None) or "")
         except Exception as error:  # music21 raises anything, also when what it parsed is walked through
             raise DataError(f"expected {kind}, got text that does not parse ({_in_short(error)})") from error
     return _whole(Piece(name=name, title=title, score=score))
 
 
 def _as_score(parsed: Any) -> Score:
-    """Sounding notes of a music21 stream on one track, repeats as written, a pickup at the end of its bar."""
+    """Sounding notes of a music21 stream, repeats as written, a pickup at the end of its bar."""
     from music21 import meter, tempo
 
-    symusic = _imported("symusic")
     parts = list(parsed.parts) or [parsed] if hasattr(parsed, "parts") else [parsed]
     first = next(iter(parts[0].getElementsByClass("Measure")), None)
-    pickup = Fraction(first.paddingLeft if first is not None else 0).limit_denominator(TICKS)
+    flat = [part.flatten() for part in parts]
+    signatures: dict[Any, tuple[Any, int, int]] = {}
+    for part in flat:
+        for found in part.getElementsByClass(meter.TimeSignature):
+            signatures.setdefault(found.offset, (found.offset, found.numerator, found.denominator))
+    marks = [mark for part in flat for mark in part.getElementsByClass(tempo.MetronomeMark)]
+    return _written(
+        notes=[tuple(note) for part in flat for note in _untied(part.notes)],
+        signatures=list(signatures.values()),
+        tempos=[(mark.offset, float(speed)) for mark in marks if (speed := mark.getQuarterBPM())],
+        pickup=first.paddingLeft if first is not None else 0,
+    )
+
+
+def _written(
+    *,
+    notes: Sequence[tuple[Any, Any, int]],
+    signatures: Sequence[tuple[Any, int, int]],
+    tempos: Sequence[tuple[Any, float]],
+    pickup: Any,
+) -> Score:
+    """A score of one track. Times in quarters from the start of the music, which is `pickup` into its first bar."""
+    symusic = _imported("symusic")
+    wait = Fraction(pickup).limit_denominator(TICKS)
 
     def ticks(quarters: Any) -> int:
         return round(Fraction(quarters).limit_denominator(TICKS) * TICKS)
 
-    flat = [part.flatten() for part in parts]
     score = symusic.Score(TICKS)
     track = symusic.Track(program=0)
-    for part in flat:
-        for start, length, pitch in _untied(part.notes):
-            track.notes.append(symusic.Note(ticks(start + pickup), ticks(length), pitch, 64))
+    for start, length, pitch in notes:
+        track.notes.append(symusic.Note(ticks(start + wait), ticks(length), pitch, 64))
     score.tracks.append(track)
-    seen = set()
-    for part in flat:
-        for found in part.getElementsByClass(meter.TimeSignature):
-            start = ticks(found.offset + pickup) if found.offset else 0
-            if start not in seen:
-                seen.add(start)
-                score.time_signatures.append(symusic.TimeSignature(start, found.numerator, found.denominator))
-        for mark in part.getElementsByClass(tempo.MetronomeMark):
-            if speed := mark.getQuarterBPM():
-                score.tempos.append(symusic.Tempo(ticks(mark.offset + pickup) if mark.offset else 0, qpm=float(speed)))
+    for start, beats, value in signatures:
+        score.time_signatures.append(symusic.TimeSignature(ticks(start + wait) if start else 0, beats, value))
+    for start, speed in tempos:
+        score.tempos.append(symusic.Tempo(ticks(start + wait) if start else 0, qpm=speed))
     return score
 
 

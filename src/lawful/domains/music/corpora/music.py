@@ -30,7 +30,7 @@ from lawful.storage.cache import cache_folder
 from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 
-READER = 1  # raised when the same file gives other tokens
+READER = 2  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
 FREE = (
     "airdsAirs",
