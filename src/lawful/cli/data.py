@@ -70,6 +70,7 @@ def prepare(name: Name, data: Data = None) -> None:
     typer.echo(f"{name}: ready, fingerprint {prepared.fingerprint}")
     for fact, value in prepared.facts().items():
         typer.echo(f"  {fact:<18} {value:,}" if isinstance(value, int) else f"  {fact:<18} {value}")
+    _show_remarks(_corpus(name).remarks(fingerprint=prepared.fingerprint))
 
 
 def verify(name: Name, data: Data = None) -> None:
@@ -80,6 +81,7 @@ def verify(name: Name, data: Data = None) -> None:
         typer.echo(f"{'damaged' if raw else 'ok':<8} {data}")
         for problem in raw:
             typer.echo(f"         {problem}")
+        _show_remarks(_corpus(name).remarks(data=data))
     found = corpora.prepared(name)
     if not found and raw is None:
         _corpus(name)
@@ -95,9 +97,16 @@ def verify(name: Name, data: Data = None) -> None:
         typer.echo(f"{'damaged' if problems else 'ok':<8} {_line(item)}")
         for problem in problems:
             typer.echo(f"         {problem}")
+        if not problems and item.corpus is not None:
+            _show_remarks(item.corpus.remarks(fingerprint=item.fingerprint))
         num_bad += bool(problems)
     if num_bad:
         raise typer.Exit(1)
+
+
+def _show_remarks(remarks: list[str]) -> None:
+    for remark in remarks:
+        typer.echo(f"  note   {printable(remark)}")
 
 
 def show_progress() -> Callable[[str, float], None]:

@@ -92,6 +92,10 @@ class Corpus(abc.ABC):
         """What is wrong with the user's raw files, before anything is made of them; None where that is not told."""
         return None
 
+    def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
+        """What a user should know of prepared data, or of raw files, that is no damage: what was left out, by name."""
+        return []
+
     def known_facts(self) -> dict[str, Any]:
         """For study.json where the data itself is not on this machine."""
         return {
