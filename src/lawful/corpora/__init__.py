@@ -80,6 +80,11 @@ class Corpus(abc.ABC):
     def open(self, fingerprint: str) -> Any:
         """Prepared data by its fingerprint, from the cache alone. LawfulError when absent or damaged."""
 
+    def without_tokens(self) -> Any | None:
+        """What a trained model needs to write where the corpus is not prepared on this machine; None where it needs
+        the corpus."""
+        return None
+
     @abc.abstractmethod
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with prepared data, in words; an empty list when all is well."""
@@ -178,6 +183,13 @@ class TokenCorpus(Corpus):
                 "validation_fingerprint": str(meta["splits"]["validation"]["sha256"])[:16],
                 **meta["facts"],
             },
+        )
+
+    def without_tokens(self) -> TokenData | None:
+        if not self.tokenizer.is_fixed:
+            return None
+        return TokenData(
+            fingerprint="", arrays={}, num_bytes={}, tokenizer=self.tokenizer, details={"corpus": self.name}
         )
 
     def _compared(self, data: TokenData) -> TokenData:

@@ -68,7 +68,8 @@ def study(
     vocabulary: PositiveInt | None = None,
     collections: tuple[str, ...] | None = None,
 ) -> Study:
-    """learned: symbols of frequent neighbours (BPE). vocabulary: of token files that another tokenizer made."""
+    """learned: symbols of frequent neighbours (BPE). vocabulary: how many symbols there are in token files that are to
+    be taken as plain numbers, never as music."""
     # of music21's 4,300 pieces, 1 % is 43, and one long movement among them moves the loss by tenths of a nat
     share = 0.01 if scale in ("full", "published") else 0.04
     corpus = Music(

@@ -114,6 +114,10 @@ class Remi(Tokenizer):
         table = _names(self._base)
         return [table[int(token)] for token in self.base_tokens(tokens)]
 
+    @property
+    def is_fixed(self) -> bool:
+        return not self.learned or self.merges is not None
+
     def trained(self, texts: Iterable[str]) -> Remi:
         if not self.learned or self.merges is not None:
             return self
