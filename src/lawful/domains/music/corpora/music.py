@@ -85,6 +85,7 @@ class Music(TokenCorpus):
 
     name: ClassVar[str] = "music"
     licence: ClassVar[str] = "public-domain music; encodings as their authors allow, none with rights reserved"
+    of_users: ClassVar[str] = "your own files (--data): under the terms that are theirs, which lawful does not know"
     source: ClassVar[str] = "the corpus inside music21 (pip install 'lawful[music]'), or --data"
 
     tokenizer: Tokenizer = field(default=Remi())
@@ -176,10 +177,19 @@ class Music(TokenCorpus):
                 "notes_cut_short": sum(piece.cut for piece in kept),
                 "drum_notes_left_out": sum(piece.drums for piece in kept),
                 "left_out": dict(Counter(piece.kind for piece in left_out)),
-                "notices": [NOTICES[name] for name in self.collections if data is None and name in NOTICES],
+                **self._terms(data),
             },
             left_out=tuple((piece.name, piece.problem) for piece in left_out),
         )
+
+    def _terms(self, data: Path | None) -> dict[str, Any]:
+        """What is known of the pieces' licence and source."""
+        if data is not None:
+            return {"notices": [], "licence": self.of_users, "source": "--data"}
+        notices = [NOTICES[name] for name in self.collections if name in NOTICES]
+        if others := [name for name in self.collections if name not in (*FREE, *NOTICES)]:
+            notices.append(f"{', '.join(others)}: nobody has looked at the terms of these collections of music21")
+        return {"notices": notices, **({"licence": "; ".join(notices)} if notices else {})}
 
     def _write(self, fingerprint: str, built: Built) -> None:
         if isinstance(built, MusicBuilt):
