@@ -404,7 +404,7 @@ def test_every_key_that_the_linter_reads_is_one_that_a_plan_or_a_run_writes(toy_
     linter.declared(rungs, corpora, "width")
     linter.observed([*rungs, *tried], [Watched(row, of_rows) for row in observations(folder)])
     assert of_rungs - {"left_plan"} <= study["rungs"][0].keys(), "the plan's rows; left_plan is the table's"
-    assert of_facts - {"notices"} <= next(iter(corpora.values())).keys(), "notices: only some corpora have them"
+    assert of_facts - {"notices", "remarks"} <= next(iter(corpora.values())).keys(), "which only some corpora have"
     assert of_rows <= observations(folder)[0].keys()
     assert {"validation_fingerprint", "train_tokens"} <= of_facts and {"is_decayed", "at"} <= of_rungs, "it was watched"
     assert {"status", "loss", "masks_padding", "run"} <= of_rows

@@ -45,6 +45,7 @@ def declared(rungs: Sequence[Row], corpora: Mapping[str, Any], arm: str | None =
         *_mixed(own, corpora),
         *_vocabulary(fitted),
         *_notices(corpora),
+        *_remarks(corpora),
         *_overlaps(corpora),
         *_repeats(rungs, corpora),
         *_steps(own),
@@ -266,6 +267,18 @@ def _vocabulary(fitted: Sequence[Row]) -> list[Warning_]:
     shares = ", ".join(f"{share:.1%}" for _, share in sorted(heavy.items()))
     text = f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary."
     return [_warning("vocabulary-dominates", "warning", text)]
+
+
+def _remarks(corpora: Mapping[str, Any]) -> list[Warning_]:
+    """What corpora tell of their data; see corpora.remarked."""
+    found = []
+    for name, facts in corpora.items():
+        if number := facts.get("remarks"):
+            first = list(facts.get("first_remarks", ()))
+            more = f"; and {number - len(first):,} more" if number > len(first) else ""
+            text = f"{name}: {'; '.join(map(str, first))}{more}. `lawful data verify` lists all."
+            found.append(_warning("data-remarks", "note", text))
+    return found
 
 
 def _repeats(rungs: Sequence[Row], corpora: Mapping[str, Any]) -> list[Warning_]:

@@ -24,6 +24,7 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
 
+SHOWN_REMARKS = 20  # of prepared data, at once
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
 
@@ -70,7 +71,10 @@ def prepare(name: Name, data: Data = None) -> None:
     typer.echo(f"{name}: ready, fingerprint {prepared.fingerprint}")
     for fact, value in prepared.facts().items():
         typer.echo(f"  {fact:<18} {value:,}" if isinstance(value, int) else f"  {fact:<18} {value}")
-    _show_remarks(_corpus(name).remarks(fingerprint=prepared.fingerprint))
+    remarks = _corpus(name).remarks(fingerprint=prepared.fingerprint)
+    _show_remarks(remarks[:SHOWN_REMARKS])
+    if len(remarks) > SHOWN_REMARKS:
+        typer.echo(f"  note   and {len(remarks) - SHOWN_REMARKS:,} more; `lawful data verify {name}` lists all")
 
 
 def verify(name: Name, data: Data = None) -> None:

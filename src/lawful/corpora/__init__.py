@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -30,6 +30,7 @@ from lawful.tokenizers import Tokenizer
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
 # looked at for validation text that stands in training: seconds of work, and all of a text of characters below 33 MB
 _COMPARED_TRAIN_TOKENS, _COMPARED_VALIDATION_TOKENS = 2**25, 2**21
+FIRST_REMARKS = 5  # on data, that a plan tells
 IGNORED = -100  # torch's own mark of a target that is not counted
 
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
@@ -323,6 +324,11 @@ class Built:
     @property
     def splits(self) -> dict[str, np.ndarray]:
         return {"train": self.train, "validation": self.validation, **self.others}
+
+
+def remarked(remarks: Sequence[str]) -> dict[str, Any]:
+    """Facts that have the plan and the page tell these remarks: how many, and the first of them."""
+    return {"remarks": len(remarks), "first_remarks": list(remarks[:FIRST_REMARKS])} if remarks else {}
 
 
 def spooled(pieces: Iterable[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from lawful.checks import PositiveInt, check_fields
-from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder
+from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder, remarked
 from lawful.domains.emg import sessions
 from lawful.domains.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.domains.emg.tokenizers.keys import Keys
@@ -346,7 +346,7 @@ class EmgData:
             "train_users": len({known.user for known in self.sessions("train")}),
             **{f"{split}_hours": round(value, 4) for split, value in hours.items()},
             **{f"{split}_keys": sum(len(k.keys) for k in self.sessions(split)) for split in self.splits},
-            **({"remarks": remarks} if (remarks := len(self.meta.get("remarks", ()))) else {}),
+            **remarked(self.meta.get("remarks", ())),
             "frames_per_second": sessions.RATE / HOP / self.pool,
         }
 
@@ -520,7 +520,7 @@ class _Read:
             keys=tuple(map(int, keys)),
             times=tuple(session.positions[place] / sessions.RATE for place in places),
             glance=hashlib.sha256(session.read(0, sessions.RATE).tobytes()).hexdigest(),
-            remarks=tuple(f"{session.path}: {remark}" for remark in session.clock.remarks()),
+            remarks=tuple(f"{session.path.name}: {remark}" for remark in session.clock.remarks()),
         )
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from lawful.checks import Part, PositiveInt, check_fields, refuse
-from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
+from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData, remarked
 from lawful.domains.music import scores
 from lawful.domains.music.scores import Piece, Source
 from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
@@ -60,6 +60,7 @@ CHUNK_BYTES = 200_000  # read by one process at a time; seconds of work, and wha
 # folders of the user's own splits; OUTSIDE: beside them
 FOLDERS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev"), "train": ("train",)}
 OUTSIDE = "outside"
+FORESEEN = ("too short", "too long", "duplicate", "empty")  # pieces left out as the declaration says
 MOST_COMMON = 500  # a run of steps found in so many pieces (a repeated note) says nothing about kinship
 ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # share of a contour in common, from which two pieces are one; under the same title
 
@@ -177,9 +178,11 @@ class Music(TokenCorpus):
                 "notes_cut_short": sum(piece.cut for piece in kept),
                 "drum_notes_left_out": sum(piece.drums for piece in kept),
                 "left_out": dict(Counter(piece.kind for piece in left_out)),
+                **remarked([f"{name}: {why}" for name, why in _unforeseen(left_out)]),
                 **self._terms(data),
             },
-            left_out=tuple((piece.name, piece.problem) for piece in left_out),
+            left_out=tuple(_unforeseen(left_out))
+            + tuple((piece.name, piece.problem) for piece in left_out if piece.kind in FORESEEN),
         )
 
     def _terms(self, data: Path | None) -> dict[str, Any]:
@@ -200,6 +203,14 @@ class Music(TokenCorpus):
     def left_out_file(self, fingerprint: str) -> Path:
         """One JSON object a line: a piece that is in no split, and why."""
         return self._folder(fingerprint).with_suffix(".left_out.jsonl")
+
+    def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
+        """Every piece that is in no split, with its reason; those that nothing in the declaration leaves out first."""
+        path = self.left_out_file(fingerprint) if fingerprint is not None else None
+        if path is None or not path.exists():
+            return []
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [f"left out: {row['piece']}: {row['reason']}" for row in rows]
 
     def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[_Read]:
         """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
@@ -359,6 +370,10 @@ class _Chunk:
             digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
             digest.update(b"\0" + hashlib.sha256(source.vocabulary).digest())
         return digest.hexdigest()[:32]
+
+
+def _unforeseen(left_out: Sequence[_Read]) -> list[tuple[str, str]]:
+    return [(piece.name, piece.problem) for piece in left_out if piece.kind not in FORESEEN]
 
 
 def _split_folders(data: Path | None) -> dict[str, Path]:

@@ -203,9 +203,9 @@ def published(corpus: Music, *, seeds: int, tokens: int, batch_tokens: int) -> S
             "The labels are not the sizes: tiny, small, medium, large and xl were 1.1, 4.5, 21.5, 60.6 and 156M "
             "parameters in the author's vocabulary; in this one they are as the table says.",
             "12 heads do not divide a width of 1024; xl is built with 16.",
-            f"{tokens:,} tokens in batches of {rows * context:,} are {steps:,} optimiser steps: none of these is trained "
-            "to the end, and a larger one less so. The author's were one epoch; of music21's corpus (2.2 million tokens) "
-            "100 million are 46.",
+            f"{tokens:,} tokens in batches of {rows * context:,} are {steps:,} optimiser steps: none of these is "
+            "trained to the end, and a larger one less so. The author's were one epoch; of music21's corpus (2.2 "
+            "million tokens) 100 million are 46.",
             "The author's dropout is left out: its rate was not published with the table.",
             "One learning rate, 3e-4, for all sizes: at large and xl the published loss rises with size.",
             "The published xl skipped 19 of 20 batches when memory ran out and stayed in the fit (loss 6.59).",
