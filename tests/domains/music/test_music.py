@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,21 @@ def test_progress_grows_to_the_end(tunes: Path) -> None:
     Music(min_notes=2).prepare(tunes, lambda what, share: seen.append((what, share)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares) and shares[-1] == 1.0 and "30 pieces" in seen[-2][0]
+
+
+def test_a_chunk_that_takes_long_is_named_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(music, "WAIT_SECONDS", 0.01)
+    chunk = music._Chunk(sources=(scores.Source(name="slow.krn"), scores.Source(name="last.krn")), size=1)
+    future: Future[list[dict[str, object]]] = Future()
+    told: list[str] = []
+
+    def wait(found: music._Chunk) -> None:
+        told.append(found.title)
+        if len(told) == 3:
+            future.set_result([])
+
+    assert music._finished(chunk, tmp_path / "a.json", future, Remi(), wait) == (chunk, [])
+    assert told == ["slow.krn to last.krn"] * 3
 
 
 FAMILIES = [

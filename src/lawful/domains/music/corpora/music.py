@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields, replace
@@ -56,6 +57,7 @@ NOTICES = {
     "essenFolksong": "Essen folk songs: for non-commercial use only",
     "palestrina": "Palestrina masses: rights reserved by their encoders; read the files' own notices",
 }
+WAIT_SECONDS = 5.0  # without news of a chunk
 CHUNK_BYTES = 200_000  # read by one process at a time; seconds of work, and what a stop loses at most
 # folders of the user's own splits; OUTSIDE: beside them
 FOLDERS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev"), "train": ("train",)}
@@ -220,7 +222,12 @@ class Music(TokenCorpus):
         done_bytes, num_pieces = 0, 0
         # symbols are learned later, so that what was read serves every vocabulary
         base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
-        for chunk, rows in _in_parallel(chunks, base, folder):
+
+        def wait(chunk: _Chunk) -> None:
+            share = min(1.0, done_bytes / max(total, 1))
+            progress(f"reading music: {num_pieces:,} pieces, now {chunk.title}, which takes long", share)
+
+        for chunk, rows in _in_parallel(chunks, base, folder, wait):
             done_bytes += chunk.size
             for row in rows:
                 num_pieces += 1
@@ -364,6 +371,11 @@ class _Chunk:
     sources: tuple[Source, ...]
     size: int  # bytes on disk, for the bar
 
+    @property
+    def title(self) -> str:
+        names = [source.name for source in self.sources]
+        return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
     def key(self, tokenizer: Tokenizer) -> str:
         digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), _version("music21")]).encode())
         for source in self.sources:
@@ -435,9 +447,10 @@ def _own(file: Path) -> Source:
 
 
 def _in_parallel(
-    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path
+    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path, wait: Callable[[_Chunk], None]
 ) -> Iterator[tuple[_Chunk, list[dict[str, Any]]]]:
-    """Each chunk's rows, in order; a chunk that was read before comes from its file."""
+    """Each chunk's rows, in order; a chunk that was read before comes from its file. wait: called now and then with the
+    chunk that is being read."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[tuple[_Chunk, Path, Future[list[dict[str, Any]]] | None]] = deque()
     pool: ProcessPoolExecutor | None = None
@@ -453,16 +466,20 @@ def _in_parallel(
                     workers = 1
             waiting.append((chunk, path, future))
             if len(waiting) > 2 * workers:
-                yield _finished(*waiting.popleft(), tokenizer)
+                yield _finished(*waiting.popleft(), tokenizer, wait)
         while waiting:
-            yield _finished(*waiting.popleft(), tokenizer)
+            yield _finished(*waiting.popleft(), tokenizer, wait)
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _finished(
-    chunk: _Chunk, path: Path, future: Future[list[dict[str, Any]]] | None, tokenizer: Tokenizer
+    chunk: _Chunk,
+    path: Path,
+    future: Future[list[dict[str, Any]]] | None,
+    tokenizer: Tokenizer,
+    wait: Callable[[_Chunk], None],
 ) -> tuple[_Chunk, list[dict[str, Any]]]:
     if path.exists():
         try:
@@ -470,6 +487,8 @@ def _finished(
         except (StoreError, KeyError):
             pass  # damaged: read again
     try:
+        while future is not None and not futures.wait([future], timeout=WAIT_SECONDS).done:
+            wait(chunk)
         rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
     except BrokenProcessPool:  # a reader was killed, or the program cannot be started twice: here, then
         rows = _rows(chunk.sources, tokenizer)
