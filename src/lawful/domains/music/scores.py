@@ -24,6 +24,7 @@ import numpy as np
 from lawful import unpack
 from lawful.domains.music.abc import read_abc
 from lawful.errors import DataError, LawfulError, MissingDependency
+from lawful.storage.atomic import write_bytes
 from lawful.storage.json_files import no_json, parse_json
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
@@ -226,7 +227,7 @@ def _midi_tokenizer(content: bytes) -> Any:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / VOCABULARY
-            path.write_bytes(content)
+            write_bytes(path, content)
             return found(params=path)
     except Exception as error:  # MidiTok raises anything over odd settings
         raise DataError(
