@@ -243,3 +243,10 @@ def test_a_book_without_numbers_is_read_and_one_without_a_key_is_listed() -> Non
 def test_times_are_exact() -> None:
     notes = read_abc(HEAD + "(3CDE (7CDEFGAB C").notes
     assert notes[-1][0] == 4 and notes[4][0] == 2 + Fraction(2, 7)
+
+
+def test_a_tune_of_more_notes_than_any_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lawful.domains.music.abc.MOST_EVENTS", 10)
+    assert len(pitches("CDEF GABc zz")) == 8
+    with pytest.raises(DataError, match="expected at most 10 notes and rests in a tune"):
+        read_abc(HEAD + "CDEF GABc zzz")

@@ -19,6 +19,7 @@ MODES = {"": 0, "maj": 0, "ion": 0, "mix": -1, "dor": -2, "m": -3, "min": -3, "a
 ACCIDENTALS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 # (p notes in the time of q): q by p, where the tune does not say; 0: 3 in compound time, else 2
 IN_TIME_OF = {2: 3, 3: 2, 4: 3, 5: 0, 6: 2, 7: 0, 8: 3, 9: 0}
+MOST_EVENTS = 200_000  # notes, chords and rests of a tune; the longest of music21's has 4,000
 LENGTH = r"\d{0,3}(?:/{1,6}\d{0,3})?(?!\d)"  # numbers of at most three digits: no music needs more
 NOTE = rf"(?:\^\^?|__?|=)?[A-Ga-g][,']*{LENGTH}"
 _TOKEN = re.compile(
@@ -110,6 +111,7 @@ class _Reader:
         self.header = self.voice
         self.voices: dict[str, _Voice] = {}
         self.declared: dict[str, str] = {}
+        self.num_events = 0
         self.has_unit = self.is_body = self.is_free_text = False
         self.signatures: dict[Fraction, tuple[int, int]] = {}
         self.tempos: dict[Fraction, float] = {}
@@ -292,6 +294,9 @@ class _Reader:
         self._add(event)
 
     def _add(self, event: _Event) -> None:
+        self.num_events += 1
+        if self.num_events > MOST_EVENTS:
+            raise DataError(f"expected at most {MOST_EVENTS:,} notes and rests in a tune, got more")
         voice, before = self.voice, self.voice.last
         # between notes of unequal length the standard leaves > and < undefined; abc2midi ignores them there
         if voice.broken and before is not None and before.length == event.length:
