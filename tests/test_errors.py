@@ -39,6 +39,8 @@ ANYTHING = {
     "domains/music/scores.py:sources_in": "zipfile and tarfile",
     "domains/music/scores.py:_read": "zipfile and tarfile",
     "domains/music/scores.py:read_midi": "symusic",
+    "domains/music/scores.py:decoded": "MidiTok",
+    "domains/music/scores.py:_midi_tokenizer": "MidiTok",
     "domains/music/scores.py:_notated": "music21",
     "domains/music/scores.py:_inner_xml": "zipfile",
     "domains/music/tokenizers/remi.py:encode_score": "MidiTok",

@@ -348,6 +348,10 @@ CONFOUNDS = _all(
             "The largest budget passes over the data more than once.",
             "Up to about four passes cost little; beyond, get more data or fewer tokens.",
         ),
+        "data-remarks": (
+            "What a user should know of the data: pieces that were left out, a recording whose clock drifts.",
+            "`lawful data verify NAME` lists all of it. Mend the files, or go on without them.",
+        ),
         "batch-in-pieces": (
             "A batch does not fit in memory whole: it is computed in pieces, with the same result within rounding.",
             "Nothing to do. Pieces are slower than a whole batch: a smaller batch or a larger device avoids them.",

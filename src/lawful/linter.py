@@ -43,6 +43,7 @@ def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], a
         *_mixed(own, corpora),
         *_vocabulary(fitted),
         *_notices(corpora),
+        *_remarks(corpora),
         *_overlaps(corpora),
         *_repeats(rungs, corpora),
         *_steps(own),
@@ -268,6 +269,18 @@ def _vocabulary(fitted: Sequence[PlannedRun]) -> list[Warning]:
     shares = ", ".join(f"{share:.1%}" for _, share in sorted(heavy.items()))
     text = f"blocks are only {shares} of the parameters of some sizes; the rest is vocabulary."
     return [Warning("vocabulary-dominates", "warning", text)]
+
+
+def _remarks(corpora: Mapping[str, CorpusRecord]) -> list[Warning]:
+    """What corpora tell of their data; see corpora.remarked."""
+    found = []
+    for name, corpus in corpora.items():
+        if corpus.remarks:
+            left = corpus.remarks - len(corpus.first_remarks)
+            more = f"; and {left:,} more" if left > 0 else ""
+            text = f"{name}: {'; '.join(corpus.first_remarks)}{more}. `lawful data verify` lists all."
+            found.append(Warning("data-remarks", "note", text))
+    return found
 
 
 def _repeats(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord]) -> list[Warning]:

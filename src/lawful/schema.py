@@ -239,6 +239,7 @@ class CorpusRecord:
     corpus          its registered name; the plan calls it by another name where it has several of one name
     overlap         share of the validation text that stands in the first overlap_tokens of training
     notices         what must be said about rights
+    remarks         how much there is to know of its data (files left out, odd recordings); first_remarks: some of it
     value           the corpus as run.to_json writes it, so that it can be opened again; None: not recorded
     details         further facts of this kind of corpus
     """
@@ -257,6 +258,8 @@ class CorpusRecord:
     overlap: Share | None = None
     overlap_tokens: NaturalInt | None = None
     notices: tuple[str, ...] = ()
+    remarks: NaturalInt = 0
+    first_remarks: tuple[str, ...] = ()
     is_synthetic: bool = False
     value: Mapping[str, Any] | None = None  # whatever fields the corpus has; from_json checks them against its class
     details: Mapping[str, Cell | tuple[Cell, ...] | Mapping[str, Cell]] = field(default_factory=dict)
@@ -266,8 +269,7 @@ class CorpusRecord:
         """From the facts that a corpus states; those that are no field here become details."""
         known = {one.name for one in fields(cls)} - {"value", "details"}
         own = {name: fact for name, fact in facts.items() if name in known and fact is not None}
-        if "notices" in own:
-            own["notices"] = tuple(own["notices"])
+        own |= {name: tuple(own[name]) for name in ("notices", "first_remarks") if name in own}
         return cls(**own, value=value, details={name: fact for name, fact in facts.items() if name not in known})
 
 

@@ -24,6 +24,7 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
 
+SHOWN_REMARKS = 20  # of prepared data, at once
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
 
@@ -70,6 +71,10 @@ def prepare(name: Name, data: Data = None) -> None:
     typer.echo(f"{name}: ready, fingerprint {prepared.fingerprint}")
     for fact, value in prepared.facts().items():
         typer.echo(f"  {fact:<18} {value:,}" if isinstance(value, int) else f"  {fact:<18} {value}")
+    remarks = _corpus(name).remarks(fingerprint=prepared.fingerprint)
+    _show_remarks(remarks[:SHOWN_REMARKS])
+    if len(remarks) > SHOWN_REMARKS:
+        typer.echo(f"  note   and {len(remarks) - SHOWN_REMARKS:,} more; `lawful data verify {name}` lists all")
 
 
 def verify(name: Name, data: Data = None) -> None:
@@ -80,6 +85,7 @@ def verify(name: Name, data: Data = None) -> None:
         typer.echo(f"{'damaged' if raw else 'ok':<8} {data}")
         for problem in raw:
             typer.echo(f"         {problem}")
+        _show_remarks(_corpus(name).remarks(data=data))
     found = corpora.prepared(name)
     if not found and raw is None:
         _corpus(name)
@@ -95,9 +101,16 @@ def verify(name: Name, data: Data = None) -> None:
         typer.echo(f"{'damaged' if problems else 'ok':<8} {_line(item)}")
         for problem in problems:
             typer.echo(f"         {problem}")
+        if not problems and item.corpus is not None:
+            _show_remarks(item.corpus.remarks(fingerprint=item.fingerprint))
         num_bad += bool(problems)
     if num_bad:
         raise typer.Exit(1)
+
+
+def _show_remarks(remarks: list[str]) -> None:
+    for remark in remarks:
+        typer.echo(f"  note   {printable(remark)}")
 
 
 def show_progress() -> Callable[[str, float], None]:

@@ -18,6 +18,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
+from lawful.cli.data import show_progress
 from lawful.cli.terminal import console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
 from lawful.executors import SinkName
@@ -546,9 +547,12 @@ def _watching(folder: Path) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on standard error for what takes longer than a moment."""
+    """A bar on standard error for what takes longer than a moment; a line every ten seconds where that is a file."""
     from rich.progress import Progress
 
+    if not sys.stderr.isatty():
+        yield show_progress()
+        return
     with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)

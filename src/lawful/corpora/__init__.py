@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -30,6 +30,7 @@ from lawful.tokenizers import Tokenizer
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
 # looked at for validation text that stands in training: seconds of work, and all of a text of characters below 33 MB
 _COMPARED_TRAIN_TOKENS, _COMPARED_VALIDATION_TOKENS = 2**25, 2**21
+FIRST_REMARKS = 5  # on data, that a plan tells
 IGNORED = -100  # torch's own mark of a target that is not counted
 
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done (0 to 1)
@@ -80,6 +81,11 @@ class Corpus(abc.ABC):
     def open(self, fingerprint: str) -> Any:
         """Prepared data by its fingerprint, from the cache alone. LawfulError when absent or damaged."""
 
+    def without_tokens(self) -> Any | None:
+        """What a trained model needs to write where the corpus is not prepared on this machine; None where it needs
+        the corpus."""
+        return None
+
     @abc.abstractmethod
     def verify(self, fingerprint: str, data: Path | None = None, progress: Progress | None = None) -> list[str]:
         """What is wrong with prepared data, in words; an empty list when all is well."""
@@ -91,6 +97,10 @@ class Corpus(abc.ABC):
     def inspect(self, data: Path, progress: Progress | None = None) -> list[str] | None:
         """What is wrong with the user's raw files, before anything is made of them; None where that is not told."""
         return None
+
+    def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
+        """What a user should know of prepared data, or of raw files, that is no damage: what was left out, by name."""
+        return []
 
     def known_facts(self) -> dict[str, Any]:
         """For study.json where the data itself is not on this machine."""
@@ -174,6 +184,13 @@ class TokenCorpus(Corpus):
                 "validation_fingerprint": str(meta["splits"]["validation"]["sha256"])[:16],
                 **meta["facts"],
             },
+        )
+
+    def without_tokens(self) -> TokenData | None:
+        if not self.tokenizer.is_fixed:
+            return None
+        return TokenData(
+            fingerprint="", arrays={}, num_bytes={}, tokenizer=self.tokenizer, details={"corpus": self.name}
         )
 
     def _compared(self, data: TokenData) -> TokenData:
@@ -307,6 +324,11 @@ class Built:
     @property
     def splits(self) -> dict[str, np.ndarray]:
         return {"train": self.train, "validation": self.validation, **self.others}
+
+
+def remarked(remarks: Sequence[str]) -> dict[str, Any]:
+    """Facts that have the plan and the page tell these remarks: how many, and the first of them."""
+    return {"remarks": len(remarks), "first_remarks": list(remarks[:FIRST_REMARKS])} if remarks else {}
 
 
 def spooled(pieces: Iterable[np.ndarray]) -> np.ndarray:

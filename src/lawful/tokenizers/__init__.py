@@ -43,6 +43,11 @@ class Tokenizer(abc.ABC):
         """Symbols of the vocabulary that stand for nothing, because the training text was too short to fill it."""
         return range(0)
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is known as it stands: it learns nothing from training text, or has learned it."""
+        return True
+
     def trained(self, texts: Iterable[str]) -> Tokenizer:
         """Itself, with what it has to learn from training text learned; most have nothing to learn and read nothing."""
         return self

@@ -56,6 +56,10 @@ class TrainedBPE(Tokenizer):
     def unused(self) -> range:
         return range(256 + len(self.pieces or ()), self.end)
 
+    @property
+    def is_fixed(self) -> bool:
+        return self.pieces is not None
+
     def trained(self, texts: Iterable[str]) -> TrainedBPE:
         if self.pieces is not None:
             return self

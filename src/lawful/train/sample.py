@@ -15,7 +15,7 @@ from torch import nn
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.corpora import TokenData
-from lawful.errors import DeclarationError, DeviceError
+from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.run import Run, from_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import read_json
@@ -65,7 +65,12 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
     study = store.read_study()
     planned = _find(store, study, run)
     spec = from_json(read_json(store.run(planned.run)), also_from=own)
-    data = spec.corpus.open(spec.data_fingerprint)
+    try:
+        data = spec.corpus.open(spec.data_fingerprint)
+    except DataError:
+        data = spec.corpus.without_tokens()
+        if data is None:
+            raise
     where = devices.pick_device(device)
     with _in_memory_of(where):
         model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
@@ -80,6 +85,11 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
         raise DeclarationError(f"sample: {writer.planned.rung} writes files; --out FILE{suffix} says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
+    if not prompt and not writer.data.arrays:
+        raise DeclarationError(
+            f"sample: the corpus {writer.run.corpus.name} is not prepared on this machine, so that there is no first "
+            "token to begin with; give --prompt."
+        )
     start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
     return str(writer.data.decode(np.array(tokens)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -169,13 +170,13 @@ def test_windows_made_from_the_recordings_equal_those_that_were_kept(
         data.batch(seed=2, step=1, batch_size=3, context=CONTEXT),
     )
     reads = []
-    read = sessions.Session.read
+    read = sessions.read_signal
     monkeypatch.setattr(
-        sessions.Session, "read", lambda self, first=0, last=None: reads.append(last - first) or read(self, first, last)
+        sessions, "read_signal", lambda path, first, last: reads.append(last - first) or read(path, first, last)
     )
     lazy.batch(seed=2, step=2, batch_size=2, context=CONTEXT)
     assert len(reads) == 2 and max(reads) < 2 * 64 * CONTEXT  # no more than the window
-    monkeypatch.setattr(sessions.Session, "read", lambda self, first=0, last=None: np.full((99, 2, 16), np.nan))
+    monkeypatch.setattr(sessions, "read_signal", lambda path, first, last: np.full((99, 2, 16), np.nan))
     with pytest.raises(LawfulError, match=r"synthetic-000-000\.hdf5: expected numbers, got NaN or infinity near \d+ s"):
         lazy.spectrogram(lazy.sessions()[0], 10, 20)
 
@@ -244,6 +245,67 @@ def test_damage_to_what_was_prepared_is_found(corpus: Emg, folder: Path, empty_c
 def test_keys_are_the_98_with_special_ones_and_folding() -> None:
     keys = Keys()
     assert keys.vocab_size == 98
-    assert keys.decode(keys.encode("é“x”–\n日")) == 'e"x"-⏎'
-    numbers, places = keys.encode_keys(["a", "Key.f1", "Key.backspace", "Key.shift", "Key.space", "A"])
+    assert (
+        keys.decode(keys.encode("é“x”–\n日ø½…\t\b")) == 'e"x"-⏎o⌫'
+    )  # no key types ½ or …, and a tab is no key of ours
+    names = ["a", "Key.f1", "Key.backspace", "Key.shift", "Key.space", "A", "Key.shift_l", "Key.shift_r", "Key.tab"]
+    numbers, places = keys.encode_keys(names)
     assert keys.decode(numbers) == "a⌫⇧ A" and places.tolist() == [0, 2, 3, 4, 5]
+
+
+def change(path: Path, *, rate: float = 2000.0, gap: float = 0.0, **attributes: object) -> None:
+    """Another clock for a recording, with a gap in its middle; its keystrokes stay at their times."""
+    with h5py.File(path, "r+") as file:
+        rows = file["emg2qwerty/timeseries"][:]
+        place = np.arange(len(rows))
+        rows["time"] = rows["time"][0] + place / rate + gap * (place > len(rows) // 2)
+        file["emg2qwerty/timeseries"][:] = rows
+        for name, value in attributes.items():
+            file["emg2qwerty"].attrs[name] = value
+
+
+@pytest.mark.parametrize("clock", [{"rate": 1985.0}, {"gap": 1.5}, {"rate": 2010.0, "gap": 0.4}])
+def test_windows_hold_the_keys_of_their_own_samples_by_the_recordings_clock(
+    corpus: Emg, folder: Path, empty_cache: Path, clock: dict[str, float]
+) -> None:
+    path = folder / "synthetic-002-000.hdf5"  # of the test split
+    change(path, **clock)
+    data = corpus.prepare(folder)
+    with h5py.File(path) as file:
+        time = file["emg2qwerty/timeseries"]["time"]
+        strokes = json.loads(file["emg2qwerty"].attrs["keystrokes"])
+    (batch,) = data.evaluation_batches("test", context=CONTEXT)
+    for number, row in enumerate(batch.targets[:-1]):  # the last one reaches beyond the last frame
+        first, last = number * CONTEXT * 64, (number + 1) * CONTEXT * 64
+        names = [stroke["key"] for stroke in strokes if time[first] <= stroke["start"] < time[last]]
+        assert np.array_equal(row[row >= 0], Keys().encode_keys(names)[0])
+    told = corpus.remarks(fingerprint=data.fingerprint)
+    assert told == corpus.remarks(data=folder) and all(path.name in remark for remark in told)
+    assert any(("samples a second" in remark) == ("rate" in clock) for remark in told)
+    assert any("gap(s)" in remark for remark in told) == ("gap" in clock)
+    assert data.facts()["remarks"] == len(told) and data.facts()["first_remarks"] == told[:5]
+
+
+def test_recordings_away_from_a_keyboard_are_refused_as_the_official_loader_refuses_them(
+    corpus: Emg, folder: Path, empty_cache: Path
+) -> None:
+    change(folder / "synthetic-000-000.hdf5", condition="on_table")
+    with pytest.raises(LawfulError, match="expected the condition on_keyboard, got on_table"):
+        corpus.prepare(folder)
+    assert "on_table" in " ".join(corpus.inspect(folder))
+
+
+def test_keystrokes_and_times_are_read_once_of_a_file_that_stays_the_same(
+    corpus: Emg, folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(emg, "CACHED_BYTES", 0)
+    monkeypatch.setattr(
+        sessions, "read_session", lambda path, reader=sessions.read_session: read.append(path.name) or reader(path)
+    )
+    first = corpus.prepare(folder)
+    assert len(read) == len(set(read)) == 5
+    first.batch(seed=0, step=0, batch_size=4, context=32)
+    assert corpus.prepare(folder).fingerprint == first.fingerprint and len(read) == 5
+    change(folder / "synthetic-001-000.hdf5", rate=1985.0)
+    assert corpus.prepare(folder).fingerprint != first.fingerprint and len(read) == 6

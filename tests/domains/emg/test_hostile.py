@@ -139,7 +139,16 @@ def test_a_recording_brings_in_no_other_file_and_fills_no_memory(
     other = honest(tmp_path / "other.hdf5", name="secret")
     attack(tmp_path / "one.hdf5", other)
     session = sessions.Session(
-        path=tmp_path / "one.hdf5", name="", user="", condition="", samples=200, start=0.0, keystrokes=(), prompts=()
+        path=tmp_path / "one.hdf5",
+        name="",
+        user="",
+        condition="",
+        samples=200,
+        start=0.0,
+        keystrokes=(),
+        positions=(),
+        prompts=(),
+        clock=sessions.Clock(rate=2000.0, gaps=(), outside=()),
     )
     for read in (lambda: sessions.read_session(tmp_path / "one.hdf5"), session.read, lambda: [*session.pieces(10)]):
         with pytest.raises(DataError, match=f"one.hdf5: .*{ATTACKS[attack]}"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lawful.domains.emg.language_model import Arpa, LanguageModel, open_language_model
-from lawful.domains.emg.tokenizers.keys import ENTER
+from lawful.domains.emg.tokenizers.keys import ENTER, SHIFT
 from lawful.errors import LawfulError
 
 TRIGRAMS = """\\data\\
@@ -77,6 +77,15 @@ def test_keys_are_spelled_as_the_file_has_them(arpa: Path) -> None:
     assert typed(model, "Q") == pytest.approx([-0.3 - 1.1])  # one that it saw, by itself
     assert typed(model, "z") == pytest.approx([-0.3 - 1.5])  # <unk>
     assert typed(model, "ab" + ENTER + "a")[2:] == pytest.approx([-0.25 - 0.6, -0.1])  # the line ends, another begins
+
+
+def test_a_model_without_a_space_is_one_of_words(arpa: Path) -> None:
+    arpa.write_text(arpa.read_text().replace("<space>", "c"))
+    model = Arpa(arpa)
+    assert typed(model, "ab a")[2:] == pytest.approx([-0.25 - 0.6, -0.1])  # "a b </s>", then "<s> a"
+    assert typed(model, "  a") == pytest.approx([-1.5, -1.5, -0.1])  # <unk> after nothing: no weight of <s>
+    assert typed(model, "aA") == pytest.approx([-0.1, -0.05 - 0.2 - 1.2])  # a capital is no small letter
+    assert typed(model, ENTER + SHIFT) == pytest.approx([-1.5, -1.5])
 
 
 def test_a_packed_file_is_the_same_model(arpa: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def by_hand(path: Path, *, rate: float = RATE, samples: int = 5000, **changed: A
     for name in rows.dtype.names:
         if name != "time":
             rows[name] = numbers.normal(size=rows[name].shape)
-    rows["time"] = START + np.arange(samples) / rate
+    rows["time"] = changed.get("time", START + np.arange(samples) / rate)
     if "nan_at" in changed:
         rows["emg_left"][changed["nan_at"], 3] = np.nan
     attributes = {
@@ -211,3 +211,59 @@ def test_only_the_sessions_of_a_split_are_kept_from_the_one_big_archive(tmp_path
     split.write_text(sessions.split_text(sessions.Split(train=(("u", "absent"),), val=(), test=())))
     with pytest.raises(LawfulError, match="expected 1 sessions of one.yaml, got 0; missing: absent.hdf5"):
         sessions.extract(archive, [split], tmp_path / "none")
+
+
+CLOCKS = {
+    "exact": np.arange(9000) / 2000,
+    "slow": np.arange(9000) / 1985,
+    "gaps": np.arange(9000) / 2000 + 3.0 * (np.arange(9000) >= 4000) + 0.5 * (np.arange(9000) >= 7000),
+    "jitter": np.sort(np.arange(9000) / 2000 + np.random.default_rng(1).normal(0, 2e-4, 9000)),
+    "steps": np.arange(9000) // 10 / 200,  # ten samples with one time
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_keys_are_in_the_windows_where_the_official_loader_finds_them(
+    tmp_path: Path, clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rule: those that start between the times of a window's first sample and its last."""
+    monkeypatch.setattr(sessions, "TIMES_AT_ONCE", 700)
+    time, draw = START + CLOCKS[clock], np.random.default_rng(2)
+    at_samples = draw.choice(time, 0 if clock == "steps" else 20)  # equal times would be of two windows, officially
+    starts = np.sort(np.append(draw.uniform(time[0] - 0.1, time[-1] + 0.1, 300), at_samples))
+    strokes = [{"key": "a", "start": float(start), "end": float(start) + 0.1} for start in starts]
+    by_hand(tmp_path / "s-1.hdf5", samples=9000, time=time, keystrokes=strokes)
+    session = sessions.read_session(tmp_path / "s-1.hdf5")
+    kept = np.array([stroke.start for stroke in session.keystrokes])
+    positions = np.array(session.positions)
+    assert (np.diff(positions) >= 0).all()
+    for first, last in np.sort(draw.integers(0, 9001, (200, 2)), axis=1):
+        if first < last:
+            theirs = starts[(starts >= time[first]) & (starts <= time[last - 1])]
+            ours = kept[(positions >= first) & (positions < last)]
+            between = (ours > time[last - 1]) & (ours < time[min(last, 8999)])  # of neither window, officially
+            assert np.array_equal(ours[~between], theirs)
+
+
+def test_a_clock_that_drifts_gaps_and_keys_outside_are_told_and_cost_nothing_else(tmp_path: Path) -> None:
+    time = START + CLOCKS["slow"] + 3.0 * (np.arange(9000) >= 4000)
+    inside = [{"key": "a", "start": START + n / 10, "end": START + n / 10 + 0.05} for n in range(20)]
+    outside = [{"key": "b", "start": START - 0.010, "end": START}]
+    by_hand(tmp_path / "s-1.hdf5", samples=9000, time=time, keystrokes=outside + inside)
+    session = sessions.read_session(tmp_path / "s-1.hdf5")
+    assert [stroke.key for stroke in session.keystrokes] == ["a"] * 20
+    assert session.clock.remarks() == [
+        "1985.0 samples a second by its own clock (-0.75% of 2000)",
+        "1 gap(s) in its time, the longest of 3.001 s at 2.015 s",
+        "1 keystroke(s) outside the recording, the first at -0.010 s",
+    ]
+    by_hand(tmp_path / "s-1.hdf5")
+    assert sessions.read_session(tmp_path / "s-1.hdf5").clock.remarks() == []
+
+
+def test_times_that_go_back_are_refused_wherever_they_stand(tmp_path: Path) -> None:
+    time = START + np.arange(9000) / 2000
+    time[8500] -= 0.01
+    by_hand(tmp_path / "s-1.hdf5", samples=9000, time=time)
+    with pytest.raises(LawfulError, match="times that never decrease"):
+        sessions.read_session(tmp_path / "s-1.hdf5")

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from lawful import conduct
 from lawful.domains.emg.corpora.emg import Emg
+from lawful.domains.emg.sessions import Split, split_text
 from lawful.domains.emg.studies import emg
 from lawful.domains.emg.tasks.ctc import Ctc
 from lawful.domains.emg.twin import Twin, write_twin
@@ -32,6 +33,20 @@ def test_the_quick_ladder_holds_its_largest_size_out_and_varies_people_at_the_mi
     assert {rung.at["width"] for rung in study.ladder if rung.held_out} == {128}
     assert {rung.at["train_users"] for rung in study.ladder if rung.at["width"] == 64} == {1, 2, 4}
     assert {question.name for question in study.questions} == {"size", "error-rate", "people"}
+
+
+@pytest.mark.parametrize(("people", "expected"), [(60, {60, 12, 24, 48}), (20, {20, 12}), (12, {12}), (5, {5})])
+def test_a_split_of_fewer_people_has_rungs_for_as_many_as_it_has(
+    people: int, expected: set[int], tmp_path: Path
+) -> None:
+    train = tuple((f"user{number}", f"s{number}") for number in range(people))
+    path = tmp_path / "mine.yaml"
+    path.write_text(split_text(Split(train=train, val=(("user0", "v"),), test=())))
+    study = declare(find("emg")[0], "full", {"split": str(path)})
+    assert {rung.at["train_users"] for rung in study.ladder} == expected
+    corpora = {rung.at["train_users"]: rung.run.corpus.train_users for rung in study.ladder}
+    assert corpora == {number: number if number < people else None for number in expected}
+    assert ("people" in {question.name for question in study.questions}) == (len(expected) > 1)
 
 
 def test_the_full_ladder_is_of_the_published_shapes_and_asks_for_recordings() -> None:

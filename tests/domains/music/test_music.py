@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_what_cannot_be_read_is_listed_with_its_reason_and_loses_nothing_else(tu
     (tunes / "short.mid").write_bytes(tune(99, notes=5))
     (tunes / "readme.txt").write_text("no music")
     odd = symusic.Score.from_midi(tune(98))
-    odd.time_signatures.append(symusic.TimeSignature(0, 17, 8))
+    odd.time_signatures.append(symusic.TimeSignature(0, 0, 8))
     (tunes / "odd.mid").write_bytes(bytes(odd.dumps_midi()))
     with zipfile.ZipFile(tunes / "more.zip", "w") as archive:
         archive.writestr("../../outside.mid", tune(90))
@@ -143,7 +144,7 @@ def test_what_cannot_be_read_is_listed_with_its_reason_and_loses_nothing_else(tu
         *("more.zip/../../outside.mid", "more.zip/inside/bad.mid"),
     }
     assert "outside the archive" in reasons["more.zip/../../outside.mid"]
-    assert "MThd" in reasons["text.mid"] and "17/8" in reasons["odd.mid"] and "fewer than 16" in reasons["short.mid"]
+    assert "MThd" in reasons["text.mid"] and "0/8" in reasons["odd.mid"] and "fewer than 16" in reasons["short.mid"]
     assert sum(data.facts()["pieces"].values()) == 31
     assert sum(data.facts()["left_out"].values()) == len(reasons)
     assert not (tunes.parent.parent / "outside.mid").exists() and not (tunes.parent / "outside.mid").exists()
@@ -244,6 +245,21 @@ def test_progress_grows_to_the_end(tunes: Path) -> None:
     Music(min_notes=2).prepare(tunes, lambda what, share: seen.append((what, share)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares) and shares[-1] == 1.0 and "30 pieces" in seen[-2][0]
+
+
+def test_a_chunk_that_takes_long_is_named_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(music, "WAIT_SECONDS", 0.01)
+    chunk = music._Chunk(sources=(scores.Source(name="slow.krn"), scores.Source(name="last.krn")), size=1)
+    future: Future[list[dict[str, object]]] = Future()
+    told: list[str] = []
+
+    def wait(found: music._Chunk) -> None:
+        told.append(found.title)
+        if len(told) == 3:
+            future.set_result([])
+
+    assert music._finished(chunk, tmp_path / "a.json", future, Remi(), wait) == (chunk, [])
+    assert told == ["slow.krn to last.krn"] * 3
 
 
 FAMILIES = [

@@ -104,11 +104,45 @@ def test_the_names_are_a_text_that_encodes_to_the_same_tokens() -> None:
         remi.encode("Pitch_999")
 
 
-def test_an_unknown_time_signature_is_refused_and_so_is_a_piece_without_notes() -> None:
-    with pytest.raises(LawfulError, match="17/8"):
-        Remi().encode_score(score_of([(60, 0, TICKS)], (17, 8)))
+def test_a_bar_without_a_beat_is_refused_and_so_is_a_piece_without_notes() -> None:
+    with pytest.raises(LawfulError, match="0/8"):
+        Remi().encode_score(score_of([(60, 0, TICKS)], (0, 8)))
     with pytest.raises(LawfulError, match="no notes"):
         Remi().encode_score(score_of([]))
+
+
+@pytest.mark.parametrize(
+    ("signature", "written"),
+    [((17, 8), [(9, 8), (8, 8)]), ((3, 1), [(12, 4)]), ((9, 2), [(9, 4)]), ((5, 32), [(5, 16)]), ((33, 4), [(11, 4)])],
+)
+def test_bars_of_any_size_are_filled_by_bars_with_symbols_and_no_note_moves(
+    signature: tuple[int, int], written: list[tuple[int, int]]
+) -> None:
+    step = TICKS // 4
+    score = score_of([(60 + place % 24, place * step, step) for place in range(0, 400, 3)], signature)
+    back = Remi().decode_score(Remi().encode_score(score))
+    assert notes_of(back) == notes_of(score)
+    found = [(mark.numerator, mark.denominator) for mark in back.time_signatures]
+    assert list(dict.fromkeys(found)) == written
+    bar = 4 * back.tpq * signature[0] // signature[1]
+    assert len(written) == 1 or {mark.time % bar for mark in back.time_signatures[::2]} == {0}
+
+
+@given(
+    marks=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 20), st.sampled_from([4, 8, 16])), max_size=4),
+    onsets=st.sets(st.integers(0, 200), min_size=1, max_size=30),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_signature_that_changes_inside_a_bar_moves_no_note(
+    marks: list[tuple[int, int, int]], onsets: set[int]
+) -> None:
+    step = TICKS // 4
+    score = score_of([(60, onset * step, step) for onset in onsets])
+    tick = 0
+    for wait, beats, value in marks:
+        tick += wait * step
+        score.time_signatures.append(symusic.TimeSignature(tick, beats, value))
+    assert notes_of(Remi().decode_score(Remi().encode_score(score))) == notes_of(score)
 
 
 def test_programs_and_drums_come_back_where_they_are_kept_and_drums_are_left_out_where_not() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lawful.domains.emg.language_model import UNSCORED, LanguageModel
+from lawful.domains.emg.language_model import LanguageModel
 from lawful.domains.emg.tokenizers.keys import BACKSPACE, SYMBOLS
 
 NEVER = -math.inf
-# A label less likely than this at an emission does not begin there: nine emissions of ten are blanks beyond doubt, and
-# trying ten labels of 50 prefixes at each of them is nearly all of the time
+# A label less likely than this at an emission does not begin there (emg2qwerty's decoder has no such rule): nine
+# emissions of ten are blanks beyond doubt, and trying ten labels of 50 prefixes at each of them is nearly all the time
 LEAST_BEGUN = 1e-4
 
 
@@ -28,27 +28,33 @@ def beam_search(
 ) -> np.ndarray:
     """The likeliest labels that are found. log_probs: [emissions, classes], nats, the blank last.
 
-    beam, top       prefixes kept, and labels tried, at each emission; 50 and 10 as the emg2qwerty baseline has them
+    beam, top       prefixes kept, and classes tried (the blank is one), at each emission; 50 and 10 as the emg2qwerty
+                    baseline has them
     least           the probability below which a label is not tried at an emission
-    language_model  of the text as it stands on the page: a backspace takes back the character before it, and neither
-                    it nor shift is scored
-    weight, bonus   of the language model's log-probability, and added for each character that it scores
+    language_model  of the text as it stands on the page: a backspace takes back the character before it and what that
+                    was scored
+    weight, bonus   of the language model's log-probability (nats), and added for each character that it scores;
+                    the baseline has 2 (of log10: 0.8686 here) and 2
     """
     blank = log_probs.shape[1] - 1
-    root = _Prefix(-1, None, None if language_model is None else (language_model.begin, None))
+    floor = math.log(least) if least > 0 else NEVER
+    root = _Prefix(-1, None, None if language_model is None else _Page(language_model.begin, 0.0, None))
     root.in_blank = 0.0
     kept = [root]
-    for row, tried in zip(log_probs.astype(float).tolist(), _tried(log_probs, top, least), strict=True):
+    tried_at = np.argsort(-log_probs, axis=1, kind="stable")[:, :top].tolist()
+    for row, tried in zip(log_probs.astype(float).tolist(), tried_at, strict=True):
         touched: list[_Prefix] = []
         for prefix in kept:
             both = _add(prefix.in_blank, prefix.in_label)
             _reach(prefix, touched)
-            prefix.next_blank = _add(prefix.next_blank, both + row[blank])
-            if prefix.label >= 0:
-                prefix.next_label = _add(prefix.next_label, prefix.in_label + row[prefix.label])
             for label in tried:
+                if label == blank:
+                    prefix.next_blank = _add(prefix.next_blank, both + row[blank])
+                    continue
+                if label == prefix.label:
+                    prefix.next_label = _add(prefix.next_label, prefix.in_label + row[label])
                 before = prefix.in_blank if label == prefix.label else both
-                if before == NEVER:
+                if before == NEVER or row[label] < floor:
                     continue
                 longer = prefix.longer.get(label)
                 if longer is None:
@@ -67,10 +73,19 @@ def beam_search(
     return np.array(max(kept, key=_score).labels(), dtype=np.int64)
 
 
+class _Page(NamedTuple):
+    """The text that stands on the page: its state in the language model, what its last character added to the score,
+    and the page before that character."""
+
+    state: Any
+    gain: float
+    before: _Page | None
+
+
 class _Prefix:
     """Labels so far, as a tree; log-probabilities of having written just these, ending in a blank or in the last label.
 
-    page: (state of the language model, the page one character ago), where there is a model
+    page: where there is a language model
     extra: what the language model adds
     """
 
@@ -79,7 +94,7 @@ class _Prefix:
         "page", "shorter",
     )  # fmt: skip
 
-    def __init__(self, label: int, shorter: _Prefix | None, page: Any, extra: float = 0.0) -> None:
+    def __init__(self, label: int, shorter: _Prefix | None, page: _Page | None, extra: float = 0.0) -> None:
         self.label, self.shorter, self.page, self.extra = label, shorter, page, extra
         self.longer: dict[int, _Prefix] = {}
         self.in_blank = self.in_label = self.next_blank = self.next_label = NEVER
@@ -93,24 +108,17 @@ class _Prefix:
         return found[::-1]
 
 
-def _tried(log_probs: np.ndarray, top: int, least: float) -> list[list[int]]:
-    """The labels that may begin at each emission: the likeliest, without the blank."""
-    labels = log_probs[:, :-1]
-    order = np.argsort(-labels, axis=1, kind="stable")[:, :top]
-    is_likely = np.take_along_axis(labels, order, axis=1) >= math.log(least) if least > 0 else np.ones_like(order, bool)
-    return [list(map(int, row[likely])) for row, likely in zip(order, is_likely, strict=True)]
-
-
 def _grown(prefix: _Prefix, label: int, model: LanguageModel | None, weight: float, bonus: float) -> _Prefix:
-    symbol = SYMBOLS[label]
-    if model is None:
+    symbol, page = SYMBOLS[label], prefix.page
+    if model is None or page is None:
         return _Prefix(label, prefix, None)
     if symbol == BACKSPACE:
-        return _Prefix(label, prefix, prefix.page[1] or prefix.page, prefix.extra)
-    if symbol in UNSCORED:
-        return _Prefix(label, prefix, prefix.page, prefix.extra)
-    log_prob, state = model.type(prefix.page[0], symbol)
-    return _Prefix(label, prefix, (state, prefix.page), prefix.extra + weight * log_prob + bonus)
+        return _Prefix(label, prefix, page.before or page, prefix.extra - page.gain)
+    if not model.scores(symbol):
+        return _Prefix(label, prefix, page, prefix.extra)
+    log_prob, state = model.type(page.state, symbol)
+    gain = weight * log_prob + bonus
+    return _Prefix(label, prefix, _Page(state, gain, page), prefix.extra + gain)
 
 
 def _reach(prefix: _Prefix, touched: list[_Prefix]) -> None:

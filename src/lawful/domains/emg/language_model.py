@@ -2,10 +2,14 @@
 
 Katz's form, as ARPA files have it: the log-probability of the longest known n-gram, plus the back-off weights of the
 longer histories that were not found with it.
+
+A model that has a name for the space is of lines of text. One that has none is of words, one a line, as the model that
+emg2qwerty distributes: a key it has no name for ends the word.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from abc import ABC, abstractmethod
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import Any, final
 
 from lawful import unpack
-from lawful.domains.emg.tokenizers.keys import BACKSPACE, ENTER, SHIFT, SPACE
+from lawful.domains.emg.tokenizers.keys import ENTER, SHIFT, SPACE
 from lawful.errors import DataError, MissingDependency
 from lawful.storage.json_files import reading
 
@@ -26,8 +30,7 @@ UNKNOWN_LOG10 = -100.0  # of a character without <unk> to stand for it, as KenLM
 KENLM = b"mmap lm "  # how KenLM's binary files begin (lm/binary_format.cc)
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 # A file separates its words by spaces, so that a space has another name there. The first that the model knows is taken
-SPELLINGS = {SPACE: ("<space>", "␣", "▁"), ENTER: ("⏎", "<enter>", "<return>")}
-UNSCORED = (BACKSPACE, SHIFT)  # keys that leave no character
+SPELLINGS = {SPACE: ("<space>", "␣", "▁", "Key.space"), ENTER: ("⏎", "<enter>", "<return>", "Key.enter")}
 
 
 class LanguageModel(ABC):
@@ -38,6 +41,11 @@ class LanguageModel(ABC):
     def begin(self) -> Any:
         """The state at the beginning of a line."""
 
+    @property
+    @abstractmethod
+    def empty(self) -> Any:
+        """The state after nothing, not even the beginning of a line."""
+
     @abstractmethod
     def knows(self, word: str) -> bool:
         """Whether the model has seen the word (here a word is one character)."""
@@ -46,12 +54,28 @@ class LanguageModel(ABC):
     def follow(self, state: Any, word: str) -> tuple[float, Any]:
         """Log-probability of the word after the state, in nats, and the state after it."""
 
+    @functools.cached_property
+    def has_spaces(self) -> bool:
+        """Whether it is a model of lines; else it is one of words."""
+        return any(map(self.knows, SPELLINGS[SPACE]))
+
+    def scores(self, symbol: str) -> bool:
+        """Whether the key is scored, if it is not a backspace. To a model of words, shift is a key like any other."""
+        return symbol != SHIFT or not self.has_spaces
+
     def type(self, state: Any, symbol: str) -> tuple[float, Any]:
-        """The same for a key. Enter is the end of a line where the model has no name for it; a capital that the model
-        has never seen is scored as its small letter."""
-        for word in SPELLINGS.get(symbol, (symbol, symbol.lower())):
+        """The same for a key.
+
+        In a model of words, a key without a name ends the word, and costs what </s> costs there; between words it costs
+        what <unk> does (as emg2qwerty's decoder has it). In a model of lines, enter is the end of a line where the
+        model has no name for it, and a capital that the model has never seen is scored as its small letter.
+        """
+        for word in SPELLINGS.get(symbol, (symbol, symbol.lower()) if self.has_spaces else (symbol,)):
             if self.knows(word):
                 return self.follow(state, word)
+        if not self.has_spaces:
+            is_between = state == self.begin
+            return self.follow(*((self.empty, UNKNOWN) if is_between else (state, END)))[0], self.begin
         if symbol == ENTER:
             return self.follow(state, END)[0], self.begin
         return self.follow(state, UNKNOWN)
@@ -69,10 +93,15 @@ class Arpa(LanguageModel):
     def begin(self) -> tuple[str, ...]:
         return (BEGIN,)[: self.order - 1]
 
+    @property
+    def empty(self) -> tuple[str, ...]:
+        return ()
+
     def knows(self, word: str) -> bool:
         return (word,) in self.ngrams
 
     def follow(self, state: Any, word: str) -> tuple[float, Any]:
+        word = word if self.knows(word) else UNKNOWN
         found, history = 0.0, state
         while (*history, word) not in self.ngrams:
             if not history:
@@ -104,6 +133,12 @@ class KenLm(LanguageModel):
     def begin(self) -> Any:
         state = self._new_state()
         self.model.BeginSentenceWrite(state)
+        return state
+
+    @property
+    def empty(self) -> Any:
+        state = self._new_state()
+        self.model.NullContextWrite(state)
         return state
 
     def knows(self, word: str) -> bool:

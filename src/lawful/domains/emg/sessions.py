@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -35,7 +35,11 @@ MOST_SPLIT_BYTES = 2**20  # of a split file; the official ones have at most 100 
 MOST_NESTED = 20  # the layout has 4
 MOST_SESSION_BYTES = 4 * 2**30  # of one file in the archive; the official ones have some 200 MB
 CHECKED_SAMPLES = 2**16  # read at a time when a whole session is looked through: 9 MB
-RATE_TOLERANCE = 0.02  # relative, of the median distance between samples
+RATE_TOLERANCE = 0.02  # relative, of a recording's samples a second by its own clock
+TIMES_AT_ONCE = 2**20  # of samples that are looked at together: 8 MB
+MOST_OUTSIDE = 0.5  # of the keystrokes, outside the recording: its clock is then not the keyboard's
+DRIFT = 1e-3  # relative: a clock that is off by more is told
+GAP_SECONDS = 0.01  # between two samples: longer is a gap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +52,40 @@ class Keystroke:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clock:
+    """What a recording's own time says. Keystrokes are placed by it, as the official loader places them.
+
+    rate       samples a second, gaps aside
+    gaps       (seconds from the start, seconds long)
+    outside    seconds from the start of keystrokes before the first sample or after the last: they are left out
+    """
+
+    rate: float
+    gaps: tuple[tuple[float, float], ...]
+    outside: tuple[float, ...]
+
+    def remarks(self) -> list[str]:
+        """What a user should know of it."""
+        found = []
+        if abs(self.rate / RATE - 1) > DRIFT:
+            found.append(f"{self.rate:.1f} samples a second by its own clock ({self.rate / RATE - 1:+.2%} of {RATE})")
+        if self.gaps:
+            at, length = max(self.gaps, key=lambda gap: gap[1])
+            found.append(f"{len(self.gaps)} gap(s) in its time, the longest of {length:.3f} s at {at:.3f} s")
+        if self.outside:
+            found.append(
+                f"{len(self.outside)} keystroke(s) outside the recording, the first at {self.outside[0]:.3f} s"
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
-    """What is known of a session without its signal; `samples` at 2 kHz, the first at `start` (unix seconds)."""
+    """What is known of a session without its signal; its first sample is of `start` (unix seconds).
+
+    keystrokes    those within the recording
+    positions     of each, in samples from the first, by the recording's own time
+    """
 
     path: Path
     name: str
@@ -58,7 +94,9 @@ class Session:
     samples: int
     start: float
     keystrokes: tuple[Keystroke, ...]
+    positions: tuple[float, ...]
     prompts: tuple[Mapping[str, Any], ...]
+    clock: Clock
 
     @property
     def seconds(self) -> float:
@@ -66,8 +104,7 @@ class Session:
 
     def read(self, first: int = 0, last: int | None = None) -> np.ndarray:
         """Samples first to last as float32 [samples, 2, 16]: left wrist, right wrist. Reads no more than that."""
-        with _open(self.path) as file:
-            return _bands(_series(self.path, file)[first : self.samples if last is None else last])
+        return read_signal(self.path, first, self.samples if last is None else last)
 
     def pieces(self, samples: int) -> Iterator[np.ndarray]:
         """The whole session, `samples` at a time, as `read` gives it. Raises DataError where the file is damaged."""
@@ -77,55 +114,84 @@ class Session:
                 yield _bands(series[first : first + samples])
 
 
+def read_signal(path: Path, first: int, last: int) -> np.ndarray:
+    """As Session.read, for who knows the session already: its keystrokes and prompts are not parsed again."""
+    with _open(path) as file:
+        return _bands(_series(path, file)[first:last])
+
+
 def read_session(path: Path) -> Session:
-    """Everything but the signal. Raises LawfulError naming the file and what is wrong with it."""
+    """Everything but the signal; the time of every sample is looked at. Raises LawfulError naming the file and what is
+    wrong with it."""
     with reading(path, "a session (HDF5)", DataError), _open(path) as file:
-        raw = _raw(path, file)
-    _check_rate(path, raw.times)
-    keystrokes = tuple(
-        Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
-        for stroke in _parsed(path, raw.attributes, "keystrokes", ("key", "start", "end"))
-    )
-    start, end = float(raw.times[0]), raw.end
-    if outside := [stroke for stroke in keystrokes if not start <= stroke.start <= end + 1 / RATE]:
+        series = _series(path, file)
+        attributes = _attributes(path, file)
+        keystrokes = sorted(
+            (
+                Keystroke(key=str(stroke["key"]), start=float(stroke["start"]), end=float(stroke["end"]))
+                for stroke in _parsed(path, attributes, "keystrokes", ("key", "start", "end"))
+            ),
+            key=lambda stroke: stroke.start,
+        )
+        samples = len(series)
+        if not samples:
+            raise DataError(f"{path}: expected samples, got a session of zero length.")
+        start = float(series[0]["time"])
+        positions, rate, gaps = _placed(path, series, np.array([stroke.start for stroke in keystrokes]))
+    is_inside = np.isfinite(positions)
+    outside = tuple(stroke.start - start for stroke, inside in zip(keystrokes, is_inside, strict=True) if not inside)
+    if len(outside) > MOST_OUTSIDE * len(keystrokes):
         raise DataError(
-            f"{path}: expected keystrokes within the recording ({end - start:.1f} s), got {len(outside)} of "
-            f"{len(keystrokes)} outside, the first at {outside[0].start - start:.3f} s."
+            f"{path}: expected keystrokes within the recording ({samples / rate:.1f} s), got {len(outside)} of "
+            f"{len(keystrokes)} outside, the first at {outside[0]:.3f} s."
         )
     return Session(
         path=path,
-        name=raw.attributes["session_name"],
-        user=raw.attributes["user"],
-        condition=raw.attributes["condition"],
-        samples=raw.samples,
+        name=attributes["session_name"],
+        user=attributes["user"],
+        condition=attributes["condition"],
+        samples=samples,
         start=start,
-        keystrokes=tuple(sorted(keystrokes, key=lambda stroke: stroke.start)),
-        prompts=tuple(_parsed(path, raw.attributes, "prompts", ("name", "start", "end"))),
+        keystrokes=tuple(stroke for stroke, inside in zip(keystrokes, is_inside, strict=True) if inside),
+        positions=tuple(map(float, positions[is_inside])),
+        prompts=tuple(_parsed(path, attributes, "prompts", ("name", "start", "end"))),
+        clock=Clock(rate=rate, gaps=gaps, outside=outside),
     )
 
 
-class _Raw(NamedTuple):
-    """What a file holds but for its signal, not looked at yet."""
-
-    samples: int
-    times: np.ndarray  # of the first two seconds
-    end: float
-    attributes: dict[str, str]
-
-
-def _raw(path: Path, file: Any) -> _Raw:
-    series = _series(path, file)
+def _attributes(path: Path, file: Any) -> dict[str, str]:
     group = file[GROUP]
     if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
         raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
-    if not len(series):
-        raise DataError(f"{path}: expected samples, got a session of zero length.")
-    return _Raw(
-        samples=len(series),
-        times=np.asarray(series[: RATE * 2]["time"]),
-        end=float(series[len(series) - 1]["time"]),
-        attributes={name: _text(group.attrs[name]) for name in ATTRIBUTES},
-    )
+    return {name: _text(group.attrs[name]) for name in ATTRIBUTES}
+
+
+def _placed(path: Path, series: Any, starts: np.ndarray) -> tuple[np.ndarray, float, tuple[tuple[float, float], ...]]:
+    """Where each of these times (unix seconds) lies among the samples, NaN outside of them; samples a second; gaps.
+
+    A position is that of the last sample at or before the time, and a part of the way to the next: the key is pressed
+    in the samples [first, last) where the official loader finds it between the times of first and last - 1.
+    """
+    positions = np.full(len(starts), np.nan)
+    gaps: list[tuple[float, float]] = []
+    begin = before = float(series[0]["time"])
+    for first in range(0, len(series), TIMES_AT_ONCE):
+        piece = np.asarray(series.fields("time")[first : first + TIMES_AT_ONCE], dtype=float)
+        time = np.concatenate([[before], piece])  # its first value is sample first - 1 (at the very start: sample 0)
+        steps = np.diff(time)
+        if not np.isfinite(piece).all() or (steps < 0).any():
+            raise DataError(f"{path}: expected times that never decrease, got a step of {np.nanmin(steps):g} s.")
+        gaps += [(float(time[at] - begin), float(steps[at])) for at in np.flatnonzero(steps > GAP_SECONDS)]
+        inside = (starts >= time[0]) & (starts < time[-1])
+        place = np.searchsorted(time, starts[inside], side="right") - 1
+        positions[inside] = first - 1 + place + (starts[inside] - time[place]) / steps[place]
+        before = float(piece[-1])
+    positions[starts == before] = len(series) - 1
+    length = before - begin - sum(length for _, length in gaps)
+    rate = (len(series) - 1 - len(gaps)) / length if length > 0 else float("inf")
+    if len(series) > 1 and not abs(rate / RATE - 1) < RATE_TOLERANCE:
+        raise DataError(f"{path}: expected {RATE} samples a second, got {rate:.1f}.")
+    return positions, rate, tuple(gaps)
 
 
 def _series(path: Path, file: Any) -> Any:
@@ -363,15 +429,6 @@ def _copy(archive: Path, source: IO[bytes] | None, target: IO[bytes]) -> None:
 
 def _bands(rows: np.ndarray) -> np.ndarray:
     return np.stack([rows["emg_left"], rows["emg_right"]], axis=1)
-
-
-def _check_rate(path: Path, time: np.ndarray) -> None:
-    steps = np.diff(time)
-    if not np.isfinite(time).all() or (steps < 0).any():
-        raise DataError(f"{path}: expected times that never decrease, got a step of {np.nanmin(steps):g} s.")
-    if len(steps) and not abs(np.median(steps) * RATE - 1) < RATE_TOLERANCE:
-        got = 1 / np.median(steps) if np.median(steps) > 0 else float("inf")
-        raise DataError(f"{path}: expected {RATE} samples a second, got {got:.1f}.")
 
 
 def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:

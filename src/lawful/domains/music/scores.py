@@ -1,4 +1,4 @@
-"""Pieces of music from files: MIDI by symusic; ABC, MusicXML, Humdrum by music21; token files of others as they are."""
+"""Pieces of music from files: MIDI by symusic, ABC by abc.py, MusicXML and Humdrum by music21, and token files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib.util
 import io
 import re
 import signal
+import tempfile
 import threading
 import warnings
 import zipfile
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lawful import unpack
+from lawful.domains.music.abc import read_abc
 from lawful.errors import DataError, LawfulError, MissingDependency
+from lawful.storage.atomic import write_bytes
 from lawful.storage.json_files import no_json, parse_json
 
 Score = Any  # symusic's, which is imported where it is needed; its own types leave out what it can do
@@ -29,6 +32,8 @@ TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets
 MIDI = (".mid", ".midi")
 NOTATION = {".abc": "abc", ".krn": "humdrum", ".mxl": "musicxml", ".musicxml": "musicxml", ".xml": "musicxml"}
 TOKENS = (".json", ".jsonl")
+VOCABULARY = "tokenizer.json"  # as MidiTok saves it: what the token files beside it, and in folders below, mean
+MOST_SYMBOLS = 100_000  # of a vocabulary
 KINDS = (*MIDI, *NOTATION, *TOKENS)
 MOST_BYTES = 64 * 2**20  # of one file: no piece of music is larger, a bomb is
 MOST_BYTES_OF_TOKENS = 2 * 2**30  # of a file of tokens that is no member of an archive: it may hold a whole corpus
@@ -42,21 +47,25 @@ RESERVED = re.compile(r"\brights\b[^\n<]{0,60}\breserved\b", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file as it lies, or one inside an archive. `problem` says why its content is not here."""
+    """A file as it lies, or one inside an archive. `problem` says why its content is not here. vocabulary: of token
+    files: MidiTok's tokenizer.json."""
 
     name: str
     content: bytes = b""
+    vocabulary: bytes = b""
     problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A piece, as a symusic Score or as tokens (numbers, or a tokenizer's names). `problem`: why it is neither."""
+    """A piece, as a symusic Score or as tokens (numbers, or a tokenizer's names). `problem`: why it is neither.
+    vocabulary: the tokenizer.json that says what the numbers mean; see `decoded`."""
 
     name: str
     title: str = ""
     score: Score | None = None
-    tokens: Sequence[int] | Sequence[str] | None = None
+    tokens: Sequence[Any] | None = None
+    vocabulary: bytes = b""
     problem: str = ""
 
 
@@ -88,9 +97,27 @@ def sources_in(file: Path) -> Iterator[Source]:
             most = MOST_BYTES_OF_TOKENS if file.suffix.lower() in TOKENS else MOST_BYTES
             is_large = member.size > most
             problem = f"expected at most {most:,} bytes, got {member.size:,}"
-            yield Source(name=file.name, problem=problem) if is_large else _read(file.name, member)
-        elif (source := _member(f"{file.name}/{member.name}", member)) is not None:
-            yield source
+            source = Source(name=file.name, problem=problem) if is_large else _read(file.name, member)
+            yield _with_vocabulary(source, file)
+        elif (inner := _member(f"{file.name}/{member.name}", member)) is not None:
+            yield _with_vocabulary(inner, file)
+
+
+def vocabulary_of(file: Path) -> Path | None:
+    """The tokenizer.json in the file's folder or in the one above, where train, val and test have it together."""
+    return next((path for folder in file.absolute().parents[:2] if (path := folder / VOCABULARY).is_file()), None)
+
+
+def _with_vocabulary(source: Source, file: Path) -> Source:
+    """With the tokenizer.json in the file's folder or the one above, where it holds tokens."""
+    if source.problem or PurePosixPath(source.name).suffix.lower() not in TOKENS:
+        return source
+    found = vocabulary_of(file)
+    if found is None:
+        return source
+    if (size := found.stat().st_size) > MOST_BYTES:
+        return replace(source, problem=f"expected a {VOCABULARY} of at most {MOST_BYTES:,} bytes, got {size:,}")
+    return replace(source, vocabulary=found.read_bytes())
 
 
 def pieces_in(source: Source) -> Iterator[Piece]:
@@ -131,9 +158,93 @@ def read_score(path: Path) -> Score:
     first = next((piece for source in sources_in(path) for piece in pieces_in(source)), None)
     if first is None:
         raise DataError(f"{path}: expected a piece of music, got a file without any.")
+    try:
+        first = decoded(first)
+    except DataError as error:
+        raise DataError(f"{path}: {error}.") from None
     if first.score is None:
         raise DataError(f"{path}: {first.problem or 'expected music, got tokens'}.")
     return first.score
+
+
+def decoded(piece: Piece) -> Piece:
+    """With its score, where its tokens are numbers and their vocabulary is known. DataError where it does not fit."""
+    if piece.score is not None or piece.tokens is None or isinstance(piece.tokens[0], str):
+        return piece
+    if not piece.vocabulary:
+        raise DataError(
+            f"expected the vocabulary of these token numbers; put MidiTok's {VOCABULARY} beside the files, write the "
+            "tokens by their names, or take them as plain symbols (in a study, --set vocabulary=N)"
+        )
+    tokenizer = _midi_tokenizer(piece.vocabulary)
+    tokens = list(piece.tokens)
+    # lists in lists: tracks, unless they are one stream, and what is told of one note, where that is several numbers
+    is_many = _depth(tokens) == int(tokenizer.is_multi_voc) + int(not tokenizer.one_token_stream)
+    sizes = [len(part) for part in tokenizer.vocab] if tokenizer.is_multi_voc else [len(tokenizer)]
+    if not _fits(tokens, sizes):
+        raise DataError(f"expected tokens of the {VOCABULARY} beside them, got numbers that it has no symbols for")
+    with _within_time():
+        try:
+            score: Any = tokenizer.decode([tokens] if is_many else tokens)
+        except Exception as error:  # MidiTok raises anything over tokens that are not its own
+            raise DataError(
+                f"expected tokens of the {VOCABULARY} beside them, got others ({_in_short(error)})"
+            ) from None
+    return _whole(replace(piece, score=score, tokens=None))
+
+
+def _depth(tokens: Any) -> int:
+    depth = 0
+    while isinstance(tokens, list) and tokens:
+        tokens, depth = tokens[0], depth + 1
+    return depth
+
+
+def _is_nested_within(value: Any, most: int) -> bool:
+    return not isinstance(value, list) or (most > 0 and all(_is_nested_within(inner, most - 1) for inner in value))
+
+
+def _fits(tokens: Any, sizes: Sequence[int]) -> bool:
+    """Whether all are numbers of the vocabulary; of a note's several vocabularies, each of its own."""
+    if len(sizes) > 1 and isinstance(tokens, list) and all(isinstance(number, int) for number in tokens):
+        return len(tokens) == len(sizes) and all(0 <= n < size for n, size in zip(tokens, sizes, strict=True))
+    if isinstance(tokens, list):
+        return all(_fits(inner, sizes) for inner in tokens)
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < sizes[0]
+
+
+@functools.lru_cache(maxsize=4)
+def _midi_tokenizer(content: bytes) -> Any:
+    """Of MidiTok. DataError where the file is none of its own, or asks for more symbols than any tokenizer has."""
+    miditok = _imported("miditok")
+    known = _json(content.decode("utf-8", errors="replace"))
+    kind = known.get("tokenization") if isinstance(known, dict) else None
+    found = getattr(miditok, kind, None) if isinstance(kind, str) and kind.isidentifier() else None
+    if not (isinstance(found, type) and issubclass(found, miditok.MusicTokenizer)):
+        raise DataError(f"expected a {VOCABULARY} of MidiTok, which names its tokenization, got {str(kind)[:40]!r}")
+    if any(abs(number) > MOST_SYMBOLS for number in _numbers(known.get("config"))):
+        raise DataError(f"expected a {VOCABULARY} with numbers of at most {MOST_SYMBOLS:,}, got a larger one")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / VOCABULARY
+            write_bytes(path, content)
+            return found(params=path)
+    except Exception as error:  # MidiTok raises anything over odd settings
+        raise DataError(
+            f"expected a {VOCABULARY} that MidiTok reads, got one that it does not ({_in_short(error)})"
+        ) from None
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Every number of a JSON value; those in its keys too ("0_4")."""
+    if isinstance(value, dict):
+        yield from (float(part) for key in value for part in str(key).split("_") if part.isdecimal())
+        yield from (number for inner in value.values() for number in _numbers(inner))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner)
+    elif isinstance(value, (int, float)):
+        yield float(value)
 
 
 def note_table(score: Score) -> np.ndarray:
@@ -254,7 +365,7 @@ def _within_time() -> Iterator[None]:
 
 
 def _may_hold_music(file: Path) -> bool:
-    return file.suffix.lower() in (*KINDS, ".zip") or _is_tar(file)
+    return file.name != VOCABULARY and (file.suffix.lower() in (*KINDS, ".zip") or _is_tar(file))
 
 
 def _is_tar(file: Path) -> bool:
@@ -297,7 +408,7 @@ def _member(where: str, member: _Member) -> Source | None:
         return Source(name=where, problem="a link or device, not a file")
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
         return Source(name=where, problem="its name leads outside the archive")
-    if path.suffix.lower() not in KINDS:
+    if path.suffix.lower() not in KINDS or path.name == VOCABULARY:
         return None  # a readme beside the music is no loss
     if member.size > MOST_BYTES:
         return Source(name=where, problem=f"expected at most {MOST_BYTES:,} bytes, got {member.size:,}")
@@ -322,7 +433,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
             if line.strip():
                 name = f"{source.name}, line {number}"
                 try:
-                    yield _token_piece(name, _json(line))
+                    yield _token_piece(name, _json(line), source.vocabulary)
                 except DataError as error:
                     yield Piece(name=name, problem=_in_short(error))
         return
@@ -330,7 +441,7 @@ def _token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
     is_many = isinstance(value, list) and not all(isinstance(item, (int, str)) for item in value)
     for number, item in enumerate(value if is_many else [value], start=1):
         try:
-            yield _token_piece(f"{source.name}, piece {number}", item)
+            yield _token_piece(f"{source.name}, piece {number}", item, source.vocabulary)
         except DataError as error:
             yield Piece(name=f"{source.name}, piece {number}", problem=_in_short(error))
 
@@ -342,7 +453,7 @@ def _json(text: str) -> Any:
         raise DataError(f"expected JSON, got {no_json(error)}") from None
 
 
-def _token_piece(name: str, value: Any) -> Piece:
+def _token_piece(name: str, value: Any, vocabulary: bytes) -> Piece:
     title = ""
     if isinstance(value, dict):
         title = str(value.get("title") or "")
@@ -350,27 +461,38 @@ def _token_piece(name: str, value: Any) -> Piece:
         if found is None:
             raise DataError(f"expected `tokens` or `token_ids`, got {', '.join(sorted(value)) or 'no key'}")
         value = value[found]
-        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        if not vocabulary and isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
             value = value[0]  # as MidiTok saves one track
     if not isinstance(value, list) or not value:
         raise DataError("expected a list of tokens, got " + ("an empty one" if value == [] else type(value).__name__))
+    if vocabulary and isinstance(value[0], list):  # a list of tokens for each track, or for each note
+        if not _is_nested_within(value, 3):
+            raise DataError("expected tokens, or lists of them by track and note, got lists in lists in lists")
+        if sum(1 for _ in _numbers(value)) > MOST_TOKENS:
+            raise DataError(f"expected at most {MOST_TOKENS:,} tokens in a piece, got more")
+        return Piece(name=name, title=title, tokens=tuple(value), vocabulary=vocabulary)
     is_numbers = all(isinstance(item, int) and not isinstance(item, bool) for item in value)
     if not is_numbers and not all(isinstance(item, str) for item in value):
         raise DataError("expected tokens that are all whole numbers or all names")
     if len(value) > MOST_TOKENS:
         raise DataError(f"expected at most {MOST_TOKENS:,} tokens in a piece, got {len(value):,}")
-    return Piece(name=name, title=title, tokens=tuple(value))
+    return Piece(name=name, title=title, tokens=tuple(value), vocabulary=vocabulary)
 
 
 def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
     _imported("symusic")
     if kind == "abc":
         for number, tune in enumerate(_tunes(source.content.decode("utf-8", errors="replace")), start=1):
-            name = f"{source.name}, tune {number}"
+            piece = Piece(name=f"{source.name}, tune {number}", title=_abc_title(tune))
             try:
-                yield _notated(name, tune, kind)
+                with _within_time():
+                    read = read_abc(tune)
+                    score = _written(
+                        notes=read.notes, signatures=read.signatures, tempos=read.tempos, pickup=read.pickup
+                    )
+                yield _whole(replace(piece, score=score))
             except DataError as error:
-                yield Piece(name=name, title=_abc_title(tune), problem=_in_short(error))
+                yield replace(piece, problem=_in_short(error))
         return
     content = _inner_xml(source.content) if source.content.startswith(b"PK") else source.content
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -384,8 +506,10 @@ def _notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
 def _tunes(text: str) -> list[str]:
     """The tunes of an ABC book, each with what stands above the first; they begin with X:."""
     parts = re.split(r"(?m)^(?=X:)", text)
-    head = parts[0] if parts[0].strip() and not re.search(r"(?m)^K:", parts[0]) else ""
-    tunes = [part for part in parts if part.strip() and re.search(r"(?m)^K:", part)]
+    tunes = [part for part in parts if re.search(r"(?m)^K:", part)]
+    if not tunes:
+        raise DataError("expected a tune, with its key (K:), got a text without one")
+    head = parts[0] if parts[0].strip() and parts[0] is not tunes[0] else ""
     return [head + tune for tune in tunes]
 
 
@@ -405,41 +529,55 @@ def _notated(name: str, text: str, kind: str) -> Piece:
             if type(parsed).__name__ == "Opus":
                 parsed = next(iter(parsed.scores))
             score = _as_score(parsed)
-            title = _abc_title(text) if kind == "abc" else str(getattr(parsed.metadata, "bestTitle", None) or "")
+            title = str(getattr(parsed.metadata, "bestTitle", None) or "")
         except Exception as error:  # music21 raises anything, also when what it parsed is walked through
             raise DataError(f"expected {kind}, got text that does not parse ({_in_short(error)})") from error
     return _whole(Piece(name=name, title=title, score=score))
 
 
 def _as_score(parsed: Any) -> Score:
-    """Sounding notes of a music21 stream on one track, repeats as written, a pickup at the end of its bar."""
+    """Sounding notes of a music21 stream, repeats as written, a pickup at the end of its bar."""
     from music21 import meter, tempo
 
-    symusic = _imported("symusic")
     parts = list(parsed.parts) or [parsed] if hasattr(parsed, "parts") else [parsed]
     first = next(iter(parts[0].getElementsByClass("Measure")), None)
-    pickup = Fraction(first.paddingLeft if first is not None else 0).limit_denominator(TICKS)
+    flat = [part.flatten() for part in parts]
+    signatures: dict[Any, tuple[Any, int, int]] = {}
+    for part in flat:
+        for found in part.getElementsByClass(meter.TimeSignature):
+            signatures.setdefault(found.offset, (found.offset, found.numerator, found.denominator))
+    marks = [mark for part in flat for mark in part.getElementsByClass(tempo.MetronomeMark)]
+    return _written(
+        notes=[tuple(note) for part in flat for note in _untied(part.notes)],
+        signatures=list(signatures.values()),
+        tempos=[(mark.offset, float(speed)) for mark in marks if (speed := mark.getQuarterBPM())],
+        pickup=first.paddingLeft if first is not None else 0,
+    )
+
+
+def _written(
+    *,
+    notes: Sequence[tuple[Any, Any, int]],
+    signatures: Sequence[tuple[Any, int, int]],
+    tempos: Sequence[tuple[Any, float]],
+    pickup: Any,
+) -> Score:
+    """A score of one track. Times in quarters from the start of the music, which is `pickup` into its first bar."""
+    symusic = _imported("symusic")
+    wait = Fraction(pickup).limit_denominator(TICKS)
 
     def ticks(quarters: Any) -> int:
         return round(Fraction(quarters).limit_denominator(TICKS) * TICKS)
 
-    flat = [part.flatten() for part in parts]
     score = symusic.Score(TICKS)
     track = symusic.Track(program=0)
-    for part in flat:
-        for start, length, pitch in _untied(part.notes):
-            track.notes.append(symusic.Note(ticks(start + pickup), ticks(length), pitch, 64))
+    for start, length, pitch in notes:
+        track.notes.append(symusic.Note(ticks(start + wait), ticks(length), pitch, 64))
     score.tracks.append(track)
-    seen = set()
-    for part in flat:
-        for found in part.getElementsByClass(meter.TimeSignature):
-            start = ticks(found.offset + pickup) if found.offset else 0
-            if start not in seen:
-                seen.add(start)
-                score.time_signatures.append(symusic.TimeSignature(start, found.numerator, found.denominator))
-        for mark in part.getElementsByClass(tempo.MetronomeMark):
-            if speed := mark.getQuarterBPM():
-                score.tempos.append(symusic.Tempo(ticks(mark.offset + pickup) if mark.offset else 0, qpm=float(speed)))
+    for start, beats, value in signatures:
+        score.time_signatures.append(symusic.TimeSignature(ticks(start + wait) if start else 0, beats, value))
+    for start, speed in tempos:
+        score.tempos.append(symusic.Tempo(ticks(start + wait) if start else 0, qpm=speed))
     return score
 
 

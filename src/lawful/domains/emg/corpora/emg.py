@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from lawful.checks import PositiveInt, check_fields
-from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder
+from lawful.corpora import IGNORED, Corpus, Progress, prepared_folder, remarked
 from lawful.domains.emg import sessions
 from lawful.domains.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram, num_frames
 from lawful.domains.emg.tokenizers.keys import Keys
@@ -24,7 +24,7 @@ from lawful.storage.atomic import write_bytes, write_json, write_whole
 from lawful.storage.cache import cache_folder
 from lawful.storage.json_files import read_json
 
-FORMAT = 1  # raised when prepared files change their meaning
+FORMAT = 2  # raised when prepared files change their meaning
 SYNTHETIC = "synthetic EMG: says nothing about people"
 RECORDED = "emg2qwerty recordings: non-commercial use only (CC BY-NC-SA 4.0)"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}  # ours: the files'
@@ -41,6 +41,7 @@ TIME_MASKS, TIME_MASK_FRAMES = 3, 25  # 0 to 3 masks of 0 to 25 frames of 125 Hz
 FREQUENCY_MASKS, FREQUENCY_MASK_BINS = 2, 4
 
 CACHED_BYTES = 24e9  # spectrograms of smaller data are kept on disk; above, they are made from the recordings as needed
+CONDITION = "on_keyboard"  # of the recordings that are used
 LISTED = 8  # problems that one message names
 
 
@@ -88,9 +89,9 @@ class Emg(Corpus):
         if problems:
             raise DataError(_listed(problems))
         content = [
-            (part, pair[1], found[pair[1]].samples, _sha256(*_keys(found[pair[1]])), _glance(found[pair[1]]))
+            (part, name, found[name].samples, _sha256(*found[name].arrays), found[name].glance)
             for part in sessions.SPLITS
-            for pair in getattr(split, part)
+            for _, name in getattr(split, part)
         ]
         fingerprint = self._fingerprint(content)
         target = self._folder(fingerprint)
@@ -129,7 +130,7 @@ class Emg(Corpus):
             except (DataError, StoreError) as error:
                 problems.append(str(error))
                 continue
-            keys, times = _keys(session)
+            keys, times = _Read.of(session).arrays
             if session.samples != known.samples or not (
                 np.array_equal(keys, known.keys) and np.array_equal(times, known.times)
             ):
@@ -146,15 +147,25 @@ class Emg(Corpus):
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
         split = sessions.read_split(split_file)
-        found, problems = _read_all(folder, split, progress)
+        _, problems = _read_all(folder, split, progress)
         problems += _unlike_metadata(folder, split)
-        for number, session in enumerate(found.values()):
-            progress(f"looking through {session.name}", number / len(found))
+        for number, (_, name) in enumerate(pairs := list(split)):
+            progress(f"looking through {name}", number / len(pairs))
             try:
-                sessions.check_signal(session)
+                sessions.check_signal(sessions.read_session(_find(folder, name)))
             except (DataError, StoreError) as error:
-                problems.append(str(error))
+                if str(error) not in problems:
+                    problems.append(str(error))
         return problems
+
+    def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
+        """Of each recording: a clock that drifts, gaps in its time, keystrokes outside of it."""
+        if fingerprint is not None:
+            meta = read_json(self._folder(fingerprint) / "meta.json")
+            return [str(remark) for remark in meta.get("remarks", ())]
+        folder, split_file = self._recordings(data, lambda what, share: None)
+        found, _ = _read_all(folder, sessions.read_split(split_file), lambda what, share: None)
+        return [remark for read in found.values() for remark in read.remarks]
 
     def _recordings(self, data: Path | None, progress: Progress) -> tuple[Path, Path]:
         """The folder of the sessions and the split file, made up first where no recordings are given."""
@@ -194,7 +205,7 @@ class Emg(Corpus):
         fingerprint: str,
         folder: Path,
         split: sessions.Split,
-        found: Mapping[str, sessions.Session],
+        found: Mapping[str, _Read],
         progress: Progress,
         *,
         is_synthetic: bool,
@@ -208,7 +219,7 @@ class Emg(Corpus):
             listed = []
             for user, name in getattr(split, theirs):
                 session = found[name]
-                keys, times = _keys(session)
+                keys, times = session.arrays
                 write_bytes(target / f"{name}.keys", keys.astype("<u2").tobytes())
                 write_bytes(target / f"{name}.times", times.astype("<f8").tobytes())
                 frames = num_frames(session.samples, self.pool)
@@ -220,7 +231,7 @@ class Emg(Corpus):
                     {
                         "user": user,
                         "session": name,
-                        "path": str(session.path.resolve()),
+                        "path": session.path,
                         "samples": session.samples,
                         "frames": frames,
                         "keys": len(keys),
@@ -241,6 +252,7 @@ class Emg(Corpus):
                 "is_synthetic": is_synthetic,
                 "is_cached": is_cached,
                 "splits": splits,
+                "remarks": [remark for session in found.values() for remark in session.remarks],
             },
         )
 
@@ -334,6 +346,7 @@ class EmgData:
             "train_users": len({known.user for known in self.sessions("train")}),
             **{f"{split}_hours": round(value, 4) for split, value in hours.items()},
             **{f"{split}_keys": sum(len(k.keys) for k in self.sessions(split)) for split in self.splits},
+            **remarked(self.meta.get("remarks", ())),
             "frames_per_second": sessions.RATE / HOP / self.pool,
         }
 
@@ -354,8 +367,7 @@ class EmgData:
         if self.is_cached:
             return _mapped(self.folder / f"{known.name}.spectrogram", known.frames)[first:last]
         span = self.pool * HOP
-        session = _session(known.path)
-        samples = session.read(first * span, (last - 1) * span + (self.pool - 1) * HOP + WINDOW)
+        samples = sessions.read_signal(known.path, first * span, (last - 1) * span + (self.pool - 1) * HOP + WINDOW)
         if not np.isfinite(samples).all():  # 300 GB are not looked through beforehand, save by `lawful data verify emg`
             raise DataError(
                 f"{known.path}: expected numbers, got NaN or infinity near {first * span / sessions.RATE:.0f} s."
@@ -454,9 +466,9 @@ class EmgData:
 
     def _keys_within(self, known: Known, first: int, context: int) -> np.ndarray:
         """The keys pressed while the labelled window lasts; in a session's last window, to the session's end."""
-        seconds = self.pool * HOP / sessions.RATE
-        until = np.inf if first + context >= known.frames else (first + context) * seconds
-        low, high = np.searchsorted(known.times, (first * seconds, until))
+        span = self.pool * HOP
+        until = np.inf if first + context >= known.frames else (first + context) * span / sessions.RATE
+        low, high = np.searchsorted(known.times, (first * span / sessions.RATE, until))
         return known.keys[low:high]
 
 
@@ -484,23 +496,76 @@ def _spans(rng: np.random.Generator, shape: tuple[int, ...], most: int, longest:
     return hidden
 
 
-def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[dict[str, sessions.Session], list[str]]:
-    """Every session of the split but for its signal, and what is wrong with the others."""
-    found: dict[str, sessions.Session] = {}
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What is kept of a recording's metadata, plain data. times: seconds of signal before each key was pressed."""
+
+    path: str
+    user: str
+    condition: str
+    samples: int
+    keys: tuple[int, ...]
+    times: tuple[float, ...]
+    glance: str  # a hash of the first second of signal: 300 GB are not read through to tell two data sets apart
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, session: sessions.Session) -> _Read:
+        keys, places = Keys().encode_keys([stroke.key for stroke in session.keystrokes])
+        return cls(
+            path=str(session.path.resolve()),
+            user=session.user,
+            condition=session.condition,
+            samples=session.samples,
+            keys=tuple(map(int, keys)),
+            times=tuple(session.positions[place] / sessions.RATE for place in places),
+            glance=hashlib.sha256(session.read(0, sessions.RATE).tobytes()).hexdigest(),
+            remarks=tuple(f"{session.path.name}: {remark}" for remark in session.clock.remarks()),
+        )
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.keys, dtype=np.uint16), np.array(self.times, dtype=float)
+
+
+def _read_all(folder: Path, split: sessions.Split, progress: Progress) -> tuple[dict[str, _Read], list[str]]:
+    """Every session of the split but for its signal, and what is wrong with the others. A file is read once, as long
+    as its size and date stay the same."""
+    found: dict[str, _Read] = {}
     problems = []
     pairs = list(split)
     for number, (user, name) in enumerate(pairs):
-        progress("reading sessions", number / len(pairs))
+        progress(f"reading the times and keystrokes of {name}", number / len(pairs))
         try:
-            session = sessions.read_session(_find(folder, name))
+            read = _read_once(_find(folder, name))
         except (DataError, StoreError) as error:
             problems.append(str(error))
             continue
-        if session.user != user:
-            problems.append(f"{session.path}: expected the user {user}, as the split says, got {session.user}.")
+        if read.user != user:
+            problems.append(f"{read.path}: expected the user {user}, as the split says, got {read.user}.")
+        elif read.condition != CONDITION:  # the official loader refuses it, too: its keystrokes are not those typed
+            problems.append(f"{read.path}: expected the condition {CONDITION}, got {read.condition}.")
         else:
-            found[name] = session
+            found[name] = read
     return found, problems
+
+
+def _read_once(path: Path) -> _Read:
+    if not path.is_file():
+        return _Read.of(sessions.read_session(path))  # which says what is wrong
+    state = path.stat()
+    key = _digest([FORMAT, str(path.resolve()), state.st_size, state.st_mtime_ns])
+    kept = cache_folder() / "corpora" / Emg.name / "read" / f"{key}.json"
+    if kept.exists():
+        try:
+            row: dict[str, Any] = read_json(kept)
+            row = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+            return _Read(**row)
+        except (StoreError, TypeError):
+            pass  # damaged: read again
+    read = _Read.of(sessions.read_session(path))
+    write_json(kept, vars(read))
+    return read
 
 
 def _unlike_metadata(folder: Path, split: sessions.Split) -> list[str]:
@@ -531,25 +596,13 @@ def _listed(problems: Sequence[str]) -> str:
     )
 
 
-def _keys(session: sessions.Session) -> tuple[np.ndarray, np.ndarray]:
-    """Keys uint16 and the seconds from the session's start at which each was pressed, float64."""
-    keys, places = Keys().encode_keys([stroke.key for stroke in session.keystrokes])
-    starts = np.array([stroke.start - session.start for stroke in session.keystrokes])
-    return keys, starts[places] if len(places) else np.zeros(0)
-
-
-def _glance(session: sessions.Session) -> str:
-    """A hash of the first second of signal: 300 GB are not read through to tell two data sets apart."""
-    return hashlib.sha256(session.read(0, sessions.RATE).tobytes()).hexdigest()
-
-
-def _spectrogram(session: sessions.Session, pool: int, file: Any) -> None:
+def _spectrogram(session: _Read, pool: int, file: Any) -> None:
     """A piece at a time: memory does not grow with the session."""
     frames, span = num_frames(session.samples, pool), pool * HOP
     step = max(1, 2**15 // pool)
     for first in range(0, frames, step):
         last = min(first + step, frames)
-        samples = session.read(first * span, (last - 1) * span + (pool - 1) * HOP + WINDOW)
+        samples = sessions.read_signal(Path(session.path), first * span, (last - 1) * span + (pool - 1) * HOP + WINDOW)
         if not np.isfinite(samples).all():
             row = int(np.flatnonzero(~np.isfinite(samples).all(axis=(1, 2)))[0]) + first * span
             raise DataError(f"{session.path}: expected numbers, got NaN or infinity at sample {row}.")
@@ -613,18 +666,16 @@ def _sessions(data: EmgData, split: str | None) -> tuple[Known, ...]:
         return known[split]
     users = list(dict.fromkeys(one.user for one in known["train"]))
     if data.train_users > len(users):
-        raise DataError(f"train_users: expected at most the {len(users)} of the split, got {data.train_users}.")
+        raise DataError(
+            f"train_users: expected at most the {len(users)} of the split, got {data.train_users}; a study counts them "
+            "where its setting names the split file itself (--set split=PATH)."
+        )
     chosen = set(users[: data.train_users])
     return tuple(one for one in known["train"] if one.user in chosen)
 
 
 def _users(data: EmgData) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.user for part in _known(data.folder).values() for one in part))
-
-
-@functools.lru_cache(maxsize=64)
-def _session(path: Path) -> sessions.Session:
-    return sessions.read_session(path)
 
 
 @functools.lru_cache(maxsize=2048)

@@ -14,6 +14,7 @@ from typing import Literal
 from lawful.checks import NaturalInt, NonNegativeFloat, NumSeeds, PositiveInt, checked
 from lawful.domains.emg.corpora.emg import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES, Emg
 from lawful.domains.emg.families.ctc_encoder import CtcEncoder
+from lawful.domains.emg.sessions import read_split
 from lawful.domains.emg.tasks.ctc import Ctc, Spelling
 from lawful.domains.emg.twin import Difficulty, Twin
 from lawful.errors import DeclarationError
@@ -46,6 +47,7 @@ PUBLISHED = {128: (2, 2, 512), 256: (3, 4, 768), 384: (4, 6, 1024), 512: (6, 8, 
 LABELS = ("0.5M", "2M", "5M", "15M", "35M")  # what their author called them
 TRUE = ("1.10M", "2.83M", "6.53M", "20.06M", "58.15M")  # and what they had
 FULL_STEPS, FULL_BATCH = 2_600, 64  # 83M frames: 185 hours seen; 3e17 FLOPs with three seeds
+SPLIT = "split/generic.yaml"
 EVERYBODY = 96  # the training users of the generic split
 FULL_USERS = (12, 24, 48)
 PEOPLE = 8  # with official splits of their own, user0 to user7
@@ -60,7 +62,7 @@ def study(
     seeds: NumSeeds | None = None,
     widths: tuple[PositiveInt, ...] | None = None,
     steps: PositiveInt | None = None,
-    split: str = "split/generic.yaml",
+    split: str = SPLIT,
     difficulty: Difficulty | None = None,
     bodies: tuple[Body, ...] = ("transformer",),
     beam: NaturalInt = 0,
@@ -77,7 +79,7 @@ def study(
     personal         also continue the middle size on each test person's own sessions (user0.yaml and on, beside split)
     """
     task = decoded_by(beam, language_model, language_model_weight, language_model_bonus)
-    is_generic = "generic" in Path(split).name  # the other official splits are of one person each
+    is_generic = _has_many(split)
     if personal and not is_generic:
         raise DeclarationError(f"personal: expected the split of many people to start from, got {split}.")
     if scale in ("full", "published"):
@@ -90,7 +92,8 @@ def study(
         twin = replace(twin, difficulty=difficulty)
     if personal or not is_generic:
         twin = replace(twin, personal_sessions=twin.train_sessions)
-    everybody = twin.users if is_generic else 1
+    everybody = (_users(split) or twin.users) if is_generic else 1
+    users = tuple(number for number in users if number < everybody)
     widths, steps, seeds = widths or known_widths, steps or known_steps, seeds or known_seeds
     if odd := [width for width in widths if width not in SMALL]:
         raise DeclarationError(
@@ -174,6 +177,7 @@ def large(
     """The five published shapes at 125 Hz on recordings: tuned and counted right (full), or as published."""
     seeds = seeds or (3 if scale == "full" else 1)
     is_full = scale == "full"
+    everybody = _users(split) or EVERYBODY
 
     def rung(body: Body, width: int, train_users: int, seed: int) -> Run:
         depth, heads, mlp_width = PUBLISHED[width]
@@ -183,7 +187,7 @@ def large(
             family = CtcEncoder(width=width, depth=depth, heads=heads, mlp_width=mlp_width)
         return Run(
             family=family,
-            corpus=Emg(split=split, twin=None, train_users=train_users if train_users < EVERYBODY else None),
+            corpus=Emg(split=split, twin=None, train_users=train_users if train_users < everybody else None),
             task=task,
             rule=Backprop(),
             optimizer=AdamW(learning_rate=5e-4 if is_full else 1e-3, weight_decay=0.05, beta2=0.98),
@@ -198,15 +202,16 @@ def large(
         )
 
     has_arms = "tds" in bodies
-    of_size = {"width": tuple(PUBLISHED), "train_users": (EVERYBODY,), "seed": range(seeds)}
+    of_size = {"width": tuple(PUBLISHED), "train_users": (everybody,), "seed": range(seeds)}
     ladder = _rungs(rung, ("transformer",), has_arms, **of_size)
-    has_users = is_full and "generic" in Path(split).name
+    fewer = tuple(number for number in FULL_USERS if number < everybody)
+    has_users = is_full and _has_many(split) and bool(fewer)
     if has_users:
-        ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (384,), "train_users": FULL_USERS})
+        ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (384,), "train_users": fewer})
     if has_arms:
         ladder += _rungs(rung, ("tds",), has_arms, **{**of_size, "width": (384,)})
     if personal:
-        ladder += _personal(ladder, {"width": 384, "train_users": EVERYBODY}, PEOPLE)
+        ladder += _personal(ladder, {"width": 384, "train_users": everybody}, PEOPLE)
     pairs = ", ".join(f"{label} had {true}" for label, true in zip(LABELS, TRUE, strict=True))
     return Study(
         name="emg",
@@ -229,6 +234,18 @@ def large(
             "One learning rate for all sizes.",
         ],
     )
+
+
+def _users(split: str) -> int:
+    """The training users of a split file that the setting names; 0 where it lies below the folder of recordings, which
+    a declaration does not know."""
+    path = Path(split)
+    return len({user for user, _ in read_split(path).train}) if split != SPLIT and path.is_file() else 0
+
+
+def _has_many(split: str) -> bool:
+    """Whether many people are trained on: of the official splits only generic.yaml."""
+    return number > 1 if (number := _users(split)) else "generic" in Path(split).name
 
 
 def _rungs(rung: Callable[..., Run], bodies: tuple[str, ...], has_arms: bool, **axes: Sequence[int]) -> list[Rung]:

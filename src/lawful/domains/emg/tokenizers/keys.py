@@ -14,19 +14,25 @@ from lawful.tokenizers import Tokenizer
 BACKSPACE, ENTER, SPACE, SHIFT = "⌫", "⏎", " ", "⇧"
 # 98 symbols, as in emg2qwerty (arXiv:2410.20081, section 4): 52 letters, 10 digits, 32 of punctuation, 4 special keys
 SYMBOLS = string.ascii_letters + string.digits + string.punctuation + BACKSPACE + ENTER + SPACE + SHIFT
-# as a keyboard listener names them
+# as a keyboard listener names them. The official loader drops every other name, left and right shift among them
 SPECIAL = {
     "Key.backspace": BACKSPACE,
     "Key.enter": ENTER,
     "Key.space": SPACE,
     "Key.shift": SHIFT,
-    "Key.shift_l": SHIFT,
-    "Key.shift_r": SHIFT,
     "\n": ENTER,
     "\r": ENTER,
+    "\b": BACKSPACE,
 }
-# typographic marks that no keyboard here has, as the key that types their plain form
-FOLDED = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " ", "\t": " "}
+# characters that a Latin keyboard gives, as the key the official loader (by Unidecode) takes them for; those that only
+# have an accent are decomposed. Other alphabets are dropped here
+FOLDED = dict(
+    zip(
+        "‘’“”–—−\u00a0¡¦¨¬¯´µ¶·¸¿Ð×Øð÷øĐđĦħıĸĿŀŁłŦŧƒ\u200b‐‑‒‗‚‛‟†•‹›′‵⁄",
+        "''\"\"---" + " " + "!|\"!-'uP*,?DxOd/oDdHhikLlLlTtf" + " " + "---_,'\"+*<>'`/",
+        strict=True,
+    )
+)
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 
@@ -58,14 +64,13 @@ class Keys(Tokenizer):
 
 
 def fold(key: str) -> str:
-    """The symbols of a key's name: one, or none for a key that is not ours."""
-    if key in SPECIAL:
-        return SPECIAL[key]
-    plain = FOLDED.get(key, key)
+    """The symbol of a key's name; nothing for a key that is not ours."""
+    plain = SPECIAL.get(key) or FOLDED.get(key, key)
     if plain in _NUMBERS:
         return plain
     decomposed = unicodedata.normalize("NFKD", plain) if len(plain) == 1 else ""
-    return "".join(symbol for symbol in decomposed if symbol in _NUMBERS)
+    letters = [letter for letter in decomposed if not unicodedata.combining(letter)]
+    return letters[0] if len(letters) == 1 and letters[0] in _NUMBERS else ""
 
 
 def typed(symbols: str) -> str:

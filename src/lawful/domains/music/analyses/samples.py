@@ -11,7 +11,7 @@ import numpy as np
 
 from lawful.domains.music import scores
 from lawful.domains.music.tokenizers.remi import Remi
-from lawful.errors import LawfulError
+from lawful.errors import DataError, LawfulError
 from lawful.plugins import Analysis
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.atomic import write_bytes, write_json
@@ -57,6 +57,8 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if not first.data.sample_suffix:
         return
     data, remi = first.data, first.data.tokenizer
+    if not data.arrays:
+        raise DataError("the corpus is not prepared on this machine, and real pieces stand beside what models write")
     known = _runs_of(data.train)
     made = []
     for one in chosen:

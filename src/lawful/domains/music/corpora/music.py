@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from lawful.checks import Part, PositiveInt, check_fields, refuse
-from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData
+from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData, remarked
 from lawful.domains.music import scores
 from lawful.domains.music.scores import Piece, Source
 from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
@@ -30,7 +31,7 @@ from lawful.storage.cache import cache_folder
 from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 
-READER = 1  # raised when the same file gives other tokens
+READER = 2  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
 FREE = (
     "airdsAirs",
@@ -56,7 +57,12 @@ NOTICES = {
     "essenFolksong": "Essen folk songs: for non-commercial use only",
     "palestrina": "Palestrina masses: rights reserved by their encoders; read the files' own notices",
 }
+WAIT_SECONDS = 5.0  # without news of a chunk
 CHUNK_BYTES = 200_000  # read by one process at a time; seconds of work, and what a stop loses at most
+# folders of the user's own splits; OUTSIDE: beside them
+FOLDERS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev"), "train": ("train",)}
+OUTSIDE = "outside"
+FORESEEN = ("too short", "too long", "duplicate", "empty")  # pieces left out as the declaration says
 MOST_COMMON = 500  # a run of steps found in so many pieces (a repeated note) says nothing about kinship
 ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # share of a contour in common, from which two pieces are one; under the same title
 
@@ -66,10 +72,12 @@ ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # share of a contour in common, from which two 
 class Music(TokenCorpus):
     """Pieces one after another, each behind the tokenizer's mark. --data names a folder, a file or an archive of MIDI,
     ABC, MusicXML, Humdrum or token files (JSON or JSONL with `tokens` or `token_ids`); without it, music21's own are
-    read.
+    read. Token numbers are music where MidiTok's tokenizer.json lies beside them or one folder above; with the
+    tokenizer Given they are plain symbols.
 
     collections          folders of music21's corpus to read where no --data is given
-    validation_share     of the pieces; a hash of the piece decides, and each split gets at least one
+    validation_share     of the pieces; a hash of the piece decides, and each split gets at least one. Where --data has
+                         folders train and val (and test), those are the splits
     test_share           likewise; judged once, at the end of a run
     min_notes            shorter pieces are left out
     max_notes            longer ones too
@@ -80,6 +88,7 @@ class Music(TokenCorpus):
 
     name: ClassVar[str] = "music"
     licence: ClassVar[str] = "public-domain music; encodings as their authors allow, none with rights reserved"
+    of_users: ClassVar[str] = "your own files (--data): under the terms that are theirs, which lawful does not know"
     source: ClassVar[str] = "the corpus inside music21 (pip install 'lawful[music]'), or --data"
 
     tokenizer: Tokenizer = field(default=Remi())
@@ -114,13 +123,20 @@ class Music(TokenCorpus):
         return self.tokenizer.end
 
     def open(self, fingerprint: str) -> MusicData:
-        data = super().open(fingerprint)
+        return self._as_music(super().open(fingerprint))
+
+    def without_tokens(self) -> MusicData | None:
+        data = super().without_tokens()
+        return self._as_music(data) if data is not None else None
+
+    def _as_music(self, data: TokenData) -> MusicData:
         return MusicData(**{part.name: getattr(data, part.name) for part in fields(data)}, layout=self.layout)
 
     def _source_key(self, data: Path | None) -> str:
         if data is None:
             return json.dumps([READER, _version("music21"), list(self.collections)])
         files = scores.files_in(data)
+        files += sorted({found for file in files if (found := scores.vocabulary_of(file)) is not None})
         return json.dumps([READER, [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
 
     def _can_read(self, data: Path | None) -> bool:
@@ -130,15 +146,20 @@ class Music(TokenCorpus):
 
     def _build(self, data: Path | None, progress: Progress) -> Built:
         files = scores.corpus_files(self.collections) if data is None else scores.files_in(data)
-        found = list(self._read(files, is_own=data is None, progress=progress))
+        folders = _split_folders(data)
+        found = [
+            replace(piece, name=f"{split}/{piece.name}" if split else piece.name, split=split)
+            for split, some in _by_split(files, folders)
+            for piece in self._read(some, is_own=data is None, progress=progress)
+        ]
         progress("looking for duplicates", 1.0)
         kept, left_out = self._chosen(found)
-        if len(kept) < 3:
+        if len(kept) < (needed := len(folders) or 3):
             raise DataError(
-                f"music: expected at least 3 pieces, one for each split, got {len(kept)} out of {len(found)} found; "
-                + (_listed(left_out) if left_out else "give more files.")
+                f"music: expected at least {needed} pieces, one for each split, got {len(kept)} out of {len(found)} "
+                "found; " + (_listed(left_out) if left_out else "give more files.")
             )
-        splits = self._split(kept)
+        splits = self._split(kept) if not folders else _as_given(kept, folders)
         tokenizer = self.tokenizer
         if getattr(tokenizer, "learned", 0):
             progress("learning symbols", 1.0)
@@ -146,11 +167,11 @@ class Music(TokenCorpus):
         texts = {name: _joined(pieces, tokenizer, self.separator) for name, pieces in splits.items()}
         digest = hashlib.sha256(json.dumps([READER, self.layout]).encode())
         for piece in found:
-            digest.update(f"\0{piece.name}\0{piece.problem}\0".encode() + piece.content)
+            digest.update(f"\0{piece.split}\0{piece.name}\0{piece.problem}\0".encode() + piece.content)
         return MusicBuilt(
             train=texts["train"],
             validation=texts["validation"],
-            others={"test": texts["test"]},
+            others={"test": texts["test"]} if "test" in texts else {},
             text_sha256=digest.hexdigest(),
             tokenizer=tokenizer if tokenizer != self.tokenizer else None,
             facts={
@@ -159,10 +180,21 @@ class Music(TokenCorpus):
                 "notes_cut_short": sum(piece.cut for piece in kept),
                 "drum_notes_left_out": sum(piece.drums for piece in kept),
                 "left_out": dict(Counter(piece.kind for piece in left_out)),
-                "notices": [NOTICES[name] for name in self.collections if data is None and name in NOTICES],
+                **remarked([f"{name}: {why}" for name, why in _unforeseen(left_out)]),
+                **self._terms(data),
             },
-            left_out=tuple((piece.name, piece.problem) for piece in left_out),
+            left_out=tuple(_unforeseen(left_out))
+            + tuple((piece.name, piece.problem) for piece in left_out if piece.kind in FORESEEN),
         )
+
+    def _terms(self, data: Path | None) -> dict[str, Any]:
+        """What is known of the pieces' licence and source."""
+        if data is not None:
+            return {"notices": [], "licence": self.of_users, "source": "--data"}
+        notices = [NOTICES[name] for name in self.collections if name in NOTICES]
+        if others := [name for name in self.collections if name not in (*FREE, *NOTICES)]:
+            notices.append(f"{', '.join(others)}: nobody has looked at the terms of these collections of music21")
+        return {"notices": notices, **({"licence": "; ".join(notices)} if notices else {})}
 
     def _write(self, fingerprint: str, built: Built) -> None:
         if isinstance(built, MusicBuilt):
@@ -174,6 +206,14 @@ class Music(TokenCorpus):
         """One JSON object a line: a piece that is in no split, and why."""
         return self._folder(fingerprint).with_suffix(".left_out.jsonl")
 
+    def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
+        """Every piece that is in no split, with its reason; those that nothing in the declaration leaves out first."""
+        path = self.left_out_file(fingerprint) if fingerprint is not None else None
+        if path is None or not path.exists():
+            return []
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [f"left out: {row['piece']}: {row['reason']}" for row in rows]
+
     def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[_Read]:
         """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
         total = sum(file.stat().st_size for file in files)
@@ -182,7 +222,12 @@ class Music(TokenCorpus):
         done_bytes, num_pieces = 0, 0
         # symbols are learned later, so that what was read serves every vocabulary
         base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
-        for chunk, rows in _in_parallel(chunks, base, folder):
+
+        def wait(chunk: _Chunk) -> None:
+            share = min(1.0, done_bytes / max(total, 1))
+            progress(f"reading music: {num_pieces:,} pieces, now {chunk.title}, which takes long", share)
+
+        for chunk, rows in _in_parallel(chunks, base, folder, wait):
             done_bytes += chunk.size
             for row in rows:
                 num_pieces += 1
@@ -195,6 +240,8 @@ class Music(TokenCorpus):
         left_out: list[_Read] = []
         known: dict[int, list[int]] = defaultdict(list)  # a hash of a run of steps -> the kept pieces that have it
         for piece in found:
+            if not piece.problem and piece.split == OUTSIDE:
+                piece = replace(piece, problem="in none of the folders train, val and test", kind="outside")
             if not piece.problem and piece.notes < self.min_notes:
                 piece = replace(piece, problem=f"{piece.notes} notes, fewer than {self.min_notes}", kind="too short")
             elif not piece.problem and self.max_notes is not None and piece.notes > self.max_notes:
@@ -296,6 +343,7 @@ class _Read:
     sketch: tuple[int, ...] = ()
     problem: str = ""
     kind: str = ""
+    split: str = ""  # where the user's own folders say it
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _Read:
@@ -323,11 +371,53 @@ class _Chunk:
     sources: tuple[Source, ...]
     size: int  # bytes on disk, for the bar
 
+    @property
+    def title(self) -> str:
+        names = [source.name for source in self.sources]
+        return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
     def key(self, tokenizer: Tokenizer) -> str:
         digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), _version("music21")]).encode())
         for source in self.sources:
             digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
+            digest.update(b"\0" + hashlib.sha256(source.vocabulary).digest())
         return digest.hexdigest()[:32]
+
+
+def _unforeseen(left_out: Sequence[_Read]) -> list[tuple[str, str]]:
+    return [(piece.name, piece.problem) for piece in left_out if piece.kind not in FORESEEN]
+
+
+def _split_folders(data: Path | None) -> dict[str, Path]:
+    """The folders train, val and, where there is one, test in `data`; none where it has not the first two."""
+    found = {
+        split: data / name
+        for split, names in FOLDERS.items()
+        for name in names
+        if data is not None and (data / name).is_dir()
+    }
+    return found if {"train", "validation"} <= found.keys() else {}
+
+
+def _by_split(files: Sequence[Path], folders: Mapping[str, Path]) -> Iterator[tuple[str, list[Path]]]:
+    """What is held out comes first: of two files with the same piece, that of the training set is left out."""
+    if not folders:
+        yield "", list(files)
+        return
+    left = list(files)
+    for split in FOLDERS:
+        if split in folders:
+            yield split, [file for file in left if file.is_relative_to(folders[split])]
+            left = [file for file in left if not file.is_relative_to(folders[split])]
+    yield OUTSIDE, left
+
+
+def _as_given(pieces: Sequence[_Read], folders: Mapping[str, Path]) -> dict[str, list[_Read]]:
+    splits = {split: [piece for piece in pieces if piece.split == split] for split in reversed(FOLDERS)}
+    for split, folder in folders.items():
+        if not splits[split]:
+            raise DataError(f"--data {folder}: expected at least one piece that can be kept, got none.")
+    return {split: sorted(some, key=lambda piece: piece.place) for split, some in splits.items() if split in folders}
 
 
 def _chunks(files: Iterable[Path], *, is_own: bool) -> Iterator[_Chunk]:
@@ -357,9 +447,10 @@ def _own(file: Path) -> Source:
 
 
 def _in_parallel(
-    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path
+    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path, wait: Callable[[_Chunk], None]
 ) -> Iterator[tuple[_Chunk, list[dict[str, Any]]]]:
-    """Each chunk's rows, in order; a chunk that was read before comes from its file."""
+    """Each chunk's rows, in order; a chunk that was read before comes from its file. wait: called now and then with the
+    chunk that is being read."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[tuple[_Chunk, Path, Future[list[dict[str, Any]]] | None]] = deque()
     pool: ProcessPoolExecutor | None = None
@@ -375,16 +466,20 @@ def _in_parallel(
                     workers = 1
             waiting.append((chunk, path, future))
             if len(waiting) > 2 * workers:
-                yield _finished(*waiting.popleft(), tokenizer)
+                yield _finished(*waiting.popleft(), tokenizer, wait)
         while waiting:
-            yield _finished(*waiting.popleft(), tokenizer)
+            yield _finished(*waiting.popleft(), tokenizer, wait)
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _finished(
-    chunk: _Chunk, path: Path, future: Future[list[dict[str, Any]]] | None, tokenizer: Tokenizer
+    chunk: _Chunk,
+    path: Path,
+    future: Future[list[dict[str, Any]]] | None,
+    tokenizer: Tokenizer,
+    wait: Callable[[_Chunk], None],
 ) -> tuple[_Chunk, list[dict[str, Any]]]:
     if path.exists():
         try:
@@ -392,6 +487,8 @@ def _finished(
         except (StoreError, KeyError):
             pass  # damaged: read again
     try:
+        while future is not None and not futures.wait([future], timeout=WAIT_SECONDS).done:
+            wait(chunk)
         rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
     except BrokenProcessPool:  # a reader was killed, or the program cannot be started twice: here, then
         rows = _rows(chunk.sources, tokenizer)
@@ -408,8 +505,13 @@ def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
     row: dict[str, Any] = {"name": piece.name, "title": piece.title}
     if piece.problem:
         return {**row, "problem": piece.problem, "kind": "unreadable"}
-    score, drums = piece.score, 0
+    drums = 0
     try:
+        if isinstance(base, Remi):
+            piece = scores.decoded(piece)
+            if piece.problem:
+                return {**row, "problem": piece.problem, "kind": "unreadable"}
+        score = piece.score
         if score is not None:
             if not isinstance(base, Remi):
                 return {**row, "problem": f"{base.name} has no symbols for scores", "kind": "unreadable"}
@@ -417,7 +519,7 @@ def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
                 drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
             tokens = base.encode_score(score)
         else:
-            tokens = _given(piece.tokens or (), base)
+            tokens = _given(piece.tokens or (), base)  # names, or plain symbols
             score = base.decode_score(tokens) if isinstance(base, Remi) else None
     except DataError as error:
         said = str(error)
@@ -445,8 +547,10 @@ def _cut_short(before: np.ndarray, after: np.ndarray) -> int:
     return int((by_pitch[0][:, 1] - by_pitch[1][:, 1] > 1).sum()) if len(before) == len(after) else 0
 
 
-def _given(tokens: Sequence[int] | Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
+def _given(tokens: Sequence[Any], tokenizer: Tokenizer) -> np.ndarray:
     """Tokens as someone else wrote them, checked; without marks before and after."""
+    if tokens and isinstance(tokens[0], list):
+        raise DataError("expected one list of tokens in a piece, got several")
     if tokens and isinstance(tokens[0], str):
         numbers = [int(number) for number in tokenizer.encode(" ".join(map(str, tokens)))]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -16,8 +17,9 @@ from lawful.tokenizers import Tokenizer
 Score = Any  # symusic's
 NO_NOTES = "no notes"  # why a piece is left out
 FIRST = 0x4E00  # base symbols as characters for the learner of merges: any range without gaps
-# signatures: beats a bar -> of this note value. Others are refused, never squeezed into a wrong bar
+# time signatures with a symbol: note value of a beat -> beats in a bar; other bars are written as several of these
 TIME_SIGNATURES = {2: range(1, 5), 4: range(1, 13), 8: range(1, 13), 16: range(1, 13)}
+MOST_BARS = 100_000  # of one piece; some operas have 10,000
 LONG_BEATS, LONGEST_BEATS, LONG_POSITIONS = 4, 16, 4  # notes beyond 4 beats: in quarters of a beat, up to 16 beats
 TEMPO_RANGE = (40, 250)  # quarter notes a minute
 
@@ -26,7 +28,8 @@ TEMPO_RANGE = (40, 250)  # quarter notes a minute
 @dataclass(frozen=True, kw_only=True)
 class Remi(Tokenizer):
     """Bar, TimeSig, Position, Tempo, Pitch, Duration (arXiv:2002.00212, with time signatures). Notes that sound
-    together follow one Position. A beat is what the time signature counts: an eighth in 6/8.
+    together follow one Position. A beat is what the time signature counts: an eighth in 6/8. A bar that has no symbol
+    is written as one of the same length, or as several that fill it: 3/1 as 12/4, 17/8 as 9/8 and 8/8.
 
     positions      in a beat; 12 holds sixteenths and triplets. Onsets and ends are rounded to it; a note longer than 16
                    beats is cut, and one longer than 4 is rounded to a quarter of a beat
@@ -78,15 +81,10 @@ class Remi(Tokenizer):
         return range(self.base_size + len(self.merges or ()), self.vocab_size)
 
     def encode_score(self, score: Score) -> np.ndarray:
-        """Shape (tokens,), uint16. LawfulError when there is no note or a time signature has no symbol."""
+        """Shape (tokens,), uint16. LawfulError when there is no note."""
         score = self._as_kept(score)
-        library = _library(self._base)
-        known = set(library.time_signatures)
-        for found in score.time_signatures:
-            if (found.numerator, found.denominator) not in known:
-                raise DataError(f"time signature {found.numerator}/{found.denominator} is not in the vocabulary")
         try:
-            encoded: Any = library.encode(score)
+            encoded: Any = _library(self._base).encode(score)
         except Exception as error:  # MidiTok raises anything over odd music
             raise DataError(f"MidiTok cannot write it as tokens ({type(error).__name__}: {error})") from error
         sequence = encoded if self.has_programs else encoded[0]
@@ -115,6 +113,10 @@ class Remi(Tokenizer):
         """MidiTok's name of each base token: Pitch_60."""
         table = _names(self._base)
         return [table[int(token)] for token in self.base_tokens(tokens)]
+
+    @property
+    def is_fixed(self) -> bool:
+        return not self.learned or self.merges is not None
 
     def trained(self, texts: Iterable[str]) -> Remi:
         if not self.learned or self.merges is not None:
@@ -160,7 +162,7 @@ class Remi(Tokenizer):
         import symusic as library
 
         symusic: Any = library
-        score = score.copy()
+        score = score.copy() if score.tpq % 4 == 0 else score.resample(4 * score.tpq)  # sixteenths are whole
         if not self.has_programs:
             notes = [note for track in score.tracks if not track.is_drum for note in track.notes]
             track = symusic.Track(program=0)
@@ -169,9 +171,58 @@ class Remi(Tokenizer):
             score.tracks = [track]
         if not any(len(track.notes) for track in score.tracks):
             raise DataError(NO_NOTES)
-        score.time_signatures.sort()
+        signatures = _known_signatures(score)
+        score.time_signatures = [symusic.TimeSignature(tick, *signature) for tick, signature in signatures]
         score.tempos.sort()
         return score
+
+
+def _known_signatures(score: Score) -> list[tuple[int, tuple[int, int]]]:
+    """The score's time signatures by those with a symbol, each with its tick.
+
+    A bar that the next signature cuts short becomes a shorter bar of its own: MidiTok counts whole bars, and would move
+    all later notes. A change that is on no sixteenth moves to the next one; the notes stay where they are.
+    """
+    marks = {mark.time: (int(mark.numerator), int(mark.denominator)) for mark in score.time_signatures}
+    starts = sorted({0: (4, 4), **marks}.items())
+    ends = [*(start for start, _ in starts[1:]), score.end() + 1]
+    found: list[tuple[int, tuple[int, int]]] = []
+    tick = 0
+    for place, ((_, (beats, value)), end) in enumerate(zip(starts, ends, strict=True)):
+        if not beats or not value:
+            raise DataError(f"expected a time signature of at least one beat, got {beats}/{value}")
+        bar = [(beats, value)] if beats in TIME_SIGNATURES.get(value, ()) else _filled(Fraction(beats, value))
+        ticks = [4 * score.tpq * part // unit for part, unit in bar]
+        is_last = place == len(starts) - 1
+        num_bars = max(0, -((tick - end) // sum(ticks)) if is_last else (end - tick) // sum(ticks))
+        if len(found) + num_bars * len(bar) > MOST_BARS:
+            raise DataError(f"expected at most {MOST_BARS:,} bars in the symbols of time signatures, got more")
+        if len(set(bar)) == 1:
+            found += [(tick, bar[0])] if num_bars or is_last else []
+            tick += num_bars * sum(ticks)
+        else:
+            for part, length in zip(bar * num_bars, ticks * num_bars, strict=True):
+                found.append((tick, part))
+                tick += length
+        if tick < end and not is_last:
+            sixteenths = -((tick - end) * 4 // score.tpq)
+            for part, unit in _filled(Fraction(sixteenths, 16)):
+                found.append((tick, (part, unit)))
+                tick += 4 * score.tpq * part // unit
+    return found
+
+
+def _filled(length: Fraction) -> list[tuple[int, int]]:
+    """The fewest time signatures with symbols that fill a bar of this length (in whole notes), or, where that is no
+    number of sixteenths, the fewest such bars that are."""
+    length *= (16 * length).denominator
+    options = []
+    for value in (4, 8, 16):  # no halves: a beat has few positions
+        if (length * value).denominator == 1:
+            beats = int(length * value)
+            count = -(-beats // max(TIME_SIGNATURES[value]))
+            options.append([(beats // count + (place < beats % count), value) for place in range(count)])
+    return min(options, key=len)
 
 
 @functools.lru_cache(maxsize=8)
