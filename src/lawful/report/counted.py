@@ -20,7 +20,7 @@ def beside_counts(
     rows       the finished runs
     counted    what baselines.json holds
     """
-    if not (answer.get("crossings") or answer.get("paired")):
+    if answer.get("status") != "answered" or not (answer.get("crossings") or answer.get("paired")):
         return answer
     gaps = _gaps(answer, study, rows, counted)
     worse = [arm for arm, of_arm in gaps.items() if min(of_arm) > 0]

@@ -35,11 +35,11 @@ COLUMNS = {
         unit="number",
         about="FLOPs of one gradient of EqProp to those of unrolled backprop with at most the same error, final "
         "weights",
-        header="FLOPs beside it",
+        header="FLOPs / unrolled",
     ),
     "gradient_seconds_ratio": Column(
         unit="number",
         about="processor seconds of the same two gradients, on a few windows",
-        header="Seconds beside it",
+        header="Seconds / unrolled",
     ),
 }
