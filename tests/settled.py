@@ -16,6 +16,7 @@ MEASURED = {
     "tokens_per_second",
     "flops_per_second",
     "peak_memory_bytes",
+    "gradient_seconds_ratio",
 }
 
 

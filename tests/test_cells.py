@@ -274,7 +274,7 @@ def test_a_table_of_the_gallery_fits_alike_from_its_path_and_from_a_frame(path: 
                 assert y[name] is cell or (type(y[name]) is str and y[name] == cell), name
             else:
                 assert y[name] == pytest.approx(cell, rel=1e-13), name  # pandas rounds some another way
-    arm = a.rows[0].get("arm")
+    arm = next(row.get("arm") for row in a if row.get("status") in ("finished", "", None))
     fits = [
         lawful.fit(
             table.where(lambda row: row.get("arm") == arm, "another arm"),

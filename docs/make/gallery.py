@@ -36,7 +36,7 @@ CHARTS = {
     "activation": ("compute_arms", "loss against compute, GELU and SwiGLU"),
     "music": ("architecture_arms", "loss against size, transformer and LSTM"),
     "emg": ("size_by_size", "loss against size, on made-up EMG"),
-    "equilibrium": ("data_arms", "loss against the size of the text, four arms"),
+    "equilibrium": ("data_arms", "loss against the size of the text, two arms"),
     "ground_truth": ("data_by_tokens", "loss against data, with the planted law found"),
 }
 FILES = ("observations.csv", "study.json", "forecasts.json", "baselines.json")
@@ -124,7 +124,7 @@ def page(shown: list[Shown]) -> str:
         lines += [f"## {one.study}", "", f"*{one.question}*", ""]
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
         lines += [_plain(one.sentence) + (f" {one.recovered}" if one.recovered else ""), ""]
-        left_out = "" if one.runs == one.planned else f" of {one.planned}; the others diverged"
+        left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"
         link = "" if one.study == "quickstart" else f" [The study](studies/{one.study}.md)."
         lines += [f"{one.scale} scale, {one.runs} runs{left_out}.{link}", ""]
     missing = [study for study in CHARTS if study not in {one.study for one in shown}]

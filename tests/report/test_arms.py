@@ -132,6 +132,39 @@ def test_what_was_held_out_is_a_hollow_mark_of_its_arm_that_the_law_reaches(tmp_
     assert "Hollow marks were held out" in chart.caption
 
 
+def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(tmp_path: Path) -> None:
+    folder = made(tmp_path / "study")
+    with_corpora(folder)
+    for below, is_learned in ((0.5, False), (50.0, True)):
+        counts = {f"text-{size}": [{"name": "5-gram", "loss": below}] for size in SIZES}
+        write_json(folder / "baselines.json", {"by_corpus": counts})
+        write_report(folder)
+        for name in ("report.html", "report.md"):
+            text = (folder / name).read_text()
+            assert (" is ahead of " in text) == is_learned
+            assert ("No evidence of learning: each of the 54 runs has a higher loss" in text) != is_learned
+            assert ("none: all worse than counts" in text) != is_learned
+
+
+def test_an_arm_that_is_worse_than_counts_at_every_size_is_named(tmp_path: Path) -> None:
+    """Poor ends at 3.07 on the most text and begins at 3.6 on the least: worse than 2.99 there and 2.5 elsewhere."""
+    folder = made(tmp_path / "study")
+    with_corpora(folder)
+    counts = {f"text-{size}": [{"name": "bigram", "loss": 2.99}, {"name": "5-gram", "loss": 2.5}] for size in SIZES}
+    write_json(folder / "baselines.json", {"by_corpus": counts})
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "floored is ahead of steady" in text  # these two learned somewhere
+    assert "No evidence of learning in poor: each run has a higher loss than the strongest count model" in text
+
+
+def with_corpora(folder: Path) -> None:
+    """Each rung with its corpus, as a plan writes it."""
+    study = read_json(folder / "study.json")
+    rungs = [{**rung, "corpus": f"text-{rung['at']['characters']}"} for rung in study["rungs"]]
+    write_json(folder / "study.json", {**study, "rungs": rungs})
+
+
 def test_ours_and_theirs_stand_in_one_row_with_their_ratio(folder: Path) -> None:
     from lawful.report.arms import reported_table
     from lawful.report.evidence import read_evidence

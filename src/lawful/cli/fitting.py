@@ -462,15 +462,17 @@ def checklist_command(
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
     from lawful.fitting.answer import answer_study
+    from lawful.report.evidence import answers_beside_counts
     from lawful.storage.atomic import read_only
 
     with read_only():
         answers = answer_study(source, draws=draws, seed=seed)
+    told = answers_beside_counts(Path(source), [answer.to_json() for answer in answers])
     if as_json:
-        _print_json([answer.to_json() for answer in answers])
+        _print_json(told)
     else:
-        for answer in answers:
-            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{answer.sentence}\n")
+        for answer, said in zip(answers, told, strict=True):
+            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{said['sentence']}\n")
             if answer.fit is not None:
                 typer.echo(answer.fit.summary() + "\n")
     if answers and all(answer.status == "refused" for answer in answers):

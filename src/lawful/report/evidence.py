@@ -11,6 +11,7 @@ from typing import Any
 
 from lawful import linter, table
 from lawful.errors import StoreError
+from lawful.report.counted import beside_counts
 from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
 from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, Severity, StudyPlan, Warning
@@ -170,13 +171,22 @@ def read_evidence(folder: Path) -> Evidence:
         study=study,
         rows=tuple(row for row in rows if not row.get("left_plan")),
         former=tuple(row for row in rows if row.get("left_plan")),
-        answers=tuple(map(_with_current_loss, answers)),
+        answers=tuple(answers_beside_counts(here.folder, answers)),
         unanswered=tuple(unanswered),
         baselines=tuple(counted.get("baselines", ())),
         counts=counted.get("by_corpus", {}),
         registered=read_json(here.forecasts) if here.forecasts.exists() else {},
         curves=_read_curves(here, [planned.run for planned in study.runs]),
     )
+
+
+def answers_beside_counts(folder: Path, answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Answers of the study in `folder`, as far as its count models let them say that an arm is ahead."""
+    here = Store(folder)
+    counted = _counted(here.baselines) if here.baselines.exists() else {}
+    finished = [row for row in _read_rows(here.observations) if not row.get("left_plan") and table.is_finished(row)]
+    study = here.read_study()
+    return [beside_counts(_with_current_loss(answer), study, finished, counted) for answer in answers]
 
 
 def _counted(path: Path) -> Mapping[str, Any]:

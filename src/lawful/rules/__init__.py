@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lawful.errors import MissingDependency
@@ -18,7 +19,7 @@ class Rule(ABC):
 
     family_needs   a method that only some families have, without which the rule cannot work; None: it takes any
     family_kind    what families have that method, in words
-    columns        what its audit adds to the table
+    columns        what its audits and its cost add to the table
     """
 
     family_needs: ClassVar[str | None] = None
@@ -27,11 +28,28 @@ class Rule(ABC):
 
     @abstractmethod
     def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
-        """Add the gradient of scale x (summed loss) to each parameter's .grad; the summed loss, unscaled, detached."""
+        """Add the gradient of scale x (summed loss) to each parameter's .grad; the summed loss, unscaled, detached.
+
+        A rule whose work depends on the data leaves it in the model's attribute `training_sums`, summed over the
+        positions of the batch; `measured_flops_per_token` is given the means over all of training.
+        """
 
     def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
-        """Columns that say how right this rule's gradients are at a run's final weights, on a small batch."""
+        """Columns that say how far this rule's gradients are from right, on a small batch: at each evaluation of
+        training and at the final weights. The table has the largest value of each."""
         return {}
+
+    def no_evidence(self, audited: Mapping[str, float]) -> str | None:
+        """Why a run with these largest values of its audits is no evidence about this rule; None where it is."""
+        return None
+
+    def cost(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
+        """Columns that say what a gradient costs at a run's final weights, on a small batch."""
+        return {}
+
+    def measured_flops_per_token(self, family: Any, context: int, sums: Mapping[str, float]) -> float:
+        """The work that was done, from the means per token of what `gradients` left in `training_sums`."""
+        return float(self.training_flops_per_token(family, context))
 
     @abstractmethod
     def training_flops_per_token(self, family: Any, context: int) -> int:

@@ -26,7 +26,7 @@ from lawful.train.state import ExecutionConfig, Interrupted, Timer, TrainState, 
 from lawful.train.step import Update, make_update, to_device, use_smaller_pieces
 
 LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the run's length
-AUDITED = 4  # windows on which a rule's gradients are audited after the last step
+AUDITED = 4  # windows on which a rule's gradients are audited at each evaluation
 
 
 def train(run: Run, data: Any, store: Store, config: ExecutionConfig) -> RunRecord:
@@ -163,7 +163,7 @@ def log(training: Training, update: Update) -> None:
         learning_rate=learning_rate(run, step - 1),
         grad_norm=update.grad_norm,
         tokens_per_second=speed,
-        flops_per_second=speed * run.rule.training_flops_per_token(run.family, run.context),
+        flops_per_second=speed * flops_per_token(state),
         peak_memory_bytes=device.peak_memory_bytes(where),
         seconds=state.progress.seconds,
     )
@@ -176,8 +176,9 @@ def evaluate_and_judge(training: Training) -> None:
     run, config, progress, clock = state.run, state.config, state.progress, state.config.clock
     with clock.stopped():
         seen = evaluate(run, data, state.model, config.device, split=watched, targets=run.eval_tokens)
+        audited = audit(training)
     if progress.step < run.steps or watched != "validation":  # the last line is of all validation targets
-        training.record.write(**record_line(progress.step, run.batch_size * run.context, watched, seen))
+        training.record.write(**record_line(progress.step, run.batch_size * run.context, watched, seen), **audited)
     at = f"{watched} loss {seen['loss']:.4g} at step {progress.step}"
     if not math.isfinite(seen["loss"]):
         training.divergence_reason = f"{at}: not finite"
@@ -208,6 +209,23 @@ def evaluate_and_judge(training: Training) -> None:
                 write_bytes(training.store.best_weights(run.id), weights, lease=config.lease)
 
 
+def audit(training: Training) -> dict[str, float]:
+    """The rule's audit of the present weights on a few windows of validation; keeps the largest value of each."""
+    state = training.state
+    if not state.run.rule.columns:
+        return {}
+    found: dict[str, float] = state.run.rule.audit(state.model, state.run.task, few_windows(training))
+    kept = state.progress.audited
+    kept |= {name: max(value, kept.get(name, value)) for name, value in found.items()}
+    return found
+
+
+def few_windows(training: Training) -> Any:
+    data, run = training.data, training.state.run
+    (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
+    return to_device(few, training.state.config.device)
+
+
 def finish(training: Training) -> RunRecord:
     """How the run ended, and the columns of its observation, after its last step."""
     state, data, store = training.state, training.data, training.store
@@ -226,9 +244,9 @@ def finish(training: Training) -> RunRecord:
         write_bytes(store.weights(run.id), weights, lease=lease)
         judged = final_columns(state, data, last)
         write_details(state, data, store)
-        no_evidence = run.task.no_evidence(last)
-        (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
-        audited = run.rule.audit(model, run.task, to_device(few, where))  # of the final weights, not of the best
+        audited = state.progress.audited  # the last time of the final weights, which are not the best
+        no_evidence = run.task.no_evidence(last) or run.rule.no_evidence(audited)
+        cost = run.rule.cost(model, run.task, few_windows(training))
         if run.keep_best:
             best = judged
             if (best_weights := store.best_weights(run.id).read_bytes()) != weights:
@@ -242,6 +260,7 @@ def finish(training: Training) -> RunRecord:
                 **_columns(training),
                 **judged,
                 **audited,
+                **cost,
                 "weights_sha256": hashlib.sha256(weights).hexdigest(),
             },
         )
@@ -257,8 +276,10 @@ def _columns(training: Training) -> dict[str, Cell]:
     run, progress, data = training.state.run, training.state.progress, training.data
     own_tokens = progress.own_steps * run.batch_size * run.context
     speed = own_tokens / max(progress.own_seconds, 1e-9) if own_tokens else math.nan
-    per_token = run.rule.training_flops_per_token(run.family, run.context)
+    per_token = flops_per_token(training.state)
+    measured = {"flops": int(per_token * run.tokens)} if progress.training_sums else {}  # else it is the plan's
     return {
+        **measured,
         "loss_unit": run.task.loss_unit,
         "loss_lowest_seen": progress.loss_lowest_seen,
         "loss_train": progress.train_loss_sum / progress.train_targets if progress.train_targets else math.nan,
@@ -277,6 +298,16 @@ def _columns(training: Training) -> dict[str, Cell]:
         "numerics": progress.numerics,
         "numerics_breaks": progress.numerics_breaks,
     }
+
+
+def flops_per_token(state: TrainState) -> float:
+    """Of all steps so far, where the rule's work depends on the data; else by the plan."""
+    run, progress = state.run, state.progress
+    if not progress.training_sums or not progress.step:
+        return float(run.rule.training_flops_per_token(run.family, run.context))
+    tokens = progress.step * run.batch_size * run.context
+    means = {name: value / tokens for name, value in progress.training_sums.items()}
+    return float(run.rule.measured_flops_per_token(run.family, run.context, means))
 
 
 def watched_split(data: Any) -> str:

@@ -82,6 +82,8 @@ class Progress:
     loss_lowest_seen: float | None = None
     evaluations_lost: int = 0  # the last so many in a row were lost, see divergence.py
     micro_batch: int = 0
+    training_sums: dict[str, float] = field(default_factory=dict)  # what the rule left of each step, added up
+    audited: dict[str, float] = field(default_factory=dict)  # the largest values of the rule's audits
     numerics: str = ""
     numerics_breaks: int = 0
     run: str = ""  # the run that wrote it

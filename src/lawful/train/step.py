@@ -44,11 +44,14 @@ def make_update(state: TrainState) -> Update:
     own = each_array(batch, operator.itemgetter(parallel.own_rows(len(batch.inputs))))
     total = torch.zeros((), device=config.device)
     failure: str | None = None
+    work: dict[str, float] = {}
     try:
         for piece in pieces(own, state.progress.micro_batch):
             with device.autocast(config.device, run.precision):
                 loss = run.rule.gradients(state.forward, run.task, to_device(piece, config.device), scale=scale)
             total = total + loss
+            for name, value in getattr(state.model, "training_sums", {}).items():
+                work[name] = work.get(name, 0.0) + value * parallel.processes()  # as if all had as much to do
         make_room(optimizer)
     except RuntimeError as error:
         if config.is_sharded or not is_out_of_memory(error):
@@ -56,6 +59,8 @@ def make_update(state: TrainState) -> Update:
         failure = str(error)  # not the error itself, whose traceback holds all that the pass has computed
     if parallel.any_of(failure is not None):  # all of them halve the micro-batch
         raise torch.OutOfMemoryError(failure or "out of memory in another process")
+    sums = state.progress.training_sums
+    sums |= {name: sums.get(name, 0.0) + value for name, value in work.items()}
     total = parallel.add_up(state.forward, total)
     scaler.unscale_(optimizer)
     norm = clip(optimizer, run.optimizer.clip)

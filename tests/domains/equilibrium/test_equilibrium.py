@@ -34,19 +34,40 @@ def test_rule_and_architecture_can_be_told_apart() -> None:
 
 def test_every_length_sees_as_many_tokens_a_step_and_in_all() -> None:
     rungs = of(equilibrium.study("quick").ladder, characters=10_000)
-    assert {rung.at["length"] for rung in rungs} == {16, 32, 64, 128}
+    assert {rung.at["length"] for rung in rungs} == {16, 64, 128}
     assert {rung.run.batch_size * rung.run.context for rung in rungs} == {512}
     assert len({rung.run.tokens for rung in rungs}) == 1
 
 
 def test_sizes_are_those_asked_for_and_each_seed_reads_another_stretch() -> None:
     rungs = of(equilibrium.study("quick").ladder, length=64, steps=400)
+    assert {rung.at["arm"] for rung in rungs} >= {"eqprop-full", "eqprop-recurrent_core", "backprop-transformer"}
     assert sorted({rung.at["characters"] for rung in rungs}) == [1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
     for rung in rungs:
         corpus = rung.run.corpus
         assert corpus.first_characters == rung.at["characters"]
         assert corpus.from_character == 60_000 * rung.seed
         assert rung.run.keep_best
+
+
+@pytest.mark.parametrize("scale", ["quick", "full"])
+def test_the_learning_rate_of_each_arm_is_bracketed_at_its_own_size(scale: str) -> None:
+    rungs = equilibrium.study(scale).ladder
+    tried = {(str(rung.at["arm"]), rung.bracket, rung.run.family) for rung in rungs if rung.bracket}
+    own = {(str(rung.at["arm"]), rung.run.family) for rung in rungs if not rung.bracket}
+    assert tried == {(arm, times, family) for arm, family in own for times in (0.5, 2.0)}
+    assert not any("not tuned" in fault for fault in equilibrium.study(scale).faults)
+
+
+def test_a_scale_without_brackets_says_that_its_rate_is_not_tuned() -> None:
+    study = equilibrium.study("smoke")
+    assert not any(rung.bracket for rung in study.ladder)
+    assert any("not tuned" in fault for fault in study.faults)
+
+
+def test_every_run_is_in_the_precision_that_a_nudge_needs() -> None:
+    for scale in ("smoke", "quick", "full"):
+        assert {rung.run.precision for rung in equilibrium.study(scale).ladder} == {"fp32"}
 
 
 def test_the_published_scale_uses_the_rule_the_original_used_and_lists_its_faults() -> None:

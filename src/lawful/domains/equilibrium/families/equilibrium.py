@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -18,20 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lawful.checks import NaturalInt, PositiveInt, ShareBelowOne, field_problems, refuse
+from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, ShareBelowOne, field_problems, refuse
+from lawful.domains.equilibrium.settling import LEAST_STEP, MEMORY, Settled, Target, settle
 from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 from lawful.kernels.rotary import rotary_angles, rotate
 
-LEAST_STEP = 1 / 16  # a position's step is halved down to this where its residual grows
 ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
-FEW = 8  # when less than one position in so many still moves, the moving ones go on alone
 SETTLED_SHARE = 0.5  # below it, an evaluation says little about the fixed points and the run has diverged
 
-# Fresh couplings, as multiples of 1 / sqrt(width): small enough that a fresh model's step contracts
-RECURRENCE, QUERY, MLP, BETWEEN = 0.2, 0.5, 0.5, 0.2
-
-Nudge = Callable[[Tensor], Tensor]  # top layer's state [batch, time, width] -> a force on it
+# Fresh couplings, as multiples of 1 / sqrt(width): small enough that a fresh model's energy has a curvature above .5 in
+# every direction. Twice as much left recurrent_core .13, and its training became unstable (LAB_NOTES, 2026-11-28)
+RECURRENCE, QUERY, MLP, BETWEEN = 0.1, 0.25, 0.25, 0.1
+COUPLINGS = ("recurrence", "query", "key", "mlp", "between")  # the parameters that bend the energy
+COUPLING_DECAY = 10.0  # so many times the decay of a step that other matrices have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,11 @@ class Equilibrium(Family):
                 rule's second order
                 full: that for each of `depth` layers, plus h^{l+1} . W_l h^l between them
     max_steps   an evaluation settles until every position's residual max|tanh(dPhi/dh) - h| is at most `tolerance`, or
-                for so many steps; training takes the steps that its rule says
+                for so many steps. It takes exactly so many, none accelerated, where the tolerance is 0, and under
+                Backprop. Training takes the steps that its rule says
+    coupling_rate   times the learning rate for the parameters that bend the energy. At 1 the energy of a trained model
+                is nearly flat in some direction at some positions: they settle slowly or jump, and the gradient
+                explodes there (LAB_NOTES, 2026-11-28)
     """
 
     reads: ClassVar[str] = "tokens"
@@ -60,8 +64,9 @@ class Equilibrium(Family):
     heads: PositiveInt = 4  # recurrent_core and full
     mlp_width: NaturalInt = 0  # recurrent_core and full
     positions: Literal["rope", "learned"] = "rope"
-    max_steps: PositiveInt = 60
+    max_steps: PositiveInt = 200
     tolerance: ShareBelowOne = 1e-3
+    coupling_rate: PositiveFloat = 0.2
 
     def __post_init__(self) -> None:
         wrong = field_problems(self)
@@ -98,6 +103,8 @@ class Equilibrium(Family):
         return LoopedMLP(self, generator) if self.variant == "looped_mlp" else Core(self, generator)
 
     def optimizer_scale(self, name: str) -> OptimizerScale:
+        if name in COUPLINGS:
+            return OptimizerScale(rate=self.coupling_rate, decay=COUPLING_DECAY / self.coupling_rate)
         return OptimizerScale(decay=0.0) if name == "bias" else OptimizerScale()
 
     def param_counts(self) -> ParamCounts:
@@ -127,6 +134,7 @@ class Equilibrium(Family):
         """Matrix products by part, two FLOPs a multiply-add, attention over the full square."""
         width, depth = self.width, self.depth
         readout = 2 * self.vocab_size * width
+        acceleration = 2 * MEMORY * (MEMORY + 2) * depth * width
         if self.variant == "looped_mlp":
             product = 2 * width * width
             return EnergyFlops(
@@ -135,6 +143,7 @@ class Equilibrium(Family):
                 potential=product,
                 potential_backward=product,
                 readout=readout,
+                acceleration=acceleration,
             )
         product, attention = 2 * width * width, 2 * context * width
         feed_forward = 2 * width * self.mlp_width
@@ -145,6 +154,7 @@ class Equilibrium(Family):
             # by the queries and keys both: their product is the one with two trained sides
             potential_backward=depth * (product + 2 * attention + feed_forward) + (depth - 1) * product,
             readout=readout,
+            acceleration=acceleration,
         )
 
     def trouble(self, columns: Mapping[str, float]) -> str | None:
@@ -159,23 +169,14 @@ class Equilibrium(Family):
 
 class EnergyFlops(NamedTuple):
     """FLOPs per token of clamping the memory, of dPhi/dh, of Phi, of Phi's gradient by the parameters and the clamped
-    memory at a given state, and of the readout."""
+    memory at a given state, of the readout, and of an accelerated step beside dPhi/dh."""
 
     clamp: int
     force: int
     potential: int
     potential_backward: int
     readout: int
-
-
-class State(NamedTuple):
-    """h, and the way to its target as it last was, [depth, batch, time, width]; step and residual [batch, time]: what
-    part of that way each position goes, and its longest component (infinite before it was looked at)."""
-
-    h: Tensor
-    gap: Tensor
-    step: Tensor
-    residual: Tensor
+    acceleration: int
 
 
 class EnergyModel(nn.Module):
@@ -208,88 +209,71 @@ class EnergyModel(nn.Module):
     def readout(self, top: Tensor) -> Tensor:
         return F.linear(top, self.head.weight, self.head.bias)
 
-    def start(self, clamped: tuple[Tensor, ...]) -> State:
-        drive = clamped[0]
-        ones = torch.ones(drive.shape[1:3], device=drive.device, dtype=drive.dtype)
-        return State(torch.tanh(drive), torch.zeros_like(drive), ones, torch.full_like(ones, math.inf))
+    def start(self, clamped: tuple[Tensor, ...]) -> Tensor:
+        return torch.tanh(clamped[0])
 
-    def relax(self, state: State, clamped: tuple[Tensor, ...], steps: int, nudge: Nudge | None = None) -> State:
-        """So many steps h <- h + step (tanh(dPhi/dh + nudge) - h), halving a position's step where it swings: where
-        its residual grew and its direction turned round.
+    @torch.no_grad()
+    def settle(
+        self,
+        h: Tensor,
+        clamped: tuple[Tensor, ...],
+        nudge: Tensor | None = None,
+        *,
+        tolerance: float,
+        max_steps: int,
+    ) -> Settled:
+        """From the state h to rest; see settling.py. nudge [batch, time, width]: a constant force on the top layer."""
 
-        Every position decides by its own state alone. A new phase keeps the steps but not the residuals: a nudge
-        moves the fixed point, which is no growth.
-        """
-        state = state._replace(residual=torch.full_like(state.residual, math.inf))
-        for _ in range(steps):
-            state, _ = self._moved(state, clamped, nudge, tolerance=None)
-        return state
+        def target(h: Tensor, clamped: tuple[Tensor, ...], nudge: Tensor | None) -> Tensor:
+            force = self.force(h, clamped)
+            return torch.tanh(force if nudge is None else torch.cat((force[:-1], (force[-1] + nudge)[None])))
 
-    def settle(self, clamped: tuple[Tensor, ...]) -> State:
-        """To the tolerance, or for max_steps; a position that is settled stays as it is. Leaves in
-        `evaluation_sums` how many steps were taken, what residual was left and how many positions settled."""
-        few = 0 if torch.is_grad_enabled() else clamped[0][0, ..., 0].numel() // FEW
-        state, taken, is_settled = self._settled(self.start(clamped), clamped, self.spec.max_steps, few)
-        rows, times = torch.nonzero(~is_settled, as_tuple=True)
-        steps_left = self.spec.max_steps - int(taken.max())
-        if few and len(rows) and steps_left:  # the last ones alone: most of the work would be for those at rest
-            some = State(
-                state.h[:, rows, times][:, :, None],
-                state.gap[:, rows, times][:, :, None],
-                state.step[rows, times][:, None],
-                state.residual[rows, times][:, None],
-            )
-            alone, more, is_done = self._settled(some, self.alone(clamped, rows, times), steps_left, 0)
-            state.h[:, rows, times] = alone.h[:, :, 0]
-            state.residual[rows, times] = alone.residual[:, 0]
-            taken[rows, times] += more[:, 0]
-            is_settled[rows, times] = is_done[:, 0]
-        self.evaluation_sums = {
-            "settling_steps": float(taken.sum()),
-            "settling_residual": float(state.residual.sum()),
-            "settled_share": float(is_settled.sum()),
-        }
-        return state
+        def alone(which: Tensor) -> Target:
+            rows, times = which // h.shape[2], which % h.shape[2]
+            own = self.alone(clamped, rows, times)
+            push = None if nudge is None else nudge[rows, times][:, None]
+            return lambda h: target(h, own, push)
 
-    def _settled(self, state: State, clamped: tuple[Tensor, ...], steps: int, few: int) -> tuple[State, Tensor, Tensor]:
-        """After so many steps, or when at most `few` positions move; the steps that each took; which are settled."""
-        taken, is_settled = torch.zeros_like(state.step), torch.zeros_like(state.step, dtype=torch.bool)
-        for _ in range(steps):
-            state, is_settled = self._moved(state, clamped, None, tolerance=self.spec.tolerance)
-            taken = taken + ~is_settled
-            if int((~is_settled).sum()) <= few:
-                break
-        return state, taken, is_settled
-
-    def _moved(
-        self, state: State, clamped: tuple[Tensor, ...], nudge: Nudge | None, tolerance: float | None
-    ) -> tuple[State, Tensor]:
-        h, last, step, before = state
-        target = self.force(h, clamped)
-        if nudge is not None:
-            target = torch.cat((target[:-1], (target[-1] + nudge(h[-1]))[None]))
-        gap = torch.tanh(target) - h
-        residual = gap.detach().abs().amax(dim=(0, 3))
-        has_grown = residual > before.clamp_min(ROUNDING * torch.finfo(h.dtype).eps)
-        swings = has_grown & ((gap.detach() * last).sum(dim=(0, 3)) < 0)
-        step = torch.where(swings, (step / 2).clamp_min(LEAST_STEP), step)
-        if tolerance is None:
-            return State(h + step[..., None] * gap, gap.detach(), step, residual), residual
-        is_settled = residual <= tolerance
-        move = torch.where(is_settled, 0.0, step)
-        return State(h + move[..., None] * gap, gap.detach(), step, residual), is_settled
+        whole: Target = lambda h: target(h, clamped, nudge)  # noqa: E731
+        return settle(h, whole, alone, tolerance=tolerance, max_steps=max_steps)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Leaves in `evaluation_sums` how many steps were taken, what residual was left and how many positions
+        settled."""
         if tokens.shape[1] > self.spec.context:
             raise DeclarationError(
                 f"Equilibrium: expected at most {self.spec.context} positions (context), got {tokens.shape[1]}."
             )
-        return self.readout(self.settle(self.clamp(tokens)).h[-1])
+        if torch.is_grad_enabled() or self.spec.tolerance == 0:
+            self.evaluation_sums = {"settling_steps": float(tokens.numel() * self.spec.max_steps)}
+            return self.unrolled(tokens, self.spec.max_steps)
+        with torch.autocast(tokens.device.type, enabled=False):  # a residual of 1e-3 is below bf16's rounding
+            clamped = self.clamp(tokens)
+            tolerance, max_steps = self.spec.tolerance, self.spec.max_steps
+            settled = self.settle(self.start(clamped), clamped, tolerance=tolerance, max_steps=max_steps)
+            self.evaluation_sums = {
+                "settling_steps": float(settled.steps.sum()),
+                "settling_residual": float(settled.residual.sum()),
+                "settled_share": float((settled.residual <= tolerance).sum()),
+            }
+            return self.readout(settled.h[-1])
 
     def unrolled(self, tokens: Tensor, steps: int) -> Tensor:
-        """Logits after exactly so many steps."""
+        """Logits after exactly so many steps h <- h + size (tanh(dPhi/dh) - h). A position's size is 1 at first, and is
+        halved where its residual grew and its direction turned round."""
         clamped = self.clamp(tokens)
-        return self.readout(self.relax(self.start(clamped), clamped, steps).h[-1])
+        h = self.start(clamped)
+        size = torch.ones(h.shape[1:3], device=h.device, dtype=h.dtype)
+        last, before = torch.zeros_like(h), torch.full_like(size, math.inf)
+        for _ in range(steps):
+            gap = torch.tanh(self.force(h, clamped)) - h
+            seen = gap.detach()
+            residual = seen.abs().amax(dim=(0, 3))
+            has_grown = residual > before.clamp_min(ROUNDING * torch.finfo(h.dtype).eps)
+            swings = has_grown & ((seen * last).sum(dim=(0, 3)) < 0)
+            size = torch.where(swings, (size / 2).clamp_min(LEAST_STEP), size)
+            h, last, before = h + size[..., None] * gap, seen, residual
+        return self.readout(h[-1])
 
 
 class LoopedMLP(EnergyModel):
