@@ -14,7 +14,7 @@ import lawful
 from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting.isoflop import isoflop
 from lawful.report.evidence import read_evidence
-from lawful.table import COLUMNS, read_rows, read_runs
+from lawful.tables import COLUMNS, read_rows, read_runs
 
 YES = ("yes", "Yes", "YES", "y", "true", "True", "TRUE", "T", "t", "1", "1.0", "on", "x", "X", " yes ")
 NO = ("no", "No", "NO", "n", "false", "False", "FALSE", "F", "f", "0", "0.0", "off", "", "-", " no ")

@@ -21,7 +21,7 @@ import pytest
 import typer.main
 
 import lawful
-from lawful import cli, errors, table
+from lawful import cli, errors, tables
 from lawful.errors import DeclarationError, LawfulError, MissingDependency, Refusal, in_short, in_words
 from lawful.storage.atomic import write_json, write_text
 from lawful.storage.json_files import read_json
@@ -128,7 +128,7 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(path: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("lawful.table.read_runs", fail)
+    monkeypatch.setattr("lawful.tables.read_runs", fail)
 
 
 def test_an_error_of_ours_is_one_line_and_status_2(
@@ -149,9 +149,9 @@ def test_a_bug_shows_its_traceback_and_says_where_to_report_it(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(path: object, **options: object) -> None:
-        exec(compile("raise error", str(SOURCE / "table.py"), "exec"), {"error": error})
+        exec(compile("raise error", str(SOURCE / "run.py"), "exec"), {"error": error})
 
-    monkeypatch.setattr("lawful.table.read_runs", fail)
+    monkeypatch.setattr("lawful.tables.read_runs", fail)
     assert run(monkeypatch, "fit", "x.csv") == cli.BUG
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and type(error).__name__ in said
@@ -173,7 +173,7 @@ def test_an_error_in_a_file_of_the_users_own_names_the_file_and_line(
 ) -> None:
     """Innermost is numpy's own code, outermost lawful's; the user's law lies between."""
     (tmp_path / "mine.py").write_text(LAW, encoding="utf-8")
-    table.write_csv(tmp_path / "runs.csv", ONE)
+    tables.write_csv(tmp_path / "runs.csv", ONE)
     assert run(monkeypatch, "fit", tmp_path / "runs.csv", "--law", f"{tmp_path / 'mine.py'}:Mine") == cli.BUG
     said = capsys.readouterr().err
     assert "Traceback" in said and "LinAlgError" in said
@@ -338,7 +338,7 @@ def test_asking_a_folder_writes_nothing_into_it(tmp_path: Path, monkeypatch: pyt
         "questions": [{"name": "size", "asks": "?", "law": "power_floor:params", "params": "params", "loss": "loss"}],
     }
     write_json(tmp_path / "study.json", study)
-    table.write_csv(tmp_path / "observations.csv", [{"run": str(i), **row} for i, row in enumerate(ONE)])
+    tables.write_csv(tmp_path / "observations.csv", [{"run": str(i), **row} for i, row in enumerate(ONE)])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
     assert run(monkeypatch, "fit", tmp_path, "--draws", "0") in (0, None)
     assert run(monkeypatch, "predict", tmp_path, "--draws", "0", "--params", "1e9") in (0, None)

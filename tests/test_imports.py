@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lawful import table
+from lawful import tables
 
 HEAVY = ("matplotlib", "pandas", "plotly", "scipy", "torch")
 ATTEMPTS = 3  # the least of several is what the code costs; the first may also write byte code
@@ -48,7 +48,7 @@ def small_table(tmp_path: Path) -> Path:
         for d in (10**8, 3 * 10**8, 10**9, 3 * 10**9)
     ]
     path = tmp_path / "runs.csv"
-    table.write_csv(path, rows, columns=list(rows[0]))
+    tables.write_csv(path, rows, columns=list(rows[0]))
     return path
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful import table as tables
-from lawful import unpack
+from lawful import tables, unpack
 from lawful.errors import LawfulError, TableError
-from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
+from lawful.tables import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
     {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lawful.fitting.isoflop import isoflop
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
-    from lawful.table import Observations, read_runs
+    from lawful.tables import Observations, read_runs
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ __all__ = [
 _HOMES = {
     "AdamW": "lawful.run",
     "Fit": "lawful.fitting",
-    "Observations": "lawful.table",
+    "Observations": "lawful.tables",
     "Question": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
@@ -59,7 +59,7 @@ _HOMES = {
     "grid": "lawful.study",
     "isoflop": "lawful.fitting.isoflop",
     "power": "lawful.fitting.design",
-    "read_runs": "lawful.table",
+    "read_runs": "lawful.tables",
     "run_study": "lawful.conduct",
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.table import is_finished, is_of_ladder
+from lawful.tables import is_finished, is_of_ladder
 
 Row = Mapping[str, Any]
 Warning_ = dict[str, str]

@@ -9,7 +9,7 @@ from typing import Any
 
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.table import read_cells, with_current_names, write_csv
+from lawful.tables import read_cells, with_current_names, write_csv
 
 OVER = ("finished", "diverged")  # a failed run is tried again
 

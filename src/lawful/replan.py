@@ -11,7 +11,7 @@ from lawful.observe import begun, statuses, write_observations
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import plain, read_json, reading
 from lawful.storage.layout import Store
-from lawful.table import current_name
+from lawful.tables import current_name
 
 SHOWN = 5  # names in a message; the rest is a number
 WORDING = ("asks", "truth")  # of a question: they change no forecast

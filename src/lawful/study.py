@@ -33,7 +33,7 @@ from lawful.checks import (
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
-from lawful.table import BEST, COLUMNS, TASK_COLUMNS, current_name
+from lawful.tables import BEST, COLUMNS, TASK_COLUMNS, current_name
 
 Coordinate = str | int | float | bool
 Coordinates = Mapping[str, Coordinate]

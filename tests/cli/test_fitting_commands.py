@@ -13,7 +13,7 @@ from lawful.cli import app
 from lawful.laws import label
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
-from lawful.table import write_csv
+from lawful.tables import write_csv
 
 SURFACE = ("--draws", "200")
 

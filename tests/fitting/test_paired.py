@@ -7,7 +7,7 @@ import pytest
 
 from lawful.errors import Refusal
 from lawful.fitting.paired import paired
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, read_runs
 
 
 def runs(gaps, *, levels=(16, 32, 64, 128), seeds=3, noise=0.01, slope=0.0, seed=0):

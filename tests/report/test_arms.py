@@ -12,7 +12,7 @@ from lawful.fitting.answer import answer_study
 from lawful.report.page import write_report
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
-from lawful.table import write_csv
+from lawful.tables import write_csv
 
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 CROSSING = 5_000.0

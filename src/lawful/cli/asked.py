@@ -57,8 +57,24 @@ class Table:
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Keep rows with COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER."),
+        typer.Option(
+            help="Keep rows with COLUMN=VALUE, !=, <, <=, >, >= (1e8, 100M), COLUMN in A,B or COLUMN is missing."
+        ),
     ] = None
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN=UNIT: thousands, millions, billions, PF-days or a number; may be repeated."),
+    ] = None
+    as_noise: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting in which runs at one point differ, as replicates do; may be repeated."),
+    ] = None
+    reduce: Annotated[
+        str | None, typer.Option(help="Of the rows of one run: last, min, step=N or ema=WEIGHT. Default: all count.")
+    ] = None
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave rows out that cannot be used, and list them.")
+    ] = False
 
     @property
     def is_study(self) -> bool:
@@ -74,7 +90,8 @@ class Table:
         """
         from lawful.fitting.answer import declared
         from lawful.laws import named
-        from lawful.table import read_runs
+        from lawful.tables import read_by_role, read_rows
+        from lawful.tables.where import condition
 
         told: Columns = {
             "params": self.params_column,
@@ -99,10 +116,18 @@ class Table:
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not has_own_rows:
-            return read_runs(found.rows, **columns), found.law, columns
-        table = read_runs(self.source, **columns)
+            return read_by_role(found.rows, columns), found.law, columns
+        rows = read_rows(self.source)
+        for name in self.as_noise or []:
+            rows.expect(name)
+        rows = dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
         for text in self.where or []:
-            table = table.where(_condition(text, table.columns), f"not {text}")
+            rows = rows.where(condition(text, rows.columns), f"not {text}")
+        table = read_by_role(
+            rows, columns, units=_pairs(self.unit), reduce=self.reduce, skip_bad_rows=self.skip_bad_rows
+        )
+        for line in table.said:
+            typer.echo(f"read: {line}", err=True)
         return table, law, columns
 
 
@@ -216,41 +241,12 @@ def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any
     return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
-def _condition(text: str, columns: list[str]) -> Any:
-    from lawful.table import yes_or_no
-
-    for sign in ("!=", "=", "<", ">"):
-        column, found, value = text.partition(sign)
-        if found and column in columns:
-            break
-    else:
-        raise DeclarationError(
-            f"--where: expected COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
-            f"{', '.join(map(repr, columns))}; got {text!r}."
-        )
-    if sign in ("=", "!="):
-        truth = yes_or_no(value)  # held_out=yes is True in the table
-
-        def is_value(row: Any) -> bool:
-            cell = row.get(column)
-            if column == "held_out" and cell in (None, "") and value:
-                cell = False  # an empty cell says no
-            if isinstance(cell, bool):
-                return cell is truth
-            return ("" if cell is None else str(cell)) == value or _same_number(cell, value)
-
-        return lambda row: is_value(row) is (sign == "=")
-    try:
-        limit = conform(float(value), float)
-    except ValueError:
-        raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.") from None
-    return lambda row: (
-        isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
-    )
-
-
-def _same_number(cell: Any, text: str) -> bool:
-    try:
-        return isinstance(cell, (int, float)) and float(cell) == float(text)
-    except ValueError:
-        return False
+def _pairs(parts: list[str] | None) -> dict[str, str]:
+    """COLUMN=UNIT, any number of times."""
+    out = {}
+    for part in parts or []:
+        column, sign, unit = part.rpartition("=")
+        if not sign or not column:
+            raise DeclarationError(f"--unit: expected COLUMN=UNIT, such as params=millions; got {part!r}.")
+        out[column] = unit
+    return out

@@ -252,7 +252,7 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
 def of_fit(fit: Fit) -> Doubt:
     """The same from a finished fit, whose rows stand in its residuals."""
     from lawful.fitting.estimate import Point, limits, problem_of
-    from lawful.table import read_runs
+    from lawful.tables import read_runs
 
     values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
     rows = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]

@@ -15,7 +15,7 @@ from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
 Counted = Literal["params", "tokens"]

@@ -21,7 +21,7 @@ from lawful.errors import Refusal
 from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.result import Caution
-from lawful.table import Observations
+from lawful.tables import Observations
 
 ALPHA = 0.05
 

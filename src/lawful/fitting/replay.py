@@ -25,7 +25,7 @@ from lawful.fitting.gap import fit_both
 from lawful.fitting.quantiles import chi_squared_quantile
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
-from lawful.table import Observations
+from lawful.tables import Observations
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.95

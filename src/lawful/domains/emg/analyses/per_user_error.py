@@ -26,7 +26,7 @@ from lawful.storage import json_files
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.table import is_of_ladder
+from lawful.tables import is_of_ladder
 
 DRAWS = 2_000
 LEAST_SIZES = 3
