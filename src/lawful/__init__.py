@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.table_check import check
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
     from lawful.tables import Observations, read_runs
@@ -32,6 +33,7 @@ __all__ = [
     "Schedule",
     "Study",
     "__version__",
+    "check",
     "compare",
     "crossover",
     "design",
@@ -52,6 +54,7 @@ _HOMES = {
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
     "Study": "lawful.study",
+    "check": "lawful.fitting.table_check",
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",

@@ -17,6 +17,9 @@ from lawful.checks import NaturalInt, Within, conform
 from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
+if typing.TYPE_CHECKING:
+    from lawful.tables import Observations
+
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
 LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
@@ -80,6 +83,30 @@ class Table:
     def is_study(self) -> bool:
         return (Path(self.source) / "study.json").exists()
 
+    @property
+    def columns(self) -> Columns:
+        """Role -> the column that was told for it."""
+        return {
+            "params": self.params_column,
+            "tokens": self.tokens_column,
+            "loss": self.loss_column,
+            "flops": self.flops_column,
+        }
+
+    @property
+    def units(self) -> dict[str, str]:
+        return _pairs(self.unit)
+
+    def kept(self, rows: Observations) -> Observations:
+        """The rows that --where keeps; settings that --as-noise names are noise."""
+        from lawful.tables.where import condition
+
+        for text in self.where or []:
+            rows = rows.where(condition(text, rows.columns), f"not {text}")
+        for name in self.as_noise or []:
+            rows.expect(name)
+        return dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
+
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
     ) -> tuple[Any, Any, Columns]:
@@ -91,14 +118,8 @@ class Table:
         from lawful.fitting.answer import declared
         from lawful.laws import named
         from lawful.tables import read_by_role, read_rows
-        from lawful.tables.where import condition
 
-        told: Columns = {
-            "params": self.params_column,
-            "tokens": self.tokens_column,
-            "loss": self.loss_column,
-            "flops": self.flops_column,
-        }
+        told = self.columns
         if self.question is not None and not self.is_study:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
         if law is not None:
@@ -117,14 +138,12 @@ class Table:
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not has_own_rows:
             return read_by_role(found.rows, columns), found.law, columns
-        rows = read_rows(self.source)
-        for name in self.as_noise or []:
-            rows.expect(name)
-        rows = dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
-        for text in self.where or []:
-            rows = rows.where(condition(text, rows.columns), f"not {text}")
         table = read_by_role(
-            rows, columns, units=_pairs(self.unit), reduce=self.reduce, skip_bad_rows=self.skip_bad_rows
+            self.kept(read_rows(self.source)),
+            columns,
+            units=self.units,
+            reduce=self.reduce,
+            skip_bad_rows=self.skip_bad_rows,
         )
         for line in table.said:
             typer.echo(f"read: {line}", err=True)

@@ -44,6 +44,7 @@ class Observations:
     dropped     rows left out so far: {"row", "run", "rung", "reason"}; filters add to it, never silently
     roles       what a column is to a law -> its name here: {"params": "N", "loss": "val_loss"}
     said        how the table was read, in sentences: its format, its columns, what was converted or left out
+    converted   column -> the column that holds its numbers in units of one, where they were converted
     noise       settings that differ between runs and that the user calls noise
     lone        columns whose cells are all like 1.234, which some write for 1234
     """
@@ -53,6 +54,7 @@ class Observations:
     dropped: tuple[Mapping[str, Any], ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    converted: Mapping[str, str] = field(default_factory=dict)
     noise: tuple[str, ...] = ()
     lone: frozenset[str] = frozenset()
 
@@ -71,7 +73,8 @@ class Observations:
         return [row.get(column) for row in self.rows]
 
     def known_as(self, column: str) -> str:
-        """The column's name here, where it was asked for by a former one."""
+        """The column's name here, where it was asked for by a former one, or is held in other units."""
+        column = self.converted.get(column, column)
         return current if column not in self.columns and (current := current_name(column)) in self.columns else column
 
     def numbers(self, column: str) -> np.ndarray:

@@ -416,8 +416,11 @@ def _with_roles(
     _expect_counts(table, taken, numbers, told, factors)
     rows = [dict(row) for row in table.rows]
     columns = []
+    converted = dict(table.converted)
     for role, choice in taken.items():
         roles[role] = _put_numbers(table, rows, role, choice)
+        if roles[role] != choice.column:
+            converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
     for role in ("cluster", "arm"):
@@ -425,7 +428,7 @@ def _with_roles(
             roles[role] = found
             columns.append(f"{role} {found!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, f"columns: {', '.join(columns)}")),
+        replace(table, rows=tuple(rows), said=(*table.said, f"columns: {', '.join(columns)}"), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
