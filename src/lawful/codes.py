@@ -66,7 +66,8 @@ REFUSALS = _all(
         "pooled_settings": (
             "Runs of one size and length differ in a setting, such as the learning rate: they are no replicates, and "
             "their spread is no noise.",
-            "Fit each value apart (--by), choose one (--where), or say that the setting is noise to you (--as-noise).",
+            "Fit each value apart (--by), choose one (--where) or the best (--best-over), or call the setting noise "
+            "(--as-noise).",
         ),
         "mixed_schedules": (
             "Learning-rate schedules of different shape, decay fraction or floor stand in one table; they differ by as "

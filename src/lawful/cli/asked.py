@@ -72,6 +72,9 @@ class Table:
         list[str] | None,
         typer.Option(help="A setting in which runs at one point differ, as replicates do; may be repeated."),
     ] = None
+    best_over: Annotated[
+        str | None, typer.Option(help="Settings of a sweep, A,B: the best run at each point, by a local fit.")
+    ] = None
     reduce: Annotated[
         str | None, typer.Option(help="Of the rows of one run: last, min, step=N or ema=WEIGHT. Default: all count.")
     ] = None
@@ -142,6 +145,7 @@ class Table:
             self.kept(read_rows(self.source)),
             columns,
             units=self.units,
+            best=_names(self.best_over),
             reduce=self.reduce,
             skip_bad_rows=self.skip_bad_rows,
         )
@@ -258,6 +262,10 @@ def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any
         axis = next((role for role in roles if x in (role, table.roles.get(role))), told or "params")
         found = on_axis(found, axis)
     return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _pairs(parts: list[str] | None) -> dict[str, str]:

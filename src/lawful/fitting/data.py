@@ -153,7 +153,8 @@ def refuse_pooled(observations: Observations, column: Mapping[str, str], told: S
         raise Refusal(
             "pooled_settings",
             f"{observations.source}: runs at one point of the law differ in {named}: they are no replicates. Fit each "
-            f"apart (--by {first}), choose (--where {first}=VALUE), or call it noise (--as-noise {first}).",
+            f"apart (--by {first}), choose (--where {first}=VALUE, or --best-over {first}), or call it noise "
+            f"(--as-noise {first}).",
         )
 
 

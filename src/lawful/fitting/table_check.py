@@ -90,7 +90,7 @@ class TableCheck:
             some = ", ".join(levels[:SHOWN]) + (", ..." if len(levels) > SHOWN else "")
             lines.append(
                 f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
-                f"{shell_word(name)}=VALUE, or --as-noise {shell_word(name)}."
+                f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
             )
         lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
         lines += [f"  not {name}: {why}" for name, why in self.refused.items()]

@@ -24,7 +24,6 @@ PREFIXES = frozenset(
     "summary metrics metric params param config hparams hparam hyperparameters args values data".split()
 )
 _IN_BRACKETS = re.compile(r"\s*[(\[]\s*(?:in\s+)?([^()\[\]]+?)\s*[)\]]\s*$")
-_AT_END = re.compile(r"[ _.-](?:in[ _])?([a-z/ _-]+)$", re.IGNORECASE)
 _POWER = re.compile(r"(?:x\s*)?(?:1e|10\^|10\*\*)(\d+)")
 
 
@@ -71,9 +70,10 @@ def _without_unit(column: str) -> tuple[str, float, str]:
             return column[: found.start()], 10.0 ** int(power[1]), said
         words = re.sub(r"\b(?:tokens?|params?|parameters|flops?)\b", "", said.lower()).strip()
         return column[: found.start()], UNITS.get(words) or UNITS.get(said.lower(), 1.0), said
-    for found in reversed(list(_AT_END.finditer(column))):
-        if (unit := UNITS.get(found[1].lower())) and (len(found[1]) > 1 or column[found.start()] == "_"):
-            return column[: found.start()], unit, found[1]
+    for i in range(len(column) - 1, 0, -1):
+        tail = column[i + 1 :]
+        if column[i] in " _.-" and (unit := UNITS.get(tail.lower())) and (len(tail) > 1 or column[i] == "_"):
+            return re.sub(r"[ _]in$", "", column[:i]), unit, tail
     if (unit := UNITS.get(column.lower())) == PF_DAY:
         return "compute", unit, column
     return column, 1.0, ""

@@ -17,11 +17,13 @@ SEEDS = frozenset(
 )
 # settings of training that are known by name, also where each of their values comes once
 SETTINGS = frozenset(
-    "lr learning_rate max_lr peak_lr base_lr min_lr optimizer optim opt batch_size batch global_batch_size "
-    "batch_tokens micro_batch_size schedule lr_schedule scheduler lr_scheduler warmup warmup_steps "
-    "weight_decay wd dropout beta1 beta2 momentum grad_clip dataset data corpus tokenizer precision dtype architecture arch activation norm "
-    "initialization init decay_fraction vocab_size vocabulary context context_length seq_len sequence_length "
-    "mixture".split()
+    (
+        "lr learning_rate max_lr peak_lr base_lr min_lr optimizer optim opt batch_size batch global_batch_size "
+        "batch_tokens micro_batch_size schedule lr_schedule scheduler lr_scheduler warmup warmup_steps weight_decay "
+        "wd dropout beta1 beta2 momentum grad_clip dataset data corpus tokenizer precision dtype architecture arch "
+        "activation norm initialization init decay_fraction vocab_size vocabulary context context_length seq_len "
+        "sequence_length mixture"
+    ).split()
 )
 _RESULTS = ("loss", "ppl", "perplexity", "acc", "accuracy", "bpb", "error", "score", "grad_norm", "norm")
 _TIMES = frozenset(

@@ -54,6 +54,7 @@ from lawful.tables.roles import (
     option_of,
     shell_word,
 )
+from lawful.tables.sweep import best_over
 from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
@@ -94,6 +95,7 @@ def read_runs(
     unique_tokens: str | None = None,
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
+    best: Sequence[str] = (),
     skip_bad_rows: bool = False,
 ) -> Observations:
     """Read a table of finished runs and find its columns.
@@ -110,6 +112,8 @@ def read_runs(
     reduce
         Of a history, which row stands for a run: "last", "min", "step=N" or "ema=WEIGHT". Without it all rows count,
         and those of one run as a cluster.
+    best
+        Settings of a sweep, such as a learning rate: of the runs at one point the best is taken, by a local fit.
     skip_bad_rows
         Leave rows out whose numbers cannot be used, and list them in `dropped`, where they are an error otherwise.
 
@@ -129,7 +133,7 @@ def read_runs(
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
     given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
-    return read_by_role(source, given, units=units, reduce=reduce, skip_bad_rows=skip_bad_rows)
+    return read_by_role(source, given, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
 
 
 def read_by_role(
@@ -138,10 +142,11 @@ def read_by_role(
     *,
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
+    best: Sequence[str] = (),
     skip_bad_rows: bool = False,
 ) -> Observations:
     """As read_runs, which tells of all else; columns: role -> its column, or None."""
-    if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce):
+    if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce or best):
         return source  # read and checked before
     table = read_rows(source)
     if not table.rows:
@@ -159,7 +164,12 @@ def read_by_role(
         table, roles = with_runs(table, roles)
     if reduce:
         table = reduced(table, roles, reduce)
-    return replace(_checked(table, roles, set(told), skip_bad_rows=skip_bad_rows), roles=roles)
+    table = replace(_checked(table, roles, set(told), skip_bad_rows=skip_bad_rows), roles=roles)
+    return best_over(table.where(is_finished, _not_finished), roles, best) if best else table
+
+
+def _not_finished(row: Mapping[str, Any]) -> str:
+    return f"not finished: {row['status']}"
 
 
 def read_rows(source: Any) -> Observations:
@@ -275,10 +285,14 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
             raise TableError(
                 f"{path}: column {header[i]!r}: expected one way to write numbers, got two: {error}."
             ) from None
-        if numbers is not None:
-            columns[i] = numbers
-            if any(_is_comma_decimal(cell, number) for cell, number in zip(cells, numbers, strict=True)):
-                commas.append(header[i])
+        if numbers is None:
+            continue
+        commas_in = sum(_is_comma_decimal(cell, number) for cell, number in zip(cells, numbers, strict=True))
+        if commas_in and text.delimiter == "," and 2 * commas_in < sum(number != "" for number in numbers):
+            continue  # one cell like 12,34 in a column of whole numbers is damaged sooner than written so
+        columns[i] = numbers
+        if commas_in:
+            commas.append(header[i])
     if not commas:
         return columns, ()
     return columns, (f"a comma before the decimals of {', '.join(map(repr, commas))}",)
@@ -412,6 +426,7 @@ def _with_roles(
         choice = choose(table.source, numbers, role, taken)
         if choice is not None:
             taken[role] = replace(choice, unit=factors.get(choice.column, choice.unit))
+    _expect_whole(table, taken, factors)
     _expect_6nd(table, taken, numbers, told)
     _expect_counts(table, taken, numbers, told, factors)
     rows = [dict(row) for row in table.rows]
@@ -454,6 +469,8 @@ def _read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
         point = point_of(texts)
     except ValueError:
         point = None
+    if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
+        point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
     read = written_count if is_count else written_number
     return [
         cell if not isinstance(cell, str) or is_empty(cell) or (number := read(cell, point)) is None else number
@@ -474,12 +491,6 @@ def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, cho
     """The numbers of a role into the rows, under the column's own name, or under a new one where they are converted;
     that name."""
     column = choice.column
-    if role in COUNTS and column in table.lone and choice.unit == 1:
-        raise TableError(
-            f"{table.source}: column {column!r}: expected whole numbers, got cells such as "
-            f"{rows[0][column]!r}, each with a point and three digits: 1.234 may be 1234, or 1.234 in some unit. Say "
-            f"which: --unit {shell_word(column)}=1000, or --unit {shell_word(column)}=1e6 for millions."
-        )
     cells = _read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
     if choice.unit != 1 or choice.is_perplexity:
         new = f"log {column}" if choice.is_perplexity else f"{column} x {choice.unit:g}"
@@ -490,6 +501,17 @@ def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, cho
         if column in row:
             row[column] = cell
     return column
+
+
+def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
+    for role in COUNTS:
+        column = taken[role].column if role in taken else ""
+        if column in table.lone and column not in factors:
+            raise TableError(
+                f"{table.source}: column {column!r}: expected whole numbers, got cells such as "
+                f"{table.rows[0][column]!r}, each with a point and three digits: 1.234 may be 1234, or 1.234 in some "
+                f"unit. Say which: --unit {shell_word(column)}=1000, or --unit {shell_word(column)}=1e6 for millions."
+            )
 
 
 def _converted(cell: Any, choice: Choice) -> Any:

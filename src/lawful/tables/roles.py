@@ -211,7 +211,7 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
         for group in VOCABULARY[role]:
             fits = [column for column, name in names.items() if getattr(name, place) in group]
             fits = [column for column in fits if _is_used(columns[column])]
-            exact = [column for column in fits if column in group and column == group[0]]
+            exact = [column for column in fits if column == role]
             fits = exact or fits
             if not fits:
                 continue
