@@ -110,6 +110,19 @@ class Table:
             rows.expect(name)
         return dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
 
+    def table(self, columns: Columns | None = None) -> Observations:
+        """The rows, read as the options say; columns: where a study names others than the options."""
+        from lawful.tables import read_by_role, read_rows
+
+        return read_by_role(
+            self.kept(read_rows(self.source)),
+            columns or self.columns,
+            units=self.units,
+            best=_names(self.best_over),
+            reduce=self.reduce,
+            skip_bad_rows=self.skip_bad_rows,
+        )
+
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
     ) -> tuple[Any, Any, Columns]:
@@ -120,7 +133,7 @@ class Table:
         """
         from lawful.fitting.answer import declared
         from lawful.laws import named
-        from lawful.tables import read_by_role, read_rows
+        from lawful.tables import read_by_role
 
         told = self.columns
         if self.question is not None and not self.is_study:
@@ -141,14 +154,7 @@ class Table:
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not has_own_rows:
             return read_by_role(found.rows, columns), found.law, columns
-        table = read_by_role(
-            self.kept(read_rows(self.source)),
-            columns,
-            units=self.units,
-            best=_names(self.best_over),
-            reduce=self.reduce,
-            skip_bad_rows=self.skip_bad_rows,
-        )
+        table = self.table(columns)
         for line in table.said:
             typer.echo(f"read: {line}", err=True)
         return table, law, columns

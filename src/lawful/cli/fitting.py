@@ -44,7 +44,6 @@ Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, 
 
 
 def register(app: typer.Typer) -> None:
-    app.command("check")(with_options(check_command))
     app.command("fit")(with_options(fit_command))
     app.command("predict")(with_options(predict_command))
     app.command("allocate")(with_options(allocate_command))
@@ -56,21 +55,6 @@ def register(app: typer.Typer) -> None:
     app.command("power")(with_options(power_command))
     app.command("checklist")(with_options(checklist_command))
     app.command("replay")(with_options(replay_command))
-
-
-def check_command(asked: Table, as_json: AsJson = False) -> None:
-    """Look at a table: its columns, what is pooled, which laws it can carry. Exits 1 when it cannot be used."""
-    from lawful.fitting.table_check import check
-    from lawful.tables import read_rows
-
-    rows = asked.kept(read_rows(asked.source))
-    found = check(rows, **asked.columns, units=asked.units)
-    if as_json:
-        _print_plain(found)
-    else:
-        typer.echo(found.summary())
-    if found.problem:
-        raise typer.Exit(1)
 
 
 def fit_command(

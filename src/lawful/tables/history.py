@@ -97,37 +97,40 @@ def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observat
     is_known = how in ("last", "min") or (name in ("step", "ema") and weight is not None)
     if not is_known or (name == "ema" and not (weight is not None and 0 <= weight < 1)):
         raise TableError(f"reduce: expected last, min, step=NUMBER, or ema=WEIGHT below 1; got {how!r}.")
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for row in table.rows:
-        runs.setdefault(str(row.get(roles["cluster"], "")), []).append(row)
-    rows = [_one(table.source, run, name, weight, step, roles["loss"]) for run in map(_in_order(step), runs.values())]
+    runs: dict[str, list[int]] = {}
+    for place, row in enumerate(table.rows):
+        runs.setdefault(str(row.get(roles["cluster"], "")), []).append(place)
+    taken: dict[int, Mapping[str, Any]] = {}
+    for places in runs.values():
+        places.sort(key=lambda place: _number(table.rows[place].get(step)) or 0.0)
+        run = [table.rows[place] for place in places]
+        chosen, row = _one(table.source, run, name, weight, step, roles["loss"])
+        taken[places[chosen]] = row
     said = tuple(part for part in table.said if not part.startswith("a history:"))
-    return replace(table, rows=tuple(rows), said=(*said, f"{len(table.rows)} rows of {len(runs)} runs reduced: {how}"))
-
-
-def _in_order(step: str) -> Any:
-    return lambda run: sorted(run, key=lambda row: _number(row.get(step)) or 0.0)
+    said += (f"{len(table.rows)} rows of {len(runs)} runs reduced: {how}",)
+    return replace(table.replaced(taken, f"another row of its run is taken ({how})"), said=said)
 
 
 def _one(
     source: str, run: Sequence[Mapping[str, Any]], how: str, value: float | None, step: str, loss: str
-) -> Mapping[str, Any]:
+) -> tuple[int, Mapping[str, Any]]:
+    """The place of the row that stands for a run, whose rows are in the order of their steps; and the row."""
+    last = len(run) - 1
     if how == "min":
-        return min(run, key=lambda row: _number(row[loss]) or float("inf"))
+        lowest = min(range(len(run)), key=lambda place: _number(run[place][loss]) or float("inf"))
+        return lowest, run[lowest]
     if how == "step":
-        at = next((row for row in run if _number(row.get(step)) == value), None)
+        at = next((place for place, row in enumerate(run) if _number(row.get(step)) == value), None)
         if at is None:
-            steps = [row.get(step) for row in run]
-            raise TableError(
-                f"{source}: reduce: no row at step {value:g} in a run with steps {steps[0]} to {steps[-1]}."
-            )
-        return at
+            steps = f"{run[0].get(step)} to {run[-1].get(step)}"
+            raise TableError(f"{source}: reduce: no row at step {value:g} in a run with steps {steps}.")
+        return at, run[at]
     if how == "ema" and value is not None:
         mean = float(run[0][loss])
         for row in run[1:]:
             mean = value * mean + (1 - value) * float(row[loss])
-        return {**run[-1], loss: mean}
-    return run[-1]
+        return last, {**run[-1], loss: mean}
+    return last, run[-1]
 
 
 def _number(cell: Any) -> float | None:

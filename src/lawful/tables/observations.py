@@ -95,7 +95,21 @@ class Observations:
         is_kept = [keep(row) for row in self.rows]
         if all(is_kept):
             return self
-        kept = tuple(itertools.compress(self.rows, is_kept))
+        return self._with(is_kept, tuple(itertools.compress(self.rows, is_kept)), reason)
+
+    def replaced(self, rows: Mapping[int, Mapping[str, Any]], reason: str) -> Observations:
+        """The rows at these places (from 0), as they are given; the others are recorded in `dropped`."""
+        is_kept = [place in rows for place in range(len(self.rows))]
+        return self._with(is_kept, tuple(rows[place] for place in sorted(rows)), reason)
+
+    def _with(
+        self,
+        is_kept: Sequence[bool],
+        kept: tuple[Mapping[str, Any], ...],
+        reason: str | Callable[[Mapping[str, Any]], str],
+    ) -> Observations:
+        if all(is_kept):
+            return replace(self, rows=kept)
         gone = {row.get("row") for row in self.dropped}  # a row keeps the number that it has in the table
         numbers = itertools.filterfalse(gone.__contains__, itertools.count(1))
         left = tuple(

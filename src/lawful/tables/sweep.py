@@ -33,46 +33,52 @@ def best_over(table: Observations, roles: Mapping[str, str], settings: Sequence[
     """
     for setting in settings:
         table.expect(setting)
-    sweeps = _sweeps(table, roles, settings)
-    if all(len(sweep) == 1 for sweep in sweeps):
+    loss = roles["loss"]
+    places = _sweeps(table, roles, settings)
+    if all(len(sweep) == 1 for sweep in places):
         raise TableError(
             f"{table.source}: best over {', '.join(settings)}: expected runs at one point of the law that differ in "
             "it, got none."
         )
-    loss = roles["loss"]
-    lowest = [min(sweep, key=lambda row: float(row[loss])) for sweep in sweeps]
+    sweeps = [[table.rows[place] for place in sweep] for sweep in places]
+    lowest = [min(sweep, key=lambda place: float(table.rows[place][loss])) for sweep in places]
+    rows = {place: table.rows[place] for place in lowest}
     setting = settings[0]
-    is_curve = len(settings) == 1 and all(_is_positive(row.get(setting)) for row in table.rows)
-    if not is_curve:
+    if len(settings) > 1 or not all(_is_positive(row.get(setting)) for row in table.rows):
         said = f"the run with the lowest {loss!r} of each of {len(sweeps)} sweeps over {', '.join(map(repr, settings))}"
-        return replace(table, rows=tuple(lowest), said=(*table.said, said))
-    windows = [_window(sweep, setting, loss) for sweep in sweeps]
-    bottoms = [_bottom(window, setting, loss) if window else None for window in windows]
-    rows = [
-        {**row, setting: bottom.at, loss: bottom.loss} if bottom else row
-        for row, bottom in zip(lowest, bottoms, strict=True)
-    ]
-    said = f"best over {setting!r}: the bottom of {sum(map(bool, bottoms))} of {len(sweeps)} sweeps"
-    left = sum(bottom.left for bottom in bottoms if bottom)
-    if left:
-        spread = math.sqrt(sum(bottom.squares for bottom in bottoms if bottom) / left)
-        error = spread * float(np.median([bottom.leverage for bottom in bottoms if bottom]))
+    else:
+        windows = [_window(sweep, setting, loss) for sweep in sweeps]
+        bottoms = [_bottom(window, setting, loss) if window else None for window in windows]
+        for place, bottom in zip(lowest, bottoms, strict=True):
+            if bottom:
+                rows[place] = {**rows[place], setting: bottom.at, loss: bottom.loss}
+        said = _said(sweeps, bottoms, setting, loss)
+    return replace(table.replaced(rows, "not the best of its sweep"), said=(*table.said, said))
+
+
+def _said(sweeps: Sequence[Sequence[Row]], bottoms: Sequence[Bottom | None], setting: str, loss: str) -> str:
+    found = [bottom for bottom in bottoms if bottom]
+    said = f"best over {setting!r}: the bottom of {len(found)} of {len(sweeps)} sweeps"
+    if left := sum(bottom.left for bottom in found):
+        spread = math.sqrt(sum(bottom.squares for bottom in found) / left)
+        error = spread * float(np.median([bottom.leverage for bottom in found]))
         said += f", each known to {100 * error:.2g} % (standard error)"
     edge = sum(len(sweep) > 1 and _is_at_edge(sweep, setting, loss) for sweep in sweeps)
     if edge:
         said += f"; in {edge} the best is the first or last {setting!r} tried: a better one may lie beyond"
-    if own := sum(len(sweep) > 1 for sweep in sweeps) - sum(map(bool, bottoms)) - edge:
+    if own := sum(len(sweep) > 1 for sweep in sweeps) - len(found) - edge:
         said += f"; in {own} the lowest run itself, whose neighbours lie too far away for a curve"
-    return replace(table, rows=tuple(rows), said=(*table.said, said))
+    return said
 
 
-def _sweeps(table: Observations, roles: Mapping[str, str], settings: Sequence[str]) -> list[list[Row]]:
+def _sweeps(table: Observations, roles: Mapping[str, str], settings: Sequence[str]) -> list[list[int]]:
+    """The places of the rows of each sweep."""
     axes = [roles[role] for role in ("params", "tokens", "flops", "unique_tokens", "arm") if role in roles]
     seeds = [column for column in table.columns if name_of(column).path in SEEDS]
-    sweeps: dict[tuple[str, ...], list[Row]] = {}
-    for row in table.rows:
+    sweeps: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(table.rows):
         key = tuple(str(as_text(row.get(column, ""))) for column in [*axes, *seeds] if column not in settings)
-        sweeps.setdefault(key, []).append(row)
+        sweeps.setdefault(key, []).append(place)
     return list(sweeps.values())
 
 
