@@ -33,7 +33,7 @@ def test_predicting_from_a_table_does_not_import_torch(small_table: Path) -> Non
     assert "torch" not in _imported_by("predict", str(small_table), "--params", "1e9", "--tokens", "2e10")
 
 
-@pytest.mark.parametrize("module", ["fitting", "laws", "report", "study", "run", "table", "storage", "baselines"])
+@pytest.mark.parametrize("module", ["fitting", "laws", "report", "study", "run", "tables", "storage", "baselines"])
 def test_analysis_works_where_torch_cannot_be_imported(module: str) -> None:
     code = f"import sys; sys.modules['torch'] = None; import lawful.{module}"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

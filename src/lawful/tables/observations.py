@@ -142,8 +142,7 @@ class Observations:
         """Indices of rows that say the same as an earlier one in all but their names, where losses are written to at
         least so many significant digits: two runs do not end at one loss to its last digit by chance. A column of text
         in which no value comes twice is one of names."""
-        loss = self.roles.get("loss")
-        if loss is None or self.is_of_study or max((_digits(row[loss]) for row in self.rows), default=0) < digits:
+        if self.is_of_study or not self.is_exact(self.roles.get("loss"), digits):
             return frozenset()
         names = {*_NAMES, self.roles.get("cluster", "")}
         for column in set(self.columns) - names:
@@ -159,6 +158,13 @@ class Observations:
                 found.add(number)
             seen.add(key)
         return frozenset(found)
+
+    def is_exact(self, loss: str | None, digits: int = LEAST_DIGITS) -> bool:
+        """Whether losses are written to at least so many significant digits, so that runs do not agree by chance."""
+        if loss is None:
+            return False
+        numbers = [cell for row in self.rows if isinstance(cell := row.get(loss), (int, float))]
+        return max(map(_digits, numbers), default=0) >= digits
 
     @property
     def sha256(self) -> str:

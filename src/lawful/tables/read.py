@@ -606,6 +606,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
     """Numbers in place of text, or one TableError with every problem found (at most eight are printed). Rows that say
     the same as an earlier one in every column are left out, and listed."""
     problems: dict[int, str] = {}
+    twice: dict[int, int] = {}
     rows = []
     columns = table.columns
     seen: dict[Any, int] = {}
@@ -615,7 +616,9 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
             for role, column in roles.items():
                 if role in ("cluster", "arm"):
                     if role in told and is_empty(row.get(column)):
-                        problems.setdefault(number, f"column {column!r}: expected a {role}'s name, got an empty cell.")
+                        problems.setdefault(
+                            number, f", column {column!r}: expected a {role}'s name, got an empty cell."
+                        )
                     continue
                 cell = row.get(column)
                 if type(cell) is str and is_empty(cell):
@@ -624,23 +627,29 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
                     typed[column] = _positive(cell)
                 except TableError as error:
                     if role == "loss" or role in told or cell not in (None, ""):
-                        problems.setdefault(number, f"column {column!r}: expected {_expected(role)}, {error}.")
+                        problems.setdefault(number, f", column {column!r}: expected {_expected(role)}, {error}.")
         key = identity(row, columns)
         if key in seen:
-            problems.setdefault(
-                number,
-                f"the same as row {seen[key]} in every column; a run counts once. Remove it, or tell replicates apart "
-                "by a column `seed`.",
-            )
+            twice[number] = seen[key]
         seen.setdefault(key, number)
         rows.append(typed)
     typed_table = replace(table, rows=tuple(rows))
+    if twice and not problems and typed_table.is_exact(roles.get("loss")):
+        left = itertools.count(1)
+        again = iter(twice.values())
+        return typed_table.where(lambda row: next(left) not in twice, lambda row: f"the same as row {next(again)}")
+    for number, first in twice.items():
+        problems.setdefault(
+            number,
+            f": the same as row {first} in every column; a run counts once. Remove it, or tell replicates apart by a "
+            "column `seed`.",
+        )
     if problems and skip_bad_rows and len(problems) < len(rows):
         numbers = itertools.count(1)
         bad = iter(problems.values())
-        return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad))
+        return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad).lstrip(",: "))
     hint = "\n  --skip-bad-rows leaves such rows out, and lists them." if len(problems) < len(rows) else ""
-    _refuse(table.source, [f"row {number}, {problem}" for number, problem in problems.items()], hint)
+    _refuse(table.source, [f"row {number}{problem}" for number, problem in problems.items()], hint)
     return typed_table
 
 

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from lawful.errors import TableError
 from lawful.storage.json_files import MOST_LINE_BYTES, reading
 from lawful.tables.cells import plain_number
-from lawful.unpack import Unpacked
+from lawful.unpack import MOST_AT_ONCE, Unpacked
 
 MOST_CELLS = 50_000_000  # of a table; Parquet packs: a few bytes may stand for billions of rows
 COMMENT = "#"
@@ -55,40 +54,70 @@ def text_lines(path: Path, *, is_own: bool = False) -> tuple[list[str], tuple[st
 
     is_own   lawful wrote it: it is UTF-8, or damaged
     """
+    said: list[str] = []
     with reading(path, "a text table", TableError), Unpacked(path) as stream:
-        head = stream.read(4)
+        head = stream.read(_SNIFFED)
         stream.seek(0)
-        content = b"".join(iter(lambda: stream.read(2**20), b""))
-    said = []
-    encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), "")
-    if not encoding and content[:_SNIFFED].count(0) > len(content[:_SNIFFED]) // 4:
-        encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"  # without its mark
-    if encoding.startswith(("utf-16", "utf-32")):
-        said.append(f"encoding {encoding[:6].upper()}")
-    with reading(path, "a text table", TableError):
-        try:
-            text = content.decode(encoding or "utf-8")
-        except UnicodeDecodeError:
-            if encoding or is_own or _is_binary(content):
-                raise
-            text = content.decode("cp1252", errors="replace")
-            said.append("encoding Latin-1 (it is not UTF-8)")
-    if "\0" in text:
-        raise TableError(f"{path}: expected a text table, got a file with zero bytes: it is damaged, or no text.")
-    return list(_split(path, io.StringIO(text, newline=""))), tuple(said)
+        encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), "")
+        if not encoding:
+            encoding = _utf16_without_mark(head)
+        if encoding.startswith(("utf-16", "utf-32")):
+            lines = _wide_lines(path, stream, encoding)
+            said.append(f"encoding {encoding[:6].upper()}")
+        else:
+            lines, is_utf8 = _lines(path, stream, is_own=is_own or _is_binary(head))
+            if not is_utf8:
+                said.append("encoding Latin-1 (it is not UTF-8)")
+    if lines:
+        lines[0] = lines[0].removeprefix("\ufeff")
+    return lines, tuple(said)
 
 
-def _is_binary(content: bytes) -> bool:
-    """Control characters that no text has."""
-    return any(byte < 9 or 13 < byte < 27 for byte in content[:_SNIFFED])
-
-
-def _split(path: Path, file: IO[str]) -> Iterator[str]:
-    """A file without an end of a line may be as large as its name says, and hold nothing."""
-    for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), ""), start=1):
+def _lines(path: Path, stream: Unpacked, *, is_own: bool) -> tuple[list[str], bool]:
+    """The lines, and whether they are UTF-8. A file without an end of a line may be as large as its name says, and hold
+    nothing."""
+    raw: list[bytes] = []
+    for line in iter(lambda: stream.readline(MOST_LINE_BYTES), b""):
         if len(line) == MOST_LINE_BYTES:
-            raise TableError(f"{path}: line {number}: expected at most {len(line):,} characters, got more.")
-        yield line
+            raise TableError(f"{path}: line {len(raw) + 1}: expected at most {len(line):,} characters, got more.")
+        raw.append(line)
+    is_utf8 = True
+    try:
+        texts = [line.decode() for line in raw]
+    except UnicodeDecodeError:
+        if is_own:
+            raise
+        texts, is_utf8 = [line.decode("cp1252", errors="replace") for line in raw], False
+    if any("\0" in text for text in texts):
+        raise TableError(f"{path}: expected a text table, got a file with zero bytes: it is damaged, or no text.")
+    return [part for text in texts for part in _parts(text)], is_utf8
+
+
+def _parts(text: str) -> list[str]:
+    """Some old programs end lines with a carriage return alone."""
+    if "\r" not in text.rstrip("\r\n"):
+        return [text]
+    return io.StringIO(text, newline="").readlines()
+
+
+def _wide_lines(path: Path, stream: Unpacked, encoding: str) -> list[str]:
+    content = stream.read(MOST_AT_ONCE)
+    if len(content) == MOST_AT_ONCE:
+        raise TableError(f"{path}: expected at most {MOST_AT_ONCE:,} bytes of {encoding[:6].upper()}, got more.")
+    return io.StringIO(content.decode(encoding), newline="").readlines()
+
+
+def _utf16_without_mark(head: bytes) -> str:
+    """Every other byte of a table in it is zero; empty where it is none."""
+    zeros = (head[::2].count(0), head[1::2].count(0))
+    if min(zeros) == 0 and max(zeros) > len(head) // 4:
+        return "utf-16-be" if zeros[0] else "utf-16-le"
+    return ""
+
+
+def _is_binary(head: bytes) -> bool:
+    """Control characters that no text has."""
+    return any(byte < 9 or 13 < byte < 27 for byte in head)
 
 
 def read_text(path: Path) -> TextTable:
