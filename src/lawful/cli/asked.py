@@ -44,16 +44,10 @@ def any_law(law: Any) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """Which rows, and what their columns are called. A study's folder answers both by a question it declares."""
+class Source:
+    """Which rows, and what their columns are called."""
 
-    source: Annotated[str, typer.Argument(help="A study's folder, or a table (CSV, JSONL, Parquet).")]
-    question: Annotated[
-        str | None,
-        typer.Option(
-            help="For a study's folder: the question whose law, rows and columns to use (default: the first)."
-        ),
-    ] = None
+    source: Annotated[str, typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder.")]
     params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
@@ -81,10 +75,6 @@ class Table:
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave rows out that cannot be used, and list them.")
     ] = False
-
-    @property
-    def is_study(self) -> bool:
-        return (Path(self.source) / "study.json").exists()
 
     @property
     def columns(self) -> Columns:
@@ -123,6 +113,23 @@ class Table:
             skip_bad_rows=self.skip_bad_rows,
         )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Source):
+    """And what is asked of them. A study's folder answers both by a question it declares."""
+
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="For a study's folder: the question whose law, rows and columns to use (default: the first)."
+        ),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+
+    @property
+    def is_study(self) -> bool:
+        return (Path(self.source) / "study.json").exists()
+
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
     ) -> tuple[Any, Any, Columns]:
@@ -155,8 +162,9 @@ class Table:
         if found and not has_own_rows:
             return read_by_role(found.rows, columns), found.law, columns
         table = self.table(columns)
-        for line in table.said:
-            typer.echo(f"read: {line}", err=True)
+        if not self.as_json:
+            for line in table.said:
+                typer.echo(f"read: {line}")
         return table, law, columns
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lawful.cli.asked import Table, with_options
+from lawful.cli.asked import Source, Table, with_options
 from lawful.errors import DeclarationError
 
 MOST_LISTED = 8  # rows that were left out
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("merge")(merge_command)
 
 
-def check_command(asked: Table, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def check_command(asked: Table) -> None:
     """Look at a table: its columns, what is pooled, which laws it can carry. Exits 1 when it cannot be used."""
     import dataclasses
     import json
@@ -30,12 +30,12 @@ def check_command(asked: Table, as_json: Annotated[bool, typer.Option("--json", 
     from lawful.tables import read_rows
 
     found = check(asked.kept(read_rows(asked.source)), **asked.columns, units=asked.units)
-    typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2) if as_json else found.summary())
+    typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2) if asked.as_json else found.summary())
     if found.problem:
         raise typer.Exit(1)
 
 
-def convert_command(asked: Table, out: Out) -> None:
+def convert_command(asked: Source, out: Out) -> None:
     """Write any record of runs as a tidy table: params, tokens, loss, ... and where each row came from."""
     from lawful.tables.convert import tidy
 

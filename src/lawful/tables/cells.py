@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lawful.errors import TableError
+
 DIGITS = 300  # of a decimal that is read as a whole number
 Point = Literal[".", ","]  # what stands before the decimals of a number
 
@@ -74,7 +76,7 @@ def number_or_text(cell: str, *, is_number: bool) -> Any:
 def point_of(cells: Iterable[str]) -> Point | None:
     """What stands before the decimals in these texts, by those that can be read in one way only; None where none tells.
 
-    Raises ValueError where some tell of a comma and some of a point.
+    Raises TableError where some tell of a comma and some of a point.
     """
     told: dict[Point, str] = {}
     for cell in cells:
@@ -84,7 +86,7 @@ def point_of(cells: Iterable[str]) -> Point | None:
             elif _COMMA_DECIMAL.fullmatch(cell) or _POINT_THOUSANDS.fullmatch(cell):
                 told.setdefault(",", cell)
     if len(told) > 1:
-        raise ValueError(f"{told['.']!r} has a comma between thousands, and {told[',']!r} has not")
+        raise TableError(f"{told['.']!r} has a comma between thousands, and {told[',']!r} has not")
     return next(iter(told), None)
 
 
@@ -100,7 +102,7 @@ def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | 
 
     point   what stands before decimals elsewhere in the table, for a column that does not tell
 
-    Raises ValueError where the column tells of two ways.
+    Raises TableError where the column tells of two ways.
     """
     point = point_of(cells) or point
     numbers = ["" if cell.lower() in EMPTY else written_number(cell, point) for cell in cells]

@@ -281,7 +281,7 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
         try:
             own = point_of(cell for cell in cells if "," in cell)
             numbers = numbers_of(cells, own or point)
-        except ValueError as error:
+        except TableError as error:
             raise TableError(
                 f"{path}: column {header[i]!r}: expected one way to write numbers, got two: {error}."
             ) from None
@@ -467,7 +467,7 @@ def _read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
         return list(cells)
     try:
         point = point_of(texts)
-    except ValueError:
+    except TableError:
         point = None
     if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
         point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
