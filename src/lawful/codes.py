@@ -146,6 +146,11 @@ CAUTIONS = _all(
             "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
             "its own.",
         ),
+        "seeds_may_share": (
+            "Runs of one seed lie on one side of their sizes' means at most sizes: seeds may share noise across sizes "
+            "(p below .05, not below .01). With 2 seeds a size no test can tell well.",
+            "Fit again with `--cluster seed` and compare the intervals; or train more seeds.",
+        ),
         "one_seed": (
             "All runs have one seed and size, and differ in their length only: they begin with the same weights and "
             "read the same data, so they share noise that no interval here has.",
@@ -171,13 +176,14 @@ CAUTIONS = _all(
             "Believe the wide intervals. More seeds narrow them; more checkpoints of the same runs do not.",
         ),
         "misfit": (
-            "The residuals follow a trend along size or data, or another law fits far better: the law's form is not "
-            "that of these runs. Forecasts average over the laws that fit.",
+            "The residuals follow a trend, another law fits far better, or a fixed value is wrong: the law is not that "
+            "of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
         ),
         "form_uncertain": (
-            "The residuals may follow a trend, and other laws fit about as well: forecasts average over them.",
+            "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or "
+            "a fixed value may not be that of the runs, or these are too few to try another law.",
             "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
         ),
         "rung_off": (

@@ -94,9 +94,9 @@ def test_a_new_runs_interval_holds_the_curves():
 
 def test_extrapolation_is_said_and_loud_when_far(surface):
     near, far, very_far = (surface.predict(params=n, tokens=1e12) for n in (5e9, 2e11, 2e12))
-    assert [w.code for w in near.warnings] == []
-    assert [w.code for w in far.warnings] == ["extrapolation"]
-    assert [w.severity for w in very_far.warnings] == ["severe"]
+    assert [w.code for w in near.warnings if w.severity != "note"] == []
+    assert [w.code for w in far.warnings if w.severity != "note"] == ["extrapolation"]
+    assert [w.severity for w in very_far.warnings if w.severity != "note"] == ["severe"]
     assert far.extrapolation == pytest.approx(20)
 
 

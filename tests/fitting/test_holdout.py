@@ -59,7 +59,7 @@ def test_it_holds_out_by_the_largest_compute_size_or_data():
 
 def test_a_wrong_law_misses():
     """A curve that turns up at the end: no power law foretells it."""
-    found = lawful.fit(line(lambda n: 1 + 3 * n**-0.15 + (n / 3e8) ** 2 * 0.02, 0.001), "power_floor:params", draws=0)
+    found = lawful.fit(line(lambda n: 1 + 3 * n**-0.15 + (n / 7e8) ** 6 * 0.02, 0.001), "power_floor:params", draws=0)
     assert found.holdout().verdict == "missed"
 
 
@@ -107,10 +107,16 @@ def test_rows_that_a_table_holds_out_are_predicted_and_scored_by_fit(tmp_path):
 def test_the_command_exits_by_the_verdict(tmp_path):
     for name, law, status in (
         ("right", lambda n: 1 + 3 * n**-0.15, 0),
-        ("wrong", lambda n: 1 + 3 * n**-0.15 + (n / 3e8) ** 2 * 0.02, 4),
+        ("wrong", lambda n: 1 + 3 * n**-0.15 + (n / 7e8) ** 6 * 0.02, 4),
     ):
         table = line(law, 0.001, seed=2)
         write_csv(tmp_path / f"{name}.csv", table, columns=list(table[0]))
         result = CliRunner().invoke(app, ["holdout", str(tmp_path / f"{name}.csv"), "--draws", "0"])
         assert result.exit_code == status, result.output
         assert ("The forecasts held." in result.output) == (status == 0)
+
+
+def test_an_average_over_laws_is_not_called_the_law():
+    found = lawful.fit(line(lambda n: 1 + 3 * (1 + n / 1e7) ** -0.3, 0.001), "power_floor:params", draws=0).holdout()
+    assert found.rows[0].prediction.laws
+    assert "an average over" in found.sentence and "the law predicted" not in found.sentence

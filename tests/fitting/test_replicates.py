@@ -13,7 +13,7 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.data import sample
 from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.predict import run_spread
-from lawful.fitting.replicates import resolution, spread_slopes
+from lawful.fitting.replicates import resolution, shared_p, spread_of, spread_slopes
 from lawful.laws import Axes, named
 
 SIZES = np.geomspace(1e5, 1e7, 8)
@@ -207,3 +207,61 @@ def test_rows_whose_rounded_losses_agree_are_kept_and_named():
     assert alike > 0 and fit.goodness.n == 24
     (said,) = [caution for caution in fit.warnings if caution.code == "rows_alike"]
     assert said.sentence.startswith(f"{alike} rows")
+
+
+def two_seeds(rng, rho, sizes=8):
+    """Unit noise of 2 seeds at each size; runs of one seed correlate by rho across sizes."""
+    return np.sqrt(rho) * rng.standard_normal(2)[None] + np.sqrt(1 - rho) * rng.standard_normal((sizes, 2))
+
+
+def test_two_seeds_that_share_noise_are_found_as_often_as_a_paired_t_test_finds_them():
+    from scipy.stats import ttest_1samp
+
+    group, seed = np.repeat(np.arange(8), 2), np.tile(np.arange(2), 8)
+    for rho, least, most in ((0.0, 0.0, 0.05), (0.9, 0.5, 0.8)):
+        found = []
+        for table in range(120):
+            noise = two_seeds(np.random.default_rng([7, table]), rho)
+            p = shared_p(group, seed, group, 1 + noise.ravel())
+            assert p == pytest.approx(ttest_1samp(noise[:, 0] - noise[:, 1], 0).pvalue, rel=1e-6)
+            found.append(p < 0.01)
+        assert least <= np.mean(found) <= most
+
+
+def test_seeds_that_may_share_noise_are_said():
+    said = set()
+    for table in range(40):
+        size = np.geomspace(1e5, 1e7, 8)
+        noise = two_seeds(np.random.default_rng([8, table]), 0.6)
+        rows = [
+            {
+                "params": n,
+                "seed": s,
+                "run": f"{n:.0f}-{s}",
+                "loss": (1.5 + (n / 1e6) ** -0.3) * (1 + 0.004 * noise[i, s]),
+            }
+            for i, n in enumerate(size)
+            for s in range(2)
+        ]
+        data = sample(rows, named("power_floor:params"), {})
+        said.add((data.column.get("cluster"), data.clusters))
+        if data.column.get("cluster") == "none: seeds may share noise across sizes":
+            codes = {caution.code for caution in lawful.fit(rows, "power_floor:params", draws=0).warnings}
+            assert "seeds_may_share" in codes
+            break
+    assert ("run", 16) in said and ("none: seeds may share noise across sizes", 16) in said
+
+
+def test_the_variance_of_rows_counts_how_uncertain_its_slope_is():
+    """At the ends of the ladder the mean of exp(2 slope u) over draws of the slope, here drawn by hand."""
+    rng = np.random.default_rng(3)
+    size = np.repeat(np.geomspace(1e5, 1e7, 8), 3)
+    loss = np.exp(0.01 * (size / 1e6) ** -0.4 * rng.standard_normal(24))
+    x = Axes.of({"params": size})
+    spread = spread_of(x, loss, np.zeros(24), np.arange(24))
+    slope, error = spread.raw["params"], spread.covariance[0, 0] ** 0.5
+    assert abs(spread.shrunk["params"]) < abs(slope) and 0.05 < error < 0.3
+    drawn = slope + error * rng.standard_normal(400_000)
+    for row in (0, 12, 23):
+        by_hand = np.exp(2 * drawn * x["params"][row]).mean()
+        assert spread.expected_variance(x.logs)[row] == pytest.approx(by_hand, rel=0.02)

@@ -51,7 +51,9 @@ def arms():
 
 def in_units(rows):
     scale = {"params": N, "tokens": D, "flops": C, "loss": LOSS}
-    return [{name: cell * scale.get(name, 1) for name, cell in row.items()} for row in rows]
+    scaled = [{name: cell * scale.get(name, 1) for name, cell in row.items()} for row in rows]
+    as_they_are = {name: "1" for name in ("params", "tokens", "flops") if name in rows[0]}
+    return lawful.read_runs(scaled, units=as_they_are)  # else it is asked whether they are in millions
 
 
 def shuffled(rows):
@@ -89,7 +91,7 @@ def shown(unit):
         for name, scale in (("params", n), ("tokens", d), ("loss", y), ("N_exponent", 1)):
             interval = getattr(one, name)
             yield f"{label} {name}", [interval.value, interval.low, interval.high], scale * cost
-        yield f"{label} band", list(one.band), n
+        yield f"{label} band", [end.value for end in one.band], n
         yield f"{label} without the law", [x for r in one.readings for x in (r.params, r.low, r.high)], n
     stops = found.diminishing_returns(threshold=0.02 * y)
     yield "diminishing returns", [stops.at.value, stops.at.low, stops.at.high], n * d

@@ -148,7 +148,8 @@ def allocate_command(
     typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
         typer.echo(f"  {name:17}{_interval(getattr(best, name))}")
-    typer.echo(f"  sizes from {best.band[0]:.4g} to {best.band[1]:.4g} waste at most 5 % of the compute")
+    first, last = map(_interval, best.band)
+    typer.echo(f"  sizes from {first} to {last} waste at most 5 % of the compute")
     typer.echo(
         f"a doubling of {stops.axis} buys less than {stops.threshold:.3g} ({stops.threshold_is}) beyond "
         f"{_interval(stops.at)}"
@@ -367,7 +368,9 @@ def isoflop_command(
 def design_command(
     asked: Fitted,
     target: Annotated[str | None, typer.Option(help="A parameter, or params=7e9,tokens=1e12.")] = None,
-    budget: Annotated[str | None, typer.Option(help="FLOPs one run may cost.", callback=options.counted)] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="FLOPs one run may cost (under a law that says them).", callback=options.counted)
+    ] = None,
 ) -> None:
     """Which run to do next to shrink a target's error most per FLOP."""
     from lawful.fitting.design import design
@@ -382,12 +385,13 @@ def design_command(
         _print_plain(found)
         return
     typer.echo(f"standard error of {found.target} now: {found.stderr_now:.3g}")
-    shown = [("most per FLOP", found.best)]
+    unit = {"FLOPs": "FLOP", "params": "parameter", "tokens": "token"}.get(found.unit, found.unit)
+    shown = [(f"most per {unit}", found.best)]
     if found.best_within_budget is not None:
         shown.append(("most" if budget is None else "most within the budget", found.best_within_budget))
     for label, run in shown:
         at = ", ".join(f"{axis} {value:.3g}" for axis, value in run.at.items())
-        typer.echo(f"{label}: {at} ({run.flops:.3g} FLOPs): {run.stderr_after:.3g}")
+        typer.echo(f"{label}: {at} ({run.cost:.3g} {found.unit}): {run.stderr_after:.3g}")
     _print_cautions(found.warnings)
 
 

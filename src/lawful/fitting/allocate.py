@@ -11,13 +11,14 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
-from lawful.fitting.predict import FAR, about_forecast, run_spread, too_far
+from lawful.fitting.predict import OUTSIDE, run_spread, too_far
 from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
+    from lawful.fitting.sisters import Alternatives
 
 WASTE = 0.05  # share of the compute that the band of sizes may waste
 CELLS = 261  # of the range that is searched for the best size: 20 or so per decade, then by golden section
@@ -58,7 +59,7 @@ class Allocation:
     that fit about as well.
 
     law          the law that it rests on
-    band         sizes whose loss the best size reaches with 5 % less compute
+    band         the smallest and the largest size whose loss the best size reaches with 5 % less compute
     N_exponent   d log N* / d log C at this budget; D_exponent likewise
     readings     the best size read off the table without this law, where the table has enough sizes for that
     """
@@ -72,7 +73,7 @@ class Allocation:
     tokens_per_param: Interval
     N_exponent: Interval
     D_exponent: Interval
-    band: tuple[float, float]
+    band: tuple[Interval, Interval]
     readings: tuple[Reading, ...]
     warnings: tuple[Caution, ...]
 
@@ -98,11 +99,9 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
             f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
             "and data each buy.",
         )
-    if among is None:
-        drawn = _optimum(fit, fit.drawn if fit.draws else _as_draw(fit.values), flops, price)
-    else:  # optima of each law, as many as its weight says
-        parts = [_optimum(one, values, flops, price) for one, values in among.drawn(FORM_DRAWS, fit.seed)]
-        drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    parts = _drawn(fit, among, FORM_DRAWS)
+    optima = [_optimum(one, values, flops, price) for one, values in parts]
+    drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*optima, strict=True)))
     spread = _interval_maker(fit, None if among is None else 1.0)
     exponents = _exponents(fit) if cost is None and among is None else {}
     if not exponents:
@@ -115,7 +114,9 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
     no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
     has_best = drawn.edge == 0
     best = spread(point.size, np.where(has_best, drawn.size, no_end))
-    band = _band(law, flops, price)
+    bands = [_band(one, values, flops, price) for one, values in _drawn(fit, among, FEW_DRAWS)]
+    middle, ends = _band(law, _as_draw(law.values), flops, price), np.concatenate(bands, axis=1)
+    band = (spread(middle[0], ends[0]), spread(middle[1], ends[1]))
     beside = readings(fit, flops, price)
     return Allocation(
         law=fit.law,
@@ -128,7 +129,7 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
         **exponents,
         band=band,
         readings=beside,
-        warnings=(*about_forecast(fit), *_cautions(fit, at), *_disagreements(best, band, beside)),
+        warnings=(*rests_on(fit, among), *_cautions(fit, at), *_disagreements(best, band, beside)),
     )
 
 
@@ -149,6 +150,16 @@ def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: Flo
     tokens = flops / price(size)
     growth, fed = _growth(law, values, flops, price)
     return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), growth, fed)
+
+
+def _drawn(fit: Fit, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
+    """The fitted law with the fit's draws; or the laws that forecasts average over, each with as many draws as its
+    weight says."""
+    if among is not None:
+        return list(among.drawn(most, fit.seed))
+    if not fit.draws:
+        return [(fit, _as_draw(fit.values))]
+    return [(fit, fit.drawn if most >= FORM_DRAWS else {name: column[:most] for name, column in fit.drawn.items()})]
 
 
 def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
@@ -175,7 +186,7 @@ def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: Flop
     return np.where(edge == 0, of_size, edge > 0), np.where(edge == 0, 1 - of_price, edge < 0)
 
 
-def _disagreements(best: Interval, band: tuple[float, float], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:
+def _disagreements(best: Interval, band: tuple[Interval, Interval], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:
     """A reading that differs by more than both are unsure of, and by more than costs little."""
     found = []
     for one in beside:
@@ -183,7 +194,7 @@ def _disagreements(best: Interval, band: tuple[float, float], beside: tuple[Read
         of_law, of_reading = (best.high, one.low) if apart > 0 else (best.low, one.high)
         reaches = [abs(np.log(end / value)) for end, value in ((of_law, best.value), (of_reading, one.params))]
         unsure = np.hypot(*np.nan_to_num(reaches, nan=0.0))
-        if abs(apart) > unsure and not band[0] <= one.params <= band[1]:
+        if abs(apart) > unsure and not band[0].value <= one.params <= band[1].value:
             sentence = (
                 f"The law's best size is {best.value:.3g}; {HOW[one.how]} gives {one.params:.3g} [{one.low:.3g}, "
                 f"{one.high:.3g}], {max(one.params / best.value, best.value / one.params):.2g} times "
@@ -277,29 +288,28 @@ def _best_size(
     return np.asarray(np.exp((left + right) / 2)[:, 0]), edge
 
 
-def _band(fit: Surface, flops: float, price: FlopsPerToken) -> tuple[float, float]:
-    """By bisection on either side of the best size; an end at 0 or infinity where no size wastes so much."""
-    point = _as_draw(fit.values)
+def _band(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> Array:
+    """Its two ends of each draw, shape (2, draws): by bisection on either side of the best size. An end is 1 / EDGE or
+    EDGE where no size wastes so much."""
     less = flops / (1 + WASTE)
-    size = best_size(fit, point, less, price)
-    limit = float(_loss_at(fit, point, size, less / price(size))[0])
+    size = best_size(law, values, less, price)
+    limit = _loss_at(law, values, size, less / price(size))
+    best = np.log(best_size(law, values, flops, price))
 
-    def is_inside(log_size: float) -> bool:
-        at = np.exp(np.array([log_size]))
-        return bool(_loss_at(fit, point, at, flops / price(at))[0] <= limit)
+    def is_inside(log_size: Array) -> Array:
+        at = np.exp(log_size)
+        return np.asarray(_loss_at(law, values, at, flops / price(at)) <= limit)
 
-    best = float(np.log(best_size(fit, point, flops, price)[0]))
     ends = []
     for side in (-1, 1):
-        inner, outer = 0.0, float(np.log(REACHES[-1]))
-        if is_inside(best + side * outer):
-            ends.append(0.0 if side < 0 else float("inf"))
-            continue
+        inner, outer = np.zeros(len(best)), np.full(len(best), np.log(REACHES[-1]))
+        is_endless = is_inside(best + side * outer)
         for _ in range(CUTS):
             middle = (inner + outer) / 2
-            inner, outer = (middle, outer) if is_inside(best + side * middle) else (inner, middle)
-        ends.append(float(np.exp(best + side * inner)))
-    return ends[0], ends[1]
+            is_here = is_inside(best + side * middle)
+            inner, outer = np.where(is_here, middle, inner), np.where(is_here, outer, middle)
+        ends.append(np.where(is_endless, 1 / EDGE if side < 0 else EDGE, np.exp(best + side * inner)))
+    return np.stack(ends)
 
 
 def _loss_at(fit: Surface, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
@@ -341,16 +351,22 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
     axis = inputs[0] if len(inputs) == 1 else "flops"
     if len(inputs) > 1:
         _needs_surface(fit, "diminishing_returns")
-    draws = {name: column[:FEW_DRAWS] for name, column in fit.drawn.items()} if fit.draws else _as_draw(fit.values)
-    point = _as_draw(fit.values)
+    among = fit.doubt.alternatives
+    law: Surface = fit if among is None else among.best
+    point = _as_draw(law.values)
     largest = _largest(fit, axis)
-    value, values = (_last_worth(fit, v, axis, largest, threshold) for v in (point, draws))
-    gain = _gain(fit, point, axis, np.array([largest]))
+    value = _last_worth(law, point, axis, largest, threshold)
+    values = np.concatenate(
+        [_last_worth(one, draws, axis, largest, threshold) for one, draws in _drawn(fit, among, FEW_DRAWS)]
+    )
+    gain = _gain(law, point, axis, np.array([largest]))
     beyond = (largest * np.exp(-BELOW), largest * np.exp(ABOVE))
-    at = _interval_maker(fit)(value, np.where(values <= beyond[0] * 1.01, 1 / EDGE, values))
+    at = _interval_maker(fit, None if among is None else 1.0)(
+        value, np.where(values <= beyond[0] * 1.01, 1 / EDGE, values)
+    )
     at = Interval(*(np.inf if end >= beyond[1] / 1.01 else end for end in (at.value, at.low, at.high)))
     found = []
-    if at.value > largest * FAR:
+    if at.value > largest * OUTSIDE:
         found.append(
             Caution(
                 "extrapolation",
@@ -359,7 +375,9 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
                 f"{axis} of the data.",
             )
         )
-    return DiminishingReturns(fit.law, axis, float(threshold), label, at, float(gain[0]), (*rests_on(fit), *found))
+    return DiminishingReturns(
+        fit.law, axis, float(threshold), label, at, float(gain[0]), (*rests_on(fit, among), *found)
+    )
 
 
 def _largest(fit: Fit, axis: str) -> float:
@@ -368,23 +386,23 @@ def _largest(fit: Fit, axis: str) -> float:
     return max(6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals)
 
 
-def _gain(fit: Fit, values: Mapping[str, Array], axis: str, at: Array) -> Array:
+def _gain(law: Surface, values: Mapping[str, Array], axis: str, at: Array) -> Array:
     """What a doubling of the axis buys at a point of each draw; for a surface, along the best allocation."""
-    if axis in fit.model.inputs:
-        level = fit.loss(values, {axis: at[:, None] * np.array([1.0, 2.0])})
+    if axis in law.domain:
+        level = law.loss(values, {axis: at[:, None] * np.array([1.0, 2.0])})
         return np.asarray(level[:, 0] - level[:, 1])
-    small, large = (best_size(fit, values, budget, six_n) for budget in (at, 2 * at))
-    saved: Array = _loss_at(fit, values, small, at / 6 / small) - _loss_at(fit, values, large, 2 * at / 6 / large)
+    small, large = (best_size(law, values, budget, six_n) for budget in (at, 2 * at))
+    saved: Array = _loss_at(law, values, small, at / 6 / small) - _loss_at(law, values, large, 2 * at / 6 / large)
     return saved
 
 
-def _last_worth(fit: Fit, values: Mapping[str, Array], axis: str, largest: float, threshold: float) -> Array:
+def _last_worth(law: Surface, values: Mapping[str, Array], axis: str, largest: float, threshold: float) -> Array:
     """Per draw, where a doubling buys just the threshold: by bisection, as the gain only falls along a power law."""
     draws = len(next(iter(values.values())))
     low, high = np.full(draws, np.log(largest) - BELOW), np.full(draws, np.log(largest) + ABOVE)
     for _ in range(32):
         middle = (low + high) / 2
-        is_worth = _gain(fit, values, axis, np.exp(middle)) >= threshold
+        is_worth = _gain(law, values, axis, np.exp(middle)) >= threshold
         low, high = np.where(is_worth, middle, low), np.where(is_worth, high, middle)
     return np.asarray(np.exp((low + high) / 2))
 
@@ -401,7 +419,9 @@ def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[..., Inter
             low, high = max(low, 0.0), min(high, 1.0)
         # an end among draws that have none, or interpolated between one and them
         low, high = (0.0 if low < EDGE**-0.5 else low), (np.inf if high > EDGE**0.5 else high)
-        return Interval(float(value[0]), *determined(float(low), float(high)))
+        centre = float(value[0])
+        centre = 0.0 if 0 < centre < EDGE**-0.5 else np.inf if centre > EDGE**0.5 else centre
+        return Interval(centre, *determined(float(low), float(high)))
 
     return make
 

@@ -16,7 +16,7 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, StoreError, TableError
 from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
-from lawful.fitting.default_law import counts_vary
+from lawful.fitting.default_law import on_its_axis
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.paired import paired
@@ -97,7 +97,9 @@ class Answer:
             **{
                 **raw,
                 "fit": None if raw["fit"] is None else Fit.from_json(raw["fit"]),
-                "held_out": tuple(HeldOut(**{**row, "interval": tuple(row["interval"])}) for row in raw["held_out"]),
+                "held_out": tuple(
+                    HeldOut(**{**row, "interval": tuple(map(float, row["interval"]))}) for row in raw["held_out"]
+                ),
                 "excluded": tuple(raw["excluded"]),
                 "warnings": tuple(Caution(**row) for row in raw["warnings"]),
                 "also": tuple(raw["also"]),
@@ -504,27 +506,16 @@ def _shown(value: Any) -> str:
 
 
 def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
-    """The question's law; a power law that does not name its axis takes the one that varies. Imports nothing."""
+    """The question's law; one of lawful's own that names no axis takes the one that varies. Imports nothing."""
     spec = question["law"]
     if spec not in ("power", "power_floor"):
         law = stored(spec)
         to_data(law)  # raises for one that the answer's file could not hold
         return law
-    params, tokens = (
-        fitted.numbers(column) if (column := fitted.known_as(question[axis])) in fitted.columns else None
-        for axis in ("params", "tokens")
-    )
-    vary = counts_vary(params, tokens)
-    if vary == "apart":
-        raise Refusal(
-            "two_axes",
-            f"{spec}: both {question['params']} and {question['tokens']} vary in these rows. "
-            f"Fix one with where, or name the axis: {spec}:params, {spec}:tokens or {spec}:flops.",
-        )
-    return stored(f"{spec}:{_AXIS.get(vary, vary)}")
-
-
-_AXIS = {"together": "flops", "nothing": "params"}  # of a bare power law, by how its rows vary
+    asked = {axis: fitted.known_as(question[axis]) for axis in ("params", "tokens")}
+    known = {axis: column for axis, column in asked.items() if column in fitted.columns}
+    others = {role: column for role, column in fitted.roles.items() if role not in asked}
+    return on_its_axis(spec, dataclasses.replace(fitted, roles={**others, **known})).law
 
 
 def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, ...]:

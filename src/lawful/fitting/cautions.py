@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawful.fitting import solver
-from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, ONE_SEED, Sample
+from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Caution, Fit, interval
@@ -18,10 +18,11 @@ from lawful.laws import Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
-    from lawful.fitting.form import Doubt
+    from lawful.fitting.form import Doubt, Fixed
+    from lawful.fitting.sisters import Alternatives, Sister
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
-ROUNDING = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
+COARSE_SHARE = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
 EXACT = 1e-8  # a rounding that is smaller matters to no fit
 LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
@@ -101,9 +102,20 @@ def ranked(found: Iterable[Caution]) -> tuple[Caution, ...]:
 CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
 
 
-def rests_on(fit: Fit) -> tuple[Caution, ...]:
-    """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe."""
-    return tuple(caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED)
+def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Caution, ...]:
+    """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe.
+
+    among   the laws that the answer averages over: then every doubt about the form is said, with them
+    """
+    said = [caution for caution in fit.warnings if caution.severity == "severe" or caution.code in CARRIED]
+    if among is None:
+        return tuple(said)
+    average = f"This forecast averages over {among.listed}."
+    form = [replace(caution, sentence=f"{caution.sentence} {average}") for caution in about_form(fit.doubt)]
+    if not form:
+        sentence = f"No test finds another form, but these {fit.goodness.n} runs do not rule one out. {average}"
+        form = [Caution("form_uncertain", "note", sentence)]
+    return (*form, *(caution for caution in said if caution.code not in {one.code for one in form}))
 
 
 def how_chosen(fit: Fit) -> str:
@@ -114,7 +126,7 @@ def how_chosen(fit: Fit) -> str:
 
 def about_form(doubt: Doubt) -> list[Caution]:
     """Of the law's form: at most one."""
-    from lawful.fitting.form import MISFIT
+    from lawful.fitting.trends import MISFIT, SUSPECTED
 
     if (rung := doubt.form.rung) is not None:
         side = "above" if rung.shift > 0 else "below"
@@ -124,6 +136,8 @@ def about_form(doubt: Doubt) -> list[Caution]:
             "Look at their curves; fit without them, and compare."
         )
         return [Caution("rung_off", "warning", sentence)]
+    if doubt.fixed is not None and doubt.better is not None:
+        return [_about_fixed(doubt.fixed, doubt.better, is_misfit=doubt.is_misfit)]
     better, among = "", doubt.alternatives
     if doubt.better is not None:
         better = f" {doubt.better.name} fits better: try --law {doubt.better.law.spec}."
@@ -138,10 +152,19 @@ def about_form(doubt: Doubt) -> list[Caution]:
             f"{better or ' No law known here fits better.'}"
         )
         return [Caution("misfit", "severe", sentence)]
-    if doubt.alternatives is not None:
-        sentence = f"The residuals may follow a trend (p = {doubt.form.trend:.1g}).{better}"
+    if doubt.alternatives is not None or doubt.form.trend < SUSPECTED:
+        sentence = f"The residuals may follow a trend (p = {doubt.form.hint:.1g}).{better}"
         return [Caution("form_uncertain", "note", sentence)]
     return []
+
+
+def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Caution:
+    names = " and ".join(fixed.names)
+    free = f"(p = {fixed.p:.1g}): free, {' and '.join(f'{name} = {better.values[name]:.3g}' for name in fixed.names)}."
+    if is_misfit:
+        sentence = f"The value given for {names} is not that of these runs {free} The other parameters mean little."
+        return Caution("misfit", "severe", sentence)
+    return Caution("form_uncertain", "note", f"The value given for {names} may not be that of these runs {free}")
 
 
 def _about_convergence(fit: Fit) -> list[Caution]:
@@ -249,6 +272,12 @@ def about_clusters(column: str, rows: int, clusters: int) -> list[Caution]:
     if column == ACROSS_SIZES:
         sentence = f"Runs of one seed lie off their sizes' means together: they share noise across sizes, so {count}"
         return [Caution("clustered_by_seed", "warning", sentence)]
+    if column == MAY_BE_SEEDS:
+        sentence = (
+            "Runs of one seed lie off their sizes' means together, though not so far that chance is ruled out. If they "
+            "share noise across sizes, intervals are too narrow: fit again with cluster=seed, or add seeds."
+        )
+        return [Caution("seeds_may_share", "warning", sentence)]
     if column == ONE_SEED:
         sentence = "All runs have one seed and size: what they share is in no interval, and another seed would move it."
         return [Caution("one_seed", "warning", sentence)]
@@ -262,7 +291,7 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
     """A warning where rounding is a good part of the spread of the residuals of log loss."""
     step = resolution(np.asarray(losses))
     own = step / math.sqrt(12) / float(np.median(losses))  # the standard deviation of a uniform error of that width
-    if own < max(ROUNDING * spread, EXACT):
+    if own < max(COARSE_SHARE * spread, EXACT):
         return []
     sentence = (
         f"Losses are given to {step:g}: rounding alone has a standard deviation of {100 * own:.2g} % of them, of "

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal, TableError
-from lawful.fitting.replicates import cells_of, is_coarse, relative_spread, resolution, share_across, spread_slopes
+from lawful.fitting.replicates import (
+    MAY_SHARE,
+    SHARED,
+    cells_of,
+    is_coarse,
+    relative_spread,
+    resolution,
+    shared_p,
+    spread_of,
+)
 from lawful.laws import Array, Axes, Law
 from lawful.tables import Observations, as_text, is_empty, read_by_role
 from lawful.tables.pooled import pooled
@@ -21,6 +30,7 @@ LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has;
 BY_SEED = "seed, at each size"
 ACROSS_SIZES = "seed"
 ONE_SEED = "none: all of one seed"
+MAY_BE_SEEDS = "none: seeds may share noise across sizes"
 BY_ROUNDING = "replicates whose losses are rounded"
 # columns that must agree over one fit, and what goes wrong where they do not
 _ONE_VALUE = {
@@ -36,7 +46,7 @@ _ONE_VALUE = {
 class Sample:
     """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
     `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
-    does."""
+    does; `expected_variance` is what that and its own uncertainty make of each row's variance."""
 
     observations: Observations
     x: Axes
@@ -45,6 +55,7 @@ class Sample:
     cluster: Array
     column: Mapping[str, str]
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
+    expected_variance: Array | float = 1.0
 
     @property
     def n(self) -> int:
@@ -70,6 +81,7 @@ class Sample:
             np.unique(self.cluster[rows], return_inverse=True)[1],
             self.column,
             self.spread_slopes,
+            self.expected_variance if isinstance(self.expected_variance, float) else self.expected_variance[rows],
         )
 
     def in_order(self) -> tuple[Sample, Array]:
@@ -136,7 +148,8 @@ def sample(
         cluster = np.arange(len(observations))
     else:
         cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
-    return Sample(observations, x, values, loss, cluster, column, spread_slopes(x, loss, apart, cluster))
+    spread = spread_of(x, loss, apart, cluster)
+    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, spread.expected_variance(x.logs))
 
 
 def refuse_pooled(observations: Observations, column: Mapping[str, str], told: Sequence[str]) -> None:
@@ -283,9 +296,8 @@ def _cluster_codes(
             return codes
         column["cluster"] = BY_SEED
         codes = joined
-    across = _codes_across_sizes(observations, column, by, x, apart, loss)
+    across = _codes_across_sizes(observations, column, by, x, apart, loss, codes.max() + 1 == len(each))
     if across is not None:
-        column["cluster"] = ACROSS_SIZES
         return across
     cell = cells_of(x, apart)
     if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
@@ -295,9 +307,16 @@ def _cluster_codes(
 
 
 def _codes_across_sizes(
-    observations: Observations, column: Mapping[str, str], by: str | None, x: Axes, apart: Array, loss: Array
+    observations: Observations,
+    column: dict[str, str],
+    by: str | None,
+    x: Axes,
+    apart: Array,
+    loss: Array,
+    each_alone: bool,
 ) -> Array | None:
-    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None."""
+    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None. What
+    is found is recorded in `column`."""
     if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
         return None
     if column.get("params") in observations.columns:
@@ -307,8 +326,12 @@ def _codes_across_sizes(
     else:
         group = cells_of(x, np.zeros(len(loss)))
     seed = _codes(observations, ["seed"])
-    if not share_across(group, seed, cells_of(x, apart), np.log(loss)):
+    p = shared_p(group, seed, cells_of(x, apart), np.log(loss))
+    if p >= SHARED:
+        if p < MAY_SHARE and each_alone:
+            column["cluster"] = MAY_BE_SEEDS
         return None
+    column["cluster"] = ACROSS_SIZES
     return _codes(observations, [name for name in (by, column.get("arm"), "seed") if name in observations.columns])
 
 

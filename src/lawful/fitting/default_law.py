@@ -39,7 +39,7 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     Raises Refusal where a law of one axis is wanted and params and tokens vary apart.
     """
     if isinstance(law, str) and not names_axis(law):
-        return _on_its_axis(law, table)
+        return on_its_axis(law, table)
     if law is not None:
         return Choice(named(law), None)
     vary = how_counts_vary(table)
@@ -49,7 +49,8 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     return Choice(named(spec), Caution("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
 
 
-def _on_its_axis(spec: str, table: Observations) -> Choice:
+def on_its_axis(spec: str, table: Observations) -> Choice:
+    """A law whose text names no axis, over the one that the rule gives. Raises Refusal where that would be two."""
     vary = how_counts_vary(table)
     if vary == "apart":
         raise _two_axes(spec, table)

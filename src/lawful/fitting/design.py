@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,21 +26,26 @@ MOST_SEEDS = 1_000_000  # nobody trains more
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run that could be done: what it costs, and the target's standard error after it."""
+    """A run that could be done: what it costs (in the unit of the design), and the target's standard error after it."""
 
     at: Mapping[str, float]
-    flops: float
+    cost: float
     stderr_after: float
     variance_saved: float
-    variance_saved_per_flop: float
+    variance_saved_per_cost: float
 
 
 @dataclass(frozen=True)
 class Design:
-    """Candidates, best first by variance saved per FLOP. The error is of the parameter, or of log loss at a point."""
+    """Candidates, best first by variance saved per unit of cost. The error is of the parameter, or of log loss at a
+    point.
+
+    unit   of costs: FLOPs; under a law of params or tokens alone, which does not say what a run costs, that axis
+    """
 
     law: str
     target: str
+    unit: str
     stderr_now: float
     candidates: tuple[Candidate, ...]
     best: Candidate
@@ -55,12 +60,13 @@ def design(
     target: str | Mapping[str, float] | None = None,
     candidates: Sequence[Mapping[str, float]] | None = None,
 ) -> Design:
-    """Rank runs by how much each would shrink the target's variance per FLOP.
+    """Rank runs by how much each would shrink the target's variance per FLOP (of a law of params or tokens alone: per
+    parameter or token).
 
     target       a parameter's name (default: the law's first exponent), or a point {"params": ..., "tokens": ...}
                  whose predicted loss matters
     candidates   points; by default the levels of the data, and two doublings beyond the largest
-    budget       FLOPs that one run may cost
+    budget       FLOPs that one run may cost; refused under a law that does not price runs in FLOPs
     Assumes the law is right and one run's log loss has the spread seen so far.
     """
     argument("budget", budget, PositiveFloat | None)
@@ -72,7 +78,12 @@ def design(
             raise DeclarationError(
                 f"candidates: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}."
             )
-    price = _price(inputs)
+    unit, price = _price(inputs)
+    if budget is not None and unit != "FLOPs":
+        raise DeclarationError(
+            f"budget: expected a law of FLOPs or of params and tokens, which says what a run costs; {fit.law} reads "
+            f"{', '.join(inputs)}. Leave the budget out (runs are then ranked per unit of {unit}), or fit another law."
+        )
     slope, label = _target(fit, target)
     covariance = np.array(fit.covariance)
     now = float(slope @ covariance @ slope)
@@ -81,14 +92,14 @@ def design(
         j = log_slopes(fit, at)
         moved = covariance @ j
         saved = float((slope @ moved) ** 2 / (run_spread(fit, at) ** 2 + j @ moved))
-        flops = price(at)
-        out.append(Candidate(dict(at), flops, math.sqrt(max(now - saved, 0.0)), saved, saved / flops))
+        cost = price(at)
+        out.append(Candidate(dict(at), cost, math.sqrt(max(now - saved, 0.0)), saved, saved / cost))
     if not out:
         raise DeclarationError("design: expected at least one candidate run, got none.")
-    out.sort(key=lambda c: -c.variance_saved_per_flop)
-    within = [c for c in out if budget is None or c.flops <= budget]
+    out.sort(key=lambda c: -c.variance_saved_per_cost)
+    within = [c for c in out if budget is None or c.cost <= budget]
     best_within = max(within, key=lambda c: c.variance_saved) if within else None
-    return Design(fit.law, label, math.sqrt(now), tuple(out), out[0], best_within, rests_on(fit))
+    return Design(fit.law, label, unit, math.sqrt(now), tuple(out), out[0], best_within, rests_on(fit))
 
 
 def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, str]:
@@ -127,11 +138,11 @@ def _grid(fit: Fit) -> list[dict[str, float]]:
     return [dict(zip(levels, map(float, point), strict=True)) for point in zip(*(a.ravel() for a in axes), strict=True)]
 
 
-def _price(inputs: Sequence[str]) -> Any:
-    """6 N D where both are known; a law of one axis is priced by that axis."""
+def _price(inputs: Sequence[str]) -> tuple[str, Callable[[Mapping[str, float]], float]]:
+    """The unit, and the cost of a run: 6 N D where both are known; a law of one axis is priced by that axis."""
     if {"params", "tokens"} <= set(inputs):
-        return lambda at: 6 * at["params"] * at["tokens"]
-    return lambda at: at[inputs[0]]
+        return "FLOPs", lambda at: 6 * at["params"] * at["tokens"]
+    return "FLOPs" if inputs[0] == "flops" else inputs[0], lambda at: at[inputs[0]]
 
 
 @dataclass(frozen=True)

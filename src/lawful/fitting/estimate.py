@@ -133,7 +133,8 @@ def fit_sample(
     from lawful.fitting.form import doubt
 
     found = replace(found, sensitivity=sensitivity(found, data, point))
-    return replace(found, warnings=cautions(found, given, doubt(point, data, spread.noise)))
+    about_form = doubt(point, data, spread.noise)
+    return replace(found, known_doubt=about_form, warnings=cautions(found, given, about_form))
 
 
 @dataclass(frozen=True)

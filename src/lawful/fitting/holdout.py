@@ -11,6 +11,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import rests_on
+from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.result import Caution, HeldOutRow, Prediction
 from lawful.laws import Array
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from lawful.fitting.data import Sample
     from lawful.fitting.result import Fit
 
-SAME = 0.02  # amounts that differ by less, relatively, are one
-LEVEL = 0.95
+SAME_AMOUNT = 0.02  # amounts that differ by less, relatively, are one
 Largest = Literal["compute", "params", "tokens"]
 Verdict = Literal["held", "no use", "missed"]
 
@@ -66,13 +66,20 @@ class Holdout:
         inside = sum(row.is_inside for row in self.rows)
         runs = "1 run" if len(self.rows) == 1 else f"{len(self.rows)} runs"
         return (
-            f"Fitted on {self.fit.goodness.n} runs, the law predicted {runs} at up to "
+            f"Fitted on {self.fit.goodness.n} runs, {self._forecaster} predicted {runs} at up to "
             f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of "
             f"{100 * self.rmse_log:.2f} % (mean {100 * self.bias_log:+.2f} %); {inside} of {len(self.rows)} lay "
             f"inside their 95 % intervals. {self._verdict_in_words} For comparison, the rms error of a straight line "
             f"in logarithms is {100 * self.straight_line_rmse_log:.2f} %, of the loss of the nearest fitted run "
             f"{100 * self.last_value_rmse_log:.2f} %."
         )
+
+    @property
+    def _forecaster(self) -> str:
+        """The law; or the laws that the forecasts average over, the one with most weight first."""
+        weights = self.rows[0].prediction.laws
+        names = sorted(weights, key=lambda name: -weights[name])
+        return f"an average over {' and '.join(names)}" if names else "the law"
 
     @property
     def _verdict_in_words(self) -> str:
@@ -100,7 +107,7 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
             f"holdout: expected top between 1 and {len(levels) - 1} (there are {len(levels)} amounts of {words}), got "
             f"{top}."
         )
-    limit = levels[-top] * (1 - SAME / 2)
+    limit = levels[-top] * (1 - SAME_AMOUNT / 2)
     rows = [{**row.axes, "loss": row.observed, "run": row.run, "cluster": str(row.cluster)} for row in fit.residuals]
     is_kept = size < limit
     kept = [row for row, is_here in zip(rows, is_kept, strict=True) if is_here]
@@ -202,7 +209,7 @@ def _plain_forecasts(fitted: Array, loss: Array, held_out: Array) -> tuple[Array
     last = []
     for at in held_out:
         distance = np.abs(fitted - at).sum(axis=1)
-        last.append(float(np.exp(np.log(loss[distance <= distance.min() + SAME]).mean())))
+        last.append(float(np.exp(np.log(loss[distance <= distance.min() + SAME_AMOUNT]).mean())))
     centre = fitted.mean(axis=0)
     design = np.concatenate([np.ones((len(fitted), 1)), fitted - centre], axis=1)
     slope = np.linalg.lstsq(design, np.log(loss), rcond=None)[0]
@@ -216,4 +223,4 @@ def _rms(errors: Array) -> float:
 def _levels(size: Array) -> Array:
     """Distinct amounts, rising; those within 2 % are one."""
     order = np.sort(size)
-    return np.asarray(order[np.concatenate([[True], np.diff(np.log(order)) > SAME])])
+    return np.asarray(order[np.concatenate([[True], np.diff(np.log(order)) > SAME_AMOUNT])])

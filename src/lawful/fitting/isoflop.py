@@ -10,8 +10,10 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal, TableError
-from lawful.fitting.data import refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import best_point, limits
+from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.estimate import Point, best_point, limits
+from lawful.fitting.form import doubt
+from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
@@ -52,7 +54,7 @@ class IsoFlop:
 
     convention          how FLOPs and tokens go together: "recorded", or "C = 6 N D" where the table has but one of them
     by_method           N_exponent by every method
-    surface_exponent    of a Chinchilla surface on the same runs, or None where it is refused
+    surface_exponent    of a Chinchilla surface on the same runs, or None where it is refused or is not their form
     envelope_exponent   of L* - E against C, from the optima; None where it is refused
     """
 
@@ -110,7 +112,7 @@ def isoflop(
         if len(optima) >= LEAST_CURVES:
             by_method[other] = Line.of(optima, "params")
     sizes, data = (_with_reading_error(Line.of(known, what), runs, groups, method, what) for what in COUNTED)
-    surface = _surface_exponent(runs)
+    surface, misfitted = _surface_exponent(runs)
     return IsoFlop(
         method,
         runs.convention,
@@ -122,7 +124,7 @@ def isoflop(
         {name: one.slope for name, one in by_method.items()},
         surface,
         _envelope_exponent(known),
-        (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface)),
+        (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface), *misfitted),
     )
 
 
@@ -259,13 +261,19 @@ class Line:
         return float(value), float(low), float(high)
 
 
-def _surface_exponent(runs: Runs) -> float | None:
+def _surface_exponent(runs: Runs) -> tuple[float | None, list[Caution]]:
     rows = [
         {"params": float(n), "tokens": float(d), "loss": float(y)}
         for n, d, y in zip(runs.params, runs.tokens, runs.loss, strict=True)
     ]
-    values = _best_values(read_runs(rows), named("chinchilla"))
-    return None if values is None else values["beta"] / (values["alpha"] + values["beta"])
+    best = _best(read_runs(rows), named("chinchilla"))
+    if best is None:
+        return None, []
+    if doubt(*best, measure(*best)).is_misfit:
+        sentence = "A Chinchilla surface is not the form of these runs: its exponent is not given. Curves need no form."
+        return None, [Caution("misfit", "note", sentence)]
+    values = _values(best[0])
+    return values["beta"] / (values["alpha"] + values["beta"]), []
 
 
 def _untrusted(runs: Runs, groups: list[Array]) -> set[str]:
@@ -295,19 +303,24 @@ def _misfit(u: Array, level: Array, degree: int) -> float:
 
 def _envelope_exponent(curves: list[Curve]) -> float | None:
     rows = tuple({"flops": c.flops, "loss": c.loss} for c in curves)
-    values = _best_values(Observations(rows), named("power_floor:flops"))
-    return None if values is None else values["alpha"]
+    best = _best(Observations(rows), named("power_floor:flops"))
+    return None if best is None else _values(best[0])["alpha"]
 
 
-def _best_values(table: Observations, law: Law) -> dict[str, float] | None:
-    """The law's parameters at its best fit; None where the table cannot determine it."""
+def _best(table: Observations, law: Law) -> tuple[Point, Sample] | None:
+    """The law's best fit and its rows; None where the table cannot determine it."""
     try:
         data = sample(table, law, {})
         low, high = limits(law, {}, {})
         refuse_too_little(data, law, len(low))
     except Refusal:
         return None
-    return dict(zip(law.parameters, map(float, best_point(data, law, "robust", low, high).parameters), strict=True))
+    data, _ = data.in_order()
+    return best_point(data, law, "robust", low, high), data
+
+
+def _values(point: Point) -> dict[str, float]:
+    return dict(zip(point.problem.law.parameters, map(float, point.parameters), strict=True))
 
 
 def _about_convention(runs: Runs) -> list[Caution]:

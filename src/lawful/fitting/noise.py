@@ -8,6 +8,9 @@ determine gets few, one determined within clusters gets many.
 
 Where several arms are fitted at once, and rows form no clusters, each arm has a variance of its own.
 
+Where replicates show that the noise changes with size, rows are weighed by that. How much it changes is itself an
+estimate: the covariance is that of these weights under the variances expected over all that it may be.
+
 Both estimates are unbiased; the shared variance may come out below zero, and is left there: cut off at zero it would be
 biased upwards, and intervals too wide where nothing is shared. Likelihood was tried and left: on Gemstones it runs away
 to an enormous shared variance, with which the law's misfit within runs is fitted instead.
@@ -53,6 +56,7 @@ class Noise:
     steepness: float
     rows: int
     split: _Split | _ByArm | None
+    uneven: Array | float = 1.0  # variance of each row over what the fit's weights take it for; 1 on average
 
     def variance(self, contrast: Array) -> float:
         """Of a linear combination of the free parameters. Where pairs cancel to the last digit, what is left of it is
@@ -93,8 +97,14 @@ def measure(point: Point, data: Sample) -> Noise:
     steepness = point.problem.scale**2 / (inside * variance)
     if data.clusters == n:
         arms = _by_arm(point, basis, inverse, pseudo * inside, data.x.logs.get(ARM), least)
-        covariance = plain if arms is None else arms.covariance
-        return Noise(variance, 0.0, plain, covariance, steepness, n, arms)
+        if arms is not None:
+            return Noise(variance, 0.0, plain, arms.covariance, steepness, n, arms)
+        if isinstance(data.expected_variance, float):
+            return Noise(variance, 0.0, plain, plain, steepness, n, None)
+        uneven = data.expected_variance / np.square(point.problem.relative)
+        uneven = uneven / uneven.mean()
+        covariance = variance * inverse @ (basis.T * uneven) @ basis @ inverse.T
+        return Noise(variance, 0.0, plain, covariance, steepness, n, None, uneven)
     split = _split(basis, inverse, pseudo, data.cluster, least)
     inner = split.row * np.eye(p) + split.shared * split.sums.T @ split.sums
     return Noise(split.row, split.shared, plain, inverse @ inner @ inverse.T, steepness, n, split)

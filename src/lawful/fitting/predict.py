@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +10,15 @@ import numpy as np
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import about_form, how_chosen, rests_on
-from lawful.fitting.quantiles import t_quantile
-from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
+from lawful.fitting.quantiles import LEVEL, t_quantile
+from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, says_nothing, widening
 from lawful.laws import Array, Axes
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Caution, Fit, Interval, Prediction
 
-FAR, VERY_FAR = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
-ROUNDING = 1 + 1e-9  # ten times the largest size is not beyond ten times
+OUTSIDE, FAR_OUTSIDE = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
+BY_DIGITS = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 
 def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
@@ -27,7 +26,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
-    among, spread = fit.doubt.alternatives, run_spread(fit, at)
+    among, spread = fit.alternatives, run_spread(fit, at)
     if among is None:
         low, high = mean_interval(fit, at, level)
     else:
@@ -41,16 +40,26 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
     laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
-    warnings = (*about_forecast(fit), *too_far(fit, at, "This lies"))
+    few = _about_few(fit) if factor > BY_DIGITS and not about_form(fit.doubt) else ()
+    if says_nothing(low, high):
+        low, high = 0.0, np.inf
+    form = () if among is not None else [caution for caution in about_form(fit.doubt) if caution.severity != "severe"]
+    warnings = (*form, *rests_on(fit, among), *few, *too_far(fit, at, "This lies"))
     return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
 
 
-def about_forecast(fit: Fit) -> tuple[Caution, ...]:
-    """What a forecast rests on; a doubt about the law's form with the laws that the forecast averages over."""
-    among = fit.doubt.alternatives
-    words = "" if among is None else f" This forecast averages over {among.listed}."
-    form = [replace(caution, sentence=caution.sentence + words) for caution in about_form(fit.doubt)]
-    return (*form, *(caution for caution in rests_on(fit) if caution.code not in {one.code for one in form}))
+def _about_few(fit: Fit) -> tuple[Caution, ...]:
+    """Of a forecast beyond the data, where no law but the fitted one could have a part in it."""
+    from lawful.fitting.form import cannot_tell
+    from lawful.fitting.result import Caution
+
+    if fit.alternatives is not None or not cannot_tell(fit):
+        return ()
+    sentence = (
+        f"{fit.goodness.n} runs are too few to tell {fit.law} from a law with one more parameter: this interval "
+        "takes the law's form for granted."
+    )
+    return (Caution("form_uncertain", "note", sentence),)
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
@@ -70,7 +79,7 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     return at
 
 
-def mean_interval(fit: Fit, at: Mapping[str, float], level: float = 0.95) -> tuple[float, float]:
+def mean_interval(fit: Fit, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
     """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
     value = float(fit.loss(fit.values, at)[0])
     if fit.interval_method == BOOTSTRAP:
@@ -133,16 +142,16 @@ def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
 
 
 def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Caution, ...]:
-    """A caution from FAR on, a severe one from VERY_FAR on; `lead` opens its sentence."""
+    """A caution from OUTSIDE on, a severe one from FAR_OUTSIDE on; `lead` opens its sentence."""
     from lawful.fitting.result import Caution
 
     distances = _distances(fit, at)
     words = max(distances, key=lambda direction: distances[direction])
     factor = distances[words]
     where = f"{lead} {factor:.3g} times outside the data in {words}"
-    if factor > VERY_FAR * ROUNDING:
+    if factor > FAR_OUTSIDE * BY_DIGITS:
         sentence = f"{where}: no interval here covers a change of regime."
         return (Caution("far_extrapolation", "severe", sentence),)
-    if factor > FAR * ROUNDING:
+    if factor > OUTSIDE * BY_DIGITS:
         return (Caution("extrapolation", "warning", f"{where}."),)
     return ()

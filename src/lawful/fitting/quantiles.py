@@ -7,6 +7,7 @@ import math
 from statistics import NormalDist
 
 TINY = 1e-300
+LEVEL = 0.95  # of every interval that asks for no other
 
 
 def normal_quantile(probability: float) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from lawful.fitting.quantiles import f_tail
 from lawful.laws import Array, Axes
 
 LEAST_CELLS = 4  # of replicates: a slope of the spread over fewer says little
@@ -15,14 +17,39 @@ HALF_NORMAL = math.sqrt(2 / math.pi)  # mean absolute value of a standard normal
 LEAST_DISPERSION = math.pi / 2 - 1  # its squared coefficient of variation: deviations vary at least as much
 LEAST_GROUPS = 3  # of several seeds: below it the test of what seeds share has no power
 PERMUTED = 999
-SHARED = (
-    0.01  # p below which seeds are taken to share noise across sizes. At .05, a comparison of arms lost 5 % of power
-)
+FEW_SEEDS = 3  # up to so many, there are too few permutations to show anything: an F test in their place
+# p below which seeds are taken to share noise across sizes (at .05, a comparison of arms lost 5 % of power), and below
+# which they may
+SHARED, MAY_SHARE = 0.01, 0.05
 COARSE = 2.0  # steps of rounding to the spread of replicates, as it is after rounding
 STEPS = 50  # of the reweighting; it settles in about six
 
 
+@dataclass(frozen=True)
+class SpreadSlopes:
+    """d log sigma / d log axis of the noise: as they weigh rows (`shrunk`), as estimated (`raw`), and the covariance of
+    the estimates. Empty where the spread is the same everywhere."""
+
+    shrunk: Mapping[str, float] = field(default_factory=dict)
+    raw: Mapping[str, float] = field(default_factory=dict)
+    covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def expected_variance(self, logs: Mapping[str, Array]) -> Array | float:
+        """Of each row, in units of that at the pivot, over all that the slopes may be (the mean of a log-normal); 1
+        where the spread is the same everywhere."""
+        if not self.raw:
+            return 1.0
+        at = np.stack([logs[axis] for axis in self.raw])
+        middle = np.array(list(self.raw.values())) @ at
+        return np.asarray(np.exp(2 * middle + 2 * np.einsum("ir,ij,jr->r", at, self.covariance, at)))
+
+
 def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[str, float]:
+    """What rows weigh by; see spread_of."""
+    return dict(spread_of(x, loss, apart, cluster).shrunk)
+
+
+def spread_of(x: Axes, loss: Array, apart: Array, cluster: Array) -> SpreadSlopes:
     """d log sigma / d log axis, where the spread of log loss between replicates changes along the axes; else empty.
 
     Mean absolute deviations within cells follow a log-linear model, fitted by quasi-likelihood (McCullagh & Nelder
@@ -42,7 +69,7 @@ def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[st
     is_repeated = count > 1
     cells, place = np.unique(pair[0][is_repeated], return_inverse=True)
     if len(cells) < LEAST_CELLS:
-        return {}
+        return SpreadSlopes()
     value, number = log_loss[is_repeated], np.bincount(place)
     away = np.abs(value - (np.bincount(place, value) / number)[place])
     spread = np.bincount(place, away) / number / np.sqrt(1 - 1 / number) / HALF_NORMAL
@@ -51,16 +78,16 @@ def spread_slopes(x: Axes, loss: Array, apart: Array, cluster: Array) -> dict[st
     weight = number - 1.0
     dof = len(cells) - 1 - len(logs)
     if not logs or dof < 2 or (spread > 0).sum() < LEAST_CELLS:
-        return {}
+        return SpreadSlopes()
     return _slopes(logs, spread, weight, dof)
 
 
-def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -> dict[str, float]:
+def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -> SpreadSlopes:
     design = np.stack([np.ones(len(spread)), *logs.values()], axis=1)
     gram = design.T @ (weight[:, None] * design)
     if np.linalg.cond(gram) > 1e10:  # axes that move together, as at a fixed ratio of tokens to parameters
         first = next(iter(logs))
-        return {} if len(logs) == 1 else _slopes({first: logs[first]}, spread, weight, dof + len(logs) - 1)
+        return SpreadSlopes() if len(logs) == 1 else _slopes({first: logs[first]}, spread, weight, dof + len(logs) - 1)
     beta = np.zeros(design.shape[1])
     beta[0] = math.log(float(np.average(spread, weights=weight)))
     for _ in range(STEPS):
@@ -75,8 +102,9 @@ def _slopes(logs: Mapping[str, Array], spread: Array, weight: Array, dof: int) -
     number = len(logs)
     ratio = float(beta[1:] @ np.linalg.solve(inverse, beta[1:])) / number / dispersion
     if not np.isfinite(ratio) or ratio <= 1:
-        return {}
-    return {axis: float(slope) * (1 - 1 / ratio) for axis, slope in zip(logs, beta[1:], strict=True)}
+        return SpreadSlopes()
+    raw = {axis: float(slope) for axis, slope in zip(logs, beta[1:], strict=True)}
+    return SpreadSlopes({axis: slope * (1 - 1 / ratio) for axis, slope in raw.items()}, raw, dispersion * inverse)
 
 
 def relative_spread(slopes: Mapping[str, float], logs: Mapping[str, Array]) -> Array | float:
@@ -92,10 +120,11 @@ def cells_of(x: Axes, apart: Array) -> Array:
     return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].ravel())
 
 
-def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> bool:
-    """Whether runs of one seed correlate across groups (sizes), at 1 %: the squares of each seed's mean deviation, over
-    seeds permuted within the groups. Each row has codes of its group, seed and cell (replicates have one cell). Runs of
-    one seed and group are taken together, those of other arms too, as arms may share their noise."""
+def shared_p(group: Array, seed: Array, cell: Array, log_loss: Array) -> float:
+    """Probability of so large a correlation of runs of one seed across groups (sizes), if there is none; 1 where that
+    cannot be tested. The squares of each seed's mean deviation, over seeds permuted within the groups; of few seeds,
+    all at every size, by the F test of a two-way table. Each row has codes of its group, seed and cell (replicates have
+    one cell). Runs of one seed and group are taken together, those of other arms too, as arms may share their noise."""
     away = log_loss - (np.bincount(cell, log_loss) / np.bincount(cell))[cell]
     _, first, unit = np.unique(np.stack([group, seed]), axis=1, return_index=True, return_inverse=True)
     unit = unit.ravel()
@@ -104,7 +133,9 @@ def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> boo
     held = np.zeros((group.max() + 1, seed.max() + 1), dtype=bool)
     held[group, seed] = True
     if (held.sum(axis=1) > 1).sum() < LEAST_GROUPS or held.shape[1] > held.sum() / 2:
-        return False
+        return 1.0
+    if held.shape[1] <= FEW_SEEDS and held.all():
+        return _two_way(group, seed, value, len(held))
     rng = np.random.default_rng(0)
     permuted = np.repeat(value[None], 1 + PERMUTED, axis=0)
     for code in range(len(held)):
@@ -112,7 +143,17 @@ def share_across(group: Array, seed: Array, cell: Array, log_loss: Array) -> boo
         permuted[1:, own] = rng.permuted(permuted[1:, own], axis=1)
     total = permuted @ np.eye(held.shape[1])[seed]
     scores = (total**2 / np.bincount(seed)).sum(axis=1)
-    return bool((scores >= scores[0] * (1 - 1e-9)).mean() < SHARED)
+    return float((scores >= scores[0] * (1 - 1e-9)).mean())
+
+
+def _two_way(group: Array, seed: Array, value: Array, groups: int) -> float:
+    """Seeds' mean deviations against what is left beside them, one value for each group and seed."""
+    seeds = len(value) // groups
+    away = value - (np.bincount(group, value) / seeds)[group]
+    effect = np.bincount(seed, away) / groups
+    between, within = groups * float(effect @ effect), float(((away - effect[seed]) ** 2).sum())
+    dof = (groups - 1) * (seeds - 1)
+    return f_tail(between / (seeds - 1) / max(within / dof, 1e-300), seeds - 1, dof)
 
 
 def resolution(values: Array) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from lawful import laws
 from lawful.checks import Part, PositiveFloat, PositiveInt, argument
 from lawful.errors import DeclarationError
+from lawful.fitting.quantiles import LEVEL
 from lawful.laws import Array, Axes, Law
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import plain, read_json, reading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lawful.fitting.checklist import Item
     from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
+    from lawful.fitting.sisters import Alternatives
 
 FORMAT = 2  # 1 held the law as text
 SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
@@ -117,8 +119,7 @@ class Residual:
 class Prediction:
     """value and its interval at `level`; extrapolation is how far outside the data, as a factor (1 inside).
 
-    laws   the laws that the forecast averages over with their weights, where the form of the fitted law is in doubt;
-           else empty, and the forecast is the fitted law's own
+    laws   the laws that the forecast averages over with their weights; empty where it is the fitted law's own
     """
 
     value: float
@@ -160,6 +161,7 @@ class Fit:
     spread_slopes     axis -> d log sigma / d log axis of the runs' noise, where replicates show that it changes; sigmas
                       in `goodness` are then those at the pivot
     held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
+    known_doubt   of a fit made in this process, its `doubt`; not stored
     """
 
     model: Law
@@ -181,13 +183,23 @@ class Fit:
     versions: Mapping[str, str] = field(default_factory=dict)
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
     held_out: tuple[HeldOutRow, ...] = ()
+    known_doubt: Doubt | None = field(default=None, repr=False, compare=False)
 
     @functools.cached_property
     def doubt(self) -> Doubt:
         """Whether the law's form is that of the runs; see lawful.fitting.form."""
         from lawful.fitting.form import of_fit
 
-        return of_fit(self)
+        return self.known_doubt or of_fit(self)
+
+    @functools.cached_property
+    def alternatives(self) -> Alternatives | None:
+        """The laws that a forecast averages over; None where it is the fitted law's own."""
+        from lawful.fitting.form import unsuspected
+
+        doubt = self.doubt
+        is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
+        return doubt.alternatives if is_decided else unsuspected(self)
 
     @property
     def domain(self) -> Mapping[str, Sequence[float]]:
@@ -226,7 +238,7 @@ class Fit:
         flops: float | None = None,
         unique_tokens: float | None = None,
         interval: Interval = "mean",
-        level: float = 0.95,
+        level: float = LEVEL,
     ) -> Prediction:
         """The loss at one point. interval="mean": of the curve itself; "new_run": of one more run's loss, which adds
         the spread between runs. Raises LawfulError when an axis of the law is missing or one it lacks is given."""
@@ -277,8 +289,8 @@ class Fit:
         """Plain data, also written whole to `path` where one is given. Raises DeclarationError where the law cannot be
         stored, with the reason; the fit itself goes on working in memory."""
         law = laws.to_data(self.model)
-        held = dataclasses.asdict(self)
-        del held["model"]
+        held = dataclasses.asdict(dataclasses.replace(self, known_doubt=None))
+        del held["model"], held["known_doubt"]
         out: dict[str, Any] = plain({"format": FORMAT, "law": law, **held})
         _expect_same_losses(laws.rebuilt(law, self.model), out)
         where = argument("path", path, str | Path | None)

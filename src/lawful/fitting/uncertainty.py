@@ -11,7 +11,7 @@ import numpy as np
 
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
-from lawful.fitting.quantiles import f_tail, normal_quantile, t_quantile
+from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
 from lawful.laws import Array, bounds_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
-LEVEL = 0.95
 MOST_WHITENED = 2_000  # rows in clusters for which a lack of fit is tested: the work grows as the cube
 PILOTS = 64  # draws that descend from two starts; the others start at the best of their optima
 GRID_CELLS = 49  # of the grid from which each pilot takes its second start
@@ -457,7 +456,7 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     shared = max(around.variance_cluster, 0.0)
     if shared > 0:
         row_dof = around.rows - data.clusters
-    relative = point.problem.relative
+    relative = point.problem.relative * np.sqrt(around.uneven)
     shake = np.sqrt(around.variance_row) * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
     effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
     move = (shake + effect[:, data.cluster]) * relative

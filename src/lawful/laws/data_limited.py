@@ -35,8 +35,8 @@ class DataLimited(Law):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return (
-            Shape("alpha", 0.01, 3.0, (0.05, 1.5)),
-            Shape("beta", 0.01, 3.0, (0.05, 1.5)),
+            Shape("alpha", 0.01, 10.0, (0.05, 1.5)),
+            Shape("beta", 0.01, 10.0, (0.05, 1.5)),
             Shape("log_unique", -12.0, 12.0, (-4.0, 3.0)),  # of U / pivot of the tokens
         )
 

@@ -427,7 +427,8 @@ def _with_roles(
         if choice is not None:
             taken[role] = replace(choice, unit=factors.get(choice.column, choice.unit))
     _expect_whole(table, taken, factors)
-    _expect_6nd(table, taken, numbers, told)
+    if "flops" not in taken or taken["flops"].column not in factors:
+        _expect_6nd(table, taken, numbers, told)
     _expect_counts(table, taken, numbers, told, factors)
     rows = [dict(row) for row in table.rows]
     columns = []
