@@ -21,7 +21,7 @@ MAKERS = {"Refusal", "Caution", "_warning"}
 HANDED_ON = {
     ("report/page.py", "alike"),  # a function of that name that draws one
     ("fitting/data.py", "code"),
-    ("fitting/compare.py", "refusal.code"),
+    ("fitting/joint.py", "refusal.code"),
     ("fitting/crossover.py", "refusal.code"),
 }
 

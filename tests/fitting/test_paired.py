@@ -169,3 +169,21 @@ def test_seeds_that_never_meet_at_a_level_tell_nothing_of_the_noise():
     table = uneven(np.random.default_rng(1), along="tokens", levels=LENGTHS, seeds=[(0,), (0,), (1,), (1,)])
     with pytest.raises(Refusal, match="at least two seeds"):
         paired(table, "tokens")
+
+
+def test_differences_that_are_equal_by_their_rounding_alone_are_not_decided():
+    """Arms .02 apart, losses rounded to .1: each pair differs by 0 or by .1, all alike, which gave p = 0."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"arm": arm, "width": 64, "seed": seed, "loss": round(3.04 + 0.02 * (arm == "b") + 0.001 * noise, 1)}
+        for arm in "ab"
+        for seed, noise in enumerate(rng.standard_normal(3))
+    ]
+    (gap,) = paired(read_runs(rows), "width").gaps
+    assert gap.mean == pytest.approx(0.1)
+    t = 0.1 / (0.1 / np.sqrt(6))  # by hand: the error of a difference of two uniforms over a step of .1
+    assert gap.p == pytest.approx(1 - t / np.sqrt(2 + t**2))  # Student's t with 2 degrees of freedom
+    found = paired(read_runs(rows), "width")
+    assert not found.is_decided and any("rounded to 0.1" in caution.sentence for caution in found.warnings)
+    fine = paired(read_runs([{**row, "loss": row["loss"] + 0.01 * rng.standard_normal()} for row in rows]), "width")
+    assert not any(caution.code == "rounded" for caution in fine.warnings)

@@ -267,6 +267,7 @@ def crossover_command(
     seed: Seed = 0,
 ) -> None:
     """Where the curves of two arms cross, if the data establish that they do."""
+    from lawful import laws
     from lawful.fitting.crossover import crossover
 
     table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
@@ -277,7 +278,9 @@ def crossover_command(
         raise DeclarationError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
     found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
     if asked.as_json:
-        _print_plain(found)
+        law_of = laws.to_data(next(iter(found.fits.values())).model)
+        params = {arm: fitted.values for arm, fitted in found.fits.items()}
+        _print_plain({**found.answer, "law": law_of, "params": params})
         return
     typer.echo(found.sentence)
     _print_cautions(found.warnings)

@@ -205,7 +205,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
     rest: dict[str, Any] = {"fit": None, "held_out": (), "excluded": tuple(arms.excluded), "also": ()}
     try:
         found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
-    except (Refusal, DeclarationError) as refusal:
+    except (Refusal, DeclarationError, TableError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
         return Answer(question, "refused", str(refusal), sentence, warnings=(), **rest)
     plain = json_files.plain(dataclasses.asdict(found))
@@ -236,13 +236,11 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
             if (compared.comparison or {}).get("verdict") == "no difference shown":  # of all arms at once
                 joint = dataclasses.replace(joint, p=1.0)
             one = between(joint, {first: a, second: b}, level=level)
-        except (Refusal, DeclarationError) as refusal:
+        except (Refusal, DeclarationError, TableError) as refusal:
             found.append({"arms": (first, second), "refusal": str(refusal)})
             continue
         severe += [caution for caution in one.warnings if caution.severity == "severe"]
-        found.append(
-            {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("fits", "warnings")}
-        )
+        found.append({name: value for name, value in one.answer.items() if name != "warnings"})
     where = _crossings_sentence(found)
     if compared.status != "answered":
         parts = [where, compared.sentence]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from lawful.errors import TableError
 from lawful.laws import Array, Axes, Law, Shape, Term, Values
 
 ARM = "arm"  # the axis that holds each row's arm, as its index
@@ -91,3 +92,16 @@ class ArmsLaw(Law):
             values = [float(values[name]) for values in by_arm]
             out += values if name in self.own else [float(np.mean(values))]
         return out
+
+
+def refuse_alike(arms: Iterable[str], by: str) -> None:
+    """Raises TableError for names that differ in case or blanks alone: one arm would be taken for two."""
+    same: dict[str, list[str]] = {}
+    for arm in arms:
+        same.setdefault("".join(arm.split()).casefold(), []).append(arm)
+    if alike := [names for names in same.values() if len(names) > 1]:
+        named = "; ".join(", ".join(map(repr, names)) for names in alike[:5])
+        raise TableError(
+            f"{by}: expected one spelling of each arm, got names that differ in case or blanks alone: {named}. Write "
+            "them alike where they are one arm, and tell them apart by more where they are not."
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ POINTS, INSIDE = 240, 60  # where the gap is looked at: in all, and in the data
 BEYOND = 100.0  # the set is sought this far outside the data on either side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Crossover:
     """Where the laws of two arms cross.
 
@@ -42,6 +42,7 @@ class Crossover:
                        confidence of a one-sided test that it is ahead there
     level              .95, or above where several pairs of arms are judged at once
     is_paired          the arms' noise was taken to be shared where they have the same seeds, as much as their runs show
+    fits, joint        of each arm alone, and of both at once
     """
 
     axis: str
@@ -60,7 +61,14 @@ class Crossover:
     is_paired: bool
     sentence: str
     fits: Mapping[str, Fit]
+    joint: JointFit = field(repr=False)
     warnings: tuple[Caution, ...]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What is asked of a crossing: everything but the fits that it rests on, whose draws are thousands."""
+        rests = ("fits", "joint")
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in rests}
 
 
 @checked
@@ -133,23 +141,26 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
     pieces = _undecided(wide.at, wide.ahead(level))
     name = _name(fits[arms[0]], axis)
     return Crossover(
-        axis,
-        name,
-        arms,
-        joint.p,
-        at,
-        leader,
-        pieces,
-        (low, high),
-        small,
-        small_p,
-        large,
-        large_p,
-        level,
-        joint.is_paired,
-        _sentence(name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level),
-        dict(fits),
-        _cautions(joint, fits, inside.value, at is not None),
+        axis=axis,
+        axis_name=name,
+        arms=arms,
+        p=joint.p,
+        at=at,
+        leader=leader,
+        set95=pieces,
+        shared_range=(low, high),
+        better_small=small,
+        better_small_probability=small_p,
+        better_large=large,
+        better_large_probability=large_p,
+        level=level,
+        is_paired=joint.is_paired,
+        sentence=_sentence(
+            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level
+        ),
+        fits=dict(fits),
+        joint=joint,
+        warnings=_cautions(joint, fits, inside.value, at is not None),
     )
 
 

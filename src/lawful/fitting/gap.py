@@ -16,9 +16,10 @@ import numpy as np
 from lawful.errors import DeclarationError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
-from lawful.fitting.compare import CERTIFIED, arm_sample, fit_ladder, one_law, pairs_of, shares_noise
 from lawful.fitting.data import Sample
 from lawful.fitting.estimate import Point
+from lawful.fitting.joint import CERTIFIED, alone, arm_sample, fit_ladder, pairs_of, shares_noise
+from lawful.fitting.one_law import one_law
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
 from lawful.laws import Array, Axes, Law
@@ -135,7 +136,8 @@ def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mappi
             f"{' and '.join(law.inputs)}."
         )
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
-    same, point = fit_ladder(data, law, (first, second), [frozenset(), frozenset(law.parameters)], {}, {})
+    owns = [frozenset[str](), frozenset(law.parameters)]
+    same, point = fit_ladder(data, law, (first, second), owns, {}, {}, alone(data, law, (first, second)))
     if is_paired := shares_noise(point, data):
         data = replace(data, cluster=pairs_of(data))
     around = noise.measure(point, data)

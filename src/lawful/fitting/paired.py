@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal
+from lawful.fitting.arms import refuse_alike
 from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
+from lawful.fitting.replicates import COARSE, resolution
 from lawful.fitting.result import Caution
 from lawful.tables import Observations
 
@@ -85,6 +87,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
             cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(row[loss])
             clusters[arm, level, seed] = row.get("cluster") or (seed if along in LENGTHS else (level, seed))
     arms = tuple(cells)
+    refuse_alike(arms, by)
     if len(arms) < 2:
         raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
     found = [_gap(cells, clusters, first, second, along) for first, second in itertools.combinations(arms, 2)]
@@ -111,7 +114,12 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
         gaps,
         dof,
         _sentence(along, best, losses, unsure, gaps),
-        _cautions(dof, along, tuple(dict.fromkeys(level for gap in found for level in gap.alone))),
+        _cautions(
+            dof,
+            along,
+            tuple(dict.fromkeys(level for gap in found for level in gap.alone)),
+            max(gap.step for gap in found),
+        ),
     )
 
 
@@ -124,6 +132,7 @@ class _Found:
     slope_p: float | None
     dof: int
     alone: tuple[str, ...]  # levels of one unit, whose noise is taken from others
+    step: float  # of rounding, where the differences may agree by it
 
     def finish(self, p_holm: float, slope_p_holm: float | None) -> Gap:
         return Gap(**self.values, p=self.p, p_holm=p_holm, slope_p_holm=slope_p_holm)
@@ -154,7 +163,10 @@ def _gap(
         )
     alone = tuple(str(level) for i, level in enumerate(levels) if spread.source[i] != i)
     mean = float(means.mean())
-    stderr, dof = spread.of(np.full(len(levels), 1 / len(levels)))
+    step = _coarse_step(cells[first], cells[second], np.array(differences) - means[place], len(levels))
+    even = np.full(len(levels), 1 / len(levels))
+    stderr, dof = spread.of(even)
+    stderr = math.hypot(stderr, _of_rounding(step, even))
     reach = t_quantile(0.975, dof) * stderr
     slope = slope_ci = slope_p = None
     if len(levels) >= 3 and all(isinstance(level, (int, float)) and level > 0 for level in levels):
@@ -163,6 +175,7 @@ def _gap(
         lever = sizes * centred / (sizes * centred**2).sum()
         slope = float(lever @ means)
         slope_stderr, slope_dof = spread.of(lever)
+        slope_stderr = math.hypot(slope_stderr, _of_rounding(step, lever))
         slope_reach = t_quantile(0.975, slope_dof) * slope_stderr
         slope_ci = (slope - slope_reach, slope + slope_reach)
         slope_p = _two_sided(slope, slope_stderr, slope_dof)
@@ -176,7 +189,22 @@ def _gap(
         "slope_ci95": slope_ci,
         "levels": {str(level): float(value) for level, value in zip(levels, means, strict=True)},
     }
-    return _Found(values, _two_sided(mean, stderr, dof), slope_p, int(dof), alone)
+    return _Found(values, _two_sided(mean, stderr, dof), slope_p, int(dof), alone, step)
+
+
+def _coarse_step(first: Mapping[Any, Any], second: Mapping[Any, Any], residual: np.ndarray, levels: int) -> float:
+    """To what losses are rounded, where the differences of a level spread so little beside it that they may agree by
+    their digits alone; else 0."""
+    losses = [loss for arm in (first, second) for seeds in arm.values() for loss in seeds.values()]
+    step = resolution(np.array(losses))
+    spread = math.sqrt(float(residual @ residual) / max(len(residual) - levels, 1))
+    return step if step > COARSE * spread else 0.0
+
+
+def _of_rounding(step: float, lever: np.ndarray) -> float:
+    """The error that rounding leaves in a sum of the levels' mean differences: of two losses, each uniform over a step.
+    The pairs of a level share it, as their losses are rounded alike; levels do not."""
+    return step * math.sqrt(float((lever**2).sum()) / 6)
 
 
 @dataclass(frozen=True)
@@ -303,7 +331,7 @@ def _sentence(along: str, best: str, losses: Mapping[str, float], unsure: list[s
     return text + "."
 
 
-def _cautions(dof: int, along: str, alone: tuple[str, ...]) -> tuple[Caution, ...]:
+def _cautions(dof: int, along: str, alone: tuple[str, ...], step: float) -> tuple[Caution, ...]:
     said = []
     if dof < 6:
         several = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
@@ -313,4 +341,11 @@ def _cautions(dof: int, along: str, alone: tuple[str, ...]) -> tuple[Caution, ..
             f"At {along} = {', '.join(alone)} a pair of arms has no second seed: the noise there is taken from other "
             "levels, and where it is larger than there, the intervals are too narrow."
         )
-    return tuple(Caution("few_dof", "warning", sentence) for sentence in said)
+    found = [Caution("few_dof", "warning", sentence) for sentence in said]
+    if step:
+        sentence = (
+            f"Losses are rounded to {step:g}, and the differences of pairs spread less than that: they may agree by "
+            "their digits alone, so the error of rounding is added to theirs. Give losses with more digits."
+        )
+        found.append(Caution("rounded", "warning", sentence))
+    return tuple(found)

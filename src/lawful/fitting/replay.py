@@ -21,7 +21,6 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.data import read_table
 from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
-from lawful.fitting.gap import fit_both
 from lawful.fitting.quantiles import chi_squared_quantile
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
@@ -255,7 +254,7 @@ def _ahead(
     if not low < high:
         reason = f"Both arms have points from {found.shared_range[0]:.3g} to {found.shared_range[1]:.3g} only."
         return Replay(claim, "not decided", (reason,), found.fits)
-    joint = fit_both(source, by, arms, named(law), columns)
+    joint = found.joint
     gap = joint.gap(np.geomspace(low, high, POINTS))
     here = f"between {low:.3g} and {high:.3g}, where both arms have points"
     if not joint.is_certified:

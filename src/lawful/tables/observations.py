@@ -175,6 +175,14 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
+def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
+    """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `run` names the
+    run. For tables that lawful makes itself: nothing is looked for or asked."""
+    names = {name for row in rows for name in row}
+    roles = {role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names}
+    return Observations(tuple(rows), roles=roles | ({"cluster": "run"} if "run" in names else {}))
+
+
 def is_of_ladder(row: Mapping[str, Any]) -> bool:
     """Whether the run is a rung: not there to try another learning rate, not a fine-tuning."""
     return why_off_ladder(row) is None

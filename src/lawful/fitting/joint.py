@@ -1,0 +1,154 @@
+"""Several arms fitted at once: their rows as one sample, the nested laws from one for all to one for each, and whether
+arms share noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lawful.errors import DeclarationError, Refusal
+from lawful.fitting import noise, solver
+from lawful.fitting.arms import ARM, ArmsLaw, refuse_alike
+from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.replicates import cells_of
+from lawful.laws import Array, Axes, Law
+
+CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is
+# correlation of paired residuals from which on pairs are used. With less they hardly narrow an interval, and without
+# them it is too wide rather than too narrow
+LEAST_SHARED = 0.25
+# and that in units of its error where nothing is shared, 5 % one-sided. With .25 alone, 22 % of tables of 10 pairs that
+# share nothing were taken to share, and the arms of the others, whose pairs lie apart by chance, differed too often
+CLEARLY_SHARED = 1.645
+
+
+def arm_sample(
+    source: Any,
+    by: str,
+    law: Law,
+    columns: Mapping[str, str | None],
+    keep: Sequence[str] | None = None,
+    *,
+    fixed: int = 0,
+) -> tuple[Sample, tuple[str, ...]]:
+    """The rows of all arms with the arm's index as a further axis; each arm must stand on its own.
+
+    fixed   how many of the law's parameters are
+    """
+    data = sample(source, law, columns, by=by, check=False)
+    data.observations.expect(by)
+    names = [str(row.get(by, "")) for row in data.observations]
+    arms = tuple(dict.fromkeys(names if keep is None else keep))
+    refuse_alike(dict.fromkeys(names), by)
+    if keep is not None and (missing := [name for name in keep if name not in names]):
+        raise DeclarationError(
+            f"{by}: no arm is called {', '.join(missing)}; there are {', '.join(dict.fromkeys(names))}."
+        )
+    if len(arms) < 2:
+        raise Refusal("one_arm", f"{by}: expected at least two arms to compare, got {', '.join(arms) or 'none'}.")
+    chosen = np.array([name in arms for name in names])
+    data = data.take(np.flatnonzero(chosen))
+    code = np.array([arms.index(name) for name in names if name in arms])
+    refuse_mixtures(data.observations)
+    for index, arm in enumerate(arms):
+        try:
+            refuse_too_little(data.take(np.flatnonzero(code == index)), law, len(law.parameters) - fixed)
+        except Refusal as refusal:
+            raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
+    logs = {**data.x.logs, ARM: code.astype(float)}
+    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0], arms
+
+
+def fit_ladder(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    owns: list[frozenset[str]],
+    fixed: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    each: Sequence[Mapping[str, float]],
+) -> list[Point]:
+    """The best point of each nested law, all with the delta of the last, so that their misfits compare.
+
+    each   the parameters of each arm fitted alone, at the common pivot
+    """
+    delta: float | None = None
+    points: list[Point] = []
+    for own in reversed(owns):
+        joint = ArmsLaw(law, arms, own)
+        low, high = limits(joint, joint.of_each(fixed), joint.of_each(bounds))
+        starts = np.array([joint.spread_out(each), *(joint.spread_out([one] * len(arms)) for one in each)])
+        if points:
+            bigger = points[-1].problem.law
+            assert isinstance(bigger, ArmsLaw)
+            back = [bigger.of_arm(points[-1].parameters, i) for i in range(len(arms))]
+            starts = np.concatenate([starts, [joint.spread_out(back)]])
+        if delta is None:
+            point = None
+            for _ in range(4):
+                problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+                first = starts if point is None else point.parameters[None]
+                point = as_point(problem, solver.solve(problem, first), delta)
+                delta = max(HUBER * _noisiest(point, data), LEAST_DELTA)
+        problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+        grid = solver.grid_starts(problem, keep=4)[0]
+        points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
+    return points[::-1]
+
+
+def rows_of(data: Sample, index: int, law: Law) -> Sample:
+    """One arm alone, at the common pivot."""
+    return data.take(np.flatnonzero(data.x[ARM] == index)).on(law)
+
+
+def alone(data: Sample, law: Law, arms: tuple[str, ...]) -> list[dict[str, float]]:
+    """The parameters of each arm fitted alone, at the common pivot."""
+    low, high = limits(law, {}, {})
+    points = [best_point(rows_of(data, index, law), law, "robust", low, high) for index in range(len(arms))]
+    return [dict(zip(law.parameters, map(float, point.parameters), strict=True)) for point in points]
+
+
+def _noisiest(point: Point, data: Sample) -> float:
+    """The robust sigma of the arm with the most noise: one of all arms would clip that arm's plain rows as outliers,
+    and leave its intervals too narrow."""
+    away, arm = np.abs(point.residuals_log), data.x[ARM].astype(int)
+    medians = [float(np.median(away[arm == code])) for code in range(arm.max() + 1)]
+    return robust_sigma(point) * max(max(medians) / max(float(np.median(away)), 1e-300), 1.0)
+
+
+def shares_noise(full: Point, data: Sample) -> bool:
+    """Whether arms are to be compared run by run: every row its own cluster, each cell and seed in every arm once, and
+    residuals of a pair that correlate. Where nothing is shared, pairs would cost half the degrees of freedom."""
+    if data.clusters < data.n or "seed" not in data.observations.columns:
+        return False
+    pairs = pairs_of(data)
+    counts = np.bincount(pairs)
+    arms = len(np.unique(data.x[ARM]))
+    if not (counts == arms).all():
+        return False
+    residual = noise.pseudo_values(full, full.residuals)
+    squares = float(residual @ residual)
+    shared = float((np.bincount(pairs, residual) ** 2).sum()) - squares
+    error = np.sqrt(2 / (arms * (arms - 1) * len(counts)))
+    return bool(shared > max(LEAST_SHARED, CLEARLY_SHARED * error) * (arms - 1) * squares)
+
+
+def pairs_of(data: Sample) -> Array:
+    """One code for the runs of all arms at one cell and seed."""
+    return cells_of(
+        axes_of(data), np.unique([str(row.get("seed")) for row in data.observations], return_inverse=True)[1]
+    )
+
+
+def floors(law: Law) -> frozenset[str]:
+    """Which of its coefficients are an irreducible loss."""
+    return frozenset({"E", "floor"} & set(law.coefficients))
+
+
+def axes_of(data: Sample) -> Axes:
+    """Without that of the arms."""
+    return Axes({axis: data.x.logs[axis] for axis in data.values}, data.x.pivot)
