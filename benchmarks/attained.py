@@ -25,10 +25,10 @@ from results import Row, record, told
 from torch.profiler import ProfilerActivity, profile
 
 from lawful.executors.local import allocator, available_cores
+from lawful.planning.probes import Probes
 from lawful.run import Run
 from lawful.train import device
 from lawful.train.optimizer import build_adamw
-from lawful.train.plan import _one_precision
 
 CPU = torch.device("cpu")
 SIDE = 1024  # of the square matrices; 512 and 2048 give the same within a tenth
@@ -49,7 +49,7 @@ def main() -> None:
     with context.Pool(count, initializer=begin, initargs=(context.Barrier(count),)) as pool:
         for name in options.studies.split(","):
             ladder = importlib.import_module(f"lawful.studies.{name}").study(options.scale).ladder
-            precision, _ = _one_precision(ladder, CPU, lambda what, share: None)
+            precision, _ = Probes(where=CPU).precision(ladder)
             shapes: dict[Any, Run] = {}
             for rung in ladder:
                 if hasattr(rung.run.family, "width"):

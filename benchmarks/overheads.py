@@ -91,7 +91,7 @@ def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
     spent = time.process_time() - spent
     clock = time.monotonic() - start
     store = Store(folder)
-    results = [read_json(store.result(rung["id"])) for rung in store.read_study()["rungs"]]
+    results = [read_json(store.result(rung.run)) for rung in store.read_study().runs]
     assert len(results) == runs and all(result["status"] != "failed" for result in results)
     training = sum(result["seconds_spent"] for result in results)
     beside = (clock * available_cores() - training) / runs
@@ -129,10 +129,10 @@ def shares(folder: Path) -> list[Row]:
     takes ten seconds; its last evaluation, of all of the validation text, is as long for one of an hour."""
     import torch
 
+    from lawful.planning.plan import make_plan
     from lawful.studies import activation, quickstart
     from lawful.study import Question, Study
     from lawful.train import checkpoint, device, loop
-    from lawful.train.plan import make_plan
 
     torch.set_num_threads(1)
     device.keep_freed_memory()
@@ -191,9 +191,9 @@ class timed:
 
 def plan(folder: Path, runs: int) -> list[str]:
     """A study of so many runs of a tiny model, two updates each; their ids."""
+    from lawful.planning.plan import make_plan
     from lawful.studies.quickstart import study as quickstart
     from lawful.study import Question, Study, grid
-    from lawful.train.plan import make_plan
 
     first = quickstart("smoke").ladder[0].run
 

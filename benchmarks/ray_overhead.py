@@ -20,13 +20,13 @@ from lawful.executors import Executor
 from lawful.executors.local import Local
 from lawful.executors.ray import Ray
 from lawful.families.decoder import Decoder
+from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
-from lawful.train.plan import make_plan
 
 CORES = 2
 PLACES: dict[str, Executor] = {
@@ -59,7 +59,7 @@ def main() -> None:
 
 def seconds_of(name: str, folder: Path) -> float:
     """Wall seconds of all runs, each a trunk of its own."""
-    ids = [rung["id"] for rung in Store(folder).read_study()["rungs"]]
+    ids = [rung.run for rung in Store(folder).read_study().runs]
     start = time.perf_counter()
     job = PLACES[name].submit(folder, [[run_id] for run_id in ids])
     while not job.is_over():

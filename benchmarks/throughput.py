@@ -34,6 +34,7 @@ from lawful.conduct import train_study
 from lawful.corpora.python_docs import PythonDocs
 from lawful.executors.local import Local, allocator, available_cores
 from lawful.families.decoder import Decoder
+from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.storage.atomic import write_bytes, write_text
@@ -41,7 +42,6 @@ from lawful.storage.json_files import read_json, read_jsonl
 from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid, import_file
 from lawful.tasks.next_token import NextToken
-from lawful.train.plan import make_plan
 
 STACKED = 8
 SETTLING = 5  # steps that are not counted
@@ -182,7 +182,7 @@ def our_speed(
         lines = [line for line in read_jsonl(Store(folder).metrics(run_id)) if "tokens_per_second" in line]
         first, last = next(line for line in lines if line["step"] >= SETTLING), lines[-1]
         total += (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"])
-    return read_json(Store(folder).study)["precision"], total
+    return Store(folder).read_study().precision, total
 
 
 def train(
@@ -212,7 +212,7 @@ def train(
 
 
 def ids(folder: Path) -> list[str]:
-    return [rung["id"] for rung in Store(folder).read_study()["rungs"]]
+    return [rung.run for rung in Store(folder).read_study().runs]
 
 
 class NanoGPT:

@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def toy_folder(tmp_path: Path) -> Callable[..., Path]:
     """Plan tests/toy_study.py into a new folder: toy_folder(steps=(20, 40), dropout=.1) -> the folder."""
+    from lawful.planning.plan import make_plan
     from lawful.study import import_file
-    from lawful.train.plan import make_plan
 
     def plan(name: str = "toy", **settings: object) -> Path:
         declared = import_file(TOY).study(**settings)

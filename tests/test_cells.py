@@ -15,6 +15,7 @@ from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting.isoflop import isoflop
 from lawful.report.evidence import read_evidence
 from lawful.tables import COLUMNS, read_rows, read_runs
+from records import write_plan
 
 YES = ("yes", "Yes", "YES", "y", "true", "True", "TRUE", "T", "t", "1", "1.0", "on", "x", "X", " yes ")
 NO = ("no", "No", "NO", "n", "false", "False", "FALSE", "F", "f", "0", "0.0", "off", "", "-", " no ")
@@ -247,8 +248,7 @@ def test_the_report_reads_a_table_as_a_fit_does(tmp_path: Path) -> None:
         )
     ]
     as_csv(tmp_path / "observations.csv", rows)
-    study = {"format": 1, "name": "toy", "question": "?", "rungs": [], "questions": []}
-    (tmp_path / "study.json").write_text(json.dumps(study), encoding="utf-8")
+    write_plan(tmp_path)
     evidence = read_evidence(tmp_path)
     for row, fitted in zip(evidence.rows, read_rows(tmp_path / "observations.csv"), strict=True):
         assert {name: "" if cell is None else cell for name, cell in row.items()} == fitted

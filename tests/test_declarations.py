@@ -21,13 +21,13 @@ from lawful.families import ParamCounts
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
 from lawful.families.mlp import WindowMLP
+from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule, from_json, to_json
 from lawful.study import Question, Rung, Study, bracket, convert, declare, grid, import_file, scales_of
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.trained_bpe import TrainedBPE
-from lawful.train.plan import make_plan
 
 CORPUS = PythonDocs()  # 97 symbols
 FAMILY = Decoder(vocab_size=97, width=8, depth=1, heads=1, context=16)
@@ -348,7 +348,7 @@ def test_an_axis_of_numpy_gives_plain_coordinates() -> None:
         ({"at": {"width": math.inf}}, "Rung: at"),
         ({"run": None}, "Rung: run: expected a Run, got None"),
         ({"bracket": 0.0}, "Rung: bracket: expected a number above 0"),
-        ({"is_held_out": "no"}, "Rung: is_held_out"),
+        ({"held_out": "no"}, "Rung: held_out"),
         ({"at": {"seed": "x"}}, "Rung: at: seed: expected a whole number, got 'x'"),
         ({"at": {"seed": 0.5}}, "Rung: at: seed: expected a whole number, got 0.5"),
     ],

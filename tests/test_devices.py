@@ -20,13 +20,13 @@ from lawful.errors import DeclarationError, DeviceError
 from lawful.executors import local, ray
 from lawful.executors.local import Local
 from lawful.observe import observations
-from lawful.storage.atomic import write_json
+from lawful.planning.plan import make_plan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import device, parallel, worker
 from lawful.train.machine import examine
-from lawful.train.plan import make_plan
+from records import edit_plan
 
 TOY = Path(__file__).parent / "toy_study.py"
 Folder = Callable[..., Path]
@@ -211,9 +211,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str]]:
 
 def planned_on(folder: Path, device: str, **facts: Any) -> list[list[str]]:
     """The folder as if it had been planned there; six groups of runs."""
-    study = Store(folder).read_study()
-    write_json(Store(folder).study, {**study, "device": device, **facts})
-    return [[rung["id"]] for rung in study["rungs"]] * 2
+    study = edit_plan(folder, device=device, **facts)
+    return [[rung.run] for rung in study.runs] * 2
 
 
 @pytest.mark.parametrize(
@@ -333,8 +332,8 @@ class StopAfter:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_plan_for_the_gpus_of_a_cluster_needs_none_here(tmp_path: Path) -> None:
     declared = import_file(TOY).study(widths=(8, 12), steps=(5,))
-    made = make_plan(declared, device_name="cuda", study_file=TOY, is_elsewhere=True).declaration
-    assert (made["device"], made["gpus"], made["workers"], made["precision"]) == ("cuda", 0, 1, "bf16")
+    made = make_plan(declared, device_name="cuda", study_file=TOY, is_elsewhere=True).study
+    assert (made.device, made.gpus, made.workers, made.precision) == ("cuda", 0, 1, "bf16")
     for other in ("mps", "cuda:7", "tpu"):
         with pytest.raises(DeviceError):
             make_plan(declared, device_name=other, study_file=TOY, is_elsewhere=True)

@@ -23,8 +23,10 @@ import typer.main
 import lawful
 from lawful import cli, errors, tables
 from lawful.errors import DeclarationError, LawfulError, MissingDependency, Refusal, in_short, in_words
-from lawful.storage.atomic import write_json, write_text
+from lawful.schema import Question
+from lawful.storage.atomic import write_text
 from lawful.storage.json_files import read_json
+from records import write_plan
 
 SOURCE = Path(lawful.__file__).parent
 ROOT = SOURCE.parents[1]
@@ -329,15 +331,7 @@ def test_the_words_for_errors_of_the_system_name_each_number_once() -> None:
 
 
 def test_asking_a_folder_writes_nothing_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = {
-        "format": 1,
-        "name": "asked",
-        "scale": "smoke",
-        "rungs": [],
-        "corpora": {},
-        "questions": [{"name": "size", "asks": "?", "law": "power_floor:params", "params": "params", "loss": "loss"}],
-    }
-    write_json(tmp_path / "study.json", study)
+    write_plan(tmp_path, questions=(Question(name="size", asks="?", law="power_floor:params", params="params"),))
     tables.write_csv(tmp_path / "observations.csv", [{"run": str(i), **row} for i, row in enumerate(ONE)])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
     assert run(monkeypatch, "fit", tmp_path, "--draws", "0") in (0, None)

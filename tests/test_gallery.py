@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from lawful.cli import app
 from lawful.errors import LawfulError
+from records import planned_run, write_plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,7 +76,7 @@ def test_every_recorded_study_has_its_section_and_picture_and_the_readme_shows_o
 
 
 def test_a_study_that_is_not_finished_is_not_recorded(tmp_path):
-    (tmp_path / "study.json").write_text('{"name": "x", "rungs": [{}, {}]}', encoding="utf-8")
+    write_plan(tmp_path, planned_run("a"), planned_run("b"))
     (tmp_path / "observations.csv").write_text("run\na\n", encoding="utf-8")
     with pytest.raises(LawfulError, match="1 of 2 runs"):
         gallery.record(tmp_path)

@@ -50,7 +50,7 @@ from lawful.storage.layout import Store
 
 class Count(Analysis):
     def after_fit(self, folder):
-        if "stars" in Store(folder).read_study()["corpora"]:
+        if "stars" in Store(folder).read_study().corpora:
             write_json(folder / "fits" / "stars.json", {"stars": 7})
 
 class Stars(Section):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from lawful.conduct import conclude, failed_runs, train_study, unfinished
 from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.observe import write_observations
+from lawful.planning.plan import Plan, make_plan
 from lawful.replan import replace_plan
 from lawful.report.evidence import read_evidence
 from lawful.report.words import held_out_registered
@@ -26,7 +26,6 @@ from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import Question, Study
 from lawful.train import worker
-from lawful.train.plan import Plan, make_plan
 from planted_runs import Planted
 
 WIDTHS = (8, 12, 16, 24, 32, 48)
@@ -36,7 +35,7 @@ SIZE = Question(name="size", asks="How does the loss fall with size?", law="powe
 def toy(widths: tuple[int, ...] = WIDTHS, **changed: Any) -> Study:
     """Five sizes and one that is held out, one seed, asked for a power law of size."""
     declared = toy_study.study(widths=widths, steps=(20,), seeds=changed.pop("seeds", 1), **changed.pop("run", {}))
-    ladder = [replace(rung, is_held_out=False) for rung in declared.ladder]  # held_out marks them
+    ladder = [replace(rung, held_out=False) for rung in declared.ladder]  # held_out marks them
     return replace(declared, **{"ladder": ladder, "questions": [SIZE], **changed})
 
 
@@ -178,11 +177,11 @@ def test_fits_of_a_question_that_is_asked_no_more_do_not_stay(tmp_path: Path) ->
 
 def test_baselines_of_other_data_do_not_stay(folder: Path) -> None:
     write_json(Store(folder).baselines, {"corpus_fingerprint": "a", "baselines": []})
-    declaration = read_json(Store(folder).study)
-    replace_plan(folder, declaration)
+    study = Store(folder).read_study()
+    replace_plan(folder, study)
     assert Store(folder).baselines.exists()
-    declaration["corpora"]["invented_words"]["fingerprint"] = "b"
-    replace_plan(folder, declaration)
+    words = replace(study.corpora["invented_words"], fingerprint="b")
+    replace_plan(folder, replace(study, corpora={"invented_words": words}))
     assert not Store(folder).baselines.exists()
 
 
@@ -194,7 +193,7 @@ def test_a_run_that_was_held_out_is_not_fitted_afterwards(folder: Path) -> None:
 
 
 def test_a_run_that_was_seen_is_not_held_out_afterwards(folder: Path) -> None:
-    ladder = [replace(rung, is_held_out=rung.at["width"] >= 32) for rung in toy().ladder]
+    ladder = [replace(rung, held_out=rung.at["width"] >= 32) for rung in toy().ladder]
     refused(toy(ladder=ladder), folder, "now held out, though they were seen before a forecast: width=32,steps=20")
 
 
@@ -262,8 +261,8 @@ def test_a_plan_whose_writing_was_cut_short_goes_on(tmp_path: Path, monkeypatch:
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lawful.train.plan.write_json", die)
-        patch.setattr("lawful.replan.write_json", die)
+        patch.setattr("lawful.planning.plan.write_json", die)
+        patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy()).write(tmp_path)
     (tmp_path / ".study.json.x.tmp").touch()
@@ -296,8 +295,8 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lawful.train.plan.write_json", die)
-        patch.setattr("lawful.replan.write_json", die)
+        patch.setattr("lawful.planning.plan.write_json", die)
+        patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy(seeds=2)).write(folder)
     assert Store(folder).study.read_bytes() == former and rows(folder) == before
@@ -307,7 +306,7 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
 
 
 def spoil(folder: Path, label: str, result: dict[str, Any]) -> None:
-    run = next(rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["label"] == label)
+    run = next(rung.run for rung in Store(folder).read_study().runs if rung.rung == label)
     write_json(Store(folder).result(run), result)
 
 
@@ -322,9 +321,9 @@ def test_a_table_without_runs_is_not_touched_and_with_some_of_them_keeps_every_c
     shutil.rmtree(copy / "runs")
     write_observations(copy)
     assert Store(copy).observations.read_text() == text
-    for rung in Store(folder).read_study()["rungs"]:
-        if rung["label"] in (label, "width=8,steps=20,seed=0"):
-            shutil.rmtree(Store(folder).run_folder(rung["id"]))
+    for rung in Store(folder).read_study().runs:
+        if rung.rung in (label, "width=8,steps=20,seed=0"):
+            shutil.rmtree(Store(folder).run_folder(rung.run))
     write_observations(folder)
     assert rows(folder) == before  # in the order of the plan, too
     assert list(rows(folder)) == list(before)
@@ -344,24 +343,24 @@ def test_a_failure_does_not_replace_a_run_that_was_finished(folder: Path) -> Non
 
 def test_a_run_whose_folder_was_removed_is_as_the_table_says_or_fails_with_what_to_do(folder: Path) -> None:
     study = Store(folder).read_study()
-    first, second = study["rungs"][:2]
-    shutil.rmtree(Store(folder).run_folder(first["id"]))
+    first, second = study.runs[:2]
+    shutil.rmtree(Store(folder).run_folder(first.run))
     assert unfinished(Store(folder), study) == []
-    Store(folder).result(second["id"]).unlink()  # to be trained again
-    Store(folder).run(second["id"]).unlink()
-    assert [rung["id"] for rung in unfinished(Store(folder), study)] == [second["id"]]
-    options = worker.parse([str(folder), second["id"], "--device", "cpu"])
-    assert worker.train_runs(Store(folder), [second["id"]], options, threading.Event()) == ["failed"]
+    Store(folder).result(second.run).unlink()  # to be trained again
+    Store(folder).run(second.run).unlink()
+    assert [rung.run for rung in unfinished(Store(folder), study)] == [second.run]
+    options = worker.parse([str(folder), second.run, "--device", "cpu"])
+    assert worker.train_runs(Store(folder), [second.run], options, threading.Event()) == ["failed"]
     ((label, reason),) = failed_runs(folder)
-    assert label == second["label"] and f"`lawful run STUDY --out {folder}` plans it again" in reason
+    assert label == second.rung and f"`lawful run STUDY --out {folder}` plans it again" in reason
     planned(toy()).write(folder)
-    assert Store(folder).run(second["id"]).exists()
+    assert Store(folder).run(second.run).exists()
 
 
 def test_a_row_of_no_run_of_the_plan_is_kept_and_not_fitted(folder: Path) -> None:
     table = Store(folder).observations
     lines = table.read_text().splitlines()
-    stranger = lines[1].replace(json.loads(Store(folder).study.read_text())["rungs"][0]["id"], "0123456789ab")
+    stranger = lines[1].replace(Store(folder).read_study().runs[0].run, "0123456789ab")
     table.write_text("\n".join([*lines, stranger]) + "\n")
     write_observations(folder)
     (answer,) = answer_study(folder)

@@ -50,6 +50,16 @@ def test_a_torn_last_line_of_a_record_is_left_out(tmp_path: Path) -> None:
     assert list(read_jsonl(tmp_path / "absent.jsonl")) == []
 
 
+@pytest.mark.parametrize("damaged", [b"{\x00}", b"[1]", b'{"step": ', b"[" * 500, b'{"step": ' + b"9" * 5000 + b"}"])
+def test_a_damaged_line_in_the_middle_of_a_record_is_said_and_the_lines_after_it_stand(
+    tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + damaged + b'\n{"step": 3}\n')
+    assert [line["step"] for line in read_jsonl(path)] == [1, 3]
+    assert f"{path}: line 2 is damaged" in caplog.text
+
+
 def test_numbers_that_json_lacks_are_kept_as_words() -> None:
     assert plain({"a": math.nan, "b": (math.inf, np.float32(1.5)), "c": np.arange(2)}) == {
         "a": "nan",
@@ -224,7 +234,7 @@ def test_no_path_of_a_studys_folder_is_a_link_or_a_pipe(tmp_path: Path, name: st
 
 
 def test_every_path_that_a_store_gives_is_in_the_test_above() -> None:
-    given = {name for name in vars(Store) if not name.startswith("_")} - {"folder", "read_study"}
+    given = {name for name in vars(Store) if not name.startswith("_")} - {"folder", "read_study", "read_result"}
     used = {name for look in LAYOUT.values() for name in look.__code__.co_names}
     assert given - used == {"fit"}  # fits() asks it for each path
 

@@ -74,7 +74,7 @@ def test_holding_out_everything_is_refused() -> None:
 
 def _ladder(widths: tuple[int, ...], steps: tuple[int, ...]) -> list[Rung]:
     return [
-        replace(rung, is_held_out=False)
+        replace(rung, held_out=False)
         for rung in TOY.study(widths=(*widths, 24), steps=steps).ladder
         if rung.at["width"] in widths
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import py_compile
 import subprocess
@@ -20,11 +21,13 @@ from lawful.fitting.answer import answer_study, declared
 from lawful.observe import write_observations
 from lawful.report.progress import study_status
 from lawful.report.watch import Watch
-from lawful.storage import layout
+from lawful.schema import CorpusRecord, Question, StudyFile, StudyPlan
 from lawful.storage.atomic import write_json
 from lawful.storage.cache import sha256_of
+from lawful.storage.codec import to_plain, with_hash
 from lawful.storage.layout import Store
 from lawful.study import import_file, own_file, own_module
+from records import planned_run, write_plan
 
 TOY = Path(__file__).parent / "toy_study.py"
 
@@ -51,38 +54,20 @@ def sent(folder: Path, mark: Path) -> Path:
     rungs = []
     for number in range(1, 9):
         run_id = f"{number:012x}"
-        rungs.append(
-            {"id": run_id, "label": f"size={number}", "at": {"size": number}, "is_held_out": False, "seed": 0}
-            | {"cluster": run_id, "corpus": "words", "steps": 10, "batch_tokens": 8, "flops": 1.0, "arm": ""}
-            | {"params_non_embedding": 10**number, "tokens": 1000, "params_total": 10**number}
-        )
+        counts = {"params_non_embedding": 10**number, "tokens": 1000, "params_total": 10**number}
+        at = {"size": number}
+        rungs.append(planned_run(run_id, rung=f"size={number}", at=at, corpus="words", steps=10, **counts))
         loss = 2 + 5 * (10**number) ** -0.2 * (1 + 0.001 * (number % 3))
         write_json(Store(folder).result(run_id), {"status": "finished", "loss": loss})
         write_json(Store(folder).run(run_id), {"is": "study_file:Words"})
-    asks = {
-        "name": "size",
-        "asks": "How?",
-        "law": "power_floor:params",
-        "params": "params_non_embedding",
-        "tokens": "tokens",
-    }
-    write_json(
-        Store(folder).study,
-        {
-            "format": layout.FORMAT,
-            "name": "sent",
-            "question": "How?",
-            "scale": "quick",
-            "device": "cpu",
-            "rungs": rungs,
-            "questions": [{**asks, "loss": "loss", "where": {}}],
-            "corpora": {
-                "words": {"value": {"is": "study_file:Words"}, "fingerprint": "0" * 16}
-                | {"tokenizer": "remi", "vocabulary": 4}
-            },
-            "study_file": {"path": str(evil), "sha256": sha256_of(evil)},
-            "warnings": [],
-        },
+    words = CorpusRecord(fingerprint="0" * 16, vocabulary=4, tokenizer="remi", value={"is": "study_file:Words"})
+    write_plan(
+        folder,
+        *rungs,
+        name="sent",
+        questions=(Question(name="size", asks="How?", law="power_floor:params"),),
+        corpora={"words": words},
+        study_file=StudyFile(path=str(evil), sha256=sha256_of(evil)),
     )
     write_observations(folder)
     return folder
@@ -112,7 +97,7 @@ def test_training_from_a_folder_is_refused_and_says_which_file_and_how_to_allow_
         for part in (str(folder / "study.json"), str(folder / "evil.py"), sha256, f"--trust {sha256[:12]}"):
             assert part in str(refused.value)
     assert not mark.exists()
-    trust.allow(sha256[:12], own_file(Store(folder).read_study(), folder), folder)
+    trust.allow(sha256[:12], own_file(Store(folder).read_study()), folder)
     assert own_module(Store(folder).read_study(), folder) == "study_file" and mark.exists()
 
 
@@ -143,7 +128,7 @@ def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
 ) -> None:
     folder = toy_folder(widths=(8, 16), steps=(20,))
     parent = Local().command(folder)
-    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    run_id = Store(folder).read_study().runs[0].run
     assert parent[parent.index("--trust") + 1] == sha256_of(TOY)
     elsewhere = {**os.environ, "XDG_CONFIG_HOME": str(nobody_trusted / "of another machine"), "OMP_NUM_THREADS": "1"}
     told = ["-m", "lawful.train.worker", str(folder), run_id]
@@ -185,8 +170,10 @@ def test_a_file_that_was_changed_since_it_was_planned_does_not_run_though_both_a
     "named", ["x.py", {}, {"path": 1, "sha256": "0" * 64}, {"path": "a.py", "sha256": "../x"}, [1]]
 )
 def test_a_study_file_that_is_no_path_and_hash_is_refused(tmp_path: Path, named: object) -> None:
-    with pytest.raises(StoreError, match="study_file: expected a path and a SHA-256"):
-        own_module({"study_file": named}, tmp_path)
+    content = {**to_plain(StudyPlan.example()), "study_file": named}
+    (tmp_path / "study.json").write_text(json.dumps(with_hash(content)))
+    with pytest.raises(StoreError, match="study_file.*expected"):
+        Store(tmp_path).read_study()
 
 
 def test_planning_is_running_and_the_record_outlives_the_process(

@@ -20,7 +20,10 @@ from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.figures import write_figures
 from lawful.report.page import all_charts
+from lawful.schema import FORMAT
 from lawful.storage.atomic import write_text
+from lawful.storage.codec import to_plain, with_hash
+from lawful.storage.layout import Store
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "gallery"
@@ -39,7 +42,7 @@ CHARTS = {
 FILES = ("observations.csv", "study.json", "forecasts.json", "baselines.json")
 # of a machine or of a moment, not of the evidence
 LEFT_OUT = {"command", "study_file", "versions", "workers", "settings"}
-RUNG_LEFT_OUT = {"params_by_group", "own_flops", "seconds_estimate", "decay_start"}
+RUN_LEFT_OUT = {"params_by_group", "own_flops", "seconds_estimate", "decay_start", "stack", "threads", "command"}
 COLUMNS_LEFT_OUT = {"weights_sha256", "numerics", "peak_memory_bytes"}
 
 
@@ -56,24 +59,25 @@ class Shown:
 
 def record(folder: Path) -> Path:
     """Keep what a fit and its figure need of a finished study. Raises StoreError where runs are missing."""
-    declared = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    declared = Store(folder).read_study()
     with (folder / "observations.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if len(rows) < len(declared["rungs"]):
-        raise StoreError(f"{folder}: expected a finished study, got {len(rows)} of {len(declared['rungs'])} runs.")
-    into = RECORDS / declared["name"]
+    if len(rows) < len(declared.runs):
+        raise StoreError(f"{folder}: expected a finished study, got {len(rows)} of {len(declared.runs)} runs.")
+    into = RECORDS / declared.name
     into.mkdir(parents=True, exist_ok=True)
     kept = [name for name in rows[0] if name not in COLUMNS_LEFT_OUT and any(row[name] for row in rows)]
     with (into / "observations.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(kept)
         table.writerows([[_short(row[name]) for name in kept] for row in rows])
-    small = {name: value for name, value in declared.items() if name not in LEFT_OUT}
-    small["rungs"] = [{k: v for k, v in rung.items() if k not in RUNG_LEFT_OUT} for rung in declared["rungs"]]
+    small = {name: value for name, value in to_plain(declared).items() if name not in LEFT_OUT}
+    small["runs"] = [{k: v for k, v in run.items() if k not in RUN_LEFT_OUT} for run in small["runs"]]
     small["corpora"] = {
-        name: {k: v for k, v in facts.items() if k != "value"} for name, facts in declared["corpora"].items()
+        name: {k: v for k, v in corpus.items() if k != "value"} for name, corpus in small["corpora"].items()
     }
-    (into / "study.json").write_text(json.dumps(small, separators=(",", ":")) + "\n", encoding="utf-8")
+    text = json.dumps(with_hash({**small, "format": FORMAT}), separators=(",", ":"))
+    (into / "study.json").write_text(text + "\n", encoding="utf-8")
     for name in FILES[2:]:
         if (folder / name).exists():
             shutil.copy(folder / name, into / name)
@@ -96,12 +100,12 @@ def show(study: str, pictures: Path | None = None) -> Shown:
         right = sum(bool(row["is_inside"]) for row in checked)
         return Shown(
             study=study,
-            scale=str(evidence.study["scale"]),
-            question=str(evidence.study["question"]),
+            scale=evidence.study.scale,
+            question=evidence.study.question,
             sentence=words.headline(evidence),
             recovered=f"Of what was planted, {right} of {len(checked)} were recovered." if checked else "",
             runs=len(evidence.finished),
-            planned=len(evidence.rungs),
+            planned=len(evidence.runs),
         )
 
 

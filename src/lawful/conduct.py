@@ -7,17 +7,17 @@ import itertools
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
 from lawful.plugins import analyses
+from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
@@ -45,7 +45,7 @@ def run_study(
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
     from lawful.executors.local import Local, available_cores
-    from lawful.train.plan import make_plan
+    from lawful.planning.plan import make_plan
 
     executor = Local(workers=workers, device=device)
     planned = make_plan(
@@ -62,7 +62,7 @@ def run_study(
         print(f"lawful: {what}", file=sys.stderr, flush=True)
 
     train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
-    page = conclude(Path(folder), own=lambda: own_module(planned.declaration, Path(folder)))
+    page = conclude(Path(folder), own=lambda: own_module(planned.study, Path(folder)))
     for label, reason in failed_runs(Path(folder)):
         say(f"{label} failed: {reason}")
     return page
@@ -95,6 +95,8 @@ def train_study(
     store = Store(folder)
     study = store.read_study()
     trusted_file(study, folder)  # refused before anything begins
+    if other := next((planned for planned in study.runs if planned.kind != "training"), None):
+        raise StoreError(f"{store.study}: {other.rung} is a {other.kind}; this version of lawful trains models only.")
     expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
@@ -124,8 +126,8 @@ def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[s
     for entry in refused:
         say(f"no forecast for the question {entry['question']!r}: {entry['reason']}")
     found = statuses(store, study)
-    anchors = [rung for rung in study["rungs"] if not (rung["is_held_out"] or rung.get("starts_from"))]
-    failed = sum(found[rung["id"]] == "failed" for rung in anchors)
+    anchors = [planned for planned in study.runs if not (planned.held_out or planned.starts_from)]
+    failed = sum(found[planned.run] == "failed" for planned in anchors)
     if refused and failed:
         say(f"the held-out runs do not begin: {failed} of the runs that their forecasts need failed")
     return not (refused and failed)
@@ -136,8 +138,8 @@ def failed_runs(folder: Path) -> list[tuple[str, str]]:
     store = Store(folder)
     study = store.read_study()
     found = statuses(store, study)
-    failed = [rung for rung in study["rungs"] if found[rung["id"]] == "failed"]
-    return [(rung["label"], str(read_json(store.result(rung["id"])).get("reason") or "")) for rung in failed]
+    failed = [(planned, store.read_result(planned.run)) for planned in study.runs if found[planned.run] == "failed"]
+    return [(planned.rung, result.reason) for planned, result in failed if result is not None]
 
 
 class Unfinished(RuntimeError):
@@ -173,9 +175,9 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
             time.sleep(POLL_SECONDS)
 
 
-def unfinished(store: Store, study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def unfinished(store: Store, study: StudyPlan) -> list[PlannedRun]:
     found = statuses(store, study)
-    return [rung for rung in study["rungs"] if found[rung["id"]] not in OVER]
+    return [planned for planned in study.runs if found[planned.run] not in OVER]
 
 
 class Waiting(NamedTuple):
@@ -189,46 +191,47 @@ class Waiting(NamedTuple):
     continued: list[list[str]]
 
 
-def groups(store: Store, study: Mapping[str, Any], only: str = "*") -> Waiting:
+def groups(store: Store, study: StudyPlan, only: str = "*") -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
     from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
     end together."""
     wanted = expect_match(study, only)
-    left = {rung["id"] for rung in unfinished(store, study)}
-    wanted = [rung for rung in wanted if rung["id"] in left]
-    own = [rung for rung in wanted if not rung.get("starts_from")]
+    left = {planned.run for planned in unfinished(store, study)}
+    wanted = [planned for planned in wanted if planned.run in left]
+    own = [planned for planned in wanted if not planned.starts_from]
+    continued = [planned for planned in wanted if planned.starts_from]
     return Waiting(
-        _grouped([rung for rung in own if not rung["is_held_out"]]),
-        _grouped([rung for rung in own if rung["is_held_out"]]),
-        _grouped([rung for rung in wanted if rung not in own and store.result(rung["starts_from"]).exists()]),
+        _grouped([planned for planned in own if not planned.held_out]),
+        _grouped([planned for planned in own if planned.held_out]),
+        _grouped([planned for planned in continued if store.result(planned.starts_from).exists()]),
     )
 
 
-def expect_match(study: Mapping[str, Any], only: str) -> list[Mapping[str, Any]]:
-    """The rungs that --only names; DeclarationError where there are none."""
-    wanted = [rung for rung in study["rungs"] if matches(rung, only)]
+def expect_match(study: StudyPlan, only: str) -> list[PlannedRun]:
+    """The runs that --only names; DeclarationError where there are none."""
+    wanted = [planned for planned in study.runs if matches(planned, only)]
     if not wanted:
-        labels = ", ".join(rung["label"] for rung in study["rungs"][:5])
+        labels = ", ".join(planned.rung for planned in study.runs[:5])
         raise DeclarationError(
             f"--only: expected a pattern that some rung's label or id matches, got {only!r}; labels: {labels} ..."
         )
     return wanted
 
 
-def _grouped(rungs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}  # by stack, of trunks
-    for rung in sorted(rungs, key=lambda rung: -int(rung["steps"])):
-        groups.setdefault(rung.get("stack") or rung["cluster"], {}).setdefault(rung["cluster"], []).append(rung)
+def _grouped(runs: Sequence[PlannedRun]) -> list[list[str]]:
+    groups: dict[str, dict[str, list[PlannedRun]]] = {}  # by stack, of trunks
+    for planned in sorted(runs, key=lambda planned: -planned.steps):
+        groups.setdefault(planned.group, {}).setdefault(planned.cluster, []).append(planned)
     beside = [
-        [rung for together in itertools.zip_longest(*trunks.values()) for rung in together if rung is not None]
+        [planned for together in itertools.zip_longest(*trunks.values()) for planned in together if planned is not None]
         for trunks in groups.values()
     ]
-    beside.sort(key=lambda group: -sum(rung["flops"] for rung in group))
-    return [[rung["id"] for rung in group] for group in beside]
+    beside.sort(key=lambda group: -sum(planned.flops for planned in group))
+    return [[planned.run for planned in group] for group in beside]
 
 
-def matches(rung: Mapping[str, Any], pattern: str) -> bool:
-    return fnmatch.fnmatchcase(rung["label"], pattern) or fnmatch.fnmatchcase(rung["id"], pattern)
+def matches(planned: PlannedRun, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(planned.rung, pattern) or fnmatch.fnmatchcase(planned.run, pattern)
 
 
 def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: Own = lambda: None) -> Path:
@@ -263,14 +266,15 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     from lawful.corpora import corpus_of
 
     study = store.read_study()
-    if not all("value" in facts for facts in study["corpora"].values()):
+    values = {name: corpus.value for name, corpus in study.corpora.items() if corpus.value is not None}
+    if len(values) < len(study.corpora):
         say("no n-grams are counted (the study's folder does not say how its data is made)")
         return
     try:
         module = own()
         opened = {
-            name: corpus_of(facts["value"], also_from=module).open(facts["fingerprint"])
-            for name, facts in study["corpora"].items()
+            name: corpus_of(value, also_from=module).open(study.corpora[name].fingerprint)
+            for name, value in values.items()
         }
     except (ImportError, LawfulError) as error:
         say(f"no n-grams are counted ({error})")  # without torch, or on another machine
@@ -283,5 +287,5 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
         write_json(store.baselines, {"by_corpus": counted})
         return
     ((name, data),) = opened.items()
-    fingerprint = study["corpora"][name]["fingerprint"]
+    fingerprint = study.corpora[name].fingerprint
     write_json(store.baselines, {"corpus_fingerprint": fingerprint, "baselines": ngram_baselines(data)})

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from lawful.storage.json_files import read_json
+from lawful.schema import Cell, Observation, PlannedRun, RunRecord, Status, StudyPlan
 from lawful.storage.layout import Store
 from lawful.tables import read_cells, with_current_names, write_csv
 
+RunState = Status | Literal["waiting"]
 OVER = ("finished", "diverged")  # a failed run is tried again
 
 
-def observations(folder: Path) -> list[dict[str, Any]]:
-    """A row of table.COLUMNS per run with a result.json, in the order of the plan; reads nothing but JSON."""
+def observations(folder: Path) -> list[Observation]:
+    """A row of tables.COLUMNS per run with a result.json, in the order of the plan; reads nothing but JSON."""
     store = Store(folder)
     study = store.read_study()
-    rows = []
-    for rung in study["rungs"]:
-        if store.result(rung["id"]).exists():
-            result = read_json(store.result(rung["id"]))
-            rows.append(_row(study, rung, result))
-    return rows
+    ended = [(planned, store.read_result(planned.run)) for planned in study.runs]
+    return [_row(study, planned, result) for planned, result in ended if result is not None]
 
 
-def write_observations(folder: Path) -> list[Mapping[str, Any]]:
+def write_observations(folder: Path) -> list[Observation]:
     """Write the table and return its rows: those of the runs in runs/, and those of the old table whose run is not
     there.
 
@@ -36,15 +32,15 @@ def write_observations(folder: Path) -> list[Mapping[str, Any]]:
     """
     store = Store(folder)
     study = store.read_study()
-    found = {row["run"]: row for row in observations(folder)}
-    planned: dict[str, list[Mapping[str, Any]]] = {rung["id"]: [] for rung in study["rungs"]}
-    others = []
+    found = {str(row["run"]): row for row in observations(folder)}
+    planned: dict[str, list[Observation]] = {run.run: [] for run in study.runs}
+    others: list[Observation] = []
     is_changed = bool(found)
     for row in map(with_current_names, read_cells(store.observations)):
         run = row.get("run")
         if run not in planned:
             if run and not row.get("left_plan"):
-                row["left_plan"] = str(study.get("created") or "yes")
+                row["left_plan"] = study.created or "yes"
                 is_changed = True
             others.append(row)
         elif run not in found or _worth(row) > _worth(found[run]):
@@ -52,75 +48,61 @@ def write_observations(folder: Path) -> list[Mapping[str, Any]]:
                 row["left_plan"] = ""
                 is_changed = True
             planned[run].append(row)
-    for run, row in found.items():
-        planned[run] = planned[run] or [row]
+    for run, own in found.items():
+        planned[run] = planned[run] or [own]
     rows = [*itertools.chain(*planned.values()), *others]
     if is_changed or not store.observations.exists():
         write_csv(store.observations, rows)
     return rows
 
 
-def statuses(store: Store, study: Mapping[str, Any]) -> dict[str, str]:
-    """Run id -> finished, diverged, failed or waiting, for every run of the plan.
+def statuses(store: Store, study: StudyPlan) -> dict[str, RunState]:
+    """Run id -> how it ended, or waiting, for every run of the plan.
 
     If a run has no record of its own (the folder was shared without its runs), the table says whether it is over.
     """
-    found = {}
-    in_table = over_in_table(store)
-    for rung in study["rungs"]:
-        run = rung["id"]
-        if store.result(run).exists():
-            found[run] = str(read_json(store.result(run))["status"])
+    found: dict[str, RunState] = {}
+    in_table = over_in_table(store.observations)
+    for run in (planned.run for planned in study.runs):
+        if (result := store.read_result(run)) is not None:
+            found[run] = result.status
         elif run in in_table and not store.metrics(run).exists():
-            found[run] = in_table[run]["status"]
+            found[run] = "finished" if in_table[run]["status"] == "finished" else "diverged"
         else:
             found[run] = "waiting"
     return found
 
 
-def over_in_table(store: Store) -> dict[str, dict[str, str]]:
-    """The rows of the table whose runs are over, by run."""
-    return {row["run"]: row for row in read_cells(store.observations) if row.get("run") and _worth(row) == 2}
+def over_in_table(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of a study's table whose runs are over, by run."""
+    return {row["run"]: row for row in read_cells(path) if row.get("run") and _worth(row) == 2}
 
 
-def begun(store: Store, study: Mapping[str, Any]) -> set[str]:
+def begun(store: Store, study: StudyPlan) -> set[str]:
     """The runs of the plan that have begun. A run that failed before its first step has not."""
     known = {row.get("run") for row in read_cells(store.observations) if _worth(row)}
     known |= {run for run, status in statuses(store, study).items() if status in OVER}
-    return {rung["id"] for rung in study["rungs"] if rung["id"] in known or store.metrics(rung["id"]).exists()}
+    return {planned.run for planned in study.runs if planned.run in known or store.metrics(planned.run).exists()}
 
 
-def _worth(row: Mapping[str, Any]) -> int:
+def _worth(row: Observation) -> int:
     """2: the run is over; 1: it is said to be finished, but has no loss; 0: it failed."""
     if row.get("status") == "finished":
         return 1 if row.get("loss") in (None, "") else 2
     return 2 if row.get("status") in OVER else 0
 
 
-def _row(study: Mapping[str, Any], rung: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+def _row(study: StudyPlan, planned: PlannedRun, result: RunRecord) -> dict[str, Cell]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    # is_decayed is decided by what the run really did; stack and threads are how a plan would run it today
-    apart = ("id", "at", "corpus", "params_by_group", "is_decayed", "stack", "threads")
-    declared = {name: value for name, value in rung.items() if name not in apart}
-    coordinates = {f"at_{name}": value for name, value in rung["at"].items()}
-    facts = study["corpora"][rung["corpus"]]
-    found = {
-        name: None if value in ("nan", "inf", "-inf") else value for name, value in with_current_names(result).items()
+    corpus = study.corpora[planned.corpus]
+    return {
+        "study": study.name,
+        "tokenizer": corpus.tokenizer,
+        "vocabulary": corpus.vocabulary,
+        "data_fingerprint": corpus.fingerprint,
+        "validation_fingerprint": corpus.validation_fingerprint,
+        **planned.columns(),
+        "corpus": corpus.corpus or planned.corpus,
+        **with_current_names(result.columns()),
+        **{f"at_{name}": value for name, value in planned.at.items()},
     }
-    row = {
-        "study": study["name"],
-        "run": rung["id"],
-        "rung": rung["label"],
-        "tokenizer": facts["tokenizer"],
-        "vocabulary": facts["vocabulary"],
-        "data_fingerprint": facts["fingerprint"],
-        "validation_fingerprint": facts.get("validation_fingerprint", ""),
-        "corpus": facts.get("corpus", rung["corpus"]),
-        **declared,
-        **found,
-        **coordinates,
-    }
-    for name in ("label", "is_held_out", "seconds_estimate", "decay_start", "own_flops"):
-        row.pop(name, None)
-    row["held_out"] = rung["is_held_out"]
-    return row

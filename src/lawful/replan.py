@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import StoreError
 from lawful.observe import begun, statuses, write_observations
-from lawful.storage.atomic import write_json
-from lawful.storage.json_files import plain, read_json, reading
+from lawful.schema import Question, StudyPlan
+from lawful.storage.codec import write_study
+from lawful.storage.json_files import read_json, reading
 from lawful.storage.layout import Store
 from lawful.tables import current_name
 
 SHOWN = 5  # names in a message; the rest is a number
-WORDING = ("asks", "truth")  # of a question: they change no forecast
 
 
-def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
+def expect_room(folder: Path, plan: StudyPlan) -> None:
     """Raise StoreError if this plan must not be written into the folder: the path is a file, or the folder holds
     something else, another study, or records of this study that the plan would lose.
 
@@ -40,10 +40,10 @@ def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
         "if nothing in it is needed."
     )
     here, new = _named(former, store), _named(plan)
-    if (former.get("name"), former.get("scale")) != (plan["name"], plan["scale"]):
+    if (former.name, former.scale) != (plan.name, plan.scale):
         raise StoreError(f"{folder}: expected a folder of {new}, got that of {here}. {ways_on}")
     seen = begun(store, former)
-    if seen and not seen & {rung["id"] for rung in plan["rungs"]}:
+    if seen and not seen & {planned.run for planned in plan.runs}:
         raise StoreError(
             f"{folder}: the folder holds {here}; the new plan, {new}, has none of the {len(seen)} runs that have begun "
             "there: it is another study, or what all its runs share has changed (learning rate, data, precision). "
@@ -54,7 +54,7 @@ def expect_room(folder: Path, plan: Mapping[str, Any]) -> None:
         raise StoreError(f"{folder}: planning {new} over {here} would lose what is recorded:\n  {listed}\n{ways_on}")
 
 
-def replace_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+def replace_plan(folder: Path, plan: StudyPlan) -> None:
     """Write study.json. Before that, update the table from the former plan, and delete the fits and count baselines
     that hold for the former plan only.
 
@@ -65,18 +65,18 @@ def replace_plan(folder: Path, plan: Mapping[str, Any]) -> None:
         former = _former(store)
         if begun(store, former):
             write_observations(folder)
-        asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}
-        for question in former["questions"]:
-            if asked.get(question["name"]) != _meaning(question, former):
-                _remove_fits(store, question["name"])
+        asked = {question.name: _meaning(question, plan) for question in plan.questions}
+        for question in former.questions:
+            if asked.get(question.name) != _meaning(question, former):
+                _remove_fits(store, question.name)
         if _fingerprints(former) != _fingerprints(plan):
             store.baselines.unlink(missing_ok=True)  # counted on other data; concluding counts again
-    write_json(store.study, plan)
+    write_study(store.study, plan)
     if store.observations.exists():
         write_observations(folder)
 
 
-def _former(store: Store) -> dict[str, Any]:
+def _former(store: Store) -> StudyPlan:
     try:
         return store.read_study()
     except StoreError as error:
@@ -86,7 +86,7 @@ def _former(store: Store) -> dict[str, Any]:
         ) from None
 
 
-def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
+def _expect_no_strangers(store: Store, plan: StudyPlan) -> None:
     """A folder without study.json is new, empty, or a plan of these runs whose writing was cut short."""
     if not store.folder.exists():
         return
@@ -94,7 +94,7 @@ def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
     own = (runs, store.planning)
     found = [path for path in sorted(store.folder.iterdir()) if path not in own or not path.is_dir()]
     if runs.is_dir():
-        planned = {rung["id"] for rung in plan["rungs"]}
+        planned = {run.run for run in plan.runs}
         found += [path for path in sorted(runs.iterdir()) if path.name not in planned]
     found = [path for path in found if not path.name.startswith(".")]
     if found:
@@ -105,13 +105,13 @@ def _expect_no_strangers(store: Store, plan: Mapping[str, Any]) -> None:
         )
 
 
-def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], seen: set[str]) -> list[str]:
+def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) -> list[str]:
     """What the new plan would lose of the registered runs and forecasts, one line each."""
-    before = {rung["id"]: rung for rung in former["rungs"]}
-    after = {rung["id"]: rung for rung in plan["rungs"]}
-    shared = [(rung, after[run]) for run, rung in before.items() if run in seen and run in after]
-    to_fitted = [old["label"] for old, new in shared if old.get("is_held_out") and not new["is_held_out"]]
-    to_held_out = [old["label"] for old, new in shared if new["is_held_out"] and not old.get("is_held_out")]
+    before = {planned.run: planned for planned in former.runs}
+    after = {planned.run: planned for planned in plan.runs}
+    shared = [(old, after[run]) for run, old in before.items() if run in seen and run in after]
+    to_fitted = [old.rung for old, new in shared if old.held_out and not new.held_out]
+    to_held_out = [old.rung for old, new in shared if new.held_out and not old.held_out]
     losses = []
     if to_fitted:
         losses.append(f"held out when they began, and now to be fitted: {_listed(to_fitted)}")
@@ -126,12 +126,12 @@ def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], se
             tested = [entry for entry in read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
-    asked = {question["name"]: _meaning(question, plan) for question in plan["questions"]}
+    asked = {question.name: _meaning(question, plan) for question in plan.questions}
     changed = [
-        question["name"]
-        for question in former["questions"]
-        if asked.get(question["name"]) != _meaning(question, former)
-        and any(_is_of(str(entry.get("question")), question["name"]) for entry in tested)
+        question.name
+        for question in former.questions
+        if asked.get(question.name) != _meaning(question, former)
+        and any(_is_of(str(entry.get("question")), question.name) for entry in tested)
     ]
     if changed:
         losses.append(
@@ -141,11 +141,9 @@ def _losses(store: Store, former: Mapping[str, Any], plan: Mapping[str, Any], se
     return losses
 
 
-def _meaning(question: Mapping[str, Any], study: Mapping[str, Any]) -> Any:
-    """What decides the forecasts and fits of a question, as JSON has it."""
-    own = {name: value for name, value in question.items() if name not in WORDING}
-    own["loss"] = current_name(str(own.get("loss")))
-    return plain({**own, "arm of study": study.get("arm")})
+def _meaning(question: Question, study: StudyPlan) -> tuple[Question, str | None]:
+    """What decides the forecasts and fits of a question: not its wording, nor the truth that it is compared with."""
+    return replace(question, asks="", truth={}, loss=current_name(question.loss)), study.arm
 
 
 def _is_of(name: str, question: str) -> bool:
@@ -159,21 +157,21 @@ def _remove_fits(store: Store, question: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _fingerprints(study: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: facts.get("fingerprint") for name, facts in study["corpora"].items()}
+def _fingerprints(study: StudyPlan) -> dict[str, str]:
+    return {name: corpus.fingerprint for name, corpus in study.corpora.items()}
 
 
-def _named(study: Mapping[str, Any], store: Store | None = None) -> str:
+def _named(study: StudyPlan, store: Store | None = None) -> str:
     """The study, for a message: name, scale, settings, its own file; with a store, also how many runs have ended."""
-    settings = ", ".join(f"{name}={value}" for name, value in (study.get("settings") or {}).items())
-    parts = [f"scale {study.get('scale')}", f"settings {settings}" if settings else "no settings"]
-    if study.get("study_file"):
-        parts.append(f"from {Path(study['study_file']['path']).name}")
+    settings = ", ".join(f"{name}={value}" for name, value in study.settings.items())
+    parts = [f"scale {study.scale}", f"settings {settings}" if settings else "no settings"]
+    if study.study_file:
+        parts.append(f"from {Path(study.study_file.path).name}")
     if store is not None:
         ended = sum(status not in ("waiting", "failed") for status in statuses(store, study).values())
-        parts.append(f"planned {str(study.get('created') or 'at an unknown time')[:10]}")
-        parts.append(f"{ended} of {len(study['rungs'])} runs have ended")
-    return f"the study {study.get('name')!r} ({'; '.join(parts)})"
+        parts.append(f"planned {study.created[:10] or 'at an unknown time'}")
+        parts.append(f"{ended} of {len(study.runs)} runs have ended")
+    return f"the study {study.name!r} ({'; '.join(parts)})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import itertools
 import math
-import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,16 +25,16 @@ from lawful.checks import (
     field_problems,
     in_file_of_user,
     nearest,
-    refuse,
     refuse_lines,
     shown,
 )
-from lawful.errors import DeclarationError, LawfulError, StoreError
+from lawful.errors import DeclarationError, LawfulError
 from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
+from lawful.schema import Cell, Coordinate, LawData, Observation, PlannedRun, StudyPlan
+from lawful.schema import Question as Question
 from lawful.tables import BEST, COLUMNS, TASK_COLUMNS, current_name
 
-Coordinate = str | int | float | bool
 Coordinates = Mapping[str, Coordinate]
 Scale = typing.Literal["smoke", "quick", "full", "published"]
 SCALES: tuple[str, ...] = typing.get_args(Scale)
@@ -53,7 +52,7 @@ class Rung:
 
     at: Coordinates
     run: Run
-    is_held_out: bool = False
+    held_out: bool = False
     bracket: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
@@ -68,39 +67,6 @@ class Rung:
     @property
     def seed(self) -> int:
         return int(self.at.get("seed", self.run.init_seed))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What the fitted law is asked: which law, over which columns of the table, on which rows.
-
-    law      name of a law in lawful.laws; or "paired": no law, the arms are compared run by run (fitting/paired.py)
-    flops    the column of a law in flops, where it is not the exact count: seconds, for one
-    along    paired only: the coordinate whose levels are compared one by one
-    where    column -> the value rows must have, or several in a tuple; "max" and "min" mean the largest and smallest
-             present
-    truth    what is known beforehand, where the data were made so: parameter -> value; of arms, parameter -> difference
-             from the first arm, "multiplier", "verdict", "decision". The answer says whether it was recovered
-    fixed    parameters of the law that are not fitted, by name
-    """
-
-    name: str
-    asks: str
-    law: str
-    params: str = "params_non_embedding"
-    tokens: str = "tokens"
-    loss: str = "loss"
-    flops: str | None = None
-    along: str | None = None
-    where: Mapping[str, Coordinate | tuple[Coordinate, ...]] = field(default_factory=dict)
-    truth: Mapping[str, float | str] = field(default_factory=dict)
-    fixed: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        problems = list(field_problems(self).values())
-        if (self.law == "paired") != (self.along is not None):
-            problems.append("the law paired needs along, and along the law paired")
-        refuse(f"question {shown(self.name)}", problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +93,7 @@ class Study:
     def __post_init__(self) -> None:
         head = f"study {shown(self.name)} cannot be planned"
         refuse_lines(head, [f"{problem}." for problem in field_problems(self).values()])
-        marked = [replace(rung, is_held_out=rung.is_held_out or self._matches_held_out(rung)) for rung in self.ladder]
+        marked = [replace(rung, held_out=rung.held_out or self._matches_held_out(rung)) for rung in self.ladder]
         object.__setattr__(self, "ladder", tuple(marked))
         refuse_lines(head, [*self._of_names(), *self._of_ladder(), *self._of_reported(), *self._of_questions()])
 
@@ -234,7 +200,7 @@ class Study:
 
     @property
     def _fitted(self) -> list[Rung]:
-        return [rung for rung in self.ladder if _is_of_ladder(rung) and not rung.is_held_out]
+        return [rung for rung in self.ladder if _is_of_ladder(rung) and not rung.held_out]
 
     def _matches_held_out(self, rung: Rung) -> bool:
         if not self.held_out or rung.run.starts_from is not None:  # a fine-tuning is never fitted, nor forecast
@@ -242,41 +208,53 @@ class Study:
         return all(rung.at.get(name) == value for name, value in self.held_out.items())
 
 
-def planned_columns(rung: Rung, arm: str | None) -> dict[str, Any]:
-    """What the table will say of a run that is known before it is trained, by column."""
+def planned_run(rung: Rung, arm: str | None, *, corpus: str = "") -> PlannedRun:
+    """What is known of a run before it is trained, but for what it costs here."""
     run = rung.run
     counts = run.family.param_counts()
-    return {
-        "arm": str(rung.at[arm]) if arm else "",
-        "seed": rung.seed,
-        "params_total": counts.total,
-        "params_embedding": counts.embedding,
-        "params_non_embedding": counts.non_embedding,
-        "tokens": run.tokens,
-        "flops": int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens),
-        "flops_6nd": 6 * counts.non_embedding * run.tokens,
-        "steps": run.steps,
-        "batch_tokens": run.batch_size * run.context,
-        "context": run.context,
-        "learning_rate": run.optimizer.learning_rate,
-        "weight_decay": run.optimizer.weight_decay,
-        "schedule": run.schedule.shape,
-        "precision": run.precision,
-        "family": type(run.family).__name__,
-    }
+    return PlannedRun(
+        run=run.id,
+        rung=rung.label,
+        at=dict(rung.at),
+        held_out=rung.held_out,
+        bracket=rung.bracket,
+        starts_from="" if run.starts_from is None else run.starts_from.id,
+        cluster=run.trunk_id,
+        params_by_group=dict(counts.by_group),
+        arm=str(rung.at[arm]) if arm else "",
+        seed=rung.seed,
+        params_total=counts.total,
+        params_embedding=counts.embedding,
+        params_non_embedding=counts.non_embedding,
+        tokens=run.tokens,
+        flops=int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens),
+        flops_6nd=6 * counts.non_embedding * run.tokens,
+        steps=run.steps,
+        batch_tokens=run.batch_size * run.context,
+        context=run.context,
+        learning_rate=run.optimizer.learning_rate,
+        weight_decay=run.optimizer.weight_decay,
+        schedule=run.schedule.shape,
+        precision=run.precision,
+        family=type(run.family).__name__,
+        decay_start=run.decay_start,
+        decay_fraction=float(run.schedule.decay_fraction) if run.schedule.shape == "wsd" else None,
+        rate_floor=None if run.schedule.shape == "constant" else float(run.schedule.floor),
+        corpus=corpus,
+    )
 
 
-def own_steps_of(planned: Mapping[str, Any]) -> int:
-    """Steps that a run of a plan does itself; the others come from its trunk."""
-    own, whole = planned.get("own_flops"), planned.get("flops")
-    are_known = isinstance(own, (int, float)) and isinstance(whole, (int, float)) and whole > 0
-    return round(planned["steps"] * own / whole) if are_known else int(planned["steps"])
+# what a question's `where` may name of a run that is not trained yet, beside its coordinates; the plan settles more
+_KNOWN_BEFORE = (
+    *("rung", "held_out", "arm", "seed", "params_total", "params_embedding", "params_non_embedding", "tokens", "flops"),
+    *("flops_6nd", "steps", "batch_tokens", "context", "learning_rate", "weight_decay", "schedule", "family"),
+)
 
 
-def _planned_row(rung: Rung, arm: str | None) -> dict[str, Any]:
-    """The same with the rung's coordinates, as a question's `where` may name them."""
-    own = {"rung": rung.label, "held_out": rung.is_held_out, **planned_columns(rung, arm)}
-    del own["precision"]  # the plan settles it
+def _planned_row(rung: Rung, arm: str | None) -> Observation:
+    """The columns that are known before training, with the rung's coordinates."""
+    columns = planned_run(rung, arm).columns()
+    own = {name: columns[name] for name in _KNOWN_BEFORE}
     return {**rung.at, **{f"at_{name}": value for name, value in rung.at.items()}, **own}
 
 
@@ -285,19 +263,23 @@ def _is_of_ladder(rung: Rung) -> bool:
     return rung.bracket is None and rung.run.starts_from is None
 
 
-def _question_problems(question: Question, study: Study, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _question_problems(question: Question, study: Study, rows: Sequence[Observation]) -> list[str]:
     """Why a question could never be answered by these runs. rows: what is known of the ladder before it is trained."""
     problems, matching = _matching(question, rows)
     arms = {row["arm"] for row in matching if not row["held_out"]} - {""}
     numbers = _number_columns(study, rows)
     read = {"loss"}
     law: Law | None = None
+    if isinstance(question.law, LawData):
+        return [*problems, "law: expected the name of a law, got one as data; this version fits named laws only"]
     if question.law == "paired":
         axes = [axis for axis in study._axes if axis != study.arm]
         if question.along not in axes:
             problems.append(f"along: no coordinate is called {question.along!r}; there are {nearest('', axes)}")
         if not problems and len(arms) < 2:
-            problems.append(f"the law paired compares arms; expected two or more, got {', '.join(arms) or 'none'}")
+            problems.append(
+                f"the law paired compares arms; expected two or more, got {', '.join(map(str, arms)) or 'none'}"
+            )
         problems += [f"{name}: the law paired has none" for name in ("truth", "fixed") if getattr(question, name)]
     else:
         try:
@@ -322,7 +304,7 @@ def _question_problems(question: Question, study: Study, rows: Sequence[Mapping[
     return problems
 
 
-def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Sequence[Mapping[str, Any]]]:
+def _matching(question: Question, rows: Sequence[Observation]) -> tuple[list[str], Sequence[Observation]]:
     """What is wrong with `where`, and the rows that it leaves, as fitting/answer.py will choose them."""
     problems, left = [], rows
     known = list(dict.fromkeys(name for row in rows for name in row))
@@ -336,12 +318,13 @@ def _matching(question: Question, rows: Sequence[Mapping[str, Any]]) -> tuple[li
         levels = list(dict.fromkeys(row[column] for row in rows if column in row))
         texts = [str(level) for level in levels]
         fitted = [row[column] for row in left if column in row and not row["held_out"]]
-        values = wanted if isinstance(wanted, tuple) else (wanted,)
+        values: tuple[Cell, ...] = wanted if isinstance(wanted, tuple) else (wanted,)
         if wanted in ("max", "min") and fitted:
             if any(isinstance(level, str) for level in levels):
                 problems.append(f"where: {column} is no number and has no {wanted}; it is {nearest('', texts)}")
                 continue
-            values = (max(fitted) if wanted == "max" else min(fitted),)
+            present = [level for level in fitted if isinstance(level, (int, float))]
+            values = (max(present) if wanted == "max" else min(present),)
         elif missing := [value for value in values if value not in levels]:
             some = nearest(str(missing[0]), texts)
             problems.append(f"where: no rung has {column}={missing[0]}; {column} is {some}")
@@ -358,7 +341,7 @@ def _roles_of(spec: str, law: Law) -> set[str]:
     return inputs | ({"params", "tokens"} if "flops" in inputs else set())
 
 
-def _number_columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+def _number_columns(study: Study, rows: Sequence[Observation]) -> set[str]:
     """The columns of numbers that the table of this study can have."""
     of_tasks = {name for rung in study.ladder for name in getattr(rung.run.task, "columns", ())}
     others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
@@ -623,30 +606,22 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
         return trust.run_file(path, STUDY_FILE, text)
 
 
-def own_file(study: Mapping[str, Any], folder: Path) -> tuple[Path, str] | None:
-    """The study's own Python file and its SHA-256 when it was planned, as study.json names them; None without one.
-
-    study       what study.json holds
-    """
-    known = study.get("study_file")
-    if known is None:
-        return None
-    path, sha256 = (known.get("path"), known.get("sha256")) if isinstance(known, dict) else (None, None)
-    if not isinstance(path, str) or not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-        raise StoreError(f"{folder / 'study.json'}: study_file: expected a path and a SHA-256, got {str(known)[:80]}.")
-    return Path(path), str(sha256)
+def own_file(study: StudyPlan) -> tuple[Path, str] | None:
+    """The study's own Python file and its SHA-256 when it was planned, as study.json names them; None without one."""
+    known = study.study_file
+    return None if known is None else (Path(known.path), known.sha256)
 
 
-def trusted_file(study: Mapping[str, Any], folder: Path, *, trusted: str = "") -> tuple[Path, str] | None:
+def trusted_file(study: StudyPlan, folder: Path, *, trusted: str = "") -> tuple[Path, str] | None:
     """As own_file; raises StoreError where it may not run: neither has this user run a file of that SHA-256, nor is it
     `trusted`, the one that whoever started this process allowed."""
-    known = own_file(study, folder)
+    known = own_file(study)
     if known is not None and known[1] != trusted and not trust.is_trusted(known[1]):
         raise trust.refusal(folder / "study.json", *known)
     return known
 
 
-def own_module(study: Mapping[str, Any], folder: Path, *, trusted: str = "") -> str | None:
+def own_module(study: StudyPlan, folder: Path, *, trusted: str = "") -> str | None:
     """Run the study's own file, if it has one and it may run, as it was planned; the module's name, for from_json."""
     known = trusted_file(study, folder, trusted=trusted)
     return import_file(known[0], sha256=known[1]).__name__ if known else None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -64,9 +65,9 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
     assert column(page, "Run")[: len(finished)] == [row["run"] for row in reversed(finished)]
     assert page.get_attribute("#runs th:has-text('Loss')", "aria-sort") == "descending"
 
-    rungs = read_json(study / "study.json")["rungs"]
+    rungs = Store(study).read_study().runs
     for text, wanted in (
-        ("size=16", {rung["id"] for rung in rungs if rung["at"]["size"] == 16}),
+        ("size=16", {rung.run for rung in rungs if rung.at["size"] == 16}),
         ("tokens=125k seed=1", {r["id"] for r in rungs if (r["at"]["tokens"], r["at"]["seed"]) == (125_000, 1)}),
         ("diverged", {run for run, row in rows.items() if row["status"] == "diverged"}),
     ):

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 
 pytestmark = pytest.mark.browser
@@ -32,7 +31,7 @@ def test_a_run_that_ends_is_shown_and_the_filter_the_sorting_and_the_place_stay(
         points_per_run=8,
     )
     here = Store(folder)
-    last = here.result(read_json(here.study)["rungs"][-1]["id"])
+    last = here.result(here.read_study().runs[-1].run)
     shutil.move(last, tmp_path / "result.json")
     command = [sys.executable, "-m", "lawful", "watch", str(folder), "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 
 from lawful.cli import app
 from lawful.laws import label
-from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
+from lawful.schema import Question
+from lawful.storage.layout import Store
 from lawful.tables import write_csv
+from records import edit_plan, planned_run, write_plan
 
 SURFACE = ("--draws", "200")
 
@@ -155,13 +157,11 @@ def study(tmp_path_factory):
             counts = {"params_non_embedding": int(n), "params_total": int(n) + 10**7, "tokens": int(d)}
             states = {"run": run, "cluster": run, "status": "finished", "held_out": i == 5}
             rows.append({**states, **counts, "loss": value, "wer": value / 10})
-            rungs.append({"id": run, "at": {"size": i}})
+            rungs.append(planned_run(run, at={"size": i}))
     write_csv(folder / "observations.csv", rows, columns=list(rows[0]))
-    common = {"asks": "?", "params": "params_non_embedding", "tokens": "tokens"}
-    surface = {"name": "surface", "law": "chinchilla", "loss": "loss", "where": {}, **common}
-    errors = {"name": "errors", "law": "power_floor", "loss": "wer", "where": {"tokens": "max"}, **common}
-    declared = {"format": 1, "name": "planted", "rungs": rungs, "questions": [errors, surface]}
-    write_json(folder / "study.json", declared)
+    surface = Question(name="surface", asks="?", law="chinchilla")
+    errors = Question(name="errors", asks="?", law="power_floor", loss="wer", where={"tokens": "max"})
+    write_plan(folder, *rungs, name="planted", questions=(errors, surface))
     return str(folder)
 
 
@@ -188,10 +188,9 @@ def test_what_is_told_goes_before_what_a_study_declares(study):
 def test_a_question_that_names_no_column_is_refused_and_not_answered_from_the_next_ones_rows(study, tmp_path):
     folder = tmp_path / "misspelt"
     shutil.copytree(study, folder)
-    declared = read_json(folder / "study.json")
-    declared["questions"][1]["where"] = {"toknes": "max"}
-    third = {**declared["questions"][1], "name": "third", "where": {}}
-    write_json(folder / "study.json", {**declared, "questions": [*declared["questions"], third]})
+    errors, surface = Store(folder).read_study().questions
+    third = replace(surface, name="third")
+    edit_plan(folder, questions=(errors, replace(surface, where={"toknes": "max"}), third))
     budget = ("allocate", folder, "--flops", "1e21", *SURFACE)
     assert "no column 'toknes'" in str(run(*budget).exception)
     assert run(*budget, "--question", "third").exit_code == 0

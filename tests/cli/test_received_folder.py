@@ -42,14 +42,14 @@ def toy(toy_folder: Callable[..., Path]) -> Path:
 def test_what_a_link_in_the_folder_leads_to_is_neither_read_nor_written_nor_removed(
     toy: Path, tmp_path: Path, linked: str, command: str
 ) -> None:
-    run_id = Store(toy).read_study()["rungs"][0]["id"]
+    run_id = Store(toy).read_study().runs[0].run
     place, outside = toy / linked.replace("ID", run_id), tmp_path / "outside"
     for name in ("5/kept", "size.json"):
         (outside / name).parent.mkdir(parents=True, exist_ok=True)
         (outside / name).write_text("kept")
     place.symlink_to(outside / "size.json" if linked.endswith(".json") else outside)
-    for rung in Store(toy).read_study()["rungs"] if command == "report" else ():
-        write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
+    for rung in Store(toy).read_study().runs if command == "report" else ():
+        write_json(Store(toy).result(rung.run), {"status": "finished", "loss": 2.0})
     refused = lawful(command, toy, expect=2)
     assert f"{place}: expected a file or folder, got a link to" in refused.stderr and "cp -rL" in refused.stderr
     kept = {path.relative_to(outside).as_posix(): path.read_text() for path in outside.rglob("*") if path.is_file()}
@@ -57,8 +57,8 @@ def test_what_a_link_in_the_folder_leads_to_is_neither_read_nor_written_nor_remo
 
 
 def test_a_folder_reached_through_a_link_is_like_any_other(toy: Path, tmp_path: Path) -> None:
-    for rung in Store(toy).read_study()["rungs"]:
-        write_json(Store(toy).result(rung["id"]), {"status": "finished", "loss": 2.0})
+    for rung in Store(toy).read_study().runs:
+        write_json(Store(toy).result(rung.run), {"status": "finished", "loss": 2.0})
     (tmp_path / "elsewhere").mkdir()
     shutil.move(toy, tmp_path / "elsewhere" / "toy")
     toy.symlink_to(tmp_path / "elsewhere" / "toy")
@@ -68,8 +68,8 @@ def test_a_folder_reached_through_a_link_is_like_any_other(toy: Path, tmp_path: 
 
 def test_sigterm_ends_a_resume_that_waits_for_somebody_elses_claim(toy: Path) -> None:
     here = Store(toy)
-    for rung in here.read_study()["rungs"]:
-        claim = here.claim(rung["id"]) / "1"
+    for rung in here.read_study().runs:
+        claim = here.claim(rung.run) / "1"
         claim.mkdir(parents=True)
         facts = {"machine": "another", "pid": 1, "started": "1", "lease_seconds": 1e308}
         write_json(claim / "holder.json", facts)

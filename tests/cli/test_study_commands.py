@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lawful.planning.plan import make_plan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import import_file
-from lawful.train.plan import make_plan
 
 TOY = str(Path(__file__).parents[1] / "toy_study.py")
 SMALL = ("--set", "widths=8,12,16,24,32", "--set", "steps=20,40,80")
@@ -122,7 +122,7 @@ def test_only_trains_what_it_names_and_a_resume_the_rest(tmp_path: Path, own_cac
 
 def test_a_plan_trains_nothing_and_counts_everything(own_cache: Path, tmp_path: Path) -> None:
     plan = json.loads(lawful("plan", TOY, "--json").stdout)
-    first = plan["rungs"][0]
+    first = plan["runs"][0]
     assert first["params_total"] == first["params_embedding"] + first["params_non_embedding"]
     # 12 d^2 in matrices, 2 context d in attention, the head; forward and backward are 6 FLOPs a multiply-add pair
     assert first["flops"] == 6 * (12 * 64 + 2 * 16 * 8 + 11 * 8) * first["tokens"]

@@ -16,9 +16,10 @@ import lawful
 from lawful import cli
 from lawful.cli import terminal
 from lawful.report.tables import markdown_text, printable
-from lawful.storage import layout
+from lawful.schema import CorpusRecord, Question, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
+from records import planned_run, write_plan
 
 # the clipboard, the title, a colour, a line that is written over, text that runs backwards, C1, half a letter; and what
 # rich and matplotlib take for markup
@@ -46,29 +47,32 @@ def hostile(tmp_path: Path) -> Path:
     folder, rungs = tmp_path / "hostile", []
     for number in range(1, 13):
         run_id, arm = f"{number:012x}", f"{EVIL}{number % 2}"
-        rungs.append(
-            {"id": run_id, "label": f"{EVIL}={number}", "at": {EVIL: number}, "is_held_out": False, "seed": 0}
-            | {"cluster": run_id, "corpus": EVIL, "steps": 10, "batch_tokens": 8, "flops": 1.0, "arm": arm}
-            | {"params_non_embedding": 10**number, "tokens": 1000, "params_total": 10**number}
-        )
+        counts = {"params_non_embedding": 10**number, "tokens": 1000, "params_total": 10**number}
+        at = {EVIL: number}
+        rungs.append(planned_run(run_id, rung=f"{EVIL}={number}", at=at, corpus=EVIL, arm=arm, **counts))
         result = {"status": "finished", "loss": 2 + 5 * (10**number) ** -0.2 * (1 + 0.01 * (number % 2))}
         if number > 10:
             result = {"status": "failed", "reason": EVIL}
         write_json(Store(folder).result(run_id), result)
         Store(folder).weights(run_id).write_bytes(b"")
-    asks = {"name": "size", "asks": EVIL, "law": "power_floor:params", "params": "params_non_embedding"}
-    facts = {
-        "fingerprint": EVIL,
-        "tokenizer": EVIL,
-        "vocabulary": 4,
-        "licence": EVIL,
-        "source": EVIL,
-        "value": {"is": EVIL},
-    }
-    study = {"format": layout.FORMAT, "name": EVIL, "question": EVIL, "scale": EVIL, "device": "cpu", "rungs": rungs}
-    study |= {"questions": [{**asks, "tokens": "tokens", "loss": "loss", "where": {}}], "corpora": {EVIL: facts}}
-    study |= {"warnings": [{"severity": EVIL, "code": EVIL, "sentence": EVIL}], "faults": [EVIL], "study_file": None}
-    (folder / "study.json").write_text(json.dumps({**study, "arm": EVIL, "command": EVIL, "settings": {EVIL: EVIL}}))
+    write_plan(
+        folder,
+        *rungs,
+        name=EVIL,
+        question=EVIL,
+        scale=EVIL,
+        questions=(Question(name="size", asks=EVIL, law="power_floor:params"),),
+        corpora={
+            EVIL: CorpusRecord(
+                fingerprint=EVIL, tokenizer=EVIL, vocabulary=4, licence=EVIL, source=EVIL, value={"is": EVIL}
+            )
+        },
+        warnings=(Warning(EVIL, "warning", EVIL),),
+        faults=(EVIL,),
+        arm=EVIL,
+        command=EVIL,
+        settings={EVIL: EVIL},
+    )
     return folder
 
 

@@ -19,8 +19,8 @@ SETTINGS: dict[str, Any] = {"widths": (8, 12, 16), "steps": (300, 2700)}  # long
 @pytest.fixture(scope="session")
 def plan_one(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """A new folder with the study planned."""
+    from lawful.planning.plan import make_plan
     from lawful.study import import_file
-    from lawful.train.plan import make_plan
 
     file = Path(__file__).parents[1] / "toy_study.py"
 

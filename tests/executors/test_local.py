@@ -13,11 +13,12 @@ from lawful.conduct import groups, train_study
 from lawful.executors import local
 from lawful.executors.local import Local, _cores
 from lawful.observe import observations
+from lawful.planning.plan import make_plan
+from lawful.planning.probes import Probes
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
 from lawful.study import import_file
-from lawful.train import plan, worker
-from lawful.train.plan import make_plan
+from lawful.train import worker
 
 DEADLY = '''
 """Does one run that kills its worker spoil the others?"""
@@ -68,7 +69,7 @@ def test_a_run_that_kills_its_worker_fails_with_the_reason_and_the_others_finish
 def test_a_run_that_another_process_holds_is_waited_for_and_done_where_that_one_leaves_it(toy_folder: Folder) -> None:
     folder = toy_folder(widths=(8, 12, 16), steps=(20,))
     store = Store(folder)
-    held, free, held_out = (rung["id"] for rung in store.read_study()["rungs"])
+    held, free, held_out = (rung.run for rung in store.read_study().runs)
     looks = 0
     with ExitStack() as other:
         assert other.enter_context(claimed(store.claim(held)))
@@ -91,7 +92,7 @@ def test_the_costliest_trunk_goes_first_and_the_longest_of_a_trunk_before_those_
     folder = toy_folder(widths=(8, 16, 24), steps=(20, 40, 80))
     store = Store(folder)
     study = store.read_study()
-    label = {rung["id"]: (rung["at"]["width"], rung["at"]["steps"]) for rung in study["rungs"]}
+    label = {rung.run: (rung.at["width"], rung.at["steps"]) for rung in study.runs}
     waiting = groups(store, study)
     anchors, held_out, continued = ([[label[run_id] for run_id in group] for group in part] for part in waiting)
     assert anchors == [[(width, steps) for steps in (80, 40, 20)] for width in (16, 8)]
@@ -110,7 +111,7 @@ def test_where_every_core_has_its_worker_each_keeps_to_its_own(toy_folder: Folde
     )  # the system shares out what does not come out even
     assert _cores(Local(device="cpu", threads=2), 0, count) == []
     folder = toy_folder(widths=(8, 12), steps=(5,))
-    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    run_id = Store(folder).read_study().runs[0].run
     try:
         assert worker.main([str(folder), run_id, "--device", "cpu", *pins[-1]]) == 0
         assert os.sched_getaffinity(0) == {int(pins[-1][2])}
@@ -141,15 +142,15 @@ def test_held_out_runs_fewer_than_the_cores_have_the_idle_ones_too_where_that_pa
     """The plan settles it: a study that is interrupted comes to the same bits."""
     declared = import_file(TOY).study(widths=(8, 12, 16), steps=(20,))
     seconds = {1: 1.0, 2: 0.6}
-    monkeypatch.setattr(plan, "_time_step", lambda run, where, at_most=0.0, threads=1: seconds[threads])
+    monkeypatch.setattr(Probes, "step_seconds", lambda _, run, at_most=0.0, threads=1: seconds[threads])
 
     def planned() -> dict[int, int]:
-        rows = plan.make_plan(declared, device_name="cpu", study_file=TOY, workers=2).declaration["rungs"]
-        return {row["at"]["width"]: row["threads"] for row in rows}
+        rows = make_plan(declared, device_name="cpu", study_file=TOY, workers=2).study.runs
+        return {row.at["width"]: row.threads for row in rows}
 
     assert planned() == {8: 1, 12: 1, 16: 2}
     folder = toy_folder(widths=(8, 12, 16), steps=(20,))
-    plan.make_plan(declared, device_name="cpu", study_file=TOY, workers=2).write(folder)
+    make_plan(declared, device_name="cpu", study_file=TOY, workers=2).write(folder)
     train_study(folder, Local(device="cpu"))
     assert {row["rung"]: row["numerics"].split("threads=")[1][0] for row in observations(folder)} == {
         "width=8,steps=20,seed=0": "1",

@@ -17,8 +17,8 @@ from lawful.conduct import train_study
 from lawful.errors import LawfulError
 from lawful.executors.local import Local
 from lawful.executors.slurm import Slurm, minutes_of
+from lawful.planning.plan import make_plan
 from lawful.study import import_file
-from lawful.train.plan import make_plan
 from settled import settled
 from tally import Tally
 

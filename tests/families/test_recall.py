@@ -83,4 +83,4 @@ def test_all_that_is_wrong_with_a_declaration_is_said_at_once() -> None:
 def trained(run: Run, folder: Path) -> float:
     data = run.corpus.prepare()
     store = Store(folder / run.id)
-    return float(loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))["loss"])
+    return float(loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu"))).columns()["loss"])

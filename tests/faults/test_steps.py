@@ -56,16 +56,16 @@ class Poisoned(Backprop):
 def load(folder: Path) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    module = import_file(Path(study.study_file.path)).__name__
+    run = from_json(read_json(store.run(study.runs[0].run)), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
 def test_out_of_memory_halves_the_micro_batch_at_the_same_global_batch(toy_folder: Folder, tally) -> None:
     fault = tally("out of memory in a step")
     run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
-    whole = loop.train(run, data, store, CPU)
-    tight = loop.train(replace(run, rule=Failing(fits=3)), data, store, CPU)
+    whole = loop.train(run, data, store, CPU).columns()
+    tight = loop.train(replace(run, rule=Failing(fits=3)), data, store, CPU).columns()
     assert "micro_batch=2" in tight["numerics"]  # 8, 4, then 2 windows fit
     assert tight["numerics_breaks"] == 2
     fault.tried = tight["numerics_breaks"]
@@ -93,7 +93,7 @@ def test_a_smaller_pass_has_the_memory_of_the_one_that_failed(toy_folder: Folder
     gc.collect()
     gc.disable()  # else it may come in time by chance
     try:
-        result = loop.train(replace(run, rule=Holding(fits=1, seen=[])), data, store, CPU)
+        result = loop.train(replace(run, rule=Holding(fits=1, seen=[])), data, store, CPU).columns()
     finally:
         gc.enable()
     assert "micro_batch=1 " in result["numerics"]
@@ -106,7 +106,7 @@ def test_out_of_memory_in_the_optimisers_first_step_updates_nothing_twice(
     """It allocates two moments for each of eight parameters then, and may fail at any of them."""
     run, data, store = load(toy_folder(widths=(16, 24), steps=(3,)))
     run = replace(run, precision=precision)
-    whole = loop.train(run, data, store, CPU)
+    whole = loop.train(run, data, store, CPU).columns()
     zeros_like = torch.zeros_like
     for at in (1, 2, 15, 16):
         made: list[int] = []
@@ -118,7 +118,7 @@ def test_out_of_memory_in_the_optimisers_first_step_updates_nothing_twice(
             return zeros_like(*given, **options)
 
         monkeypatch.setattr(torch, "zeros_like", scarce)
-        tight = loop.train(run, data, store, CPU)
+        tight = loop.train(run, data, store, CPU).columns()
         assert len(made) >= 16 and "micro_batch=4 " in tight["numerics"]
         assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-5 if precision == "fp32" else 1e-3)
 
@@ -134,7 +134,7 @@ def test_a_non_finite_step_stops_before_the_update_and_counts_as_diverged(toy_fo
     run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
     for at, value in ((1, "nan"), (7, "inf"), (40, "-inf")):
         rule = Poisoned(at=at, value=value, seen=[])
-        result = loop.train(replace(run, rule=rule), data, store, CPU)
+        result = loop.train(replace(run, rule=rule), data, store, CPU).columns()
         assert result["status"] == "diverged" and result["diverged_at_step"] == at - 1
         assert "not finite" in result["reason"] and "loss" not in result
         model, before = rule.seen[-1]

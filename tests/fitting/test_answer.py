@@ -12,8 +12,9 @@ from lawful.cli import app
 from lawful.conduct import train_study
 from lawful.errors import LawfulError, TableError
 from lawful.fitting.answer import Answer, answer_study, declared, read_answers
-from lawful.storage.atomic import write_json
+from lawful.schema import Question
 from lawful.tables import read_runs, write_csv
+from records import planned_run, write_plan
 
 SURFACE = {
     "name": "surface",
@@ -57,9 +58,9 @@ def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, **ch
                             **changed,
                         }
                     )
-                    rungs.append({"id": run, "at": {"size": i, "tokens": int(d), "seed": s}})
+                    rungs.append(planned_run(run, at={"size": i, "tokens": int(d), "seed": s}))
     write_csv(folder / "observations.csv", rows)
-    write_json(folder / "study.json", {"format": 1, "name": "planted", "rungs": rungs, "questions": questions})
+    write_plan(folder, *rungs, name="planted", questions=tuple(Question(**one) for one in questions))
     return folder
 
 
@@ -173,7 +174,7 @@ def test_a_refusal_names_the_study_and_not_the_folder_it_lies_in(tmp_path):
 def test_arms_are_answered_apart_and_compared(tmp_path):
     folder = study(tmp_path, [SURFACE], arms=("a", "b"), gain=1.5)
     whole, first, second = answer_study(folder, draws=0)
-    assert [a.question["name"] for a in (whole, first, second)] == ["surface", "surface--a", "surface--b"]
+    assert [a.question.name for a in (whole, first, second)] == ["surface", "surface--a", "surface--b"]
     assert whole.fit is None
     assert whole.comparison["verdict"] != "no difference shown"
     assert "times the compute" in whole.sentence

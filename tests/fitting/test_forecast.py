@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from planted_runs import Planted
+from records import edit_plan
 
 Folder = Callable[..., Path]
 
@@ -33,7 +35,7 @@ def folder(toy_folder: Folder) -> Path:
 def test_the_forecast_is_written_after_the_anchors_and_before_any_held_out_run(folder: Path) -> None:
     executor = Planted()
     train_study(folder, executor)
-    held_out = {rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["is_held_out"]}
+    held_out = {rung.run for rung in Store(folder).read_study().runs if rung.held_out}
     assert executor.began and all(was_there == (run_id in held_out) for run_id, was_there in executor.began)
     written = read_json(Store(folder).forecasts)
     assert {entry["run"] for entry in written["forecasts"]} == held_out
@@ -94,21 +96,20 @@ def small(toy_folder: Folder) -> Path:
 
 
 def ask(folder: Path, **changed: Any) -> None:
-    study = read_json(Store(folder).study)
-    study["questions"][0] |= changed
-    write_json(Store(folder).study, study)
+    first, *others = Store(folder).read_study().questions
+    edit_plan(folder, questions=(replace(first, **changed), *others))
 
 
 def labels(folder: Path, executor: Planted) -> set[str]:
-    rungs = {rung["id"]: rung for rung in Store(folder).read_study()["rungs"]}
-    return {rungs[run]["label"] for run, _ in executor.began}
+    rungs = {rung.run: rung for rung in Store(folder).read_study().runs}
+    return {rungs[run].rung for run, _ in executor.began}
 
 
 HELD_OUT = "width=48,steps=20,seed=0"
 
 
 def ending(label: str, **result: Any) -> Planted:
-    return Planted(lambda rung: result if rung["label"] == label else None)
+    return Planted(lambda rung: result if rung.rung == label else None)
 
 
 def test_an_anchor_without_a_loss_stops_the_held_out_runs_by_name(small: Path) -> None:
@@ -116,7 +117,7 @@ def test_an_anchor_without_a_loss_stops_the_held_out_runs_by_name(small: Path) -
     with pytest.raises(LawfulError, match=r"1 held-out runs do not begin.*width=16,steps=20,seed=0.*result\.json"):
         train_study(small, executor)
     assert HELD_OUT not in labels(small, executor) and len(executor.began) == 5
-    bad = next(rung["id"] for rung in Store(small).read_study()["rungs"] if rung["label"].startswith("width=16"))
+    bad = next(rung.run for rung in Store(small).read_study().runs if rung.rung.startswith("width=16"))
     Store(small).result(bad).unlink()  # what the message says
     train_study(small, again := Planted())
     assert [was_there for _, was_there in again.began] == [False, True]
@@ -127,7 +128,7 @@ def test_an_anchor_without_a_value_of_the_questions_own_column_stops_them_too(sm
     executor = Planted(
         lambda rung: (
             {"status": "finished", "loss": 2.0, "loss_unit": "nats_per_token", "is_decayed": True}
-            | ({} if rung["at"]["width"] == 16 else {"test_loss": 2.0 + rung["params_non_embedding"] ** -0.3})
+            | ({} if rung.at["width"] == 16 else {"test_loss": 2.0 + rung.params_non_embedding**-0.3})
         )
     )
     with pytest.raises(LawfulError, match=r"question 'size': test_loss.*width=16,steps=20,seed=0 \(empty\)"):
@@ -179,8 +180,8 @@ def test_a_law_of_seconds_has_no_forecast_since_a_run_to_come_has_none(small: Pa
         Planted(
             lambda rung: {
                 **ended,
-                "loss": rung["params_non_embedding"] ** -0.3,
-                "seconds": rung["params_non_embedding"] / 1e3,
+                "loss": rung.params_non_embedding**-0.3,
+                "seconds": rung.params_non_embedding / 1e3,
             }
         ),
     )
@@ -193,7 +194,7 @@ def test_a_law_of_seconds_has_no_forecast_since_a_run_to_come_has_none(small: Pa
 
 def test_failed_anchors_without_which_nothing_can_be_forecast_hold_the_held_out_runs_back(small: Path) -> None:
     said: list[str] = []
-    executor = Planted(lambda rung: {"status": "failed", "reason": "no memory"} if rung["at"]["width"] > 8 else None)
+    executor = Planted(lambda rung: {"status": "failed", "reason": "no memory"} if rung.at["width"] > 8 else None)
     train_study(small, executor, say=said.append)
     assert HELD_OUT not in labels(small, executor)
     assert "4 of the runs that their forecasts need failed" in said[-1]

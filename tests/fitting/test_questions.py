@@ -11,6 +11,7 @@ from lawful.errors import LawfulError, Refusal
 from lawful.fitting.allocate import _disagreements, exact_cost
 from lawful.fitting.checklist import as_text
 from lawful.fitting.design import design
+from lawful.schema import PlannedRun, StudyPlan
 
 
 def rows(sigma=0.003, seed=0):
@@ -337,7 +338,7 @@ def test_the_checklist_answers_what_is_known_and_leaves_the_rest_open(fit):
     assert known["What is the form of the law?"] == "L = E + A N^-alpha + B D^-beta"
     assert known["Which learning rate schedule?"] is None
     assert "not answered by what was recorded" in as_text(items)
-    told = fit.checklist({"rungs": [{"schedule": "wsd", "learning_rate": 1e-3, "tokens": 10}]})
+    told = fit.checklist(replace(StudyPlan.example(), runs=(PlannedRun.example(),)))
     assert {i.question: i.answer for i in told}["Which learning rate schedule?"] == "wsd"
 
 

@@ -50,7 +50,7 @@ def test_two_of_three_arms_can_be_asked_about_and_no_others_are_compared(tmp_pat
     answer_study(tmp_path)
     both, first, second = read_answers(tmp_path)
     assert both.comparison["arms"] == ["a", "c"]
-    assert (first.question["name"], second.question["name"]) == ("surface--a", "surface--c")
+    assert (first.question.name, second.question.name) == ("surface--a", "surface--c")
     assert not first.truth  # what was planted between arms says nothing of one
     reasons = {row["reason"] for row in both.excluded}
     assert "arm is none of a, c" in reasons

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy as np
 
 from lawful import registry
 from lawful.errors import LawfulError
-from lawful.storage import layout
+from lawful.schema import PlannedRun, StudyPlan
+from lawful.storage.codec import to_plain, with_hash
 from lawful.storage.json_files import read_json, read_jsonl
 from lawful.storage.layout import Store
 
@@ -168,25 +169,12 @@ def text(value: object) -> bytes:
 
 
 def study_example() -> list[bytes]:
-    rung = {
-        "id": "0123456789ab",
-        "label": "width=8",
-        "cluster": "0123456789ab",
-        "steps": 10,
-        "batch_tokens": 64,
-        "at": {"width": 8},
-        "is_held_out": False,
-    }
-    asks = {"name": "size", "asks": "How?", "law": "power"}
-    declared = {
-        "format": layout.FORMAT,
-        "name": "toy",
-        "scale": "",
-        "rungs": [rung],
-        "corpora": {},
-        "questions": [asks],
-    }
-    return [text(declared)]
+    study = replace(StudyPlan.example(), runs=(replace(PlannedRun.example(), run="0123456789ab"),))
+    former = {"id": "0123456789ab", "label": "width=8", "is_held_out": False}  # as format 1 had it
+    run = {name: value for name, value in to_plain(study.runs[0]).items() if name not in ("run", "rung", "held_out")}
+    old = {**to_plain(study), "format": 1, "rungs": [{**former, **run}]}
+    del old["runs"]
+    return [text(with_hash(to_plain(study))), text(old)]
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lawful.errors import LawfulError
+from lawful.storage.codec import with_hash
 
 from .readers import READERS, judge
 
@@ -126,8 +127,9 @@ def test_a_study_from_elsewhere_cannot_name_files_outside_its_folder(
 ) -> None:
     from lawful.storage.layout import Store
 
-    declared = json.loads(READERS["study"].examples()[0])
+    declared = json.loads(READERS["study"].examples()[1 if part == "rungs" else 0])
     declared[part][0][key] = name
-    (tmp_path / "study.json").write_text(json.dumps(declared))
-    with pytest.raises(LawfulError, match=r"study\.json.*is no name for a file"):
+    declared.pop("sha256", None)
+    (tmp_path / "study.json").write_text(json.dumps(with_hash(declared) if part == "questions" else declared))
+    with pytest.raises(LawfulError, match=r"study\.json.*expected (an id|names) that"):
         Store(tmp_path).read_study()

@@ -58,9 +58,9 @@ class Check:
         from lawful import devices
         from lawful.conduct import train_study
         from lawful.executors.local import Local, available_cores
+        from lawful.planning.plan import make_plan
         from lawful.storage.layout import Store
         from lawful.studies import quickstart
-        from lawful.train.plan import make_plan
 
         folder = self.folder / f"smoke-{named}"
         with warnings.catch_warnings(record=True) as caught:
@@ -71,16 +71,16 @@ class Check:
         train_study(folder, Local(device=named), is_anchors_only=not is_whole)
         study, found = Store(folder).read_study(), results(folder)
         kind = devices.pick(named)
-        equal(study["device"], kind, "planned device")
+        equal(study.device, kind, "planned device")
         for label, result in found.items():
             equal(result["status"], "finished", f"{label}: {result.get('reason')}")
             holds(f"device={kind}:" in result["numerics"], f"{label} ran on {result['numerics']}")
-            holds(f"precision={study['precision']} " in result["numerics"], f"{label} ran in {result['numerics']}")
+            holds(f"precision={study.precision} " in result["numerics"], f"{label} ran in {result['numerics']}")
             holds(result["loss"] < math.log(quickstart.PythonDocs().vocab_size) - 0.3, f"{label}: {result['loss']}")
         equal(len(found), 12 if is_whole else 9, "runs")
         equal([str(warning.message) for warning in caught], [], "warnings while planning")
         one = next(iter(found.values()))["numerics"].split()[1]
-        return f"{len(found)} runs on {one} in {study['precision']}, {study['workers']} workers; weights written"
+        return f"{len(found)} runs on {one} in {study.precision}, {study.workers} workers; weights written"
 
     def killed(self) -> str:
         """kill -9 of the command and its workers in the middle of a run; going on ends with equal weights."""
@@ -91,7 +91,7 @@ class Check:
         expected = self.undisturbed()
         folder, _ = self.planned("killed", **LADDER)
         store = Store(folder)
-        ids = [rung["id"] for rung in store.read_study()["rungs"]]
+        ids = [rung.run for rung in store.read_study().runs]
         command = [sys.executable, __file__, "--device", self.device, "--train", str(folder)]
         child = subprocess.Popen(command, start_new_session=True)  # a group of its own, its workers in it
 
@@ -161,7 +161,7 @@ class Check:
             store, data = Store(folder), runs[0].corpus.open(runs[0].data_fingerprint)
             starts = [functools.partial(start, run, data, store, self.place(batched_runs=len(runs))) for run in runs]
             found: dict[int, Any] = {}
-            train_batched(starts, lambda number, outcome, found=found: found.update({number: outcome()}))
+            train_batched(starts, lambda number, outcome, found=found: found.update({number: outcome().columns()}))
             precision = kind["precision"]
             for run, row in zip(runs, (found[number] for number in range(len(runs))), strict=True):
                 lone = self.alone(run, store)
@@ -263,7 +263,7 @@ class Check:
 
     def planned(self, name: str, **settings: Any) -> tuple[Path, list[Any]]:
         """A new folder with a small ladder, and its runs."""
-        from lawful.train.plan import make_plan
+        from lawful.planning.plan import make_plan
 
         plan = make_plan(ladder(**settings), device_name=self.device, is_timed=False)
         plan.write(self.folder / name)
@@ -279,7 +279,7 @@ class Check:
         """What the run comes to in this process, from its start."""
         from lawful.train.loop import train
 
-        return train(run, run.corpus.open(run.data_fingerprint), store, self.place(**options))
+        return train(run, run.corpus.open(run.data_fingerprint), store, self.place(**options)).columns()
 
     @functools.cache  # noqa: B019 (one Check a process)
     def undisturbed(self) -> dict[str, str]:
@@ -347,12 +347,12 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
 
     store = Store(folder)
     found = {}
-    for rung in store.read_study()["rungs"]:
-        if store.result(rung["id"]).exists():
-            found[rung["label"]] = read_json(store.result(rung["id"]))
-            if found[rung["label"]]["status"] == "finished":
-                written = hashlib.sha256(store.weights(rung["id"]).read_bytes()).hexdigest()
-                equal(written, found[rung["label"]]["weights_sha256"], f"weights of {rung['label']}")
+    for rung in store.read_study().runs:
+        if store.result(rung.run).exists():
+            found[rung.rung] = read_json(store.result(rung.run))
+            if found[rung.rung]["status"] == "finished":
+                written = hashlib.sha256(store.weights(rung.run).read_bytes()).hexdigest()
+                equal(written, found[rung.rung]["weights_sha256"], f"weights of {rung.rung}")
     return found
 
 

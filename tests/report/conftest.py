@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 from lawful import tables
-from lawful.storage import layout
+from lawful.schema import CorpusRecord, PlannedRun, Question, Versions, Warning
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from records import planned_run, write_plan
 
 PLANTED = {"E": 1.25, "A": 13.0, "alpha": 0.36, "B": 240.0, "beta": 0.44}
 SEED_SIGMA = 0.004  # of log loss, between seeds
@@ -51,7 +53,7 @@ def fabricate(
     waiting: Sequence[int] = (),
     faults: Sequence[str] = (),
     name: str = "shakespeare",
-    questions: Sequence[dict[str, Any]] | None = None,
+    questions: Sequence[Question] | None = None,
     answers: Sequence[dict[str, Any]] | None = None,
     points_per_run: int = 60,
 ) -> Path:
@@ -60,7 +62,7 @@ def fabricate(
     dice = random.Random(7)
     if questions is None:
         questions = [question("loss", "How does the loss fall with parameters and tokens?", "chinchilla")]
-    rungs: list[dict[str, Any]] = []
+    rungs: list[PlannedRun] = []
     for arm in arms or ("",):
         for width in widths:
             for budget in tokens:
@@ -70,51 +72,36 @@ def fabricate(
     if arms:
         axes = {"mlp": list(arms), **axes}
     fingerprint = hashlib.sha256(b"fabricated").hexdigest()[:16]
-    write_json(
-        here.study,
-        {
-            "format": layout.FORMAT,
-            "name": name,
-            "question": "How does validation loss fall with the size of a small transformer and its training tokens?",
-            "scale": "quick",
-            "settings": {"seeds": seeds},
-            "held_out": {"size": max(widths)} if held_out else {},
-            "arm": "mlp" if arms else None,
-            "faults": list(faults),
-            "precision": "fp32",
-            "warnings": [
-                {
-                    "code": "short-warmup",
-                    "severity": "caution",
-                    "sentence": "The smallest budget has 61 optimiser steps, of which 10 are warmup.",
-                }
-            ],
-            "axes": axes,
-            "rungs": rungs,
-            "questions": list(questions),
-            "corpora": {
-                "tiny_shakespeare": {
-                    "fingerprint": fingerprint,
-                    "train_tokens": 1_003_854,
-                    "validation_tokens": 111_540,
-                    "validation_bytes": 111_540,
-                    "vocabulary": VOCABULARY,
-                    "tokenizer": "characters",
-                    "licence": "public domain",
-                    "source": "tinyshakespeare/input.txt",
-                }
-            },
-            "versions": {
-                "lawful": "0.1.0",
-                "python": "3.11.7",
-                "torch": "2.13.0",
-                "numpy": "2.4.6",
-                "commit": "0123abc",
-            },
-            "command": f"lawful run {name} --scale quick --out runs/{name}",
-            "study_file": None,
-            "created": "2026-11-22T02:00:00+00:00",
+    write_plan(
+        folder,
+        *rungs,
+        name=name,
+        question="How does validation loss fall with the size of a small transformer and its training tokens?",
+        settings={"seeds": str(seeds)},
+        held_out={"size": max(widths)} if held_out else {},
+        arm="mlp" if arms else None,
+        faults=tuple(faults),
+        precision="fp32",
+        warnings=(
+            Warning("short-warmup", "warning", "The smallest budget has 61 optimiser steps, of which 10 are warmup."),
+        ),
+        axes={axis: tuple(levels) for axis, levels in axes.items()},
+        questions=tuple(questions),
+        corpora={
+            "tiny_shakespeare": CorpusRecord(
+                fingerprint=fingerprint,
+                train_tokens=1_003_854,
+                validation_tokens=111_540,
+                validation_bytes=111_540,
+                vocabulary=VOCABULARY,
+                tokenizer="characters",
+                licence="public domain",
+                source="tinyshakespeare/input.txt",
+            )
         },
+        versions=Versions(lawful="0.1.0", python="3.11.7", torch="2.13.0", numpy="2.4.6", commit="0123abc"),
+        command=f"lawful run {name} --scale quick --out runs/{name}",
+        created="2026-11-22T02:00:00+00:00",
     )
     write_json(
         here.baselines,
@@ -129,74 +116,63 @@ def fabricate(
     )
     rows = []
     for index, rung in enumerate(rungs):
-        write_json(here.run(rung["id"]), {"is": "lawful.run:Run", "steps": rung["steps"]})
+        write_json(here.run(rung.run), {"is": "lawful.run:Run", "steps": rung.steps})
         if index in waiting:
             continue
         status = "diverged" if index in diverged else "failed" if index in failed else "finished"
-        final = planted_loss(rung["params_non_embedding"], rung["tokens"]) * math.exp(dice.gauss(0, SEED_SIGMA))
-        if rung["arm"] == "swiglu":
+        final = planted_loss(rung.params_non_embedding, rung.tokens) * math.exp(dice.gauss(0, SEED_SIGMA))
+        if rung.arm == "swiglu":
             final *= 0.985
         part = 0.4 if index in running or status != "finished" else 1.0
-        _write_metrics(here.metrics(rung["id"]), rung, final, part, points_per_run, dice)
+        _write_metrics(here.metrics(rung.run), rung, final, part, points_per_run, dice)
         if index in running:
             continue
         row = _observation(name, rung, final, status, fingerprint, axes)
         rows.append(row)
-        write_json(here.result(rung["id"]), row)
+        write_json(here.result(rung.run), row)
     tables.write_csv(here.observations, rows)
     for answer in answers or ():
         write_json(here.fit(answer["question"]["name"]), answer)
     return folder
 
 
-def question(name: str, asks: str, law: str, **where: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "asks": asks,
-        "law": law,
-        "params": "params_non_embedding",
-        "tokens": "tokens",
-        "loss": "loss",
-        "where": where,
-    }
+def question(name: str, asks: str, law: str, **where: Any) -> Question:
+    return Question(name=name, asks=asks, law=law, where=where)
 
 
-def _rung(width: int, budget: int, seed: int, arm: str, is_held_out: bool) -> dict[str, Any]:
+def _rung(width: int, budget: int, seed: int, arm: str, held_out: bool) -> PlannedRun:
     at: dict[str, Any] = {"mlp": arm} if arm else {}
     at |= {"size": width, "tokens": budget, "seed": seed}
     label = ",".join(f"{name}={value}" for name, value in at.items())
     params = 12 * 4 * width**2 + 9 * width
     embedding = VOCABULARY * width
-    run_id = hashlib.sha256(label.encode()).hexdigest()[:12]
     steps = budget // BATCH_TOKENS
-    flops = 6.9 * (params + embedding) * budget
-    return {
-        "id": run_id,
-        "label": label,
-        "at": at,
-        "is_held_out": is_held_out,
-        "arm": arm,
-        "seed": seed,
-        "cluster": run_id,
-        "corpus": "tiny_shakespeare",
-        "params_total": params + embedding,
-        "params_embedding": embedding,
-        "params_non_embedding": params,
-        "params_by_group": {"embedding": embedding, "blocks": params},
-        "tokens": steps * BATCH_TOKENS,
-        "flops": flops,
-        "flops_6nd": 6 * params * budget,
-        "steps": steps,
-        "learning_rate": round(0.08 * width**-0.7, 5),
-        "batch_tokens": BATCH_TOKENS,
-        "context": 128,
-        "schedule": "wsd",
-        "seconds_estimate": flops / FLOPS_PER_SECOND,
-    }
+    flops = round(6.9 * (params + embedding) * budget)
+    return planned_run(
+        hashlib.sha256(label.encode()).hexdigest()[:12],
+        rung=label,
+        at=at,
+        held_out=held_out,
+        arm=arm,
+        seed=seed,
+        corpus="tiny_shakespeare",
+        params_total=params + embedding,
+        params_embedding=embedding,
+        params_non_embedding=params,
+        params_by_group={"embedding": embedding, "blocks": params},
+        tokens=steps * BATCH_TOKENS,
+        flops=flops,
+        flops_6nd=6 * params * budget,
+        steps=steps,
+        learning_rate=round(0.08 * width**-0.7, 5),
+        batch_tokens=BATCH_TOKENS,
+        context=128,
+        seconds_estimate=flops / FLOPS_PER_SECOND,
+    )
 
 
 def _observation(
-    study: str, rung: dict[str, Any], final: float, status: str, fingerprint: str, axes: dict[str, Any]
+    study: str, rung: PlannedRun, final: float, status: str, fingerprint: str, axes: dict[str, Any]
 ) -> dict[str, Any]:
     reasons = {
         "finished": "",
@@ -206,33 +182,33 @@ def _observation(
     is_finished = status == "finished"
     return {
         "study": study,
-        "run": rung["id"],
-        "rung": rung["label"],
-        "arm": rung["arm"],
-        "seed": rung["seed"],
-        "held_out": rung["is_held_out"],
-        "cluster": rung["cluster"],
+        "run": rung.run,
+        "rung": rung.rung,
+        "arm": rung.arm,
+        "seed": rung.seed,
+        "held_out": rung.held_out,
+        "cluster": rung.cluster,
         "status": status,
         "reason": reasons[status],
-        "params_total": rung["params_total"],
-        "params_embedding": rung["params_embedding"],
-        "params_non_embedding": rung["params_non_embedding"],
-        "tokens": rung["tokens"],
+        "params_total": rung.params_total,
+        "params_embedding": rung.params_embedding,
+        "params_non_embedding": rung.params_non_embedding,
+        "tokens": rung.tokens,
         "unique_tokens": 1_003_854,
-        "epochs": rung["tokens"] / 1_003_854,
-        "flops": rung["flops"],
-        "flops_6nd": rung["flops_6nd"],
+        "epochs": rung.tokens / 1_003_854,
+        "flops": rung.flops,
+        "flops_6nd": rung.flops_6nd,
         "loss": final if is_finished else None,
         "loss_unit": "nats_per_token",
         "bits_per_byte": final / math.log(2) if is_finished else None,
         "accuracy": 1 - final / 3 if is_finished else None,
         "loss_lowest_seen": final if is_finished else None,
         "loss_train": final - 0.03 if is_finished else None,
-        "steps": rung["steps"],
-        "batch_tokens": rung["batch_tokens"],
-        "context": rung["context"],
-        "learning_rate": rung["learning_rate"],
-        "schedule": rung["schedule"],
+        "steps": rung.steps,
+        "batch_tokens": rung.batch_tokens,
+        "context": rung.context,
+        "learning_rate": rung.learning_rate,
+        "schedule": rung.schedule,
         "is_decayed": is_finished,
         "masks_padding": True,
         "precision": "fp32",
@@ -242,38 +218,36 @@ def _observation(
         "vocabulary": VOCABULARY,
         "data_fingerprint": fingerprint,
         "validation_tokens": 111_540,
-        "seconds": rung["seconds_estimate"] * 1.25,
-        "tokens_per_second": rung["tokens"] / (rung["seconds_estimate"] * 1.25),
+        "seconds": rung.seconds_estimate * 1.25,
+        "tokens_per_second": rung.tokens / (rung.seconds_estimate * 1.25),
         "flops_per_second": FLOPS_PER_SECOND / 1.25,
         "peak_memory_bytes": 4e8,
-        "weights_sha256": hashlib.sha256(rung["label"].encode()).hexdigest(),
+        "weights_sha256": hashlib.sha256(rung.rung.encode()).hexdigest(),
         "numerics": "cpu fp32 1 thread micro-batch 16 AdamW foreach torch 2.13.0",
         "numerics_breaks": 0,
-        "diverged_at_step": rung["steps"] // 2 if status == "diverged" else None,
-        **{axis: rung["at"][axis] for axis in axes if axis not in ("seed", "tokens")},
+        "diverged_at_step": rung.steps // 2 if status == "diverged" else None,
+        **{axis: rung.at[axis] for axis in axes if axis not in ("seed", "tokens")},
     }
 
 
-def _write_metrics(
-    path: Path, rung: dict[str, Any], final: float, part: float, points: int, dice: random.Random
-) -> None:
+def _write_metrics(path: Path, rung: PlannedRun, final: float, part: float, points: int, dice: random.Random) -> None:
     lines = []
-    steps = rung["steps"]
+    steps = rung.steps
     every = max(steps // points, 1)
     reached = int(steps * part)
     for step in range(every, reached + 1, every):
-        seen = step * rung["batch_tokens"]
-        loss = math.log(VOCABULARY) * (1 - seen / rung["tokens"]) ** 6 + final * (seen / rung["tokens"]) ** -0.12
+        seen = step * rung.batch_tokens
+        loss = math.log(VOCABULARY) * (1 - seen / rung.tokens) ** 6 + final * (seen / rung.tokens) ** -0.12
         loss = min(loss, math.log(VOCABULARY) + 0.02)
         lines.append(
             {
                 "step": step,
                 "tokens": seen,
                 "loss": loss * math.exp(dice.gauss(0, 0.02)),
-                "learning_rate": rung["learning_rate"],
+                "learning_rate": rung.learning_rate,
                 "grad_norm": 0.6,
-                "tokens_per_second": FLOPS_PER_SECOND / 1.25 / (rung["flops"] / rung["tokens"]),
-                "seconds": rung["seconds_estimate"] * 1.25 * step / steps,
+                "tokens_per_second": FLOPS_PER_SECOND / 1.25 / (rung.flops / rung.tokens),
+                "seconds": rung.seconds_estimate * 1.25 * step / steps,
                 "peak_memory_bytes": 400_000_000,
                 "flops_per_second": FLOPS_PER_SECOND / 1.25,
             }
@@ -281,14 +255,14 @@ def _write_metrics(
         if len(lines) % 6 == 0:
             lines.append({"step": step, "tokens": seen, "validation_loss": loss, "accuracy": 0.5})
     if part == 1.0:
-        lines.append({"step": steps, "tokens": rung["tokens"], "validation_loss": final, "accuracy": 0.5})
+        lines.append({"step": steps, "tokens": rung.tokens, "validation_loss": final, "accuracy": 0.5})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def plant_answer(folder: Path) -> dict[str, Any]:
     """What fits/loss.json would hold had the fit found the planted law exactly, with draws close around it."""
-    study = read_json(folder / "study.json")
+    study = Store(folder).read_study()
     pivot = {"params": 80_000.0, "tokens": 350_000.0}
     law = PLANTED
     values = {
@@ -300,7 +274,7 @@ def plant_answer(folder: Path) -> dict[str, Any]:
     }
     dice = random.Random(3)
     draws = [[value * math.exp(dice.gauss(0, 0.01)) for value in values.values()] for _ in range(50)]
-    finished = [row for rung in study["rungs"] if (row := _result(folder, rung["id"])) and row["status"] == "finished"]
+    finished = [row for rung in study.runs if (row := _result(folder, rung.run)) and row["status"] == "finished"]
     held = [row for row in finished if row["held_out"]]
     fitted = [row for row in finished if not row["held_out"]]
     params = {
@@ -309,7 +283,7 @@ def plant_answer(folder: Path) -> dict[str, Any]:
         for name, value in values.items()
     }
     return {
-        "question": study["questions"][0],
+        "question": to_plain(study.questions[0]),
         "status": "answered",
         "refusal": None,
         "sentence": "Loss falls as N^-0.360 [0.349, 0.371] and D^-0.440 [0.427, 0.453] <planted>.",

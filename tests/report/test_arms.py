@@ -10,9 +10,11 @@ import pytest
 
 from lawful.fitting.answer import answer_study
 from lawful.report.page import write_report
+from lawful.schema import CorpusRecord, Question, Reported
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.tables import write_csv
+from records import planned_run, write_plan
 
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 CROSSING = 5_000.0
@@ -71,21 +73,21 @@ def made(here: Path, held_out: int | None = None) -> Path:
                     }
                 )
     rungs = [
-        {
-            "id": row["run"],
-            "label": row["rung"],
-            "is_held_out": row["held_out"],
-            "at": {name: row[f"at_{name}"] for name in ("arm", "characters", "length", "seed")},
-            "params_non_embedding": 30_000,
-        }
+        planned_run(
+            row["run"],
+            rung=row["rung"],
+            held_out=row["held_out"],
+            at={name: row[f"at_{name}"] for name in ("arm", "characters", "length", "seed")},
+            params_non_embedding=30_000,
+        )
         for row in rows
     ]
-    corpora = {f"text-{size}": {"train_tokens": size} for size in SIZES}
+    corpora = {f"text-{size}": CorpusRecord(fingerprint="", vocabulary=65, train_tokens=size) for size in SIZES}
     counts = {name: [{"name": "bigram", "loss": 3.0 - 0.1 * i}] for i, name in enumerate(corpora)}
-    reported = [{"at": {"arm": "steady", "characters": 5_000}, "perplexity": 10.0, "parameters": 40_000}]
-    declared = {"format": 1, "name": "arms", "question": "Which?", "rungs": rungs, "questions": QUESTIONS}
+    reported = Reported(at={"arm": "steady", "characters": 5_000}, figures={"perplexity": 10.0, "parameters": 40_000.0})
+    declared = {"name": "arms", "question": "Which?", "questions": tuple(Question(**one) for one in QUESTIONS)}
     write_csv(here / "observations.csv", rows)
-    write_json(here / "study.json", {**declared, "corpora": corpora, "reported": reported, "arm": "arm"})
+    write_plan(here, *rungs, **declared, corpora=corpora, reported=(reported,), arm="arm")
     write_json(here / "baselines.json", {"by_corpus": counts})
     answer_study(here, draws=300)
     write_report(here)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lawful.report import words
 from lawful.report.evidence import Curve, Evidence
+from lawful.schema import StudyPlan
 
 
 def evidence(broken: float | None) -> Evidence:
@@ -35,7 +36,7 @@ def evidence(broken: float | None) -> Evidence:
     answer = {"question": {"name": "compute", "loss": "loss", "where": {"arm": "gelu"}}, "fit": fit, "held_out": []}
     return Evidence(
         folder=Path("."),
-        study={},
+        study=StudyPlan.example(),
         rows=tuple(rows),
         answers=(answer,),
         unanswered=(),

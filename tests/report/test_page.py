@@ -9,6 +9,7 @@ import re
 import struct
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from lawful.errors import LawfulError, StoreError
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from records import edit_plan
 
 Make = Callable[..., Path]
 VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
@@ -141,7 +144,7 @@ def test_the_drawn_curve_is_the_planted_law(study: Path, planted_loss: Callable[
     )
     assert found
     charts = {chart["name"]: chart for chart in json.loads(found[1])["charts"]}
-    tokens = sorted({rung["tokens"] for rung in read_json(study / "study.json")["rungs"]})
+    tokens = sorted({rung.tokens for rung in Store(study).read_study().runs})
     lines = [trace for trace in charts["loss_by_size"]["data"] if trace["name"].startswith("law at")]
     assert len(lines) == len(tokens)
     for line, seen in zip(lines, tokens, strict=True):
@@ -156,26 +159,26 @@ def test_hovering_a_point_names_its_run_size_tokens_seed_and_loss(study: Path) -
     assert found
     chart = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "loss_by_size")
     hovers = [text for trace in chart["data"] if trace["mode"] == "markers" for text in trace["text"]]
-    rungs = {rung["id"]: rung for rung in read_json(study / "study.json")["rungs"]}
+    rungs = {rung.run: rung for rung in Store(study).read_study().runs}
     assert len(hovers) == len(rungs) - 2  # one diverged, one failed
     for hover in hovers:
         rung = rungs[hover.split("<br>")[0].removeprefix("run ")]
-        assert f"seed {rung['seed']}" in hover
+        assert f"seed {rung.seed}" in hover
         assert "<br>N " in hover and "<br>D " in hover and "<br>loss " in hover
 
 
 def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
-    rungs = read_json(study / "study.json")["rungs"]
+    rungs = Store(study).read_study().runs
     page = read(study / "report.html").text["doubts"]
     markdown = (study / "report.md").read_text()
     for index, reason in ((5, "diverged: validation loss 5.2 above log(65)"), (9, "failed: out of memory")):
         for text in (page, markdown):
-            assert rungs[index]["id"] in text
+            assert rungs[index].run in text
             assert reason in text
 
 
 def test_runs_that_failed_are_said_at_the_top_and_diverged_ones_are_not_called_so(study: Path) -> None:
-    rungs = read_json(study / "study.json")["rungs"]
+    rungs = Store(study).read_study().runs
     page = read(study / "report.html").text["answer"]
     markdown = (study / "report.md").read_text().replace("\\", "")
     for text in (page, markdown):
@@ -197,8 +200,8 @@ def test_markdown_has_the_same_parameters_forecasts_and_losses_as_the_page(study
     assert cells[2] == "0.3600"
     for cell in cells[1:]:
         assert cell in page
-    for rung in read_json(study / "study.json")["rungs"]:
-        assert rung["id"] in page and rung["id"] in markdown
+    for rung in Store(study).read_study().runs:
+        assert rung.run in page and rung.run in markdown
 
 
 def test_the_downloaded_table_is_the_observations_byte_for_byte(study: Path) -> None:
@@ -231,16 +234,14 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000, 500_000), seeds=1, name=evil, faults=(evil,))
     here = Store(folder)
-    study = read_json(here.study)
-    study["question"] = study["command"] = evil
-    study["rungs"][0]["label"] = evil
-    write_json(here.study, study)
+    one, *others = here.read_study().runs
+    study = edit_plan(folder, question=evil, command=evil, runs=(replace(one, rung=evil), *others))
     answer = planted_answer(folder)
     answer["warnings"] = [{"code": evil, "severity": evil, "sentence": evil}]
     answer["sentence"] = f"{evil} N^-0.3"
     write_json(here.fit("loss"), answer)
     table = here.observations.read_text().splitlines()
-    label = study["rungs"][1]["label"]
+    label = study.runs[1].rung
     here.observations.write_text("\n".join(table).replace(label, evil.replace(",", " ")) + "\n")
 
     page = write_report(folder).read_text()
@@ -257,7 +258,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
     answer = {
-        "question": read_json(folder / "study.json")["questions"][0],
+        "question": to_plain(Store(folder).read_study().questions[0]),
         "status": "refused",
         "refusal": refusal,
         "sentence": f"Refused: {refusal}",
@@ -327,9 +328,9 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     )
     own = planted_answer(folder)
     others = [
-        {"run": rung["id"], "rung": rung["label"], "reason": "arm is not gelu"}
-        for rung in read_json(here.study)["rungs"]
-        if rung["arm"] == "swiglu"
+        {"run": rung.run, "rung": rung.rung, "reason": "arm is not gelu"}
+        for rung in here.read_study().runs
+        if rung.arm == "swiglu"
     ]
     mine = {**own["question"], "name": "loss--gelu", "where": {"arm": "gelu"}}
     write_json(here.fit("loss--gelu"), {**own, "question": mine, "excluded": others})

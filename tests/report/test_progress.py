@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from lawful.report.plan import plan_table
 from lawful.report.progress import clock_seconds, status_json, status_line, status_table, study_status
-from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
+from lawful.schema import PlannedRun, RunRecord
+from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
+from records import edit_plan, planned_run
 
 Make = Callable[..., Path]
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
@@ -25,8 +28,8 @@ SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000), "seeds": 1}
 def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
     folder = make_folder(**SMALL, diverged=(0,), failed=(1,), running=(3,), waiting=(4,))
     here = Store(folder)
-    rungs = read_json(here.study)["rungs"]
-    with claimed(here.claim(rungs[3]["id"])):
+    rungs = here.read_study().runs
+    with claimed(here.claim(rungs[3].run)):
         status = study_status(folder)
         assert [run.state for run in status.runs] == [
             "diverged",
@@ -46,9 +49,9 @@ def test_each_run_is_in_the_state_that_its_files_say(make_folder: Make) -> None:
 def test_a_torn_last_line_is_passed_over(make_folder: Make) -> None:
     folder = make_folder(**SMALL, running=(2,))
     here = Store(folder)
-    rung = read_json(here.study)["rungs"][2]
+    rung = here.read_study().runs[2]
     before = study_status(folder).runs[2]
-    with here.metrics(rung["id"]).open("a") as record:
+    with here.metrics(rung.run).open("a") as record:
         record.write('{"step": 999999, "tokens": 12')
     assert study_status(folder).runs[2] == before
 
@@ -56,27 +59,25 @@ def test_a_torn_last_line_is_passed_over(make_folder: Make) -> None:
 def test_time_left_of_a_running_run_is_its_tokens_left_over_its_speed(make_folder: Make) -> None:
     folder = make_folder(**SMALL, waiting=tuple(range(6)))
     here = Store(folder)
-    rung = read_json(here.study)["rungs"][0]
-    line = {"step": rung["steps"] // 2, "loss": 3.0, "tokens_per_second": 1000.0}
-    here.metrics(rung["id"]).write_text(json.dumps(line) + "\n")
-    with claimed(here.claim(rung["id"])):
+    rung = here.read_study().runs[0]
+    line = {"step": rung.steps // 2, "loss": 3.0, "tokens_per_second": 1000.0}
+    here.metrics(rung.run).write_text(json.dumps(line) + "\n")
+    with claimed(here.claim(rung.run)):
         run = study_status(folder).runs[0]
     assert run.tokens_per_second == 1000.0
-    assert run.seconds_left == pytest.approx((rung["steps"] - rung["steps"] // 2) * rung["batch_tokens"] / 1000)
+    assert run.seconds_left == pytest.approx((rung.steps - rung.steps // 2) * rung.batch_tokens / 1000)
 
 
 def test_time_left_of_the_study_follows_the_pace_that_was_measured(make_folder: Make) -> None:
     """The fabricated runs took 1.25 times their estimate; so will the waiting ones, on the two workers declared."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
-    here = Store(folder)
-    study = {**read_json(here.study), "workers": 2}
-    write_json(here.study, study)
-    left = [rung["seconds_estimate"] * 1.25 for rung in study["rungs"][:3]]
+    study = edit_plan(folder, workers=2)
+    left = [rung.seconds_estimate * 1.25 for rung in study.runs[:3]]
     assert study_status(folder).seconds_left == pytest.approx(max(sum(left) / 2, max(left)), rel=1e-6)
 
 
-def rung(cluster: str, **more: object) -> dict[str, object]:
-    return {"cluster": cluster, **more}
+def rung(cluster: str, **more: Any) -> PlannedRun:
+    return planned_run("a", cluster=cluster, **more)
 
 
 def test_runs_of_a_trunk_follow_one_another_and_trunks_share_the_workers_longest_first() -> None:
@@ -88,9 +89,9 @@ def test_runs_of_a_trunk_follow_one_another_and_trunks_share_the_workers_longest
 
 
 def test_held_out_runs_wait_for_all_others_and_take_several_cores_each() -> None:
-    others, held_out = [rung("a"), rung("b")], [rung("c", is_held_out=True), rung("d", is_held_out=True)]
+    others, held_out = [rung("a"), rung("b")], [rung("c", held_out=True), rung("d", held_out=True)]
     assert clock_seconds(others + held_out, [3, 1, 4, 5], workers=2) == 3 + 5
-    wide = [{**each, "threads": 2} for each in held_out]
+    wide = [replace(each, threads=2) for each in held_out]
     assert clock_seconds(others + wide, [3, 1, 4, 5], workers=2) == 3 + 9
     last = rung("e", starts_from="x")
     assert clock_seconds([*others, last], [3, 1, 2], workers=2) == 3 + 2
@@ -101,38 +102,35 @@ def test_stacked_runs_are_one_workers_work_and_share_its_time(make_folder: Make)
     times that, with one worker at it. Three that ended together took a third of their clock each."""
     folder = make_folder(**SMALL, waiting=(0, 1, 2))
     here = Store(folder)
-    study = read_json(here.study)
-    for number, each in enumerate(study["rungs"]):
-        each.update(cluster=str(number), stack=f"0-{number // 3}", is_held_out=False)
-        if number < 3:
-            each.update(steps=100, batch_tokens=1000)
-        else:
-            each["seconds_estimate"] /= 3
-    write_json(here.study, study)
+    runs = [
+        replace(each, cluster=str(number), stack=f"0-{number // 3}", held_out=False)
+        for number, each in enumerate(here.read_study().runs)
+    ]
+    runs[:3] = [replace(each, steps=100, batch_tokens=1000) for each in runs[:3]]
+    runs[3:] = [replace(each, seconds_estimate=(each.seconds_estimate or 0) / 3) for each in runs[3:]]
+    study = edit_plan(folder, runs=tuple(runs))
     with ExitStack() as held:
-        for each in study["rungs"][:3]:
+        for each in study.runs[:3]:
             line = {"step": 50, "loss": 3.0, "tokens_per_second": 1000.0}
-            here.metrics(each["id"]).write_text(json.dumps(line) + "\n")
-            held.enter_context(claimed(here.claim(each["id"])))
+            here.metrics(each.run).write_text(json.dumps(line) + "\n")
+            held.enter_context(claimed(here.claim(each.run)))
         status = study_status(folder)
     assert [run.seconds_left for run in status.runs[:3]] == pytest.approx([50.0] * 3)
     assert status.workers == 1 and status.seconds_left == pytest.approx(50.0)
     assert clock_seconds([rung("a", stack="s"), rung("b", stack="s"), rung("c")], [3, 3, 4], workers=2) == 6
     waiting = study_status(folder)
-    halves = sum(each["seconds_estimate"] for each in study["rungs"][:3]) / 2
+    halves = sum(each.seconds_estimate for each in study.runs[:3]) / 2
     assert waiting.seconds_left == pytest.approx(1.25 * halves, rel=1e-6)
 
 
 def test_a_worker_that_is_idle_until_the_held_out_runs_begin_counts_among_those_to_come(make_folder: Make) -> None:
     folder = make_folder(**SMALL, waiting=(0, 4, 5))
     here = Store(folder)
-    study = {**read_json(here.study), "workers": 2}
-    for number, each in enumerate(study["rungs"]):
-        each["is_held_out"] = number in (4, 5)
-    write_json(here.study, study)
-    with claimed(here.claim(study["rungs"][0]["id"])):
+    runs = [replace(each, held_out=number in (4, 5)) for number, each in enumerate(here.read_study().runs)]
+    study = edit_plan(folder, workers=2, runs=tuple(runs))
+    with claimed(here.claim(study.runs[0].run)):
         assert study_status(folder).workers == 2
-    with claimed(here.claim(study["rungs"][4]["id"])):
+    with claimed(here.claim(study.runs[4].run)):
         assert study_status(folder).workers == 1, "a run of the first stage waits, and only one is at work"
 
 
@@ -147,17 +145,17 @@ def test_a_finished_study_is_over_and_has_nothing_left(make_folder: Make) -> Non
 def test_a_retried_result_is_read_again(make_folder: Make) -> None:
     folder = make_folder(**SMALL, failed=(0,))
     here = Store(folder)
-    rung = read_json(here.study)["rungs"][0]
+    rung = here.read_study().runs[0]
     assert study_status(folder).runs[0].state == "failed"
-    write_json(here.result(rung["id"]), {"status": "finished", "loss": 2.5, "tokens_per_second": 1e3})
+    write_result(here.result(rung.run), RunRecord(status="finished", measured={"loss": 2.5, "tokens_per_second": 1e3}))
     assert study_status(folder).runs[0].state == "finished"
 
 
 def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
     folder = make_folder(seeds=3, running=tuple(range(20)), diverged=(30,), failed=(31,))
     here = Store(folder)
-    rungs = read_json(here.study)["rungs"]
-    claims = [claimed(here.claim(rung["id"])) for rung in rungs[:20]]
+    rungs = here.read_study().runs
+    claims = [claimed(here.claim(rung.run)) for rung in rungs[:20]]
     try:
         for claim in claims:
             assert claim.__enter__()
@@ -179,10 +177,8 @@ def test_the_table_fits_a_terminal_of_80_by_24(make_folder: Make) -> None:
 
 def test_a_label_from_data_is_not_read_as_console_markup(make_folder: Make) -> None:
     folder = make_folder(**SMALL)
-    here = Store(folder)
-    study = read_json(here.study)
-    study["rungs"][-1]["label"] = "[bold]size[/nonsense]"
-    write_json(here.study, study)
+    *others, last = Store(folder).read_study().runs
+    study = edit_plan(folder, runs=(*others, replace(last, rung="[bold]size[/nonsense]")))
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(status_table(study_status(folder)))
@@ -211,9 +207,10 @@ def test_a_second_look_at_200_runs_is_quick(make_folder: Make) -> None:
 
 def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder: Make) -> None:
     folder = make_folder(**SMALL, faults=("Three points and one seed.",))
-    study = read_json(folder / "study.json")
-    for each in study["rungs"][:4]:
-        each["stack"] = "0-0"
+    runs = [
+        replace(each, stack="0-0" if number < 4 else "") for number, each in enumerate(Store(folder).read_study().runs)
+    ]
+    study = edit_plan(folder, runs=tuple(runs))
     with open("/dev/null", "w") as nowhere:
         console = Console(width=80, record=True, file=nowhere)
         console.print(plan_table(study))
@@ -223,10 +220,10 @@ def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder:
     assert "6 runs" in text
     assert "Three points and one seed." in text
     assert "optimiser steps, of which 10 are" in text
-    for rung in study["rungs"]:
-        assert f"size={rung['at']['size']}" in text
+    for rung in study.runs:
+        assert f"size={rung.at['size']}" in text
 
 
 def test_workers_beyond_all_counting_fill_no_memory() -> None:
-    trunks = [{"cluster": str(number), "steps": 1} for number in range(3)]
+    trunks = [rung(str(number)) for number in range(3)]
     assert clock_seconds(trunks, [5, 7, 4], workers=10**15) == 7

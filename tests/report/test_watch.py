@@ -20,9 +20,9 @@ import pytest
 from lawful.errors import LawfulError
 from lawful.report import watch as watching
 from lawful.report.watch import ADDRESS, MOST_CONNECTIONS, Watch, _Handler, _Server
-from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from records import edit_plan
 
 Make = Callable[..., Path]
 SMALL = {
@@ -41,7 +41,7 @@ def running(make_folder: Make, tmp_path: Path) -> tuple[Path, Callable[[], None]
     folder = make_folder(**SMALL)
     (folder / "observations.csv").unlink()
     here = Store(folder)
-    last = here.result(read_json(here.study)["rungs"][-1]["id"])
+    last = here.result(here.read_study().runs[-1].run)
     aside = tmp_path / "result.json"
     shutil.move(last, aside)
     return folder, lambda: shutil.move(aside, last)
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_keeps_the_last_page(
     watch.look()
     page = watch.page
     end()
-    result = Store(folder).result(read_json(folder / "study.json")["rungs"][0]["id"])
+    result = Store(folder).result(Store(folder).read_study().runs[0].run)
     whole = result.read_bytes()
     result.write_bytes(whole[:40])
     with pytest.raises(LawfulError, match="no JSON"):
@@ -115,7 +115,7 @@ def test_a_half_copied_file_is_waited_for_and_named(
     watch.look()
     before, page = watch.line, watch.page
     here = Store(folder)
-    path = here.study if name == "study.json" else here.result(watch.study["rungs"][3]["id"])
+    path = here.study if name == "study.json" else here.result(watch.study.runs[3].run)
     whole = path.read_bytes()
     for half in (whole[:100], b"", whole[:-2]):
         path.write_bytes(half)
@@ -132,8 +132,7 @@ def test_a_study_that_is_planned_anew_is_followed(running: tuple[Path, Callable[
     folder, _ = running
     watch = Watch(folder, tmp_path / "workspace")
     watch.look()
-    study = read_json(folder / "study.json")
-    write_json(folder / "study.json", {**study, "rungs": study["rungs"][:-1]})
+    edit_plan(folder, runs=Store(folder).read_study().runs[:-1])
     watch.look()
     assert "11 of 11 runs finished" in watch.line
 

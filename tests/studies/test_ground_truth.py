@@ -18,11 +18,11 @@ from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.executors.local import Local
 from lawful.fitting.answer import Answer, read_answers
+from lawful.planning.plan import make_plan
 from lawful.storage.layout import Store
 from lawful.studies.ground_truth import MEETINGS, study
 from lawful.study import Study
 from lawful.train import worker
-from lawful.train.plan import make_plan
 
 
 class Here(Executor):
@@ -48,7 +48,7 @@ def whole_way(declared: Study, folder: Path, executor: Executor) -> dict[str, An
     make_plan(declared, device_name="cpu", is_timed=False).write(folder)
     train_study(folder, executor)
     conclude(folder)
-    return {answer.question["name"]: answer for answer in read_answers(folder)}
+    return {answer.question.name: answer for answer in read_answers(folder)}
 
 
 def rows(answer: Answer) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_the_law_fits_the_exact_loss_of_a_learner_that_knows_what_it_met_with_th
     ):
         table = []
         for rung in declared.ladder:
-            if (rung.at["grows"], rung.at["arm"], rung.is_held_out) != (grows, "base", False):
+            if (rung.at["grows"], rung.at["arm"], rung.held_out) != (grows, "base", False):
                 continue
             family = rung.run.family
             exact = corpus.floor_nats + corpus.excess_nats(family.slots, rung.at["samples"])

@@ -37,8 +37,8 @@ class WithoutGuessing(NextToken):
 def load(folder: Path) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    module = import_file(Path(study.study_file.path)).__name__
+    run = from_json(read_json(store.run(study.runs[0].run)), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -63,7 +63,7 @@ def judge(toy_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Judge:
         )
         monkeypatch.setattr(loop, "make_update", update)
         monkeypatch.setattr(loop, "batch_loss", lambda *_: last[-1])
-        return loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
+        return loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu"))).columns()
 
     return judged
 
@@ -137,7 +137,7 @@ def test_a_resumed_run_knows_its_start_and_how_often_it_was_above(toy_folder: Fo
         loop.train(
             run, data, store, loop.ExecutionConfig(device=torch.device("cpu"), should_stop=lambda: next(asked) >= 25)
         )
-    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
+    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu"))).columns()
     assert result["diverged_at_step"] == 30 and "that of its own start" in result["reason"]
 
 
@@ -147,7 +147,7 @@ def test_a_run_that_its_last_update_breaks_is_diverged_though_the_step_before_ga
     run, data, store = load(toy_folder(widths=(16, 24), steps=(40,)))
     rate = loop.learning_rate
     monkeypatch.setattr(loop, "learning_rate", lambda run, step: 5.0 if step == 39 else rate(run, step))
-    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu")))
+    result = loop.train(run, data, store, loop.ExecutionConfig(device=torch.device("cpu"))).columns()
     assert result["status"] == "diverged" and result["diverged_at_step"] == 40
 
 

@@ -32,8 +32,8 @@ Folder = Callable[..., Path]
 def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(read_json(store.run(study["rungs"][number]["id"])), also_from=module)
+    module = import_file(Path(study.study_file.path)).__name__
+    run = from_json(read_json(store.run(study.runs[number].run)), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -44,12 +44,12 @@ def here(**options: Any) -> loop.ExecutionConfig:
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_resumed_run_equals_uninterrupted_run(toy_folder: Folder, dropout: float) -> None:
     run, data, store = load(toy_folder("whole", widths=(16, 24), steps=(60,), dropout=dropout))
-    whole = loop.train(run, data, store, here())
+    whole = loop.train(run, data, store, here()).columns()
     run, data, store = load(toy_folder("cut", widths=(16, 24), steps=(60,), dropout=dropout))
     countdown = iter(range(1_000_000))
     with pytest.raises(loop.Interrupted):
         loop.train(run, data, store, here(should_stop=lambda: next(countdown) >= 37))
-    resumed = loop.train(run, data, store, here())
+    resumed = loop.train(run, data, store, here()).columns()
     assert resumed["weights_sha256"] == whole["weights_sha256"]
     assert lasting(resumed) == lasting(whole)
     steps = [line["step"] for line in read_jsonl(store.metrics(run.id)) if "loss" in line]
@@ -59,26 +59,26 @@ def test_resumed_run_equals_uninterrupted_run(toy_folder: Folder, dropout: float
 def test_branch_of_a_trunk_equals_training_from_scratch(toy_folder: Folder) -> None:
     shared = toy_folder("shared", widths=(16, 24), steps=(20, 40, 80))
     run, data, store = load(shared, 2)
-    longest = loop.train(run, data, store, here(branch_steps=frozenset({16, 32})))
+    longest = loop.train(run, data, store, here(branch_steps=frozenset({16, 32}))).columns()
     for number, steps in ((0, 20), (1, 40)):
         run, data, store = load(shared, number)
-        branch = loop.train(run, data, store, here())
+        branch = loop.train(run, data, store, here()).columns()
         scratch_folder = toy_folder(f"scratch{steps}", widths=(16, 24), steps=(steps,))
         run, data, scratch_store = load(scratch_folder)
-        scratch = loop.train(run, data, scratch_store, here())
+        scratch = loop.train(run, data, scratch_store, here()).columns()
         assert branch["weights_sha256"] == scratch["weights_sha256"] != longest["weights_sha256"]
         assert branch["loss"] == scratch["loss"] and branch["loss_train"] == scratch["loss_train"]
         own = [line for line in read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
         assert [line["step"] for line in own] == list(range(10, steps + 1, 10))
-        planned = store.read_study()["rungs"][number]
+        planned = store.read_study().runs[number]
         # its decay of a fifth alone was paid for, as the plan said
-        assert branch["flops_spent"] == planned["own_flops"] == scratch["flops_spent"] // 5
-    assert longest["flops_spent"] == store.read_study()["rungs"][2]["flops"]
+        assert branch["flops_spent"] == planned.own_flops == scratch["flops_spent"] // 5
+    assert longest["flops_spent"] == store.read_study().runs[2]["flops"]
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(toy_folder: Folder) -> None:
     run, data, store = load(toy_folder("whole", widths=(16, 24), steps=(40,)))
-    whole = loop.train(run, data, store, here())
+    whole = loop.train(run, data, store, here()).columns()
     run, data, store = load(toy_folder("hurt", widths=(16, 24), steps=(40,)))
     countdown = iter(range(1_000_000))
     with pytest.raises(loop.Interrupted):
@@ -89,15 +89,15 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(toy_folder: Fold
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
-    again = loop.train(run, data, store, here())
+    again = loop.train(run, data, store, here()).columns()
     assert again["weights_sha256"] == whole["weights_sha256"]
 
 
 def test_smaller_pieces_of_the_same_global_batch_give_the_same_loss_within_rounding(toy_folder: Folder) -> None:
     run, data, store = load(toy_folder("whole", widths=(16, 24), steps=(40,)))
-    whole = loop.train(run, data, store, here())
+    whole = loop.train(run, data, store, here()).columns()
     run, data, store = load(toy_folder("pieces", widths=(16, 24), steps=(40,)))
-    pieces = loop.train(run, data, store, here(micro_batch=3))  # 8 windows as 3 + 3 + 2: weighted by targets
+    pieces = loop.train(run, data, store, here(micro_batch=3)).columns()  # 8 windows as 3 + 3 + 2: weighted by targets
     assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-4)
     assert "micro_batch=3" in pieces["numerics"]
 
@@ -110,7 +110,7 @@ def test_resume_under_other_numerics_is_allowed_and_recorded_as_a_break(toy_fold
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        result = loop.train(run, data, store, here())
+        result = loop.train(run, data, store, here()).columns()
     finally:
         torch.set_num_threads(before)
     assert result["numerics_breaks"] == 1
@@ -216,7 +216,7 @@ def test_ctrl_c_checkpoints_and_a_resume_finishes(toy_folder: Folder) -> None:
 def test_an_edited_run_is_refused(toy_folder: Folder) -> None:
     folder = toy_folder("toy", widths=(8, 16), steps=(20,))
     store = Store(folder)
-    run_id = store.read_study()["rungs"][0]["id"]
+    run_id = store.read_study().runs[0].run
     spec = json.loads(store.run(run_id).read_text())
     spec["optimizer"]["learning_rate"] = 0.02
     store.run(run_id).write_text(json.dumps(spec))

@@ -17,12 +17,12 @@ from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.fitting.answer import answer_study
 from lawful.observe import observations, write_observations
+from lawful.planning.plan import make_plan
 from lawful.run import Run, Schedule, from_json, to_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import Rung, Study, import_file
 from lawful.train import loop, worker
-from lawful.train.plan import make_plan
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
 
@@ -58,8 +58,8 @@ def train_here(store: Store, run_id: str, *options: str) -> str:
 
 def ids(store: Store) -> tuple[str, list[str]]:
     """Of the run that is started from, and of those that do."""
-    found = [rung for rung in store.read_study()["rungs"] if rung["starts_from"]]
-    return found[0]["starts_from"], [rung["id"] for rung in found]
+    found = [rung for rung in store.read_study().runs if rung.starts_from]
+    return found[0].starts_from, [rung.run for rung in found]
 
 
 class Here(Executor):
@@ -128,7 +128,7 @@ def test_it_comes_last_and_is_in_no_law_and_no_forecast(tmp_path: Path) -> None:
     train_study(tmp_path, Here())
     assert read_json(store.result(child))["status"] == "finished"
     began = {run: store.metrics(run).stat().st_mtime for run in (parent, child)}
-    held_out = [rung["id"] for rung in store.read_study()["rungs"] if rung["is_held_out"]]
+    held_out = [rung.run for rung in store.read_study().runs if rung.held_out]
     assert began[child] >= max(store.result(run).stat().st_mtime for run in held_out)
     assert child not in held_out
     write_observations(tmp_path)

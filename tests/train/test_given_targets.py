@@ -47,7 +47,7 @@ def run() -> Run:
 
 
 def train(folder: Path, data: Any, **options: Any) -> dict[str, Any]:
-    return loop.train(run(), data, Store(folder), loop.ExecutionConfig(device=torch.device("cpu"), **options))
+    return loop.train(run(), data, Store(folder), loop.ExecutionConfig(device=torch.device("cpu"), **options)).columns()
 
 
 def test_losses_are_those_of_the_values_alone(tmp_path: Path, data: Any) -> None:

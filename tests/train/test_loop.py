@@ -53,16 +53,16 @@ CPU = loop.ExecutionConfig(device=torch.device("cpu"))
 def load(folder: Path) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(read_json(store.run(study["rungs"][0]["id"])), also_from=module)
+    module = import_file(Path(study.study_file.path)).__name__
+    run = from_json(read_json(store.run(study.runs[0].run)), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
 def train_here(folder: Path, *options: str) -> None:
     """Every run of the plan by the worker's own function, in this process: starting one costs seconds."""
-    for rung in Store(folder).read_study()["rungs"]:
+    for rung in Store(folder).read_study().runs:
         given = worker.parse([str(folder), "-", "--device", "cpu", *options])
-        worker.train_runs(Store(folder), [rung["id"]], given, threading.Event())
+        worker.train_runs(Store(folder), [rung.run], given, threading.Event())
 
 
 def test_a_run_worse_than_its_own_start_after_warmup_is_diverged_and_listed(toy_folder: Folder) -> None:
@@ -78,7 +78,7 @@ def test_a_run_worse_than_its_own_start_after_warmup_is_diverged_and_listed(toy_
 def test_a_failed_run_is_listed_and_tried_again_by_a_resume(toy_folder: Folder) -> None:
     folder = toy_folder(widths=(16, 24), steps=(20,))
     store = Store(folder)
-    run_id = store.read_study()["rungs"][0]["id"]
+    run_id = store.read_study().runs[0].run
     spec = store.run(run_id).read_text()
     store.run(run_id).write_text("{")
     train_here(folder)
@@ -91,7 +91,7 @@ def test_a_failed_run_is_listed_and_tried_again_by_a_resume(toy_folder: Folder) 
 
 def test_the_models_learn(toy_folder: Folder) -> None:
     run, data, store = load(toy_folder(widths=(16, 24), steps=(300,)))
-    result = loop.train(run, data, store, CPU)
+    result = loop.train(run, data, store, CPU).columns()
     shares = np.bincount(data.train, minlength=11) / data.train_tokens
     unigram = -np.log(shares[data.validation[1:]]).mean()
     assert result["loss"] < unigram - 0.3
@@ -158,9 +158,9 @@ def test_fp16_is_refused_on_a_cpu() -> None:
 
 def test_bf16_trains_to_about_the_same_loss_with_fp32_master_weights(toy_folder: Folder) -> None:
     run, data, store = load(toy_folder(widths=(16, 24), steps=(200,)))
-    exact = loop.train(run, data, store, CPU)
+    exact = loop.train(run, data, store, CPU).columns()
     rough_run = replace(run, precision="bf16")
-    rough = loop.train(rough_run, data, store, CPU)
+    rough = loop.train(rough_run, data, store, CPU).columns()
     assert rough["loss"] == pytest.approx(exact["loss"], rel=0.02) and rough["loss"] != exact["loss"]
     from safetensors.torch import load_file
 
@@ -178,7 +178,7 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
     assert {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"} <= set(
         reader.Tags()["scalars"]
     )
-    run_id = next(rung["id"] for rung in Store(folder).read_study()["rungs"] if rung["label"].startswith("width=16"))
+    run_id = next(rung.run for rung in Store(folder).read_study().runs if rung.rung.startswith("width=16"))
     record = [json.loads(line) for line in Store(folder).metrics(run_id).read_text().splitlines()]
     written = [round(event.value, 5) for event in reader.Scalars("loss")]
     assert written == [round(line["loss"], 5) for line in record if "loss" in line]
@@ -236,7 +236,7 @@ def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: F
     run, data, store = load(toy_folder(widths=(16, 24), steps=(60,)))
     few = replace(data, arrays={**data.arrays, "train": data.train[:130]})  # learned by heart: it gets worse
     run = replace(run, keep_best=True, steps=300)
-    result = loop.train(run, few, store, CPU)
+    result = loop.train(run, few, store, CPU).columns()
     lines = [line for line in read_jsonl(store.metrics(run.id)) if "validation_loss" in line]
     assert result["loss_lowest_seen"] == min(line["validation_loss"] for line in lines[:-1])
     model = run.family.build(torch.Generator().manual_seed(0))
@@ -250,7 +250,7 @@ def test_a_test_split_is_judged_at_the_end_and_a_selection_split_is_what_is_watc
     tokens = data.validation
     parts = {"train": data.train, "validation": tokens, "test": tokens[:400], "selection": tokens[400:]}
     split = replace(data, arrays=parts, num_bytes={name: len(part) - 1 for name, part in parts.items()})
-    result = loop.train(run, split, store, CPU)
+    result = loop.train(run, split, store, CPU).columns()
     lines = list(read_jsonl(store.metrics(run.id)))
     assert [line["step"] for line in lines if "selection_loss" in line] == [10, 20]
     assert [line["step"] for line in lines if "validation_loss" in line] == [20]
@@ -266,7 +266,7 @@ def test_a_worker_counts_what_is_nearly_zero_as_zero_on_all_its_threads_and_its_
     ).stdout.split()
     assert told == ["0", "1000000"], "of a million products on two threads none was left, and all of them afterwards"
     folder = toy_folder(widths=(8, 12), steps=(5,))
-    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    run_id = Store(folder).read_study().runs[0].run
     assert worker.main([str(folder), run_id, "--device", "cpu"]) == 0
     assert "denormals=flushed" in read_json(Store(folder).result(run_id))["numerics"]
     assert torch.tensor(1e-30).mul(1e-10) > 0, "this process counts as before"
@@ -333,7 +333,7 @@ def test_an_evaluation_that_does_not_fit_is_made_in_smaller_passes(
     toy_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, data, store = load(toy_folder(widths=(16, 24), steps=(20,)))
-    whole = loop.train(run, data, store, CPU)
+    whole = loop.train(run, data, store, CPU).columns()
     measure, tried = NextToken.measure, []
 
     def scarce(self: NextToken, model: Any, batch: Any) -> Any:
@@ -343,7 +343,7 @@ def test_an_evaluation_that_does_not_fit_is_made_in_smaller_passes(
         return measure(self, model, batch)
 
     monkeypatch.setattr(NextToken, "measure", scarce)
-    tight = loop.train(run, data, store, CPU)
+    tight = loop.train(run, data, store, CPU).columns()
     assert max(tried) > 3 and tight["weights_sha256"] == whole["weights_sha256"]
     assert tight["loss"] == pytest.approx(whole["loss"], rel=1e-6)
     assert tight["validation_tokens"] == whole["validation_tokens"]

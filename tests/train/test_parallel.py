@@ -49,8 +49,8 @@ def alone(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(folder: Path) -> Path:
+    from lawful.planning.plan import make_plan
     from lawful.study import import_file
-    from lawful.train.plan import make_plan
 
     file = Path(__file__).parents[1] / "toy_study.py"
     declared = import_file(file).study(widths=(8, 16), steps=(40,))
@@ -61,8 +61,8 @@ def planned(folder: Path) -> Path:
 def losses(folder: Path) -> dict[str, list[float]]:
     study, store = Store(folder).read_study(), Store(folder)
     return {
-        rung["label"]: [line["loss"] for line in read_jsonl(store.metrics(rung["id"])) if "loss" in line]
-        for rung in study["rungs"]
+        rung.rung: [line["loss"] for line in read_jsonl(store.metrics(rung.run)) if "loss" in line]
+        for rung in study.runs
     }
 
 
@@ -93,7 +93,7 @@ def test_a_sharded_run_that_was_stopped_goes_on_in_one_process_and_another_way_r
 ) -> None:
     folder = planned(tmp_path)
     places = [Local(is_sharded=True, checkpoint_seconds=0, **TOGETHER), Local(device="cpu", checkpoint_seconds=0)]
-    anchor, held_out = (rung["id"] for rung in Store(folder).read_study()["rungs"])
+    anchor, held_out = (rung.run for rung in Store(folder).read_study().runs)
     for run_id, (first, then) in ((anchor, places), (held_out, reversed(places))):
         job = first.submit(folder, [[run_id]])
         record = Store(folder).metrics(run_id)

@@ -16,9 +16,10 @@ from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import DeclarationError, DeviceError
 from lawful.families.decoder import Decoder
+from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.storage.atomic import write_json
+from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
@@ -28,7 +29,6 @@ from lawful.tokenizers.characters import Characters
 from lawful.tokenizers.given import Given
 from lawful.tokenizers.trained_bpe import TrainedBPE
 from lawful.train import loop
-from lawful.train.plan import make_plan
 from lawful.train.sample import Draw, Writer, _drawn, _encoded, write_on
 
 
@@ -103,7 +103,7 @@ def test_lawful_sample_writes_from_a_vocabulary_that_its_text_did_not_fill(tmp_p
     store = Store(tmp_path / "study")
     run = next(iter(plan.runs.values()))
     place = loop.ExecutionConfig(device=torch.device("cpu"))
-    write_json(store.result(run.id), loop.train(run, run.corpus.open(run.data_fingerprint), store, place))
+    write_result(store.result(run.id), loop.train(run, run.corpus.open(run.data_fingerprint), store, place))
     words = ["sample", str(store.folder), run.id, "--length", "300", "--temperature", "1", "--prompt", "Tom"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output

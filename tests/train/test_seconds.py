@@ -53,8 +53,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
 def load(folder: Path, number: int = 0) -> tuple[Run, Any, Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    run = from_json(read_json(store.run(study["rungs"][number]["id"])), also_from=module)
+    module = import_file(Path(study.study_file.path)).__name__
+    run = from_json(read_json(store.run(study.runs[number].run)), also_from=module)
     return run, run.corpus.open(run.data_fingerprint), store
 
 
@@ -65,11 +65,11 @@ def place(**options: Any) -> loop.ExecutionConfig:
 def train_longest_first(folder: Path) -> list[dict[str, Any]]:
     """The runs of the smaller width."""
     store = Store(folder)
-    rungs = [rung for rung in store.read_study()["rungs"] if rung["at"]["width"] == 8]
-    rungs.sort(key=lambda rung: -rung["steps"])
+    rungs = [rung for rung in store.read_study().runs if rung.at["width"] == 8]
+    rungs.sort(key=lambda rung: -rung.steps)
     given = worker.parse([str(folder), "-", "--device", "cpu"])
     for rung in rungs:
-        worker.train_runs(store, [rung["id"]], given, threading.Event())
+        worker.train_runs(store, [rung.run], given, threading.Event())
     return observations(folder)
 
 
@@ -90,7 +90,7 @@ def test_a_ladder_with_branches_has_the_seconds_of_the_same_ladder_from_scratch(
 def test_the_record_of_a_branch_has_seconds_that_go_on_from_its_trunks(toy_folder: Folder, clock: Ticking) -> None:
     folder = toy_folder("shared", widths=(8, 12), steps=(20, 40))
     train_longest_first(folder)
-    run_id = Store(folder).read_study()["rungs"][0]["id"]
+    run_id = Store(folder).read_study().runs[0].run
     lines = [line for line in read_jsonl(Store(folder).metrics(run_id)) if "seconds" in line]
     assert [line["seconds"] for line in lines] == [line["step"] for line in lines] == list(range(1, 21))
     assert {line["tokens_per_second"] for line in lines} == {128.0}
@@ -105,7 +105,7 @@ def test_the_parts_of_a_resumed_branch_are_summed(toy_folder: Folder, clock: Tic
     with pytest.raises(loop.Interrupted):
         loop.train(run, data, store, place(should_stop=lambda: next(asked) >= 2))
     clock.now += 1000.0  # a night between
-    result = loop.train(run, data, store, place())
+    result = loop.train(run, data, store, place()).columns()
     assert (result["seconds"], result["seconds_spent"]) == (20, 4)
 
 
@@ -114,7 +114,7 @@ def test_a_branch_without_a_step_of_its_own_has_a_trajectory_and_no_speed(toy_fo
     run, data, store = load(folder)
     short = replace(run, steps=20, schedule=replace(run.schedule, decay_fraction=0.01))
     loop.train(run, data, store, place(branch_steps=frozenset({20})))
-    result = loop.train(short, data, store, place())
+    result = loop.train(short, data, store, place()).columns()
     assert (result["seconds"], result["seconds_spent"], result["flops_spent"]) == (20, 0, 0)
     assert result["seconds_per_step"] != result["seconds_per_step"], "NaN, not 0"
     assert not result["is_decayed"]
@@ -171,7 +171,7 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed_and_says_only_the_seconds
         state["loss_best"] = state.pop("loss_lowest_seen")
         state["own_steps"] = 3 if is_branch else 10
         rewrite(saved, state)
-        result = loop.train(run, data, store, place())
+        result = loop.train(run, data, store, place()).columns()
         assert result["status"] == "finished" and result["loss_lowest_seen"] is not None
         if is_branch:
             assert result["seconds"] != result["seconds"], "the trunk's are not known"

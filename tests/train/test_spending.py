@@ -12,11 +12,11 @@ import pytest
 from lawful.conduct import train_study
 from lawful.executors import Executor, Job, stacks
 from lawful.observe import observations
+from lawful.planning.plan import make_plan
 from lawful.run import Schedule
 from lawful.storage.layout import Store
 from lawful.study import Rung, Study, bracket, import_file
 from lawful.train import worker
-from lawful.train.plan import make_plan
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
 
@@ -27,7 +27,7 @@ class Here(Executor):
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
         store = Store(folder)
         options = worker.parse([str(folder), "-", "--device", "cpu"])
-        rungs = {rung["id"]: rung for rung in store.read_study()["rungs"]}
+        rungs = {rung.run: rung for rung in store.read_study().runs}
         for group in groups:
             for ids in stacks(rungs, group):
                 worker.train_runs(store, ids, options, threading.Event())
@@ -44,7 +44,7 @@ class Over(Job):
 
 def toy(held_out: dict[str, int] | None = None, steps: tuple[int, ...] = (5, 10, 20), seeds: int = 1) -> Study:
     study: Study = import_file(TOY).study(widths=(8, 12), steps=steps, seeds=seeds)
-    rungs = [replace(rung, is_held_out=False) for rung in study.ladder]
+    rungs = [replace(rung, held_out=False) for rung in study.ladder]
     return replace(study, ladder=rungs, held_out={} if held_out is None else held_out)
 
 
@@ -133,15 +133,15 @@ def test_a_resume_for_the_held_out_runs_spends_what_is_planned(tmp_path: Path) -
 
 
 def assert_as_planned(folder: Path, from_scratch_over_spent: float | None = None) -> None:
-    rungs = Store(folder).read_study()["rungs"]
+    rungs = Store(folder).read_study().runs
     rows = observations(folder)
     assert [row["status"] for row in rows] == ["finished"] * len(rungs)
-    planned = {rung["label"]: rung["own_flops"] for rung in rungs}
-    spent = {rung["label"]: row["flops_spent"] for rung, row in zip(rungs, rows, strict=True)}
+    planned = {rung.rung: rung.own_flops for rung in rungs}
+    spent = {rung.rung: row["flops_spent"] for rung, row in zip(rungs, rows, strict=True)}
     assert planned == pytest.approx(spent)
     if from_scratch_over_spent is not None:
-        of_width = [rung for rung in rungs if rung["at"]["width"] == 8]
-        saved = sum(rung["flops"] for rung in of_width) / sum(planned[rung["label"]] for rung in of_width)
+        of_width = [rung for rung in rungs if rung.at["width"] == 8]
+        saved = sum(rung.flops for rung in of_width) / sum(planned[rung.rung] for rung in of_width)
         assert saved == pytest.approx(from_scratch_over_spent)
 
 
@@ -150,11 +150,11 @@ def test_runs_of_stacked_trunks_spend_what_is_planned(held_out: dict[str, int], 
     """Seeds of one shape are trained as one model; the trunks that are held out are stacked among themselves."""
     study = toy(held_out, steps=(10, 20), seeds=3)
     make_plan(study, device_name="cpu", study_file=TOY, is_timed=False, stacked=3).write(tmp_path)
-    rungs = Store(tmp_path).read_study()["rungs"]
+    rungs = Store(tmp_path).read_study().runs
     for rung in rungs:
-        beside = [one for one in rungs if one["is_held_out"] == rung["is_held_out"] and one["stack"] == rung["stack"]]
-        is_alone = rung["is_held_out"] and "seed" in held_out
-        assert rung["stack"] == "" if is_alone else len({one["cluster"] for one in beside}) == 3
+        beside = [one for one in rungs if one.held_out == rung.held_out and one.stack == rung.stack]
+        is_alone = rung.held_out and "seed" in held_out
+        assert rung.stack == "" if is_alone else len({one.cluster for one in beside}) == 3
     train_study(tmp_path, Here())
     assert_as_planned(tmp_path)
 
@@ -165,8 +165,8 @@ def test_a_held_out_run_that_starts_where_the_anchors_decay_equals_one_from_scra
         study = toy(held_out, steps=(10, 20) if name == "branched" else (20,))
         make_plan(study, device_name="cpu", study_file=TOY, is_timed=False).write(tmp_path / name)
         train_study(tmp_path / name, Here())
-        for rung, row in zip(Store(tmp_path / name).read_study()["rungs"], observations(tmp_path / name), strict=True):
-            results[name, rung["label"]] = row
+        for rung, row in zip(Store(tmp_path / name).read_study().runs, observations(tmp_path / name), strict=True):
+            results[name, rung.rung] = row
     for width in (8, 12):
         branched, scratch = (results[name, f"width={width},steps=20,seed=0"] for name in ("branched", "scratch"))
         assert branched["weights_sha256"] == scratch["weights_sha256"]

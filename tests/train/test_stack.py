@@ -20,6 +20,7 @@ from lawful.executors import stacks
 from lawful.executors.local import Local
 from lawful.kernels import block
 from lawful.observe import observations
+from lawful.planning.plan import make_plan
 from lawful.run import AdamW, Run, from_json
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json, read_jsonl
@@ -27,7 +28,6 @@ from lawful.storage.layout import Store
 from lawful.study import import_file
 from lawful.train import batched, loop, state, worker
 from lawful.train.batched import Batch, best_size, is_stackable, train_batched
-from lawful.train.plan import make_plan
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
 Folder = Callable[..., Path]
@@ -36,8 +36,8 @@ Folder = Callable[..., Path]
 def planned(folder: Path) -> tuple[list[Run], Store]:
     store = Store(folder)
     study = store.read_study()
-    module = import_file(Path(study["study_file"]["path"])).__name__
-    rows = [from_json(read_json(store.run(row["id"])), also_from=module) for row in study["rungs"]]
+    module = import_file(Path(study.study_file.path)).__name__
+    rows = [from_json(read_json(store.run(row.run)), also_from=module) for row in study.runs]
     return [run for run in rows if isinstance(run, Run)], store
 
 
@@ -61,7 +61,7 @@ def train_all(runs: list[Run], store: Store, **options: Any) -> list[dict[str, A
     data = runs[0].corpus.open(runs[0].data_fingerprint)
     starts = [partial(loop.start, run, data, store, place(batched_runs=len(runs), **options)) for run in runs]
     found: dict[int, dict[str, Any]] = {}
-    train_batched(starts, lambda number, outcome: found.update({number: outcome()}))
+    train_batched(starts, lambda number, outcome: found.update({number: outcome().columns()}))
     return [found[number] for number in range(len(runs))]
 
 
@@ -80,7 +80,7 @@ def test_a_stack_comes_to_what_its_runs_come_to_alone(toy_folder: Folder, family
     for run, row in zip(runs, found, strict=True):
         together_weights = weights(store, run)
         lines = [line["loss"] for line in read_jsonl(store.metrics(run.id)) if "grad_norm" in line]
-        lone = loop.train(run, data, store, place())
+        lone = loop.train(run, data, store, place()).columns()
         assert row["loss"] == pytest.approx(lone["loss"], rel=2e-5)
         assert row["loss_train"] == pytest.approx(lone["loss_train"], rel=2e-5)
         assert len(lines) == run.steps
@@ -101,7 +101,7 @@ def test_a_stack_in_bf16_with_the_attention_of_a_gpu_comes_to_what_its_runs_come
     runs = [replace(run, precision="bf16", family=replace(run.family, **family)) for run in runs]
     data = runs[0].corpus.open(runs[0].data_fingerprint)
     for run, row in zip(runs, train_all(runs, store, micro_batch=micro_batch), strict=True):
-        lone = loop.train(run, data, store, place(micro_batch=micro_batch))
+        lone = loop.train(run, data, store, place(micro_batch=micro_batch)).columns()
         assert "precision=bf16" in row["numerics"] and row["numerics"].endswith("stacked=4")
         assert row["loss"] == pytest.approx(lone["loss"], rel=2e-3)
 
@@ -114,10 +114,10 @@ def test_a_stack_that_is_stopped_goes_on_alone_from_its_checkpoints(toy_folder: 
     assert [int(next(store.checkpoints(run.id).iterdir()).name) for run in runs] == [37] * 4
     data = runs[0].corpus.open(runs[0].data_fingerprint)
     for run in runs:
-        resumed = loop.train(run, data, store, place())
+        resumed = loop.train(run, data, store, place()).columns()
         for saved in store.checkpoints(run.id).iterdir():
             (saved / "MANIFEST.json").unlink()
-        assert resumed["loss"] == pytest.approx(loop.train(run, data, store, place())["loss"], rel=2e-5)
+        assert resumed["loss"] == pytest.approx(loop.train(run, data, store, place()).columns()["loss"], rel=2e-5)
         assert resumed["numerics_breaks"] == 1
 
 
@@ -152,7 +152,7 @@ def test_out_of_memory_halves_the_micro_batch_of_all_of_them(
 def test_a_run_that_failed_is_tried_again_beside_one_that_never_ran(toy_folder: Folder) -> None:
     folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=2)
     store = Store(folder)
-    first, second, *_ = (row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16)
+    first, second, *_ = (row.run for row in store.read_study().runs if row.at["width"] == 16)
     write_json(store.result(first), {"status": "failed", "reason": "the disk was slow"})
     options = worker.parse([str(folder), "-", "--device", "cpu"])
     assert worker.train_runs(store, [first, second], options, threading.Event()) == ["finished"] * 2
@@ -165,7 +165,7 @@ def test_the_seconds_of_a_stacked_run_leave_out_the_evaluations_of_the_others(
 ) -> None:
     folder = toy_folder("stack", widths=(16, 24), steps=(30,), seeds=4)
     store = Store(folder)
-    ids = [row["id"] for row in store.read_study()["rungs"] if row["at"]["width"] == 16]
+    ids = [row.run for row in store.read_study().runs if row.at["width"] == 16]
     evaluate, late = loop.evaluate, []
     monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late)))
 
@@ -236,9 +236,9 @@ def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Fol
     folder = tmp_path / "stacked"
     make_plan(declared, device_name="cpu", study_file=TOY, is_timed=False, stacked=2).write(folder)
     study = Store(folder).read_study()
-    rungs = {rung["id"]: rung for rung in study["rungs"]}
+    rungs = {rung.run: rung for rung in study.runs}
     waiting = groups(Store(folder), study)
-    assert [[[rungs[i]["at"]["steps"] for i in ids] for ids in stacks(rungs, group)] for group in waiting.held_out] == [
+    assert [[[rungs[i].at["steps"] for i in ids] for ids in stacks(rungs, group)] for group in waiting.held_out] == [
         [[40, 40], [20, 20]],
         [[40], [20]],  # the third seed
     ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lawful.cli.terminal import console
 from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from lawful.planning.plan import Cost
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +35,14 @@ def doctor(
     something is to be mended."""
     from lawful import studies
     from lawful.executors.local import allocator, available_cores
+    from lawful.planning.plan import cost
     from lawful.study import declare, scales_of
     from lawful.train.machine import examine
-    from lawful.train.plan import cost
 
     module, _ = studies.find(study)
     machine = examine(Path())
     facts = {**machine.facts, "memory allocator": allocator() or SLOWER}
-    costs: dict[str, dict[str, float]] = {}
+    costs: dict[str, Cost] = {}
     refusal = None
     for scale in scales_of(module) or (None,):
         try:
@@ -50,13 +54,23 @@ def doctor(
     if refusal is not None and not costs:
         raise refusal
     if as_json:
-        print(json.dumps({"facts": facts, "problems": machine.problems, "study": study, "costs": costs}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "facts": facts,
+                    "problems": machine.problems,
+                    "study": study,
+                    "costs": {scale: asdict(found) for scale, found in costs.items()},
+                },
+                indent=1,
+            )
+        )
     else:
         _show(facts, machine.problems, study, costs)
     raise SystemExit(1 if machine.problems else 0)
 
 
-def _show(facts: dict[str, str], problems: tuple[str, ...], study: str, costs: dict[str, Any]) -> None:
+def _show(facts: dict[str, str], problems: tuple[str, ...], study: str, costs: dict[str, Cost]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -70,8 +84,8 @@ def _show(facts: dict[str, str], problems: tuple[str, ...], study: str, costs: d
     terminal.print()
     shown = Table(f"{study} at scale", "runs", "FLOPs", "time here", box=None, pad_edge=False, header_style="bold")
     for scale, found in costs.items():
-        time = f"about {tables.seconds(found['seconds'])}"
-        shown.add_row(scale, str(found["runs"]), tables.count(found["flops"]), time)
+        time = f"about {tables.seconds(found.seconds)}"
+        shown.add_row(scale, str(found.runs), tables.count(found.flops), time)
     terminal.print(shown)
     terminal.print()
     for problem in problems:

@@ -454,7 +454,7 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
         _print_json([answer.to_json() for answer in answers])
     else:
         for answer in answers:
-            typer.echo(f"{answer.question['name']}: {answer.question['asks']}\n{answer.sentence}\n")
+            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{answer.sentence}\n")
             if answer.fit is not None:
                 typer.echo(answer.fit.summary() + "\n")
     if answers and all(answer.status == "refused" for answer in answers):
@@ -467,11 +467,10 @@ def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str
 
     with read_only():
         answers = read_answers(source) or answer_study(source, draws=draws, seed=seed)
-    fits = {a.question["name"]: a.fit for a in answers if a.fit is not None and set(a.fit.model.inputs) == axes}
+    fits = {a.question.name: a.fit for a in answers if a.fit is not None and set(a.fit.model.inputs) == axes}
     if not fits:
         laws = ", ".join(
-            f"{a.question['name']} ({'refused' if a.fit is None else ' and '.join(a.fit.model.inputs)})"
-            for a in answers
+            f"{a.question.name} ({'refused' if a.fit is None else ' and '.join(a.fit.model.inputs)})" for a in answers
         )
         raise DeclarationError(
             f"{source}: no answered question reads {' and '.join(sorted(axes)) or 'nothing'}; it has {laws}."

@@ -7,8 +7,9 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ from lawful.executors import SinkName
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
+    from lawful.planning.plan import Plan
+    from lawful.schema import StudyPlan
     from lawful.study import Study
 
 Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
@@ -154,13 +157,13 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; train nothing."""
-    shown = dict(_plan(study, scale, data, device, workers, stack, settings).declaration)
+    shown = _plan(study, scale, data, device, workers, stack, settings).study
     if anchors_only:
-        shown["rungs"] = [rung for rung in shown["rungs"] if not rung["is_held_out"]]
+        shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
     if as_json:
-        from lawful.storage.json_files import plain
+        from lawful.storage.codec import to_plain
 
-        print(json.dumps(plain(shown), indent=1))
+        print(json.dumps(to_plain(shown), indent=1))
         return
     from lawful.report.plan import plan_table
 
@@ -210,12 +213,11 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
     planned = _plan(study, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local")
-    _expect_match(planned.declaration, only)
-    name = f"{planned.declaration['name']}-{planned.declaration['scale']}"
-    folder = out or Path("runs") / name
+    _expect_match(planned.study, only)
+    folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
     planned.write(folder)
-    for warning in planned.declaration["warnings"]:
-        console(stderr=True).print(f"[yellow]{warning['severity']}[/] {_escape(warning['sentence'])}")
+    for warning in planned.study.warnings:
+        console(stderr=True).print(f"[yellow]{warning.severity}[/] {_escape(warning.sentence)}")
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
 
@@ -296,8 +298,8 @@ def report(
     from lawful.storage.layout import Store
 
     for folder in folders:
-        questions = Store(folder).read_study()["questions"]
-        if not any(Store(folder).fit(question["name"]).exists() for question in questions):
+        questions = Store(folder).read_study().questions
+        if not any(Store(folder).fit(question.name).exists() for question in questions):
             conclude(folder, _say)
     try:
         page = write_beside(folders[0], folders[1], out)
@@ -357,11 +359,11 @@ def _plan(
     settings: list[str] | None,
     *,
     is_elsewhere: bool = False,
-) -> Any:
+) -> Plan:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
+    from lawful.planning.plan import make_plan
     from lawful.study import declare
-    from lawful.train.plan import make_plan
 
     given = _settings(settings)
     module, own_file = built_in.find(name)
@@ -390,16 +392,16 @@ def _trust(laws: list[str] | None) -> None:
         named(law)
 
 
-def _allow(digits: str | None, study: Mapping[str, Any], folder: Path) -> None:
+def _allow(digits: str | None, study: StudyPlan, folder: Path) -> None:
     """Trust the study's own Python file, if --trust names it."""
     from lawful import trust
     from lawful.study import own_file
 
     if digits is not None:
-        trust.allow(digits, own_file(study, folder), folder)
+        trust.allow(digits, own_file(study), folder)
 
 
-def _expect_match(study: Mapping[str, Any], only: str) -> None:
+def _expect_match(study: StudyPlan, only: str) -> None:
     from lawful.conduct import expect_match
 
     expect_match(study, only)
@@ -508,11 +510,11 @@ def _announce(folder: Path, page: Path) -> None:
     from lawful.storage.layout import Store
 
     store = Store(folder)
-    for question in store.read_study()["questions"]:
-        path = store.fit(question["name"])
+    for question in store.read_study().questions:
+        path = store.fit(question.name)
         if path.exists():
             answer = read_json(path)
-            print(f"{question['asks']}\n  {answer.get('sentence') or answer.get('refusal')}")
+            print(f"{question.asks}\n  {answer.get('sentence') or answer.get('refusal')}")
     print(f"report: {page.resolve()}")
 
 

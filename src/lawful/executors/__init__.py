@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
-from lawful.storage.atomic import open_log, write_json
+from lawful.schema import PlannedRun, RunRecord
+from lawful.storage.atomic import open_log
 from lawful.storage.cache import cache_folder
+from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
 from lawful.study import own_file
@@ -75,7 +77,7 @@ class Executor(ABC):
 
     def command(self, folder: Path) -> list[str]:
         """A worker that takes ids from its standard input, but for the Python that runs it."""
-        own = own_file(Store(folder).read_study(), folder)
+        own = own_file(Store(folder).read_study())
         trusted = ["--trust", own[1]] if own and trust.is_trusted(own[1]) else []  # else the worker refuses it
         worker = ["-m", "lawful.train.worker", str(folder), "-", *self._options(), *trusted]
         if self.processes_per_run == 1:
@@ -120,7 +122,7 @@ class Worker:
     def train(self, group: Sequence[str]) -> None:
         """Have these runs done one after the other, or stacked; returns early when interrupted. A run that takes its
         worker down again and again is recorded as failed; a stack that does is taken apart."""
-        left = stacks(self._rungs, group)
+        left = stacks(self._planned, group)
         while left:
             ids = left.pop(0)
             for attempt in range(1, ATTEMPTS + 1):
@@ -143,8 +145,8 @@ class Worker:
                     give_up(self._store, ids[0], why)
 
     @functools.cached_property
-    def _rungs(self) -> dict[str, Mapping[str, Any]]:
-        return {rung["id"]: rung for rung in self._store.read_study()["rungs"]}
+    def _planned(self) -> dict[str, PlannedRun]:
+        return {planned.run: planned for planned in self._store.read_study().runs}
 
     def interrupt(self) -> None:
         """Tell the worker to checkpoint and leave; may be called from any thread. No other is started."""
@@ -194,13 +196,13 @@ class Worker:
                 pass
 
 
-def stacks(rungs: Mapping[str, Mapping[str, Any]], group: Sequence[str]) -> list[list[str]]:
+def stacks(planned: Mapping[str, PlannedRun], group: Sequence[str]) -> list[list[str]]:
     """The group's runs in their order; neighbours of one stack together, but never two of one trunk."""
     parts: list[list[str]] = []
     for run_id in group:
-        own = rungs[run_id]
-        others = [rungs[other] for other in parts[-1]] if parts and own.get("stack") else []
-        if others and all(own["stack"] == o["stack"] and own["cluster"] != o["cluster"] for o in others):
+        own = planned[run_id]
+        others = [planned[other] for other in parts[-1]] if parts and own.stack else []
+        if others and all(own.stack == o.stack and own.cluster != o.cluster for o in others):
             parts[-1].append(run_id)
         else:
             parts.append([run_id])
@@ -223,4 +225,4 @@ def give_up(store: Store, run_id: str, reason: str) -> None:
     """Record a run as failed, unless it is over or somebody is at it."""
     with claimed(store.claim(run_id)) as lease:
         if lease is not None and not store.result(run_id).exists():
-            write_json(store.result(run_id), {"status": "failed", "reason": reason}, lease=lease)
+            write_result(store.result(run_id), RunRecord(status="failed", reason=reason), lease=lease)

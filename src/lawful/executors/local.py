@@ -8,15 +8,15 @@ import functools
 import os
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful import devices
 from lawful.checks import NaturalInt
 from lawful.errors import DeviceError
 from lawful.executors import Executor, Job, Worker
+from lawful.schema import StudyPlan
 from lawful.storage.layout import Store
 
 
@@ -43,16 +43,15 @@ def _cores(executor: Local, number: int, count: int) -> list[str]:
     return ["--planned-threads", *(["--core", str(cores[number])] if count == len(cores) else [])]
 
 
-def _processes(executor: Local, study: Mapping[str, Any], device: str, gpus: Sequence[str]) -> int:
+def _processes(executor: Local, study: StudyPlan, device: str, gpus: Sequence[str]) -> int:
     """On GPUs as many as the plan found room for, on each of them."""
     if executor.workers:
         return executor.workers
     if device == "cpu":
         return max(1, available_cores() // (executor.threads * executor.processes_per_run))
-    if device != study["device"] or executor.processes_per_run > 1:
+    if device != study.device or executor.processes_per_run > 1:
         return 1
-    planned = int(study.get("workers") or 1)
-    return max(1, planned * len(gpus) // (study.get("gpus") or len(gpus) or 1))
+    return max(1, study.workers * len(gpus) // (study.gpus or len(gpus) or 1))
 
 
 def _gpus(executor: Local, device: str) -> list[str]:
@@ -93,7 +92,7 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         study = Store(folder).read_study()
-        device = devices.of_worker(executor.device, study["device"])
+        device = devices.of_worker(executor.device, study.device)
         gpus = _gpus(executor, device)
         device, _, number = device.partition(":")
         if number:  # the one GPU that its workers see

@@ -21,8 +21,9 @@ from lawful.errors import DeclarationError, MissingDependency
 from lawful.executors import Executor, Job, Worker
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
-from lawful.storage.layout import Store, expect_own
+from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
+from lawful.storage.own_paths import expect_own
 
 ENDED = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()

@@ -28,8 +28,10 @@ from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
+from lawful.schema import Question, StudyPlan
 from lawful.storage import json_files
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json, reading
 from lawful.storage.layout import Store
 from lawful.tables import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
@@ -68,7 +70,7 @@ class Answer:
     code        of the refusal, where it has one
     """
 
-    question: Mapping[str, Any]
+    question: Question
     status: Literal["answered", "refused"]
     refusal: str | None
     sentence: str
@@ -85,6 +87,7 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "fit"}
+        out["question"] = to_plain(self.question)
         out["held_out"] = [dataclasses.asdict(row) for row in self.held_out]
         out["warnings"] = [dataclasses.asdict(row) for row in self.warnings]
         out["fit"] = None if self.fit is None else self.fit.to_json()
@@ -96,6 +99,7 @@ class Answer:
         return cls(
             **{
                 **raw,
+                "question": Question(**raw["question"]),
                 "fit": None if raw["fit"] is None else Fit.from_json(raw["fit"]),
                 "held_out": tuple(
                     HeldOut(**{**row, "interval": tuple(map(float, row["interval"]))}) for row in raw["held_out"]
@@ -121,7 +125,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     table = with_coordinates(read_runs(home.folder), study)
     registered = registered_forecasts(home)
     answers = []
-    for question in study["questions"]:
+    for question in study.questions:
         found = _answer(question, table, registered, draws=draws, seed=seed)
         if isinstance(found, _Arms):
             asked = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
@@ -130,20 +134,20 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         else:
             answers.append(found)
     for answer in answers:
-        write_json(home.fit(answer.question["name"]), answer.to_json())
+        write_json(home.fit(answer.question.name), answer.to_json())
     return answers
 
 
-def expect_laws(study: Mapping[str, Any]) -> None:
+def expect_laws(study: StudyPlan) -> None:
     """Raise DeclarationError for a question with a law of the user's own that this process was not given by name: a
     study's folder may come from elsewhere, so its text alone imports no file."""
-    for question in study["questions"]:
-        place, colon, _ = question["law"].partition(":")
-        if colon and place not in BUILT_IN:
-            try:
-                stored(question["law"])
-            except DeclarationError as error:
-                raise DeclarationError(f"{study['name']}, question {question['name']!r}: {error}") from None
+    for question in study.questions:
+        try:
+            place, colon, _ = question.law_name.partition(":")
+            if colon and place not in BUILT_IN:
+                stored(question.law_name)
+        except DeclarationError as error:
+            raise DeclarationError(f"{study.name}, question {question.name!r}: {error}") from None
 
 
 def registered_forecasts(home: Store) -> list[dict[str, Any]]:
@@ -175,7 +179,7 @@ def digest(forecasts: Any) -> str:
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
-    names = [question["name"] for question in home.read_study()["questions"]]
+    names = [question.name for question in home.read_study().questions]
     paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
     answers = []
     for path in paths:
@@ -192,14 +196,14 @@ def read_answers(folder: str | Path) -> list[Answer]:
 class _Arms:
     """The question, asked of each arm apart."""
 
-    questions: list[dict[str, Any]]
+    questions: list[Question]
     law: Any
     columns: Mapping[str, str]
     fitted: Observations
     excluded: list[Mapping[str, Any]]
 
 
-def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
+def _compared(question: Question, arms: _Arms) -> Answer:
     from lawful.fitting.compare import compare
 
     rest: dict[str, Any] = {"fit": None, "held_out": (), "excluded": tuple(arms.excluded), "also": ()}
@@ -218,7 +222,7 @@ def _compared(question: Mapping[str, Any], arms: _Arms) -> Answer:
 def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> Answer:
     """Where every two arms cross, if the law has one axis; where they do, that is the answer, and in what the arms
     differ stands in the comparison's own sentence."""
-    fits = {answer.question["where"]["arm"]: answer.fit for answer in each}
+    fits = {str(answer.question.where["arm"]): answer.fit for answer in each}
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
     found: list[dict[str, Any]] = []
@@ -301,12 +305,12 @@ def _loser(one: Mapping[str, Any]) -> str:
     return str(second if one["better_large"] == first else first)
 
 
-def with_coordinates(table: Observations, study: Mapping[str, Any]) -> Observations:
+def with_coordinates(table: Observations, study: StudyPlan) -> Observations:
     """Rows with the coordinates of their rung (size, arm, ...) as further columns, so that `where` can name them; the
     study's name stands for its folder, which may move."""
-    at = {rung["id"]: rung.get("at", {}) for rung in study.get("rungs", [])}
+    at = {planned.run: planned.at for planned in study.runs}
     rows = tuple({**at.get(str(row.get("run")), {}), **row} for row in table)
-    return dataclasses.replace(table, rows=rows, source=str(study["name"]))
+    return dataclasses.replace(table, rows=rows, source=study.name)
 
 
 @dataclass(frozen=True)
@@ -329,34 +333,32 @@ def declared(
     """
     home = Store(Path(folder))
     study = home.read_study()
-    known = [question["name"] for question in study["questions"]]
+    known = [question.name for question in study.questions]
     if name is not None and name not in known:
-        raise DeclarationError(f"question: {study['name']} asks no {name!r}; it asks {', '.join(known)}.")
+        raise DeclarationError(f"question: {study.name} asks no {name!r}; it asks {', '.join(known)}.")
     table = with_coordinates(read_runs(home.folder), study)
-    for question in study["questions"]:
-        if question["law"] == "paired" or name not in (None, question["name"]):
+    for question in study.questions:
+        if question.law == "paired" or name not in (None, question.name):
             continue
-        if not (question["law"] in ("power", "power_floor") or suits(stored(question["law"]))):
+        if not (question.law in ("power", "power_floor") or suits(stored(question.law_name))):
             continue  # only rows tell the axis of these two
         rows = _not_held_out(_asked_about(question, table, []))
         law = _law(question, rows)
         if suits(law):
-            return Declared(question["name"], rows, law, _columns(question, law))
+            return Declared(question.name, rows, law, _columns(question, law))
     return None
 
 
-def question_rows(
-    question: Mapping[str, Any], table: Observations, extra: Observations
-) -> tuple[Mapping[str, Any], ...]:
+def question_rows(question: Question, table: Observations, extra: Observations) -> tuple[Mapping[str, Any], ...]:
     """Those of the `extra` rows that the question asks about, where "max" and "min" are over the table's own."""
     finished = tuple(row for row in table if is_finished(row))
     both = dataclasses.replace(table, rows=(*finished, *extra))
     wanted = {id(row) for row in extra}
-    return tuple(row for row in _matching(both, question.get("where") or {}, []) if id(row) in wanted)
+    return tuple(row for row in _matching(both, question.where, []) if id(row) in wanted)
 
 
 def _answer(
-    question: Mapping[str, Any],
+    question: Question,
     table: Observations,
     registered: Sequence[Mapping[str, Any]],
     *,
@@ -367,10 +369,10 @@ def _answer(
     try:
         chosen = _asked_about(question, table, excluded)
         fitted = _not_held_out(chosen)
-        if question["law"] == "paired":
-            _expect(table, question["along"], "arm", "seed", question["loss"])
-            refuse_missing(fitted, {"loss": question["loss"]})
-            return _in_pairs(question, fitted, excluded)
+        if question.along is not None:  # the law paired
+            _expect(table, question.along, "arm", "seed", question.loss)
+            refuse_missing(fitted, {"loss": question.loss})
+            return _in_pairs(question, question.along, fitted, excluded)
         law = _law(question, fitted)
         columns = _columns(question, law)
         _expect(table, *columns.values())
@@ -378,14 +380,14 @@ def _answer(
         arms = _arm_names(fitted)
         if len(arms) > 1:
             return _Arms([_of_arm(question, arm) for arm in arms], law, columns, fitted, excluded)
-        found = fit(fitted, law, **columns, fixed=question.get("fixed") or None, draws=draws, seed=seed)
+        found = fit(fitted, law, **columns, fixed=question.fixed or None, draws=draws, seed=seed)
         held = _held_out(found, [row for row in chosen if row.get("held_out") is True])
     except (Refusal, DeclarationError) as refusal:
         code = refusal.code if isinstance(refusal, Refusal) else None
         rest = (None, (), tuple(excluded), (), ())
         return Answer(question, "refused", str(refusal), f"Refused: {refusal}", *rest, code=code)
     except TableError as error:
-        raise TableError(f"question {question['name']!r}: {error}") from error
+        raise TableError(f"question {question.name!r}: {error}") from error
     held, moved = _as_registered(question, held, registered)
     also = _sisters(found, fitted, columns, chosen)
     return Answer(
@@ -402,12 +404,12 @@ def _answer(
     )
 
 
-def _asked_about(question: Mapping[str, Any], table: Observations, excluded: list[Mapping[str, Any]]) -> Observations:
+def _asked_about(question: Question, table: Observations, excluded: list[Mapping[str, Any]]) -> Observations:
     finished = _without(
         table, is_finished, excluded, lambda row: f"{row['status']}: {row.get('reason') or 'no reason'}"
     )
     own = _without(finished, is_of_ladder, excluded, why_off_ladder)
-    return _matching(own, question.get("where") or {}, excluded)
+    return _matching(own, question.where, excluded)
 
 
 def _expect(table: Observations, *columns: str) -> None:
@@ -421,22 +423,22 @@ def _not_held_out(rows: Observations) -> Observations:
     return rows.where(lambda row: row.get("held_out") is not True, "held out")
 
 
-def _columns(question: Mapping[str, Any], law: Law) -> dict[str, Any]:
+def _columns(question: Question, law: Law) -> dict[str, Any]:
     """By role, as far as the law needs them."""
     needed = {"loss", *law.inputs, *(("params", "tokens") if "flops" in law.inputs else ())}
-    roles = ("params", "tokens", "flops", "loss")
-    return {role: question[role] for role in roles if role in needed and question.get(role) is not None}
+    roles = {"params": question.params, "tokens": question.tokens, "flops": question.flops, "loss": question.loss}
+    return {role: column for role, column in roles.items() if role in needed and column is not None}
 
 
-def _in_pairs(question: Mapping[str, Any], rows: Observations, excluded: list[Mapping[str, Any]]) -> Answer:
-    found = paired(rows, question["along"], loss=question["loss"])
+def _in_pairs(question: Question, along: str, rows: Observations, excluded: list[Mapping[str, Any]]) -> Answer:
+    found = paired(rows, along, loss=question.loss)
     plain = json_files.plain(dataclasses.asdict(found))
     rest = (None, (), tuple(excluded), found.warnings, ())
     return Answer(question, "answered", None, found.sentence, *rest, paired=plain)
 
 
-def _recovered(question: Mapping[str, Any], **found: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(dataclasses.asdict(row) for row in recovered(question.get("truth") or {}, **found))
+def _recovered(question: Question, **found: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(dataclasses.asdict(row) for row in recovered(question.truth, **found))
 
 
 def _arm_names(table: Observations) -> list[str]:
@@ -445,11 +447,11 @@ def _arm_names(table: Observations) -> list[str]:
     return list(dict.fromkeys(str(value) for value in table.values("arm") if value not in (None, "")))
 
 
-def _of_arm(question: Mapping[str, Any], arm: str) -> dict[str, Any]:
+def _of_arm(question: Question, arm: str) -> Question:
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in arm)
-    where = {**(question.get("where") or {}), "arm": arm}
-    asks = f"{question['asks']} ({arm})"
-    return {**question, "name": f"{question['name']}--{safe}", "asks": asks, "where": where, "truth": {}}
+    where = {**question.where, "arm": arm}
+    asks = f"{question.asks} ({arm})"
+    return dataclasses.replace(question, name=f"{question.name}--{safe}", asks=asks, where=where, truth={})
 
 
 def _without(table: Observations, keep: Any, excluded: list[Mapping[str, Any]], reason: Any) -> Observations:
@@ -503,14 +505,14 @@ def _shown(value: Any) -> str:
     return f"{int(value):,}" if whole else str(value)
 
 
-def _law(question: Mapping[str, Any], fitted: Observations) -> Law:
+def _law(question: Question, fitted: Observations) -> Law:
     """The question's law; one of lawful's own that names no axis takes the one that varies. Imports nothing."""
-    spec = question["law"]
+    spec = question.law_name
     if spec not in ("power", "power_floor"):
         law = stored(spec)
         to_data(law)  # raises for one that the answer's file could not hold
         return law
-    asked = {axis: fitted.known_as(question[axis]) for axis in ("params", "tokens")}
+    asked = {"params": fitted.known_as(question.params), "tokens": fitted.known_as(question.tokens)}
     known = {axis: column for axis, column in asked.items() if column in fitted.columns}
     others = {role: column for role, column in fitted.roles.items() if role not in asked}
     return on_its_axis(spec, dataclasses.replace(fitted, roles={**others, **known})).law
@@ -540,10 +542,10 @@ def _held_out(found: Fit, rows: Sequence[Mapping[str, Any]]) -> tuple[HeldOut, .
 
 
 def _as_registered(
-    question: Mapping[str, Any], held: Sequence[HeldOut], registered: Sequence[Mapping[str, Any]]
+    question: Question, held: Sequence[HeldOut], registered: Sequence[Mapping[str, Any]]
 ) -> tuple[tuple[HeldOut, ...], tuple[Caution, ...]]:
     """The forecasts that were written before the held-out runs began are the ones that are scored."""
-    earlier = {entry["run"]: entry for entry in registered if entry["question"] == question["name"]}
+    earlier = {entry["run"]: entry for entry in registered if entry["question"] == question.name}
     out, moved = [], 0
     for row in held:
         if row.run not in earlier:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lawful.schema import CorpusRecord, PlannedRun, StudyPlan
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
@@ -19,12 +21,12 @@ class Item:
     answer: str | None
 
 
-def checklist(fit: Fit, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
+def checklist(fit: Fit, study: StudyPlan | None = None) -> tuple[Item, ...]:
     """Every item of the paper's four parts. `study` is what study.json holds, where the runs are a study's."""
     sections = {
         "scaling law hypothesis": _hypothesis(fit),
-        "training setup": _training(fit, study or {}),
-        "data collection": _collection(fit, study or {}),
+        "training setup": _training(fit, study),
+        "data collection": _collection(fit),
         "fitting": _fitting(fit),
     }
     return tuple(Item(section, question, answer) for section, items in sections.items() for question, answer in items)
@@ -62,25 +64,25 @@ def _hypothesis(fit: Fit) -> _Items:
     ]
 
 
-def _training(fit: Fit, study: Mapping[str, Any]) -> _Items:
-    rungs = study.get("rungs", [])
+def _training(fit: Fit, study: StudyPlan | None) -> _Items:
+    runs = study.runs if study else ()
     sizes = fit.data["domain"].get("params")
     tokens = fit.data["domain"].get("tokens")
-    corpora = study.get("corpora") or {}
-    rates = sorted({rung["learning_rate"] for rung in rungs if rung.get("learning_rate") is not None})
-    schedules = sorted({rung["schedule"] for rung in rungs if rung.get("schedule")})
+    corpora = study.corpora if study else {}
+    rates = sorted({planned.learning_rate for planned in runs})
+    schedules = sorted({planned.schedule for planned in runs})
     return [
         (
             "How many models are trained?",
-            str(len(rungs)) if rungs else f"{fit.goodness.n} rows in {fit.goodness.clusters} clusters are fitted",
+            str(len(runs)) if runs else f"{fit.goodness.n} rows in {fit.goodness.clusters} clusters are fitted",
         ),
         ("Of which sizes?", f"{sizes[0]:.4g} to {sizes[1]:.4g} parameters" if sizes else None),
         ("On how much data?", f"{tokens[0]:.4g} to {tokens[1]:.4g} tokens" if tokens else None),
         (
             "On which data?",
-            "; ".join(f"{name} (fingerprint {c.get('fingerprint')})" for name, c in corpora.items()) or None,
+            "; ".join(f"{name} (fingerprint {corpus.fingerprint})" for name, corpus in corpora.items()) or None,
         ),
-        ("Is data repeated?", _repeats(rungs, corpora)),
+        ("Is data repeated?", _repeats(runs, corpora)),
         (
             "How are parameters, data and compute counted?",
             ", ".join(
@@ -99,23 +101,21 @@ def _training(fit: Fit, study: Mapping[str, Any]) -> _Items:
     ]
 
 
-def _repeats(rungs: list[Mapping[str, Any]], corpora: Mapping[str, Any]) -> str | None:
-    unique = [float(c["train_tokens"]) for c in corpora.values() if c.get("train_tokens")]
-    tokens = [float(rung["tokens"]) for rung in rungs if rung.get("tokens")]
+def _repeats(runs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord]) -> str | None:
+    unique = [float(corpus.train_tokens) for corpus in corpora.values() if corpus.train_tokens]
+    tokens = [float(planned.tokens) for planned in runs]
     if not unique or not tokens:
         return None
     return f"at most {max(tokens) / min(unique):.3g} passes over the training split"
 
 
-def _versions(study: Mapping[str, Any]) -> str | None:
-    versions = study.get("versions") or {}
-    if not versions:
+def _versions(study: StudyPlan | None) -> str | None:
+    if study is None or not study.versions.lawful:
         return None
-    return f"lawful {versions.get('lawful')}, commit {versions.get('commit')}; {study.get('command') or ''}".strip("; ")
+    return f"lawful {study.versions.lawful}, commit {study.versions.commit}; {study.command}".strip("; ")
 
 
-def _collection(fit: Fit, study: Mapping[str, Any]) -> _Items:
-    units = {row.get("loss_unit") for row in study.get("rungs", []) if row.get("loss_unit")}
+def _collection(fit: Fit) -> _Items:
     clustered = fit.goodness.clusters < fit.goodness.n
     dropped = fit.data["dropped"]
     return [
@@ -126,7 +126,7 @@ def _collection(fit: Fit, study: Mapping[str, Any]) -> _Items:
         ),
         (
             "What metric, on what evaluation data?",
-            f"column {fit.data['columns']['loss']}" + (f" ({', '.join(units)})" if units else ""),
+            f"column {fit.data['columns']['loss']}",
         ),
         ("Is the metric transformed?", "residuals are of the logarithm of the loss" if fit.objective.is_log else "no"),
         (

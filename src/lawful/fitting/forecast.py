@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lawful.fitting.answer import (
 )
 from lawful.fitting.data import coordinates
 from lawful.observe import begun
+from lawful.schema import Cell, PlannedRun, StudyPlan
 from lawful.storage import json_files
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
@@ -36,9 +37,9 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     """
     home = Store(Path(folder))
     study = home.read_study()
-    held_out = [rung for rung in study["rungs"] if rung["is_held_out"]]
+    held_out = [planned for planned in study.runs if planned.held_out]
     seen = begun(home, study)
-    to_come = [rung for rung in held_out if rung["id"] not in seen]
+    to_come = [planned for planned in held_out if planned.run not in seen]
     has_begun = len(to_come) < len(held_out)
     standing = registered_forecasts(home) if has_begun else []
     made, refused = _forecasts(home, study, to_come)
@@ -60,15 +61,15 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
 
 
 def _forecasts(
-    home: Store, study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]]
+    home: Store, study: StudyPlan, runs: Sequence[PlannedRun]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The forecasts of these rungs, and the questions that have none with their reason."""
-    if not rungs:
+    """The forecasts of these runs, and the questions that have none with their reason."""
+    if not runs:
         return [], []
     rows = read_cells(home.observations)
     if not rows:
         reason = "no run that may be fitted has ended"
-        return [], [{"question": question["name"], "reason": reason} for question in study["questions"]]
+        return [], [{"question": question.name, "reason": reason} for question in study.questions]
     lacking = [row for row in rows if is_finished(row) and is_of_ladder(row) and not row.get("loss")]
     if lacking:
         named = ", ".join(f"{row.get('rung')} ({row.get('run')})" for row in lacking[:5])
@@ -77,11 +78,11 @@ def _forecasts(
             "remove runs/ID/result.json of such a run, and `lawful resume` trains it again."
         )
     table = with_coordinates(read_runs(home.folder), study)
-    to_come = Observations(tuple(_row(study, rung) for rung in rungs), source=str(home.study))
+    to_come = Observations(tuple(_row(study, planned) for planned in runs), source=str(home.study))
     made: list[dict[str, Any]] = []
     refused = []
     for answer in answer_study(home.folder):
-        name = answer.question["name"]
+        name = answer.question.name
         if answer.code == "no_value":
             raise TableError(f"question {name!r}: {answer.refusal}")
         try:
@@ -103,7 +104,7 @@ def _of_question(answer: Answer, table: Observations, to_come: Observations) -> 
         prediction = answer.fit.predict(**at, interval="new_run")
         found.append(
             {
-                "question": answer.question["name"],
+                "question": answer.question.name,
                 "run": row["run"],
                 "rung": row["rung"],
                 "predicted": prediction.value,
@@ -114,8 +115,8 @@ def _of_question(answer: Answer, table: Observations, to_come: Observations) -> 
     return found
 
 
-def _row(study: Mapping[str, Any], rung: Mapping[str, Any]) -> dict[str, Any]:
+def _row(study: StudyPlan, planned: PlannedRun) -> dict[str, Cell]:
     """What the plan knows of a run that is to come, as a row of the table."""
-    facts = study["corpora"].get(rung.get("corpus"), {})
-    known = {"unique_tokens": facts.get("train_tokens"), "run": rung["id"], "rung": rung["label"]}
-    return {**rung["at"], **rung, **known, "held_out": True, "status": "finished"}
+    corpus = study.corpora.get(planned.corpus)
+    known: dict[str, Cell] = {"unique_tokens": corpus.train_tokens if corpus else None, "status": "finished"}
+    return {**planned.at, **planned.columns(), **known, "held_out": True}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
     from lawful.fitting.sisters import Alternatives
+    from lawful.schema import StudyPlan
 
 FORMAT = 2  # 1 held the law as text
 SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
@@ -269,7 +270,7 @@ class Fit:
             self, top=argument("top", top, PositiveInt), largest=argument("largest", largest, Largest | None)
         )
 
-    def checklist(self, study: Mapping[str, Any] | None = None) -> tuple[Item, ...]:
+    def checklist(self, study: StudyPlan | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
         from lawful.fitting.checklist import checklist
 

@@ -48,8 +48,8 @@ def in_words(evidence: Evidence) -> list[tuple[str, str]]:
 def reported_table(evidence: Evidence) -> Table:
     """Figures that others published for rungs of this ladder, and ours at the same coordinates, seeds averaged."""
     rows = []
-    for entry in evidence.study.get("reported") or ():
-        at = entry["at"]
+    for entry in evidence.study.reported:
+        at = entry.at
         ours = [
             row
             for row in evidence.finished
@@ -57,14 +57,14 @@ def reported_table(evidence: Evidence) -> Table:
         ]
         losses = [value for row in ours if (value := number(row.get("loss"))) is not None]
         mean = math.exp(sum(losses) / len(losses)) if losses else None
-        theirs = number(entry.get("perplexity"))
+        theirs = entry.figures.get("perplexity")
         rows.append(
             (
                 tables.coordinates(at),
                 tables.general(theirs, 4),
                 tables.general(mean, 4),
                 tables.general(mean / theirs, 3) if mean and theirs else tables.DASH,
-                tables.count(entry.get("parameters")),
+                tables.count(entry.figures.get("parameters")),
                 tables.count(ours[0].get("params_total")) if ours else tables.DASH,
             )
         )
@@ -133,8 +133,9 @@ def counts_table(evidence: Evidence) -> Table:
     rows = []
     for corpus, entries in evidence.counts.items():
         names = names or [str(entry.get("name")) for entry in entries]
-        facts = (evidence.study.get("corpora") or {}).get(corpus) or {}
-        rows.append((corpus, tables.count(facts.get("train_tokens")), *(tables.loss(e.get("loss")) for e in entries)))
+        known = evidence.study.corpora.get(corpus)
+        size = known.train_tokens if known else None
+        rows.append((corpus, tables.count(size), *(tables.loss(e.get("loss")) for e in entries)))
     return Table(
         title="Count models of each corpus, loss on its validation text",
         header=("Corpus", "Training tokens", *names),
@@ -312,7 +313,8 @@ def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
         return []
     by_name: dict[str, dict[float, list[float]]] = {}
     for corpus, entries in evidence.counts.items():
-        size = number(((evidence.study.get("corpora") or {}).get(corpus) or {}).get("train_tokens"))
+        known = evidence.study.corpora.get(corpus)
+        size = known.train_tokens if known else None
         for entry in entries:
             value = number(entry.get("loss"))
             if size and value:

@@ -11,12 +11,13 @@ from lawful.fitting.difference import difference
 from lawful.laws import label
 from lawful.report import interactive, parts, tables, words
 from lawful.report.charts import Chart
-from lawful.report.evidence import Evidence, read_evidence, severity
+from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
 from lawful.report.tables import number
 from lawful.report.words import Table
 from lawful.storage.atomic import write_text
+from lawful.storage.codec import to_plain
 
 Answer = Mapping[str, Any]
 Pair = tuple[Evidence, Evidence]
@@ -71,7 +72,7 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
         tag(
             "section",
             tag("h2", "How to repeat them"),
-            [tag("pre", tag("code", str(one.study.get("command") or ""))) for one in pair],
+            [tag("pre", tag("code", one.study.command)) for one in pair],
             id="repeat",
         ),
     ]
@@ -271,8 +272,8 @@ def _answers(pair: Pair, labels: tuple[str, str], sentence: str) -> Html:
     columns = [
         tag(
             "div",
-            tag("p", tag("b", label), f" · {one.study.get('name')}, {one.study.get('scale')} scale", class_="which"),
-            tag("h2", str(one.study.get("question") or "")),
+            tag("p", tag("b", label), f" · {one.study.name}, {one.study.scale} scale", class_="which"),
+            tag("h2", one.study.question),
             tag(
                 "p",
                 parts.powers(words.headline(one)),
@@ -333,17 +334,19 @@ def _section(place: str, table: Table, otherwise: str) -> Html:
 
 def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
     rows: list[tuple[str, ...]] = []
+    plans = [to_plain(evidence.study) for evidence in pair]
     for key, name in DECLARED.items():
-        one, two = (_declared(evidence.study.get(key)) for evidence in pair)
+        one, two = (_declared(plan[key]) for plan in plans)
         rows += [
             (f"{name}, {part}" if part else name, one.get(part, tables.DASH), two.get(part, tables.DASH))
             for part in dict.fromkeys((*one, *two))
             if one.get(part) != two.get(part)
         ]
-    for corpus in dict.fromkeys((*(pair[0].study.get("corpora") or {}), *(pair[1].study.get("corpora") or {}))):
-        prints = [((one.study.get("corpora") or {}).get(corpus) or {}).get("fingerprint") for one in pair]
+    records = [evidence.study.corpora for evidence in pair]
+    for name in dict.fromkeys((*records[0], *records[1])):
+        prints = [corpora[name].fingerprint if name in corpora else tables.DASH for corpora in records]
         if prints[0] != prints[1]:
-            rows.append((f"Data, {corpus}", *(str(print_ or tables.DASH) for print_ in prints)))
+            rows.append((f"Data, {name}", *prints))
     return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
 
 
@@ -365,9 +368,8 @@ def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:
     rank: dict[str, int] = {}
     for side, evidence in enumerate(pair):
         for warning in evidence.warnings:
-            code = str(warning.get("code"))
-            codes.setdefault(code, {}).setdefault(side, []).append(str(warning.get("sentence")))
-            rank[code] = min(severity(warning), rank.get(code, 2))
+            codes.setdefault(warning.code, {}).setdefault(side, []).append(warning.sentence)
+            rank[warning.code] = min(warning.rank, rank.get(warning.code, 2))
     rows = [
         (code, SEVERITY_NAMES[rank[code]], *(_sentences(codes[code].get(side)) for side in (0, 1)))
         for code in sorted(codes, key=lambda code: rank[code])

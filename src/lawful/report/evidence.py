@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from lawful import linter, tables
 from lawful.errors import StoreError
 from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
+from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, Severity, StudyPlan, Warning
 from lawful.storage.json_files import read_bytes, read_json
 from lawful.storage.layout import Store
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
 ALL_CURVE_POINTS = 16_000  # over all runs, so that the page stays small with 500 of them
-_SEVERITIES = {"error": 0, "severe": 0, "high": 0, "warning": 1, "caution": 1, "medium": 1}  # any other is a note, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +50,15 @@ class Evidence:
     """
 
     folder: Path
-    study: Mapping[str, Any]
-    rows: tuple[Mapping[str, Any], ...]
+    study: StudyPlan
+    rows: tuple[Observation, ...]
     answers: tuple[Mapping[str, Any], ...]
-    unanswered: tuple[Mapping[str, Any], ...]
+    unanswered: tuple[Question, ...]
     baselines: tuple[Mapping[str, Any], ...]
     counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
     registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
     curves: Mapping[str, Curve]
-    former: tuple[Mapping[str, Any], ...] = ()
+    former: tuple[Observation, ...] = ()
 
     @functools.cached_property
     def plugin_contents(self) -> dict[Place, list[Content]]:
@@ -66,11 +66,11 @@ class Evidence:
         return contents_of(self)
 
     @property
-    def rungs(self) -> Sequence[Mapping[str, Any]]:
-        return list(self.study.get("rungs", ()))
+    def runs(self) -> tuple[PlannedRun, ...]:
+        return self.study.runs
 
     @property
-    def finished(self) -> list[Mapping[str, Any]]:
+    def finished(self) -> list[Observation]:
         return [row for row in self.rows if tables.is_finished(row)]
 
     @property
@@ -88,29 +88,30 @@ class Evidence:
         return next((one for one in self.answers if name.startswith(f"{one['question']['name']}--")), None)
 
     @property
-    def missing(self) -> list[Mapping[str, Any]]:
-        """Rungs that have not ended yet."""
+    def missing(self) -> list[PlannedRun]:
+        """Runs that have not ended yet."""
         ended = {row.get("run") for row in self.rows}
-        return [rung for rung in self.rungs if rung.get("id") not in ended]
+        return [planned for planned in self.runs if planned.run not in ended]
 
     @property
     def arms(self) -> list[str]:
         return list(dict.fromkeys(str(row["arm"]) for row in self.rows if row.get("arm") not in (None, "")))
 
     @property
-    def warnings(self) -> list[Mapping[str, Any]]:
+    def warnings(self) -> list[Warning]:
         """The study's and the answers' own, most severe first, each once; `about` names the question."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for warning in self.study.get("warnings", ()):
-            found.setdefault(warning.get("sentence", ""), {**warning, "about": "design"})
-        for warning in linter.observed(self.rungs, self.rows):
-            found.setdefault(warning["sentence"], {**warning, "about": "runs"})
+        found: dict[str, Warning] = {}
+        for warning in self.study.warnings:
+            found.setdefault(warning.sentence, replace(warning, about="design"))
+        for warning in linter.observed(self.runs, self.rows):
+            found.setdefault(warning.sentence, replace(warning, about="runs"))
         for answer in self.answers:
             fit = answer.get("fit") or {}
-            for warning in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
-                about = str(answer["question"]["name"]).replace("--", ", ") if len(self.answers) > 1 else "fit"
-                found.setdefault(warning.get("sentence", ""), {**warning, "about": about})
-        return sorted(found.values(), key=severity)
+            about = str(answer["question"]["name"]).replace("--", ", ") if len(self.answers) > 1 else "fit"
+            for one in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
+                warning = _warning(one, about)
+                found.setdefault(warning.sentence, warning)
+        return sorted(found.values(), key=lambda warning: warning.rank)
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -139,9 +140,10 @@ class Evidence:
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
 
 
-def severity(warning: Mapping[str, Any]) -> int:
-    """0 severe, 1 caution, 2 note."""
-    return _SEVERITIES.get(str(warning.get("severity", "")).lower(), 2)
+def _warning(raw: Mapping[str, Any], about: str) -> Warning:
+    """A warning of an answer's file; one whose severity is none of ours is a note."""
+    severity: Severity = next((known for known in SEVERITIES if known == raw.get("severity")), "note")
+    return Warning(str(raw.get("code")), severity, str(raw.get("sentence")), about)
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -149,8 +151,8 @@ def read_evidence(folder: Path) -> Evidence:
     here = Store(folder)
     study = here.read_study()
     answers, unanswered = [], []
-    for question in study.get("questions", ()):
-        path = here.fit(question["name"])
+    for question in study.questions:
+        path = here.fit(question.name)
         if path.exists():
             answers.append(read_json(path))
         else:
@@ -173,7 +175,7 @@ def read_evidence(folder: Path) -> Evidence:
         baselines=tuple(counted.get("baselines", ())),
         counts=counted.get("by_corpus", {}),
         registered=read_json(here.forecasts) if here.forecasts.exists() else {},
-        curves=_read_curves(here, [rung["id"] for rung in study.get("rungs", ())]),
+        curves=_read_curves(here, [planned.run for planned in study.runs]),
     )
 
 
@@ -193,7 +195,7 @@ def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**answer, "question": {**question, "loss": tables.current_name(str(question.get("loss") or "loss"))}}
 
 
-def _read_rows(path: Path) -> tuple[Mapping[str, Any], ...]:
+def _read_rows(path: Path) -> tuple[Observation, ...]:
     """The rows that a fit reads; an empty cell of what is no text is None here."""
     if not path.exists():
         return ()

@@ -14,6 +14,7 @@ from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.evidence import Curve, Evidence
 from lawful.report.law_curve import COUNTING, LawCurve, law_curve
 from lawful.report.tables import number
+from lawful.storage.codec import to_plain
 
 MOST_LEVELS = 10  # curves that an eye can follow in one chart
 CURVE_POINTS = 60
@@ -351,7 +352,7 @@ def _residuals(answer: Mapping[str, Any], curve: LawCurve, rows: Sequence[Row], 
 
 def _points_alone(evidence: Evidence) -> Chart | None:
     """The runs without a law, where none was fitted or it was refused."""
-    question = next(iter(evidence.study.get("questions", ())), {"name": "runs", "params": "params_non_embedding"})
+    question = to_plain(evidence.study.questions[0])
     column = question.get("params") or "params_non_embedding"
     rows = [row for row in evidence.finished if number(row.get(_loss(question))) and number(row.get(column))]
     if not rows:
@@ -391,7 +392,7 @@ def _points_alone(evidence: Evidence) -> Chart | None:
 def _arms(evidence: Evidence) -> Chart | None:
     """Every arm at its largest token budget, with its own law where one was fitted for it alone; None where fewer than
     two arms have several sizes."""
-    question = next(iter(evidence.study.get("questions", ())), {"name": "arms"})
+    question = to_plain(evidence.study.questions[0])
     column = question.get("params") or "params_non_embedding"
     rows = [row for row in evidence.finished if number(row.get(column)) and number(row.get(_loss(question)))]
     if not rows:
@@ -443,7 +444,7 @@ def _arms(evidence: Evidence) -> Chart | None:
         lines=lines,
         points=points,
         references=references,
-        legend_title=str(evidence.study.get("arm") or "arm"),
+        legend_title=evidence.study.arm or "arm",
         is_wide=True,
     )
 
@@ -452,28 +453,28 @@ def _training(evidence: Evidence) -> Chart | None:
     """Loss along training, every run, by size."""
     if not evidence.curves:
         return None
-    rungs = [rung for rung in evidence.rungs if rung.get("id") in evidence.curves]
-    kinds = {evidence.curves[rung["id"]].kind for rung in rungs}
+    runs = [planned for planned in evidence.runs if planned.run in evidence.curves]
+    kinds = {evidence.curves[planned.run].kind for planned in runs}
     kind = next(kind for kind in ("validation", "selection", "training") if kind in kinds)
-    rungs = [rung for rung in rungs if evidence.curves[rung["id"]].kind == kind]
+    runs = [planned for planned in runs if evidence.curves[planned.run].kind == kind]
     statuses = {row.get("run"): row.get("status") for row in evidence.rows}
-    question: Mapping[str, Any] = next(iter(evidence.study.get("questions", ())), {})
-    column = question.get("params") or "params_non_embedding"
-    column = column if number(rungs[0].get(column)) else "params_total"
-    levels = levels_of([float(rung[column]) for rung in rungs if number(rung.get(column))])
+    column = evidence.study.questions[0].params
+    column = column if number(runs[0].columns().get(column)) else "params_total"
+    sizes = {planned.run: number(planned.columns().get(column)) or 0.0 for planned in runs}
+    levels = levels_of([size for size in sizes.values() if size])
     # sizes that hardly differ are not what tells the curves apart: the arms are
     by_arm = len(evidence.arms) > 1 and max(levels) < 1.2 * min(levels)
     colours = [f"arm{index % charts.ARMS}" for index in range(len(evidence.arms))] if by_arm else []
     colours = colours or charts.level_colours(len(levels))
     named: set[int] = set()
     lines = []
-    for rung in sorted(rungs, key=lambda rung: number(rung.get(column)) or 0):
-        arm = str(rung.get("arm"))
+    for planned in sorted(runs, key=lambda planned: sizes[planned.run]):
+        arm = planned.arm
         if by_arm and arm not in evidence.arms:
             continue
-        level = evidence.arms.index(arm) if by_arm else _nearest(levels, number(rung.get(column)) or levels[0])
-        course = evidence.curves[rung["id"]]
-        status = statuses.get(rung["id"], "not finished")
+        level = evidence.arms.index(arm) if by_arm else _nearest(levels, sizes[planned.run] or levels[0])
+        course = evidence.curves[planned.run]
+        status = statuses.get(planned.run, "not finished")
         name = arm if by_arm else f"N = {tables.count(levels[level])}"
         shown = _of_one_measure(course)
         lines.append(
@@ -482,11 +483,11 @@ def _training(evidence: Evidence) -> Chart | None:
                 x=course.tokens[:shown],
                 y=[round(value, 5) for value in course.loss[:shown]],
                 colour="held_out" if status == "diverged" else colours[level],
-                dash="dot" if status in ("diverged", "failed") else "dash" if rung.get("is_held_out") else "solid",
+                dash="dot" if status in ("diverged", "failed") else "dash" if planned.held_out else "solid",
                 is_thin=True,
                 is_named=level not in named and status != "diverged",
                 legend=f"level{level}",
-                hover=f"{rung['id']} · {tables.coordinates(rung.get('at', {}))} · {status}",
+                hover=f"{planned.run} · {tables.coordinates(planned.at)} · {status}",
             )
         )
         if status != "diverged":
@@ -503,7 +504,7 @@ def _training(evidence: Evidence) -> Chart | None:
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),
         lines=lines,
-        legend_title=str(evidence.study.get("arm") or "arm") if by_arm else "Size",
+        legend_title=evidence.study.arm or "arm" if by_arm else "Size",
         is_wide=True,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lawful.report import arms, tables, truth, words
 from lawful.report.charts import Chart
-from lawful.report.evidence import Evidence, severity
+from lawful.report.evidence import Evidence
 from lawful.report.tables import markdown_text
 from lawful.report.words import Table
 
@@ -16,14 +16,14 @@ SEVERITY_NAMES = ("severe", "caution", "note")
 def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     """The whole document; figures are linked by their relative paths."""
     study = evidence.study
-    parts = [f"# {markdown_text(study.get('name', 'study'))}", f"*{markdown_text(study.get('question', ''))}*"]
+    parts = [f"# {markdown_text(study.name)}", f"*{markdown_text(study.question)}*"]
     parts.append(f"**{markdown_text(words.headline(evidence))}**")
     if progress := words.progress_sentence(evidence):
         parts.append(markdown_text(f"The study is not finished: {progress}"))
     if failed := words.failed_sentences(evidence):
         parts += ["## Runs failed", _bullets(failed)]
-    if faults := study.get("faults"):
-        parts += ["## What is wrong with this as evidence", _bullets(map(str, faults))]
+    if study.faults:
+        parts += ["## What is wrong with this as evidence", _bullets(study.faults)]
     if severe := words.severe_doubts(evidence):
         parts += ["## Severe doubts", _bullets(severe)]
     parts.append(_facts(words.key_facts(evidence)))
@@ -45,8 +45,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         if answer.get("held_out"):
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
             parts.append(_table(words.held_out_table(evidence, answer)))
-    for question in evidence.unanswered:
-        parts += [f"## {markdown_text(question.get('asks') or question['name'])}", "Not fitted yet."]
+    for waiting in evidence.unanswered:
+        parts += [f"## {markdown_text(waiting.asks or waiting.name)}", "Not fitted yet."]
     if said := arms.in_words(evidence):
         parts += ["## In words", *(f"**{markdown_text(asks)}** {markdown_text(sentence)}" for asks, sentence in said)]
     for table in (arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)):
@@ -67,10 +67,10 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     if residuals := _pictures([chart for chart in drawn if chart.kind == "residuals"]):
         parts += ["## Residuals", *residuals]
     parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
-    if command := study.get("command"):
-        parts.append(f"```\n{str(command).replace('```', '')}\n```")
+    if study.command:
+        parts.append(f"```\n{study.command.replace('```', '')}\n```")
     parts += [_facts(words.repeat_facts(evidence))]
-    if study.get("corpora"):
+    if study.corpora:
         parts.append(_table(words.corpora_table(evidence)))
     return tables.printable("\n\n".join(part for part in parts if part) + "\n")
 
@@ -79,7 +79,7 @@ def _doubts(evidence: Evidence) -> list[str]:
     parts = ["## Doubts"]
     warnings = evidence.warnings
     if warnings:
-        lines = [f"{SEVERITY_NAMES[severity(item)]} ({item.get('code')}): {item.get('sentence')}" for item in warnings]
+        lines = [f"{SEVERITY_NAMES[item.rank]} ({item.code}): {item.sentence}" for item in warnings]
         parts.append(_bullets(lines))
     else:
         parts.append("No warning was raised by the design or the fit.")

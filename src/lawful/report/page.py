@@ -11,13 +11,14 @@ from lawful.laws import label
 from lawful.report import arms, interactive, parts, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
-from lawful.report.evidence import Evidence, read_evidence, severity
+from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
 from lawful.report.law_curve import law_curve
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.runs import runs
+from lawful.schema import Warning
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
 
@@ -69,12 +70,12 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         _repeat(evidence),
     ]
     return parts.document(
-        f"{study.get('name', 'study')}: {study.get('question', '')}",
+        f"{study.name}: {study.question}",
         words.headline(evidence),
         [section for section in sections if section],
         [interactive.figure(chart) for chart in drawn],
         interactive.palettes(list(drawn)),
-        f"Written by lawful {_version(study)} from {evidence.folder.name}.",
+        f"Written by lawful {study.versions.lawful} from {evidence.folder.name}.",
         live=live,
     )
 
@@ -84,19 +85,19 @@ def _answer(evidence: Evidence) -> Html:
     refused = bool(evidence.answers) and evidence.answers[0].get("status") == "refused"
     progress = words.progress_sentence(evidence)
     failed = words.failed_sentences(evidence)
-    faults = [str(fault) for fault in study.get("faults") or ()]
+    faults = list(study.faults)
     severe = words.severe_doubts(evidence)
     return tag(
         "section",
         tag(
             "p",
-            tag("span", study.get("name", "study"), class_="name"),
-            tag("span", f"{study.get('scale', '')} scale"),
-            tag("span", f"{len(evidence.rungs) - len(evidence.missing)} of {len(evidence.rungs)} runs"),
-            tag("span", str(study.get("created") or "")[:10]) if study.get("created") else None,
+            tag("span", study.name, class_="name"),
+            tag("span", f"{study.scale} scale"),
+            tag("span", f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"),
+            tag("span", study.created[:10]) if study.created else None,
             class_="eyebrow",
         ),
-        tag("p", study.get("question", ""), class_="question"),
+        tag("p", study.question, class_="question"),
         tag("h1", parts.powers(words.headline(evidence)), class_="refused" if refused else None),
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
         parts.notice("Runs failed", failed, "faults") if failed else None,
@@ -154,7 +155,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
     return tag(
         "section",
         tag("h2", _law_heading(evidence)),
-        tag("p", asks, class_="lede") if asks != evidence.study.get("question") else None,
+        tag("p", asks, class_="lede") if asks != evidence.study.question else None,
         _not_drawn(answer),
         parts.charts([*extra, *own[:1]]),
         _fit(answer),
@@ -185,14 +186,14 @@ def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
                 id=f"question-{question['name']}",
             )
         )
-    for question in evidence.unanswered:
+    for waiting in evidence.unanswered:
         if evidence.rows:
             made.append(
                 tag(
                     "section",
-                    tag("h2", question.get("asks") or question["name"]),
+                    tag("h2", waiting.asks or waiting.name),
                     tag("p", "Not fitted yet.", class_="lede"),
-                    id=f"question-{question['name']}",
+                    id=f"question-{waiting.name}",
                 )
             )
     return made
@@ -322,21 +323,21 @@ def _doubts(evidence: Evidence) -> Html:
     return tag("section", made, id="doubts")
 
 
-def _warning(alike: Sequence[Mapping[str, Any]]) -> Html:
+def _warning(alike: Sequence[Warning]) -> Html:
     """One code's warnings: the first, and the others folded away."""
     first, *others = alike
-    name = SEVERITY_NAMES[severity(first)]
+    name = SEVERITY_NAMES[first.rank]
     more = None
     if others:
-        listed = [tag("li", f"{one.get('sentence', '')} ({one['about']})") for one in others]
+        listed = [tag("li", f"{one.sentence} ({one.about})") for one in others]
         more = tag("details", tag("summary", f"{len(others)} more like it"), tag("ul", listed))
     return tag(
         "li",
         tag("span", name, class_=f"badge {name}"),
         tag(
             "div",
-            tag("p", str(first.get("sentence", ""))),
-            tag("p", tag("code", str(first.get("code", ""))), f" · {first['about']}", class_="note"),
+            tag("p", first.sentence),
+            tag("p", tag("code", first.code), f" · {first.about}", class_="note"),
             more,
         ),
     )
@@ -367,13 +368,13 @@ def _training(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
 
 def _repeat(evidence: Evidence) -> Html:
     study = evidence.study
-    command = str(study.get("command") or "")
+    command = study.command
     return tag(
         "section",
         tag("h2", "How to repeat it"),
         tag("pre", tag("code", command)) if command else None,
         parts.facts(words.repeat_facts(evidence), "plain"),
-        parts.folded(words.corpora_table(evidence), least=8) if study.get("corpora") else None,
+        parts.folded(words.corpora_table(evidence), least=8) if study.corpora else None,
         tag(
             "p",
             "Beside this page: ",
@@ -424,7 +425,3 @@ def _not_drawn(answer: Answer) -> Html | None:
 
 def _own_charts(answer: Answer, drawn: Sequence[Chart]) -> list[Chart]:
     return [chart for chart in drawn if chart.kind == "law" and chart.question == answer["question"]["name"]]
-
-
-def _version(study: Mapping[str, Any]) -> str:
-    return str((study.get("versions") or {}).get("lawful") or "")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
-from lawful.storage import json_files
-from lawful.storage.json_files import read_json, reading
+from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
+from lawful.storage import codec, json_files
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
-from lawful.study import own_steps_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,8 +27,6 @@ TAIL_BYTES = 4096  # holds the last ten lines of a record or more
 MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the whole fits 24 lines
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
-_read_once: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}  # by modification time and size
-_tables: dict[Path, tuple[tuple[int, int], dict[str, dict[str, str]]]] = {}  # what each says is over, likewise
 _started: dict[Path, float | None] = {}  # when the runs that have ended began
 
 
@@ -37,15 +34,15 @@ _started: dict[Path, float | None] = {}  # when the runs that have ended began
 class RunStatus:
     """A waiting run with a step above 0 was stopped part way, and will go on. `ended_at`: seconds since 1970."""
 
-    id: str
-    label: str
+    run: str
+    rung: str
     state: State
     step: int
     steps: int
     loss: float | None
     tokens_per_second: float | None
     seconds_left: float | None
-    is_held_out: bool
+    held_out: bool
     reason: str
     ended_at: float | None
 
@@ -72,43 +69,37 @@ class StudyStatus:
 
 
 def study_status(folder: Path) -> StudyStatus:
-    """Reads study.json, each run's result or the tail of its record, and its claim. Raises ValueError where the folder
-    holds no study."""
+    """Reads study.json, each run's result or the tail of its record, and its claim. Raises StoreError where the
+    folder holds no study."""
     here = Store(Path(folder))
-    if here.study not in _read_once:
-        here.read_study()  # what is no study is refused here
-    with reading(here.study, "a study as `lawful plan` writes it"):
-        return _study_status(here, _cached(here.study) or here.read_study())
-
-
-def _study_status(here: Store, study: Mapping[str, Any]) -> StudyStatus:
-    rungs: Sequence[Mapping[str, Any]] = study["rungs"]
-    results = [_cached(here.result(rung["id"])) for rung in rungs]
+    study = _studies.read(here.study) or here.read_study()  # the latter refuses what is no study
+    planned = study.runs
+    results = [_results.read(here.result(one.run)) for one in planned]
     if None in results:  # a study that was shared without its runs: over is what its table says
-        in_table = _over_in_table(here)
+        in_table = _tables.read(here.observations) or {}
         results = [
-            result or (None if here.metrics(rung["id"]).exists() else in_table.get(rung["id"]))
-            for rung, result in zip(rungs, results, strict=True)
+            result or (None if here.metrics(one.run).exists() else in_table.get(one.run))
+            for one, result in zip(planned, results, strict=True)
         ]
-    own_steps, beside = [own_steps_of(rung) for rung in rungs], _beside(rungs)
-    pace = _pace(here, rungs, results, own_steps, beside)
+    beside = _beside(planned)
+    pace = _pace(here, planned, results, beside)
     runs = tuple(
-        _ended(here, rung, result) if result else _unfinished(here, rung, own, pace)
-        for rung, result, own in zip(rungs, results, own_steps, strict=True)
+        _ended(here, one, result) if result else _unfinished(here, one, pace)
+        for one, result in zip(planned, results, strict=True)
     )
-    weights = [number(rung.get("seconds_estimate")) or float(rung.get("flops") or 1) for rung in rungs]
-    done = sum(weight * _share(run, own) for weight, run, own in zip(weights, runs, own_steps, strict=True))
-    workers = _workers(study, rungs, runs)
+    weights = [one.seconds_estimate or float(one.flops or 1) for one in planned]
+    done = sum(weight * _share(run, one.own_steps) for weight, run, one in zip(weights, runs, planned, strict=True))
+    workers = _workers(study, runs)
     left = [
         None if run.seconds_left is None else run.seconds_left / (share if run.state == "running" else 1)
         for run, share in zip(runs, beside, strict=True)
     ]
     return StudyStatus(
-        name=str(study.get("name", "")),
-        scale=str(study.get("scale", "")),
+        name=study.name,
+        scale=study.scale,
         runs=runs,
         share_done=done / max(sum(weights), 1e-12),
-        seconds_left=None if None in left else clock_seconds(rungs, [own or 0.0 for own in left], workers),
+        seconds_left=None if None in left else clock_seconds(planned, [own or 0.0 for own in left], workers),
         workers=workers,
     )
 
@@ -155,7 +146,7 @@ def status_table(status: StudyStatus) -> Table:
         whole.add_row(table)
     troubled = [run for run in ended if run.state in ("diverged", "failed")]
     for run in troubled[:MOST_TROUBLED]:
-        text = Text(f"{run.label} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
+        text = Text(f"{run.rung} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
         whole.add_row(text)
     return whole
 
@@ -177,46 +168,45 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
     return plain
 
 
-def _ended(here: Store, rung: Mapping[str, Any], result: Mapping[str, Any]) -> RunStatus:
-    state: State = result["status"] if result.get("status") in STATES else "failed"
-    reached = rung["steps"] if state == "finished" else int(number(result.get("diverged_at_step")) or 0)
+def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
+    reached = planned.steps if result.status == "finished" else int(result.number("diverged_at_step") or 0)
     return RunStatus(
-        id=rung["id"],
-        label=rung["label"],
-        state=state,
+        run=planned.run,
+        rung=planned.rung,
+        state=result.status,
         step=reached,
-        steps=rung["steps"],
-        loss=number(result.get("loss")),
-        tokens_per_second=number(result.get("tokens_per_second")),
+        steps=planned.steps,
+        loss=result.number("loss"),
+        tokens_per_second=result.number("tokens_per_second"),
         seconds_left=0.0,
-        is_held_out=bool(rung.get("is_held_out")),
-        reason=str(result.get("reason") or ""),
-        ended_at=_ended_at(here, rung),
+        held_out=planned.held_out,
+        reason=result.reason,
+        ended_at=_results.changed_at(here.result(planned.run)),
     )
 
 
-def _unfinished(here: Store, rung: Mapping[str, Any], own_steps: int, pace: _Pace) -> RunStatus:
-    last = _last_values(here.metrics(rung["id"]))
+def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
+    last = _last_values(here.metrics(planned.run))
     step = int(number(last.get("step")) or 0)
     speed = number(last.get("tokens_per_second"))
     loss = last.get("validation_loss", last.get("selection_loss", last.get("loss")))
-    is_running = is_claimed(here.claim(rung["id"]))
-    estimate = number(rung.get("seconds_estimate"))
+    is_running = is_claimed(here.claim(planned.run))
     left: float | None = None
     if is_running and speed:
-        left = (rung["steps"] - step) * rung["batch_tokens"] / speed * pace.overhead
-    elif estimate is not None:
-        left = estimate * pace.of_estimate * min(max(rung["steps"] - step, 0) / max(own_steps, 1), 1.0)
+        left = (planned.steps - step) * planned.batch_tokens / speed * pace.overhead
+    elif planned.seconds_estimate is not None:
+        share = min(max(planned.steps - step, 0) / max(planned.own_steps, 1), 1.0)
+        left = planned.seconds_estimate * pace.of_estimate * share
     return RunStatus(
-        id=rung["id"],
-        label=rung["label"],
+        run=planned.run,
+        rung=planned.rung,
         state="running" if is_running else "waiting",
         step=step,
-        steps=rung["steps"],
+        steps=planned.steps,
         loss=number(loss),
         tokens_per_second=speed,
         seconds_left=left,
-        is_held_out=bool(rung.get("is_held_out")),
+        held_out=planned.held_out,
         reason="",
         ended_at=None,
     )
@@ -231,26 +221,23 @@ class _Pace:
 
 
 def _pace(
-    here: Store,
-    rungs: Sequence[Mapping[str, Any]],
-    results: Sequence[Mapping[str, Any] | None],
-    own_steps: Sequence[int],
-    beside: Sequence[int],
+    here: Store, planned: Sequence[PlannedRun], results: Sequence[RunRecord | None], beside: Sequence[int]
 ) -> _Pace:
     """Measured on the runs that finished, each weighed by its estimate; a median, since a night between a stop and a
     resume is not a slow run. Wall time runs from the last taking of the claim to the result; of a stacked run, its
     share of that counts."""
     of_estimate, overhead = [], []
-    for rung, result, own, share in zip(rungs, results, own_steps, beside, strict=True):
-        speed = number((result or {}).get("tokens_per_second"))
-        estimate = number(rung.get("seconds_estimate"))
-        if not result or result.get("status") != "finished" or not (own and speed and estimate):
+    for one, result, share in zip(planned, results, beside, strict=True):
+        if result is None or result.status != "finished":
             continue
-        training = own * rung["batch_tokens"] / speed
-        claim = here.claim(rung["id"])
+        speed, estimate = result.number("tokens_per_second"), one.seconds_estimate
+        if not (one.own_steps and speed and estimate):
+            continue
+        training = one.own_steps * one.batch_tokens / speed
+        claim = here.claim(one.run)
         if claim not in _started:
             _started[claim] = claimed_at(claim)
-        started, ended = _started[claim], _ended_at(here, rung)
+        started, ended = _started[claim], _results.changed_at(here.result(one.run))
         wall = max(ended - started, training) if started is not None and ended is not None else training
         of_estimate.append((wall / share / estimate, estimate))
         overhead.append((wall / training, estimate))
@@ -268,15 +255,10 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
     return weighted[-1][0]
 
 
-def _group(rung: Mapping[str, Any]) -> str:
-    """What one worker does: a stack, or a trunk with its branches."""
-    return str(rung.get("stack") or rung["cluster"])
-
-
-def _beside(rungs: Sequence[Mapping[str, Any]]) -> list[int]:
+def _beside(planned: Sequence[PlannedRun]) -> list[int]:
     """Of each run, how many are trained as one model with it; it is one of them."""
-    trunks = Counter(group for group, _ in {(_group(rung), rung["cluster"]) for rung in rungs})
-    return [trunks[_group(rung)] for rung in rungs]
+    trunks = Counter(group for group, _ in {(one.group, one.cluster) for one in planned})
+    return [trunks[one.group] for one in planned]
 
 
 def _share(run: RunStatus, own_steps: int) -> float:
@@ -286,17 +268,17 @@ def _share(run: RunStatus, own_steps: int) -> float:
     return 1 - min(max(run.steps - run.step, 0) / max(own_steps, 1), 1.0)
 
 
-def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], workers: int) -> float:
+def clock_seconds(planned: Sequence[PlannedRun], seconds: Sequence[float], workers: int) -> float:
     """What runs of so many seconds take by the clock: trunks and stacks over the workers, the longest first, as conduct
     hands them out. The held-out runs begin when all others are over, each with its threads; those that start from
     another's weights come last."""
     stages: dict[tuple[bool, bool], dict[str, float]] = {}
     threads: dict[tuple[bool, bool], int] = {}
-    for rung, own in zip(rungs, seconds, strict=True):
-        stage = _stage(rung)
+    for one, own in zip(planned, seconds, strict=True):
+        stage = _stage(one)
         by_group = stages.setdefault(stage, {})
-        by_group[_group(rung)] = by_group.get(_group(rung), 0.0) + own
-        threads[stage] = max(threads.get(stage, 1), int(rung.get("threads") or 1))
+        by_group[one.group] = by_group.get(one.group, 0.0) + own
+        threads[stage] = max(threads.get(stage, 1), one.threads)
     total = 0.0
     for stage, by_group in stages.items():
         ends = [0.0] * max(min(workers // threads[stage], len(by_group)), 1)  # the others are idle
@@ -306,22 +288,22 @@ def clock_seconds(rungs: Sequence[Mapping[str, Any]], seconds: Sequence[float], 
     return total
 
 
-def _workers(study: Mapping[str, Any], rungs: Sequence[Mapping[str, Any]], runs: Sequence[RunStatus]) -> int:
+def _workers(study: StudyPlan, runs: Sequence[RunStatus]) -> int:
     """As many as are at work, unless some may be idle: nothing waits that could begin now."""
-    both = list(zip(rungs, runs, strict=True))
-    at_work = {_group(rung) for rung, run in both if run.state == "running"}
-    waiting = [rung for rung, run in both if run.state == "waiting"]
-    first = min((_stage(rung) for rung, run in both if run.state in ("running", "waiting")), default=None)
-    could_begin = any(_stage(rung) == first and _group(rung) not in at_work for rung in waiting)
-    return len(at_work) if at_work and could_begin else max(len(at_work), int(study.get("workers") or 1))
+    both = list(zip(study.runs, runs, strict=True))
+    at_work = {planned.group for planned, run in both if run.state == "running"}
+    waiting = [planned for planned, run in both if run.state == "waiting"]
+    first = min((_stage(planned) for planned, run in both if run.state in ("running", "waiting")), default=None)
+    could_begin = any(_stage(planned) == first and planned.group not in at_work for planned in waiting)
+    return len(at_work) if at_work and could_begin else max(len(at_work), study.workers)
 
 
-def _stage(rung: Mapping[str, Any]) -> tuple[bool, bool]:
+def _stage(planned: PlannedRun) -> tuple[bool, bool]:
     """Of conduct: the held-out runs begin when all others are over, those that start from another's weights last."""
-    return bool(rung.get("starts_from")), bool(rung.get("is_held_out"))
+    return bool(planned.starts_from), planned.held_out
 
 
-def _last_values(path: Path) -> dict[str, Any]:
+def _last_values(path: Path) -> dict[str, Cell]:
     """The newest value under each name in a record's last whole lines; a torn last line is passed over."""
     try:
         with path.open("rb") as file:
@@ -331,7 +313,7 @@ def _last_values(path: Path) -> dict[str, Any]:
             lines = file.read().split(b"\n")
     except OSError:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, Cell] = {}
     for line in reversed(lines[1 if start else 0 : -1]):
         try:
             values = json.loads(line)
@@ -344,35 +326,49 @@ def _last_values(path: Path) -> dict[str, Any]:
     return found
 
 
-def _over_in_table(here: Store) -> dict[str, dict[str, str]]:
-    """Read once for as long as the table does not change."""
-    try:
-        facts = here.observations.stat()
-    except OSError:
-        return {}
-    key = (facts.st_mtime_ns, facts.st_size)
-    known = _tables.get(here.observations)
-    if known is None or known[0] != key:
-        known = _tables[here.observations] = (key, over_in_table(here))
-    return known[1]
+Content = TypeVar("Content")
 
 
-def _cached(path: Path) -> dict[str, Any] | None:
-    """A JSON file parsed once for as long as it does not change; None where there is none."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    key = (facts.st_mtime_ns, facts.st_size)
-    known = _read_once.get(path)
-    if known is None or known[0] != key:
-        known = _read_once[path] = (key, read_json(path))
-    return known[1]
+class _Cached(Generic[Content]):
+    """Files that are parsed once for as long as they do not change, by modification time and size."""
+
+    def __init__(self, parse: Callable[[Path], Content]) -> None:
+        self._parse = parse
+        self._known: dict[Path, tuple[tuple[int, int], Content]] = {}
+
+    def read(self, path: Path) -> Content | None:
+        """None where there is no file."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return None
+        key = (facts.st_mtime_ns, facts.st_size)
+        known = self._known.get(path)
+        if known is None or known[0] != key:
+            known = self._known[path] = (key, self._parse(path))
+        return known[1]
+
+    def changed_at(self, path: Path) -> float | None:
+        """Seconds since 1970, of a file that was read; None of any other."""
+        known = self._known.get(path)
+        return known[0][0] / 1e9 if known else None
 
 
-def _ended_at(here: Store, rung: Mapping[str, Any]) -> float | None:
-    known = _read_once.get(here.result(rung["id"]))
-    return known[0][0] / 1e9 if known else None
+def _results_in_table(path: Path) -> dict[str, RunRecord]:
+    """The runs that a study's table says are over."""
+    return {
+        run: RunRecord(
+            status="finished" if row["status"] == "finished" else "diverged",
+            reason=row.get("reason", ""),
+            measured={name: number(row.get(name)) for name in ("loss", "tokens_per_second", "diverged_at_step")},
+        )
+        for run, row in over_in_table(path).items()
+    }
+
+
+_studies = _Cached(codec.read_study)
+_results = _Cached(codec.read_result)
+_tables = _Cached(_results_in_table)
 
 
 def _runs_table(first: str, others: Sequence[str]) -> Table:
@@ -386,7 +382,7 @@ def _runs_table(first: str, others: Sequence[str]) -> Table:
 
 
 def _label(run: RunStatus) -> str:
-    return tables.readable(run.label) + (" (held out)" if run.is_held_out else "")
+    return tables.readable(run.rung) + (" (held out)" if run.held_out else "")
 
 
 def _counts_text(counts: Mapping[str, int], total: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.tables import number
+from lawful.schema import Cell, Coordinate, Observation, PlannedRun
 from lawful.storage.json_files import read_bytes
 from lawful.storage.layout import Store
 
@@ -36,8 +36,8 @@ COLUMNS = (
 
 def runs(evidence: Evidence) -> Html:
     """A column for each coordinate of the ladder, then what was measured; columns without any value are left out."""
-    everything = [*evidence.rows, *(_not_over(rung) for rung in evidence.missing)]
-    at = {str(rung.get("id")): rung.get("at") or {} for rung in evidence.rungs}
+    everything = [*evidence.rows, *(_not_over(planned) for planned in evidence.missing)]
+    at = {planned.run: planned.at for planned in evidence.runs}
     axes = list(dict.fromkeys(axis for coordinates in at.values() for axis in coordinates))
     columns = [item for item in COLUMNS if any(row.get(item[1]) not in (None, "") for row in everything)]
     head = [parts.header("Run", None, sorts=True)]
@@ -48,7 +48,7 @@ def runs(evidence: Evidence) -> Html:
     download = None
     if path.exists():
         encoded = base64.b64encode(read_bytes(path)).decode()
-        name = f"{evidence.study.get('name', 'study')}-observations.csv"
+        name = f"{evidence.study.name}-observations.csv"
         download = tag("a", "Download as CSV", href=f"data:text/csv;base64,{encoded}", download=name, class_="button")
     first = next(((axis, value) for axis, value in next(iter(at.values()), {}).items()), ("size", 64))
     return tag(
@@ -65,18 +65,18 @@ def runs(evidence: Evidence) -> Html:
     )
 
 
-def _not_over(rung: Mapping[str, Any]) -> dict[str, Any]:
-    return {**rung, "run": rung.get("id"), "held_out": rung.get("is_held_out"), "status": "not finished"}
+def _not_over(planned: PlannedRun) -> Observation:
+    return {**planned.columns(), "status": "not finished"}
 
 
 def _row(
-    row: Mapping[str, Any], at: Mapping[str, Any], axes: Sequence[str], columns: Sequence[tuple[str, str, bool]]
+    row: Observation, at: Mapping[str, Coordinate], axes: Sequence[str], columns: Sequence[tuple[str, str, bool]]
 ) -> Html:
     cells = [tag("td", tag("code", str(row.get("run") or "")))]
     for axis in axes:
-        value = at.get(axis, "")
-        exact = number(value)
-        cells.append(tag("td", tables.coordinate(value), data_value=None if exact is None else repr(exact)))
+        level = at.get(axis, "")
+        exact = number(level)
+        cells.append(tag("td", tables.coordinate(level), data_value=None if exact is None else repr(exact)))
     for _, column, is_number in columns:
         value = row.get(column)
         if is_number:
@@ -91,7 +91,7 @@ def _row(
     return tag("tr", cells, class_={"finished": None, "diverged": "bad", "failed": "bad"}.get(status, "faint"))
 
 
-def _cell(column: str, value: Any) -> str:
+def _cell(column: str, value: Cell) -> str:
     if column in ("params_non_embedding", "params_total", "tokens", "tokens_per_second"):
         return tables.count(value)
     if column == "flops":

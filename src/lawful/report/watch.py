@@ -100,14 +100,14 @@ class Watch:
         return not self._refit_trouble
 
     def _is_over(self) -> bool:
-        return all(Store(self.folder).result(rung["id"]).exists() for rung in self.study["rungs"])
+        return all(Store(self.folder).result(planned.run).exists() for planned in self.study.runs)
 
     def _signature(self, name: str) -> object:
         """What tells whether any run's file of this name is another than before."""
         found = []
-        for rung in self.study["rungs"]:
+        for planned in self.study.runs:
             try:
-                facts = (Store(self.folder).run_folder(rung["id"]) / name).stat()
+                facts = (Store(self.folder).run_folder(planned.run) / name).stat()
                 found.append((facts.st_mtime_ns, facts.st_size))
             except OSError:
                 found.append((0, 0))

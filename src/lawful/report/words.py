@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lawful.fitting.collapse import Course, collapse
 from lawful.fitting.uncertainty import says_nothing
 from lawful.report import tables
-from lawful.report.evidence import Evidence, severity
+from lawful.report.evidence import Evidence
 from lawful.report.gallery import fitted_rows, held_out_rows
 from lawful.report.law_curve import COUNTING
 from lawful.report.tables import number
+from lawful.schema import Warning
+from lawful.storage.codec import to_plain
 
 FAILURES = 3  # reasons of failed runs that stand at the top
 SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
@@ -63,17 +65,17 @@ def arm_of(answer: Mapping[str, Any]) -> str:
     return str((answer["question"].get("where") or {}).get("arm") or question_name(answer["question"]["name"]))
 
 
-def alike(warnings: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+def alike(warnings: Sequence[Warning]) -> list[list[Warning]]:
     """Warnings of one code and severity together, in the order of the first of each."""
-    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, int], list[Warning]] = {}
     for warning in warnings:
-        groups.setdefault((str(warning.get("code")), severity(warning)), []).append(warning)
+        groups.setdefault((warning.code, warning.rank), []).append(warning)
     return list(groups.values())
 
 
 def progress_sentence(evidence: Evidence) -> str | None:
     """Says so when a study is not done; None when it is."""
-    total, missing = len(evidence.rungs), len(evidence.missing)
+    total, missing = len(evidence.runs), len(evidence.missing)
     if not missing:
         return None
     return f"{total - missing} of {total} runs have ended; what stands here will change as the rest do."
@@ -88,7 +90,7 @@ def failed_sentences(evidence: Evidence) -> list[str]:
     failed = sum(map(len, reasons.values()))
     if not failed:
         return []
-    found = [f"{failed} of {len(evidence.rungs)} runs failed and stand in no fit; `lawful resume` tries them again."]
+    found = [f"{failed} of {len(evidence.runs)} runs failed and stand in no fit; `lawful resume` tries them again."]
     for reason, rungs in list(reasons.items())[:FAILURES]:
         others = f" and {len(rungs) - 1} more" if len(rungs) > 1 else ""
         found.append(f"{tables.readable(rungs[0])}{others}: {reason}")
@@ -99,10 +101,9 @@ def severe_doubts(evidence: Evidence) -> list[str]:
     """What a reader must know before believing the answer."""
     several = len(evidence.answers) > 1
     return [
-        (f"{warning['about']}: " if several and warning["about"] not in ("design", "runs") else "")
-        + str(warning.get("sentence"))
+        (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
         for warning in evidence.warnings
-        if severity(warning) == 0
+        if warning.rank == 0
     ]
 
 
@@ -111,7 +112,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     answer = evidence.answers[0] if evidence.answers else None
     fit = answer.get("fit") if answer else None
-    total = len(evidence.rungs)
+    total = len(evidence.runs)
     if answer and fit:
         goodness = fit["goodness"]
         facts.append(("Fitted on", f"{goodness['n']} runs, {goodness['clusters']} clusters"))
@@ -124,7 +125,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(("Verdict", verdict if decision in ("", verdict) else f"{verdict}; {decision}"))
     else:
         facts.append(("Finished", f"{len(evidence.finished)} of {total} runs"))
-    question = answer["question"] if answer else next(iter(evidence.study.get("questions", ())), {})
+    question = answer["question"] if answer else to_plain(evidence.study.questions[0])
     rows = (fitted_rows(evidence, answer) if answer else []) or evidence.finished
     for column, name in ((question.get("params"), "Sizes"), (question.get("tokens"), "Tokens")):
         name = "Unique tokens" if column == "unique_tokens" else name
@@ -587,14 +588,14 @@ def collapse_tables(evidence: Evidence) -> list[tuple[str, Table]]:
 def corpora_table(evidence: Evidence) -> Table:
     rows = [
         (
-            str(name),
-            str(corpus.get("fingerprint") or ""),
-            tables.count(corpus.get("train_tokens")),
-            tables.count(corpus.get("validation_tokens")),
-            tables.count(corpus.get("vocabulary")),
-            str(corpus.get("licence") or ""),
+            name,
+            corpus.fingerprint,
+            tables.count(corpus.train_tokens),
+            tables.count(corpus.validation_tokens),
+            tables.count(corpus.vocabulary),
+            corpus.licence,
         )
-        for name, corpus in (evidence.study.get("corpora") or {}).items()
+        for name, corpus in evidence.study.corpora.items()
     ]
     return Table(
         title="Data",
@@ -607,15 +608,12 @@ def corpora_table(evidence: Evidence) -> Table:
 def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
     """Versions, commit, precision, numerics."""
     study = evidence.study
-    versions = dict(study.get("versions") or {})
-    commit = versions.pop("commit", None)
-    facts = [("Commit", str(commit or "not recorded"))]
-    if own_file := study.get("study_file"):
-        known = own_file if isinstance(own_file, Mapping) else {"path": own_file}
-        sha = f", SHA-256 {str(known['sha256'])[:16]}" if known.get("sha256") else ""
-        facts.append(("Declared in", f"{Path(str(known.get('path'))).name}{sha}"))
-    facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
-    facts.append(("Precision", str(study.get("precision") or "")))
+    facts = [("Commit", study.versions.commit or "not recorded")]
+    if study.study_file:
+        facts.append(("Declared in", f"{Path(study.study_file.path).name}, SHA-256 {study.study_file.sha256[:16]}"))
+    versions = [(name, version) for name, version in asdict(study.versions).items() if name != "commit" and version]
+    facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions)))
+    facts.append(("Precision", study.precision))
     facts.append(("Compute", _compute(evidence)))
     facts.append(("Numerics", _numerics([str(row["numerics"]) for row in evidence.rows if row.get("numerics")])))
     breaks = sum(int(number(row.get("numerics_breaks")) or 0) for row in evidence.rows)
@@ -626,7 +624,7 @@ def repeat_facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(
             ("Fit", f"seed {fits[0].get('seed')}, table {str(fits[0].get('data', {}).get('sha256', ''))[:16]}")
         )
-    facts.append(("Planned", tables.moment(study.get("created"))))
+    facts.append(("Planned", tables.moment(study.created)))
     return [(name, text) for name, text in facts if text]
 
 

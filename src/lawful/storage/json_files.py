@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import Any
 
 from lawful.errors import LawfulError, MissingDependency, StoreError
 
+log = logging.getLogger(__name__)
 MOST_JSON_BYTES = 2**28  # a study of a thousand runs has a few million; in memory they become 25 times as many
 MOST_NESTED = 100  # lists and objects of JSON, one in the other
 MOST_LINE_BYTES = 2**24  # of a record or table
@@ -58,20 +61,25 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a record that may end in a torn one (a killed writer); a missing file is empty."""
+    """The whole lines of a record that may end in a torn one (a killed writer); a missing file is empty.
+
+    A damaged line is passed over and logged; the lines after it stand.
+    """
     if not path.exists():
         return
     with path.open("rb") as file:
-        while line := file.readline(MOST_LINE_BYTES):
+        for number in itertools.count(1):
+            line = file.readline(MOST_LINE_BYTES)
             if not line.endswith(b"\n"):
                 return
             try:
                 value = parse_json(line)
             except (ValueError, RecursionError):
-                return
-            if not isinstance(value, dict):
-                return
-            yield value
+                value = None
+            if isinstance(value, dict):
+                yield value
+            else:
+                log.warning("%s: line %d is damaged and left out; the others stand.", path, number)
 
 
 @contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import StoreError
-from lawful.storage.json_files import read_json
-
-FORMAT = 1  # raised when a file of the study's folder changes its meaning
+from lawful.schema import RunRecord, StudyPlan
+from lawful.storage import codec
+from lawful.storage.own_paths import allow_link, expect_own
 
 
 @dataclass(frozen=True)
@@ -158,22 +154,20 @@ class Store:
             expect_own(path)
         return path
 
-    def read_study(self) -> dict[str, Any]:
+    def read_study(self) -> StudyPlan:
+        """Raises StoreError where the folder holds no study, a damaged one, or one of another version."""
         if not self.study.exists():
             raise StoreError(
                 f"{self.folder}: expected a study's folder (one that holds study.json), got "
                 f"{'a folder without it' if self.folder.is_dir() else 'no such folder'}; "
                 "`lawful run STUDY --out DIR` makes one."
             )
-        declaration = read_json(self.study)
-        if declaration.get("format") != FORMAT:
-            raise StoreError(
-                f"{self.study}: expected format {FORMAT}, got {declaration.get('format')!r}; "
-                "it was written by another version of lawful."
-            )
-        if problem := _misshapen(declaration):
-            raise StoreError(f"{self.study}: expected a study as `lawful plan` writes it, got one in which {problem}.")
-        return declaration
+        return codec.read_study(self.study)
+
+    def read_result(self, run_id: str) -> RunRecord | None:
+        """How the run ended; None where it has not."""
+        path = self.result(run_id)
+        return codec.read_result(path) if path.exists() else None
 
 
 def mirror(folder: Path, into: Path) -> Store:
@@ -185,53 +179,5 @@ def mirror(folder: Path, into: Path) -> Store:
     for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
         expect_own(folder / name)
         (into / name).symlink_to((folder / name).absolute())
-        _own_links.add(into / name)
+        allow_link(into / name)
     return Store(into)
-
-
-_own_links: set[Path] = set()  # made by this process
-
-
-def expect_own(path: Path) -> None:
-    """Raises StoreError where something lies at `path` that is neither file nor folder: a link, a pipe, a device."""
-    try:
-        mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return
-    if path in _own_links:
-        return expect_own(Path(os.readlink(path)))  # what it leads to may be another by now
-    if not stat.S_ISLNK(mode):
-        raise StoreError(f"{path}: expected a file or folder, got a pipe, socket or device; delete it.")
-    raise StoreError(
-        f"{path}: expected a file or folder, got a link to {os.readlink(path)[:200]!r}; links inside a study's folder "
-        "are not followed. `cp -rL FOLDER COPY` makes a copy with the files in place of the links."
-    )
-
-
-# what any reader of a study counts on; names become names of files
-_STUDY = {"name": str, "rungs": list, "corpora": dict, "questions": list}
-_RUNG = {"id": str, "label": str, "cluster": str, "steps": int, "at": dict, "is_held_out": bool}
-_QUESTION = {"name": str}
-
-
-def _misshapen(declaration: Mapping[str, Any]) -> str:
-    """What is wrong with the kinds of a declaration's parts, if anything. Names become names of files."""
-    problems: list[str] = []
-
-    def look(where: str, value: Any, kinds: Mapping[str, type], needed: str) -> None:
-        if not isinstance(value, dict):
-            problems.append(f"{where} is {type(value).__name__}, no object")
-            return
-        for name, kind in kinds.items():
-            if (name in value or name == needed) and not isinstance(value.get(name), kind):
-                problems.append(f"{where} has no {name} ({kind.__name__})")
-
-    look("the study", declaration, _STUDY, needed="rungs")
-    for part, name, kinds in (("rungs", "id", _RUNG), ("questions", "name", _QUESTION)):
-        for number, item in enumerate([] if problems else declaration.get(part, []), start=1):
-            look(f"{part}, number {number}", item, kinds, needed=name)
-            if not problems and ("/" in item[name] or "\\" in item[name] or item[name].startswith(".")):
-                problems.append(f"{part}, number {number}: its {name} {item[name]!r} is no name for a file")
-    return problems[0] if problems else ""

@@ -19,7 +19,7 @@ from typing import Any
 
 from lawful.errors import StoreError
 from lawful.storage.json_files import read_json
-from lawful.storage.layout import expect_own
+from lawful.storage.own_paths import expect_own
 
 # A claim is taken over when its heartbeat has not changed for this time: longer than a busy disk stalls
 LEASE_SECONDS = 60.0

@@ -13,6 +13,7 @@ from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.errors import DeviceError, MissingDependency
 from lawful.executors import Executor, Job
 from lawful.families.recall import Recall
+from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.storage.json_files import read_json
@@ -20,7 +21,6 @@ from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
 from lawful.testing import loaded
-from lawful.train.plan import make_plan
 
 SECONDS = 240.0  # in which two runs of a second must be over, on a busy machine, too
 each_executor = pytest.mark.parametrize("name", loaded("executors"))
@@ -50,7 +50,7 @@ def planned(folder: Path, *, steps: int) -> list[list[str]]:
         device_name="cpu",
         is_timed=False,
     ).write(folder)
-    return [[rung["id"]] for rung in Store(folder).read_study()["rungs"]]
+    return [[planned.run] for planned in Store(folder).read_study().runs]
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from lawful.errors import LawfulError
 from lawful.plugins import columns
 from lawful.report.evidence import read_evidence
 from lawful.report.section import Content
-from lawful.storage.atomic import write_json
-from lawful.storage.layout import FORMAT
+from lawful.schema import StudyPlan
+from lawful.storage.codec import write_study
 from lawful.testing import loaded
 
 VOID = {"br", "hr", "img", "input", "line", "rect", "path", "circle"}
@@ -25,18 +25,7 @@ VOID = {"br", "hr", "img", "input", "line", "rect", "path", "circle"}
 @pytest.fixture
 def no_runs(tmp_path: Path) -> Path:
     """A study's folder in which nothing has run."""
-    write_json(
-        tmp_path / "study.json",
-        {
-            "format": FORMAT,
-            "name": "empty",
-            "question": "Is there anything?",
-            "rungs": [],
-            "questions": [],
-            "corpora": {},
-            "warnings": [],
-        },
-    )
+    write_study(tmp_path / "study.json", StudyPlan.example())
     return tmp_path
 
 

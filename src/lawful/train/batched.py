@@ -23,6 +23,7 @@ from torch.func import functional_call, vmap
 from lawful.kernels.updates import fused_adamw, set_to_zero
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
+from lawful.schema import RunRecord
 from lawful.tasks.next_token import NextToken
 from lawful.train import device
 from lawful.train.loop import Training, begin_step, end_step, finish
@@ -32,7 +33,7 @@ from lawful.train.step import Update, each_array, is_out_of_memory, make_update,
 SETTINGS = ("lr", "betas", "weight_decay", "eps")  # of a group of AdamW's
 MIN_GAIN = 1.1  # of runs together, to be worth it: less is within a probe's noise
 
-Outcome = Callable[[], dict[str, Any]]  # returns the columns of a run's observation, or raises the run's error
+Outcome = Callable[[], RunRecord]  # returns how the run ended, or raises the run's error
 
 
 def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int, Outcome], None]) -> None:
@@ -88,7 +89,7 @@ def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int
         raise raised[-1]
 
 
-def _finish(training: Training) -> dict[str, Any]:
+def _finish(training: Training) -> RunRecord:
     with contextlib.closing(training):
         return finish(training)
 

@@ -18,9 +18,11 @@ from torch import nn
 
 from lawful.errors import StoreError
 from lawful.storage.atomic import write_folder
+from lawful.storage.codec import read_result
 from lawful.storage.json_files import plain, read_json, reading
-from lawful.storage.layout import Store, expect_own
+from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
+from lawful.storage.own_paths import expect_own
 from lawful.train import parallel
 
 MANIFEST = "MANIFEST.json"
@@ -104,12 +106,12 @@ def load(path: Path) -> Checkpoint | None:
 
 def final_weights(where: Store, run_id: str) -> dict[str, torch.Tensor]:
     """What a finished run came to. Raises LawfulError when they are not those that its result names."""
-    path, result = where.weights(run_id), read_json(where.result(run_id))
+    path, result = where.weights(run_id), read_result(where.result(run_id))
     if not path.is_file():
         raise StoreError(f"{path}: expected the weights of a finished run, got no such file; train it again.")
     weights = path.read_bytes()
-    if (got := hashlib.sha256(weights).hexdigest()) != result.get("weights_sha256"):
-        raise StoreError(f"{path}: expected SHA-256 {result.get('weights_sha256')}, got {got}; train it again.")
+    if (got := hashlib.sha256(weights).hexdigest()) != (expected := result.measured.get("weights_sha256")):
+        raise StoreError(f"{path}: expected SHA-256 {expected}, got {got}; train it again.")
     with reading(path, "the weights of a finished run"):
         tensors: dict[str, torch.Tensor] = load_tensors(weights)
     return tensors

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lawful.run import Run
+from lawful.schema import Cell
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.train import device
@@ -59,12 +60,12 @@ def record_line(step: int, batch_tokens: int, split: str, found: Mapping[str, fl
     return {"step": step, "tokens": step * batch_tokens, f"{split}_loss": found["loss"], **others}
 
 
-def final_columns(state: TrainState, data: Any, validation: Mapping[str, float] | None = None) -> dict[str, Any]:
+def final_columns(state: TrainState, data: Any, validation: Mapping[str, float] | None = None) -> dict[str, Cell]:
     """The final evaluations as columns: plain names for validation, `test_` before those of the test split.
 
     validation    its evaluation, where that has been made
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, Cell] = {}
     for split in _judged_splits(data):
         given = validation if split == "validation" else None
         values = dict(given or evaluate(state.run, data, state.model, state.config.device, split=split))

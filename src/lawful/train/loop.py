@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import load, save
 
 from lawful.run import Run
+from lawful.schema import Cell, RunRecord
 from lawful.storage.atomic import write_bytes
 from lawful.storage.layout import Store
 from lawful.train import checkpoint, device, divergence, parallel
@@ -28,7 +29,7 @@ LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the r
 AUDITED = 4  # windows on which a rule's gradients are audited after the last step
 
 
-def train(run: Run, data: Any, store: Store, config: ExecutionConfig) -> dict[str, Any]:
+def train(run: Run, data: Any, store: Store, config: ExecutionConfig) -> RunRecord:
     """Train a run to its end, from its newest checkpoint or trunk if it has one.
 
     Parameters
@@ -37,7 +38,7 @@ def train(run: Run, data: Any, store: Store, config: ExecutionConfig) -> dict[st
 
     Returns
     -------
-    The columns of the run's observation.
+    How the run ended, and the columns of its observation that training found.
 
     Raises
     ------
@@ -207,8 +208,8 @@ def evaluate_and_judge(training: Training) -> None:
                 write_bytes(training.store.best_weights(run.id), weights, lease=config.lease)
 
 
-def finish(training: Training) -> dict[str, Any]:
-    """The columns of the run's observation, after its last step."""
+def finish(training: Training) -> RunRecord:
+    """How the run ended, and the columns of its observation, after its last step."""
     state, data, store = training.state, training.data, training.store
     run, model, where, lease = state.run, state.model, state.config.device, state.config.lease
     if training.divergence_reason:
@@ -234,22 +235,24 @@ def finish(training: Training) -> dict[str, Any]:
                 checkpoint.load_model(model, load(best_weights))
                 best = final_columns(state, data)
             judged |= {f"best_weights_{name}": best[name] for name in best if not name.endswith("_tokens")}
-        return {
-            "status": "diverged" if no_evidence else "finished",
-            "reason": no_evidence or "",
-            **_columns(training),
-            **judged,
-            **audited,
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        }
+        return RunRecord(
+            status="diverged" if no_evidence else "finished",
+            reason=no_evidence or "",
+            measured={
+                **_columns(training),
+                **judged,
+                **audited,
+                "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            },
+        )
 
 
-def _diverged(training: Training, reason: str) -> dict[str, Any]:
+def _diverged(training: Training, reason: str) -> RunRecord:
     step = training.state.progress.step
-    return {"status": "diverged", "reason": reason, **_columns(training), "diverged_at_step": step}
+    return RunRecord(status="diverged", reason=reason, measured={**_columns(training), "diverged_at_step": step})
 
 
-def _columns(training: Training) -> dict[str, Any]:
+def _columns(training: Training) -> dict[str, Cell]:
     """The part of an observation that training knows, whether the run ended well or not."""
     run, progress, data = training.state.run, training.state.progress, training.data
     own_tokens = progress.own_steps * run.batch_size * run.context
@@ -289,8 +292,7 @@ def closing_start(run: Run) -> int:
 
 def branch_steps(own_decay_start: int, others: Iterable[int]) -> frozenset[int]:
     """Where a run leaves a checkpoint for the others of its trunk: where each of them starts its decay, and where the
-    run starts its own, for those that are longer (a held-out run is trained after the anchors). train/plan.py counts on
-    it.
+    run starts its own, for those that are longer (a held-out run is trained after the anchors). The plan counts on it.
 
     others    the decay starts of the others
     """

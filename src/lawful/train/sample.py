@@ -17,6 +17,7 @@ from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, che
 from lawful.corpora import TokenData
 from lawful.errors import DeclarationError, DeviceError
 from lawful.run import Run, from_json
+from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import own_module
@@ -50,7 +51,7 @@ class Draw:
 class Writer:
     """A run's trained model and its data."""
 
-    rung: dict[str, Any]
+    planned: PlannedRun
     run: Run
     data: Any
     model: nn.Module
@@ -62,21 +63,21 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
     own      the module of the study's own file, where that may run: own_module gives it"""
     store = Store(folder)
     study = store.read_study()
-    rung = _find(store, study, run)
-    spec = from_json(read_json(store.run(rung["id"])), also_from=own)
+    planned = _find(store, study, run)
+    spec = from_json(read_json(store.run(planned.run)), also_from=own)
     data = spec.corpus.open(spec.data_fingerprint)
     where = devices.pick_device(device)
     with _in_memory_of(where):
         model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
-    model.load_state_dict(final_weights(store, rung["id"]), strict=False)
-    return Writer(rung=rung, run=spec, data=data, model=model, device=where)
+    model.load_state_dict(final_weights(store, planned.run), strict=False)
+    return Writer(planned=planned, run=spec, data=data, model=model, device=where)
 
 
 def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
     if suffix := getattr(writer.data, "sample_suffix", ""):
-        raise DeclarationError(f"sample: {writer.rung['label']} writes files; --out FILE{suffix} says where to.")
+        raise DeclarationError(f"sample: {writer.planned.rung} writes files; --out FILE{suffix} says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
     start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
@@ -105,7 +106,7 @@ def sample_file(
     """Write a sample, or the content of `prompt` and how the model goes on, into `out`; what it is, in words."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
     if not getattr(writer.data, "sample_suffix", ""):
-        raise DeclarationError(f"sample: --out: {writer.rung['label']} writes no files; leave --out away.")
+        raise DeclarationError(f"sample: --out: {writer.planned.rung} writes no files; leave --out away.")
     start = writer.data.sample_start(prompt)
     (tokens,) = write_on(writer, [start], draw, stop=start[0])
     return str(writer.data.write_sample(np.array(tokens), out))
@@ -170,13 +171,13 @@ def _drawn(logits: torch.Tensor, draw: Draw, generator: torch.Generator) -> torc
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
 
 
-def _find(store: Store, study: dict[str, Any], run: str) -> dict[str, Any]:
-    finished = [rung for rung in study["rungs"] if store.weights(rung["id"]).exists()]
-    exact = [rung for rung in finished if run in (rung["id"], rung["label"])]
-    found = exact or [rung for rung in finished if rung["id"].startswith(run) or rung["label"].startswith(run)]
+def _find(store: Store, study: StudyPlan, run: str) -> PlannedRun:
+    finished = [planned for planned in study.runs if store.weights(planned.run).exists()]
+    exact = [planned for planned in finished if run in (planned.run, planned.rung)]
+    found = exact or [one for one in finished if one.run.startswith(run) or one.rung.startswith(run)]
     if len(found) != 1:
-        names = ", ".join(f"{rung['id']} ({rung['label']})" for rung in (found or finished)[:8])
+        names = ", ".join(f"{planned.run} ({planned.rung})" for planned in (found or finished)[:8])
         raise DeclarationError(
             f"sample: expected the id or label of one finished run, got {run!r}; finished: {names or 'none'}."
         )
-    return dict(found[0])
+    return found[0]

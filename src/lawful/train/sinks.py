@@ -100,7 +100,8 @@ class Record:
         path = store.metrics(run_id)
         source = store.metrics(str(saved.state["run"])) if saved else None
         step = saved.step if saved else 0
-        past = [line for line in read_jsonl(source) if line["step"] <= step] if source else []
+        lines = read_jsonl(source) if source else ()
+        past = [line for line in lines if isinstance(line.get("step"), int) and line["step"] <= step]
         # a new file: a worker that slept, and still holds the old one open, adds its lines to that
         write_text(path, "".join(_line(values) for values in past), lease=lease)
         if parallel.rank():

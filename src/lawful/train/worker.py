@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ import torch
 from lawful import devices
 from lawful.errors import LawfulError, StoreError, in_short, in_words
 from lawful.run import Run, from_json
-from lawful.storage.atomic import disable_writes, is_disk_full, open_log, write_json
+from lawful.schema import PlannedRun, RunRecord, StudyPlan
+from lawful.storage.atomic import disable_writes, is_disk_full, open_log
+from lawful.storage.codec import write_result
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import LEASE_SECONDS, Lease, LeaseLost, claimed
@@ -157,11 +159,11 @@ class Attempt:
         run, data, store, config = _prepared(self.store, self.run_id, self.options, self.stop, lease=self.lease)
         return loop.start(run, data, store, replace(config, batched_runs=size, clock=clock))
 
-    def train(self) -> dict[str, Any]:
+    def train(self) -> RunRecord:
         parallel.tell(self.run_id)
         return loop.train(*_prepared(self.store, self.run_id, self.options, self.stop, lease=self.lease))
 
-    def conclude(self, train: Callable[[], dict[str, Any]]) -> None:
+    def conclude(self, train: Callable[[], RunRecord]) -> None:
         """Write the result that `train` returns, or what its error means, and release the claim."""
         with self._faults_of_the_store(), self._claim:
             try:
@@ -178,11 +180,11 @@ class Attempt:
                     told = f"{time.strftime('%Y-%m-%dT%H:%M:%S')}\n{traceback.format_exc()}\n"
                     log.write(told.encode(errors="backslashreplace"))
                 print(f"{self.run_id}: {error}", file=sys.stderr, flush=True)
-                result = {"status": "failed", "reason": _reason(error)}
-            write_json(self.store.result(self.run_id), result, lease=self.lease)
-            if result["status"] != "failed":
+                result = RunRecord(status="failed", reason=_reason(error))
+            write_result(self.store.result(self.run_id), result, lease=self.lease)
+            if result.status != "failed":
                 _delete_checkpoints(self.store, self.run_id)
-            self.status = str(result["status"])
+            self.status = result.status
 
     @contextlib.contextmanager
     def _faults_of_the_store(self) -> Iterator[None]:
@@ -219,10 +221,8 @@ def _reason(error: Exception) -> str:
 
 def _ended(store: Store, run_id: str) -> str | None:
     """How the run ended; None where it has not, or failed and may be tried again."""
-    if not store.result(run_id).exists():
-        return None
-    status = str(read_json(store.result(run_id))["status"])
-    return None if status == "failed" else status
+    result = store.read_result(run_id)
+    return None if result is None or result.status == "failed" else result.status
 
 
 def _prepared(
@@ -235,7 +235,7 @@ def _prepared(
             f"{store.run(run_id)}: no such file, so the run cannot be trained; "
             f"`lawful run STUDY --out {store.folder}` plans it again."
         )
-    where = torch.device(devices.of_worker(options.device, study["device"]))
+    where = torch.device(devices.of_worker(options.device, study.device))
     if where.type == "cuda":
         parallel.check_gpus()
     own = own_module(study, store.folder, trusted=options.trust)
@@ -244,24 +244,24 @@ def _prepared(
         raise StoreError(
             f"{store.run(run_id)}: expected the Run {run_id}, got one whose hash is another; it was edited."
         )
-    rung = next((rung for rung in study["rungs"] if rung["id"] == run_id), {"label": run_id, "cluster": ""})
+    planned = next((planned for planned in study.runs if planned.run == run_id), None)
     data = run.corpus.open(run.data_fingerprint)
     if options.planned_threads and where.type == "cpu":
-        _spread(int(rung.get("threads", 1)), options)
+        _spread(1 if planned is None else planned.threads, options)
     config = ExecutionConfig(
         device=where,
         micro_batch=options.micro_batch,
         loaders=_loaders(options, where, data),
         checkpoint_seconds=options.checkpoint_seconds,
-        branch_steps=_branch_steps(study, rung),
+        branch_steps=_branch_steps(study, planned),
         lease=lease,
         is_sharded=options.shard and parallel.processes() > 1,
         sinks=open_sinks(
             [] if parallel.rank() else options.log,
             store.folder,
-            study["name"],
+            study.name,
             run_id,
-            rung["label"],
+            run_id if planned is None else planned.rung,
             read_json(store.run(run_id)),
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),
@@ -284,15 +284,11 @@ def _loaders(options: argparse.Namespace, where: torch.device, data: Any) -> int
     return min(4, (os.cpu_count() or 1) // 4) if is_needed else 0
 
 
-def _branch_steps(study: Mapping[str, Any], rung: Mapping[str, Any]) -> frozenset[int]:
-    return loop.branch_steps(
-        rung.get("decay_start", 0),
-        [
-            other["decay_start"]
-            for other in study["rungs"]
-            if other["cluster"] == rung["cluster"] and other["id"] != rung["id"]
-        ],
-    )
+def _branch_steps(study: StudyPlan, planned: PlannedRun | None) -> frozenset[int]:
+    if planned is None:  # the study was planned again without it
+        return frozenset()
+    others = [one for one in study.runs if one.cluster == planned.cluster and one.run != planned.run]
+    return loop.branch_steps(planned.decay_start, [other.decay_start for other in others])
 
 
 def _delete_checkpoints(store: Store, run_id: str) -> None:

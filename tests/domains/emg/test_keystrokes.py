@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from lawful.domains.emg.analyses.per_user_error import answer_people
 from lawful.domains.emg.sections.keystrokes import Typing, keystrokes, markdown, section
 from lawful.report.evidence import read_evidence
 from lawful.report.page import write_report
+from lawful.schema import CorpusRecord
 from lawful.storage.layout import Store
+from records import edit_plan, planned_run, write_plan
 
 ROW = {
     "status": "finished",
@@ -24,6 +27,9 @@ ROW = {
 }
 
 
+EMG = CorpusRecord(fingerprint="", vocabulary=98, is_synthetic=True)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Four sizes, two people; written by hand."""
@@ -31,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     for number, (size, wrong) in enumerate(((1e4, 60), (3e4, 45), (1e5, 30), (3e5, 20))):
         name = f"run{number}"
         at = {"width": number, "seed": 0}
-        rungs.append({"id": name, "label": name, "at": at, "params_non_embedding": int(size), "is_held_out": False})
+        rungs.append(planned_run(name, at=at, params_non_embedding=int(size)))
         sessions = [
             {"session": f"s{user}", "user": user, "characters": 100, "insertions": 0, "deletions": 0}
             | {"substitutions": wrong + more, "reference": "ab", "decoded": "ac"}
@@ -65,9 +71,7 @@ def folder(tmp_path: Path) -> Path:
     rows.append(
         {"run": "run9", "rung": "run9", "cer": 0.99, **ROW, "status": "diverged", "reason": "collapsed: CER 99 %"}
     )
-    study = {"format": 1, "name": "emg", "question": "?", "rungs": rungs, "questions": []}
-    study["corpora"] = {"emg": {"is_synthetic": True}}
-    (tmp_path / "study.json").write_text(json.dumps(study))
+    write_plan(tmp_path, *rungs, name="emg", corpora={"emg": EMG})
     with (tmp_path / "observations.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
         writer.writeheader()
@@ -90,9 +94,7 @@ def test_it_says_what_is_made_up_what_the_best_does_and_where_a_doubling_stops_p
 
 
 def test_recordings_stand_beside_the_published_rates(folder: Path) -> None:
-    study = json.loads((folder / "study.json").read_text())
-    study["corpora"]["emg"]["is_synthetic"] = False
-    (folder / "study.json").write_text(json.dumps(study))
+    edit_plan(folder, corpora={"emg": replace(EMG, is_synthetic=False)})
     found = keystrokes(read_evidence(folder))
     assert found is not None and "non-commercial" in found.sentences[0]
     assert any("Published" in table.title for table in found.tables)

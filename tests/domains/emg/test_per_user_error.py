@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lawful.domains.emg.analyses.per_user_error import _interval, answer_people
+from records import planned_run, write_plan
 
 SIZES = (1e4, 3e4, 1e5, 3e5, 1e6)
 
@@ -24,15 +25,8 @@ def planted(
     for size in SIZES:
         for seed in (0, 1):
             name = f"run{size:.0f}-{seed}"
-            rungs.append(
-                {
-                    "id": name,
-                    "at": {"width": int(size), "seed": seed},
-                    "arm": "",
-                    "params_non_embedding": int(size),
-                    "is_held_out": size == max(SIZES),
-                }
-            )
+            at, held_out = {"width": int(size), "seed": seed}, size == max(SIZES)
+            rungs.append(planned_run(name, at=at, params_non_embedding=int(size), held_out=held_out))
             sessions = []
             for user, offset in enumerate(offsets):
                 odds = np.exp(-alpha * np.log(size / half) + offset)
@@ -44,7 +38,7 @@ def planted(
             run.mkdir(parents=True)
             (run / "details.json").write_text(json.dumps({"validation": {"sessions": sessions}}))
             (run / "result.json").write_text(json.dumps({"status": "finished"}))
-    (folder / "study.json").write_text(json.dumps({"format": 1, "name": "planted", "rungs": rungs}))
+    write_plan(folder, *rungs, name="planted")
     return folder
 
 

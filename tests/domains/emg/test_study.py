@@ -18,18 +18,18 @@ from lawful.domains.emg.tasks.ctc import Ctc
 from lawful.domains.emg.twin import Twin, write_twin
 from lawful.errors import LawfulError
 from lawful.executors.local import Local
+from lawful.planning.plan import make_plan
 from lawful.storage.layout import Store
 from lawful.studies import find
 from lawful.study import declare
 from lawful.train import worker
-from lawful.train.plan import make_plan
 
 
 def test_the_quick_ladder_holds_its_largest_size_out_and_varies_people_at_the_middle_one() -> None:
     study = declare(find("emg")[0], "quick")
     sizes = {rung.at["width"] for rung in study.ladder}
     assert sizes == {24, 40, 64, 96, 128} and {rung.seed for rung in study.ladder} == {0, 1}
-    assert {rung.at["width"] for rung in study.ladder if rung.is_held_out} == {128}
+    assert {rung.at["width"] for rung in study.ladder if rung.held_out} == {128}
     assert {rung.at["train_users"] for rung in study.ladder if rung.at["width"] == 64} == {1, 2, 4}
     assert {question.name for question in study.questions} == {"size", "error-rate", "people"}
 
@@ -100,12 +100,12 @@ def test_a_model_is_continued_on_a_person_and_judged_on_that_persons_sessions(
     make_plan(study, device_name="cpu", is_timed=False).write(tmp_path)
     store = Store(tmp_path)
     options = worker.parse([str(tmp_path), "-", "--device", "cpu"])
-    for rung in store.read_study()["rungs"]:
-        assert worker.train_runs(store, [rung["id"]], options, threading.Event())[0] == "finished"
+    for rung in store.read_study().runs:
+        assert worker.train_runs(store, [rung.run], options, threading.Event())[0] == "finished"
     conduct.conclude(tmp_path)
-    tuned = [rung for rung in store.read_study()["rungs"] if rung["starts_from"]]
+    tuned = [rung for rung in store.read_study().runs if rung.starts_from]
     for rung, who in zip(tuned, ("synthetic002", "synthetic003"), strict=True):
-        details = json.loads(store.details(rung["id"]).read_text())
+        details = json.loads(store.details(rung.run).read_text())
         assert {row["user"] for part in details.values() for row in part["sessions"]} == {who}
     assert "Fine-tuned on one person" in (tmp_path / "report.md").read_text()
 

@@ -6,7 +6,8 @@ import pytest
 
 from lawful.domains.equilibrium.studies import equilibrium
 from lawful.errors import LawfulError
-from lawful.train import batched, plan
+from lawful.planning import plan
+from lawful.train import batched
 
 
 def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +18,7 @@ def test_no_runs_are_stacked_whose_seconds_are_compared(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(batched, "best_size", unwanted)
     declared = equilibrium.study("smoke")
-    made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).declaration
-    assert all(row["stack"] == "" for row in made["rungs"])
+    made = plan.make_plan(declared, device_name="cpu", workers=1, stacked=0, is_timed=False).study
+    assert all(row.stack == "" for row in made.runs)
     with pytest.raises(LawfulError, match="--stack: the question 'time' compares seconds"):
         plan.make_plan(declared, device_name="cpu", workers=1, stacked=8)

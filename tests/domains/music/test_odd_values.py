@@ -8,6 +8,7 @@ from lawful import studies
 from lawful.domains.music.corpora.music import NOTICES
 from lawful.errors import DeclarationError
 from lawful.linter import declared
+from lawful.schema import CorpusRecord
 from lawful.study import declare
 
 
@@ -34,5 +35,8 @@ def test_ids_of_runs_are_those_of_before_the_move() -> None:
 
 
 def test_the_linter_says_the_notices_of_the_corpus() -> None:
-    said = [warning["sentence"] for warning in declared([], {"music": {"notices": list(NOTICES)}}, None)]
+    said = [
+        warning.sentence
+        for warning in declared([], {"music": CorpusRecord(fingerprint="", vocabulary=1, notices=tuple(NOTICES))}, None)
+    ]
     assert len(NOTICES) > 0 and len(said) >= len(NOTICES)

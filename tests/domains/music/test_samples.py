@@ -17,6 +17,7 @@ from lawful.domains.music import scores
 from lawful.domains.music.analyses.samples import _runs_of, statistics
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
+from lawful.storage.layout import Store
 from lawful.train.sample import Draw, _drawn, write_on
 
 symusic = pytest.importorskip("symusic")
@@ -111,11 +112,11 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three tiny runs of the study on thirty made-up tunes, trained for a moment, and concluded."""
     from lawful.conduct import conclude
     from lawful.domains.music.studies.music import study
-    from lawful.storage.atomic import write_json
+    from lawful.planning.plan import make_plan
+    from lawful.storage.codec import write_result
     from lawful.storage.layout import Store
     from lawful.train import loop
     from lawful.train.device import pick_device
-    from lawful.train.plan import make_plan
 
     folder = tmp_path_factory.mktemp("music")
     (folder / "tunes").mkdir()
@@ -135,7 +136,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = loop.train(
             run, run.corpus.open(run.data_fingerprint), store, loop.ExecutionConfig(device=pick_device("cpu"))
         )
-        write_json(store.result(run_id), result)
+        write_result(store.result(run_id), result)
     conclude(store.folder)
     return store.folder
 
@@ -168,11 +169,11 @@ def test_samples_of_runs_whose_weights_are_gone_stay(studied: Path, tmp_path: Pa
 def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Path) -> None:
     from lawful.conduct import conclude
     from lawful.domains.music.studies.music import study
-    from lawful.storage.atomic import write_json
+    from lawful.planning.plan import make_plan
+    from lawful.storage.codec import write_result
     from lawful.storage.layout import Store
     from lawful.train import loop
     from lawful.train.device import pick_device
-    from lawful.train.plan import make_plan
 
     draw = np.random.default_rng(0)
     rows = [json.dumps({"token_ids": draw.integers(0, 50, size=200).tolist()}) for _ in range(30)]
@@ -185,8 +186,8 @@ def test_token_files_of_others_are_studied_too_but_cannot_be_heard(tmp_path: Pat
     result = loop.train(
         run, run.corpus.open(run.data_fingerprint), store, loop.ExecutionConfig(device=pick_device("cpu"))
     )
-    write_json(store.result(run.id), result)
-    assert 0 < result["test_loss"] < 6 and result["test_tokens"] > 100
+    write_result(store.result(run.id), result)
+    assert 0 < result.measured["test_loss"] < 6 and result.measured["test_tokens"] > 100
     assert "What they write" not in conclude(store.folder).read_text()
 
 
@@ -196,7 +197,7 @@ def test_a_model_continues_a_file_and_the_same_seed_gives_the_same_piece(studied
     from lawful.cli import app
 
     given = sorted((studied.parent / "tunes").iterdir())[0]
-    run = json.loads((studied / "study.json").read_text())["rungs"][0]["id"]
+    run = Store(studied).read_study().runs[0].run
     for name in ("first.mid", "again.mid"):
         arguments = [
             "sample",

@@ -23,7 +23,7 @@ def test_the_arms_of_a_rung_have_the_same_size_and_see_the_same_data(scale: str)
         assert (first.corpus, first.data_seed, first.tokens) == (second.corpus, second.data_seed, second.tokens)
     pulls = [rung.run.optimizer.learning_rate * rung.run.optimizer.weight_decay for rung in study.ladder]
     assert max(pulls) == pytest.approx(min(pulls))  # decay acts as strongly on every rung
-    assert {rung.at["width"] for rung in study.ladder if rung.is_held_out} == {max(study.held_out.values())}
+    assert {rung.at["width"] for rung in study.ladder if rung.held_out} == {max(study.held_out.values())}
 
 
 def test_the_full_ladder_has_the_sizes_that_were_asked_for() -> None:

@@ -22,11 +22,11 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from lawful.plugins import Analysis
+from lawful.schema import StudyPlan
 from lawful.storage import json_files
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.tables import is_of_ladder
 
 DRAWS = 2_000
 LEAST_SIZES = 3
@@ -57,27 +57,26 @@ def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) 
     if "validation" not in found:
         return None
     former = read_json(home.fit("by-user")) if home.fit("by-user").exists() else {}
-    if set(former.get("runs", ())) & {rung["id"] for rung in study["rungs"]} - set(found["runs"]):
+    if set(former.get("runs", ())) & {planned.run for planned in study.runs} - set(found["runs"]):
         return former  # it knows runs whose details are not in this folder any more
     plain: dict[str, Any] = json_files.plain(found)
     write_json(home.fit("by-user"), plain)
     return plain
 
 
-def _counts(home: Store, study: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+def _counts(home: Store, study: StudyPlan, split: str) -> list[dict[str, Any]]:
     """Of each finished run along the size axis: its size, whether it is held out, (edits, characters) by user.
 
     Where the number of training users varies, only runs trained on the most; where there are arms, only the first.
     """
-    rungs = list(study["rungs"])
-    most = max((rung["at"].get("train_users", 0) for rung in rungs), default=0)
-    arm = rungs[0].get("arm", "") if rungs else ""
+    most = max((int(planned.at.get("train_users", 0)) for planned in study.runs), default=0)
+    arm = study.runs[0].arm if study.runs else ""
     out = []
-    for rung in rungs:
-        result, details = home.result(rung["id"]), home.details(rung["id"])
-        if rung["at"].get("train_users", most) != most or rung.get("arm", "") != arm or not is_of_ladder(rung):
+    for planned in study.runs:
+        if planned.at.get("train_users", most) != most or planned.arm != arm or not planned.is_of_ladder:
             continue
-        if not (result.exists() and details.exists() and read_json(result)["status"] == "finished"):
+        result, details = home.read_result(planned.run), home.details(planned.run)
+        if result is None or result.status != "finished" or not details.exists():
             continue
         users: dict[str, list[int]] = {}
         for session in read_json(details).get(split, {}).get("sessions", ()):
@@ -88,9 +87,9 @@ def _counts(home: Store, study: Mapping[str, Any], split: str) -> list[dict[str,
         if users:
             out.append(
                 {
-                    "run": rung["id"],
-                    "params": rung["params_non_embedding"],
-                    "is_held_out": rung["is_held_out"],
+                    "run": planned.run,
+                    "params": planned.params_non_embedding,
+                    "is_held_out": planned.held_out,
                     "users": users,
                 }
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,11 @@ from lawful.report.charts import LIGHT
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.section import Content, Section
+from lawful.report.tables import number
 from lawful.report.words import Table
+from lawful.schema import PlannedRun, RunRecord
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import write_result, write_study
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.tables import is_of_ladder, write_csv
@@ -84,10 +87,8 @@ class Typing(Section):
     def example(self, folder: Path) -> None:
         """One run that typed for two people."""
         home = Store(folder)
-        at = {"width": 8, "seed": 0}
-        study = read_json(home.study)
-        rung = {"id": "a", "label": "a", "at": at, "params_non_embedding": 10_000, "is_held_out": False}
-        write_json(home.study, {**study, "rungs": [rung]})
+        planned = replace(PlannedRun.example(), params_non_embedding=10_000)
+        write_study(home.study, replace(home.read_study(), runs=(planned,)))
         wrong = {
             "characters": 9,
             "insertions": 0,
@@ -99,10 +100,10 @@ class Typing(Section):
         sessions = [{"session": f"s{user}", "user": user, **wrong} for user in ("u1", "u2")]
         confusions = [["a", "a", 9], ["b", "", 2]]
         typed = {"sessions": sessions, "confusions": confusions, "always_commonest_cer": 0.8}
-        write_json(home.details("a"), {"validation": typed})
-        write_json(home.result("a"), {"status": "finished"})
+        write_json(home.details(planned.run), {"validation": typed})
+        write_result(home.result(planned.run), RunRecord(status="finished"))
         rates = {"cer": 0.2, "cer_insertions": 0.0, "cer_deletions": 0.1, "cer_substitutions": 0.1, "blank_share": 0.8}
-        row = {"run": "a", "rung": "a", "status": "finished", "params_non_embedding": 10_000, **rates}
+        row = {"run": planned.run, "rung": planned.rung, "status": "finished", "params_non_embedding": 10_000, **rates}
         write_csv(home.observations, [row])
         answer_people(folder)
 
@@ -119,7 +120,7 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
             for row in filter(is_of_ladder, evidence.finished)
             if row.get("cer") is not None and home.details(str(row["run"])).exists()
         ),
-        key=lambda row: float(row["cer"]),
+        key=lambda row: number(row["cer"]) or 0.0,
         default=None,
     )
     if best is None:
@@ -134,7 +135,7 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
         _personal_table(personal),
         _confusion_table(details["validation"]),
     ]
-    is_synthetic = any(facts.get("is_synthetic") for facts in evidence.study.get("corpora", {}).values())
+    is_synthetic = any(corpus.is_synthetic for corpus in evidence.study.corpora.values())
     if not is_synthetic:
         made.append(
             Table(
@@ -258,12 +259,12 @@ def _rates_table(evidence: Evidence) -> Table:
         if row.get("cer") is None:
             continue
         missed, extra, wrong = (
-            100 * float(row[f"cer_{kind}"]) for kind in ("deletions", "insertions", "substitutions")
+            100 * (number(row[f"cer_{kind}"]) or 0.0) for kind in ("deletions", "insertions", "substitutions")
         )
         rows.append(
             (
                 tables.readable(row.get("rung")),
-                f"{100 * float(row['cer']):.1f}",
+                f"{100 * (number(row['cer']) or 0.0):.1f}",
                 f"{missed:.1f}",
                 f"{extra:.1f}",
                 f"{wrong:.1f}",
@@ -474,14 +475,14 @@ def _example(details: Mapping[str, Any], best: Mapping[str, Any]) -> Picture | N
 def _keyboard(details: Mapping[str, Any], best: Mapping[str, Any]) -> Picture | None:
     totals: dict[str, list[int]] = {}
     worst: dict[str, tuple[int, str]] = {}
-    for true, seen, number in details["confusions"]:
+    for true, seen, times in details["confusions"]:
         if not true:
             continue
         total = totals.setdefault(true, [0, 0])
-        total[1] += number
+        total[1] += times
         if true != seen:
-            total[0] += number
-            worst[true] = max(worst.get(true, (0, "")), (number, seen))
+            total[0] += times
+            worst[true] = max(worst.get(true, (0, "")), (times, seen))
     if not totals:
         return None
     figure, axes = _canvas(8.6, 3.6)
@@ -495,14 +496,14 @@ def _keyboard(details: Mapping[str, Any], best: Mapping[str, Any]) -> Picture | 
 
     for key, (x, y) in places.items():
         wide = {SPACE: 5.0, ENTER: 1.6, BACKSPACE: 1.6, SHIFT: 1.1}.get(key, 0.92)
-        wrong, number = totals.get(key, [0, 0])
-        share = wrong / number if number else 0.0
-        colour = colormaps["OrRd"](min(share, 1.0)) if number else LIGHT["paper"]
+        wrong, times = totals.get(key, [0, 0])
+        share = wrong / times if times else 0.0
+        colour = colormaps["OrRd"](min(share, 1.0)) if times else LIGHT["paper"]
         axes.add_patch(Rectangle((x, y), wide, 0.92, facecolor=colour, edgecolor=LIGHT["reference"], linewidth=0.8))
-        ink = LIGHT["paper"] if share > 0.6 else LIGHT["ink"] if number else LIGHT["reference"]
+        ink = LIGHT["paper"] if share > 0.6 else LIGHT["ink"] if times else LIGHT["reference"]
         label = _named(key) if key in NAMES else key
         axes.text(x + 0.08, y + 0.86, label, ha="left", va="top", fontsize=8, color=ink)
-        if number:
+        if times:
             taken = f"\n→ {_named(worst[key][1])}" if key in worst else ""
             axes.text(x + wide / 2, y + 0.08, f"{100 * share:.0f} %{taken}", ha="center", fontsize=5.5, color=ink)
     axes.set_xlim(-0.2, 14.3)

@@ -13,6 +13,7 @@ from lawful.domains.music import scores
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.plugins import Analysis
+from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.atomic import write_bytes, write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -28,8 +29,8 @@ RUN = 12  # tokens in a row that count as taken over where a training piece has 
 class Samples(Analysis):
     def before_fit(self, folder: Path, say: Callable[[str], None], own: Callable[[], str | None]) -> None:
         """What the models of a music study write. Left out where the corpus, or what it is read with, is not here."""
-        corpora = Store(folder).read_study()["corpora"].values()
-        if not any(str(facts.get("tokenizer")).startswith("remi") for facts in corpora):
+        corpora = Store(folder).read_study().corpora.values()
+        if not any(corpus.tokenizer.startswith("remi") for corpus in corpora):
             return  # before torch is imported: a report alone does without
         try:
             write_samples(folder, say, own=own())
@@ -45,11 +46,11 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     store = Store(folder)
     study = store.read_study()
     chosen = _chosen(store, study)
-    if not chosen or {rung["corpus"] for rung in chosen} != {chosen[0]["corpus"]}:
+    if not chosen or {one.corpus for one in chosen} != {chosen[0].corpus}:
         return
-    ids = [rung["id"] for rung in chosen]
+    ids = [one.run for one in chosen]
     former = read_json(store.samples).get("of", []) if store.samples.exists() else []
-    planned = {rung["id"] for rung in study["rungs"]}
+    planned = {one.run for one in study.runs}
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
     first = open_writer(folder, ids[0], own=own)
@@ -58,9 +59,9 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     data, remi = first.data, first.data.tokenizer
     known = _runs_of(data.train)
     made = []
-    for rung in chosen:
-        say(f"letting {rung['label']} write")
-        made.append(_of_run(store, rung, known, own))
+    for one in chosen:
+        say(f"letting {one.rung} write")
+        made.append(_of_run(store, one, known, own))
     real = [piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
     named = [piece for piece in real[:1] if len(piece)]
     write_json(
@@ -172,39 +173,37 @@ def _runs_of(tokens: np.ndarray) -> np.ndarray:
     return np.unique(total)
 
 
-def _chosen(store: Store, study: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _chosen(store: Store, study: StudyPlan) -> list[PlannedRun]:
     """The first seed's finished runs: of each arm the smallest, the largest and one between; in order of size."""
-    done = [rung for rung in study["rungs"] if store.weights(rung["id"]).exists()]
+    done = [planned for planned in study.runs if store.weights(planned.run).exists()]
     chosen = []
-    for arm in dict.fromkeys(rung["arm"] for rung in done):
-        sizes: dict[int, dict[str, Any]] = {}
-        for rung in sorted(
-            (rung for rung in done if rung["arm"] == arm), key=lambda rung: (rung["seed"], -rung["tokens"])
-        ):
-            sizes.setdefault(rung["params_non_embedding"], rung)
+    for arm in dict.fromkeys(planned.arm for planned in done):
+        sizes: dict[int, PlannedRun] = {}
+        for one in sorted((one for one in done if one.arm == arm), key=lambda one: (one.seed, -one.tokens)):
+            sizes.setdefault(one.params_non_embedding, one)
         ordered = [sizes[size] for size in sorted(sizes)]
         places = sorted({round(place) for place in np.linspace(0, len(ordered) - 1, SIZES)})
         chosen += [ordered[place] for place in places]
     return chosen
 
 
-def _of_run(store: Store, rung: Mapping[str, Any], known: np.ndarray, own: str | None) -> dict[str, Any]:
+def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | None) -> dict[str, Any]:
     from lawful.train.sample import Draw, open_writer, write_on
 
-    writer = open_writer(store.folder, rung["id"], own=own)
+    writer = open_writer(store.folder, planned.run, own=own)
     remi = writer.data.tokenizer
     starts = [[int(remi.end)]] * SAMPLES
     draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
     written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]
-    result = read_json(store.result(rung["id"]))
+    result = store.read_result(planned.run)
     return {
-        "run": rung["id"],
-        "label": rung["label"],
-        "arm": rung["arm"],
-        "params_non_embedding": rung["params_non_embedding"],
-        "loss": result.get("loss"),
+        "run": planned.run,
+        "label": planned.rung,
+        "arm": planned.arm,
+        "params_non_embedding": planned.params_non_embedding,
+        "loss": None if result is None else result.measured.get("loss"),
         "statistics": _mean([statistics(tokens, remi, known) for tokens in written]),
-        **_shown(store, rung["id"], remi, max(written, key=len)),
+        **_shown(store, planned.run, remi, max(written, key=len)),
     }
 
 

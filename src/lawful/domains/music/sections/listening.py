@@ -14,6 +14,7 @@ from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.section import Content, Section
+from lawful.report.tables import number
 from lawful.report.words import Table
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_bytes, read_json, reading
@@ -116,8 +117,8 @@ def perplexity_sentence(evidence: Evidence) -> str:
     judged = [row for row in evidence.finished if row.get("test_loss") not in (None, "") and row.get("loss")]
     if not judged:
         return "No run was judged on the test pieces."
-    best = min(judged, key=lambda row: float(row["loss"]))
-    test = float(best["test_loss"])
+    best = min(judged, key=lambda row: number(row["loss"]) or 0.0)
+    test = number(best["test_loss"]) or 0.0
     return (
         f"Of all runs, {tables.readable(best.get('rung'))} is best on validation; on the test pieces, by which nothing "
         f"was chosen, its loss is {tables.loss(test)} nats a token: perplexity {tables.general(math.exp(test))}."

@@ -1,0 +1,1 @@
+"""Plan a study on this machine: runs with ids, counts, costs and warnings; nothing is trained."""

@@ -1,0 +1,397 @@
+"""The records of a study's folder as types: the plan, its runs, questions and corpora, a run's result, warnings.
+
+A field has one name from the plan to the table: `run` is the id of a Run, `rung` the label of a rung, `held_out` says
+that a run is forecast and never fitted. storage/codec.py reads and writes these records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from lawful.checks import (
+    NaturalInt,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    field_problems,
+    refuse,
+    shown,
+)
+from lawful.errors import DeclarationError
+
+# Raised when a file of the study's folder changes its meaning. 2: one name for a field, a hash in study.json and
+# result.json; reserved for later versions: laws as data (Question.law) and runs that are commands (PlannedRun.kind)
+FORMAT = 2
+
+Coordinate = str | int | float | bool
+Cell = str | int | float | bool | None
+Observation = Mapping[str, Cell]  # a row of the table: its keys are the columns, which differ from table to table
+Severity = Literal["severe", "warning", "note"]
+Status = Literal["finished", "diverged", "failed"]  # a failed run is tried again
+SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that a reader must know.
+
+    code     stable; `lawful explain CODE` says more
+    about    what it is about: design, runs, fit or the name of a question; set by the report
+    """
+
+    code: str
+    severity: Severity
+    sentence: str
+    about: str = ""
+
+    @property
+    def rank(self) -> int:
+        """0 is the most severe."""
+        return SEVERITIES.index(self.severity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawData:
+    """A law as data. Reserved: this version keeps it and cannot fit it.
+
+    formula    of the loss, in the names of columns and parameters
+    bounds     parameter -> lowest and highest value
+    starts     parameter -> values from which the search begins
+    """
+
+    formula: str
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the fitted law is asked: which law, over which columns of the table, on which rows.
+
+    law      name of a law in lawful.laws; or "paired": no law, the arms are compared run by run (fitting/paired.py); or
+             a law as data (reserved)
+    flops    the column of a law in flops, where it is not the exact count: seconds, for one
+    along    paired only: the coordinate whose levels are compared one by one
+    where    column -> the value rows must have, or several in a tuple; "max" and "min" mean the largest and smallest
+             present
+    truth    what is known beforehand, where the data were made so: parameter -> value; of arms, parameter -> difference
+             from the first arm, "multiplier", "verdict", "decision". The answer says whether it was recovered
+    fixed    parameters of the law that are not fitted, by name
+    """
+
+    name: str
+    asks: str
+    law: str | LawData
+    params: str = "params_non_embedding"
+    tokens: str = "tokens"
+    loss: str = "loss"
+    flops: str | None = None
+    along: str | None = None
+    where: Mapping[str, Coordinate | tuple[Coordinate, ...]] = field(default_factory=dict)
+    truth: Mapping[str, float | str] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wrong = field_problems(self)
+        if "law" in wrong:
+            wrong["law"] = f"law: expected a text, got {shown(self.law)}"  # the other form is reserved
+        problems = list(wrong.values())
+        if (self.law == "paired") != (self.along is not None):
+            problems.append("the law paired needs along, and along the law paired")
+        refuse(f"question {shown(self.name)}", problems)
+
+    @property
+    def law_name(self) -> str:
+        """The law's name. Raises DeclarationError for a law as data, which this version cannot fit."""
+        if isinstance(self.law, LawData):
+            raise DeclarationError(f"law: expected the name of a law, got one as data ({shown(self.law.formula)}).")
+        return self.law
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """A run of the plan: a rung of the ladder with its id, counts and cost.
+
+    run                 id of the Run
+    rung                label of the rung: its coordinates
+    held_out            forecast by the law, never fitted
+    bracket             how many times the ladder's learning rate; None where the run is not there to try another rate
+    starts_from         id of the run whose final weights this one begins with; "" where it begins with none
+    cluster             id of the trunk: runs of one trunk are not independent
+    own_flops           of the steps that the run does itself; the others come from its trunk. None: not known
+    decay_start         first step at which the learning rate depends on the run's length
+    stack               runs with one non-empty stack are trained as one batched model
+    threads             CPU threads that a worker gives the run
+    seconds_estimate    on one worker; None where nothing was timed
+    kind                "command" is reserved: this version trains models only
+    command             of a run of kind command: the program and its arguments
+    """
+
+    run: str
+    rung: str
+    at: Mapping[str, Coordinate]
+    held_out: bool
+    bracket: PositiveFloat | None = None
+    starts_from: str = ""
+    cluster: str
+    params_by_group: Mapping[str, NaturalInt] = field(default_factory=dict)
+    arm: str
+    seed: int
+    params_total: NaturalInt
+    params_embedding: NaturalInt
+    params_non_embedding: NaturalInt
+    tokens: PositiveInt
+    flops: NaturalInt
+    flops_6nd: NaturalInt
+    steps: PositiveInt
+    batch_tokens: PositiveInt
+    context: PositiveInt
+    learning_rate: NonNegativeFloat
+    weight_decay: NonNegativeFloat | None = None
+    schedule: str
+    precision: str
+    family: str
+    decay_start: NaturalInt = 0
+    decay_fraction: Share | None = None
+    rate_floor: Share | None = None
+    is_decayed: bool | None = None
+    corpus: str
+    own_flops: NaturalInt | None = None
+    stack: str = ""
+    threads: PositiveInt = 1
+    seconds_estimate: NonNegativeFloat | None = None
+    kind: Literal["training", "command"] = "training"
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_file_name(self.run):
+            raise DeclarationError(f"run: expected an id that can be the name of a file, got {shown(self.run)}")
+
+    @classmethod
+    def example(cls) -> PlannedRun:
+        """A small run, for contracts and tests; dataclasses.replace gives others."""
+        return cls(
+            run="a",
+            rung="width=8,seed=0",
+            at={"width": 8, "seed": 0},
+            held_out=False,
+            cluster="a",
+            arm="",
+            seed=0,
+            params_total=1_000,
+            params_embedding=200,
+            params_non_embedding=800,
+            tokens=10_240,
+            flops=6 * 1_000 * 10_240,
+            flops_6nd=6 * 800 * 10_240,
+            steps=40,
+            batch_tokens=256,
+            context=32,
+            learning_rate=0.01,
+            weight_decay=0.1,
+            schedule="wsd",
+            precision="fp32",
+            family="Decoder",
+            corpus="text",
+        )
+
+    @property
+    def is_of_ladder(self) -> bool:
+        """Whether it belongs to the law's ladder: it neither tries another rate nor starts from other weights."""
+        return self.bracket is None and not self.starts_from
+
+    @property
+    def own_steps(self) -> int:
+        """Steps that the run does itself; the others come from its trunk."""
+        if self.own_flops is None or not self.flops:
+            return self.steps
+        return round(self.steps * self.own_flops / self.flops)
+
+    @property
+    def group(self) -> str:
+        """What one worker does: a stack, or a trunk with its branches."""
+        return self.stack or self.cluster
+
+    def columns(self) -> dict[str, Cell]:
+        """The columns of the table that the plan knows. How a plan would execute the run today is not among them."""
+        return {name: getattr(self, name) for name in _PLANNED_COLUMNS}
+
+
+_PLANNED_COLUMNS = tuple(
+    one.name
+    for one in fields(PlannedRun)
+    if one.name
+    not in {
+        *("at", "params_by_group", "decay_start", "own_flops"),
+        *("stack", "threads", "seconds_estimate", "kind", "command"),
+        "is_decayed",  # decided by what the run really did
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusRecord:
+    """What the plan knows of a corpus.
+
+    corpus          its registered name; the plan calls it by another name where it has several of one name
+    overlap         share of the validation text that stands in the first overlap_tokens of training
+    notices         what must be said about rights
+    value           the corpus as run.to_json writes it, so that it can be opened again; None: not recorded
+    details         further facts of this kind of corpus
+    """
+
+    fingerprint: str
+    vocabulary: NaturalInt
+    tokenizer: str = ""
+    corpus: str = ""
+    licence: str = ""
+    source: str = ""
+    train_tokens: NaturalInt | None = None
+    validation_tokens: NaturalInt | None = None
+    validation_bytes: NaturalInt | None = None
+    test_tokens: NaturalInt | None = None
+    validation_fingerprint: str = ""
+    overlap: Share | None = None
+    overlap_tokens: NaturalInt | None = None
+    notices: tuple[str, ...] = ()
+    is_synthetic: bool = False
+    value: Mapping[str, Any] | None = None  # whatever fields the corpus has; from_json checks them against its class
+    details: Mapping[str, Cell | tuple[Cell, ...] | Mapping[str, Cell]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], value: Mapping[str, Any] | None = None) -> CorpusRecord:
+        """From the facts that a corpus states; those that are no field here become details."""
+        known = {one.name for one in fields(cls)} - {"value", "details"}
+        own = {name: fact for name, fact in facts.items() if name in known and fact is not None}
+        if "notices" in own:
+            own["notices"] = tuple(own["notices"])
+        return cls(**own, value=value, details={name: fact for name, fact in facts.items() if name not in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionProbe:
+    """What was measured to choose a precision.
+
+    worker_seconds    precision -> seconds that the probed sizes would take on one worker
+    of_flops          the share of the ladder's FLOPs that those sizes have
+    """
+
+    worker_seconds: Mapping[str, NonNegativeFloat]
+    of_flops: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """Figures that others published for a rung of the ladder, by name."""
+
+    at: Mapping[str, Coordinate]
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile:
+    """The study's own Python file, as it was when the study was planned."""
+
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
+            raise DeclarationError(f"sha256: expected 64 hexadecimal digits, got {shown(self.sha256)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """What planned the study. `commit` is empty where lawful was installed from a package."""
+
+    lawful: str = ""
+    commit: str = ""
+    python: str = ""
+    platform: str = ""
+    torch: str = ""
+    numpy: str = ""
+    scipy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What study.json holds: the declaration, and each run with its id, counts and cost on the machine that planned.
+
+    held_out    coordinate -> value: the rungs that the declaration holds out
+    arm         the coordinate that names the arms; None where the study compares none
+    workers     processes that train at once; on GPUs, of all of them
+    corpora     by the name that PlannedRun.corpus has
+    created     date and time; "" in a recorded study that does not say it
+    """
+
+    format: int = FORMAT
+    name: str
+    question: str
+    scale: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    held_out: Mapping[str, Coordinate] = field(default_factory=dict)
+    arm: str | None = None
+    faults: tuple[str, ...] = ()
+    reported: tuple[Reported, ...] = ()
+    precision: str = ""
+    precision_probe: PrecisionProbe | None = None
+    device: str = "cpu"
+    gpus: NaturalInt = 0
+    workers: PositiveInt = 1
+    axes: Mapping[str, tuple[Coordinate, ...]] = field(default_factory=dict)
+    runs: tuple[PlannedRun, ...]
+    questions: tuple[Question, ...]
+    corpora: Mapping[str, CorpusRecord]
+    warnings: tuple[Warning, ...] = ()
+    versions: Versions = field(default_factory=Versions)
+    command: str = ""
+    study_file: StudyFile | None = None
+    created: str = ""
+
+    @classmethod
+    def example(cls) -> StudyPlan:
+        """A study without runs, for contracts and tests; dataclasses.replace gives others."""
+        return cls(
+            name="empty",
+            question="Is there anything?",
+            scale="quick",
+            runs=(),
+            questions=(Question(name="size", asks="How does the loss fall with size?", law="power:params"),),
+            corpora={"text": CorpusRecord(fingerprint="0123456789abcdef", vocabulary=65, tokenizer="characters")},
+        )
+
+    def __post_init__(self) -> None:
+        if not self.questions:
+            raise DeclarationError("questions: expected at least one, got none")
+        for question in self.questions:
+            if not is_file_name(question.name):
+                raise DeclarationError(f"questions: expected names that a file can have, got {shown(question.name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What result.json holds: how a run ended, and the columns of the table that training found.
+
+    reason      why it diverged or failed
+    measured    column -> cell; a number that is not finite is None
+    """
+
+    status: Status
+    reason: str = ""
+    measured: Mapping[str, Cell] = field(default_factory=dict)
+
+    def number(self, column: str) -> float | None:
+        """The measured number; None where there is none."""
+        value = self.measured.get(column)
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    def columns(self) -> dict[str, Cell]:
+        return {"status": self.status, "reason": self.reason, **self.measured}
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file of the study's folder can be called so: nothing in it leads elsewhere."""
+    return bool(name) and not name.startswith(".") and not set("/\\\0") & set(name)

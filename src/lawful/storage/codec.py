@@ -1,0 +1,191 @@
+"""The one codec of a study's records: study.json and result.json to the types of schema.py and back, checked.
+
+What is read must have the declared types, each field and no other, finite numbers within their ranges, and the content
+that its hash says. Everything else is one StoreError that names the file, the field, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lawful.checks import Within, nearest, shown
+from lawful.errors import StoreError
+from lawful.schema import FORMAT, RunRecord, StudyPlan
+from lawful.storage.atomic import write_json
+from lawful.storage.format_1 import from_format_1
+from lawful.storage.json_files import plain, read_json
+
+if TYPE_CHECKING:
+    from lawful.storage.lease import Lease
+
+Record = TypeVar("Record")
+MOST = 1e100  # larger numbers are no measurement, and their squares leave the range of floats
+HASH = "sha256"  # of the canonical JSON of a file's other fields
+NOT_FINITE = ("nan", "inf", "-inf")  # how JSON holds these numbers
+# msgspec's names of types -> ours
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "null": "nothing",
+    "object": "an object",
+    "array": "a list",
+}
+
+
+def read_study(path: Path) -> StudyPlan:
+    """study.json. A plan of format 1 is read too: its runs and table can be reported, and the study can go on."""
+    raw = read_json(path)
+    written = raw.get("format")
+    if written == 1 and type(written) is int:
+        return decode(from_format_1(path, raw), StudyPlan, path)
+    if type(written) is not int or written != FORMAT:
+        raise StoreError(
+            f"{path}: expected format {FORMAT} or 1, got {shown(written)}; it was written by another version of "
+            "lawful. Its table, observations.csv, can be read by any: `lawful fit FOLDER/observations.csv`."
+        )
+    expect_unchanged(raw, path)
+    return decode({name: value for name, value in raw.items() if name != HASH}, StudyPlan, path)
+
+
+def write_study(path: Path, study: StudyPlan) -> None:
+    write_json(path, with_hash(to_plain(study)))
+
+
+def read_result(path: Path) -> RunRecord:
+    """result.json; one that was written before there was a hash in it is taken as it is."""
+    raw = read_json(path)
+    if HASH in raw or "format" in raw:
+        expect_unchanged(raw, path)
+    measured = {
+        name: None if value in NOT_FINITE else value
+        for name, value in raw.items()
+        if name not in ("status", "reason", "format", HASH)
+    }
+    given = {name: raw[name] for name in ("status", "reason") if raw.get(name) is not None}
+    return decode({**given, "measured": measured}, RunRecord, path)
+
+
+def write_result(path: Path, result: RunRecord, *, lease: Lease | None = None) -> None:
+    write_json(path, with_hash({"format": FORMAT, **plain(result.columns())}), lease=lease)
+
+
+def decode(raw: Mapping[str, Any], kind: type[Record], path: Path) -> Record:
+    """The record that the fields of a JSON object give. `path`: the file, for the message."""
+    import msgspec
+
+    try:
+        record = msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"{path}: {_in_words(str(error))}") from None
+    for where, name, known in _unknown(raw, to_plain(record), ""):
+        raise StoreError(f"{path}: {where or 'it'} has the field {shown(name)}; expected {nearest(name, known)}.")
+    for where, problem in _odd_numbers(record, ""):
+        raise StoreError(f"{path}: {where}: {problem}.")
+    return record
+
+
+def to_plain(value: Any) -> Any:
+    """JSON-ready: records become objects, tuples lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: to_plain(getattr(value, name)) for name in _field_names(type(value))}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return plain(value)
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of plain data, as canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {**content, HASH: digest(content)}
+
+
+def expect_unchanged(raw: Mapping[str, Any], path: Path) -> None:
+    """Raise StoreError where the content is not that of the hash beside it."""
+    named = raw.get(HASH)
+    found = digest({name: value for name, value in raw.items() if name != HASH})
+    if named != found:
+        raise StoreError(
+            f"{path}: expected the content as it was written (SHA-256 {shown(named)[:18]}), got a changed one "
+            f"({found[:16]}): it was damaged or edited; take the file from a copy, or make it again."
+        )
+
+
+def _in_words(message: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.runs[0].steps`" as runs[0].steps: expected ..., got ..."""
+    said, _, place = message.partition(" - at `$")
+    where = place.removesuffix("`").removeprefix(".")
+    if missing := re.fullmatch(r"Object missing required field `(\w+)`", said):
+        return f"{where or 'it'}: expected the field {missing[1]}, got none."
+    for name in re.findall(r"`([^`]*)`", said):
+        words = " or ".join(_WORDS.get(one, one) for one in name.split(" | "))
+        said = said.replace(f"`{name}`", words)
+    said = said[:1].lower() + said[1:].removesuffix(".")
+    return f"{where}: {said}." if where else f"{said}."
+
+
+def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Place, name and the known names of each field that came and is not in the record."""
+    if isinstance(raw, dict) and isinstance(known, dict):
+        for name, value in raw.items():
+            if name not in known:
+                yield where, name, list(known)
+            else:
+                yield from _unknown(value, known[name], f"{where}.{name}".removeprefix("."))
+    elif isinstance(raw, list) and isinstance(known, list):
+        for number, (one, other) in enumerate(zip(raw, known, strict=True)):
+            yield from _unknown(one, other, f"{where}[{number}]")
+
+
+def _odd_numbers(value: Any, where: str, within: Within | None = None) -> Iterator[tuple[str, str]]:
+    """Place and problem of each number that is not finite, absurdly large or out of its field's range."""
+    kind: type = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int or kind is float:
+        if not (math.isfinite(value) and abs(value) < MOST) if kind is float else abs(value) >= MOST:
+            yield where, f"expected a number below {MOST:g}, got {shown(value)}"
+        elif within is not None and not within.has(value):
+            yield where, f"expected a number {within}, got {shown(value)}"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _odd_numbers(item, f"{where}.{key}", within)
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _odd_numbers(item, f"{where}[{number}]", within)
+    elif dataclasses.is_dataclass(kind):
+        for name, range_ in _ranges(kind).items():
+            yield from _odd_numbers(getattr(value, name), f"{where}.{name}".removeprefix("."), range_)
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in dataclasses.fields(kind))
+
+
+@functools.cache
+def _ranges(kind: type) -> Mapping[str, Within | None]:
+    """Field -> the range of its numbers."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {name: next(_within(hints[name]), None) for name in _field_names(kind)}
+
+
+def _within(hint: Any) -> Iterator[Within]:
+    yield from (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Within))
+    for part in typing.get_args(hint):
+        yield from _within(part)
