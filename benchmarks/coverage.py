@@ -38,7 +38,7 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.paired import paired
 from lawful.fitting.replay import replay
 from lawful.storage.atomic import write_json, write_text
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, read_runs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "coverage.json"

@@ -14,7 +14,7 @@ import lawful
 from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting.isoflop import isoflop
 from lawful.report.evidence import read_evidence
-from lawful.table import COLUMNS, read_rows, read_runs
+from lawful.tables import COLUMNS, read_rows, read_runs
 from records import write_plan
 
 YES = ("yes", "Yes", "YES", "y", "true", "True", "TRUE", "T", "t", "1", "1.0", "on", "x", "X", " yes ")
@@ -111,8 +111,8 @@ def test_a_cell_that_says_neither_yes_nor_no_is_refused_by_name(tmp_path: Path, 
         path = as_csv(tmp_path / "runs.csv", planted(**{column: (cell, "no")}))
         with pytest.raises(TableError, match=rf"row 21, column '{column}': expected yes or no .*, got '?{cell}'?"):
             read_runs(path)
-    with pytest.raises(TableError, match=r"row 21, column 'held_out'.*got \{'a': 1\}"):
-        read_runs(planted(held_out=({"a": 1}, False)))
+    with pytest.raises(TableError, match=r"row 21, column 'held_out'.*got \[1\]"):
+        read_runs(planted(held_out=([1], False)))
 
 
 def test_the_columns_that_decide_are_known_under_their_other_names(right: tuple[int, float]) -> None:
@@ -377,10 +377,9 @@ def test_headers_with_blanks_and_other_separators_in_a_text(tmp_path: Path) -> N
     text = path.read_text(encoding="utf-8")
     path.write_text("\n" + text.replace("N,D,loss", "N, D , loss"), encoding="utf-8")
     assert read_runs(path).columns == ["N", "D", "loss"]
-    for sign, word in ((";", "semicolons"), ("\t", "tabs")):
+    for sign in (";", "\t"):
         path.write_text(text.replace(",", sign).replace(".", ","), encoding="utf-8")
-        with pytest.raises(TableError, match=f"separated by commas, got a header with {word}"):
-            read_runs(path)
+        assert read_runs(path).numbers("loss").tolist() == [row["loss"] for row in planted()]
     path = tmp_path / "runs.jsonl"
     path.write_text("\ufeff" + "\n".join(map(json.dumps, planted())), encoding="utf-8")
     assert len(read_runs(path)) == 24

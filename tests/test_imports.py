@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lawful import table
+from lawful import tables
 
 HEAVY = ("matplotlib", "msgspec", "pandas", "plotly", "scipy", "torch")
 ATTEMPTS = 3  # the least of several is what the code costs; the first may also write byte code
@@ -33,7 +33,7 @@ def test_predicting_from_a_table_does_not_import_torch(small_table: Path) -> Non
     assert "torch" not in _imported_by("predict", str(small_table), "--params", "1e9", "--tokens", "2e10")
 
 
-@pytest.mark.parametrize("module", ["fitting", "laws", "report", "study", "run", "table", "storage", "baselines"])
+@pytest.mark.parametrize("module", ["fitting", "laws", "report", "study", "run", "tables", "storage", "baselines"])
 def test_analysis_works_where_torch_cannot_be_imported(module: str) -> None:
     code = f"import sys; sys.modules['torch'] = None; import lawful.{module}"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -48,7 +48,7 @@ def small_table(tmp_path: Path) -> Path:
         for d in (10**8, 3 * 10**8, 10**9, 3 * 10**9)
     ]
     path = tmp_path / "runs.csv"
-    table.write_csv(path, rows, columns=list(rows[0]))
+    tables.write_csv(path, rows, columns=list(rows[0]))
     return path
 
 

@@ -22,6 +22,7 @@ PUBLIC = [
     "Schedule",
     "Study",
     "__version__",
+    "check",
     "compare",
     "crossover",
     "design",

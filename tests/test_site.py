@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import typer.main
 
 from lawful.cli import app
-from lawful.table import COLUMNS
+from lawful.tables import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "make" / "hooks.py")

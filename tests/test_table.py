@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful import table as tables
-from lawful import unpack
+from lawful import tables, unpack
 from lawful.errors import LawfulError, TableError
-from lawful.table import COLUMNS, Observations, current_name, read_runs, write_csv
+from lawful.tables import COLUMNS, Observations, current_name, read_runs, write_csv
 
 GOOD = [
     {"params": 1_000_000, "tokens": 20_000_000, "loss": 3.25, "run": "a"},
@@ -76,7 +75,7 @@ def test_columns_are_named_by_hand_or_recognised(tmp_path):
         ("1e6,2e7,inf", r"row 2, column 'loss': expected a positive loss, got inf"),
         ("big,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got the text 'big'"),
         ("0,2e7,3.0", r"row 2, column 'params': expected a positive count \(params\), got 0"),
-        ('"1,000,000",2e7,3.0', r"row 2, column 'params': .* got the text '1,000,000' .*without thousands separators"),
+        ('"1,000",2e7,3.0', r"row 2, column 'params': .* got the text '1,000' \(a comma before three digits"),
         ("1,000,000,2e7,3.0", r"row 2 \(line 3\): expected 3 cells, got 5"),
         ("1e5,2e7,3.5", r"row 2: the same as row 1 in every column"),
     ],
@@ -87,10 +86,9 @@ def test_a_bad_cell_is_named_by_row_and_column(tmp_path, cells, complaint):
         read_runs(path)
 
 
-def test_a_number_stored_as_text_is_named(tmp_path):
+def test_a_number_stored_as_text_is_read(tmp_path):
     path = written(tmp_path, json.dumps({"params": "1e18", "loss": 2.0}) + "\n", "runs.jsonl")
-    with pytest.raises(LawfulError, match=r"row 1, column 'params': .* the text '1e18' \(a number stored as text"):
-        read_runs(path)
+    assert read_runs(path).numbers("params").tolist() == [1e18]
 
 
 @pytest.mark.parametrize(
@@ -110,8 +108,8 @@ def test_a_missing_column_is_an_error_that_lists_those_there_are():
 def test_a_missing_file_and_an_unknown_kind_are_named(tmp_path):
     with pytest.raises(LawfulError, match="no such file"):
         read_runs(tmp_path / "absent.csv")
-    with pytest.raises(LawfulError, match=r"expected a \.csv, \.tsv, \.jsonl or \.parquet table, got '\.xlsx'"):
-        read_runs(written(tmp_path, "x", "runs.xlsx"))
+    with pytest.raises(LawfulError, match=r"expected a table by its name \(\.csv, .* or \.xlsx\), got '\.doc'"):
+        read_runs(written(tmp_path, "x", "runs.doc"))
 
 
 def test_all_problems_are_reported_at_once():
@@ -230,7 +228,7 @@ def test_a_parquet_table_that_stands_for_far_more_than_it_weighs_is_refused(tmp_
     from pyarrow import parquet
 
     path = tmp_path / "bomb.parquet"
-    monkeypatch.setattr(tables, "MOST_CELLS", 900_000)
+    monkeypatch.setattr("lawful.tables.formats.MOST_CELLS", 900_000)
     parquet.write_table(pyarrow.table({"loss": pyarrow.array([1.0] * 1_000_000)}), path)
     assert path.stat().st_size < 10_000
     with pytest.raises(LawfulError, match=r"bomb\.parquet: expected a table of at most 900,000 cells, got 1,000,000"):

@@ -53,7 +53,7 @@ def _helps(command: Any, names: list[str]) -> list[str]:
 
 def columns() -> str:
     from lawful.plugins import columns
-    from lawful.table import COLUMNS
+    from lawful.tables import COLUMNS
 
     rows = [f"| `{name}` | {kind} | {means} |" for name, (kind, means) in COLUMNS.items()]
     rows += [f"| `{name}` | {column.unit} | {column.about} |" for name, column in columns().items()]

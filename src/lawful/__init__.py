@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.table_check import check
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
-    from lawful.table import Observations, read_runs
+    from lawful.tables import Observations, read_runs
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "Schedule",
     "Study",
     "__version__",
+    "check",
     "compare",
     "crossover",
     "design",
@@ -46,12 +48,13 @@ __all__ = [
 _HOMES = {
     "AdamW": "lawful.run",
     "Fit": "lawful.fitting",
-    "Observations": "lawful.table",
+    "Observations": "lawful.tables",
     "Question": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
     "Study": "lawful.study",
+    "check": "lawful.fitting.table_check",
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
@@ -59,7 +62,7 @@ _HOMES = {
     "grid": "lawful.study",
     "isoflop": "lawful.fitting.isoflop",
     "power": "lawful.fitting.design",
-    "read_runs": "lawful.table",
+    "read_runs": "lawful.tables",
     "run_study": "lawful.conduct",
 }
 

@@ -63,6 +63,12 @@ REFUSALS = _all(
             "Losses in different units stand in one table.",
             "Bring them to one unit (bits per byte compares tokenizers), or fit them apart.",
         ),
+        "pooled_settings": (
+            "Runs of one size and length differ in a setting, such as the learning rate: they are no replicates, and "
+            "their spread is no noise.",
+            "Fit each value apart (--by), choose one (--where) or the best (--best-over), or call the setting noise "
+            "(--as-noise).",
+        ),
         "mixed_schedules": (
             "Learning-rate schedules of different shape, decay fraction or floor stand in one table; they differ by as "
             "much as a law says.",

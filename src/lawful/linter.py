@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from lawful.schema import Coordinate, CorpusRecord, Observation, PlannedRun, Severity, Warning
-from lawful.table import is_finished
+from lawful.tables import is_finished
 
 Others = tuple[tuple[str, Coordinate], ...]  # a run's coordinates but one, by name
 

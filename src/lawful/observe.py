@@ -8,14 +8,14 @@ from typing import Literal
 
 from lawful.schema import Cell, Observation, PlannedRun, RunRecord, Status, StudyPlan
 from lawful.storage.layout import Store
-from lawful.table import read_cells, with_current_names, write_csv
+from lawful.tables import read_cells, with_current_names, write_csv
 
 RunState = Status | Literal["waiting"]
 OVER = ("finished", "diverged")  # a failed run is tried again
 
 
 def observations(folder: Path) -> list[Observation]:
-    """A row of table.COLUMNS per run with a result.json, in the order of the plan; reads nothing but JSON."""
+    """A row of tables.COLUMNS per run with a result.json, in the order of the plan; reads nothing but JSON."""
     store = Store(folder)
     study = store.read_study()
     ended = [(planned, store.read_result(planned.run)) for planned in study.runs]

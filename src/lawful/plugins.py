@@ -44,13 +44,23 @@ class Analysis:
 
 
 class Reader(ABC):
-    """Reads tables of finished runs from files with one of these suffixes, in lower case: ".xlsx"."""
+    """Reads the finished runs that a file or folder holds, as a run tracker or trainer wrote them.
 
-    suffixes: ClassVar[tuple[str, ...]]
+    suffixes   of files that it reads, in lower case: ".xlsx"
+    about      what it reads, in words that stand beside every answer: "TensorBoard logs: the last value of each run"
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    about: ClassVar[str] = ""
+
+    def reads(self, path: Path) -> bool:
+        """Whether this file or folder is of its kind. It looks at names and at the first lines, and never fails."""
+        return path.is_file() and path.suffix.lower() in self.suffixes
 
     @abstractmethod
     def rows(self, path: Path) -> Iterable[Mapping[str, Any]]:
-        """A mapping from column to cell for each run. Raises TableError that names the file where it is damaged."""
+        """A mapping from column to cell for each run, or for each line of each run's log: with columns `run` and `step`
+        then. Raises TableError that names the file where it is damaged."""
 
 
 @functools.cache
@@ -69,7 +79,7 @@ def analyses() -> tuple[Analysis, ...]:
     return tuple(analysis() for analysis in registry.every("analyses").values())
 
 
-def reader_of(suffix: str) -> Reader | None:
-    """The reader for files with this suffix; the built-in table formats are read by table.py."""
+def reader_of(path: Path) -> Reader | None:
+    """The reader for this file or folder, lawful's own first; usual formats of tables are read by lawful.tables."""
     readers: list[Reader] = [reader() for reader in registry.every("readers").values()]
-    return next((reader for reader in readers if suffix in reader.suffixes), None)
+    return next((reader for reader in readers if reader.reads(path)), None)

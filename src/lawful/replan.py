@@ -12,7 +12,7 @@ from lawful.schema import Question, StudyPlan
 from lawful.storage.codec import write_study
 from lawful.storage.json_files import read_json, reading
 from lawful.storage.layout import Store
-from lawful.table import current_name
+from lawful.tables import current_name
 
 SHOWN = 5  # names in a message; the rest is a number
 

@@ -33,7 +33,7 @@ from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
 from lawful.schema import Cell, Coordinate, LawData, Observation, PlannedRun, StudyPlan
 from lawful.schema import Question as Question
-from lawful.table import BEST, COLUMNS, TASK_COLUMNS, current_name
+from lawful.tables import BEST, COLUMNS, TASK_COLUMNS, current_name
 
 Coordinates = Mapping[str, Coordinate]
 Scale = typing.Literal["smoke", "quick", "full", "published"]

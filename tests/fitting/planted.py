@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, read_runs
 
 CHINCHILLA = {"E": 1.8, "A": 480.0, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
 

@@ -13,7 +13,7 @@ from lawful.conduct import train_study
 from lawful.errors import LawfulError, TableError
 from lawful.fitting.answer import Answer, answer_study, declared, read_answers
 from lawful.schema import Question
-from lawful.table import read_runs, write_csv
+from lawful.tables import read_runs, write_csv
 from records import planned_run, write_plan
 
 SURFACE = {

@@ -10,7 +10,7 @@ import pytest
 import lawful
 from lawful.fitting.paired import paired
 from lawful.fitting.replay import replay
-from lawful.table import read_runs
+from lawful.tables import read_runs
 
 pytestmark = pytest.mark.needs_data
 

@@ -15,7 +15,7 @@ from lawful.fitting.joint import arm_sample
 from lawful.fitting.one_law import _scores_of_permuted_labels
 from lawful.fitting.paired import paired
 from lawful.laws import stored
-from lawful.table import read_runs
+from lawful.tables import read_runs
 
 
 def compared(seed=0, floor="own", paired=False, **planted):

@@ -9,7 +9,7 @@ import lawful
 from lawful.errors import LawfulError, Refusal
 from lawful.fitting.default_law import how_counts_vary, resolved
 from lawful.fitting.replay import replay
-from lawful.table import read_runs
+from lawful.tables import read_runs
 
 SIZES = np.repeat(np.geomspace(1e6, 1e9, 8), 2)
 

@@ -16,7 +16,7 @@ from lawful.errors import DeclarationError
 from lawful.fitting import Fit
 from lawful.fitting.holdout import is_held
 from lawful.fitting.result import HeldOutRow
-from lawful.table import write_csv
+from lawful.tables import write_csv
 
 
 def grid(sigma=0.002, seed=0):

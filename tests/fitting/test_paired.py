@@ -7,7 +7,7 @@ import pytest
 
 from lawful.errors import Refusal
 from lawful.fitting.paired import paired
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, read_runs
 
 
 def runs(gaps, *, levels=(16, 32, 64, 128), seeds=3, noise=0.01, slope=0.0, seed=0):
@@ -127,8 +127,8 @@ def test_several_runs_of_one_level_and_seed_are_refused_not_overwritten() -> Non
         for seed in (0, 1)
     ]
     with pytest.raises(Refusal, match="several at tokens = 1"):
-        paired(read_runs(rows), "tokens")
-    paired(read_runs([row for row in rows if row["params"] == 4]), "tokens")
+        paired(read_runs(rows, params="params"), "tokens")
+    paired(read_runs([row for row in rows if row["params"] == 4], params="params"), "tokens")
 
 
 def uneven(rng, *, along, levels, seeds, falls=0.0):

@@ -51,7 +51,9 @@ def arms():
 
 def in_units(rows):
     scale = {"params": N, "tokens": D, "flops": C, "loss": LOSS}
-    return [{name: cell * scale.get(name, 1) for name, cell in row.items()} for row in rows]
+    scaled = [{name: cell * scale.get(name, 1) for name, cell in row.items()} for row in rows]
+    as_they_are = {name: "1" for name in ("params", "tokens", "flops") if name in rows[0]}
+    return lawful.read_runs(scaled, units=as_they_are)  # else it is asked whether they are in millions
 
 
 def shuffled(rows):

@@ -78,7 +78,7 @@ def run(path: Path) -> object:
 
 
 def table(path: Path) -> object:
-    from lawful.table import read_runs
+    from lawful.tables import read_runs
 
     found = read_runs(path, params="params", tokens="tokens", loss="loss")
     for column in ("params", "tokens", "loss"):

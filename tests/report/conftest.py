@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lawful import table
+from lawful import tables
 from lawful.schema import CorpusRecord, PlannedRun, Question, Versions, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import to_plain
@@ -130,7 +130,7 @@ def fabricate(
         row = _observation(name, rung, final, status, fingerprint, axes)
         rows.append(row)
         write_json(here.result(rung.run), row)
-    table.write_csv(here.observations, rows)
+    tables.write_csv(here.observations, rows)
     for answer in answers or ():
         write_json(here.fit(answer["question"]["name"]), answer)
     return folder

@@ -13,7 +13,7 @@ from lawful.report.page import write_report
 from lawful.schema import CorpusRecord, Question, Reported
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
-from lawful.table import write_csv
+from lawful.tables import write_csv
 from records import planned_run, write_plan
 
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)

@@ -19,7 +19,7 @@ from lawful.report.beside import write_beside
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.table import write_csv
+from lawful.tables import write_csv
 
 Make = Callable[..., Path]
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000, 500_000), "seeds": 1, "points_per_run": 8}

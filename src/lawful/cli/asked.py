@@ -17,6 +17,9 @@ from lawful.checks import NaturalInt, Within, conform
 from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
+if typing.TYPE_CHECKING:
+    from lawful.tables import Observations
+
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
 LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
@@ -41,24 +44,87 @@ def any_law(law: Any) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """Which rows, and what their columns are called. A study's folder answers both by a question it declares."""
+class Source:
+    """Which rows, and what their columns are called."""
 
-    source: Annotated[str, typer.Argument(help="A study's folder, or a table (CSV, JSONL, Parquet).")]
-    question: Annotated[
-        str | None,
-        typer.Option(
-            help="For a study's folder: the question whose law, rows and columns to use (default: the first)."
-        ),
-    ] = None
+    source: Annotated[str, typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder.")]
     params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Keep rows with COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER."),
+        typer.Option(
+            help="Keep rows with COLUMN=VALUE, !=, <, <=, >, >= (1e8, 100M), COLUMN in A,B or COLUMN is missing."
+        ),
     ] = None
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN=UNIT: thousands, millions, billions, PF-days or a number; may be repeated."),
+    ] = None
+    as_noise: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting in which runs at one point differ, as replicates do; may be repeated."),
+    ] = None
+    best_over: Annotated[
+        str | None, typer.Option(help="Settings of a sweep, A,B: the best run at each point, by a local fit.")
+    ] = None
+    reduce: Annotated[
+        str | None, typer.Option(help="Of the rows of one run: last, min, step=N or ema=WEIGHT. Default: all count.")
+    ] = None
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave rows out that cannot be used, and list them.")
+    ] = False
+
+    @property
+    def columns(self) -> Columns:
+        """Role -> the column that was told for it."""
+        return {
+            "params": self.params_column,
+            "tokens": self.tokens_column,
+            "loss": self.loss_column,
+            "flops": self.flops_column,
+        }
+
+    @property
+    def units(self) -> dict[str, str]:
+        return _pairs(self.unit)
+
+    def kept(self, rows: Observations) -> Observations:
+        """The rows that --where keeps; settings that --as-noise names are noise."""
+        from lawful.tables.where import condition
+
+        for text in self.where or []:
+            rows = rows.where(condition(text, rows.columns), f"not {text}")
+        for name in self.as_noise or []:
+            rows.expect(name)
+        return dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
+
+    def table(self, columns: Columns | None = None) -> Observations:
+        """The rows, read as the options say; columns: where a study names others than the options."""
+        from lawful.tables import read_by_role, read_rows
+
+        return read_by_role(
+            self.kept(read_rows(self.source)),
+            columns or self.columns,
+            units=self.units,
+            best=_names(self.best_over),
+            reduce=self.reduce,
+            skip_bad_rows=self.skip_bad_rows,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Source):
+    """And what is asked of them. A study's folder answers both by a question it declares."""
+
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="For a study's folder: the question whose law, rows and columns to use (default: the first)."
+        ),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 
     @property
     def is_study(self) -> bool:
@@ -74,14 +140,9 @@ class Table:
         """
         from lawful.fitting.answer import declared
         from lawful.laws import named
-        from lawful.table import read_runs
+        from lawful.tables import read_by_role
 
-        told: Columns = {
-            "params": self.params_column,
-            "tokens": self.tokens_column,
-            "loss": self.loss_column,
-            "flops": self.flops_column,
-        }
+        told = self.columns
         if self.question is not None and not self.is_study:
             raise DeclarationError(f"--question: {self.source} is not a study's folder.")
         if law is not None:
@@ -99,10 +160,11 @@ class Table:
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not has_own_rows:
-            return read_runs(found.rows, **columns), found.law, columns
-        table = read_runs(self.source, **columns)
-        for text in self.where or []:
-            table = table.where(_condition(text, table.columns), f"not {text}")
+            return read_by_role(found.rows, columns), found.law, columns
+        table = self.table(columns)
+        if not self.as_json:
+            for line in table.said:
+                typer.echo(f"read: {line}")
         return table, law, columns
 
 
@@ -216,41 +278,16 @@ def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any
     return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
-def _condition(text: str, columns: list[str]) -> Any:
-    from lawful.table import yes_or_no
-
-    for sign in ("!=", "=", "<", ">"):
-        column, found, value = text.partition(sign)
-        if found and column in columns:
-            break
-    else:
-        raise DeclarationError(
-            f"--where: expected COLUMN=VALUE, COLUMN!=VALUE, COLUMN<NUMBER or COLUMN>NUMBER with a column of "
-            f"{', '.join(map(repr, columns))}; got {text!r}."
-        )
-    if sign in ("=", "!="):
-        truth = yes_or_no(value)  # held_out=yes is True in the table
-
-        def is_value(row: Any) -> bool:
-            cell = row.get(column)
-            if column == "held_out" and cell in (None, "") and value:
-                cell = False  # an empty cell says no
-            if isinstance(cell, bool):
-                return cell is truth
-            return ("" if cell is None else str(cell)) == value or _same_number(cell, value)
-
-        return lambda row: is_value(row) is (sign == "=")
-    try:
-        limit = conform(float(value), float)
-    except ValueError:
-        raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.") from None
-    return lambda row: (
-        isinstance(row.get(column), (int, float)) and (row[column] < limit if sign == "<" else row[column] > limit)
-    )
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def _same_number(cell: Any, text: str) -> bool:
-    try:
-        return isinstance(cell, (int, float)) and float(cell) == float(text)
-    except ValueError:
-        return False
+def _pairs(parts: list[str] | None) -> dict[str, str]:
+    """COLUMN=UNIT, any number of times."""
+    out = {}
+    for part in parts or []:
+        column, sign, unit = part.rpartition("=")
+        if not sign or not column:
+            raise DeclarationError(f"--unit: expected COLUMN=UNIT, such as params=millions; got {part!r}.")
+        out[column] = unit
+    return out

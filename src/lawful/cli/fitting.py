@@ -28,7 +28,6 @@ from lawful.cli.asked import (
 from lawful.errors import DeclarationError
 
 FORECASTS_MISSED = 4  # the exit status of `holdout` where more runs lie outside their intervals than chance explains
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
 Count = Annotated[str | None, typer.Option(help="A count: 1e9, 70M, 1_000_000.", callback=options.counted)]
 
@@ -57,18 +56,14 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(with_options(replay_command))
 
 
-def fit_command(
-    asked: Fitted,
-    by: By = None,
-    as_json: AsJson = False,
-) -> None:
+def fit_command(asked: Fitted, by: By = None) -> None:
     """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
     if asked.is_as_declared and by is None:
-        _answer_folder(asked.source, asked.draws, asked.seed, as_json)
+        _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json)
         return
     table, law, columns = asked.ask()
     fits = {name: asked.fit(part, law, columns) for name, part in _parts(table, by)}
-    if as_json:
+    if asked.as_json:
         _print_json(
             [{"by": name, **found.to_json()} for name, found in fits.items()]
             if by
@@ -90,7 +85,6 @@ def predict_command(
             help="mean: of the curve; new_run: of one more run.", callback=options.of(Literal["mean", "new_run"])
         ),
     ] = "new_run",
-    as_json: AsJson = False,
 ) -> None:
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
     import dataclasses
@@ -107,7 +101,7 @@ def predict_command(
         found = asked.fit(table, law, columns)
         fits = {found.law: found}
     out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
-    if as_json:
+    if asked.as_json:
         _print_plain(
             [
                 {
@@ -139,7 +133,6 @@ def allocate_command(
         typer.Option(help="Also: where a doubling buys less than this loss.", callback=options.of(PositiveFloat)),
     ] = None,
     cost: Cost = "6nd",
-    as_json: AsJson = False,
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
     from lawful.fitting.allocate import HOW, exact_cost
@@ -149,7 +142,7 @@ def allocate_command(
     found = asked.fit(table, law, columns)
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
     stops = found.diminishing_returns(threshold=threshold)
-    if as_json:
+    if asked.as_json:
         _print_plain({"allocation": best, "diminishing_returns": stops})
         return
     typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
@@ -181,7 +174,6 @@ def replay_command(
     within: Annotated[
         float, typer.Option(help="Share of a claimed value by which the truth may differ and still support it.")
     ] = 0.1,
-    as_json: AsJson = False,
 ) -> None:
     """Refit published points and say of a claim whether they support it, contradict it, or decide nothing."""
     from lawful.fitting.replay import replay
@@ -200,7 +192,7 @@ def replay_command(
         **limited(asked.bounds, asked.fixed),
     }
     found = [replay(table, one, law=law, by=by, **how) for one in claim]
-    if as_json:
+    if asked.as_json:
         _print_plain(
             [
                 {"claim": one.claim, "verdict": one.verdict, "reasons": one.reasons, "warnings": one.warnings}
@@ -229,7 +221,6 @@ def compare_command(
     cluster: ClusterColumn = None,
     bounds: Bounds = None,
     fixed: Fixed = None,
-    as_json: AsJson = False,
 ) -> None:
     """Whether arms differ, and what the data exclude: that it is a factor, another floor, other exponents."""
     from math import isfinite
@@ -240,7 +231,7 @@ def compare_command(
     table, chosen, columns = asked.read(law)
     how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
     found = compare(table, by, law=chosen, **how)
-    if as_json:
+    if asked.as_json:
         _print_plain(found)
         return
     typer.echo(found.sentence + "\n")
@@ -274,7 +265,6 @@ def crossover_command(
     cluster: ClusterColumn = None,
     draws: Draws = 1000,
     seed: Seed = 0,
-    as_json: AsJson = False,
 ) -> None:
     """Where the curves of two arms cross, if the data establish that they do."""
     from lawful import laws
@@ -287,7 +277,7 @@ def crossover_command(
     if pair is not None and len(pair) != 2:
         raise DeclarationError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
     found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
-    if as_json:
+    if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
         _print_plain({**found.answer, "law": law_of, "params": params})
@@ -308,11 +298,10 @@ def holdout_command(
             callback=options.of(Literal["compute", "params", "tokens"]),
         ),
     ] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Drop the largest runs, refit, predict them, and say whether the forecasts held. Exits 4 when they did not."""
     found = asked.fit(*asked.ask()).holdout(top=top, largest=largest)
-    if as_json:
+    if asked.as_json:
         _print_plain(found)
     else:
         _print_holdout(found)
@@ -349,14 +338,13 @@ def isoflop_command(
         ),
     ] = "interpolate",
     by: By = None,
-    as_json: AsJson = False,
 ) -> None:
     """The best size at each budget, read off its curve, and how it grows with compute."""
     from lawful.fitting.isoflop import isoflop
 
     table, *_ = asked.read(suits=lambda law: {"params", "tokens"} <= set(law.inputs))
     out = {name: isoflop(part, method=method) for name, part in _parts(table, by)}  # type: ignore[arg-type]
-    if as_json:
+    if asked.as_json:
         _print_plain(
             [{"by": name, "isoflop": found} for name, found in out.items()] if by else next(iter(out.values()))
         )
@@ -386,7 +374,6 @@ def design_command(
     budget: Annotated[
         str | None, typer.Option(help="FLOPs one run may cost (under a law that says them).", callback=options.counted)
     ] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Which run to do next to shrink a target's error most per FLOP."""
     from lawful.fitting.design import design
@@ -397,7 +384,7 @@ def design_command(
         budget=None if budget is None else float(count(budget)),
         target=numbers(target.split(","), "--target") if target and "=" in target else target,
     )
-    if as_json:
+    if asked.as_json:
         _print_plain(found)
         return
     typer.echo(f"standard error of {found.target} now: {found.stderr_now:.3g}")
@@ -421,7 +408,7 @@ def power_command(
     law: LawName = None,
     value: Values = None,
     floor: Annotated[str, typer.Option(help="own or shared.", callback=options.of(Literal["own", "shared"]))] = "own",
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How many seeds per arm it takes to see a shift of the exponent."""
     from lawful.fitting.design import power
@@ -444,17 +431,14 @@ def power_command(
     )
 
 
-def checklist_command(
-    asked: Fitted,
-    as_json: AsJson = False,
-) -> None:
+def checklist_command(asked: Fitted) -> None:
     """The reproducibility checklist of arXiv:2502.18969, answered as far as is recorded."""
     from lawful.fitting.checklist import as_text
     from lawful.storage.layout import Store
 
     study = Store(Path(asked.source)).read_study() if asked.is_study else None
     items = asked.fit(*asked.ask()).checklist(study)
-    if as_json:
+    if asked.as_json:
         _print_plain(items)
     else:
         typer.echo(as_text(items))

@@ -216,7 +216,7 @@ def six_n(size: Array) -> Array:
 
 def exact_cost(source: Any) -> FlopsPerToken:
     """FLOPs per token as the table's family counts them: interpolated in log size, a straight line beyond its ends."""
-    from lawful.table import read_runs
+    from lawful.tables import read_runs
 
     table = read_runs(source).of_ladder()
     names = [table.roles.get(role) for role in ("params", "tokens", "flops")]

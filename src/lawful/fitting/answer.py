@@ -34,7 +34,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json, reading
 from lawful.storage.layout import Store
-from lawful.table import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
+from lawful.tables import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lawful.fitting.gap import Gap, JointFit, fit_both
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.result import Caution, Fit
 from lawful.laws import Array, Law
-from lawful.table import COLUMNS, Observations
+from lawful.tables import COLUMNS, Observations
 
 LEVEL = 0.95
 POINTS, INSIDE = 240, 60  # where the gap is looked at: in all, and in the data

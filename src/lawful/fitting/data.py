@@ -20,7 +20,9 @@ from lawful.fitting.replicates import (
     spread_of,
 )
 from lawful.laws import Array, Axes, Law
-from lawful.table import Observations, as_text, is_empty, read_runs
+from lawful.tables import Observations, as_text, is_empty, read_by_role
+from lawful.tables.pooled import pooled
+from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has; FLOPs, at one size, say it too
@@ -108,7 +110,9 @@ class Sample:
 
 def read_table(source: Any, columns: Mapping[str, str | None]) -> Observations:
     """The table with its roles; the cluster `none` is no column but says that every row is its own."""
-    return read_runs(source, **{**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]})
+    return read_by_role(
+        source, {**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]}
+    )
 
 
 def sample(
@@ -124,7 +128,7 @@ def sample(
     recorded. `by` is the column of the arms, where they are compared. Raises Refusal for what no fit could repair,
     LawfulError for a bad table."""
     by_row = columns.get("cluster") == "none"
-    table = read_runs(source, **{**columns, "cluster": None if by_row else columns.get("cluster")})
+    table = read_by_role(source, {**columns, "cluster": None if by_row else columns.get("cluster")})
     if by_row:
         table = replace(table, roles={role: name for role, name in table.roles.items() if role != "cluster"})
     observations = table.of_ladder()
@@ -137,6 +141,7 @@ def sample(
     loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
     if check:
         refuse_mixtures(observations)
+        refuse_pooled(observations, column, [by] if by else [])
     x = Axes.of(values)
     apart = _arm_codes(observations, by or column.get("arm"))
     if by_row:
@@ -145,6 +150,25 @@ def sample(
         cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
     spread = spread_of(x, loss, apart, cluster)
     return Sample(observations, x, values, loss, cluster, column, spread.shrunk, spread.expected_variance(x.logs))
+
+
+def refuse_pooled(observations: Observations, column: Mapping[str, str], told: Sequence[str]) -> None:
+    """Raises Refusal where runs at one point of the law differ in a setting: they are no replicates of one another.
+
+    told   columns by which runs are told apart, or which the user calls noise
+    """
+    found = pooled(observations, column, [*told, *observations.noise])
+    if found:
+        named = "; ".join(
+            f"{name!r} ({', '.join(levels[:4])}{', ...' if len(levels) > 4 else ''})" for name, levels in found.items()
+        )
+        first = shell_word(next(iter(found)))
+        raise Refusal(
+            "pooled_settings",
+            f"{observations.source}: runs at one point of the law differ in {named}: they are no replicates. Fit each "
+            f"apart (--by {first}), choose (--where {first}=VALUE, or --best-over {first}), or call it noise "
+            f"(--as-noise {first}).",
+        )
 
 
 def _arm_codes(observations: Observations, by: str | None) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from lawful.errors import Refusal
 from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named, names_axis, on_axis
-from lawful.table import Observations
+from lawful.tables import Observations
 
 # spread of log counts (standard deviation) below which they count as one, or as on one line: a tenth either way is what
 # rounding to whole steps, layers or batches leaves

@@ -23,7 +23,7 @@ from lawful.storage import json_files
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.table import Observations, is_finished, is_of_ladder, read_cells, read_runs
+from lawful.tables import Observations, is_finished, is_of_ladder, read_cells, read_runs
 
 
 def register_forecasts(folder: str | Path) -> dict[str, Any]:

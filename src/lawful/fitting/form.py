@@ -189,14 +189,14 @@ def of_fit(fit: Fit) -> Doubt:
 def _point_of(fit: Fit) -> tuple[Point, Sample]:
     """The point of a finished fit, and its rows, which stand in its residuals."""
     from lawful.fitting.estimate import Point, limits, problem_of
-    from lawful.table import read_runs
+    from lawful.tables import by_role
 
     values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
     rows = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
     x, loss = Axes.of(values, fit.data["pivot"]), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
     spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0
-    data = Sample(read_runs(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread)
+    data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread)
     data, _ = data.in_order()
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     low, high = limits(fit.model, fixed, fit.bounds)

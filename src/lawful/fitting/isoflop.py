@@ -17,7 +17,7 @@ from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
-from lawful.table import Observations, read_runs
+from lawful.tables import Observations, by_role, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
 Counted = Literal["params", "tokens"]
@@ -266,7 +266,7 @@ def _surface_exponent(runs: Runs) -> tuple[float | None, list[Caution]]:
         {"params": float(n), "tokens": float(d), "loss": float(y)}
         for n, d, y in zip(runs.params, runs.tokens, runs.loss, strict=True)
     ]
-    best = _best(read_runs(rows), named("chinchilla"))
+    best = _best(by_role(rows), named("chinchilla"))
     if best is None:
         return None, []
     if doubt(*best, measure(*best)).is_misfit:

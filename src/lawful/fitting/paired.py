@@ -23,7 +23,7 @@ from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.replicates import COARSE, resolution
 from lawful.fitting.result import Caution
-from lawful.table import Observations
+from lawful.tables import Observations
 
 ALPHA = 0.05
 

@@ -24,7 +24,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.quantiles import chi_squared_quantile
 from lawful.fitting.result import Caution, Fit, interval
 from lawful.laws import Law, named
-from lawful.table import Observations
+from lawful.tables import Observations
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.95

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lawful import linter, table
+from lawful import linter, tables
 from lawful.errors import StoreError
 from lawful.report.counted import beside_counts
 from lawful.report.section import Content, Place, contents_of
@@ -72,7 +72,7 @@ class Evidence:
 
     @property
     def finished(self) -> list[Observation]:
-        return [row for row in self.rows if table.is_finished(row)]
+        return [row for row in self.rows if tables.is_finished(row)]
 
     @property
     def fitted(self) -> list[Mapping[str, Any]]:
@@ -117,10 +117,10 @@ class Evidence:
     @property
     def left_out(self) -> list[LeftOut]:
         """Every run that a fit left out and why: first those that did not finish, then each question's own choice."""
-        unfinished = [row for row in self.rows if not table.is_finished(row)]
+        unfinished = [row for row in self.rows if not tables.is_finished(row)]
         groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for row in self.former:
-            reason = table.why_off_ladder(row) or ""
+            reason = tables.why_off_ladder(row) or ""
             groups.setdefault((reason, ""), []).append((str(row.get("run")), str(row.get("rung") or "")))
         for row in unfinished:
             reason = f"{row.get('status')}: {row.get('reason') or 'no reason recorded'}"
@@ -202,17 +202,17 @@ def _counted(path: Path) -> Mapping[str, Any]:
 def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """An answer whose question names the loss as the rows do."""
     question = answer["question"]
-    return {**answer, "question": {**question, "loss": table.current_name(str(question.get("loss") or "loss"))}}
+    return {**answer, "question": {**question, "loss": tables.current_name(str(question.get("loss") or "loss"))}}
 
 
 def _read_rows(path: Path) -> tuple[Observation, ...]:
     """The rows that a fit reads; an empty cell of what is no text is None here."""
     if not path.exists():
         return ()
-    texts = {name for name, (kind, _) in table.COLUMNS.items() if kind == "text"}
+    texts = {name for name, (kind, _) in tables.COLUMNS.items() if kind == "text"}
     return tuple(
         {name: None if cell == "" and name not in texts else cell for name, cell in row.items()}
-        for row in table.read_rows(path)
+        for row in tables.read_rows(path)
     )
 
 

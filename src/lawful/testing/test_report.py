@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lawful import registry, table
+from lawful import registry, tables
 from lawful.errors import LawfulError
 from lawful.plugins import columns
 from lawful.report.evidence import read_evidence
@@ -89,7 +89,7 @@ def test_what_a_report_loads_never_imports_torch(kind: str) -> None:
 @pytest.mark.parametrize("name", columns())
 def test_a_column_says_what_it_is_and_takes_no_name_of_the_table(name: str) -> None:
     column = columns()[name]
-    assert column.unit and column.about and name not in table.COLUMNS and name.isidentifier()
+    assert column.unit and column.about and name not in tables.COLUMNS and name.isidentifier()
 
 
 @pytest.mark.parametrize("name", loaded("readers"))

@@ -11,7 +11,7 @@ import torch
 
 from lawful.plugins import columns
 from lawful.run import Run, from_json, to_json
-from lawful.table import COLUMNS
+from lawful.tables import COLUMNS
 from lawful.testing import loaded, runs_with
 
 ROWS = 3

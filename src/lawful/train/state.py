@@ -18,7 +18,7 @@ from lawful.run import Run
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
-from lawful.table import current_name
+from lawful.tables import current_name
 from lawful.train import checkpoint, device, parallel
 from lawful.train.optimizer import build_adamw
 from lawful.train.sinks import Sink

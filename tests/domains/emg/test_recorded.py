@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lawful.report.evidence import read_evidence
 from lawful.report.page import write_report
-from lawful.table import read_rows
+from lawful.tables import read_rows
 
 RECORDED = Path(__file__).parents[3] / "docs" / "gallery" / "emg"
 

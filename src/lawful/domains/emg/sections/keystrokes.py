@@ -28,7 +28,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.codec import write_result, write_study
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.table import is_of_ladder, write_csv
+from lawful.tables import is_of_ladder, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

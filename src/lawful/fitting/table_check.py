@@ -1,0 +1,245 @@
+"""What a table of runs holds, and which laws it can carry, before anything is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.checks import checked
+from lawful.errors import TableError
+from lawful.fitting.data import LEAST_LEVELS
+from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
+from lawful.laws import BUILT_IN, Law, has_axis, named, on_axis
+from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
+from lawful.tables.pooled import pooled
+from lawful.tables.roles import option_of, shell_word
+
+SHOWN = 4  # values of a column
+VARY = {
+    "apart": "{n} and {d} vary apart from each other: their effects can be told apart.",
+    "together": "{n} and {d} vary together: their effects cannot be told apart.",
+    "params": "Only {n} varies.",
+    "tokens": "Only {d} varies.",
+    "flops": "Compute varies; {n} and {d} do not tell more.",
+    "nothing": "Neither {n} nor {d} varies.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table.
+
+    role      what it is to a law; empty: nothing
+    levels    how many values it has
+    values    the lowest and highest number, or some of the texts
+    missing   how many rows have none
+    """
+
+    name: str
+    role: str
+    levels: int
+    values: str
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCheck:
+    """rows      how many the table has
+    said      how it was read
+    problem   why it cannot be used as it is; empty: it can
+    vary      whether size and data can be told apart
+    pooled    settings that differ between runs of one size and length -> their values
+    carried   laws that the table can carry
+    refused   the others -> why not
+    command   what fits the law that suits the table
+    """
+
+    source: str
+    rows: int
+    said: tuple[str, ...]
+    columns: tuple[Column, ...]
+    dropped: tuple[Mapping[str, Any], ...]
+    problem: str
+    vary: str
+    pooled: Mapping[str, list[str]]
+    carried: tuple[str, ...]
+    refused: Mapping[str, str]
+    command: str
+
+    def summary(self) -> str:
+        """As `lawful check` prints it."""
+        lines = [f"{self.source}: {self.rows} rows, {len(self.columns)} columns", *self.said]
+        width = max([len(column.name) for column in self.columns] + [6])
+        lines += ["", f"{'column':{width}}  {'role':14}{'values':>7}  {'missing':>7}  range"]
+        lines += [
+            f"{c.name:{width}}  {c.role:14}{c.levels:7}  {c.missing:7}  {c.values}".rstrip() for c in self.columns
+        ]
+        lines.append("")
+        if self.problem:
+            return "\n".join([*lines, f"It cannot be used as it is. {self.problem}"])
+        if self.dropped:
+            reasons: dict[str, int] = {}
+            for row in self.dropped:
+                reasons[str(row["reason"])] = reasons.get(str(row["reason"]), 0) + 1
+            lines += [f"left out: {count} rows: {reason}" for reason, count in reasons.items()]
+        lines.append(self.vary)
+        for name, levels in self.pooled.items():
+            some = ", ".join(levels[:SHOWN]) + (", ..." if len(levels) > SHOWN else "")
+            lines.append(
+                f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
+                f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
+            )
+        lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
+        lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
+        return "\n".join([*lines, "", f"next: {self.command}"])
+
+
+@checked
+def check(
+    source: Any,
+    *,
+    params: str | None = None,
+    tokens: str | None = None,
+    loss: str | None = None,
+    flops: str | None = None,
+    cluster: str | None = None,
+    units: Mapping[str, str] | None = None,
+) -> TableCheck:
+    """Look at a table before a law is fitted to it.
+
+    Parameters
+    ----------
+    source
+        As `read_runs` takes it.
+    params, tokens, loss, flops, cluster
+        The columns' names; those not given are recognised where they carry a usual name.
+    units
+        Column -> its unit, as `read_runs` takes it.
+
+    Returns
+    -------
+    TableCheck
+        Columns with their roles, what is pooled, which laws the table can carry, and the command to go on with.
+
+    Raises
+    ------
+    TableError
+        The source is no table at all. What is wrong with a table is in `problem`.
+    """
+    raw = read_rows(source)
+    told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    try:
+        table = read_by_role(raw, told, units=units)
+        lacking = "" if "loss" in table.roles else _lacking(raw, "loss")
+        if not lacking and not {"params", "tokens", "flops"} & table.roles.keys():
+            lacking = _lacking(raw, "params", "tokens", "flops")
+    except TableError as error:
+        return _unusable(raw, str(error).removeprefix(f"{raw.source}: "))
+    if lacking:
+        return _unusable(table, lacking)
+    rows = fitted_rows(table)
+    names = {role: table.roles.get(role, role) for role in ("params", "tokens")}
+    vary = how_counts_vary(table)
+    carried, refused = _laws(rows, vary)
+    options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
+        f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
+    ]
+    law = resolved(None, table).law.spec
+    return TableCheck(
+        source=table.source,
+        rows=len(table),
+        said=table.said,
+        columns=_columns(table, table.roles),
+        dropped=rows.dropped,
+        problem="",
+        vary=VARY[vary].format(n=names["params"], d=names["tokens"]),
+        pooled=pooled(rows, rows.roles),
+        carried=carried,
+        refused=refused,
+        command=" ".join(["lawful fit", shell_word(table.source), "--law", law, *options]),
+    )
+
+
+def _lacking(table: Observations, *roles: str) -> str:
+    options = " or ".join(f"{option_of(role)} COLUMN" for role in roles)
+    return (
+        f"No column is recognised as the {' or '.join(roles)}. Say which it is, with {options}; the table has "
+        f"{', '.join(map(repr, table.columns))}."
+    )
+
+
+def _unusable(table: Observations, problem: str) -> TableCheck:
+    return TableCheck(
+        source=table.source,
+        rows=len(table),
+        said=table.said,
+        columns=_columns(table, table.roles),
+        dropped=table.dropped,
+        problem=problem,
+        vary="",
+        pooled={},
+        carried=(),
+        refused={},
+        command="",
+    )
+
+
+def _columns(table: Observations, roles: Mapping[str, str]) -> tuple[Column, ...]:
+    role_of = {column: role for role, column in roles.items()}
+    found = []
+    for name in table.columns:
+        cells = [row.get(name, "") for row in table.rows]
+        filled = [cell for cell in cells if not is_empty(cell)]
+        numbers = [cell for cell in filled if isinstance(cell, (int, float)) and not isinstance(cell, bool)]
+        if numbers and len(numbers) == len(filled):
+            low, high = min(numbers), max(numbers)
+            values = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+        else:
+            texts = list(dict.fromkeys(str(as_text(cell)) for cell in filled))
+            values = ", ".join(text[:24] for text in texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
+        levels = len({str(as_text(cell)) for cell in filled})
+        found.append(
+            Column(
+                name=name, role=role_of.get(name, ""), levels=levels, values=values, missing=len(cells) - len(filled)
+            )
+        )
+    return tuple(found)
+
+
+def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The laws that the rows can carry, and why not the others."""
+    carried, refused = [], {}
+    for name in sorted(BUILT_IN):
+        law = named(name)
+        if has_axis(law) and vary in ("params", "tokens", "flops"):
+            law = on_axis(law, vary)
+        elif has_axis(law) and vary == "together":
+            law = on_axis(law, "flops")
+        why = _why_not(law, rows, vary)
+        if why:
+            refused[name] = why
+        else:
+            carried.append(law.spec)
+    return tuple(carried), refused
+
+
+def _why_not(law: Law, rows: Observations, vary: str) -> str:
+    if has_axis(law) and vary == "apart":
+        return "it reads one axis, and two vary"
+    if {"params", "tokens"} <= set(law.fitted_axes) and vary != "apart":
+        return "it reads size and data, which do not vary apart here"
+    counts = {role: rows.numbers(name) for role, name in rows.roles.items() if role in law.inputs}
+    if "flops" not in counts and {"params", "tokens"} <= rows.roles.keys():
+        counts["flops"] = 6 * rows.numbers(rows.roles["params"]) * rows.numbers(rows.roles["tokens"])
+    for axis in law.inputs:
+        if axis not in counts:
+            return f"it reads {axis}, and no column is known to be that"
+        levels = len(np.unique(counts[axis][np.isfinite(counts[axis])]))
+        if axis in law.fitted_axes and levels < LEAST_LEVELS:
+            return f"{axis} has {levels} value{'s' * (levels != 1)}, and {LEAST_LEVELS} are needed"
+    if len(rows) <= len(law.parameters):
+        return f"it has {len(law.parameters)} parameters, and there are {len(rows)} runs"
+    return ""

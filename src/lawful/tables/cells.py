@@ -1,0 +1,227 @@
+"""Cells: what a text, or a value of another library, means as a number, as yes or no, as a state, or as nothing."""
+
+from __future__ import annotations
+
+import decimal
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+
+from lawful.errors import TableError
+
+DIGITS = 300  # of a decimal that is read as a whole number
+Point = Literal[".", ","]  # what stands before the decimals of a number
+
+# how a cell says yes or no, in small letters
+_YES_NO = dict.fromkeys(("yes", "y", "true", "t", "on", "x", "1"), True)
+_YES_NO |= dict.fromkeys(("no", "n", "false", "f", "off", "0"), False)
+# what stands for an empty cell in a column of numbers, or of yes and no
+EMPTY = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--", "missing", "?"))
+# what trackers and clusters call the state of a run, in small letters, with a space for _ and -
+_FINISHED = frozenset(("finished", "complete", "completed", "success", "successful", "succeeded", "done", "ok"))
+_NOT_FINISHED = frozenset(
+    (
+        "failed failure fail crashed crash killed running canceled cancelled preempted preempting diverged error "
+        "errored aborted stopped interrupted pruned oom timeout incomplete unfinished active starting started pending "
+        "queued scheduled waiting paused suspended"
+    ).split()
+) | {"not finished", "not started", "in progress", "timed out", "out of memory", "node fail"}
+
+# ASCII digits alone: Python's float reads 3_14 as 314, and digits of other scripts
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_TAIL = r"(?:[eE][+-]?\d+)?"
+_GAP = "[ \u00a0\u2009\u202f'’]"  # what else stands between thousands
+_COMMA_DECIMAL = re.compile(rf"[+-]?\d*,\d+{_TAIL}", re.ASCII)
+_COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+_POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?", re.ASCII)
+_GAP_THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?:[.,]\d+)?", re.ASCII)
+_LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1.234 and 1,234: a decimal, or thousands
+_MULTIPLES = {
+    **dict.fromkeys(("k", "thousand"), 1e3),
+    **dict.fromkeys(("m", "mn", "mio", "million", "millions"), 1e6),
+    **dict.fromkeys(("b", "g", "bn", "billion", "billions"), 1e9),
+    **dict.fromkeys(("t", "tn", "trillion", "trillions"), 1e12),
+}
+_COUNTED = r"(?: ?(?:params|parameters|tokens|tok|flops?|flop))?"
+_MULTIPLE = re.compile(
+    rf"(?P<number>.*?\d\.?) ?(?P<unit>{'|'.join(sorted(_MULTIPLES, key=len, reverse=True))})?{_COUNTED}", re.I
+)
+
+
+def plain_number(text: str) -> int | float | None:
+    """The number that a text writes with a point and nothing between thousands; None for any other text."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _PLAIN.fullmatch(text) or _INFINITE.fullmatch(text):
+        return float(text)
+    return None
+
+
+def number_or_text(cell: str, *, is_number: bool) -> Any:
+    """A cell of a text file; is_number: of a column that lawful knows to hold numbers, where `n/a` is empty."""
+    cell = cell.strip()
+    if len(cell) > DIGITS:
+        return cell
+    number = plain_number(cell)
+    if number is not None:
+        return number
+    return "" if cell.lower() == "nan" or (is_number and cell.lower() in EMPTY) else cell
+
+
+def point_of(cells: Iterable[str]) -> Point | None:
+    """What stands before the decimals in these texts, by those that can be read in one way only; None where none tells.
+
+    Raises TableError where some tell of a comma and some of a point.
+    """
+    told: dict[Point, str] = {}
+    for cell in cells:
+        if not _LONE.fullmatch(cell):
+            if _COMMA_THOUSANDS.fullmatch(cell):
+                told.setdefault(".", cell)
+            elif _COMMA_DECIMAL.fullmatch(cell) or _POINT_THOUSANDS.fullmatch(cell):
+                told.setdefault(",", cell)
+    if len(told) > 1:
+        raise TableError(f"{told['.']!r} has a comma between thousands, and {told[',']!r} has not")
+    return next(iter(told), None)
+
+
+def are_lone(cells: Iterable[str]) -> bool:
+    """Whether each of these texts is like 1.234, or each like 1,234: a number with decimals, or one of thousands."""
+    filled = [cell for cell in cells if cell.lower() not in EMPTY]
+    return bool(filled) and all(map(_LONE.fullmatch, filled)) and len({"," in cell for cell in filled}) == 1
+
+
+def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | None:
+    """A column of texts as numbers and empty cells, where each is one of these in one way of writing decimals; None
+    where they are not, or where nothing tells which of two numbers they are.
+
+    point   what stands before decimals elsewhere in the table, for a column that does not tell
+
+    Raises TableError where the column tells of two ways.
+    """
+    point = point_of(cells) or point
+    numbers = ["" if cell.lower() in EMPTY else written_number(cell, point) for cell in cells]
+    return None if any(number is None for number in numbers) else numbers
+
+
+def written_number(text: str, point: Point | None) -> int | float | None:
+    """The number that a text writes, with thousands apart and with this sign before the decimals; None where it is no
+    number, or one of two, as 1,234 is where the sign is not known."""
+    text = text.strip()
+    if point != ",":
+        if (number := plain_number(text)) is not None:
+            return number
+        if _COMMA_THOUSANDS.fullmatch(text) and (point == "." or not _LONE.fullmatch(text)):
+            return plain_number(text.replace(",", ""))
+    else:
+        if _COMMA_DECIMAL.fullmatch(text):
+            return plain_number(text.replace(",", "."))
+        if _POINT_THOUSANDS.fullmatch(text):
+            return plain_number(text.replace(".", "").replace(",", "."))
+        if "." not in text and (number := plain_number(text)) is not None:
+            return number
+    if _GAP_THOUSANDS.fullmatch(text) and (point or "." not in text):
+        bare = re.sub(_GAP, "", text)
+        return plain_number(bare.replace(",", ".") if point == "," else bare)
+    return None
+
+
+def written_count(text: str, point: Point | None) -> float | None:
+    """As written_number, and 11M, 1.3B, 7e9 tokens, 350 million."""
+    parts = _MULTIPLE.fullmatch(" ".join(text.split()))
+    if parts is None:
+        return None
+    number = written_number(parts["number"], point)
+    if number is None or not parts["unit"]:
+        return number
+    exact = decimal.Decimal(str(number)) * int(_MULTIPLES[parts["unit"].lower()])
+    return int(exact) if exact == exact.to_integral_value() else float(exact)
+
+
+def as_plain(cell: Any) -> Any:
+    """A cell as text, a number, a truth value or, of JSON, a list or mapping of these; "" for what says that there is
+    nothing."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, (bool, int)):
+        return cell
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas, which is not imported for this
+        return ""
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return "" if np.isnat(cell) else str(cell)
+    if isinstance(cell, (np.generic, np.ndarray)):
+        return as_plain(cell.tolist())
+    if isinstance(cell, decimal.Decimal):
+        if cell.is_nan():
+            return ""
+        is_count = cell.is_finite() and cell.adjusted() < DIGITS and cell == cell.to_integral_value()
+        return int(cell) if is_count else float(cell)
+    if isinstance(cell, Real):
+        try:
+            return "" if cell != cell else float(cell)
+        except OverflowError:  # a fraction of large integers
+            return str(cell)
+    if isinstance(cell, Mapping):
+        return {str(name): as_plain(value) for name, value in cell.items()}
+    if isinstance(cell, (list, tuple)):
+        return [as_plain(value) for value in cell]
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)  # times; anything else
+
+
+def as_text(cell: Any) -> Any:
+    """7 and 7.0 (a column of numbers with a gap, in pandas) are the text 7."""
+    if type(cell) is str:
+        return cell.strip()
+    cell = as_plain(cell)
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell) if isinstance(cell, (bool, int, float)) else cell
+
+
+def as_number(cell: Any) -> Any:
+    """A cell of a column that lawful knows to hold numbers, where `n/a` is empty."""
+    cell = as_plain(cell)
+    return "" if isinstance(cell, str) and cell.lower() in EMPTY else cell
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell of numbers holds nothing."""
+    return cell is None or cell == "" or (isinstance(cell, str) and cell.strip().lower() in EMPTY)
+
+
+def yes_or_no(cell: Any) -> bool | str | None:
+    """True, False, "" for an empty cell, None for a cell that is none of these."""
+    text = str(cell).strip().lower()
+    if text in _YES_NO:
+        return _YES_NO[text]
+    if text in EMPTY:
+        return ""
+    number = plain_number(text)
+    return None if number not in (0, 1) else number == 1
+
+
+def first_said(row: Mapping[str, Any], columns: Sequence[str], is_nothing: Any) -> tuple[str, Any]:
+    """The first of these columns with something in it, and its cell: two trackers' tables, one below the other, have
+    some rows under one name and some under another."""
+    return next(((name, row[name]) for name in columns if not is_nothing(row.get(name, ""))), (columns[0], ""))
+
+
+def is_finished(row: Mapping[str, Any]) -> bool:
+    """Whether a run's status says so, in the words of lawful or of a tracker; an empty status, or none, says yes."""
+    status = row.get("status", "")
+    return status in ("finished", "", None) or in_words(status) in _FINISHED
+
+
+def is_state(status: Any) -> bool:
+    """Whether the text is the state of a run in the words of some tracker or cluster: CANCELLED by 1000 is one."""
+    words = in_words(status)
+    return words in _FINISHED or words in _NOT_FINISHED or words.split(" ")[0].strip(":+,;()") in _NOT_FINISHED
+
+
+def in_words(status: Any) -> str:
+    return " ".join(str(status).lower().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,140 @@
+"""Histories: tables with many rows of one run, one for each time its loss was logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lawful.errors import TableError
+from lawful.tables.cells import is_empty
+from lawful.tables.names import name_of
+from lawful.tables.observations import Observations
+
+STEPS = frozenset(("step", "global_step", "iteration", "iter", "trainer_global_step", "train_step", "training_step"))
+RUN = "run of a row"  # the column of runs that were told apart by all else that their rows say
+# what changes from row to row of one run
+_OF_TIME = frozenset(
+    "epoch timestamp runtime time wall_time walltime seconds elapsed relative_time samples learning_rate lr".split()
+)
+
+
+def step_column(table: Observations) -> str | None:
+    """The column that numbers the steps of a run; None where there is none."""
+    return next((column for column in table.columns if name_of(column).path in STEPS), None)
+
+
+def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observations, dict[str, str]]:
+    """The table with each row's run, where it is a history; rows without the loss, which was not evaluated at every
+    step, are left out. A table with one row a run stays as it is.
+
+    Raises TableError where rows at several steps of what may be one run cannot be told apart from runs.
+    """
+    step = step_column(table)
+    if step is None or "loss" not in roles:
+        return table, dict(roles)
+    roles = dict(roles)
+    rows, said = table.rows, list(table.said)
+    if "cluster" not in roles:
+        rows = _numbered(table, roles, step)
+        roles["cluster"] = RUN
+    runs: dict[str, set[Any]] = {}
+    for row in rows:
+        runs.setdefault(str(row.get(roles["cluster"], "")), set()).add(row.get(step))
+    if max(map(len, runs.values())) < 2:
+        return table, {role: name for role, name in roles.items() if name != RUN}
+    found = replace(table, rows=rows)
+    loss = roles["loss"]
+    blank = sum(is_empty(row.get(loss)) for row in rows)
+    if blank:
+        found = found.where(lambda row: not is_empty(row.get(loss)), f"no {loss} at this step")
+        said.append(f"{blank} of {len(rows)} rows left out: they have no {loss!r} at their step")
+    of = repr(roles["cluster"]) if roles["cluster"] != RUN else "all but what was logged"
+    said.append(
+        f"a history: {len(found.rows)} rows of {len(runs)} runs (told apart by {of}), kept as correlated observations; "
+        "--reduce last takes one row of each run"
+    )
+    return replace(found, said=tuple(said)), roles
+
+
+def _numbered(table: Observations, roles: Mapping[str, str], step: str) -> tuple[Mapping[str, Any], ...]:
+    """The rows, each with the number of its run: those that agree in every column but step, tokens, FLOPs, losses and
+    what else was logged (numbers with decimals, and times)."""
+    changing = {step, *(roles[role] for role in ("tokens", "flops", "loss") if role in roles)}
+    told = [column for column in table.columns if column not in changing and not _is_logged(table, column)]
+    numbers: dict[tuple[str, ...], int] = {}
+    rows = []
+    for row in table.rows:
+        key = tuple(str(row.get(column, "")) for column in told)
+        rows.append({**row, RUN: f"run {numbers.setdefault(key, len(numbers) + 1)}"})
+    return tuple(rows)
+
+
+def _is_logged(table: Observations, column: str) -> bool:
+    """A value of the moment, not a setting of the run: a time, or numbers of which no two rows have the same."""
+    if name_of(column).path in _OF_TIME or name_of(column).path.endswith("loss"):
+        return True
+    cells = [row.get(column) for row in table.rows if not is_empty(row.get(column))]
+    is_measured = all(isinstance(cell, float) and not cell.is_integer() for cell in cells)
+    return is_measured and len(set(cells)) > len(cells) / 2
+
+
+def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observations:
+    """One row for each run of a history.
+
+    how   last; min (of the loss); step=N (the row at that step); ema=W (of the loss, each row weighing 1 - W beside the
+          mean so far, at the last step)
+
+    Raises TableError for any other word, and where a run has no row at the step.
+    """
+    step = step_column(table)
+    if step is None or "cluster" not in roles:
+        raise TableError(
+            f"{table.source}: reduce: expected a column of steps, and runs with several rows; got neither."
+        )
+    name, _, value = how.partition("=")
+    weight = _number(value)
+    is_known = how in ("last", "min") or (name in ("step", "ema") and weight is not None)
+    if not is_known or (name == "ema" and not (weight is not None and 0 <= weight < 1)):
+        raise TableError(f"reduce: expected last, min, step=NUMBER, or ema=WEIGHT below 1; got {how!r}.")
+    runs: dict[str, list[int]] = {}
+    for place, row in enumerate(table.rows):
+        runs.setdefault(str(row.get(roles["cluster"], "")), []).append(place)
+    taken: dict[int, Mapping[str, Any]] = {}
+    for places in runs.values():
+        places.sort(key=lambda place: _number(table.rows[place].get(step)) or 0.0)
+        run = [table.rows[place] for place in places]
+        chosen, row = _one(table.source, run, name, weight, step, roles["loss"])
+        taken[places[chosen]] = row
+    said = tuple(part for part in table.said if not part.startswith("a history:"))
+    said += (f"{len(table.rows)} rows of {len(runs)} runs reduced: {how}",)
+    return replace(table.replaced(taken, f"another row of its run is taken ({how})"), said=said)
+
+
+def _one(
+    source: str, run: Sequence[Mapping[str, Any]], how: str, value: float | None, step: str, loss: str
+) -> tuple[int, Mapping[str, Any]]:
+    """The place of the row that stands for a run, whose rows are in the order of their steps; and the row."""
+    last = len(run) - 1
+    if how == "min":
+        lowest = min(range(len(run)), key=lambda place: _number(run[place][loss]) or float("inf"))
+        return lowest, run[lowest]
+    if how == "step":
+        at = next((place for place, row in enumerate(run) if _number(row.get(step)) == value), None)
+        if at is None:
+            steps = f"{run[0].get(step)} to {run[-1].get(step)}"
+            raise TableError(f"{source}: reduce: no row at step {value:g} in a run with steps {steps}.")
+        return at, run[at]
+    if how == "ema" and value is not None:
+        mean = float(run[0][loss])
+        for row in run[1:]:
+            mean = value * mean + (1 - value) * float(row[loss])
+        return last, {**run[-1], loss: mean}
+    return last, run[-1]
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None

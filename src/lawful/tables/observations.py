@@ -1,0 +1,214 @@
+"""Observations: one tidy table, one row per run that has ended. The seam between training and analysis.
+
+Everything left of it may use torch; nothing right of it does.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lawful.errors import TableError
+from lawful.storage.json_files import plain
+from lawful.tables.cells import is_empty, is_finished
+from lawful.tables.columns import current_name
+
+COPY = "the same as an earlier row in all but its name"
+LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
+# columns that name a run or say when it ran: they may differ between copies of one row
+_NAMES = frozenset(
+    "run run_name run_id name id Name ID cluster _timestamp timestamp created_at createdAt _runtime runtime".split()
+)
+OWN = {"study", "rung", "data_fingerprint"}  # columns of each table that lawful writes
+# a column that only runs beside the ladder have -> why they are left out of every law
+OFF_LADDER = {
+    "bracket": "tries another learning rate (bracket)",
+    "starts_from": "begins with another run's weights (fine-tuning)",
+    "left_plan": "of an earlier plan of this study",
+}
+
+
+@dataclass(frozen=True)
+class Observations:
+    """An immutable table: rows of plain values under named columns, and where they came from.
+
+    source      a file, a folder, or "memory"
+    dropped     rows left out so far: {"row", "run", "rung", "reason"}; filters add to it, never silently
+    roles       what a column is to a law -> its name here: {"params": "N", "loss": "val_loss"}
+    said        how the table was read, in sentences: its format, its columns, what was converted or left out
+    converted   column -> the column that holds its numbers in units of one, where they were converted
+    noise       settings that differ between runs and that the user calls noise
+    lone        columns whose cells are all like 1.234, which some write for 1234
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    source: str = "memory"
+    dropped: tuple[Mapping[str, Any], ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+    converted: Mapping[str, str] = field(default_factory=dict)
+    noise: tuple[str, ...] = ()
+    lone: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    @functools.cached_property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(itertools.chain.from_iterable(self.rows)))
+
+    def values(self, column: str) -> list[Any]:
+        self.expect(column)
+        return [row.get(column) for row in self.rows]
+
+    def known_as(self, column: str) -> str:
+        """The column's name here, where it was asked for by a former one, or is held in other units."""
+        column = self.converted.get(column, column)
+        return current if column not in self.columns and (current := current_name(column)) in self.columns else column
+
+    def numbers(self, column: str) -> np.ndarray:
+        """Shape (rows,), float64; an empty cell is NaN. Raises TableError for a text that is no number."""
+        cells = self.values(column)
+        try:
+            return np.array([np.nan if is_empty(cell) else float(cell) for cell in cells])
+        except (TypeError, ValueError):
+            number, cell = next((i, c) for i, c in enumerate(cells, start=1) if not _is_number(c))
+            raise TableError(
+                f"{self.source}: row {number}, column {column!r}: expected a number, got {cell!r}."
+            ) from None
+
+    def where(
+        self, keep: Callable[[Mapping[str, Any]], bool], reason: str | Callable[[Mapping[str, Any]], str]
+    ) -> Observations:
+        """The rows for which `keep` holds; the others are recorded in `dropped` with the reason."""
+        is_kept = [keep(row) for row in self.rows]
+        if all(is_kept):
+            return self
+        return self._with(is_kept, tuple(itertools.compress(self.rows, is_kept)), reason)
+
+    def replaced(self, rows: Mapping[int, Mapping[str, Any]], reason: str) -> Observations:
+        """The rows at these places (from 0), as they are given; the others are recorded in `dropped`."""
+        is_kept = [place in rows for place in range(len(self.rows))]
+        return self._with(is_kept, tuple(rows[place] for place in sorted(rows)), reason)
+
+    def _with(
+        self,
+        is_kept: Sequence[bool],
+        kept: tuple[Mapping[str, Any], ...],
+        reason: str | Callable[[Mapping[str, Any]], str],
+    ) -> Observations:
+        if all(is_kept):
+            return replace(self, rows=kept)
+        gone = {row.get("row") for row in self.dropped}  # a row keeps the number that it has in the table
+        numbers = itertools.filterfalse(gone.__contains__, itertools.count(1))
+        left = tuple(
+            {
+                "row": number,
+                "run": row.get("run", ""),
+                "rung": row.get("rung", ""),
+                "reason": reason if isinstance(reason, str) else reason(row),
+            }
+            for number, row, is_here in zip(numbers, self.rows, is_kept, strict=False)
+            if not is_here
+        )
+        return replace(self, rows=kept, dropped=self.dropped + left)
+
+    def of_ladder(self) -> Observations:
+        """The finished runs that are rungs: what any law may be fitted to or held against."""
+        own = self.where(is_finished, lambda row: f"not finished: {row['status']}")
+        for column, why in OFF_LADDER.items():
+            own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
+        copies = own.alike(LEAST_DIGITS)
+        numbers = itertools.count()
+        return own.where(lambda row: next(numbers) not in copies, COPY) if copies else own
+
+    @property
+    def is_of_study(self) -> bool:
+        """Written by lawful: a run's name is then a hash of all that determines it."""
+        return OWN <= set(self.columns)
+
+    def alike(self, digits: int = 0) -> frozenset[int]:
+        """Indices of rows that say the same as an earlier one in all but their names, where losses are written to at
+        least so many significant digits: two runs do not end at one loss to its last digit by chance. A column of text
+        in which no value comes twice is one of names."""
+        if self.is_of_study or not self.is_exact(self.roles.get("loss"), digits):
+            return frozenset()
+        names = {*_NAMES, self.roles.get("cluster", "")}
+        for column in set(self.columns) - names:
+            cells = [row.get(column) for row in self.rows]
+            if all(isinstance(cell, str) and cell for cell in cells) and len(set(cells)) == len(cells):
+                names.add(column)
+        told = [column for column in self.columns if column not in names]
+        seen: set[Any] = set()
+        found = set()
+        for number, row in enumerate(self.rows):
+            key = identity(row, told)
+            if key in seen:
+                found.add(number)
+            seen.add(key)
+        return frozenset(found)
+
+    def is_exact(self, loss: str | None, digits: int = LEAST_DIGITS) -> bool:
+        """Whether losses are written to at least so many significant digits, so that runs do not agree by chance."""
+        if loss is None:
+            return False
+        numbers = [cell for row in self.rows if isinstance(cell := row.get(loss), (int, float))]
+        return max(map(_digits, numbers), default=0) >= digits
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(plain(self.rows), sort_keys=True).encode()).hexdigest()
+
+    def expect(self, column: str) -> None:
+        if self.rows and column not in self.columns:
+            raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
+
+
+def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
+    """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `run` names the
+    run. For tables that lawful makes itself: nothing is looked for or asked."""
+    names = {name for row in rows for name in row}
+    roles = {role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names}
+    return Observations(tuple(rows), roles=roles | ({"cluster": "run"} if "run" in names else {}))
+
+
+def is_of_ladder(row: Mapping[str, Any]) -> bool:
+    """Whether the run is a rung: not there to try another learning rate, not a fine-tuning."""
+    return why_off_ladder(row) is None
+
+
+def why_off_ladder(row: Mapping[str, Any]) -> str | None:
+    return next((why for column, why in OFF_LADDER.items() if row.get(column) not in ("", None)), None)
+
+
+def identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
+    """Equal for rows that say the same in every column."""
+    cells = tuple(map(row.get, columns))
+    try:
+        hash(cells)
+    except TypeError:  # lists and the like
+        return json.dumps(plain(cells), sort_keys=True)
+    return cells
+
+
+def _digits(value: float) -> int:
+    """Of a number as it is written: 3 of 2.25, 1 of 2.0."""
+    return len(f"{decimal.Decimal(repr(float(value))).normalize():f}".replace(".", "").replace("-", "").strip("0"))
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        return is_empty(cell) or float(cell) is not None
+    except (TypeError, ValueError):
+        return False
