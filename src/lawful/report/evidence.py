@@ -184,7 +184,7 @@ def answers_beside_counts(folder: Path, answers: Sequence[Mapping[str, Any]]) ->
     """Answers of the study in `folder`, as far as its count models let them say that an arm is ahead."""
     here = Store(folder)
     counted = _counted(here.baselines) if here.baselines.exists() else {}
-    finished = [row for row in _read_rows(here.observations) if not row.get("left_plan") and table.is_finished(row)]
+    finished = [row for row in _read_rows(here.observations) if not row.get("left_plan") and tables.is_finished(row)]
     study = here.read_study()
     return [beside_counts(_with_current_loss(answer), study, finished, counted) for answer in answers]
 
