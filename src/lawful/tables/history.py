@@ -57,6 +57,26 @@ def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observatio
     return replace(found, said=tuple(said)), roles
 
 
+def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
+    """Raises TableError where the rows of one run have several losses and one budget: tokens (or FLOPs) are then those
+    of the whole run, not those at the step of each loss, and most rows would say what no run did."""
+    axes = [roles[role] for role in ("tokens", "flops") if role in roles]
+    step = step_column(table)
+    if step is None or "cluster" not in roles or not axes:
+        return
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table.rows:
+        if not is_empty(row.get(roles["cluster"])):
+            runs.setdefault(str(row[roles["cluster"]]), []).append(row)
+    several = [run for run in runs.values() if len({row.get(step) for row in run}) > 1]
+    if several and all(len({row.get(axis) for row in run}) == 1 for run in several for axis in axes):
+        raise TableError(
+            f"{table.source}: a history with several losses of each run, where {axes[0]!r} is the same at each step: "
+            "that of the whole run. Take one row of each run: --reduce last. Or name the column that counts up from "
+            "step to step: --tokens-column COLUMN."
+        )
+
+
 def _numbered(table: Observations, roles: Mapping[str, str], step: str) -> tuple[Mapping[str, Any], ...]:
     """The rows, each with the number of its run: those that agree in every column but step, tokens, FLOPs, losses and
     what else was logged (numbers with decimals, and times)."""

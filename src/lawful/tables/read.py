@@ -40,7 +40,7 @@ from lawful.tables.cells import (
     yes_or_no,
 )
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
-from lawful.tables.history import reduced, with_runs
+from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import OWN, Observations, identity
 from lawful.tables.roles import (
@@ -159,6 +159,8 @@ def read_by_role(
         table, roles = with_runs(table, roles)
     if reduce:
         table = reduced(table, roles, reduce)
+    elif not is_read:
+        expect_progress(table, roles)
     return replace(_checked(table, roles, set(told), skip_bad_rows=skip_bad_rows), roles=roles)
 
 
