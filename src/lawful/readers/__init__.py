@@ -269,7 +269,9 @@ def step_of(place: object, value: Any) -> int:
 def rows_or_refuse(
     source: object, what: str, parts: Iterable[Mapping[str, Any] | Remark]
 ) -> Iterator[Mapping[str, Any] | Remark]:
-    """The parts; TableError where no row is among them."""
+    """The parts; TableError where no row is among them, or where the source is a pipe, socket or device."""
+    if isinstance(source, Path) and not source.is_dir() and not source.is_file():
+        raise TableError(f"{source}: expected {what}, got no file, or a pipe, socket or device.")
     any_row = False
     for part in parts:
         any_row = any_row or not isinstance(part, Remark)

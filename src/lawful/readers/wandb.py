@@ -253,7 +253,7 @@ def _rows_of_project(address: str) -> Iterator[Mapping[str, Any] | Remark]:
                 **settings(Path(address), config),
                 **{name: cell for name, cell in _flat(summary).items() if not name.startswith("_")},
             }
-    except (wandb.errors.Error, wandb.errors.CommError, ValueError) as error:
+    except (wandb.errors.Error, ValueError) as error:
         if isinstance(error, TableError):
             raise
         said = " ".join(str(error).split())[:200]
