@@ -38,6 +38,8 @@ _LETTERS_OF_RUN = (LETTERS["params"], LETTERS["unique_tokens"])
 def files_below(root: Path, *patterns: str, depth: int = MOST_DEPTH) -> Iterator[Path]:
     """The files below a folder whose names fit one of the patterns, in the order of their names. Links are not
     followed. Raises TableError where there are too many, or where one is a pipe, socket or device."""
+    if not root.is_dir():
+        raise TableError(f"{root}: expected a folder, got a file or nothing.")
     left = MOST_ENTRIES
     waiting = [(root, 0)]
     while waiting:
