@@ -1,5 +1,5 @@
-"""Readers of run trackers, on files that the real packages wrote (tests/readers/write_with_real_packages.py): the losses
-that were planted come back at their sizes, tokens and runs."""
+"""Readers of run trackers, on files that the real packages wrote (see write_with_real_packages.py): the losses that were
+planted come back at their sizes, tokens and runs."""
 
 from __future__ import annotations
 

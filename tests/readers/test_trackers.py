@@ -87,6 +87,18 @@ def test_values_of_one_step_that_lightning_wrote_on_two_lines_are_one_row(tmp_pa
     assert [(row["tokens"], row["val_loss"]) for row in table] == [(100.0, 4.0), (200.0, 3.0)]
 
 
+def test_parameters_that_each_part_of_a_resumed_log_states_hold_at_all_steps(tmp_path: Path) -> None:
+    log_events(tmp_path / "run", [(0, "params", 1e7), (1, "loss", 4.0)], time=1e9)
+    log_events(tmp_path / "run", [(2, "params", 1e7), (3, "loss", 3.0)], time=2e9)
+    assert [row["params"] for row in read_runs(tmp_path)] == [1e7, 1e7]
+
+
+def test_the_folder_of_a_part_is_a_part_also_where_it_is_named_itself(tmp_path: Path) -> None:
+    log_events(tmp_path / "run" / "train", [(1, "loss", 4.0)])
+    table = read_runs(tmp_path / "run" / "train")
+    assert table.roles["loss"] == "train/loss" and any("a training loss" in said for said in table.said)
+
+
 def test_keras_goes_on_after_a_restart_with_the_later_epochs(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("epoch,loss,val_loss\n0,5,5.5\n1,4,4.5\n2,9,9.5\n1,4,4.4\n")
     table = read_runs(tmp_path)
@@ -119,7 +131,12 @@ def test_a_job_that_wrote_two_tables_is_asked_about(tmp_path: Path) -> None:
 
 
 def nanochat_log(n: int, batch: int, steps: Sequence[int]) -> str:
-    lines = ["Parameter counts:", f"{'wte':24s}: 1,234", f"{'total':24s}: {n:,}", f"Estimated FLOPs per token: {6 * n:e}"]
+    lines = [
+        "Parameter counts:",
+        f"{'wte':24s}: 1,234",
+        f"{'total':24s}: {n:,}",
+        f"Estimated FLOPs per token: {6 * n:e}",
+    ]
     lines += [f"Total batch size {batch:,} => gradient accumulation steps: 1", "Step 00000 | Validation bpb: 3.200000"]
     for step in steps:
         bpb = 0.5 + 40 * n**-0.34 + 41 * (batch * step) ** -0.28
@@ -135,7 +152,9 @@ def test_nanochats_logs_give_bits_per_byte_at_the_tokens_seen(tmp_path: Path) ->
     assert table.roles["loss"] == "val_bpb" and len(table) == 4
     for row in table:
         assert row["tokens"] == 2**19 * row["step"]
-        assert row["val_bpb"] == pytest.approx(0.5 + 40 * row["params"] ** -0.34 + 41 * row["tokens"] ** -0.28, abs=1e-6)
+        assert row["val_bpb"] == pytest.approx(
+            0.5 + 40 * row["params"] ** -0.34 + 41 * row["tokens"] ** -0.28, abs=1e-6
+        )
     assert any("before the first step" in said for said in table.said)
 
 
@@ -257,8 +276,12 @@ def test_a_pipe_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None
 def test_yaml_makes_no_object_and_no_billion_items(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     (tmp_path / "metrics.csv").write_text("epoch,step,val_loss\n0,1,5.0\n")
-    bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
-    (tmp_path / "hparams.yaml").write_text(bomb + "hook: !!python/object/apply:os.system ['touch here']\nn_params: 1e7\n")
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    (tmp_path / "hparams.yaml").write_text(
+        bomb + "hook: !!python/object/apply:os.system ['touch here']\nn_params: 1e7\n"
+    )
     rows, _ = plugins.separated(plugins.reader_of(tmp_path).rows(tmp_path))
     assert rows[0]["hparams.n_params"] == 1e7 and rows[0]["hparams.hook"] == ["touch here"]
     assert rows[0]["hparams.i"] == ["*h"] * 9
@@ -278,8 +301,8 @@ def test_a_database_with_views_in_the_place_of_tables_is_not_run(tmp_path: Path)
         for name in ("studies", "trials", "trial_params", "trial_values"):
             base.execute(f"CREATE TABLE {name} (study_id, study_name, trial_id, number, state)")
         base.execute(
-            "CREATE VIEW trial_user_attributes AS WITH RECURSIVE n(trial_id) AS (SELECT 1 UNION ALL SELECT trial_id + 1 "
-            "FROM n) SELECT trial_id, 'k' AS key, '1' AS value_json FROM n"
+            "CREATE VIEW trial_user_attributes AS WITH RECURSIVE n(trial_id) AS "
+            "(SELECT 1 UNION ALL SELECT trial_id + 1 FROM n) SELECT trial_id, 'k' AS key, '1' AS value_json FROM n"
         )
     base.close()
     with pytest.raises(TableError, match="study"):
@@ -301,7 +324,9 @@ def test_what_another_reader_would_have_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "trainer_state.json").write_text('{"global_step": 1, "log_history": [{"eval_loss": 3.5, "step": 1}]}')
     log_events(tmp_path / "runs", [(1, "loss", 4.0)])
     table = read_runs(tmp_path)
-    assert table.roles["loss"] == "eval_loss" and any("not read" in said and "TensorBoard" in said for said in table.said)
+    assert table.roles["loss"] == "eval_loss" and any(
+        "not read" in said and "TensorBoard" in said for said in table.said
+    )
 
 
 CASES = {  # of shared/cases/tables -> what is right: the case's README
@@ -324,7 +349,9 @@ def test_a_case_has_its_right_value(case: str, data_folder: Path) -> None:
     found = fit(read_runs(path), "chinchilla", draws=0)
     for name, value in CASES[case].items():
         own = {**found.params, **found.derived}[name]
-        assert (own if isinstance(own, float) else own.value) == pytest.approx(value, rel=0.02 if case == "tb/plain" else 1e-3)
+        assert (own if isinstance(own, float) else own.value) == pytest.approx(
+            value, rel=0.02 if case == "tb/plain" else 1e-3
+        )
 
 
 @pytest.mark.needs_data

@@ -197,7 +197,8 @@ def wandb(out: Path) -> None:
     for i, (n, d) in enumerate(GRID):
         own = real.Settings(x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True, console="off",
                             host=HOST, disable_git=True, disable_code=True, x_save_requirements=False,
-                            username="user", email="", program="train.py", program_abspath="/train.py", root_dir="/")  # fmt: skip
+                            username="user", email="", program="train.py", program_abspath="/train.py",
+                            root_dir="/")  # fmt: skip
         run = real.init(project="ladder", id=f"id{i}", name=f"run-{i}", dir=str(out), settings=own,
                         config={"n_params": n, "optim": {"lr": 3e-4, "name": "adamw"}})  # fmt: skip
         for part in PARTS:

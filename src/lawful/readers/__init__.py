@@ -10,7 +10,7 @@ import itertools
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,14 @@ def holds(root: Path, *patterns: str, depth: int = MOST_DEPTH) -> bool:
     except TableError as error:
         return "pipe" in str(error)  # its rows() says so
     except OSError:
+        return False
+
+
+def any_below(root: Path, is_of_kind: Callable[[Path], bool], *patterns: str, depth: int = MOST_DEPTH) -> bool:
+    """Whether a file below the folder, with such a name, is of a kind. Never fails, as `holds`."""
+    try:
+        return root.is_dir() and any(map(is_of_kind, files_below(root, *patterns, depth=depth)))
+    except (OSError, TableError):
         return False
 
 
@@ -212,13 +220,14 @@ def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Any
 
 
 def held_by_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of one run, each with what the run has one of (parameters, a seed) and logged at a single step."""
+    """The rows of one run, each with what the run has one of (parameters, a seed), also where it was not logged at each
+    step."""
     first: dict[str, list[Any]] = {}
     for row in rows:
         for column, cell in row.items():
             if _is_of_run(column):
                 first.setdefault(column, []).append(cell)
-    once = {column: cells[0] for column, cells in first.items() if len(cells) == 1}
+    once = {column: cells[0] for column, cells in first.items() if all(cell == cells[0] for cell in cells)}
     return [{**once, **row} for row in rows]
 
 
@@ -283,6 +292,7 @@ def rows_or_refuse(
 
 
 __all__ = [
+    "any_below",
     "begin_of",
     "by_step",
     "counted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -85,15 +86,16 @@ def _params(weights: Path) -> int | None:
         begin = file.read(8)
         length = struct.unpack("<Q", begin)[0] if len(begin) == 8 else MOST_HEADER_BYTES
         header = file.read(length) if length < MOST_HEADER_BYTES else b""
+    refusal = TableError(f"{weights}: expected weights in safetensors, got a file that does not parse.")
     try:
         tensors = parse_json(header)
-        total = 0
-        for name, tensor in tensors.items():
-            if name != "__metadata__":
-                count = 1
-                for size in tensor["shape"]:
-                    count *= int(size)
-                total += count
-        return total
-    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        raise TableError(f"{weights}: expected weights in safetensors, got a file that does not parse.") from None
+    except (ValueError, RecursionError):
+        raise refusal from None
+    shapes = [
+        tensor.get("shape") if isinstance(tensor, dict) else None
+        for name, tensor in (tensors.items() if isinstance(tensors, dict) else [("", None)])
+        if name != "__metadata__"
+    ]
+    if not all(isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape) for shape in shapes):
+        raise refusal
+    return sum(math.prod(shape) for shape in shapes if shape is not None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark, readers_of, separated
-from lawful.readers import files_below, holds, json_of, rows_or_refuse, run_name, settings, yaml_of
+from lawful.readers import any_below, files_below, json_of, rows_or_refuse, run_name, settings, yaml_of
 from lawful.tables.read import read_rows
 
 OVERRIDES, CONFIG = "overrides.yaml", "config.yaml"
@@ -20,17 +20,18 @@ class Hydra(Reader):
     is_outer = True
 
     def reads(self, path: Path) -> bool:
-        try:
-            return holds(path, OVERRIDES) and any(_jobs(path))
-        except (OSError, ValueError):
-            return False
+        return any_below(path, _is_job, OVERRIDES)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "Hydra jobs that wrote a table or a JSON object", _rows(path))
 
 
+def _is_job(overrides: Path) -> bool:
+    return overrides.parent.name == ".hydra"
+
+
 def _jobs(path: Path) -> Iterator[Path]:
-    return (file.parent.parent for file in files_below(path, OVERRIDES) if file.parent.name == ".hydra")
+    return (file.parent.parent for file in filter(_is_job, files_below(path, OVERRIDES)))
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:

@@ -10,11 +10,11 @@ from typing import Any
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
 from lawful.readers import (
+    any_below,
     begin_of,
     by_step,
     counted,
     files_below,
-    holds,
     json_object,
     rows_or_refuse,
     settings,
@@ -28,12 +28,7 @@ class Keras(Reader):
     about = "Keras CSVLogger: a row for each epoch of each run, one file a run"
 
     def reads(self, path: Path) -> bool:
-        if not holds(path, "*.csv", "*.log"):
-            return False
-        try:
-            return any(map(_is_log, files_below(path, "*.csv", "*.log")))
-        except (OSError, ValueError):
-            return False
+        return any_below(path, _is_log, "*.csv", "*.log")
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "logs of Keras' CSVLogger", _rows(path))

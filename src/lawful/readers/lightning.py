@@ -8,12 +8,12 @@ from typing import Any
 
 from lawful.plugins import Reader, Remark
 from lawful.readers import (
+    any_below,
     begin_of,
     by_step,
     counted,
     files_below,
     held_by_run,
-    holds,
     rows_or_refuse,
     run_name,
     settings,
@@ -30,12 +30,7 @@ class Lightning(Reader):
     about = "Lightning metrics.csv: a row for each step of each run, what was logged at a step together"
 
     def reads(self, path: Path) -> bool:
-        if not holds(path, METRICS):
-            return False
-        try:
-            return any(map(_is_metrics, files_below(path, METRICS)))
-        except (OSError, ValueError):
-            return False
+        return any_below(path, _is_metrics, METRICS)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "Lightning's metrics.csv", _rows(path))

@@ -8,7 +8,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import begin_of, counted, files_below, holds, json_object, rows_or_refuse
+from lawful.readers import any_below, begin_of, counted, files_below, json_object, rows_or_refuse
 
 RESULTS = "results*.json"
 
@@ -17,14 +17,7 @@ class LMEval(Reader):
     about = "lm-eval results: a row for each model, a column TASK/METRIC for each number"
 
     def reads(self, path: Path) -> bool:
-        if path.is_dir():
-            if not holds(path, RESULTS):
-                return False
-            try:
-                return any(map(_is_results, files_below(path, RESULTS)))
-            except (OSError, ValueError):
-                return False
-        return path.suffix == ".json" and _is_results(path)
+        return any_below(path, _is_results, RESULTS) if path.is_dir() else _is_results(path)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "results of lm-eval", _rows(path))

@@ -10,6 +10,7 @@ from typing import Any
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
 from lawful.readers import (
+    any_below,
     begin_of,
     by_step,
     counted,
@@ -17,7 +18,6 @@ from lawful.readers import (
     database_rows,
     files_below,
     held_by_run,
-    holds,
     rows_or_refuse,
     step_of,
     tables_of,
@@ -37,14 +37,7 @@ class MLflow(Reader):
     about = "MLflow runs: a row for each step at which metrics of a run were logged"
 
     def reads(self, path: Path) -> bool:
-        if not path.is_dir():
-            return _TABLES <= tables_of(path)
-        if not holds(path, META, depth=3):
-            return False
-        try:
-            return any(map(_is_run, files_below(path, META, depth=3)))
-        except (OSError, ValueError):
-            return False
+        return any_below(path, _is_run, META, depth=3) if path.is_dir() else _TABLES <= tables_of(path)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "MLflow runs with metrics", _rows(path) if path.is_dir() else _of_database(path))

@@ -12,7 +12,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import begin_of, counted, files_below, holds, rows_or_refuse, text_of
+from lawful.readers import any_below, begin_of, counted, files_below, rows_or_refuse, text_of
 
 LOGS = ("*.log", "*.txt")
 BEGIN_BYTES = 2**16  # within which a log says how large its model is
@@ -30,14 +30,7 @@ class Nanochat(Reader):
     about = "nanochat logs: a row for each validation, in bits per byte; tokens are steps times the batch"
 
     def reads(self, path: Path) -> bool:
-        if path.is_dir():
-            if not holds(path, *LOGS):
-                return False
-            try:
-                return any(map(_is_log, files_below(path, *LOGS)))
-            except (OSError, ValueError):
-                return False
-        return path.suffix in (".log", "") and _is_log(path)
+        return any_below(path, _is_log, *LOGS) if path.is_dir() else path.suffix in (".log", "") and _is_log(path)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "nanochat logs with a validation", _rows(path))

@@ -11,7 +11,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import begin_of, files_below, holds, json_object, rows_or_refuse, settings
+from lawful.readers import any_below, begin_of, files_below, json_object, rows_or_refuse, settings
 
 _KEPT = ("loss", "loss_tokens_lower_95", "loss_tokens_upper_95")
 
@@ -20,14 +20,7 @@ class OpenLM(Reader):
     about = "open_lm models: a row for each JSON file, a loss for each validation set"
 
     def reads(self, path: Path) -> bool:
-        if path.is_dir():
-            if not holds(path, "*.json"):
-                return False
-            try:
-                return any(map(_is_model, files_below(path, "*.json")))
-            except (OSError, ValueError):
-                return False
-        return path.suffix == ".json" and _is_model(path)
+        return any_below(path, _is_model, "*.json") if path.is_dir() else path.suffix == ".json" and _is_model(path)
 
     def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         return rows_or_refuse(path, "models of open_lm", _rows(path))

@@ -97,7 +97,7 @@ def _runs(root: Path, logs: Mapping[Path, _Log]) -> dict[str, dict[str, _Log]]:
     runs: dict[str, dict[str, _Log]] = {}
     for folder, log in logs.items():
         run, prefix = folder, ""
-        if folder.name in _PARTS and (folder != root or folder.parent in logs):
+        if folder.name in _PARTS:
             run, prefix = folder.parent, _PARTS[folder.name]
         elif folder.parent in logs and _TIME.fullmatch(folder.name) and log.settings and timed[folder.parent] == 1:
             run, prefix = folder.parent, "hparams"

@@ -8,6 +8,7 @@ needed are read: history, summary, config, run and exit.
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class _Run:
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     files = list(files_below(path, RECORDS)) if path.is_dir() else [path]
     runs: dict[str, _Run] = {}
-    for file in files:  # the folder of a run begins with its time, so a resumed run comes in order
+    for file in sorted(files, key=_time):  # a run that was resumed has several
         torn = _read(file, runs)
         if torn:
             yield Remark(f"{file}: the last record is torn, as a killed writer leaves it")
@@ -81,6 +82,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     yield from counted("steps logged before a resume, which came again, are left out", again)
     if unfinished := [run.id for run in runs.values() if run.exit_code is None]:
         yield Remark(f"{len(unfinished)} runs without an end: running, or killed ({', '.join(unfinished[:3])})")
+
+
+def _time(file: Path) -> str:
+    """When a run began: its folder is called run-20260131_120000-ID, or offline-run-..."""
+    found = re.search(r"\d{8}_\d{6}", file.parent.name)
+    return found[0] if found else ""
 
 
 def _read(file: Path, runs: dict[str, _Run]) -> bool:
