@@ -1,4 +1,4 @@
-"""Readers of run trackers, on files that the real packages wrote (see write_with_real_packages.py): the losses that were
+"""Readers of run trackers, on files of the real packages (see write_with_real_packages.py): the losses that were
 planted come back at their sizes, tokens and runs."""
 
 from __future__ import annotations
