@@ -81,6 +81,14 @@ def test_a_budget_that_does_not_count_up_is_asked_about(tmp_path: Path) -> None:
     assert [row["val_loss"] for row in table] == [4.0]
 
 
+def test_losses_of_several_sizes_without_tokens_are_asked_about_and_learning_curves_are_not(tmp_path: Path) -> None:
+    rows = [{"run": n, "step": step, "N": n, "val_loss": 5.0 - step} for n in (1e6, 2e6) for step in (1, 2)]
+    with pytest.raises(TableError, match="--tokens-column COLUMN"):
+        read_runs(rows)
+    assert len(read_runs(rows, tokens="step")) == 4 and len(read_runs(rows, reduce="last")) == 2
+    assert len(read_runs([row for row in rows if row["N"] == 1e6])) == 2
+
+
 def test_values_of_one_step_that_lightning_wrote_on_two_lines_are_one_row(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,step,tokens,val_loss\n0,10,100,\n0,10,,4.0\n1,20,200,\n1,20,,3.0\n")
     table = read_runs(tmp_path)
