@@ -153,7 +153,7 @@ def test_trials_that_were_pruned_are_listed_and_choices_have_their_names() -> No
     ],
 )
 def test_a_damaged_file_is_refused_by_name_or_read_never_a_traceback(source: str, files: str, tmp_path: Path) -> None:
-    """LAWFUL_FUZZ times as many mutations: `make fuzz` and the like."""
+    """LAWFUL_READER_FUZZ=600 tries so many mutations of each source."""
     needs(source)
     damage(DATA / source, files, tmp_path, count=int(os.environ.get("LAWFUL_READER_FUZZ", "25")))
 
