@@ -72,7 +72,7 @@ def test_tokens_and_decay_by_hand() -> None:
     assert RUN.decay_start == 80
 
 
-@pytest.mark.parametrize("where", ["os:system", "subprocess:Popen", "study_file:Evil", "", "lawful.storage.layout:os"])
+@pytest.mark.parametrize("where", ["os:system", "subprocess:Popen", "study_file:Evil", "", "lawful.storage.atomic:os"])
 def test_json_cannot_name_code_to_run(where: str) -> None:
     with pytest.raises(LawfulError, match="expected"):
         from_json({"is": where})

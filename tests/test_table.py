@@ -143,7 +143,7 @@ def test_tensorboard_logs_give_a_row_a_run_with_each_scalars_last_value(tmp_path
             values = [Summary.Value(tag="eval/loss", simple_value=loss), Summary.Value(tag="params", simple_value=1e6)]
             writer.add_event(Event(step=step, wall_time=float(step), summary=Summary(value=values)))
         writer.close()
-    table = read_runs(tmp_path, loss="eval/loss")
+    table = read_runs(tmp_path, loss="eval/loss", reduce="last")
     assert table.values("run") == ["large", "small"]
     assert table.numbers("eval/loss").tolist() == [3.0, 3.5]
     assert table.roles["params"] == "params"

@@ -111,8 +111,9 @@ def replayed(claim: Claim, *, runner: CliRunner | None = None) -> dict[str, str]
 
 
 def verdicts(said: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(claim, verdict) from the first line of each output."""
-    return [tuple(text.splitlines()[0].rsplit(": ", 1)) for text in said.values()]  # type: ignore[misc]
+    """(claim, verdict) from the first line of each output after those that say how the table was read."""
+    firsts = [next(line for line in text.splitlines() if not line.startswith("read: ")) for text in said.values()]
+    return [tuple(line.rsplit(": ", 1)) for line in firsts]  # type: ignore[misc]
 
 
 def page() -> str:

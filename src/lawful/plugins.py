@@ -43,24 +43,40 @@ class Analysis:
         """Called after each fit, also while the study runs; it may write into fits/. It must not import torch."""
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A sentence of a reader about what it did with a source, beside the rows: what was left out, joined, or logged
+    twice. It is printed with every answer."""
+
+    text: str
+
+
 class Reader(ABC):
     """Reads the finished runs that a file or folder holds, as a run tracker or trainer wrote them.
 
     suffixes   of files that it reads, in lower case: ".xlsx"
+    scheme     of addresses that it reads instead of files: "wandb" for wandb://entity/project
     about      what it reads, in words that stand beside every answer: "TensorBoard logs: the last value of each run"
+    is_outer   its folders hold what other readers read (the jobs of a sweep), so it is asked before them
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    scheme: ClassVar[str] = ""
     about: ClassVar[str] = ""
+    is_outer: ClassVar[bool] = False
 
     def reads(self, path: Path) -> bool:
         """Whether this file or folder is of its kind. It looks at names and at the first lines, and never fails."""
         return path.is_file() and path.suffix.lower() in self.suffixes
 
     @abstractmethod
-    def rows(self, path: Path) -> Iterable[Mapping[str, Any]]:
-        """A mapping from column to cell for each run, or for each line of each run's log: with columns `run` and `step`
-        then. Raises TableError that names the file where it is damaged."""
+    def rows(self, path: Path) -> Iterable[Mapping[str, Any] | Remark]:
+        """A mapping from column to cell for each run, or for each step of each run's log: with columns `run` and `step`
+        then; and remarks. Raises a LawfulError that names the file where it is damaged."""
+
+    def rows_at(self, address: str) -> Iterable[Mapping[str, Any] | Remark]:
+        """As rows, of an address that begins with its scheme."""
+        raise NotImplementedError(f"{type(self).__name__} reads no addresses")
 
 
 @functools.cache
@@ -79,7 +95,29 @@ def analyses() -> tuple[Analysis, ...]:
     return tuple(analysis() for analysis in registry.every("analyses").values())
 
 
-def reader_of(path: Path) -> Reader | None:
-    """The reader for this file or folder, lawful's own first; usual formats of tables are read by lawful.tables."""
+def readers_of(path: Path) -> tuple[Reader, ...]:
+    """The readers for this file or folder, the one to take first; usual formats of tables are read by lawful.tables."""
     readers: list[Reader] = [reader() for reader in registry.every("readers").values()]
-    return next((reader for reader in readers if reader.reads(path)), None)
+    return tuple(reader for reader in sorted(readers, key=lambda reader: not reader.is_outer) if reader.reads(path))
+
+
+def reader_of(path: Path) -> Reader | None:
+    return next(iter(readers_of(path)), None)
+
+
+def reader_at(address: str) -> Reader | None:
+    """The reader for an address such as wandb://entity/project."""
+    scheme = address.partition("://")[0]
+    readers = (reader() for reader in registry.every("readers").values())
+    return next((reader for reader in readers if reader.scheme == scheme), None)
+
+
+def separated(parts: Iterable[Mapping[str, Any] | Remark]) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    """The rows that a reader gives, and the texts of its remarks, each once."""
+    rows, said = [], []
+    for part in parts:
+        if isinstance(part, Remark):
+            said.append(part.text)
+        else:
+            rows.append(part)
+    return rows, tuple(dict.fromkeys(said))

@@ -73,7 +73,7 @@ def test_branch_of_a_trunk_equals_training_from_scratch(toy_folder: Folder) -> N
         planned = store.read_study().runs[number]
         # its decay of a fifth alone was paid for, as the plan said
         assert branch["flops_spent"] == planned.own_flops == scratch["flops_spent"] // 5
-    assert longest["flops_spent"] == store.read_study().runs[2]["flops"]
+    assert longest["flops_spent"] == store.read_study().runs[2].flops
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(toy_folder: Folder) -> None:

@@ -19,6 +19,7 @@ from lawful.families.decoder import Decoder
 from lawful.planning.plan import make_plan
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
+from lawful.schema import PlannedRun
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
@@ -51,7 +52,7 @@ def test_only_symbols_that_stand_for_something_are_drawn(make: Any, temperature:
 
     data = TokenData(fingerprint="", arrays={}, num_bytes={}, tokenizer=tokenizer)
     writer = Writer(
-        rung={},
+        planned=PlannedRun.example(),
         run=SimpleNamespace(context=8),
         data=data,
         model=model,

@@ -14,6 +14,7 @@ from lawful.fitting.cautions import rests_on
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.result import Caution, HeldOutRow, Prediction
 from lawful.laws import Array
+from lawful.tables import by_role
 
 if TYPE_CHECKING:
     from lawful.fitting.data import Sample
@@ -115,7 +116,7 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
     if not kept:
         raise Refusal("too_few_points", "holdout: nothing is left to fit.")
     smaller = refit(
-        kept,
+        by_role(kept),
         fit.model,
         objective=fit.objective.name,
         fixed=fixed,

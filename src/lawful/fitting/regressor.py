@@ -16,6 +16,7 @@ except ImportError as error:
 
 from lawful.fitting.estimate import fit
 from lawful.laws import named
+from lawful.tables import read_by_role
 
 
 class ScalingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -42,7 +43,8 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             {**dict(zip(inputs, map(float, x), strict=True)), "loss": float(loss), "run": str(i)}
             for i, (x, loss) in enumerate(zip(X, y, strict=True))
         ]
-        self.result_ = fit(rows, self.law, objective=self.objective, draws=self.draws, seed=self.seed)
+        table = read_by_role(rows, {}, units=dict.fromkeys(inputs, "1"))  # in whatever unit: nothing is asked
+        self.result_ = fit(table, self.law, objective=self.objective, draws=self.draws, seed=self.seed)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:

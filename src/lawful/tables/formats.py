@@ -26,7 +26,7 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[Row]:
     names: set[str] = set()
     for number, line in enumerate((line for line in lines if line.strip()), start=1):
         try:
-            row = parse_json(line, object_pairs_hook=_once_each)
+            row = parse_json(line, object_pairs_hook=once_each)
         except TableError as error:
             raise TableError(f"{path}: row {number}: {error}") from None
         except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
@@ -48,7 +48,7 @@ def json_table(path: Path) -> tuple[list[Row], tuple[str, ...]]:
     if len(text) > MOST_JSON_BYTES:
         raise TableError(f"{path}: expected JSON of at most {MOST_JSON_BYTES:,} characters, got {len(text):,}.")
     try:
-        value = parse_json(text, object_pairs_hook=_once_each)
+        value = parse_json(text, object_pairs_hook=once_each)
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -110,7 +110,7 @@ def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The members of a JSON object. Raises TableError where two have one name: the last would hide the others."""
     found = dict(pairs)
     if len(found) < len(pairs):

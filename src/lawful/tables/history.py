@@ -10,6 +10,7 @@ from lawful.errors import TableError
 from lawful.tables.cells import is_empty
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
+from lawful.tables.roles import shell_word
 
 STEPS = frozenset(("step", "global_step", "iteration", "iter", "trainer_global_step", "train_step", "training_step"))
 RUN = "run of a row"  # the column of runs that were told apart by all else that their rows say
@@ -55,6 +56,32 @@ def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observatio
         "--reduce last takes one row of each run"
     )
     return replace(found, said=tuple(said)), roles
+
+
+def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
+    """Raises TableError where the rows of one run have several losses and one budget: tokens (or FLOPs) are then those
+    of the whole run, not those at the step of each loss, and most rows would say what no run did. The same where runs
+    of several sizes have no column of tokens or FLOPs at all."""
+    axes = [roles[role] for role in ("tokens", "flops") if role in roles]
+    step = step_column(table)
+    if step is None or "cluster" not in roles:
+        return
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table.rows:
+        if not is_empty(row.get(roles["cluster"])):
+            runs.setdefault(str(row[roles["cluster"]]), []).append(row)
+    several = [run for run in runs.values() if len({row.get(step) for row in run}) > 1]
+    sizes = {run[0].get(roles["params"]) for run in several} if "params" in roles else set()
+    if not several or any(len({row.get(axis) for row in run}) > 1 for run in several for axis in axes):
+        return
+    if not axes and len(sizes) < 2:
+        return  # learning curves: a law of the step itself
+    what = f"{axes[0]!r} is the same at each step: the whole run's" if axes else "no column has tokens or FLOPs"
+    raise TableError(
+        f"{table.source}: expected losses with the tokens that their run had seen by then, got a history of each run "
+        f"in which {what}. Take one row of each run: --reduce last. Or name the column that counts up from step to step: "
+        f"--tokens-column COLUMN ({shell_word(step)}, where each step has the same number of tokens)."
+    )
 
 
 def _numbered(table: Observations, roles: Mapping[str, str], step: str) -> tuple[Mapping[str, Any], ...]:

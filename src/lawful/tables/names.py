@@ -23,6 +23,7 @@ UNITS = {
 PREFIXES = frozenset(
     "summary metrics metric params param config hparams hparam hyperparameters args values data".split()
 )
+_FLAT_PREFIX = re.compile(r"^(?:params|user_attrs|values?)_(?=.)")  # as Optuna's trials_dataframe writes them
 _IN_BRACKETS = re.compile(r"\s*[(\[]\s*(?:in\s+)?([^()\[\]]+?)\s*[)\]]\s*$")
 _POWER = re.compile(r"(?:x\s*)?(?:1e|10\^|10\*\*)(\d+)")
 
@@ -31,7 +32,7 @@ _POWER = re.compile(r"(?:x\s*)?(?:1e|10\^|10\*\*)(\d+)")
 class Name:
     """key        in small letters, words joined by _: val_loss of `val/loss`, `valLoss` and `Val Loss`
     path       the key without the prefixes that trackers write
-    last       of a nested name a.b, the key of its last part
+    last       of a nested name a.b, the key of its last part, without the prefix of a flat name params_x
     letter     the name itself, where it is one capital letter
     unit       how many are in one of the unit that the name gives; 1 where it gives none
     unit_name  that unit, as it is written
@@ -53,7 +54,8 @@ def name_of(column: str) -> Name:
     while len(own) > 1 and _key(own[0]) in PREFIXES:
         own.pop(0)
     letter = own[-1].strip() if own and len(own) == 1 and re.fullmatch("[A-Z]", own[-1].strip()) else ""
-    return Name(_key(bare), _key("_".join(own)), _key(own[-1]) if own else "", letter, unit, unit_name)
+    last = _FLAT_PREFIX.sub("", _key(own[-1])) if own else ""
+    return Name(_key(bare), _key("_".join(own)), last, letter, unit, unit_name)
 
 
 def _key(text: str) -> str:

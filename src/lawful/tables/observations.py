@@ -176,11 +176,12 @@ class Observations:
 
 
 def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
-    """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `run` names the
-    run. For tables that lawful makes itself: nothing is looked for or asked."""
+    """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `cluster`,
+    or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
     roles = {role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names}
-    return Observations(tuple(rows), roles=roles | ({"cluster": "run"} if "run" in names else {}))
+    cluster = next(({"cluster": name} for name in ("cluster", "run") if name in names), {})
+    return Observations(tuple(rows), roles=roles | cluster)
 
 
 def is_of_ladder(row: Mapping[str, Any]) -> bool:

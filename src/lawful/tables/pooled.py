@@ -59,7 +59,11 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
         if max(map(len, values)) < 2:
             continue
         levels = list(dict.fromkeys(str(as_text(row.get(column, ""))) for row in table.rows))
-        if name_of(column).path in SETTINGS or name_of(column).last in SETTINGS or _recurs(table, column, levels):
+        if (
+            name_of(column).path in SETTINGS
+            or name_of(column).last in SETTINGS
+            or _recurs(table, column, levels, roles)
+        ):
             found[column] = levels
     return found
 
@@ -78,8 +82,14 @@ def _may_be_setting(column: str) -> bool:
     return not any(name.last == result or name.last.endswith(f"_{result}") for result in _RESULTS)
 
 
-def _recurs(table: Observations, column: str, levels: Sequence[str]) -> bool:
-    """A few values, each of which comes several times: numbers that were measured differ from row to row, and so do
-    names of runs."""
+def _recurs(table: Observations, column: str, levels: Sequence[str], roles: Mapping[str, str]) -> bool:
+    """A few values, each of which comes several times, and at several sizes: numbers that were measured differ from row
+    to row, and so do names of runs; names of trunks or groups of runs have one size each."""
     filled = sum(not is_empty(row.get(column)) for row in table.rows)
-    return 1 < len(levels) <= filled / 2
+    if not 1 < len(levels) <= filled / 2:
+        return False
+    sizes: dict[str, set[str]] = {}
+    for row in table.rows:
+        sizes.setdefault(str(as_text(row.get(column, ""))), set()).add(str(row.get(roles.get("params", ""), "")))
+    is_of_one = all(len(found) == 1 for found in sizes.values())
+    return not is_of_one or len(set().union(*sizes.values())) == 1

@@ -40,7 +40,7 @@ from lawful.tables.cells import (
     yes_or_no,
 )
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
-from lawful.tables.history import reduced, with_runs
+from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import OWN, Observations, identity
 from lawful.tables.roles import (
@@ -164,6 +164,8 @@ def read_by_role(
         table, roles = with_runs(table, roles)
     if reduce:
         table = reduced(table, roles, reduce)
+    elif not is_read:
+        expect_progress(table, roles)
     table = replace(_checked(table, roles, set(told), skip_bad_rows=skip_bad_rows), roles=roles)
     return best_over(table.where(is_finished, _not_finished), roles, best) if best else table
 
@@ -199,6 +201,8 @@ def _read(source: Any) -> Observations:
         return Observations(tuple(_plain_rows(formats.frame_rows(source))), "DataFrame")
     if not isinstance(source, (str, Path)):
         return Observations(tuple(_plain_rows(formats.memory_rows(source))), "memory")
+    if "://" in str(source):
+        return _of_address(str(source))
     path = Path(source)
     if path.is_dir():
         if (own := Store(path).observations).exists():
@@ -214,9 +218,11 @@ def _read(source: Any) -> Observations:
     if kind in (".csv", ".tsv", ".txt", ".dat"):
         rows, said, lone = _of_text(path)
         return Observations(rows, str(path), said=said, lone=lone)
+    if kind in (".json", ".jsonl") and plugins.reader_of(path) is not None:
+        return _of_reader(path)
     if kind in (".jsonl", ".ndjson"):
         records, said = formats.json_lines(path)
-    elif kind == ".json" and plugins.reader_of(path) is None:
+    elif kind == ".json":
         records, said = formats.json_table(path)
     elif kind == ".parquet":
         records = formats.parquet_rows(path)
@@ -231,12 +237,27 @@ def _read(source: Any) -> Observations:
 
 def _of_reader(path: Path) -> Observations:
     """What a registered reader makes of a folder or file."""
-    if (reader := plugins.reader_of(path)) is None:
+    readers = plugins.readers_of(path)
+    if not readers:
         what = "observations.csv, or what a run tracker writes" if path.is_dir() else "a table by its name"
         known = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .feather or .xlsx"
         got = "neither" if path.is_dir() else (repr(path.suffix) if path.suffix else "no suffix")
         raise TableError(f"{path}: expected {what} ({known}), got {got}.")
-    return Observations(tuple(_plain_rows(reader.rows(path))), str(path), said=(reader.about,) if reader.about else ())
+    rows, said = plugins.separated(readers[0].rows(path))
+    if readers[1:]:
+        others = ", ".join(reader.about.partition(":")[0] or type(reader).__name__ for reader in readers[1:])
+        said = (*said, f"not read, though they are there: {others}")
+    about = readers[0].about
+    return Observations(tuple(_plain_rows(rows)), str(path), said=(about, *said) if about else said)
+
+
+def _of_address(address: str) -> Observations:
+    """What a registered reader finds at wandb://entity/project and the like."""
+    reader = plugins.reader_at(address)
+    if reader is None:
+        raise TableError(f"{address}: expected a file, a folder or wandb://ENTITY/PROJECT, got another address.")
+    rows, said = plugins.separated(reader.rows_at(address))
+    return Observations(tuple(_plain_rows(rows)), address, said=(reader.about, *said) if reader.about else said)
 
 
 def _of_text(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:

@@ -6,6 +6,7 @@ always said. Where two could serve and differ, nothing is taken: the user is ask
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,9 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
             "total_flos",
             "flos",
             "total_training_flops",
+            "throughput_total_training_flops",
         ),
+        ("flops_budget", "target_flops"),
     ),
     "loss": (
         (
@@ -124,8 +127,13 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
             "val_lm_loss",
             "lm_loss_validation",
             "validation_loss_nats",
+            "val_loss_epoch",
+            "validation_epoch_loss",
+            "val_epoch_loss",
+            "eval_epoch_loss",
+            "lm_loss_validation_lm_loss_validation",
         ),
-        ("test_loss", "loss_test", "final_test_loss", "test_cross_entropy"),
+        ("test_loss", "loss_test", "final_test_loss", "test_cross_entropy", "test_loss_epoch", "test_epoch_loss"),
         ("best_val_loss", "min_val_loss", "val_loss_min", "best_eval_loss", "best_validation_loss", "lowest_val_loss"),
         (
             "final_loss",
@@ -162,6 +170,11 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
             "train_cross_entropy",
             "train_lm_loss",
             "loss_training",
+            "train_loss_epoch",
+            "train_loss_step",
+            "train_epoch_loss",
+            "lm_loss_training_lm_loss",
+            "loss_metrics_global_avg_loss",
         ),
     ),
     "cluster": (
@@ -207,9 +220,13 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
     """
     used = {choice.column for choice in taken.values()}
     names = {column: name_of(column) for column in columns if column not in used}
-    for place in ("path", "last"):
-        for group in VOCABULARY[role]:
+    groups = VOCABULARY[role]
+    own = groups[:-1] if role == "loss" else groups
+    for place, some in (("path", own), ("last", own), ("path", groups[-1:]), ("last", groups[-1:])):
+        for group in some:
             fits = [column for column, name in names.items() if getattr(name, place) in group]
+            if role == "loss" and place == "last" and some is own:  # eval/c4/loss before train/loss
+                fits = [column for column in fits if not names[column].path.startswith("train")]
             fits = [column for column in fits if _is_used(columns[column])]
             exact = [column for column in fits if column == role]
             fits = exact or fits
@@ -217,7 +234,7 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
                 continue
             _expect_one(source, role, fits, columns)
             return _choice(role, fits[0], names[fits[0]], columns)
-        if place == "path" and (letter := _by_letter(role, names, columns, taken)):
+        if place == "path" and some is own and (letter := _by_letter(role, names, columns, taken)):
             return letter
     return None
 
@@ -304,4 +321,5 @@ def option_of(role: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    return f"'{text}'" if not text.replace("_", "").isalnum() else text
+    """A text as it is written in a shell."""
+    return shlex.quote(text)

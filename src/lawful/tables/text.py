@@ -88,8 +88,6 @@ def _lines(path: Path, stream: Unpacked, *, is_own: bool) -> tuple[list[str], bo
         if is_own:
             raise
         texts, is_utf8 = [line.decode("cp1252", errors="replace") for line in raw], False
-    if any("\0" in text for text in texts):
-        raise TableError(f"{path}: expected a text table, got a file with zero bytes: it is damaged, or no text.")
     return [part for text in texts for part in _parts(text)], is_utf8
 
 

@@ -1,0 +1,66 @@
+"""lm-evaluation-harness: results_*.json, a row for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lawful.errors import TableError
+from lawful.plugins import Reader, Remark
+from lawful.readers import any_below, begin_of, counted, files_below, json_object, rows_or_refuse
+
+RESULTS = "results*.json"
+
+
+class LMEval(Reader):
+    about = "lm-eval results: a row for each model, a column TASK/METRIC for each number"
+
+    def reads(self, path: Path) -> bool:
+        return any_below(path, _is_results, RESULTS) if path.is_dir() else _is_results(path)
+
+    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+        return rows_or_refuse(path, "results of lm-eval", _rows(path))
+
+
+def _is_results(file: Path) -> bool:
+    """The harness writes `results` first, with an alias and metrics such as `acc,none` in it."""
+    begin = begin_of(file, 20_000)
+    return begin.lstrip()[:1] == b"{" and b'"results"' in begin[:40] and b'"alias"' in begin and b'",' in begin
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    files = list(filter(_is_results, files_below(path, RESULTS))) if path.is_dir() else [path]
+    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    replaced: dict[str, int] = {}
+    found = [(file, json_object(file)) for file in files]
+    for file, value in sorted(found, key=lambda pair: (_date(pair[1]), str(pair[0]))):
+        results, config = value.get("results"), value.get("config") or {}
+        if not isinstance(results, dict) or not isinstance(config, dict):
+            raise TableError(f"{file}: expected objects `results` and `config`, as lm-eval writes them.")
+        name = str(value.get("model_name") or config.get("model") or file.parent.name)
+        args = config.get("model_args")
+        key = (name, str(args))
+        row = runs.setdefault(key, {"run": name})
+        if len({other for other, _ in runs} & {name}) and sum(other == name for other, _ in runs) > 1:
+            row["run"] = f"{name} {args}"
+        number = config.get("model_num_parameters")
+        if isinstance(number, int) and not isinstance(number, bool) and number > 0:
+            row["params"] = number
+        if config.get("model_revision"):
+            row["config.model_revision"] = config["model_revision"]
+        for task, metrics in results.items():
+            if not isinstance(metrics, dict):
+                raise TableError(f"{file}: results, {task}: expected metrics by name, got {type(metrics).__name__}.")
+            for metric, cell in metrics.items():
+                if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+                    column = f"{task}/{metric.removesuffix(',none').replace(',', '/')}"
+                    replaced[row["run"]] = replaced.get(row["run"], 0) + (column in row and row[column] != cell)
+                    row[column] = cell
+    yield from runs.values()
+    yield from counted("numbers of an earlier evaluation of the same task are replaced", replaced)
+
+
+def _date(value: Mapping[str, Any]) -> float:
+    date = value.get("date")
+    return float(date) if isinstance(date, (int, float)) else 0.0

@@ -1,0 +1,71 @@
+"""nanochat: what scripts/base_train.py prints, kept in log files. (Its results.csv is a table like any other.)
+
+The lines follow the public source of karpathy/nanochat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lawful.errors import TableError
+from lawful.plugins import Reader, Remark
+from lawful.readers import any_below, begin_of, counted, files_below, rows_or_refuse, text_of
+
+LOGS = ("*.log", "*.txt")
+BEGIN_BYTES = 2**16  # within which a log says how large its model is
+_NUMBER = r"([0-9][0-9,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
+# a line of the log -> the column that it gives for the whole run
+_OF_RUN = {
+    "params": re.compile(rf"^(?:Number of parameters|total)\s*: {_NUMBER}\s*$", re.MULTILINE),
+    "flops_per_token": re.compile(rf"^Estimated FLOPs per token: {_NUMBER}\s*$", re.MULTILINE),
+    "batch_tokens": re.compile(rf"^Total batch size {_NUMBER} =>", re.MULTILINE),
+}
+_VALIDATION = re.compile(r"^Step (\d+) \| Validation bpb: ([0-9.]+|nan|inf)\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+class Nanochat(Reader):
+    about = "nanochat logs: a row for each validation, in bits per byte; tokens are steps times the batch"
+
+    def reads(self, path: Path) -> bool:
+        return any_below(path, _is_log, *LOGS) if path.is_dir() else path.suffix in (".log", "") and _is_log(path)
+
+    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+        return rows_or_refuse(path, "nanochat logs with a validation", _rows(path))
+
+
+def _is_log(file: Path) -> bool:
+    begin = begin_of(file, BEGIN_BYTES)
+    return b"Estimated FLOPs per token: " in begin and b"Total batch size " in begin
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    untrained: dict[str, int] = {}
+    for file in filter(_is_log, files_below(path, *LOGS)) if path.is_dir() else [path]:
+        run = (file.relative_to(path).with_suffix("").as_posix() if path.is_dir() else file.stem) or file.name
+        text = text_of(file)
+        known = {}
+        for column, line in _OF_RUN.items():
+            if (said := line.search(text)) is None:
+                raise TableError(f"{file}: expected a line that gives {column}, as nanochat prints it, got none.")
+            known[column] = float(said[1].replace(",", ""))
+        table: dict[int, str] = {}
+        for step, value in _VALIDATION.findall(text):
+            for old in [old for old in table if old >= int(step)]:  # a run that was resumed
+                del table[old]
+            table[int(step)] = value
+        untrained[run] = int(table.pop(0, None) is not None)
+        for step, value in table.items():
+            tokens = known["batch_tokens"] * step
+            yield {
+                "run": run,
+                "step": step,
+                "params": known["params"],
+                "tokens": tokens,
+                "flops": known["flops_per_token"] * tokens,
+                "batch_tokens": known["batch_tokens"],
+                "val_bpb": float(value),
+            }
+    yield from counted("validations before the first step are left out", untrained)

@@ -1,0 +1,55 @@
+"""open_lm: one JSON file a model, as mlfoundations/scaling publishes them: hyperparameters, and results by data set.
+
+The fields follow the public files of that repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lawful.errors import TableError
+from lawful.plugins import Reader, Remark
+from lawful.readers import any_below, begin_of, files_below, json_object, rows_or_refuse, settings
+
+_KEPT = ("loss", "loss_tokens_lower_95", "loss_tokens_upper_95")
+
+
+class OpenLM(Reader):
+    about = "open_lm models: a row for each JSON file, a loss for each validation set"
+
+    def reads(self, path: Path) -> bool:
+        return any_below(path, _is_model, "*.json") if path.is_dir() else path.suffix == ".json" and _is_model(path)
+
+    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+        return rows_or_refuse(path, "models of open_lm", _rows(path))
+
+
+def _is_model(file: Path) -> bool:
+    begin = begin_of(file, 8192)
+    return begin.lstrip()[:1] == b"{" and b'"hyperparameters"' in begin and b'"dataset_name"' in begin
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    for file in filter(_is_model, files_below(path, "*.json")) if path.is_dir() else [path]:
+        model = json_object(file)
+        results = model.get("results")
+        if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+            raise TableError(f"{file}: expected a list `results` of objects, got another thing.")
+        row = {"run": str(model.get("name") or file.stem), "dataset": model.get("dataset_name", "")}
+        row |= settings(file, model.get("hyperparameters"))
+        for number, result in enumerate(results, start=1):
+            name = _name(result.get("val_data"), number)
+            for column in _KEPT:
+                if f"{name}/{column}" in row:
+                    raise TableError(f"{file}: results: expected each validation set once, got {name!r} twice.")
+                if column in result:
+                    row[f"{name}/{column}"] = result[column]
+        yield row
+
+
+def _name(data: Any, number: int) -> str:
+    """A validation set is named by the folder that its shards are in."""
+    first = data[0] if isinstance(data, list) and data else data
+    return PurePosixPath(first).parent.name or first if isinstance(first, str) else f"validation {number}"
