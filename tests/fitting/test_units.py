@@ -119,8 +119,10 @@ def shown(unit):
     gap = paired(lawful.read_runs(both), "params").gaps[0]
     yield "paired", [gap.mean, *gap.ci95], y
     yield "paired slope", list(gap.slope_ci95), y
-    claims = [f"{both[-1]['arm']} beats {both[0]['arm']} above {3e8 * n}", "alpha=0.31"]
-    verdicts = [replay(both, claims[0], draws=0).verdict, replay(both[:12], claims[1], draws=0).verdict]
+    rows = list(both)
+    claims = [f"{rows[-1]['arm']} beats {rows[0]['arm']} above {3e8 * n}", "alpha=0.31"]
+    first = dataclasses.replace(both, rows=both.rows[:12]) if isinstance(both, lawful.Observations) else both[:12]
+    verdicts = [replay(both, claims[0], draws=0).verdict, replay(first, claims[1], draws=0).verdict]
     yield "replay", [len(one) for one in verdicts], 1
 
 

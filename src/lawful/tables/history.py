@@ -79,7 +79,7 @@ def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
     what = f"{axes[0]!r} is the same at each step: the whole run's" if axes else "no column has tokens or FLOPs"
     raise TableError(
         f"{table.source}: expected losses with the tokens that their run had seen by then, got a history of each run "
-        f"in which {what}. Take one row of each run: --reduce last. Or name the column that counts up from step to step: "
+        f"in which {what}. Take one row of each run: --reduce last. Or name the column that counts up step by step: "
         f"--tokens-column COLUMN ({shell_word(step)}, where each step has the same number of tokens)."
     )
 

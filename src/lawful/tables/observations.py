@@ -179,9 +179,12 @@ def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
     """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `cluster`,
     or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
-    roles = {role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names}
-    cluster = next(({"cluster": name} for name in ("cluster", "run") if name in names), {})
-    return Observations(tuple(rows), roles=roles | cluster)
+    roles: dict[str, str] = {
+        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names
+    }
+    if cluster := next((name for name in ("cluster", "run") if name in names), None):
+        roles["cluster"] = cluster
+    return Observations(tuple(rows), roles=roles)
 
 
 def is_of_ladder(row: Mapping[str, Any]) -> bool:
