@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from lawful.report.page import write_report
 from lawful.schema import CorpusRecord, Question, Reported
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
 from lawful.tables import write_csv
-from records import planned_run, write_plan
+from records import edit_plan, planned_run, write_plan
 
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 CROSSING = 5_000.0
@@ -142,7 +144,7 @@ def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(tmp_path:
         for name in ("report.html", "report.md"):
             text = (folder / name).read_text()
             assert (" is ahead of " in text) == is_learned
-            assert ("No evidence of learning: each of the 54 runs has a higher loss" in text) != is_learned
+            assert ("No better than counting: each of the 54 runs has a higher loss" in text) != is_learned
             assert ("none: all worse than counts" in text) != is_learned
 
 
@@ -155,14 +157,13 @@ def test_an_arm_that_is_worse_than_counts_at_every_size_is_named(tmp_path: Path)
     write_report(folder)
     text = (folder / "report.md").read_text()
     assert "floored is ahead of steady" in text  # these two learned somewhere
-    assert "No evidence of learning in poor: each run has a higher loss than the strongest count model" in text
+    assert "No better than counting, poor: each run has a higher loss than the strongest count model" in text
 
 
 def with_corpora(folder: Path) -> None:
     """Each rung with its corpus, as a plan writes it."""
-    study = read_json(folder / "study.json")
-    rungs = [{**rung, "corpus": f"text-{rung['at']['characters']}"} for rung in study["rungs"]]
-    write_json(folder / "study.json", {**study, "rungs": rungs})
+    runs = Store(folder).read_study().runs
+    edit_plan(folder, runs=tuple(replace(run, corpus=f"text-{run.at['characters']}") for run in runs))
 
 
 def test_ours_and_theirs_stand_in_one_row_with_their_ratio(folder: Path) -> None:

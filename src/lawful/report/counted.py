@@ -32,15 +32,18 @@ def beside_counts(
     if len(worse) < len(gaps):
         named = ", ".join(worse)
         text = (
-            f"No evidence of learning in {named}: each run has a higher loss than the strongest count model of its own "
+            f"No better than counting, {named}: each run has a higher loss than the strongest count model of its own "
             f"text, {by}."
         )
         return {**answer, "sentence": f"{answer.get('sentence') or ''} {text}".strip()}
     text = (
-        f"No evidence of learning: each of the {len(above)} runs has a higher loss than the strongest count model of "
+        f"No better than counting: each of the {len(above)} runs has a higher loss than the strongest count model of "
         f"its own text, {by}. No arm is called ahead of another."
     )
     crossings = [{**one, "leader": NOBODY} if "refusal" not in one else one for one in answer.get("crossings") or ()]
+    is_lead = any(one.get("leader") or one.get("at") is not None for one in answer.get("crossings") or ())
+    if not is_lead and not answer.get("paired"):  # what it says of the laws stands
+        text = f"{answer.get('sentence') or ''} {text}".strip()
     return {**answer, "sentence": text, "crossings": crossings}
 
 
