@@ -30,7 +30,8 @@ def a_run(rule: EqProp, **others: Any) -> Run:
 
 def trained(run: Run, folder: Path, **config: Any) -> tuple[dict[str, Any], Store]:
     store, where = Store(folder), torch.device("cpu")
-    return loop.train(run, run.corpus.prepare(), store, loop.ExecutionConfig(device=where, **config)), store
+    record = loop.train(run, run.corpus.prepare(), store, loop.ExecutionConfig(device=where, **config))
+    return dict(record.columns()), store
 
 
 def test_the_audit_is_measured_during_training_and_its_largest_value_is_a_column(tmp_path: Path) -> None:
