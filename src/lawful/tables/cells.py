@@ -38,6 +38,7 @@ _TAIL = r"(?:[eE][+-]?\d+)?"
 _GAP = "[ \u00a0\u2009\u202f'’]"  # what else stands between thousands
 _COMMA_DECIMAL = re.compile(rf"[+-]?\d*,\d+{_TAIL}", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+_INDIAN_THOUSANDS = re.compile(r"[+-]?[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 1,00,000
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?", re.ASCII)
 _GAP_THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?:[.,]\d+)?", re.ASCII)
 _LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1.234 and 1,234: a decimal, or thousands
@@ -81,7 +82,7 @@ def point_of(cells: Iterable[str]) -> Point | None:
     told: dict[Point, str] = {}
     for cell in cells:
         if not _LONE.fullmatch(cell):
-            if _COMMA_THOUSANDS.fullmatch(cell):
+            if _COMMA_THOUSANDS.fullmatch(cell) or _INDIAN_THOUSANDS.fullmatch(cell):
                 told.setdefault(".", cell)
             elif _COMMA_DECIMAL.fullmatch(cell) or _POINT_THOUSANDS.fullmatch(cell):
                 told.setdefault(",", cell)
@@ -118,6 +119,8 @@ def written_number(text: str, point: Point | None) -> int | float | None:
             return number
         if _COMMA_THOUSANDS.fullmatch(text) and (point == "." or not _LONE.fullmatch(text)):
             return plain_number(text.replace(",", ""))
+        if _INDIAN_THOUSANDS.fullmatch(text):
+            return plain_number(text.replace(",", ""))
     else:
         if _COMMA_DECIMAL.fullmatch(text):
             return plain_number(text.replace(",", "."))
@@ -141,6 +144,12 @@ def written_count(text: str, point: Point | None) -> float | None:
         return number
     exact = decimal.Decimal(str(number)) * int(_MULTIPLES[parts["unit"].lower()])
     return int(exact) if exact == exact.to_integral_value() else float(exact)
+
+
+def has_unit(text: str) -> bool:
+    """Whether a text is a number with a unit of its own, as 11M is."""
+    parts = _MULTIPLE.fullmatch(" ".join(text.split()))
+    return bool(parts and parts["unit"])
 
 
 def as_plain(cell: Any) -> Any:

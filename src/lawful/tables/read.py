@@ -27,6 +27,7 @@ from lawful.tables.cells import (
     as_plain,
     as_text,
     first_said,
+    has_unit,
     in_words,
     is_empty,
     is_finished,
@@ -48,9 +49,14 @@ from lawful.tables.roles import (
     LETTERS,
     ROLES,
     VOCABULARY,
+    RATIOS,
     Choice,
+    choice_of,
     choose,
+    error_bars,
+    is_accuracy,
     is_far_from_6nd,
+    like,
     option_of,
     shell_word,
 )
@@ -416,7 +422,7 @@ def _with_roles(
                 roles[role] = found
         return table, {role: roles[role] for role in ROLES if role in roles}
     taken: dict[str, Choice] = {
-        role: Choice(column=column, unit=factors.get(column, 1.0))
+        role: choice_of(table.source, role, column, factors.get(column))
         for role, column in roles.items()
         if role in (*COUNTS, "loss")
     }
@@ -424,8 +430,15 @@ def _with_roles(
     open_roles = [role for role in (*COUNTS, "loss") if role not in taken]
     for role in sorted(open_roles, key=lambda role: role == "flops"):  # letters are weighed against what is known
         choice = choose(table.source, numbers, role, taken)
+        if choice is not None and choice.column in factors:
+            choice = choice_of(table.source, role, choice.column, factors[choice.column])
         if choice is not None:
-            taken[role] = replace(choice, unit=factors.get(choice.column, choice.unit))
+            taken[role] = choice
+        elif role in ("params", "tokens", "loss"):
+            _expect_numbers(table, role)
+    if "tokens" not in taken and "params" in taken and "flops" not in taken:
+        taken |= _by_ratio(table, taken, numbers)
+    _expect_one_unit(table, taken, factors)
     _expect_whole(table, taken, factors)
     if "flops" not in taken or taken["flops"].column not in factors:
         _expect_6nd(table, taken, numbers, told)
@@ -439,26 +452,89 @@ def _with_roles(
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
+    bars = error_bars(table.columns, taken["loss"].column) if "loss" in taken else []
     for role in ("cluster", "arm"):
         if role not in roles and (found := _text_role(table, role, taken)):
             roles[role] = found
             columns.append(f"{role} {found!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, f"columns: {', '.join(columns)}"), converted=converted),
+        replace(table, rows=tuple(rows), said=(*table.said, *_said(columns, bars, taken)), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
 
+def _said(columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
+    """How the columns were read, in sentences."""
+    said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
+    if bars:
+        said.append(f"error bars of {taken['loss'].column!r}: {', '.join(map(repr, bars))}; no fit weighs by them")
+    if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
+        n, c = (taken[role].column for role in ("params", "flops"))
+        said.append(f"no column of tokens: a law that reads tokens takes D = C / (6 N) from {c!r} and {n!r}")
+    return said
+
+
 def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns that could have a role, as numbers; NaN where a cell is empty or no number."""
-    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group}
+    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group} | RATIOS
     found = {}
     for column in table.columns:
         name = name_of(column)
-        if column in told or {name.path, name.last} & words or name.letter in LETTERS.values():
-            cells = [row.get(column, "") for row in table.rows]
-            found[column] = np.array([_as_float(cell) for cell in _read_numbers(cells, is_count=True)])
+        names = [name, name.of] if name.of else [name]
+        is_known = any({part.path, part.last} & words or part.letter in LETTERS.values() for part in names)
+        if column in told or is_known:
+            found[column] = _floats(table, column)
     return found
+
+
+def _floats(table: Observations, column: str) -> np.ndarray:
+    cells = [row.get(column, "") for row in table.rows]
+    return np.array([_as_float(cell) for cell in _read_numbers(cells, is_count=True)])
+
+
+def _by_ratio(
+    table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]
+) -> dict[str, Choice]:
+    """Tokens as those for each parameter times the parameters, where only that ratio stands in the table."""
+    column = next((c for c in numbers if name_of(c).path in RATIOS and np.isfinite(numbers[c]).any()), None)
+    if column is None:
+        return {}
+    params = taken["params"]
+    if params.unit != 1 or params.base or params.also:
+        return {}
+    why = f"times {params.column!r}: it is of each parameter, as its name says"
+    return {"tokens": Choice(column=column, times=params.column, why=why)}
+
+
+def _expect_numbers(table: Observations, role: str) -> None:
+    """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
+    words = {word for group in VOCABULARY[role] for word in group}
+    for column in table.columns:
+        if name_of(column).path not in words:
+            continue
+        filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
+        texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]
+        if filled and len(texts) == len(filled):
+            number, cell = texts[0]
+            raise TableError(
+                f"{table.source}: column {column!r} is called as the {role} are, and none of its cells is a number: "
+                f"row {number} has {cell!r}. Write plain numbers there (2e9, 350M), or name another column: "
+                f"{option_of(role)} COLUMN."
+            )
+
+
+def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
+    """20M below `params (M)`: twenty million, or twenty million millions."""
+    for choice in taken.values():
+        if choice.unit == 1 or choice.column in factors:
+            continue
+        cells = [cell for row in table.rows if isinstance(cell := row.get(choice.column), str) and not is_empty(cell)]
+        twice = next((cell for cell in cells if has_unit(cell)), None)
+        if twice is not None:
+            raise TableError(
+                f"{table.source}: column {choice.column!r} names a unit, and its cell {twice!r} has one of its own. If "
+                f"the cells are right as they are: --unit {shell_word(choice.column)}=1."
+            )
 
 
 def _read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
@@ -493,10 +569,15 @@ def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, cho
     that name."""
     column = choice.column
     cells = _read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
-    if choice.unit != 1 or choice.is_perplexity:
-        new = f"log {column}" if choice.is_perplexity else f"{column} x {choice.unit:g}"
+    if choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also:
+        new = _new_name(choice)
         for row, cell in zip(rows, cells, strict=True):
-            row[new] = _converted(cell, choice)
+            row[new] = _converted(cell, choice, row)
+        for other in choice.also:
+            name = _put_numbers(table, rows, role, other)
+            for row in rows:
+                if is_empty(row[new]) and not is_empty(row.get(name, "")):
+                    row[new] = row[name]
         return new
     for row, cell in zip(rows, cells, strict=True):
         if column in row:
@@ -515,13 +596,36 @@ def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Map
             )
 
 
-def _converted(cell: Any, choice: Choice) -> Any:
+def _new_name(choice: Choice) -> str:
+    """Of the column that holds the converted numbers of another."""
+    name = choice.column
+    if choice.is_perplexity:
+        name = f"log {name}"
+    elif choice.base:
+        name = f"exp {name}" if choice.base == math.e else f"{choice.base:g}^{name}"
+    elif choice.times:
+        name = f"{name} x {choice.times}"
+    elif choice.unit != 1:
+        name = f"{name} x {choice.unit:g}"
+    return " or ".join([name, *(other.column for other in choice.also)])
+
+
+def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
     number = _as_float(cell)
     if number != number:
         return cell
     if choice.is_perplexity:
         return math.log(number) if number > 0 else -math.inf
+    if choice.base:
+        try:
+            return choice.base**number
+        except OverflowError:
+            return math.inf
     exact = number * choice.unit
+    if choice.times:
+        exact *= _as_float(row.get(choice.times))
+        if exact != exact:
+            return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
 
 
@@ -534,7 +638,7 @@ def _expect_6nd(
     """FLOPs that are far from 6 N D are in another unit, or something else: the user is asked."""
     if not {"params", "tokens", "flops"} <= taken.keys() or "flops" in told:
         return
-    values = {role: numbers[taken[role].column] * taken[role].unit for role in ("params", "tokens", "flops")}
+    values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
     if not is_far_from_6nd(values["flops"], values["params"], values["tokens"]):
         return
     ratio = float(np.nanmedian(values["flops"] / (6 * values["params"] * values["tokens"])))
@@ -562,7 +666,7 @@ def _expect_counts(
     ]
     if len(asked) < 2:
         return
-    if any(np.nanmedian(numbers[taken[role].column]) * taken[role].unit >= FEWEST for role in asked):
+    if any(np.nanmedian(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
         return
     named = " and ".join(repr(taken[role].column) for role in asked)
     words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)
