@@ -146,6 +146,22 @@ def written_count(text: str, point: Point | None) -> float | None:
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
+def counts_of(cells: Iterable[Any]) -> np.ndarray:
+    """Cells as float64: 7B is 7e9; NaN where a cell is empty or no number."""
+    return np.array([_as_count(cell) for cell in cells], dtype=float)
+
+
+def _as_count(cell: Any) -> float:
+    if isinstance(cell, str):
+        cell = None if is_empty(cell) else written_count(cell, None)
+    if cell is None or isinstance(cell, bool) or not isinstance(cell, Real):
+        return np.nan
+    try:
+        return float(cell)
+    except OverflowError:
+        return np.inf
+
+
 def has_unit(text: str) -> bool:
     """Whether a text is a number with a unit of its own, as 11M is."""
     parts = _MULTIPLE.fullmatch(" ".join(text.split()))

@@ -29,7 +29,9 @@ LOSS_UNITS = {
     **dict.fromkeys(("nats", "nat", "nats_token", "nats_per_token"), "nats"),
     **dict.fromkeys(("bits", "bit", "bits_token", "bits_per_token"), "bits"),
     **dict.fromkeys(("bits_byte", "bits_per_byte", "bpb"), "bits per byte"),
-    **dict.fromkeys(("bits_character", "bits_per_character", "bits_char", "bits_per_char", "bpc"), "bits per character"),
+    **dict.fromkeys(
+        ("bits_character", "bits_per_character", "bits_char", "bits_per_char", "bpc"), "bits per character"
+    ),
 }
 # what brackets may say of a count that its name says, too; any other words there are a part of the name:
 # `tokens (per second)` is no number of tokens
@@ -120,7 +122,11 @@ def _without_unit(column: str) -> tuple[str, float, str]:
         return column, 1.0, ""
     for i in range(len(column) - 1, 0, -1):
         tail = column[i + 1 :]
-        if column[i] in " _.-" and (unit := UNITS.get(tail.lower())) and (len(tail) > 1 or (column[i] == "_" and i > 1)):
+        if (
+            column[i] in " _.-"
+            and (unit := UNITS.get(tail.lower()))
+            and (len(tail) > 1 or (column[i] == "_" and i > 1))
+        ):
             return re.sub(r"[ _]in$", "", column[:i]), unit, tail
     if (unit := UNITS.get(column.lower())) == PF_DAY:
         return "compute", unit, column

@@ -42,21 +42,21 @@ from lawful.tables.cells import (
 )
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.history import reduced, with_runs
+from lawful.tables.lacking import rises
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import OWN, Observations, identity
 from lawful.tables.roles import (
     COUNTS,
     LETTERS,
+    RATIOS,
     ROLES,
     VOCABULARY,
-    RATIOS,
     Choice,
     choice_of,
     choose,
     error_bars,
     is_accuracy,
     is_far_from_6nd,
-    like,
     option_of,
     shell_word,
 )
@@ -65,6 +65,9 @@ from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
+FAR_ABOVE = 5.0  # times the largest other loss, for a number that may mark a run without a loss
+_MARKS = frozenset((99, 100, 999, 1000, 9999, 10_000, 99_999, 100_000, 999_999, 1_000_000, 1e9))
+_SUMMARY = frozenset(("mean", "average", "avg", "median", "total", "grand total", "sum", "std", "stdev"))
 MOST_PROBLEMS = 8  # in one message
 # the names by which a table that lawful wrote is read, best first
 _OWN_NAMES = {
@@ -439,6 +442,7 @@ def _with_roles(
     if "tokens" not in taken and "params" in taken and "flops" not in taken:
         taken |= _by_ratio(table, taken, numbers)
     _expect_one_unit(table, taken, factors)
+    _expect_no_accuracy(table, taken, numbers)
     _expect_whole(table, taken, factors)
     if "flops" not in taken or taken["flops"].column not in factors:
         _expect_6nd(table, taken, numbers, told)
@@ -492,9 +496,7 @@ def _floats(table: Observations, column: str) -> np.ndarray:
     return np.array([_as_float(cell) for cell in _read_numbers(cells, is_count=True)])
 
 
-def _by_ratio(
-    table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]
-) -> dict[str, Choice]:
+def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> dict[str, Choice]:
     """Tokens as those for each parameter times the parameters, where only that ratio stands in the table."""
     column = next((c for c in numbers if name_of(c).path in RATIOS and np.isfinite(numbers[c]).any()), None)
     if column is None:
@@ -521,6 +523,20 @@ def _expect_numbers(table: Observations, role: str) -> None:
                 f"row {number} has {cell!r}. Write plain numbers there (2e9, 350M), or name another column: "
                 f"{option_of(role)} COLUMN."
             )
+
+
+def _expect_no_accuracy(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> None:
+    """A column that was told as the loss, is called an accuracy, and rises with size, data or compute."""
+    if "loss" not in taken or not is_accuracy(taken["loss"].column):
+        return
+    values = numbers[taken["loss"].column]
+    for role in ("params", "tokens", "flops"):
+        if role not in taken:
+            continue
+        counts = taken[role].in_ones(numbers)
+        is_known = np.isfinite(counts) & np.isfinite(values) & (counts > 0)
+        if is_known.sum() > 2 and np.cov(np.log(counts[is_known]), values[is_known])[0, 1] > 0:
+            raise TableError(f"{table.source}: {rises(taken['loss'].column)}")
 
 
 def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
@@ -714,6 +730,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
     twice: dict[int, int] = {}
     rows = []
     columns = table.columns
+    odd = {} if table.is_of_study else {**_summaries(table), **_marks(table, roles)}
     seen: dict[Any, int] = {}
     for number, row in enumerate(table.rows, start=1):
         typed = dict(row)
@@ -733,6 +750,8 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
                 except TableError as error:
                     if role == "loss" or role in told or cell not in (None, ""):
                         problems.setdefault(number, f", column {column!r}: expected {_expected(role)}, {error}.")
+        if number in odd:
+            problems.setdefault(number, odd[number])
         key = identity(row, columns)
         if key in seen:
             twice[number] = seen[key]
@@ -753,9 +772,46 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
         numbers = itertools.count(1)
         bad = iter(problems.values())
         return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad).lstrip(",: "))
+    losses = [row.get(roles.get("loss", "")) for row in table.rows]
+    if all(isinstance(cell, Real) and cell < 0 for cell in losses):
+        raise TableError(
+            f"{table.source}: column {roles['loss']!r}: expected positive losses, got negative numbers alone. If they "
+            "are log-likelihoods, the loss is the same number without the sign: write that."
+        )
     hint = "\n  --skip-bad-rows leaves such rows out, and lists them." if len(problems) < len(rows) else ""
     _refuse(table.source, [f"row {number}{problem}" for number, problem in problems.items()], hint)
     return typed_table
+
+
+def _summaries(table: Observations) -> dict[int, str]:
+    """Rows at the end of a table that are no runs: number of the row -> what to say of it."""
+    found: dict[int, str] = {}
+    for place in reversed(range(len(table.rows))):
+        named = [
+            (c, cell) for c, cell in table.rows[place].items() if isinstance(cell, str) and in_words(cell) in _SUMMARY
+        ]
+        if not named:
+            return found
+        column, cell = named[0]
+        if any(row.get(column) == cell for row in table.rows[:place]):
+            return found  # a word that other rows have, too, is a setting
+        found[place + 1] = f", column {column!r}: expected a run, got {cell!r}: a summary of the rows above."
+    return found
+
+
+def _marks(table: Observations, roles: Mapping[str, str]) -> dict[int, str]:
+    """Losses such as 999 that stand far above all others: number of the row -> what to say of it. They mark a run
+    without a loss."""
+    if "loss" not in roles:
+        return {}
+    losses = [cell if isinstance(cell := row.get(roles["loss"]), (int, float)) else 0 for row in table.rows]
+    real = max((cell for cell in losses if cell not in _MARKS), default=0)
+    return {
+        number: f", column {roles['loss']!r}: expected a loss like the others (at most {real:g}), got {cell:g}, as "
+        "written for a run without one."
+        for number, cell in enumerate(losses, start=1)
+        if cell in _MARKS and 0 < real * FAR_ABOVE < cell
+    }
 
 
 def _refuse(source: str, problems: Sequence[str], hint: str = "") -> None:
@@ -788,6 +844,10 @@ def _positive(value: Any) -> float:
 
 
 def _hint(value: Any) -> str:
+    if isinstance(value, str) and value.endswith("%"):
+        return " (write it as a number, without the sign for per cent)"
+    if isinstance(value, str) and "±" in value:
+        return " (write the error into a column of its own)"
     if isinstance(value, str) and are_lone([value]) and "," in value:
         return " (a comma before three digits: write 1234 or 1.234)"
     return ""

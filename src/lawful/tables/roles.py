@@ -211,9 +211,7 @@ _OTHER_LOSS = frozenset(
     "aux auxiliary router routing balance balancing z kl distill distillation reg regularization penalty teacher "
     "reward scale scaling delta diff difference excess reducible irreducible gap ratio weight count".split()
 )
-SPREADS = frozenset(
-    "se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma".split()
-)
+SPREADS = frozenset("se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma".split())
 # names of error bars without what they are the error of
 _BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
 ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
@@ -225,8 +223,8 @@ _NO_PARAMS = frozenset(
 )
 _TOKENS = frozenset("token tokens tok data dataset samples examples sequences images d jetons".split())
 _NO_TOKENS = frozenset(
-    "per second sec s vocab val valid validation eval test batch context unique path name loss seed id acc model layers "
-    "heads hash fingerprint opt optimal star".split()
+    "per second sec s vocab val valid validation eval test batch context unique path name loss seed id acc model "
+    "layers heads hash fingerprint opt optimal star".split()
 )
 _LOSSES = frozenset(
     "loss losses nll xent ce crossentropy entropy perplexity ppl bpb bpc verlust perte validierungsverlust".split()
@@ -297,9 +295,7 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
     return None
 
 
-def _is_letter(
-    role: str, name: Name, column: str, columns: Mapping[str, Numbers], taken: Mapping[str, Choice]
-) -> bool:
+def _is_letter(role: str, name: Name, column: str, columns: Mapping[str, Numbers], taken: Mapping[str, Choice]) -> bool:
     letter = name.of.letter if name.of and role in COUNTS else name.letter
     if not letter or letter != LETTERS.get(role):
         return False

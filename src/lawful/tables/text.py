@@ -28,6 +28,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SEP = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a spreadsheet's own first line
+_RULE = re.compile(r":?-+:?|=+")  # of a table in Markdown
 _SNIFFED = 2**16  # bytes or lines that decide the encoding and what separates the columns
 
 
@@ -150,6 +151,8 @@ def read_text(path: Path) -> TextTable:
                 f"{DELIMITERS.get(delimiter, repr(delimiter))})."
             )
     header = [name.strip() for name in header]
+    header, rows, ends, again = _without_rules(path, header, rows, ends)
+    said += again
     if twice := [name for name, times in Counter(header).items() if times > 1]:
         raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
     if comments:
@@ -158,6 +161,35 @@ def read_text(path: Path) -> TextTable:
     if delimiter != usual:
         said += (f"columns separated by {DELIMITERS.get(delimiter, repr(delimiter))}",)
     return TextTable(header=header, rows=rows, lines=ends, said=said, delimiter=delimiter)
+
+
+def _without_rules(
+    path: Path, header: list[str], rows: list[list[str]], ends: list[int]
+) -> tuple[list[str], list[list[str]], list[int], tuple[str, ...]]:
+    """Without the header where it is repeated, as in two exports one below the other, and the line of dashes below the
+    header of a table in Markdown. Raises TableError for another header among the rows: what is below it has other
+    columns."""
+    names = set(header) - {""}
+    left, again = [], 0
+    for place, cells in enumerate(rows):
+        stripped = [cell.strip() for cell in cells]
+        filled = {cell for cell in stripped if cell}
+        if place == 0 and filled and all(map(_RULE.fullmatch, filled)):
+            continue
+        if stripped == header:
+            again += 1
+            continue
+        if len(filled) > 1 and len(filled & names) > 1 and not any(plain_number(cell) is not None for cell in filled):
+            raise TableError(
+                f"{path}: row {place + 1} (line {ends[place]}): expected cells, got names of columns "
+                f"({', '.join(stripped[:5])}): a second table begins there, whose columns are in another order. Write "
+                "it into a file of its own (`lawful merge A B table.csv` makes one table of two)."
+            )
+        left.append(place)
+    if header and not header[0] and all(not rows[place][0].strip() for place in left) and left:  # | a | b |
+        header, rows = header[1:], [cells[1:] for cells in rows]
+    said = (f"the header is repeated {again} times; these rows are left out",) if again else ()
+    return header, [rows[place] for place in left], [ends[place] for place in left], said
 
 
 def text_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
