@@ -95,7 +95,10 @@ class TableCheck:
             )
         lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
         lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
-        return "\n".join([*lines, "", f"next: {self.command}"])
+        if not self.carried:
+            return "\n".join(lines)
+        more = ", with one of the options above" if self.pooled else ""
+        return "\n".join([*lines, "", f"next: {self.command}{more}"])
 
 
 @checked

@@ -28,8 +28,8 @@ def lacking(table: Observations, *roles: str) -> str:
     if "loss" in roles and (optima := [c for c in table.columns if set(name_of(c).key.split("_")) & _OPTIMA]):
         return (
             f"No column is recognised as the loss, and {', '.join(map(repr, optima))} look like optima: the best size "
-            "or data for each budget. No law of the loss can be read off them alone. Bring the runs that they were found "
-            "from (`lawful isoflop` finds the optima), or name the loss at the optima with --loss-column COLUMN."
+            "or data for each budget. No law of the loss can be read off them alone. Bring the runs that they were "
+            "found from (`lawful isoflop` finds optima), or name the loss at the optima with --loss-column COLUMN."
         )
     found = {role: like(role, numbers) for role in roles if role in ("params", "tokens", "loss")}
     side = _side_by_side(found.get("loss", []))

@@ -34,6 +34,7 @@ _TIMES = frozenset(
     "gpu gpus node user date started finished start_time end_time notes tags sweep url path".split()
 )
 _LENGTHS = frozenset(("steps", "step", "global_step", "iteration", "iterations", "iter", "iters", "epoch", "epochs"))
+_MULTIPLES = frozenset(("multiple", "multiplier", "ratio", "overtraining", "chinchilla"))  # of tokens, to each size
 _PLACES = frozenset("step global_step iteration iter epoch epochs steps status state held_out".split())
 
 
@@ -87,10 +88,24 @@ def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
             f"{table.source}: no column is recognised as the {role}, and {', '.join(map(repr, found))} may be that. "
             f"Say so: {option} {word}; or say what else it is: --by {word} (fit each apart), or --as-noise {word}."
         )
+    if role == "tokens" and "unique_tokens" in roles:
+        return (
+            f"{table.source}: no column is recognised as the tokens seen in training, and {roles['unique_tokens']!r} "
+            "are unique ones. Name the column with --tokens-column; where each was seen once, that is --tokens-column "
+            f"{shell_word(roles['unique_tokens'])}."
+        )
     sizes = [row.get(roles["params"]) for row in table.rows] if role == "tokens" else []
     for column in varied if sizes else ():
         several = {(size, number) for size, number in zip(sizes, numbers[column], strict=True)}
-        if name_of(column).path in _LENGTHS and len(several) > len(set(sizes)):
+        if len(several) == len(set(sizes)):
+            continue
+        if set(name_of(column).key.split("_")) & _MULTIPLES:
+            return (
+                f"{table.source}: no column is recognised as the tokens, and runs of one size differ in {column!r}. "
+                f"Write the tokens into a column and name it with --tokens-column; or call this noise: --as-noise "
+                f"{shell_word(column)}."
+            )
+        if name_of(column).path in _LENGTHS:
             word, unit, why = shell_word(column), *_tokens_in_a_step(numbers)
             return (
                 f"{table.source}: no column is recognised as the tokens, and runs of one size differ in {column!r}. "
@@ -106,9 +121,8 @@ def _tokens_in_a_step(numbers: Mapping[str, np.ndarray]) -> tuple[str, str]:
     for batch in ("batch_tokens", "tokens_per_batch", "tokens_per_step"):
         if batch in one:
             return f"{one[batch]:.0f}", f" ({batch})"
-    length = next(
-        (name for name in ("seq_len", "context_length", "context", "block_size", "sequence_length") if name in one), ""
-    )
+    lengths = ("seq_len", "context_length", "context", "block_size", "sequence_length")
+    length = next((name for name in lengths if name in one), "")
     if "batch_size" in one and length:
         return f"{one['batch_size'] * one[length]:.0f}", f" (batch_size x {length}, if that batch is of all devices)"
     return "TOKENS", ""

@@ -47,6 +47,7 @@ from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import OWN, Observations, identity
 from lawful.tables.roles import (
     COUNTS,
+    EPOCHS,
     LETTERS,
     RATIOS,
     ROLES,
@@ -64,6 +65,7 @@ from lawful.tables.sweep import best_over
 from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
+MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
 FAR_ABOVE = 5.0  # times the largest other loss, for a number that may mark a run without a loss
 _MARKS = frozenset((99, 100, 999, 1000, 9999, 10_000, 99_999, 100_000, 999_999, 1_000_000, 1e9))
@@ -480,12 +482,12 @@ def _said(columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choic
 
 def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns that could have a role, as numbers; NaN where a cell is empty or no number."""
-    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group} | RATIOS
+    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group} | RATIOS | EPOCHS
     found = {}
     for column in table.columns:
         name = name_of(column)
         names = [name, name.of] if name.of else [name]
-        is_known = any({part.path, part.last} & words or part.letter in LETTERS.values() for part in names)
+        is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
         if column in told or is_known:
             found[column] = _floats(table, column)
     return found
@@ -497,15 +499,16 @@ def _floats(table: Observations, column: str) -> np.ndarray:
 
 
 def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> dict[str, Choice]:
-    """Tokens as those for each parameter times the parameters, where only that ratio stands in the table."""
-    column = next((c for c in numbers if name_of(c).path in RATIOS and np.isfinite(numbers[c]).any()), None)
-    if column is None:
-        return {}
-    params = taken["params"]
-    if params.unit != 1 or params.base or params.also:
-        return {}
-    why = f"times {params.column!r}: it is of each parameter, as its name says"
-    return {"tokens": Choice(column=column, times=params.column, why=why)}
+    """Tokens as those for each parameter times the parameters, or as passes over the unique tokens, where only these
+    stand in the table."""
+    for words, role, each in ((RATIOS, "params", "parameter"), (EPOCHS, "unique_tokens", "unique token")):
+        column = next((c for c in numbers if name_of(c).path in words and np.isfinite(numbers[c]).any()), None)
+        other = taken.get(role)
+        if column is None or other is None or other.unit != 1 or other.base or other.also:
+            continue
+        why = f"times {other.column!r}: it is for each {each}, as its name says"
+        return {"tokens": Choice(column=column, times=other.column, why=why)}
+    return {}
 
 
 def _expect_numbers(table: Observations, role: str) -> None:
@@ -652,7 +655,18 @@ def _expect_6nd(
     told: Mapping[str, str],
 ) -> None:
     """FLOPs that are far from 6 N D are in another unit, or something else: the user is asked."""
-    if not {"params", "tokens", "flops"} <= taken.keys() or "flops" in told:
+    if not {"params", "flops"} <= taken.keys() or "flops" in told:
+        return
+    if "tokens" not in taken:
+        c, n = taken["flops"], taken["params"]
+        with np.errstate(all="ignore"):
+            tokens = _median(c.in_ones(numbers) / 6 / n.in_ones(numbers))
+        if tokens < FEWEST:
+            raise TableError(
+                f"{table.source}: expected {c.column!r} to be the FLOPs of the whole training; got as many as "
+                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or =1e18 "
+                f"and the like; or name the column of the whole: {option_of('flops')} COLUMN."
+            )
         return
     values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
     if not is_far_from_6nd(values["flops"], values["params"], values["tokens"]):
@@ -667,6 +681,12 @@ def _expect_6nd(
     )
 
 
+def _median(numbers: np.ndarray) -> float:
+    """Of those that are finite; NaN of none."""
+    known = numbers[np.isfinite(numbers)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
 def _expect_counts(
     table: Observations,
     taken: Mapping[str, Choice],
@@ -675,6 +695,15 @@ def _expect_counts(
     factors: Mapping[str, float],
 ) -> None:
     """Nobody trains models of a thousand parameters on a thousand tokens: such columns are in some unit."""
+    for role, most in MOST.items():
+        choice = taken.get(role)
+        if choice is None or choice.unit == 1 or choice.column in factors:
+            continue
+        if _median(choice.in_ones(numbers)) > most:
+            raise TableError(
+                f"{table.source}: expected counts in {choice.column!r} in the unit that its name gives; that makes "
+                f"more than {most:g}. If they are counts already: --unit {shell_word(choice.column)}=1."
+            )
     asked = [
         role
         for role in ("params", "tokens")
@@ -682,7 +711,7 @@ def _expect_counts(
     ]
     if len(asked) < 2:
         return
-    if any(np.nanmedian(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
+    if any(_median(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
         return
     named = " and ".join(repr(taken[role].column) for role in asked)
     words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)

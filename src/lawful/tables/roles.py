@@ -194,6 +194,8 @@ ACTIVE = frozenset(VOCABULARY["params"][-1])
 RATIOS = frozenset(
     "tokens_per_param tokens_per_parameter tokens_per_params token_param_ratio tokens_to_params tpp".split()
 )
+# passes over the training split: with the unique tokens, the tokens
+EPOCHS = frozenset(("epochs", "num_epochs", "n_epochs", "num_train_epochs"))
 # in the parts of a name before its last: what a loss was taken on
 _ON = {
     TRAIN: frozenset(("train", "training")),
@@ -221,10 +223,10 @@ _NO_PARAMS = frozenset(
     "cluster effect kernel image patch chunk buffer grid token tokens lr group mb gb bytes mlp ffn head heads layer "
     "layers seq sequence opt optimal star seeds nodes gpus devices workers experts embedding emb per".split()
 )
-_TOKENS = frozenset("token tokens tok data dataset samples examples sequences images d jetons".split())
+_TOKENS = frozenset("token tokens tok data dataset samples examples sequences images bytes d jetons".split())
 _NO_TOKENS = frozenset(
     "per second sec s vocab val valid validation eval test batch context unique path name loss seed id acc model "
-    "layers heads hash fingerprint opt optimal star".split()
+    "memory peak file mb gb layers heads hash fingerprint opt optimal star".split()
 )
 _LOSSES = frozenset(
     "loss losses nll xent ce crossentropy entropy perplexity ppl bpb bpc verlust perte validierungsverlust".split()
@@ -291,6 +293,9 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
         if place == "path":
             for column, name in names.items():
                 if _is_letter(role, name, column, columns, taken):
+                    rivals = [c for c, n in names.items() if role == "params" and n.letter == "P"]
+                    rivals = [c for c in rivals if _bears_out(role, columns[c], columns, taken)]
+                    _expect_one(source, role, [column, *rivals], columns)  # N may be samples then
                     return choice_of(source, role, column)
     return None
 
@@ -413,7 +418,7 @@ def choice_of(source: str, role: str, column: str, unit: float | None = None) ->
         why.append("a training loss: the table has none on validation data")
     if group == LOWEST:
         why.append("the lowest seen, which is biased downwards")
-    if role == "loss" and (measure := "bits per byte" if group == BPB else name.measure):
+    if role == "loss" and (measure := measure_of(column)):
         why.append(f"in {measure}, as its name says")
     return Choice(
         column=column,
@@ -453,6 +458,12 @@ def error_bars(columns: Sequence[str], loss: str) -> list[str]:
 
 def is_accuracy(column: str) -> bool:
     return bool(set(name_of(column).key.split("_")) & ACCURACIES)
+
+
+def measure_of(column: str) -> str:
+    """The unit that a loss is in by its column's name: nats, bits, bits per byte; empty where it does not say."""
+    name = name_of(column)
+    return "bits per byte" if {name.path, name.last} & set(VOCABULARY["loss"][BPB]) else name.measure
 
 
 def _is_used(numbers: Numbers) -> bool:
