@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
@@ -97,6 +98,20 @@ def are_lone(cells: Iterable[str]) -> bool:
     return bool(filled) and all(map(_LONE.fullmatch, filled)) and len({"," in cell for cell in filled}) == 1
 
 
+def torn(cells: Sequence[Any], point: Point | None) -> list[str]:
+    """The texts whose number is in doubt beside the other cells of their column: 3.123 among cells like 3,12 may be
+    thousands; 156 647 among cells like 1567890 has lost a digit sooner than it was written so."""
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    found = []
+    if point == "," and not any(_POINT_THOUSANDS.fullmatch(text) and not _LONE.fullmatch(text) for text in texts):
+        found = [text for text in texts if _LONE.fullmatch(text) and "." in text]
+    if gaps := [text for text in texts if _GAP_THOUSANDS.fullmatch(text) and not plain_number(text)]:
+        numbers = [plain_number(cell) if isinstance(cell, str) else cell for cell in cells]
+        large = sum(isinstance(number, (int, float)) and abs(number) >= 1000 for number in numbers)
+        found += gaps if 2 * len(gaps) < large else []
+    return found
+
+
 def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | None:
     """A column of texts as numbers and empty cells, where each is one of these in one way of writing decimals; None
     where they are not, or where nothing tells which of two numbers they are.
@@ -106,6 +121,8 @@ def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | 
     Raises TableError where the column tells of two ways.
     """
     point = point_of(cells) or point
+    if torn(cells, point):
+        return None
     numbers = ["" if cell.lower() in EMPTY else written_number(cell, point) for cell in cells]
     return None if any(number is None for number in numbers) else numbers
 
@@ -146,20 +163,40 @@ def written_count(text: str, point: Point | None) -> float | None:
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
-def counts_of(cells: Iterable[Any]) -> np.ndarray:
-    """Cells as float64: 7B is 7e9; NaN where a cell is empty or no number."""
-    return np.array([_as_count(cell) for cell in cells], dtype=float)
+def read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
+    """The cells as numbers where they are, in text or not; else as they are."""
+    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)]
+    if not texts:
+        return list(cells)
+    try:
+        point = point_of(texts)
+    except TableError:
+        point = None
+    if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
+        point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
+    read = written_count if is_count else written_number
+    lone = frozenset(torn(cells, point))
+    return [
+        cell
+        if not isinstance(cell, str) or is_empty(cell) or cell.strip() in lone or (number := read(cell, point)) is None
+        else number
+        for cell in cells
+    ]
 
 
-def _as_count(cell: Any) -> float:
-    if isinstance(cell, str):
-        cell = None if is_empty(cell) else written_count(cell, None)
-    if cell is None or isinstance(cell, bool) or not isinstance(cell, Real):
-        return np.nan
+def as_float(cell: Any) -> float:
+    """NaN where it is empty or no number."""
+    if isinstance(cell, bool) or not isinstance(cell, Real):
+        return math.nan
     try:
         return float(cell)
     except OverflowError:
-        return np.inf
+        return math.inf
+
+
+def counts_of(cells: Sequence[Any]) -> np.ndarray:
+    """A column as float64: 7B is 7e9; NaN where a cell is empty or no number."""
+    return np.array([as_float(cell) for cell in read_numbers(cells, is_count=True)])
 
 
 def has_unit(text: str) -> bool:

@@ -24,7 +24,7 @@ def lacking(table: Observations, *roles: str) -> str:
             f"No column is recognised as the {names}, and cells of {table.columns[0]!r} are names of columns: the "
             "table lies on its side. Write one row for each run (pandas: DataFrame.set_index(...).T)."
         )
-    numbers = {column: counts_of(row.get(column, "") for row in table.rows) for column in table.columns}
+    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in table.columns}
     if "loss" in roles and (optima := [c for c in table.columns if set(name_of(c).key.split("_")) & _OPTIMA]):
         return (
             f"No column is recognised as the loss, and {', '.join(map(repr, optima))} look like optima: the best size "

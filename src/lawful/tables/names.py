@@ -36,7 +36,7 @@ LOSS_UNITS = {
 # what brackets may say of a count that its name says, too; any other words there are a part of the name:
 # `tokens (per second)` is no number of tokens
 _NOTHING_NEW = frozenset(
-    "n d c l count counts number total_count 6nd c_6nd tokens token params parameters parameter flops flop".split()
+    "n d c l n_d count counts number total_count 6nd c_6nd tokens token params parameters parameter flops flop".split()
 )
 _OF_LETTERS = frozenset(
     "non_embedding non_emb non_embedding_params non_embedding_parameters model_size training_tokens train_tokens "

@@ -80,7 +80,7 @@ def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
         return ""
     role = "tokens" if "params" in roles else "params"
     left = [c for c in table.columns if c not in roles.values() and c not in told and c not in table.converted]
-    numbers = {column: counts_of(row.get(column, "") for row in table.rows) for column in left}
+    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in left}
     varied = {column: cells for column, cells in numbers.items() if len(np.unique(cells[np.isfinite(cells)])) > 1}
     if found := like(role, varied):
         word, option = shell_word(found[0]), option_of(role)

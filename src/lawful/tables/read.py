@@ -23,9 +23,11 @@ from lawful.tables import formats
 from lawful.tables.cells import (
     Point,
     are_lone,
+    as_float,
     as_number,
     as_plain,
     as_text,
+    counts_of,
     first_said,
     has_unit,
     in_words,
@@ -36,8 +38,9 @@ from lawful.tables.cells import (
     numbers_of,
     plain_number,
     point_of,
+    read_numbers,
+    torn,
     written_count,
-    written_number,
     yes_or_no,
 )
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
@@ -291,6 +294,8 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
     for i, cells in odd.items():
         try:
             own = point_of(cell for cell in cells if "," in cell)
+            if own and (lone := [cell for cell in torn(cells, own) if "." in cell]):
+                raise TableError(f"{lone[0]!r} may be {lone[0].replace('.', '')}, or have three decimals")
             numbers = numbers_of(cells, own or point)
         except TableError as error:
             raise TableError(
@@ -489,13 +494,8 @@ def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np
         names = [name, name.of] if name.of else [name]
         is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
         if column in told or is_known:
-            found[column] = _floats(table, column)
+            found[column] = counts_of([row.get(column, "") for row in table.rows])
     return found
-
-
-def _floats(table: Observations, column: str) -> np.ndarray:
-    cells = [row.get(column, "") for row in table.rows]
-    return np.array([_as_float(cell) for cell in _read_numbers(cells, is_count=True)])
 
 
 def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> dict[str, Choice]:
@@ -556,38 +556,11 @@ def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: 
             )
 
 
-def _read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
-    """The cells as numbers where they are, in text or not; else as they are."""
-    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)]
-    if not texts:
-        return list(cells)
-    try:
-        point = point_of(texts)
-    except TableError:
-        point = None
-    if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
-        point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
-    read = written_count if is_count else written_number
-    return [
-        cell if not isinstance(cell, str) or is_empty(cell) or (number := read(cell, point)) is None else number
-        for cell in cells
-    ]
-
-
-def _as_float(cell: Any) -> float:
-    if isinstance(cell, bool) or not isinstance(cell, Real):
-        return math.nan
-    try:
-        return float(cell)
-    except OverflowError:
-        return math.inf
-
-
 def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, choice: Choice) -> str:
     """The numbers of a role into the rows, under the column's own name, or under a new one where they are converted;
     that name."""
     column = choice.column
-    cells = _read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
+    cells = read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
     if choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also:
         new = _new_name(choice)
         for row, cell in zip(rows, cells, strict=True):
@@ -630,7 +603,7 @@ def _new_name(choice: Choice) -> str:
 
 
 def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
-    number = _as_float(cell)
+    number = as_float(cell)
     if number != number:
         return cell
     if choice.is_perplexity:
@@ -642,7 +615,7 @@ def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
             return math.inf
     exact = number * choice.unit
     if choice.times:
-        exact *= _as_float(row.get(choice.times))
+        exact *= as_float(row.get(choice.times))
         if exact != exact:
             return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
@@ -664,8 +637,8 @@ def _expect_6nd(
         if tokens < FEWEST:
             raise TableError(
                 f"{table.source}: expected {c.column!r} to be the FLOPs of the whole training; got as many as "
-                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or =1e18 "
-                f"and the like; or name the column of the whole: {option_of('flops')} COLUMN."
+                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or "
+                f"=1e18 and the like; or name the column of the whole: {option_of('flops')} COLUMN."
             )
         return
     values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
