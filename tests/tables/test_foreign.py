@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import lawful
 from lawful.errors import TableError
-from lawful.tables import Observations, read_runs
+from lawful.tables import Observations, read_rows, read_runs
 from lawful.tables.convert import merged, tidy
 from lawful.tables.roles import error_bars
 
@@ -155,3 +156,27 @@ def test_a_number_that_the_rest_of_its_column_puts_in_doubt_is_refused(tmp_path:
     rows[3]["params"] = "20 000"
     with pytest.raises(TableError, match="row 4, column 'params'.*'20 000'"):
         read_runs(rows)
+
+
+def test_of_a_large_table_columns_of_measured_numbers_are_kept_only_where_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lawful.tables.text.MANY_CELLS", 10_000)
+    path = tmp_path / "runs.csv"
+    draw = random.Random(0)
+    names = ["run", "params", "tokens", "val_loss", "weight_decay", "jitter", "util"]
+    lines = [",".join(names)]
+    for i in range(2000):
+        n, d, loss = RUNS[i % 20]
+        made = [draw.random() for _ in range(3)]
+        lines.append(
+            f"r{i},{n:.0f},{d:.0f},{loss * (1 + 1e-3 * made[0]):.6f},{made[0]:.6f},{made[1]:.6f},{made[2]:.6f}"
+        )
+    path.write_text("\n".join(lines) + "\n")
+    table = read_runs(path)
+    assert table.columns == names[:5] and "2 columns of measured numbers not kept ('jitter', 'util'" in table.said[0]
+    assert len(table) == 2000 and table.numbers("val_loss")[999] == float(lines[1000].split(",")[3])
+    named = read_rows(path, ["util<0.5"])
+    assert named.columns == [*names[:5], "util"] and [row["util"] for row in named] == [
+        float(line.split(",")[6]) for line in lines[1:]
+    ]

@@ -133,8 +133,8 @@ def check(
     TableError
         The source is no table at all. What is wrong with a table is in `problem`.
     """
-    raw = read_rows(source)
     told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    raw = read_rows(source, [*filter(None, told.values()), *(units or {})])
     try:
         table = read_by_role(raw, told, units=units)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")

@@ -11,7 +11,7 @@ from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations, is_time
-from lawful.tables.roles import SPREADS, like, option_of, shell_word
+from lawful.tables.roles import SPREADS, is_named_for_a_role, like, option_of, shell_word
 
 # the seed of a run, or the number of a replicate: runs that differ in nothing else are replicates
 SEEDS = frozenset(
@@ -126,6 +126,15 @@ def _tokens_in_a_step(numbers: Mapping[str, np.ndarray]) -> tuple[str, str]:
     if "batch_size" in one and length:
         return f"{one['batch_size'] * one[length]:.0f}", f" (batch_size x {length}, if that batch is of all devices)"
     return "TOKENS", ""
+
+
+def may_tell(column: str) -> bool:
+    """Whether a column's name says that it may have a role or tell runs apart, of a table with more columns than are
+    kept."""
+    name = name_of(column)
+    if {name.path, name.last, name.key} & (SEEDS | SETTINGS | _TIMES | _PLACES | _LENGTHS) or name.letter or name.of:
+        return True
+    return is_named_for_a_role(column)
 
 
 def _may_be_setting(column: str) -> bool:

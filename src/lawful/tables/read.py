@@ -48,6 +48,7 @@ from lawful.tables.history import reduced, with_runs
 from lawful.tables.lacking import rises
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import OWN, Observations, identity
+from lawful.tables.pooled import may_tell
 from lawful.tables.roles import (
     COUNTS,
     EPOCHS,
@@ -162,7 +163,7 @@ def read_by_role(
     """As read_runs, which tells of all else; columns: role -> its column, or None."""
     if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce or best):
         return source  # read and checked before
-    table = read_rows(source)
+    table = read_rows(source, [*filter(None, columns.values()), *(units or {}), *best])
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}
@@ -186,18 +187,21 @@ def _not_finished(row: Mapping[str, Any]) -> str:
     return f"not finished: {row['status']}"
 
 
-def read_rows(source: Any) -> Observations:
+def read_rows(source: Any, named: Sequence[str] = ()) -> Observations:
     """A table as it is, no column of it required; every reader of tables begins here, and every cell is read by one
     parser.
 
     Numbers are numbers and an empty cell is "", whatever the source has for it: NaN, NaT, None, null. The columns that
     decide whether a run is fitted stand under their own names, also where the table calls them State or HELD_OUT.
+
+    named   what the user said of columns: those of which a name stands in it are kept, however large a text table is
+
     Raises TableError that names the rows whose yes/no or status cannot be read.
     """
     if isinstance(source, Observations):
         table = replace(source, rows=tuple(_plain_rows(source.rows)))
     else:
-        table = _under_current_names(_read(source))
+        table = _under_current_names(_read(source, named))
     problems: list[str] = []
     for name, columns in _deciding(table.columns).items():
         if name == "status":
@@ -208,7 +212,7 @@ def read_rows(source: Any) -> Observations:
     return replace(table)  # without the columns that it remembers
 
 
-def _read(source: Any) -> Observations:
+def _read(source: Any, named: Sequence[str]) -> Observations:
     if formats.is_frame(source):
         return Observations(tuple(_plain_rows(formats.frame_rows(source))), "DataFrame")
     if not isinstance(source, (str, Path)):
@@ -216,7 +220,7 @@ def _read(source: Any) -> Observations:
     path = Path(source)
     if path.is_dir():
         if (own := Store(path).observations).exists():
-            rows, _, _ = _of_text(own)
+            rows, _, _ = _of_text(own, named)
             return Observations(rows, str(path))
         return _of_reader(path)
     if not path.exists():
@@ -226,7 +230,7 @@ def _read(source: Any) -> Observations:
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
     said: tuple[str, ...] = ()
     if kind in (".csv", ".tsv", ".txt", ".dat"):
-        rows, said, lone = _of_text(path)
+        rows, said, lone = _of_text(path, named)
         return Observations(rows, str(path), said=said, lone=lone)
     if kind in (".jsonl", ".ndjson"):
         records, said = formats.json_lines(path)
@@ -253,9 +257,11 @@ def _of_reader(path: Path) -> Observations:
     return Observations(tuple(_plain_rows(reader.rows(path))), str(path), said=(reader.about,) if reader.about else ())
 
 
-def _of_text(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
+def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
     """The typed rows of a text file, how it was read, and the columns whose cells are all like 1.234."""
-    text = read_text(path)
+    text = read_text(
+        path, lambda column: bool(_own_kind(column)) or may_tell(column) or any(column in n for n in named)
+    )
     header = [unquoted(name) for name in text.header]
     is_own = OWN <= set(header)
     if is_own and (odd := [said for said in text.said if "encoding" in said]):

@@ -444,6 +444,14 @@ def _is_like(role: str, column: str, numbers: Numbers) -> bool:
     return bool(words & wanted) and not words & unwanted and float(np.median(known)) >= LEAST_COUNT
 
 
+def is_named_for_a_role(column: str) -> bool:
+    """Whether a word of its name is one of those by which a role, an accuracy or an error bar is known."""
+    name = name_of(column)
+    known = {word for groups in VOCABULARY.values() for group in groups for word in group}
+    words = {name.path, name.last, *name.key.split("_")}
+    return bool(words & (known | RATIOS | EPOCHS | _PARAMS | _TOKENS | _LOSSES | ACCURACIES | SPREADS))
+
+
 def error_bars(columns: Sequence[str], loss: str) -> list[str]:
     """The columns whose names say how far the loss is known: val_loss_se, std_loss, stderr."""
     own = set(name_of(loss).key.split("_"))
