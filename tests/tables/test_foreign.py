@@ -10,7 +10,7 @@ import pytest
 
 import lawful
 from lawful.errors import TableError
-from lawful.tables import Observations, read_rows, read_runs
+from lawful.tables import Observations, read_rows, read_runs, write_csv
 from lawful.tables.convert import merged, tidy
 from lawful.tables.roles import error_bars
 
@@ -180,3 +180,25 @@ def test_of_a_large_table_columns_of_measured_numbers_are_kept_only_where_they_a
     assert named.columns == [*names[:5], "util"] and [row["util"] for row in named] == [
         float(line.split(",")[6]) for line in lines[1:]
     ]
+
+
+def write_tidy(path: Path, table: Observations) -> None:
+    """As `lawful convert` does."""
+    made = tidy(table)
+    write_csv(path, made.rows, columns=made.columns)
+
+
+def test_a_tidy_table_is_read_as_what_it_was_made_of_and_copies_in_it_count_once(tmp_path: Path) -> None:
+    rows = [{"N": n, "D": d, "c4": loss, "val_loss": 1.1 * loss} for n, d, loss in RUNS]
+    write_tidy(tmp_path / "tidy.csv", read_runs(rows, loss="c4"))
+    table = read_runs(tmp_path / "tidy.csv")
+    assert table.roles["loss"] == "loss"
+    expect_planted(table, Foreign())
+    write_tidy(tmp_path / "twice.csv", read_runs(TABLES["two exports of the same runs"].table()))
+    expect_planted(read_runs(tmp_path / "twice.csv"), Foreign())
+
+
+def test_the_unit_of_a_loss_is_said_of_a_tidy_table_too(tmp_path: Path) -> None:
+    rows = [{"params": n, "tokens": d, "val_loss_bits": loss} for n, d, loss in RUNS]
+    write_tidy(tmp_path / "tidy.csv", read_runs(rows))
+    assert "the loss is in bits, as loss_unit says" in read_runs(tmp_path / "tidy.csv").said

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful.errors import TableError
-from lawful.tables.observations import Observations
+from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.roles import ROLES, measure_of
-
-FILE, ROW = "source", "source_row"  # where a row of a tidy table came from
 
 
 def tidy(table: Observations) -> Observations:

@@ -24,10 +24,11 @@ from lawful.tables.columns import current_name
 
 COPY = "the same as an earlier row in all but its name"
 LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
+FILE, ROW = "source", "source_row"  # of a tidy table: where a row came from
 # columns that name a run or say when it ran: they may differ between copies of one row
 _NAMES = frozenset(
     "run run_name run_id name id Name ID cluster _timestamp timestamp created_at createdAt _runtime runtime".split()
-)
+) | {FILE, ROW}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d|$)")
 OWN = {"study", "rung", "data_fingerprint"}  # columns of each table that lawful writes
 # a column that only runs beside the ladder have -> why they are left out of every law

@@ -47,7 +47,7 @@ from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.history import reduced, with_runs
 from lawful.tables.lacking import rises
 from lawful.tables.names import UNITS, name_of
-from lawful.tables.observations import OWN, Observations, identity
+from lawful.tables.observations import FILE, OWN, ROW, Observations, identity
 from lawful.tables.pooled import may_tell
 from lawful.tables.roles import (
     COUNTS,
@@ -431,6 +431,8 @@ def _with_roles(
 ) -> tuple[Observations, dict[str, str]]:
     """The table with the columns of its roles as numbers; role -> column."""
     roles: dict[str, str] = {role: name for role in ROLES if (name := told.get(role) or table.roles.get(role))}
+    if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
+        roles = {role: role for role in ROLES if role in table.columns} | roles
     if table.is_of_study or table.roles:
         filled = {name for name in table.columns if any(not is_empty(row.get(name)) for row in table.rows)}
         for role, names in _OWN_NAMES.items():
@@ -475,14 +477,16 @@ def _with_roles(
             roles[role] = found
             columns.append(f"{role} {found!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, *_said(columns, bars, taken)), converted=converted),
+        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, bars, taken)), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
 
-def _said(columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
+def _said(table: Observations, columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
     """How the columns were read, in sentences."""
     said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
+    if units := list(dict.fromkeys(str(row["loss_unit"]) for row in table.rows if row.get("loss_unit"))):
+        said.append(f"the loss is in {', '.join(units).replace('_', ' ')}, as loss_unit says")
     if bars:
         said.append(f"error bars of {taken['loss'].column!r}: {', '.join(map(repr, bars))}; no fit weighs by them")
     if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
