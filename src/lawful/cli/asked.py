@@ -111,7 +111,7 @@ class Source:
         from lawful.tables import read_by_role, read_rows
 
         return read_by_role(
-            self.kept(read_rows(self.source, self.named)),
+            self.kept(read_rows(self.source, named=self.named)),
             columns or self.columns,
             units=self.units,
             best=_names(self.best_over),
