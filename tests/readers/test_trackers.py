@@ -192,13 +192,13 @@ def test_open_lm_gives_a_loss_for_each_validation_set_and_asks_which(tmp_path: P
             ],
         }
         (tmp_path / f"m{i}.json").write_text(json.dumps(model))
-    with pytest.raises(TableError, match="c4_val/loss.*openlm/loss"):
+    with pytest.raises(TableError, match="val/c4_val/loss.*val/openlm/loss"):
         read_runs(tmp_path)
-    table = read_runs(tmp_path, loss="c4_val/loss")
+    table = read_runs(tmp_path, loss="val/c4_val/loss")
     assert table.roles["params"] == "hyperparameters.params" or table.roles["params"] == "config.params"
     for row in table:
         n, d = row[table.roles["params"]], row[table.roles["tokens"]]
-        assert row["c4_val/loss"] == pytest.approx(planted(n, d))
+        assert row["val/c4_val/loss"] == pytest.approx(planted(n, d))
 
 
 @pytest.fixture

@@ -90,6 +90,12 @@ class Source:
     def units(self) -> dict[str, str]:
         return _pairs(self.unit)
 
+    @property
+    def named(self) -> list[str]:
+        """What the options say of columns."""
+        told = [*filter(None, self.columns.values()), *(self.where or []), *(self.as_noise or []), *(self.unit or [])]
+        return [*told, self.best_over or ""]
+
     def kept(self, rows: Observations) -> Observations:
         """The rows that --where keeps; settings that --as-noise names are noise."""
         from lawful.tables.where import condition
@@ -105,7 +111,7 @@ class Source:
         from lawful.tables import read_by_role, read_rows
 
         return read_by_role(
-            self.kept(read_rows(self.source)),
+            self.kept(read_rows(self.source, named=self.named)),
             columns or self.columns,
             units=self.units,
             best=_names(self.best_over),

@@ -29,7 +29,7 @@ def check_command(asked: Table) -> None:
     from lawful.storage.json_files import plain
     from lawful.tables import read_rows
 
-    found = check(asked.kept(read_rows(asked.source)), **asked.columns, units=asked.units)
+    found = check(asked.kept(read_rows(asked.source, named=asked.named)), **asked.columns, units=asked.units)
     typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2) if asked.as_json else found.summary())
     if found.problem:
         raise typer.Exit(1)

@@ -21,7 +21,8 @@ from lawful.fitting.replicates import (
 )
 from lawful.laws import Array, Axes, Law
 from lawful.tables import Observations, as_text, is_empty, read_by_role
-from lawful.tables.pooled import pooled
+from lawful.tables.lacking import lacking
+from lawful.tables.pooled import pooled, unread
 from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
@@ -157,7 +158,10 @@ def refuse_pooled(observations: Observations, column: Mapping[str, str], told: S
 
     told   columns by which runs are told apart, or which the user calls noise
     """
-    found = pooled(observations, column, [*told, *observations.noise])
+    told = [*told, *observations.noise]
+    if question := unread(observations, observations.roles, told):
+        raise TableError(question)
+    found = pooled(observations, column, told)
     if found:
         named = "; ".join(
             f"{name!r} ({', '.join(levels[:4])}{', ...' if len(levels) > 4 else ''})" for name, levels in found.items()
@@ -259,10 +263,7 @@ def _run_of(row: Mapping[str, Any]) -> str:
 
 
 def _missing(observations: Observations, role: str) -> Any:
-    raise TableError(
-        f"{observations.source}: the law needs {role}; expected a column of that name or one given as {role}=..., "
-        f"got {', '.join(map(repr, observations.columns))}."
-    )
+    raise TableError(f"{observations.source}: the law needs {role}. {lacking(observations, role)}")
 
 
 def _cluster_codes(

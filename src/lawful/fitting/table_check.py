@@ -14,7 +14,8 @@ from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, Law, has_axis, named, on_axis
 from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
-from lawful.tables.pooled import pooled
+from lawful.tables.lacking import lacking
+from lawful.tables.pooled import pooled, unread
 from lawful.tables.roles import option_of, shell_word
 
 SHOWN = 4  # values of a column
@@ -94,7 +95,10 @@ class TableCheck:
             )
         lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
         lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
-        return "\n".join([*lines, "", f"next: {self.command}"])
+        if not self.carried:
+            return "\n".join(lines)
+        more = ", with one of the options above" if self.pooled else ""
+        return "\n".join([*lines, "", f"next: {self.command}{more}"])
 
 
 @checked
@@ -129,17 +133,18 @@ def check(
     TableError
         The source is no table at all. What is wrong with a table is in `problem`.
     """
-    raw = read_rows(source)
     told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    raw = read_rows(source, [*filter(None, told.values()), *(units or {})])
     try:
         table = read_by_role(raw, told, units=units)
-        lacking = "" if "loss" in table.roles else _lacking(raw, "loss")
-        if not lacking and not {"params", "tokens", "flops"} & table.roles.keys():
-            lacking = _lacking(raw, "params", "tokens", "flops")
+        problem = "" if "loss" in table.roles else lacking(raw, "loss")
+        if not problem and not {"params", "tokens", "flops"} & table.roles.keys():
+            problem = lacking(raw, "params", "tokens", "flops")
     except TableError as error:
         return _unusable(raw, str(error).removeprefix(f"{raw.source}: "))
-    if lacking:
-        return _unusable(table, lacking)
+    problem = problem or unread(table, table.roles, table.noise).removeprefix(f"{raw.source}: ")
+    if problem:
+        return _unusable(table, problem)
     rows = fitted_rows(table)
     names = {role: table.roles.get(role, role) for role in ("params", "tokens")}
     vary = how_counts_vary(table)
@@ -156,18 +161,10 @@ def check(
         dropped=rows.dropped,
         problem="",
         vary=VARY[vary].format(n=names["params"], d=names["tokens"]),
-        pooled=pooled(rows, rows.roles),
+        pooled=pooled(rows, rows.roles, rows.noise),
         carried=carried,
         refused=refused,
         command=" ".join(["lawful fit", shell_word(table.source), "--law", law, *options]),
-    )
-
-
-def _lacking(table: Observations, *roles: str) -> str:
-    options = " or ".join(f"{option_of(role)} COLUMN" for role in roles)
-    return (
-        f"No column is recognised as the {' or '.join(roles)}. Say which it is, with {options}; the table has "
-        f"{', '.join(map(repr, table.columns))}."
     )
 
 
@@ -234,6 +231,8 @@ def _why_not(law: Law, rows: Observations, vary: str) -> str:
     counts = {role: rows.numbers(name) for role, name in rows.roles.items() if role in law.inputs}
     if "flops" not in counts and {"params", "tokens"} <= rows.roles.keys():
         counts["flops"] = 6 * rows.numbers(rows.roles["params"]) * rows.numbers(rows.roles["tokens"])
+    if "tokens" in law.inputs and "tokens" not in counts and {"params", "flops"} <= rows.roles.keys():
+        counts["tokens"] = rows.numbers(rows.roles["flops"]) / 6 / rows.numbers(rows.roles["params"])
     for axis in law.inputs:
         if axis not in counts:
             return f"it reads {axis}, and no column is known to be that"

@@ -40,7 +40,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         row = {"run": str(model.get("name") or file.stem), "dataset": model.get("dataset_name", "")}
         row |= settings(file, model.get("hyperparameters"))
         for number, result in enumerate(results, start=1):
-            name = _name(result.get("val_data"), number)
+            name = f"val/{_name(result.get('val_data'), number)}"
             for column in _KEPT:
                 if f"{name}/{column}" in row:
                     raise TableError(f"{file}: results: expected each validation set once, got {name!r} twice.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
@@ -38,6 +39,7 @@ _TAIL = r"(?:[eE][+-]?\d+)?"
 _GAP = "[ \u00a0\u2009\u202f'’]"  # what else stands between thousands
 _COMMA_DECIMAL = re.compile(rf"[+-]?\d*,\d+{_TAIL}", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+_INDIAN_THOUSANDS = re.compile(r"[+-]?[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d+)?", re.ASCII)  # 1,00,000
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?", re.ASCII)
 _GAP_THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?:[.,]\d+)?", re.ASCII)
 _LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1.234 and 1,234: a decimal, or thousands
@@ -81,7 +83,7 @@ def point_of(cells: Iterable[str]) -> Point | None:
     told: dict[Point, str] = {}
     for cell in cells:
         if not _LONE.fullmatch(cell):
-            if _COMMA_THOUSANDS.fullmatch(cell):
+            if _COMMA_THOUSANDS.fullmatch(cell) or _INDIAN_THOUSANDS.fullmatch(cell):
                 told.setdefault(".", cell)
             elif _COMMA_DECIMAL.fullmatch(cell) or _POINT_THOUSANDS.fullmatch(cell):
                 told.setdefault(",", cell)
@@ -96,6 +98,20 @@ def are_lone(cells: Iterable[str]) -> bool:
     return bool(filled) and all(map(_LONE.fullmatch, filled)) and len({"," in cell for cell in filled}) == 1
 
 
+def torn(cells: Sequence[Any], point: Point | None) -> list[str]:
+    """The texts whose number is in doubt beside the other cells of their column: 3.123 among cells like 3,12 may be
+    thousands; 156 647 among cells like 1567890 has lost a digit sooner than it was written so."""
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    found = []
+    if point == "," and not any(_POINT_THOUSANDS.fullmatch(text) and not _LONE.fullmatch(text) for text in texts):
+        found = [text for text in texts if _LONE.fullmatch(text) and "." in text]
+    if gaps := [text for text in texts if _GAP_THOUSANDS.fullmatch(text) and not plain_number(text)]:
+        numbers = [plain_number(cell) if isinstance(cell, str) else cell for cell in cells]
+        large = sum(isinstance(number, (int, float)) and abs(number) >= 1000 for number in numbers)
+        found += gaps if 2 * len(gaps) < large else []
+    return found
+
+
 def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | None:
     """A column of texts as numbers and empty cells, where each is one of these in one way of writing decimals; None
     where they are not, or where nothing tells which of two numbers they are.
@@ -105,6 +121,8 @@ def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | 
     Raises TableError where the column tells of two ways.
     """
     point = point_of(cells) or point
+    if torn(cells, point):
+        return None
     numbers = ["" if cell.lower() in EMPTY else written_number(cell, point) for cell in cells]
     return None if any(number is None for number in numbers) else numbers
 
@@ -117,6 +135,8 @@ def written_number(text: str, point: Point | None) -> int | float | None:
         if (number := plain_number(text)) is not None:
             return number
         if _COMMA_THOUSANDS.fullmatch(text) and (point == "." or not _LONE.fullmatch(text)):
+            return plain_number(text.replace(",", ""))
+        if _INDIAN_THOUSANDS.fullmatch(text):
             return plain_number(text.replace(",", ""))
     else:
         if _COMMA_DECIMAL.fullmatch(text):
@@ -141,6 +161,48 @@ def written_count(text: str, point: Point | None) -> float | None:
         return number
     exact = decimal.Decimal(str(number)) * int(_MULTIPLES[parts["unit"].lower()])
     return int(exact) if exact == exact.to_integral_value() else float(exact)
+
+
+def read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
+    """The cells as numbers where they are, in text or not; else as they are."""
+    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)]
+    if not texts:
+        return list(cells)
+    try:
+        point = point_of(texts)
+    except TableError:
+        point = None
+    if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
+        point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
+    read = written_count if is_count else written_number
+    lone = frozenset(torn(cells, point))
+    return [
+        cell
+        if not isinstance(cell, str) or is_empty(cell) or cell.strip() in lone or (number := read(cell, point)) is None
+        else number
+        for cell in cells
+    ]
+
+
+def as_float(cell: Any) -> float:
+    """NaN where it is empty or no number."""
+    if isinstance(cell, bool) or not isinstance(cell, Real):
+        return math.nan
+    try:
+        return float(cell)
+    except OverflowError:
+        return math.inf
+
+
+def counts_of(cells: Sequence[Any]) -> np.ndarray:
+    """A column as float64: 7B is 7e9; NaN where a cell is empty or no number."""
+    return np.array([as_float(cell) for cell in read_numbers(cells, is_count=True)])
+
+
+def has_unit(text: str) -> bool:
+    """Whether a text is a number with a unit of its own, as 11M is."""
+    parts = _MULTIPLE.fullmatch(" ".join(text.split()))
+    return bool(parts and parts["unit"])
 
 
 def as_plain(cell: Any) -> Any:

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful.errors import TableError
-from lawful.tables.observations import Observations
-from lawful.tables.roles import ROLES
-
-FILE, ROW = "source", "source_row"  # where a row of a tidy table came from
+from lawful.tables.observations import FILE, ROW, Observations
+from lawful.tables.roles import ROLES, measure_of
 
 
 def tidy(table: Observations) -> Observations:
@@ -25,6 +23,7 @@ def tidy(table: Observations) -> Observations:
     dropped = {row.get("row") for row in table.dropped}
     numbers = (number for number in range(1, len(table) + len(dropped) + 1) if number not in dropped)
     taken = set(table.roles.values())
+    measure = measure_of(table.roles["loss"]).replace(" ", "_") if "loss" in table.roles else ""
     name = Path(table.source).name or table.source
     rows = []
     for number, row in zip(numbers, table.rows, strict=False):
@@ -33,6 +32,8 @@ def tidy(table: Observations) -> Observations:
         for column, cell in row.items():
             if column not in taken and column not in (FILE, ROW):
                 new[f"{column}_of_source" if column in new else column] = cell
+        if measure and not new.get("loss_unit"):
+            new["loss_unit"] = measure
         rows.append(new)
     return replace(table, rows=tuple(rows), roles={role: role for role in ROLES if role in table.roles}, converted={})
 
@@ -51,12 +52,13 @@ def merged(tables: Sequence[Observations]) -> Observations:
                 f"{', '.join(sorted(own))}. Name its columns, or leave columns out of the other."
             )
     units = [{str(row["loss_unit"]) for row in part if row.get("loss_unit")} for part in parts]
-    if len(set().union(*units)) > 1:
+    known = set().union(*units)
+    if len(known) > 1 or (not all(units) and any(not unit.startswith("nats") for unit in known)):
         raise TableError(
             "; ".join(
                 f"{t.source}: losses in {', '.join(sorted(u)) or 'no unit'}" for t, u in zip(tables, units, strict=True)
             )
-            + ": losses in different units are not one curve."
+            + ": losses in different units are not one curve. A column `loss_unit` says which they are in."
         )
     seen: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     rows: list[Mapping[str, Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,7 +43,10 @@ def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observatio
     runs: dict[str, set[Any]] = {}
     for row in rows:
         runs.setdefault(str(row.get(roles["cluster"], "")), set()).add(row.get(step))
-    if max(map(len, runs.values())) < 2:
+    of_run = Counter(str(row.get(roles["cluster"], "")) for row in rows)
+    filled = Counter(str(row.get(roles["cluster"], "")) for row in rows if not is_empty(row.get(roles["loss"])))
+    is_sparse = any(0 < filled[run] < count for run, count in of_run.items())
+    if max(map(len, runs.values())) < 2 and not is_sparse:
         return table, {role: name for role, name in roles.items() if name != RUN}
     found = replace(table, rows=rows)
     loss = roles["loss"]

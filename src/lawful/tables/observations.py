@@ -10,6 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,10 +24,12 @@ from lawful.tables.columns import current_name
 
 COPY = "the same as an earlier row in all but its name"
 LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
+FILE, ROW = "source", "source_row"  # of a tidy table: where a row came from
 # columns that name a run or say when it ran: they may differ between copies of one row
 _NAMES = frozenset(
     "run run_name run_id name id Name ID cluster _timestamp timestamp created_at createdAt _runtime runtime".split()
-)
+) | {FILE, ROW}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d|$)")
 OWN = {"study", "rung", "data_fingerprint"}  # columns of each table that lawful writes
 # a column that only runs beside the ladder have -> why they are left out of every law
 OFF_LADDER = {
@@ -147,7 +150,8 @@ class Observations:
         names = {*_NAMES, self.roles.get("cluster", "")}
         for column in set(self.columns) - names:
             cells = [row.get(column) for row in self.rows]
-            if all(isinstance(cell, str) and cell for cell in cells) and len(set(cells)) == len(cells):
+            is_name = all(isinstance(cell, str) and cell for cell in cells) and len(set(cells)) == len(cells)
+            if is_name or is_time(column, cells):
                 names.add(column)
         told = [column for column in self.columns if column not in names]
         seen: set[Any] = set()
@@ -173,6 +177,13 @@ class Observations:
     def expect(self, column: str) -> None:
         if self.rows and column not in self.columns:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
+
+
+def is_time(column: str, cells: Sequence[Any]) -> bool:
+    """Whether a column says when something was done: by its name, exported_at, or as all its cells are dates."""
+    if column.lower().endswith(("_at", "timestamp", "_date", "_time")) and column.lower() != "train_time":
+        return True
+    return bool(cells) and all(isinstance(cell, str) and _DATE.match(cell) for cell in cells)
 
 
 def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:

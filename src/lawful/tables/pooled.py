@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lawful.tables.cells import as_text, is_empty
+import numpy as np
+
+from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
-from lawful.tables.observations import Observations
+from lawful.tables.observations import Observations, is_time
+from lawful.tables.roles import SPREADS, is_named_for_a_role, like, option_of, shell_word
 
 # the seed of a run, or the number of a replicate: runs that differ in nothing else are replicates
 SEEDS = frozenset(
@@ -30,6 +33,8 @@ _TIMES = frozenset(
     "timestamp created created_at updated_at runtime duration time wall_time walltime seconds elapsed hostname host "
     "gpu gpus node user date started finished start_time end_time notes tags sweep url path".split()
 )
+_LENGTHS = frozenset(("steps", "step", "global_step", "iteration", "iterations", "iter", "iters", "epoch", "epochs"))
+_MULTIPLES = frozenset(("multiple", "multiplier", "ratio", "overtraining", "chinchilla"))  # of tokens, to each size
 _PLACES = frozenset("step global_step iteration iter epoch epochs steps status state held_out".split())
 
 
@@ -55,6 +60,8 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
     for column in table.columns:
         if column in apart or column in roles.values() or not _may_be_setting(column):
             continue
+        if is_time(column, [row.get(column) for row in table.rows]):
+            continue
         values = [{str(as_text(row.get(column, ""))) for row in rows} for rows in several]
         if max(map(len, values)) < 2:
             continue
@@ -68,6 +75,72 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
     return found
 
 
+def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = ()) -> str:
+    """What to ask where size or data varies under a name that says so, and is not read; empty: nothing.
+
+    told   columns by which runs are told apart, or which the user calls noise
+    """
+    if table.is_of_study or "flops" in roles or ("params" in roles) is ("tokens" in roles):
+        return ""
+    role = "tokens" if "params" in roles else "params"
+    left = [c for c in table.columns if c not in roles.values() and c not in told and c not in table.converted]
+    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in left}
+    varied = {column: cells for column, cells in numbers.items() if len(np.unique(cells[np.isfinite(cells)])) > 1}
+    if found := like(role, varied):
+        word, option = shell_word(found[0]), option_of(role)
+        return (
+            f"{table.source}: no column is recognised as the {role}, and {', '.join(map(repr, found))} may be that. "
+            f"Say so: {option} {word}; or say what else it is: --by {word} (fit each apart), or --as-noise {word}."
+        )
+    if role == "tokens" and "unique_tokens" in roles:
+        return (
+            f"{table.source}: no column is recognised as the tokens seen in training, and {roles['unique_tokens']!r} "
+            "are unique ones. Name the column with --tokens-column; where each was seen once, that is --tokens-column "
+            f"{shell_word(roles['unique_tokens'])}."
+        )
+    sizes = [row.get(roles["params"]) for row in table.rows] if role == "tokens" else []
+    for column in varied if sizes else ():
+        several = {(size, number) for size, number in zip(sizes, numbers[column], strict=True)}
+        if len(several) == len(set(sizes)):
+            continue
+        if set(name_of(column).key.split("_")) & _MULTIPLES:
+            return (
+                f"{table.source}: no column is recognised as the tokens, and runs of one size differ in {column!r}. "
+                f"Write the tokens into a column and name it with --tokens-column; or call this noise: --as-noise "
+                f"{shell_word(column)}."
+            )
+        if name_of(column).path in _LENGTHS:
+            word, unit, why = shell_word(column), *_tokens_in_a_step(numbers)
+            return (
+                f"{table.source}: no column is recognised as the tokens, and runs of one size differ in {column!r}. "
+                f"Say how many tokens are in one{why}: --tokens-column {word} --unit {word}={unit}; or take one row of "
+                f"each run: --reduce last; or call it noise: --as-noise {word}."
+            )
+    return ""
+
+
+def _tokens_in_a_step(numbers: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """By columns of the batch, where these do not vary: what to write, and where it comes from."""
+    one = {name_of(c).path: float(n[0]) for c, n in numbers.items() if len(n) and bool((n == n[0]).all())}
+    for batch in ("batch_tokens", "tokens_per_batch", "tokens_per_step"):
+        if batch in one:
+            return f"{one[batch]:.0f}", f" ({batch})"
+    lengths = ("seq_len", "context_length", "context", "block_size", "sequence_length")
+    length = next((name for name in lengths if name in one), "")
+    if "batch_size" in one and length:
+        return f"{one['batch_size'] * one[length]:.0f}", f" (batch_size x {length}, if that batch is of all devices)"
+    return "TOKENS", ""
+
+
+def may_tell(column: str) -> bool:
+    """Whether a column's name says that it may have a role or tell runs apart, of a table with more columns than are
+    kept."""
+    name = name_of(column)
+    if {name.path, name.last, name.key} & (SEEDS | SETTINGS | _TIMES | _PLACES | _LENGTHS) or name.letter or name.of:
+        return True
+    return is_named_for_a_role(column)
+
+
 def _may_be_setting(column: str) -> bool:
     name = name_of(column)
     keys = {name.path, name.last, name.key}
@@ -77,7 +150,7 @@ def _may_be_setting(column: str) -> bool:
         and (name.path not in SETTINGS)
     ):
         return False  # lawful's own names of what a run is, measured or was named
-    if keys & (SEEDS | _TIMES | _PLACES):
+    if keys & (SEEDS | _TIMES | _PLACES) or set(name.key.split("_")) & SPREADS:
         return False
     return not any(name.last == result or name.last.endswith(f"_{result}") for result in _RESULTS)
 

@@ -23,10 +23,13 @@ from lawful.tables import formats
 from lawful.tables.cells import (
     Point,
     are_lone,
+    as_float,
     as_number,
     as_plain,
     as_text,
+    counts_of,
     first_said,
+    has_unit,
     in_words,
     is_empty,
     is_finished,
@@ -35,21 +38,29 @@ from lawful.tables.cells import (
     numbers_of,
     plain_number,
     point_of,
+    read_numbers,
+    torn,
     written_count,
-    written_number,
     yes_or_no,
 )
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.history import expect_progress, reduced, with_runs
+from lawful.tables.lacking import rises
 from lawful.tables.names import UNITS, name_of
-from lawful.tables.observations import OWN, Observations, identity
+from lawful.tables.observations import FILE, OWN, ROW, Observations, identity
+from lawful.tables.pooled import may_tell
 from lawful.tables.roles import (
     COUNTS,
+    EPOCHS,
     LETTERS,
+    RATIOS,
     ROLES,
     VOCABULARY,
     Choice,
+    choice_of,
     choose,
+    error_bars,
+    is_accuracy,
     is_far_from_6nd,
     option_of,
     shell_word,
@@ -58,7 +69,11 @@ from lawful.tables.sweep import best_over
 from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
+MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
+FAR_ABOVE = 5.0  # times the largest other loss, for a number that may mark a run without a loss
+_MARKS = frozenset((99, 100, 999, 1000, 9999, 10_000, 99_999, 100_000, 999_999, 1_000_000, 1e9))
+_SUMMARY = frozenset(("mean", "average", "avg", "median", "total", "grand total", "sum", "std", "stdev"))
 MOST_PROBLEMS = 8  # in one message
 # the names by which a table that lawful wrote is read, best first
 _OWN_NAMES = {
@@ -148,7 +163,7 @@ def read_by_role(
     """As read_runs, which tells of all else; columns: role -> its column, or None."""
     if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce or best):
         return source  # read and checked before
-    table = read_rows(source)
+    table = read_rows(source, [*filter(None, columns.values()), *(units or {}), *best])
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}
@@ -174,18 +189,21 @@ def _not_finished(row: Mapping[str, Any]) -> str:
     return f"not finished: {row['status']}"
 
 
-def read_rows(source: Any) -> Observations:
+def read_rows(source: Any, named: Sequence[str] = ()) -> Observations:
     """A table as it is, no column of it required; every reader of tables begins here, and every cell is read by one
     parser.
 
     Numbers are numbers and an empty cell is "", whatever the source has for it: NaN, NaT, None, null. The columns that
     decide whether a run is fitted stand under their own names, also where the table calls them State or HELD_OUT.
+
+    named   what the user said of columns: those of which a name stands in it are kept, however large a text table is
+
     Raises TableError that names the rows whose yes/no or status cannot be read.
     """
     if isinstance(source, Observations):
         table = replace(source, rows=tuple(_plain_rows(source.rows)))
     else:
-        table = _under_current_names(_read(source))
+        table = _under_current_names(_read(source, named))
     problems: list[str] = []
     for name, columns in _deciding(table.columns).items():
         if name == "status":
@@ -196,7 +214,7 @@ def read_rows(source: Any) -> Observations:
     return replace(table)  # without the columns that it remembers
 
 
-def _read(source: Any) -> Observations:
+def _read(source: Any, named: Sequence[str]) -> Observations:
     if formats.is_frame(source):
         return Observations(tuple(_plain_rows(formats.frame_rows(source))), "DataFrame")
     if not isinstance(source, (str, Path)):
@@ -206,7 +224,7 @@ def _read(source: Any) -> Observations:
     path = Path(source)
     if path.is_dir():
         if (own := Store(path).observations).exists():
-            rows, _, _ = _of_text(own)
+            rows, _, _ = _of_text(own, named)
             return Observations(rows, str(path))
         return _of_reader(path)
     if not path.exists():
@@ -216,7 +234,7 @@ def _read(source: Any) -> Observations:
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
     said: tuple[str, ...] = ()
     if kind in (".csv", ".tsv", ".txt", ".dat"):
-        rows, said, lone = _of_text(path)
+        rows, said, lone = _of_text(path, named)
         return Observations(rows, str(path), said=said, lone=lone)
     if kind in (".json", ".jsonl") and plugins.reader_of(path) is not None:
         return _of_reader(path)
@@ -260,9 +278,11 @@ def _of_address(address: str) -> Observations:
     return Observations(tuple(_plain_rows(rows)), address, said=(reader.about, *said) if reader.about else said)
 
 
-def _of_text(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
+def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
     """The typed rows of a text file, how it was read, and the columns whose cells are all like 1.234."""
-    text = read_text(path)
+    text = read_text(
+        path, lambda column: bool(_own_kind(column)) or may_tell(column) or any(column in n for n in named)
+    )
     header = [unquoted(name) for name in text.header]
     is_own = OWN <= set(header)
     if is_own and (odd := [said for said in text.said if "encoding" in said]):
@@ -301,6 +321,8 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
     for i, cells in odd.items():
         try:
             own = point_of(cell for cell in cells if "," in cell)
+            if own and (lone := [cell for cell in torn(cells, own) if "." in cell]):
+                raise TableError(f"{lone[0]!r} may be {lone[0].replace('.', '')}, or have three decimals")
             numbers = numbers_of(cells, own or point)
         except TableError as error:
             raise TableError(
@@ -430,6 +452,8 @@ def _with_roles(
 ) -> tuple[Observations, dict[str, str]]:
     """The table with the columns of its roles as numbers; role -> column."""
     roles: dict[str, str] = {role: name for role in ROLES if (name := told.get(role) or table.roles.get(role))}
+    if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
+        roles = {role: role for role in ROLES if role in table.columns} | roles
     if table.is_of_study or table.roles:
         filled = {name for name in table.columns if any(not is_empty(row.get(name)) for row in table.rows)}
         for role, names in _OWN_NAMES.items():
@@ -437,7 +461,7 @@ def _with_roles(
                 roles[role] = found
         return table, {role: roles[role] for role in ROLES if role in roles}
     taken: dict[str, Choice] = {
-        role: Choice(column=column, unit=factors.get(column, 1.0))
+        role: choice_of(table.source, role, column, factors.get(column))
         for role, column in roles.items()
         if role in (*COUNTS, "loss")
     }
@@ -445,8 +469,16 @@ def _with_roles(
     open_roles = [role for role in (*COUNTS, "loss") if role not in taken]
     for role in sorted(open_roles, key=lambda role: role == "flops"):  # letters are weighed against what is known
         choice = choose(table.source, numbers, role, taken)
+        if choice is not None and choice.column in factors:
+            choice = choice_of(table.source, role, choice.column, factors[choice.column])
         if choice is not None:
-            taken[role] = replace(choice, unit=factors.get(choice.column, choice.unit))
+            taken[role] = choice
+        elif role in ("params", "tokens", "loss"):
+            _expect_numbers(table, role)
+    if "tokens" not in taken and "params" in taken and "flops" not in taken:
+        taken |= _by_ratio(table, taken, numbers)
+    _expect_one_unit(table, taken, factors)
+    _expect_no_accuracy(table, taken, numbers)
     _expect_whole(table, taken, factors)
     if "flops" not in taken or taken["flops"].column not in factors:
         _expect_6nd(table, taken, numbers, told)
@@ -460,64 +492,115 @@ def _with_roles(
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
+    bars = error_bars(table.columns, taken["loss"].column) if "loss" in taken else []
     for role in ("cluster", "arm"):
         if role not in roles and (found := _text_role(table, role, taken)):
             roles[role] = found
             columns.append(f"{role} {found!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, f"columns: {', '.join(columns)}"), converted=converted),
+        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, bars, taken)), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
 
+def _said(table: Observations, columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
+    """How the columns were read, in sentences."""
+    said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
+    if units := list(dict.fromkeys(str(row["loss_unit"]) for row in table.rows if row.get("loss_unit"))):
+        said.append(f"the loss is in {', '.join(units).replace('_', ' ')}, as loss_unit says")
+    if bars:
+        said.append(f"error bars of {taken['loss'].column!r}: {', '.join(map(repr, bars))}; no fit weighs by them")
+    if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
+        n, c = (taken[role].column for role in ("params", "flops"))
+        said.append(f"no column of tokens: a law that reads tokens takes D = C / (6 N) from {c!r} and {n!r}")
+    return said
+
+
 def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns that could have a role, as numbers; NaN where a cell is empty or no number."""
-    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group}
+    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group} | RATIOS | EPOCHS
     found = {}
     for column in table.columns:
         name = name_of(column)
-        if column in told or {name.path, name.last} & words or name.letter in LETTERS.values():
-            cells = [row.get(column, "") for row in table.rows]
-            found[column] = np.array([_as_float(cell) for cell in _read_numbers(cells, is_count=True)])
+        names = [name, name.of] if name.of else [name]
+        is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
+        if column in told or is_known:
+            found[column] = counts_of([row.get(column, "") for row in table.rows])
     return found
 
 
-def _read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
-    """The cells as numbers where they are, in text or not; else as they are."""
-    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)]
-    if not texts:
-        return list(cells)
-    try:
-        point = point_of(texts)
-    except TableError:
-        point = None
-    if point == "," and 2 * len(texts) < sum(not is_empty(cell) for cell in cells):
-        point = None  # a cell like 12,34 in a column of plain numbers is damaged sooner than written so
-    read = written_count if is_count else written_number
-    return [
-        cell if not isinstance(cell, str) or is_empty(cell) or (number := read(cell, point)) is None else number
-        for cell in cells
-    ]
+def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> dict[str, Choice]:
+    """Tokens as those for each parameter times the parameters, or as passes over the unique tokens, where only these
+    stand in the table."""
+    for words, role, each in ((RATIOS, "params", "parameter"), (EPOCHS, "unique_tokens", "unique token")):
+        column = next((c for c in numbers if name_of(c).path in words and np.isfinite(numbers[c]).any()), None)
+        other = taken.get(role)
+        if column is None or other is None or other.unit != 1 or other.base or other.also:
+            continue
+        why = f"times {other.column!r}: it is for each {each}, as its name says"
+        return {"tokens": Choice(column=column, times=other.column, why=why)}
+    return {}
 
 
-def _as_float(cell: Any) -> float:
-    if isinstance(cell, bool) or not isinstance(cell, Real):
-        return math.nan
-    try:
-        return float(cell)
-    except OverflowError:
-        return math.inf
+def _expect_numbers(table: Observations, role: str) -> None:
+    """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
+    words = {word for group in VOCABULARY[role] for word in group}
+    for column in table.columns:
+        if name_of(column).path not in words:
+            continue
+        filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
+        texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]
+        if filled and len(texts) == len(filled):
+            number, cell = texts[0]
+            raise TableError(
+                f"{table.source}: column {column!r} is called as the {role} are, and none of its cells is a number: "
+                f"row {number} has {cell!r}. Write plain numbers there (2e9, 350M), or name another column: "
+                f"{option_of(role)} COLUMN."
+            )
+
+
+def _expect_no_accuracy(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> None:
+    """A column that was told as the loss, is called an accuracy, and rises with size, data or compute."""
+    if "loss" not in taken or not is_accuracy(taken["loss"].column):
+        return
+    values = numbers[taken["loss"].column]
+    for role in ("params", "tokens", "flops"):
+        if role not in taken:
+            continue
+        counts = taken[role].in_ones(numbers)
+        is_known = np.isfinite(counts) & np.isfinite(values) & (counts > 0)
+        if is_known.sum() > 2 and np.cov(np.log(counts[is_known]), values[is_known])[0, 1] > 0:
+            raise TableError(f"{table.source}: {rises(taken['loss'].column)}")
+
+
+def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
+    """20M below `params (M)`: twenty million, or twenty million millions."""
+    for choice in taken.values():
+        if choice.unit == 1 or choice.column in factors:
+            continue
+        cells = [cell for row in table.rows if isinstance(cell := row.get(choice.column), str) and not is_empty(cell)]
+        twice = next((cell for cell in cells if has_unit(cell)), None)
+        if twice is not None:
+            raise TableError(
+                f"{table.source}: column {choice.column!r} names a unit, and its cell {twice!r} has one of its own. If "
+                f"the cells are right as they are: --unit {shell_word(choice.column)}=1."
+            )
 
 
 def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, choice: Choice) -> str:
     """The numbers of a role into the rows, under the column's own name, or under a new one where they are converted;
     that name."""
     column = choice.column
-    cells = _read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
-    if choice.unit != 1 or choice.is_perplexity:
-        new = f"log {column}" if choice.is_perplexity else f"{column} x {choice.unit:g}"
+    cells = read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
+    if choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also:
+        new = _new_name(choice)
         for row, cell in zip(rows, cells, strict=True):
-            row[new] = _converted(cell, choice)
+            row[new] = _converted(cell, choice, row)
+        for other in choice.also:
+            name = _put_numbers(table, rows, role, other)
+            for row in rows:
+                if is_empty(row[new]) and not is_empty(row.get(name, "")):
+                    row[new] = row[name]
         return new
     for row, cell in zip(rows, cells, strict=True):
         if column in row:
@@ -536,13 +619,36 @@ def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Map
             )
 
 
-def _converted(cell: Any, choice: Choice) -> Any:
-    number = _as_float(cell)
+def _new_name(choice: Choice) -> str:
+    """Of the column that holds the converted numbers of another."""
+    name = choice.column
+    if choice.is_perplexity:
+        name = f"log {name}"
+    elif choice.base:
+        name = f"exp {name}" if choice.base == math.e else f"{choice.base:g}^{name}"
+    elif choice.times:
+        name = f"{name} x {choice.times}"
+    elif choice.unit != 1:
+        name = f"{name} x {choice.unit:g}"
+    return " or ".join([name, *(other.column for other in choice.also)])
+
+
+def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
+    number = as_float(cell)
     if number != number:
         return cell
     if choice.is_perplexity:
         return math.log(number) if number > 0 else -math.inf
+    if choice.base:
+        try:
+            return choice.base**number
+        except OverflowError:
+            return math.inf
     exact = number * choice.unit
+    if choice.times:
+        exact *= as_float(row.get(choice.times))
+        if exact != exact:
+            return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
 
 
@@ -553,9 +659,20 @@ def _expect_6nd(
     told: Mapping[str, str],
 ) -> None:
     """FLOPs that are far from 6 N D are in another unit, or something else: the user is asked."""
-    if not {"params", "tokens", "flops"} <= taken.keys() or "flops" in told:
+    if not {"params", "flops"} <= taken.keys() or "flops" in told:
         return
-    values = {role: numbers[taken[role].column] * taken[role].unit for role in ("params", "tokens", "flops")}
+    if "tokens" not in taken:
+        c, n = taken["flops"], taken["params"]
+        with np.errstate(all="ignore"):
+            tokens = _median(c.in_ones(numbers) / 6 / n.in_ones(numbers))
+        if tokens < FEWEST:
+            raise TableError(
+                f"{table.source}: expected {c.column!r} to be the FLOPs of the whole training; got as many as "
+                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or "
+                f"=1e18 and the like; or name the column of the whole: {option_of('flops')} COLUMN."
+            )
+        return
+    values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
     if not is_far_from_6nd(values["flops"], values["params"], values["tokens"]):
         return
     ratio = float(np.nanmedian(values["flops"] / (6 * values["params"] * values["tokens"])))
@@ -568,6 +685,12 @@ def _expect_6nd(
     )
 
 
+def _median(numbers: np.ndarray) -> float:
+    """Of those that are finite; NaN of none."""
+    known = numbers[np.isfinite(numbers)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
 def _expect_counts(
     table: Observations,
     taken: Mapping[str, Choice],
@@ -576,6 +699,15 @@ def _expect_counts(
     factors: Mapping[str, float],
 ) -> None:
     """Nobody trains models of a thousand parameters on a thousand tokens: such columns are in some unit."""
+    for role, most in MOST.items():
+        choice = taken.get(role)
+        if choice is None or choice.unit == 1 or choice.column in factors:
+            continue
+        if _median(choice.in_ones(numbers)) > most:
+            raise TableError(
+                f"{table.source}: expected counts in {choice.column!r} in the unit that its name gives; that makes "
+                f"more than {most:g}. If they are counts already: --unit {shell_word(choice.column)}=1."
+            )
     asked = [
         role
         for role in ("params", "tokens")
@@ -583,7 +715,7 @@ def _expect_counts(
     ]
     if len(asked) < 2:
         return
-    if any(np.nanmedian(numbers[taken[role].column]) * taken[role].unit >= FEWEST for role in asked):
+    if any(_median(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
         return
     named = " and ".join(repr(taken[role].column) for role in asked)
     words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)
@@ -631,6 +763,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
     twice: dict[int, int] = {}
     rows = []
     columns = table.columns
+    odd = {} if table.is_of_study else {**_summaries(table), **_marks(table, roles)}
     seen: dict[Any, int] = {}
     for number, row in enumerate(table.rows, start=1):
         typed = dict(row)
@@ -650,6 +783,8 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
                 except TableError as error:
                     if role == "loss" or role in told or cell not in (None, ""):
                         problems.setdefault(number, f", column {column!r}: expected {_expected(role)}, {error}.")
+        if number in odd:
+            problems.setdefault(number, odd[number])
         key = identity(row, columns)
         if key in seen:
             twice[number] = seen[key]
@@ -670,9 +805,49 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
         numbers = itertools.count(1)
         bad = iter(problems.values())
         return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad).lstrip(",: "))
+    losses = [row.get(roles.get("loss", "")) for row in table.rows]
+    if all(isinstance(cell, Real) and cell < 0 for cell in losses):
+        raise TableError(
+            f"{table.source}: column {roles['loss']!r}: expected positive losses, got negative numbers alone. If they "
+            "are log-likelihoods, the loss is the same number without the sign: write that."
+        )
     hint = "\n  --skip-bad-rows leaves such rows out, and lists them." if len(problems) < len(rows) else ""
     _refuse(table.source, [f"row {number}{problem}" for number, problem in problems.items()], hint)
     return typed_table
+
+
+def _summaries(table: Observations) -> dict[int, str]:
+    """Rows at the end of a table that are no runs: number of the row -> what to say of it."""
+    found: dict[int, str] = {}
+    for place in reversed(range(len(table.rows))):
+        named = [
+            (c, cell) for c, cell in table.rows[place].items() if isinstance(cell, str) and in_words(cell) in _SUMMARY
+        ]
+        if not named:
+            return found
+        column, cell = named[0]
+        if any(row.get(column) == cell for row in table.rows[:place]):
+            return found  # a word that other rows have, too, is a setting
+        found[place + 1] = f", column {column!r}: expected a run, got {cell!r}: a summary of the rows above."
+    return found
+
+
+def _marks(table: Observations, roles: Mapping[str, str]) -> dict[int, str]:
+    """Losses such as 999 that stand far above all others: number of the row -> what to say of it. They mark a run
+    without a loss."""
+    if "loss" not in roles:
+        return {}
+    losses = [
+        cell if isinstance(cell := row.get(roles["loss"]), (int, float)) and is_finished(row) else 0
+        for row in table.rows
+    ]
+    real = max((cell for cell in losses if cell not in _MARKS), default=0)
+    return {
+        number: f", column {roles['loss']!r}: expected a loss like the others (at most {real:g}), got {cell:g}, as "
+        "written for a run without one."
+        for number, cell in enumerate(losses, start=1)
+        if cell in _MARKS and 0 < real * FAR_ABOVE < cell
+    }
 
 
 def _refuse(source: str, problems: Sequence[str], hint: str = "") -> None:
@@ -705,6 +880,10 @@ def _positive(value: Any) -> float:
 
 
 def _hint(value: Any) -> str:
+    if isinstance(value, str) and value.endswith("%"):
+        return " (write it as a number, without the sign for per cent)"
+    if isinstance(value, str) and "±" in value:
+        return " (write the error into a column of its own)"
     if isinstance(value, str) and are_lone([value]) and "," in value:
         return " (a comma before three digits: write 1234 or 1.234)"
     return ""

@@ -6,9 +6,10 @@ always said. Where two could serve and differ, nothing is taken: the user is ask
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +44,11 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
             "non_embedding_parameters",
             "params_no_embedding",
             "params_without_embedding",
+            "params_non_emb",
+            "non_emb_params",
+            "params_nonembedding",
+            "nonembedding_params",
+            "n_non_embedding",
             "scaling_params",
         ),
         (
@@ -54,7 +60,16 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
             "trainable_params",
             "num_trainable_params",
             "n_trainable_params",
+        ),
+        (
             "active_params",
+            "active_parameters",
+            "params_active",
+            "activated_params",
+            "params_activated",
+            "activated_parameters",
+            "n_active_params",
+            "num_active_params",
         ),
     ),
     "tokens": (
@@ -186,13 +201,52 @@ VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
     "unique_tokens": (("unique_tokens", "n_unique_tokens", "num_unique_tokens", "dataset_tokens"),),
 }
 LETTERS = {"params": "N", "tokens": "D", "flops": "C", "loss": "L", "unique_tokens": "U"}
-TRAINING = frozenset(VOCABULARY["loss"][-1])
-PERPLEXITIES = frozenset(VOCABULARY["loss"][-2])
-BITS_PER_BYTE = frozenset(VOCABULARY["loss"][-3])
-ACCURACIES = frozenset(
-    ("accuracy", "acc", "val_accuracy", "val_acc", "eval_accuracy", "test_accuracy", "test_acc", "top1")
+VALIDATION, TEST, LOWEST, PLAIN, BPB, PPL, TRAIN = range(len(VOCABULARY["loss"]))
+ACTIVE = frozenset(VOCABULARY["params"][-1])
+# tokens for each parameter: with the parameters, the tokens
+RATIOS = frozenset(
+    "tokens_per_param tokens_per_parameter tokens_per_params token_param_ratio tokens_to_params tpp".split()
+)
+# passes over the training split: with the unique tokens, the tokens
+EPOCHS = frozenset(("epochs", "num_epochs", "n_epochs", "num_train_epochs"))
+# in the parts of a name before its last: what a loss was taken on
+_ON = {
+    TRAIN: frozenset(("train", "training")),
+    TEST: frozenset(("test", "testing")),
+    VALIDATION: frozenset("val valid validation eval evaluation dev heldout holdout".split()),
+}
+# there, too: what leaves the meaning of the last part as it is. Of any other, such as teacher.params, nothing is known
+_NEUTRAL = frozenset(
+    "model network net arch architecture data dataset train training trainer pretrain pretraining run job experiment "
+    "global total final end last result results output outputs stats statistics info meta metadata spec setup cfg "
+    "configuration budget scaling throughput perf performance progress system hps lm llm transformer user attrs".split()
+)
+# in the name of a loss: a part of what is minimised, or how losses spread; never the loss itself
+_OTHER_LOSS = frozenset(
+    "aux auxiliary router routing balance balancing z kl distill distillation reg regularization penalty teacher "
+    "reward scale scaling delta diff difference excess reducible irreducible gap ratio weight count".split()
+)
+SPREADS = frozenset("se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma".split())
+# names of error bars without what they are the error of
+_BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
+ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
+_PARAMS = frozenset("param params parameter parameters nparams size n paramètres".split())
+_NO_PARAMS = frozenset(
+    "batch vocab vocabulary hidden embed data dataset file step steps context train test val sample samples window "
+    "cluster effect kernel image patch chunk buffer grid token tokens lr group mb gb bytes mlp ffn head heads layer "
+    "layers seq sequence opt optimal star seeds nodes gpus devices workers experts embedding emb per".split()
+)
+_TOKENS = frozenset("token tokens tok data dataset samples examples sequences images bytes d jetons".split())
+_NO_TOKENS = frozenset(
+    "per second sec s vocab val valid validation eval test batch context unique path name loss seed id acc model "
+    "memory peak file mb gb layers heads hash fingerprint opt optimal star".split()
+)
+_LOSSES = frozenset(
+    "loss losses nll xent ce crossentropy entropy perplexity ppl bpb bpc verlust perte validierungsverlust".split()
 )
 FAR_FROM_6ND = 30.0  # how far FLOPs may lie from 6 N D: embeddings, attention and sparse models explain less
+LEAST_COUNT = 1e4  # of parameters or tokens, for a column whose name may mean something else
+PERPLEXITIES = frozenset(VOCABULARY["loss"][PPL])
 Numbers = np.ndarray
 
 
@@ -201,13 +255,29 @@ class Choice:
     """A column that was taken for a role.
 
     unit   how many are in one of its unit; 1: its numbers stay
+    base   of the logarithm that its numbers are; 0: they are none
+    times  the column that its numbers are to be multiplied with; empty: none
+    also   columns of the same meaning that are filled where this one is empty
     why    in words, where there is something to say beyond the name
     """
 
     column: str
     unit: float = 1.0
+    base: float = 0.0
+    times: str = ""
+    also: tuple[Choice, ...] = ()
     is_perplexity: bool = False
     why: str = ""
+
+    def in_ones(self, columns: Mapping[str, Numbers]) -> Numbers:
+        """Its numbers, in units of one."""
+        with np.errstate(all="ignore"):
+            numbers = self.base ** columns[self.column] if self.base else columns[self.column] * self.unit
+        if self.times:
+            numbers = numbers * columns[self.times]
+        for other in self.also:
+            numbers = np.where(np.isfinite(numbers), numbers, other.in_ones(columns))
+        return np.asarray(numbers)
 
 
 def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mapping[str, Choice]) -> Choice | None:
@@ -219,37 +289,87 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
     Raises TableError where several could serve and their values differ.
     """
     used = {choice.column for choice in taken.values()}
-    names = {column: name_of(column) for column in columns if column not in used}
-    groups = VOCABULARY[role]
-    own = groups[:-1] if role == "loss" else groups
-    for place, some in (("path", own), ("last", own), ("path", groups[-1:]), ("last", groups[-1:])):
-        for group in some:
-            fits = [column for column, name in names.items() if getattr(name, place) in group]
-            if role == "loss" and place == "last" and some is own:  # eval/c4/loss before train/loss
-                fits = [column for column in fits if not names[column].path.startswith("train")]
-            fits = [column for column in fits if _is_used(columns[column])]
-            exact = [column for column in fits if column == role]
-            fits = exact or fits
+    names = {column: name_of(column) for column in columns if column not in used and _is_used(columns[column])}
+    for place in ("path", "last"):
+        groups = {column: _group(role, name, place) for column, name in names.items()}
+        for number in range(len(VOCABULARY[role])):
+            fits = [column for column, group in groups.items() if group == number]
+            fits = [column for column in fits if column == role] or fits
             if not fits:
                 continue
-            _expect_one(source, role, fits, columns)
-            return _choice(role, fits[0], names[fits[0]], columns)
-        if place == "path" and some is own and (letter := _by_letter(role, names, columns, taken)):
-            return letter
+            if role == "params":
+                _expect_no_active(source, fits[0], names, columns)
+            mates = [column for column, group in groups.items() if group == number]
+            if number == 0 and role != "loss":
+                mates += [c for c, name in names.items() if _is_letter(role, name, c, columns, taken)]
+            return _one_of(source, role, fits, mates, columns)
+        if place == "path":
+            for column, name in names.items():
+                if _is_letter(role, name, column, columns, taken):
+                    rivals = [c for c, n in names.items() if role == "params" and n.letter == "P"]
+                    rivals = [c for c in rivals if _bears_out(role, columns[c], columns, taken)]
+                    _expect_one(source, role, [column, *rivals], columns)  # N may be samples then
+                    return choice_of(source, role, column)
     return None
 
 
-def _by_letter(
-    role: str, names: Mapping[str, Name], columns: Mapping[str, Numbers], taken: Mapping[str, Choice]
-) -> Choice | None:
-    for column, name in names.items():
-        if (
-            name.letter
-            and name.letter == LETTERS.get(role)
-            and _bears_out(role, columns[column] * name.unit, columns, taken)
-        ):
-            return _choice(role, column, name, columns)
-    return None
+def _is_letter(role: str, name: Name, column: str, columns: Mapping[str, Numbers], taken: Mapping[str, Choice]) -> bool:
+    letter = name.of.letter if name.of and role in COUNTS else name.letter
+    if not letter or letter != LETTERS.get(role):
+        return False
+    base = 10.0 if name.base != name.base else name.base
+    with np.errstate(all="ignore"):
+        numbers = base ** columns[column] if base else columns[column] * name.unit
+    return _bears_out(role, numbers, columns, taken)
+
+
+def _group(role: str, name: Name, place: str) -> int | None:
+    """Which group of the vocabulary a name belongs to, by its whole path or by its last part; None: to none.
+
+    Of a name a.b, the first part may say that b is something else: teacher.params, train/cross_entropy.
+    """
+    key = str(getattr(name.of if name.of and role in COUNTS else name, place))
+    group = next((number for number, words in enumerate(VOCABULARY[role]) if key in words), None)
+    if group is None or place == "path" or not name.before:
+        return group
+    if role != "loss":
+        return group if name.before <= _NEUTRAL else None
+    if name.before & _OTHER_LOSS:
+        return None
+    if name.before & _ON[TRAIN]:
+        return TRAIN
+    on = next((on for on in (VALIDATION, TEST) if name.before & _ON[on]), None)
+    if on is not None:
+        return on if group == PLAIN else group
+    return group if name.before <= _NEUTRAL else None
+
+
+def _one_of(
+    source: str, role: str, fits: Sequence[str], mates: Sequence[str], columns: Mapping[str, Numbers]
+) -> Choice:
+    """The first of the columns that fit, with those of its kind that are filled where it is empty: two tables, one
+    below the other, have them. Raises TableError where another differs from it."""
+    first, also = fits[0], []
+    filled = np.isfinite(columns[first])
+    for column in mates:
+        is_there = np.isfinite(columns[column])
+        if column != first and not (filled & is_there).any():
+            also.append(column)
+            filled |= is_there
+    _expect_one(source, role, [column for column in fits if column not in also], columns)
+    choice = choice_of(source, role, first)
+    if not also:
+        return choice
+    why = f"and {', '.join(map(repr, also))} where it is empty"
+    joined = tuple(choice_of(source, role, column) for column in also)
+    return replace(choice, also=joined, why="; ".join(filter(None, (choice.why, why))))
+
+
+def _expect_no_active(source: str, first: str, names: Mapping[str, Name], columns: Mapping[str, Numbers]) -> None:
+    """A sparse model has two sizes: which of them a law is of, nobody but the user can say."""
+    active = [c for c, name in names.items() if c != first and {name.path, name.last} & ACTIVE]
+    if active and name_of(first).path not in ACTIVE:
+        _expect_one(source, "params", [first, *active], columns)
 
 
 def _bears_out(role: str, numbers: Numbers, columns: Mapping[str, Numbers], taken: Mapping[str, Choice]) -> bool:
@@ -263,11 +383,11 @@ def _bears_out(role: str, numbers: Numbers, columns: Mapping[str, Numbers], take
     if role == "params":
         return typical >= 1e3
     if role == "flops":
-        others = [columns[taken[other].column] * taken[other].unit for other in ("params", "tokens") if other in taken]
+        others = [taken[other].in_ones(columns) for other in ("params", "tokens") if other in taken]
         if len(others) == 2:
             return not is_far_from_6nd(numbers, *others)
         return typical >= 1e12
-    params = columns[taken["params"].column] * taken["params"].unit if "params" in taken else None
+    params = taken["params"].in_ones(columns) if "params" in taken else None
     if params is not None and np.isfinite(params).any():
         return typical >= float(np.nanmedian(params)) / 100 and typical >= 1e4
     return typical >= 1e6
@@ -281,23 +401,90 @@ def is_far_from_6nd(flops: Numbers, params: Numbers, tokens: Numbers) -> bool:
     return bool(len(ratio)) and not 1 / FAR_FROM_6ND <= float(np.median(ratio)) <= FAR_FROM_6ND
 
 
-def _choice(role: str, column: str, name: Name, columns: Mapping[str, Numbers]) -> Choice:
-    why = []
+def choice_of(source: str, role: str, column: str, unit: float | None = None) -> Choice:
+    """A column for a role, with what its name says of its unit.
+
+    unit   as the user told it; None: as the name says
+
+    Raises TableError for the logarithm of a count to a base that the name does not say.
+    """
+    name = name_of(column)
     keys = {name.path, name.last}
+    group = _group(role, name, "path") if role == "loss" else None
+    group = _group(role, name, "last") if role == "loss" and group is None else group
+    if unit is not None:
+        return Choice(column=column, unit=unit if role in COUNTS else 1.0)
+    why = []
     if role in COUNTS and name.unit != 1:
         why.append(f"in {name.unit_name}, as its name says")
-    if role == "loss" and keys & PERPLEXITIES:
+    if role in COUNTS and name.of:
+        if name.base != name.base:
+            raise TableError(
+                f"{source}: {column!r} looks like the logarithm of a count, and its name does not say of which base. "
+                f"Call it 'log10 {name.of.path}' or 'ln {name.of.path}'."
+            )
+        why.append(f"a logarithm to base {'e' if name.base == math.e else f'{name.base:g}'}, as its name says")
+    is_perplexity = role == "loss" and bool(keys & PERPLEXITIES)
+    if is_perplexity:
         why.append("a perplexity, of which the logarithm is taken")
-    if role == "loss" and keys & TRAINING:
+    if group == TRAIN:
         why.append("a training loss: the table has none on validation data")
-    if role == "loss" and keys & set(VOCABULARY["loss"][2]):
+    if group == LOWEST:
         why.append("the lowest seen, which is biased downwards")
+    if role == "loss" and (measure := measure_of(column)):
+        why.append(f"in {measure}, as its name says")
     return Choice(
         column=column,
-        unit=name.unit if role in COUNTS else 1.0,
-        is_perplexity=role == "loss" and bool(keys & PERPLEXITIES),
+        unit=name.unit if role in COUNTS and not name.of else 1.0,
+        base=name.base if role in COUNTS and name.of else 0.0,
+        is_perplexity=is_perplexity,
         why="; ".join(why),
     )
+
+
+def like(role: str, columns: Mapping[str, Numbers]) -> list[str]:
+    """The columns of numbers whose names say that they may have the role, where none is known to."""
+    return [column for column, numbers in columns.items() if _is_used(numbers) and _is_like(role, column, numbers)]
+
+
+def _is_like(role: str, column: str, numbers: Numbers) -> bool:
+    name = name_of(column)
+    words = set(name.key.split("_"))
+    if role == "loss":
+        return bool(words & _LOSSES) and not words & (_OTHER_LOSS | SPREADS | ACCURACIES | frozenset(("log",)))
+    wanted, unwanted = (_PARAMS, _NO_PARAMS) if role == "params" else (_TOKENS, _NO_TOKENS)
+    known = numbers[np.isfinite(numbers)] * name.unit
+    return bool(words & wanted) and not words & unwanted and float(np.median(known)) >= LEAST_COUNT
+
+
+def is_named_for_a_role(column: str) -> bool:
+    """Whether a word of its name is one of those by which a role, an accuracy or an error bar is known."""
+    name = name_of(column)
+    known = {word for groups in VOCABULARY.values() for group in groups for word in group}
+    words = {name.path, name.last, *name.key.split("_")}
+    return bool(words & (known | RATIOS | EPOCHS | _PARAMS | _TOKENS | _LOSSES | ACCURACIES | SPREADS))
+
+
+def error_bars(columns: Sequence[str], loss: str) -> list[str]:
+    """The columns whose names say how far the loss is known: val_loss_se, std_loss, stderr."""
+    own = set(name_of(loss).key.split("_"))
+    found = []
+    for column in columns:
+        key = name_of(column).key
+        words = set(key.split("_"))
+        if column != loss and (key in _BARE or (words & SPREADS and words & own)):
+            found.append(column)
+    return found
+
+
+def is_accuracy(column: str) -> bool:
+    return bool(set(name_of(column).key.split("_")) & ACCURACIES)
+
+
+def measure_of(column: str) -> str:
+    """The unit that a loss is in by its column's name: nats, bits, bits per byte; empty where it does not say."""
+    name = name_of(column)
+    return "bits per byte" if {name.path, name.last} & set(VOCABULARY["loss"][BPB]) else name.measure
 
 
 def _is_used(numbers: Numbers) -> bool:

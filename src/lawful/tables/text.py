@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from lawful.tables.cells import plain_number
 from lawful.unpack import MOST_AT_ONCE, Unpacked
 
 MOST_CELLS = 50_000_000  # of a table; Parquet packs: a few bytes may stand for billions of rows
+MANY_CELLS = 1_000_000  # from here on, columns of measured numbers are not kept: 4 million take 700 MB otherwise
+_SAMPLE = 1000  # rows that tell which these are
 COMMENT = "#"
 # what may stand between columns, in the order in which it is tried -> what it is called
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
@@ -28,6 +30,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SEP = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a spreadsheet's own first line
+_RULE = re.compile(r":?-+:?|=+")  # of a table in Markdown
 _SNIFFED = 2**16  # bytes or lines that decide the encoding and what separates the columns
 
 
@@ -118,9 +121,12 @@ def _is_binary(head: bytes) -> bool:
     return any(byte < 9 or 13 < byte < 27 for byte in head)
 
 
-def read_text(path: Path) -> TextTable:
+def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True) -> TextTable:
     """The table of a text file. Raises TableError where its columns cannot be told apart, a row has another number of
-    cells than the header, or two columns have one name."""
+    cells than the header, or two columns have one name.
+
+    may_tell   whether a column of measured numbers is kept, by its name, where the table has many cells
+    """
     lines, said = text_lines(path)
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     told = _SEP.fullmatch(lines[first]) if lines else None
@@ -131,10 +137,16 @@ def read_text(path: Path) -> TextTable:
     lines, comments = _header_in_comment(lines, comments)
     delimiter = told[1] if told else _delimiter(path, lines)
     rows, ends = [], []
+    unread: list[int] = []
     for end, cells in text_rows(path, lines, delimiter):
         if cells and (len(cells) > 1 or cells[0].strip() or delimiter != " "):
             rows.append(cells)
             ends.append(end)
+            if len(rows) == _SAMPLE and len(lines) * len(rows[0]) > MANY_CELLS:
+                unread = _measured(rows, may_tell)
+                for row in rows[1:]:
+                    _blank(row, unread)
+            _blank(cells, unread)
     rows, ends = _without_blank_tail(rows, ends)
     header, rows, ends = rows[0], rows[1:], ends[1:]
     if header and not header[-1].strip() and all(not row[-1].strip() for row in rows if len(row) == len(header)):
@@ -148,6 +160,13 @@ def read_text(path: Path) -> TextTable:
                 f"{DELIMITERS.get(delimiter, repr(delimiter))})."
             )
     header = [name.strip() for name in header]
+    if unread:
+        names = [header[i] for i in unread]
+        kept = [i for i in range(len(header)) if i not in set(unread)]
+        header, rows = [header[i] for i in kept], [[cells[i] for i in kept] for cells in rows]
+        said += (f"{len(names)} columns of measured numbers not kept ({', '.join(map(repr, names[:3]))}, ...)",)
+    header, rows, ends, again = _without_rules(path, header, rows, ends)
+    said += again
     if twice := [name for name, times in Counter(header).items() if times > 1]:
         raise TableError(f"{path}: two columns are called {twice[0]!r}; each needs its own name.")
     if comments:
@@ -156,6 +175,53 @@ def read_text(path: Path) -> TextTable:
     if delimiter != usual:
         said += (f"columns separated by {DELIMITERS.get(delimiter, repr(delimiter))}",)
     return TextTable(header=header, rows=rows, lines=ends, said=said, delimiter=delimiter)
+
+
+def _measured(rows: Sequence[Sequence[str]], may_tell: Callable[[str], bool]) -> list[int]:
+    """The places of columns in which no two numbers are the same and all have decimals: values that were measured, of
+    which a law needs none but its loss. rows: the first of a table, its header among them."""
+    found = []
+    for place, name in enumerate(rows[0]):
+        cells = [row[place].strip() for row in rows[1:] if place < len(row)]
+        is_measured = all("." in cell and plain_number(cell) is not None for cell in cells)
+        if is_measured and 2 * len(set(cells)) > len(cells) and not may_tell(name.strip()):
+            found.append(place)
+    return found
+
+
+def _blank(cells: list[str], places: Sequence[int]) -> None:
+    for place in places:
+        if place < len(cells):
+            cells[place] = ""
+
+
+def _without_rules(
+    path: Path, header: list[str], rows: list[list[str]], ends: list[int]
+) -> tuple[list[str], list[list[str]], list[int], tuple[str, ...]]:
+    """Without the header where it is repeated, as in two exports one below the other, and the line of dashes below the
+    header of a table in Markdown. Raises TableError for another header among the rows: what is below it has other
+    columns."""
+    names = set(header) - {""}
+    left, again = [], 0
+    for place, cells in enumerate(rows):
+        stripped = [cell.strip() for cell in cells]
+        filled = {cell for cell in stripped if cell}
+        if place == 0 and filled and all(map(_RULE.fullmatch, filled)):
+            continue
+        if stripped == header:
+            again += 1
+            continue
+        if len(filled) > 1 and len(filled & names) > 1 and not any(plain_number(cell) is not None for cell in filled):
+            raise TableError(
+                f"{path}: row {place + 1} (line {ends[place]}): expected cells, got names of columns "
+                f"({', '.join(stripped[:5])}): a second table begins there, whose columns are in another order. Write "
+                "it into a file of its own (`lawful merge A B table.csv` makes one table of two)."
+            )
+        left.append(place)
+    if header and not header[0] and all(not rows[place][0].strip() for place in left) and left:  # | a | b |
+        header, rows = header[1:], [cells[1:] for cells in rows]
+    said = (f"the header is repeated {again} times; these rows are left out",) if again else ()
+    return header, [rows[place] for place in left], [ends[place] for place in left], said
 
 
 def text_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
