@@ -7,8 +7,11 @@ that does not depend on the parameters has the shape of the rows alone, which sa
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import math
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +32,9 @@ class Dual:
     value: Any
     first: Mapping[str, Any] = field(default_factory=dict)
     second: Mapping[Pair, Any] = field(default_factory=dict)
+
+
+Signed = tuple[Any, Dual]  # a sign, 1.0 or -1.0 or an array of these, and the logarithm of the size
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,9 @@ def plain(node: Node, at: Point) -> Dual:
         case Par(name) if name not in at.as_log:
             return Dual(at.values[name], {name: 1.0})
         case Sum(parts):
-            return _total(plain(part, at) for part in parts)
+            return functools.reduce(_plus, (plain(part, at) for part in parts))
         case Prod(parts):
-            return _product(plain(part, at) for part in parts)
+            return functools.reduce(_times, (plain(part, at) for part in parts))
         case Pow(base, Num(number)) if number in (-1.0, 2.0):
             inner = plain(base, at)
             v = inner.value
@@ -75,11 +81,11 @@ def plain(node: Node, at: Point) -> Dual:
     return _chain(log, sign * value, sign * value, sign * value)
 
 
-def logarithm(node: Node, at: Point) -> tuple[Any, Dual]:
+def logarithm(node: Node, at: Point) -> Signed:
     """Sign, and the logarithm of the size."""
     match node:
         case Num(value) if value:
-            return np.sign(value), Dual(np.log(abs(value)))
+            return math.copysign(1.0, value), Dual(math.log(abs(value)))
         case In(axis):
             return 1.0, Dual(at.logs[axis])
         case Pivot(axis):
@@ -89,21 +95,19 @@ def logarithm(node: Node, at: Point) -> tuple[Any, Dual]:
             return 1.0, Dual(at.values[key], {key: 1.0})
         case Prod(parts):
             signs, logs = zip(*(logarithm(part, at) for part in parts), strict=True)
-            sign = signs[0]
-            for other in signs[1:]:
-                sign = sign * other
-            return sign, _total(logs)
+            return functools.reduce(operator.mul, signs), functools.reduce(_plus, logs)
         case Pow(base, exponent):
             sign, log = logarithm(base, at)
-            if isinstance(exponent, Num):
-                is_even, is_whole = exponent.value % 2 == 0, exponent.value % 1 == 0
-                sign = np.ones_like(sign) if is_even else sign if is_whole else np.where(sign > 0, 1.0, np.nan)
-                return sign, _scaled(log, exponent.value)
-            return np.where(sign > 0, 1.0, np.nan), _product((plain(exponent, at), log))
+            number = exponent.value if isinstance(exponent, Num) else 0.5
+            if number % 2 == 0:
+                sign = 1.0
+            elif number % 1 != 0:
+                sign = 1.0 if isinstance(sign, float) and sign > 0 else np.where(sign > 0, 1.0, np.nan)
+            return sign, _scaled(log, number) if isinstance(exponent, Num) else _times(plain(exponent, at), log)
         case Fn("exp", (inside,)):
             return 1.0, plain(inside, at)
         case Sum(parts):
-            return _log_of_sum([logarithm(part, at) for part in parts])
+            return functools.reduce(_log_of_sum, (logarithm(part, at) for part in parts))
     inner = plain(node, at)
     is_nothing = inner.value == 0
     v = np.where(is_nothing, NOTHING, inner.value)
@@ -111,46 +115,52 @@ def logarithm(node: Node, at: Point) -> tuple[Any, Dual]:
     return np.sign(v), _chain(inner, np.log(np.abs(v)), inverse, -inverse * inverse)
 
 
-def _log_of_sum(parts: list[tuple[Any, Dual]]) -> tuple[Any, Dual]:
-    largest: Any = parts[0][1].value
-    for _, log in parts[1:]:
-        largest = np.maximum(largest, log.value)
-    sizes = [sign * np.exp(log.value - largest) for sign, log in parts]
-    total: Any = sum(sizes)
-    total = np.where(np.abs(total) < CANCELLED, np.where(total < 0, -CANCELLED, CANCELLED), total)
-    first: dict[str, Any] = {}
-    second: dict[Pair, Any] = {}
-    for size, (_, log) in zip(sizes, parts, strict=True):
-        share = size / total
-        for name, slope in log.first.items():
-            _gather(first, name, share * slope)
-        for pair in _pairs(log):
-            bend = log.first[pair[0]] * log.first[pair[1]] if {*pair} <= log.first.keys() else 0.0
-            _gather(second, pair, share * (bend + log.second.get(pair, 0.0)))
-    for i, j in itertools.combinations_with_replacement(sorted(first), 2):
-        second[i, j] = second.get((i, j), 0.0) - first[i] * first[j]
-    return np.sign(total), Dual(largest + np.log(np.abs(total)), first, second)
-
-
-def _pairs(dual: Dual) -> Iterable[Pair]:
-    return {*itertools.combinations_with_replacement(sorted(dual.first), 2), *dual.second}
+def _log_of_sum(first: Signed, second: Signed) -> Signed:
+    """Of two. With shares w and 1 - w the second derivatives are w a'' + (1 - w) b'' + w (1 - w) (a' - b')^2, where the
+    difference is often of the rows or of the problems alone."""
+    (sign, a), (other, b) = first, second
+    apart = a.value - b.value
+    least = np.exp(-np.abs(apart))  # the smaller over the larger
+    is_first = apart >= 0
+    if isinstance(sign, float) and isinstance(other, float) and sign == other:
+        total = 1 + least
+        w = np.where(is_first, 1.0, least) / total
+        log = np.maximum(a.value, b.value) + np.log(total)
+        signs: Any = sign
+    else:
+        size = sign * np.where(is_first, 1.0, least)
+        total = size + other * np.where(is_first, least, 1.0)
+        total = np.where(np.abs(total) < CANCELLED, np.where(total < 0, -CANCELLED, CANCELLED), total)
+        w = size / total
+        log = np.maximum(a.value, b.value) + np.log(np.abs(total))
+        signs = np.sign(total)
+    difference = dict(a.first)
+    for name, slope in b.first.items():
+        difference[name] = difference[name] - slope if name in difference else -slope
+    rest = 1 - w
+    slopes = dict(b.first)
+    for name, slope in difference.items():
+        _gather(slopes, name, w * slope)
+    bends = {pair: rest * bend for pair, bend in b.second.items()}
+    for pair, bend in a.second.items():
+        _gather(bends, pair, w * bend)
+    q = w * rest
+    for i, j in itertools.combinations_with_replacement(sorted(difference), 2):
+        _gather(bends, (i, j), q * (difference[i] * difference[j]))
+    return signs, Dual(log, slopes, bends)
 
 
 def _gather(sums: dict[Any, Any], key: Any, value: Any) -> None:
     sums[key] = sums[key] + value if key in sums else value
 
 
-def _total(parts: Iterable[Dual]) -> Dual:
-    value: Any = 0.0
-    first: dict[str, Any] = {}
-    second: dict[Pair, Any] = {}
-    for part in parts:
-        value = value + part.value
-        for name, slope in part.first.items():
-            _gather(first, name, slope)
-        for pair, bend in part.second.items():
-            _gather(second, pair, bend)
-    return Dual(value, first, second)
+def _plus(a: Dual, b: Dual) -> Dual:
+    first, second = dict(a.first), dict(a.second)
+    for name, slope in b.first.items():
+        _gather(first, name, slope)
+    for pair, bend in b.second.items():
+        _gather(second, pair, bend)
+    return Dual(a.value + b.value, first, second)
 
 
 def _scaled(dual: Dual, by: Any) -> Dual:
@@ -161,21 +171,19 @@ def _scaled(dual: Dual, by: Any) -> Dual:
     )
 
 
-def _product(parts: Iterable[Dual]) -> Dual:
-    total: Dual | None = None
-    for part in parts:
-        total = part if total is None else _times(total, part)
-    return total or Dual(1.0)
-
-
 def _times(a: Dual, b: Dual) -> Dual:
     if not a.first or not b.first:
         return _scaled(a, b.value) if not b.first else _scaled(b, a.value)
-    sum_of = _total((_scaled(Dual(0.0, a.first, a.second), b.value), _scaled(Dual(0.0, b.first, b.second), a.value)))
-    second = dict(sum_of.second)
+    first = {name: slope * b.value for name, slope in a.first.items()}
+    for name, slope in b.first.items():
+        _gather(first, name, slope * a.value)
+    second = {pair: bend * b.value for pair, bend in a.second.items()}
+    for pair, bend in b.second.items():
+        _gather(second, pair, bend * a.value)
     for (i, slope), (j, other) in itertools.product(a.first.items(), b.first.items()):
-        _gather(second, (min(i, j), max(i, j)), slope * other * (2 if i == j else 1))
-    return Dual(a.value * b.value, sum_of.first, second)
+        both = slope * other
+        _gather(second, (min(i, j), max(i, j)), both + both if i == j else both)
+    return Dual(a.value * b.value, first, second)
 
 
 def _chain(inner: Dual, value: Any, slope: Any, bend: Any) -> Dual:

@@ -143,15 +143,15 @@ class Formula(Law):
     def as_log(self) -> dict[str, str]:
         return {name: fitted for name, fitted in self.fitted_names.items() if fitted == f"log_{name}"}
 
-    @property
+    @functools.cached_property
     def inputs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(leaf.axis for leaf in leaves(self.tree) if isinstance(leaf, In)))
 
-    @property
+    @functools.cached_property
     def fitted_axes(self) -> tuple[str, ...]:
         return tuple(axis for axis in self.inputs if axis != "unique_tokens")
 
-    @property
+    @functools.cached_property
     def coefficients(self) -> tuple[str, ...]:
         return tuple(self.fitted_names[name] for name in self.normal.terms)
 
@@ -208,6 +208,10 @@ class Formula(Law):
                 raise DeclarationError(f"law: start: {name}: expected it inside its bounds, got {self.start[name]}.")
             starts = start
         return Shape(fitted, low, high, starts)
+
+    @functools.cached_property
+    def parameters(self) -> tuple[str, ...]:
+        return (*self.coefficients, *(shape.name for shape in self.shapes))
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         """One for each coefficient, and one for what has no coefficient."""
