@@ -17,7 +17,7 @@ from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_
 from lawful.fitting.default_law import resolved
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Axes, Law, bounds_of
+from lawful.laws import Array, Axes, Law, bounds_of, with_bounds
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -73,6 +73,8 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
+    if law is not None:
+        law, bounds = with_bounds(law, bounds or {})
     table = read_table(source, columns)
     choice = resolved(law, table)
     data = sample(table, choice.law, columns, keep_held_out=keep_held_out)

@@ -135,7 +135,7 @@ def negligible(problem: Problem, parameters: Array, share: float) -> Array:
     """The change of each parameter that matters nowhere: of a coefficient, one that no row's loss feels by more than a
     share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
     number = len(problem.law.coefficients)
-    largest = _levels(problem, parameters[None]).slope[:number, 0].max(axis=1)
+    largest = np.abs(_levels(problem, parameters[None]).slope[:number, 0]).max(axis=1)
     felt = np.concatenate([np.maximum(largest, 1e-300), np.ones(len(problem.law.shapes))])
     return np.asarray(share * units(problem) / felt)
 
@@ -410,7 +410,7 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
     number = len(law.coefficients)
     w = np.ones((1, len(problem.loss))) if weights is None else weights
     shapes = _shape_grid(problem, cells)
-    terms = law.terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
+    terms = law.values_of_terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
     rows = len(problem.loss)
     basis = np.stack(
         [

@@ -50,6 +50,7 @@ class Point:
     pivot: Mapping[str, float]
     values: Mapping[str, Any]
     as_log: Mapping[str, str]  # parameter -> the name of its logarithm
+    has_slopes: bool = True  # whether derivatives are wanted
 
 
 def plain(node: Node, at: Point) -> Dual:
@@ -58,7 +59,7 @@ def plain(node: Node, at: Point) -> Dual:
         case Num(value):
             return Dual(value)
         case Par(name) if name not in at.as_log:
-            return Dual(at.values[name], {name: 1.0})
+            return Dual(at.values[name], {name: 1.0} if at.has_slopes else {})
         case Sum(parts):
             return functools.reduce(_plus, (plain(part, at) for part in parts))
         case Prod(parts):
@@ -92,7 +93,7 @@ def logarithm(node: Node, at: Point) -> Signed:
             return 1.0, Dual(at.pivot[axis])
         case Par(name) if name in at.as_log:
             key = at.as_log[name]
-            return 1.0, Dual(at.values[key], {key: 1.0})
+            return 1.0, Dual(at.values[key], {key: 1.0} if at.has_slopes else {})
         case Prod(parts):
             signs, logs = zip(*(logarithm(part, at) for part in parts), strict=True)
             return functools.reduce(operator.mul, signs), functools.reduce(_plus, logs)

@@ -117,12 +117,14 @@ def _find_kinds(node: Node, place: str, kinds: dict[str, str]) -> None:
                 is_place = place == "argument" or (place == "factor" and is_of_logs)
                 _find_kinds(part, "place" if is_place and _is_bare(part) else place, kinds)
         case Prod(parts):
+            has_unit = any(
+                isinstance(part, In) or (isinstance(part, Pow) and isinstance(part.base, In)) for part in parts
+            )
             for part in parts:
-                _find_kinds(part, place, kinds)
+                _find_kinds(part, "argument" if has_unit and place == "exponent" else place, kinds)
         case Pow(base, exponent):
             _find_kinds(base, place, kinds)
-            is_plain = place == "factor" and not any(isinstance(leaf, In) for leaf in leaves(exponent))
-            _find_kinds(exponent, "exponent" if is_plain else "argument", kinds)
+            _find_kinds(exponent, "exponent" if place == "factor" else place, kinds)
         case Fn("log", (inside,)):
             _find_kinds(inside, "size" if _is_bare(inside) else "factor", kinds)
         case Fn(function, arguments):

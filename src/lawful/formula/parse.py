@@ -258,6 +258,8 @@ class _Parser:
         needed = FUNCTIONS[name]
         if len(arguments) < needed or (len(arguments) > needed and name not in ("min", "max")):
             wrong(self.text, at, f"{name} takes {needed} argument{'s' * (needed > 1)}, got {len(arguments)}.")
+        if name == "bend" and not isinstance(arguments[2], Num | Name):
+            wrong(self.text, at, "the width of bend(x, at, width) is one parameter or number.")
         return _function(name, arguments)
 
 

@@ -90,7 +90,8 @@ class Shape:
 
 
 class Law(ABC):
-    """A formula. Leaves are frozen dataclasses; what they must say is below.
+    """A formula: `Law("E + A/N^alpha", bounds=..., start=..., name=..., source=...)` (laws/formula.py), or a class of
+    its own. Leaves are frozen dataclasses; what they must say is below.
 
     name            as in `lawful fit --law NAME`
     formula         as in its source, with the coefficients at N = 1 unless it says otherwise
@@ -103,6 +104,10 @@ class Law(ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+
+    def __new__(cls, *_: Any, **__: Any) -> Law:
+        made: Law = object.__new__(registry.built_in("laws")[FORMULA].load() if cls is Law else cls)
+        return made
 
     @property
     @abstractmethod
@@ -120,6 +125,10 @@ class Law(ABC):
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         """One Term per coefficient, and at most one more, which has none; `shape` values come as arrays of shape
         (problems, 1)."""
+
+    def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        """The terms, where nobody needs their derivatives."""
+        return self.terms(shape, x)
 
     def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
         """What readers know by other names, from parameter values (numbers or arrays of draws)."""
@@ -144,6 +153,15 @@ class Law(ABC):
         """The law for a table of these columns: a formula reads those that it names."""
         return self
 
+    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Law, Mapping[str, Any]]:
+        """The law with those bounds that are its own settings, and the other bounds."""
+        return self, bounds
+
+    @property
+    def reading(self) -> str:
+        """Which names are inputs and which parameters, where the law's text leaves it open."""
+        return ""
+
     @property
     def spec(self) -> str:
         """The law in a text for readers; of lawful's own, what `named` takes. Nothing is rebuilt from this text."""
@@ -162,7 +180,7 @@ class Law(ABC):
         An axis may itself have shape (draws, rows), where each draw is asked at points of its own.
         """
         columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
-        terms = self.terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
+        terms = self.values_of_terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
         size = [*(columns[name] for name in self.coefficients), *[1.0] * (len(terms) - len(self.coefficients))]
         parts = [
             factor * term.sign * np.exp(np.minimum(term.log, 700.0)) for factor, term in zip(size, terms, strict=True)
@@ -197,6 +215,12 @@ def named(spec: str | Law) -> Law:
         return spec
     text = _text(spec)
     return _registered(text) or _formula(text) or _made(*_imported(text))
+
+
+def with_bounds(law: str | Law, bounds: Mapping[str, Any]) -> tuple[str | Law, Mapping[str, Any]]:
+    """A formula takes the bounds of its own parameters as its settings; the law, and the other bounds."""
+    found = law if isinstance(law, Law) else _formula(_text(law))
+    return found.bounded(bounds) if found else (law, bounds)
 
 
 def names_axis(spec: str) -> bool:
@@ -360,7 +384,7 @@ def _formula(spec: str) -> Law | None:
     if ":" in spec.split("`")[0] or spec.endswith(".py") or not any(sign in spec for sign in OPERATORS):
         return None
     cls: type[Law] = registry.built_in("laws")[FORMULA].load()
-    return cls(spec)  # type: ignore[call-arg]
+    return cls(spec)
 
 
 def _imported(spec: str) -> tuple[Any, str]:

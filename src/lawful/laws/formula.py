@@ -23,6 +23,7 @@ ROLES = {"N": "params", "D": "tokens", "C": "flops", "U": "unique_tokens"}
 USUAL = frozenset("alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau omega".split())
 # bounds of a parameter and where starts are laid, by kind; published exponents reach 5.66
 EXPONENT, RATE, SCALE = (1e-3, 20.0, (0.05, 1.5)), (1e-4, 1e4, (0.05, 100.0)), (-30.0, 30.0, (-5.0, 5.0))
+MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
 ENDS = (0.0, math.inf, -math.inf)  # of bounds that are the same in every unit
 
 
@@ -65,7 +66,7 @@ class Formula(Law):
                 raise DeclarationError(f"law: {field}: expected a text, got {shown(getattr(self, field))}.")
         for field in ("bounds", "start"):
             object.__setattr__(self, field, _ranges(getattr(self, field), field))
-        _ = self.shapes  # says what is wrong at once
+        _ = self.tree  # says what is wrong with the text at once; what is an input depends on the table, too
 
     @property
     def formula(self) -> str:  # type: ignore[override]
@@ -86,11 +87,9 @@ class Formula(Law):
         return replaced(tree, names)
 
     def _read(self, name: Name) -> Node:
-        if name.name in ROLES and name.reading != "param":
+        if name.name in ROLES and not name.reading:
             return In(ROLES[name.name])
-        if name.reading == "input":
-            return In(name.name)
-        return Par(name.name)
+        return In(name.name) if name.reading == "input" else Par(name.name)
 
     def for_table(self, columns: Collection[str], roles: Mapping[str, str]) -> Formula:
         """The law with the columns that it names between backticks. Raises DeclarationError for a name that may be
@@ -114,7 +113,22 @@ class Formula(Law):
                 f"{name.name} may be the column of that name or not: write input({name.name}) for the column, else "
                 f"{other}.",
             )
-        return dataclasses.replace(self, text=text)
+        law = dataclasses.replace(self, text=text)
+        _ = law.shapes  # says what is wrong before anything is fitted
+        return law
+
+    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
+        names = {leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par)}
+        own = {name: pair for name, pair in bounds.items() if name in names}
+        law = dataclasses.replace(self, bounds={**self.bounds, **own}) if own else self
+        return law, {name: pair for name, pair in bounds.items() if name not in own}
+
+    @property
+    def reading(self) -> str:
+        roles = {axis: f"{letter} ({axis})" for letter, axis in ROLES.items()}
+        names = dict.fromkeys(leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par))
+        inputs = ", ".join(roles.get(axis, axis) for axis in self.inputs)
+        return f"inputs: {inputs}; parameters: {', '.join(names)}"
 
     @functools.cached_property
     def normal(self) -> Normal:
@@ -177,6 +191,11 @@ class Formula(Law):
             )
         if idle := [name for name in self.start if name in form.terms]:
             raise DeclarationError(f"law: start: {', '.join(idle)} enters linearly and is solved for; leave it out.")
+        if len(form.kinds) > MOST_SHAPES or len(known) > MOST_PARAMETERS:
+            raise DeclarationError(
+                f"law: expected at most {MOST_PARAMETERS} parameters, {MOST_SHAPES} of them inside terms, got "
+                f"{len(known)} and {len(form.kinds)}."
+            )
         found = tuple(self._shape(name, kind) for name, kind in form.kinds.items())
         if len(set(self.fitted_names.values())) < len(self.fitted_names):
             raise DeclarationError(
@@ -215,21 +234,28 @@ class Formula(Law):
 
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         """One for each coefficient, and one for what has no coefficient."""
+        return self._terms(shape, x, has_slopes=True)
+
+    def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        return self._terms(shape, x, has_slopes=False)
+
+    def _terms(self, shape: Values, x: Axes, *, has_slopes: bool) -> tuple[Term, ...]:
         form = self.normal
         logs_of_pivots = {axis: math.log(x.pivot[axis]) for axis in self.inputs}
-        at = derivatives.Point(x.logs, logs_of_pivots, shape, self.as_log)
+        at = derivatives.Point(x.logs, logs_of_pivots, shape, self.as_log, has_slopes)
         rest = () if form.rest is None else (form.rest,)
         out = []
         for node in (*form.terms.values(), *rest):
             sign, log = derivatives.logarithm(node, at)
-            out.append(Term(log.value, log.first, log.second, 1.0 if np.all(sign == 1) else sign))
+            is_positive = sign == 1.0 if isinstance(sign, float) else np.all(sign == 1.0)
+            out.append(Term(log.value, log.first, log.second, 1.0 if is_positive else np.asarray(sign)))
         return tuple(out)
 
     def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
         """Coefficients and scales in the units of the text."""
         form = self.normal
         logs = {axis: math.log(value) for axis, value in pivot.items()}
-        at = derivatives.Point({}, logs, values, self.as_log)
+        at = derivatives.Point({}, logs, values, self.as_log, has_slopes=False)
         out = {}
         for name, fitted in self.fitted_names.items():
             if fitted != name:
