@@ -314,6 +314,32 @@ def test_a_signed_coefficient_is_found_where_bounds_allow_it() -> None:
     assert lawful.fit(rows, text, draws=0).params["q"].value >= 0
 
 
+def test_a_law_that_is_no_number_on_the_rows_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="a logarithm or a root of what is negative"):
+        lawful.fit(LR_ROWS, "F + A/N^a + k*sqrt(log(lr))")
+
+
+def test_a_coefficient_that_is_far_larger_than_a_loss_has_an_interval() -> None:
+    rng = np.random.default_rng(2)
+    sizes = np.geomspace(1e6, 1e10, 24)
+    losses = (1.5 + 3e7 / np.log(sizes) ** 6) * np.exp(0.002 * rng.standard_normal(24))
+    rows = [{"params": n, "loss": one} for n, one in zip(sizes, losses, strict=True)]
+    coefficient = lawful.fit(rows, "E + A/log(N)^6", draws=0).params["A"]
+    assert coefficient.ci95[0] < 3e7 < coefficient.ci95[1]
+    assert coefficient.stderr < 1e6
+
+
+def test_two_arms_are_compared_under_a_formula_as_under_the_hand_written_law() -> None:
+    rng = np.random.default_rng(4)
+    rows = [
+        {"arm": arm, "params": n, "loss": (1.7 + factor * 400 * n**-0.34) * np.exp(0.003 * rng.standard_normal())}
+        for arm, factor in (("a", 1.0), ("b", 0.93))
+        for n in np.geomspace(1e7, 1e10, 12)
+    ]
+    mine, theirs = (lawful.compare(rows, "arm", law=law) for law in ("E + A/N^alpha", "power_floor:params"))
+    assert mine.sentence == theirs.sentence
+
+
 def test_random_texts_are_formulas_or_lawfuls_own_errors() -> None:
     rng = np.random.default_rng(11)
     pieces = [*"+-*/^(),N D.E[]`\n", "alpha", "2", "1e3", "exp(", "log(", "max(", "bend(", "input(", "**", "é", "\x00"]

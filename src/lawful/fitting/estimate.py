@@ -305,6 +305,11 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) 
     if near is not None:
         starts = np.concatenate([near[None], starts])
     found = solver.solve(few, starts)
+    if not np.isfinite(found.misfit).any():
+        raise DeclarationError(
+            f"law: {problem.law.spec} is no number on some rows at all parameters tried: look for a logarithm "
+            "or a root of what is negative there, and for bounds that allow it."
+        )
     if few is problem:
         return as_point(problem, found, delta)
     rough = as_point(few, found, delta)
@@ -385,7 +390,9 @@ def side_of(point: Point, i: int) -> str | None:
 
 def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, float]) -> dict[str, Parameter]:
     out = {}
-    ranges = np.minimum(point.problem.high - point.problem.low, solver.units(point.problem) * LARGEST_STDERR)
+    problem, units = point.problem, solver.units(point.problem)
+    units[: len(problem.law.coefficients)] = solver.largest_of_interest(problem, point.parameters, units[0])
+    ranges = np.minimum(problem.high - problem.low, units * LARGEST_STDERR)
     for i, name in enumerate(point.problem.law.parameters):
         value = float(point.parameters[i])
         if name in fixed:
