@@ -256,6 +256,13 @@ def test_columns_of_the_table_are_inputs_and_other_names_parameters() -> None:
     assert law.reading == "inputs: N (params), lr; parameters: F, A, a, k, c"
 
 
+def test_the_column_of_a_role_is_read_by_that_role_and_the_loss_is_no_input() -> None:
+    law = Formula("F + A/n_params^a").for_table(["n_params", "loss"], {"params": "n_params", "loss": "loss"})
+    assert law.inputs == ("params",)
+    with pytest.raises(DeclarationError, match="reads loss, which is what it should give"):
+        Formula("F + A/N^a + b*loss").for_table(["params", "loss"], {"params": "params", "loss": "loss"})
+
+
 def test_a_name_that_may_be_both_is_an_error_with_both_readings() -> None:
     with pytest.raises(DeclarationError, match=r"input\(E\) for the column, else param\(E\)"):
         lawful.fit(LR_ROWS, "E + A/N^a")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.formula.parse import Fn, In, Node, Num, Par, Pivot, Pow, Prod, Sum
+from lawful.formula.parse import Fn, In, Node, Num, Par, Pivot, Pow, Prod, Sum, children, leaves
 
 CANCELLED = 1e-13  # a sum is at least this share of its largest part: below it there is only rounding
 NOTHING = 1e-100  # stands for 0 where a logarithm is taken; the derivatives there are left out
@@ -51,10 +51,13 @@ class Point:
     values: Mapping[str, Any]
     as_log: Mapping[str, str]  # parameter -> the name of its logarithm
     has_slopes: bool = True  # whether derivatives are wanted
+    constants: Mapping[int, tuple[Dual, Signed]] = field(default_factory=dict)  # by the node's id
 
 
 def plain(node: Node, at: Point) -> Dual:
     """The value itself."""
+    if id(node) in at.constants:
+        return at.constants[id(node)][0]
     match node:
         case Num(value):
             return Dual(value)
@@ -84,6 +87,8 @@ def plain(node: Node, at: Point) -> Dual:
 
 def logarithm(node: Node, at: Point) -> Signed:
     """Sign, and the logarithm of the size."""
+    if id(node) in at.constants:
+        return at.constants[id(node)][1]
     match node:
         case Num(value) if value:
             return math.copysign(1.0, value), Dual(math.log(abs(value)))
@@ -114,6 +119,14 @@ def logarithm(node: Node, at: Point) -> Signed:
     v = np.where(is_nothing, NOTHING, inner.value)
     inverse = np.where(is_nothing, 0.0, 1 / v)
     return np.sign(v), _chain(inner, np.log(np.abs(v)), inverse, -inverse * inverse)
+
+
+def constants(node: Node, at: Point) -> dict[int, tuple[Dual, Signed]]:
+    """The parts of a tree that no parameter changes, which need to be worked out once for all the rows."""
+    below = children(node)
+    if below and not any(isinstance(leaf, Par) for leaf in leaves(node)):
+        return {id(node): (plain(node, at), logarithm(node, at))}
+    return {key: found for child in below for key, found in constants(child, at).items()}
 
 
 def _log_of_sum(first: Signed, second: Signed) -> Signed:

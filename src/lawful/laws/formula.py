@@ -95,6 +95,7 @@ class Formula(Law):
         """The law with the columns that it names between backticks. Raises DeclarationError for a name that may be
         a column and a parameter."""
         text, names = self.text, [leaf for leaf in leaves(parse(self.text)) if isinstance(leaf, Name)]
+        role_of = {roles[role]: role for role in ROLES.values() if role in roles}
         for name in sorted({name for name in names if not name.reading}, key=lambda name: -name.at):
             if name.name not in columns or name.name in (*self.bounds, *self.start):
                 continue
@@ -105,7 +106,8 @@ class Formula(Law):
             elif len(name.name) == 1 or name.name.lower() in USUAL:
                 other = f"param({name.name})"
             else:
-                text = f"{text[: name.at]}`{name.name}`{text[name.end :]}"
+                read_as = role_of.get(name.name, name.name)
+                text = f"{text[: name.at]}`{read_as}`{text[name.end :]}"
                 continue
             wrong(
                 self.text,
@@ -114,6 +116,8 @@ class Formula(Law):
                 f"{other}.",
             )
         law = dataclasses.replace(self, text=text)
+        if circular := {"loss", roles.get("loss")} & set(law.inputs):
+            raise DeclarationError(f"law: {self.text!r} reads {circular.pop()}, which is what it should give.")
         _ = law.shapes  # says what is wrong before anything is fitted
         return law
 
@@ -239,13 +243,23 @@ class Formula(Law):
     def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return self._terms(shape, x, has_slopes=False)
 
+    @functools.cached_property
+    def _last(self) -> dict[str, Any]:
+        """The rows of the last call, and what of them no parameter changes."""
+        return {}
+
     def _terms(self, shape: Values, x: Axes, *, has_slopes: bool) -> tuple[Term, ...]:
-        form = self.normal
-        logs_of_pivots = {axis: math.log(x.pivot[axis]) for axis in self.inputs}
-        at = derivatives.Point(x.logs, logs_of_pivots, shape, self.as_log, has_slopes)
-        rest = () if form.rest is None else (form.rest,)
+        form, last = self.normal, self._last
+        nodes = (*form.terms.values(), *(() if form.rest is None else (form.rest,)))
+        if last.get("x") is not x:
+            pivots = {axis: math.log(x.pivot[axis]) for axis in self.inputs}
+            of_rows = derivatives.Point(x.logs, pivots, {}, {})
+            with np.errstate(all="ignore"):
+                known = {key: found for node in nodes for key, found in derivatives.constants(node, of_rows).items()}
+            last.update(x=x, pivots=pivots, constants=known)
+        at = derivatives.Point(x.logs, last["pivots"], shape, self.as_log, has_slopes, last["constants"])
         out = []
-        for node in (*form.terms.values(), *rest):
+        for node in nodes:
             sign, log = derivatives.logarithm(node, at)
             is_positive = sign == 1.0 if isinstance(sign, float) else np.all(sign == 1.0)
             out.append(Term(log.value, log.first, log.second, 1.0 if is_positive else np.asarray(sign)))
