@@ -159,6 +159,10 @@ PLANTED = {  # text -> its parameters, the inputs, its bounds
     "floor + range/(1 + (N/half)^alpha)": ({"floor": 0.1, "range": 0.8, "half": 3e8, "alpha": 0.7}, {}),
     "low + rise*(1 - 1/(1 + (C/half)^s))": ({"low": 0.25, "rise": 0.6, "half": 1e20, "s": 0.5}, {}),
     "top - A/N^alpha": ({"top": 0.9, "A": 10.0, "alpha": 0.2}, {}),
+    "c + k*exp(r*log(N) + s*log(D))": (
+        {"c": 1.8, "k": 40.0, "r": -0.2, "s": -0.05},
+        {"r": (-10.0, 10.0), "s": (-10.0, 10.0)},
+    ),
     "s + A*N^-a": ({"s": -0.3, "A": 20.0, "a": 0.15}, {"s": (-5.0, 5.0)}),
 }
 

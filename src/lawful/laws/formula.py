@@ -222,7 +222,8 @@ class Formula(Law):
         if bounds is not None:
             if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1])):
                 raise DeclarationError(f"law: bounds: {name}: expected two finite numbers, got {self.bounds[name]}.")
-            (low, high), usual = bounds, (max(bounds[0], starts[0]), min(bounds[1], starts[1]))
+            low, high = bounds
+            usual = (max(low, starts[0] if low >= 0 else -starts[1]), min(high, starts[1]))  # of either sign
             starts = usual if kind in ("exponent", "rate") and usual[0] < usual[1] else bounds
         elif start is not None and is_log:
             low, high = start[0] + SCALE[0], start[1] + SCALE[1]
