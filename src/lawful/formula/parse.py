@@ -266,15 +266,28 @@ class _Parser:
 def _function(name: str, arguments: list[Node]) -> Node:
     """logistic(x) = 1/(1 + exp(-x)); bend(x, at, width) = (1 + (x/at)^(1/width))^width: 1 below `at`, x/at above it."""
     first = arguments[0]
+    if name == "exp":
+        return _exp(first)
     if name == "sqrt":
         return power(first, Num(0.5))
     if name == "logistic":
-        return power(add(Num(1.0), Fn("exp", (mul(Num(-1.0), first),))), Num(-1.0))
+        return power(add(Num(1.0), _exp(mul(Num(-1.0), first))), Num(-1.0))
     if name == "bend":
         at, width = arguments[1:]
         share = power(mul(first, power(at, Num(-1.0))), power(width, Num(-1.0)))
         return power(add(Num(1.0), share), width)
     return Fn(name, tuple(arguments))
+
+
+def _exp(node: Node) -> Node:
+    """exp(a log(x) + b) is x^a exp(b): a is an exponent then, and fitted as one."""
+    if isinstance(node, Sum):
+        return mul(*map(_exp, node.parts))
+    parts = node.parts if isinstance(node, Prod) else (node,)
+    for k, part in enumerate(parts):
+        if isinstance(part, Fn) and part.name == "log":
+            return power(part.arguments[0], mul(*parts[:k], *parts[k + 1 :]))
+    return Fn("exp", (node,))
 
 
 def children(node: Node) -> tuple[Node, ...]:
