@@ -313,8 +313,21 @@ def test_bounds_of_a_coefficient_hold_in_the_units_of_the_text() -> None:
     held = lawful.fit(rows, "E + a/N^alpha", bounds={"a": (1.0, 100.0)}, draws=0)
     assert free.params["a"].value > 200
     assert held.params["a"].value == pytest.approx(100.0)
-    wide = lawful.fit(rows, "E + a/N^alpha", bounds={"a": (1.0, 1e6)}, draws=0)
-    assert wide.params["a"].value == pytest.approx(free.params["a"].value, rel=1e-5)
+    for pair in ((1.0, 1e6), (0.0, np.inf)):
+        wide = lawful.fit(rows, "E + a/N^alpha", bounds={"a": pair}, draws=0)
+        assert wide.params["a"].value == pytest.approx(free.params["a"].value, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"bounds": {"h": (1e6, 1e10)}}, {"bounds": {"h": (0, 1e10)}}, {"start": {"h": 1e8, "a": 0.5}}]
+)
+def test_a_scale_is_found_whatever_is_told_of_its_range(settings: dict[str, Any]) -> None:
+    sizes = np.geomspace(1e6, 1e10, 30)
+    losses = (1 + 2 / (1 + (sizes / 1e8) ** 0.6)) * np.exp(0.001 * np.random.default_rng(8).standard_normal(30))
+    rows = [{"params": n, "loss": one} for n, one in zip(sizes, losses, strict=True)]
+    found = lawful.fit(rows, Formula("E + r/(1 + (N/h)^a)", **settings), draws=0)
+    assert found.convergence.is_certified
+    assert found.params["h"].value == pytest.approx(1e8, rel=0.05)
 
 
 def test_a_signed_coefficient_is_found_where_bounds_allow_it() -> None:

@@ -152,8 +152,9 @@ class Formula(Law):
         names = {name: f"{name}_pivot" if name in form.powers else name for name in form.terms}
         for name, kind in form.kinds.items():
             given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
-            is_wide = kind in ("scale", "size") or (given and not RATE[0] <= min(given) <= max(given) <= RATE[1])
-            is_log = name in form.scales or (given and min(given) > 0 and is_wide)
+            is_size = kind in ("scale", "size")
+            is_wide = given and min(given) > 0 and not RATE[0] <= min(given) <= max(given) <= RATE[1]
+            is_log = name in form.scales or is_wide or (given and min(given) >= 0 and is_size)
             names[name] = f"log_{name}" if is_log else name
         return names
 
@@ -218,7 +219,7 @@ class Formula(Law):
             )
         low, high, starts = EXPONENT if kind == "exponent" else SCALE if is_log else RATE
         if is_log:
-            bounds, start = (own and (math.log(own[0]), math.log(own[1])) for own in (bounds, start))
+            bounds, start = (own and (_log(own[0], own[1]), math.log(own[1])) for own in (bounds, start))
         if bounds is not None:
             if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1])):
                 raise DeclarationError(f"law: bounds: {name}: expected two finite numbers, got {self.bounds[name]}.")
@@ -279,6 +280,11 @@ class Formula(Law):
                 moved = sum(derivatives.plain(power, at).value * logs[axis] for axis, power in powers.items())
                 out[name] = given * np.exp(-moved) if powers else given
         return out
+
+
+def _log(low: float, high: float) -> float:
+    """Of a lowest value; 0 is as far below the highest as scales are sought."""
+    return math.log(low) if low > 0 else math.log(high) + SCALE[0]
 
 
 def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:
