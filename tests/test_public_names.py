@@ -15,6 +15,7 @@ import lawful
 PUBLIC = [
     "AdamW",
     "Fit",
+    "Law",
     "Observations",
     "Question",
     "Run",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lawful.fitting.design import design, power
     from lawful.fitting.isoflop import isoflop
     from lawful.fitting.table_check import check
+    from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
     from lawful.tables import Observations, read_runs
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdamW",
     "Fit",
+    "Law",
     "Observations",
     "Question",
     "Run",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "AdamW": "lawful.run",
     "Fit": "lawful.fitting",
+    "Law": "lawful.laws",
     "Observations": "lawful.tables",
     "Question": "lawful.study",
     "Run": "lawful.run",

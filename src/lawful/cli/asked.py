@@ -22,7 +22,10 @@ if typing.TYPE_CHECKING:
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
-LawName = Annotated[str | None, typer.Option("--law", help="power, power_floor, chinchilla, ... or FILE.py:CLASS.")]
+LawName = Annotated[
+    str | None,
+    typer.Option("--law", help="chinchilla, power_floor, ...; a formula, such as 'E + A/N^alpha'; or FILE.py:CLASS."),
+]
 Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law reads; also params, tokens or flops.")]
 ClusterColumn = Annotated[
     str | None, typer.Option("--cluster", help="Column that marks rows sharing noise; `none`: every row apart.")

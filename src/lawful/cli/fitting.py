@@ -79,6 +79,9 @@ def predict_command(
     params: Count = None,
     tokens: Count = None,
     flops: Count = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", help="NAME=NUMBER, another input of a formula; may be repeated.")
+    ] = None,
     interval: Annotated[
         str,
         typer.Option(
@@ -93,14 +96,16 @@ def predict_command(
     from lawful.study import count
 
     given = {"params": params, "tokens": tokens, "flops": flops}
-    at = {axis: float(count(value)) for axis, value in given.items() if value is not None}
+    point = {axis: float(count(value)) for axis, value in given.items() if value is not None} | numbers(
+        at or [], "--at"
+    )
     if asked.is_as_declared:
-        fits = _folder_fits(asked.source, set(at), asked.draws, asked.seed)
+        fits = _folder_fits(asked.source, set(point), asked.draws, asked.seed)
     else:
-        table, law, columns = asked.ask(lambda law: set(law.inputs) == set(at))
+        table, law, columns = asked.ask(lambda law: set(law.inputs) == set(point))
         found = asked.fit(table, law, columns)
         fits = {found.law: found}
-    out = {name: found.predict(**at, interval=interval) for name, found in fits.items()}
+    out = {name: found.predict(**point, interval=interval) for name, found in fits.items()}
     if asked.as_json:
         _print_plain(
             [

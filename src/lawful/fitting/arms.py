@@ -42,6 +42,10 @@ class ArmsLaw(Law):
     def shapes(self) -> tuple[Shape, ...]:
         return tuple(replace(shape, name=name) for shape in self.base.shapes for name in self.names(shape.name))
 
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        return self.of_each(self.base.limits)
+
     def names(self, base: str) -> tuple[str, ...]:
         """What a parameter of the base law is called here: itself where shared, else one name per arm."""
         return tuple(f"{base}[{arm}]" for arm in self.arms) if base in self.own else (base,)
@@ -60,7 +64,8 @@ class ArmsLaw(Law):
                 out += [replace(merged, log=np.where(mask, merged.log, -np.inf)) for mask in is_arm]
             else:
                 out.append(merged)
-        return tuple(out)
+        rest = [terms[len(self.base.coefficients) :] for terms in by_arm]
+        return (*out, *(self._merged(list(terms), is_arm) for terms in zip(*rest, strict=True)))
 
     def _of_arm(self, values: Values, index: int) -> dict[str, Any]:
         names = (shape.name for shape in self.base.shapes)
@@ -78,7 +83,12 @@ class ArmsLaw(Law):
             for pair, bend in term.second.items():
                 key = tuple(self.names(name)[index if name in self.own else 0] for name in pair)
                 second[key[0], key[1]] = second.get((key[0], key[1]), 0.0) + np.where(mask, bend, 0.0)
-        return Term(log, first, second)
+        sign = (
+            1.0
+            if all(isinstance(term.sign, float) for term in terms)
+            else sum(np.where(mask, term.sign, 0.0) for mask, term in zip(is_arm, terms, strict=True))
+        )
+        return Term(log, first, second, sign)
 
     def of_arm(self, parameters: Array, index: int) -> dict[str, float]:
         """One arm's parameters, by their names in the base law."""

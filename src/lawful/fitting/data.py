@@ -26,6 +26,7 @@ from lawful.tables.pooled import pooled, unread
 from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
+ROLES = ("params", "tokens", "flops", "unique_tokens")  # axes that go by what a column means; others by its name
 LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has; FLOPs, at one size, say it too
 # what `column` says of clusters that no column names
 BY_SEED = "seed, at each size"
@@ -142,7 +143,8 @@ def sample(
     loss = observations.numbers(column["loss"]) if "loss" in column else _missing(observations, "loss")
     if check:
         refuse_mixtures(observations)
-        refuse_pooled(observations, column, [by] if by else [])
+        own = [column[axis] for axis in law.inputs if axis not in ROLES and axis in column]
+        refuse_pooled(observations, column, [by, *own] if by else own)
     x = Axes.of(values)
     apart = _arm_codes(observations, by or column.get("arm"))
     if by_row:
@@ -201,6 +203,15 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
         elif axis == "flops" and {"params", "tokens"} <= column.keys():
             values[axis] = observations.numbers(column["params"]) * observations.numbers(column["tokens"]) * 6
             column[axis] = _derived(axis, column)
+        elif axis in observations.columns and axis not in ROLES:
+            values[axis] = observations.numbers(axis)
+            column[axis] = axis
+            if (values[axis] <= 0).any():
+                row = int(np.flatnonzero(values[axis] <= 0)[0])
+                raise TableError(
+                    f"{observations.source}: column {axis!r}: a formula reads positive numbers, got "
+                    f"{values[axis][row]:g} in {_run_of(observations.rows[row])}. Leave such rows out, or add a column."
+                )
         else:
             _missing(observations, axis)
         if not np.isfinite(values[axis]).all():

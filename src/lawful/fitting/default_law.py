@@ -41,7 +41,7 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     if isinstance(law, str) and not names_axis(law):
         return on_its_axis(law, table)
     if law is not None:
-        return Choice(named(law), None)
+        return Choice(named(law).for_table(table.columns, table.roles), None)
     vary = how_counts_vary(table)
     if vary == "apart" and axes == 1:
         raise _two_axes("the question", table)

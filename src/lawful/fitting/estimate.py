@@ -17,7 +17,7 @@ from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_
 from lawful.fitting.default_law import resolved
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
-from lawful.laws import Array, Axes, Law, bounds_of
+from lawful.laws import Array, Axes, Law, bounds_of, with_bounds
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
@@ -73,6 +73,8 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
     }
+    if law is not None:
+        law, bounds = with_bounds(law, bounds or {})
     table = read_table(source, columns)
     choice = resolved(law, table)
     data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
@@ -303,6 +305,11 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) 
     if near is not None:
         starts = np.concatenate([near[None], starts])
     found = solver.solve(few, starts)
+    if not np.isfinite(found.misfit).any():
+        raise DeclarationError(
+            f"law: {problem.law.spec} is no number on some rows at all parameters tried: look for a logarithm "
+            "or a root of what is negative there, and for bounds that allow it."
+        )
     if few is problem:
         return as_point(problem, found, delta)
     rough = as_point(few, found, delta)
@@ -383,7 +390,9 @@ def side_of(point: Point, i: int) -> str | None:
 
 def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, float]) -> dict[str, Parameter]:
     out = {}
-    ranges = np.minimum(point.problem.high - point.problem.low, solver.units(point.problem) * LARGEST_STDERR)
+    problem, units = point.problem, solver.units(point.problem)
+    units[: len(problem.law.coefficients)] = solver.largest_of_interest(problem, point.parameters, units[0])
+    ranges = np.minimum(problem.high - problem.low, units * LARGEST_STDERR)
     for i, name in enumerate(point.problem.law.parameters):
         value = float(point.parameters[i])
         if name in fixed:

@@ -240,12 +240,14 @@ class Fit:
         unique_tokens: float | None = None,
         interval: Interval = "mean",
         level: float = LEVEL,
+        **others: float,
     ) -> Prediction:
-        """The loss at one point. interval="mean": of the curve itself; "new_run": of one more run's loss, which adds
-        the spread between runs. Raises LawfulError when an axis of the law is missing or one it lacks is given."""
+        """The loss at one point; `others` are the columns that a formula reads. interval="mean": of the curve itself;
+        "new_run": of one more run's loss, which adds the spread between runs. Raises LawfulError when an axis of
+        the law is missing or one it lacks is given."""
         from lawful.fitting.predict import predict_one
 
-        given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens}
+        given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
         at = {name: float(argument(name, value, PositiveFloat)) for name, value in given.items() if value is not None}
         return predict_one(self, at, argument("interval", interval, Interval), argument("level", level, Part))
 

@@ -135,9 +135,16 @@ def negligible(problem: Problem, parameters: Array, share: float) -> Array:
     """The change of each parameter that matters nowhere: of a coefficient, one that no row's loss feels by more than a
     share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
     number = len(problem.law.coefficients)
-    largest = _levels(problem, parameters[None]).slope[:number, 0].max(axis=1)
+    largest = np.abs(_levels(problem, parameters[None]).slope[:number, 0]).max(axis=1)
     felt = np.concatenate([np.maximum(largest, 1e-300), np.ones(len(problem.law.shapes))])
     return np.asarray(share * units(problem) / felt)
+
+
+def largest_of_interest(problem: Problem, parameters: Array, losses: float) -> Array:
+    """Of each coefficient, the size at which its term is so many losses large in the middle of the data, or more."""
+    number = len(problem.law.coefficients)
+    middle = np.median(np.abs(_levels(problem, parameters[None]).slope[:number, 0]), axis=1)
+    return np.asarray(losses / np.clip(np.nan_to_num(middle), 1e-200, 1.0))
 
 
 def residuals(problem: Problem, parameters: Array) -> Array:
@@ -271,6 +278,10 @@ class _Levels:
     slope: Array
     terms: tuple[Term, ...]
     position: dict[str, int]
+    rest: Array | None = None  # the term without a coefficient, shape (problems, rows)
+
+    def phi(self, k: int) -> Array:
+        return self.slope[k] if self.rest is None or k < len(self.terms) - 1 else self.rest
 
 
 def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Levels:
@@ -280,14 +291,21 @@ def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Level
     terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
     level, slope, part = room.level[:count], room.slope[:, :count], room.part[:count]
     is_filled = set()
+    number = len(law.coefficients)
+    rest = np.empty_like(level) if len(terms) > number else None
     for k, term in enumerate(terms):
-        phi = slope[k]
+        phi = slope[k] if rest is None or k < number else rest
         if np.ndim(term.log):
             np.minimum(term.log, 150.0, out=phi)  # so that squares stay finite on the way
             np.exp(phi, out=phi)
         else:
             phi[:] = math.exp(term.log)
-        np.multiply(theta[:, k, None], phi, out=part)
+        if not isinstance(term.sign, float):
+            phi *= term.sign
+        if k < number:
+            np.multiply(theta[:, k, None], phi, out=part)
+        else:
+            np.copyto(part, phi)
         np.add(level, part, out=level) if k else np.copyto(level, part)
         for name, first in term.first.items():
             j = position[name]
@@ -299,7 +317,7 @@ def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Level
     for j in set(position.values()) - is_filled:
         slope[j] = 0.0
     np.maximum(level, 1e-300, out=level)
-    return _Levels(level, slope, terms, position)
+    return _Levels(level, slope, terms, position, rest)
 
 
 def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None) -> Local:
@@ -338,16 +356,19 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
     lifted = room.part[:count]
     for k, term in enumerate(law.terms):  # and sum_i dF/dL_i d2L_i
         names = list(term.first)
+        is_linear = k < len(problem.law.coefficients)
         if names:
-            np.multiply(lever, slope[k], out=lifted)
+            np.multiply(lever, law.phi(k), out=lifted)
         for at, name in enumerate(names):
             j, first = law.position[name], term.first[name]
-            _add(hessian, k, j, _sums(lifted, first))
+            if is_linear:
+                _add(hessian, k, j, _sums(lifted, first))
             for other in names[at:]:
                 bend = first * term.first[other]
                 for pair in {(name, other), (other, name)} & term.second.keys():
                     bend = bend + term.second[pair]
-                _add(hessian, j, law.position[other], theta[:, k] * _sums(lifted, bend))
+                sums = _sums(lifted, bend)
+                _add(hessian, j, law.position[other], theta[:, k] * sums if is_linear else sums)
     return Local(misfit, gradient, hessian)
 
 
@@ -396,13 +417,17 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
     number = len(law.coefficients)
     w = np.ones((1, len(problem.loss))) if weights is None else weights
     shapes = _shape_grid(problem, cells)
-    terms = law.terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
+    terms = law.values_of_terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
     rows = len(problem.loss)
     basis = np.stack(
-        [np.broadcast_to(np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / problem.loss for term in terms]
-    )  # (coefficients, cells, rows), relative to the loss
+        [
+            np.broadcast_to(term.sign * np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / problem.loss
+            for term in terms
+        ]
+    )  # (coefficients, cells, rows), relative to the loss; at last what has no coefficient
     is_fixed = problem.low[:number] == problem.high[:number]
-    target = 1 - np.einsum("k,kcn->cn", np.where(is_fixed, problem.low[:number], 0.0), basis)
+    known = np.append(np.where(is_fixed, problem.low[:number], 0.0), np.ones(len(terms) - number))
+    target = 1 - np.einsum("k,kcn->cn", known, basis)
     free = np.flatnonzero(~is_fixed)
     coefficients = np.broadcast_to(problem.low[:number], (len(w), len(shapes), number)).copy()
     if len(free):

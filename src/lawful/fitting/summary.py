@@ -16,7 +16,8 @@ MARK = {"severe": "!!", "warning": " !", "note": "  "}
 
 def summary(fit: Fit) -> str:
     g, c, o = fit.goodness, fit.convergence, fit.objective
-    lines = [f"{fit.law}: L = {fit.formula}"]
+    lines = [f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"]
+    lines += [fit.model.reading] if fit.model.reading else []
     lines += [f"{MARK[w.severity]} {w.code}: {w.sentence}" for w in fit.warnings]
     lines.append("")
     width = max(map(len, fit.params))

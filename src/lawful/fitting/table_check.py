@@ -12,7 +12,7 @@ from lawful.checks import checked
 from lawful.errors import TableError
 from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
-from lawful.laws import BUILT_IN, Law, has_axis, named, on_axis
+from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import pooled, unread
@@ -209,7 +209,7 @@ def _columns(table: Observations, roles: Mapping[str, str]) -> tuple[Column, ...
 def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The laws that the rows can carry, and why not the others."""
     carried, refused = [], {}
-    for name in sorted(BUILT_IN):
+    for name in sorted(set(BUILT_IN) - {FORMULA}):
         law = named(name)
         if has_axis(law) and vary in ("params", "tokens", "flops"):
             law = on_axis(law, vary)

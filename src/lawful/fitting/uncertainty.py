@@ -121,7 +121,7 @@ def _from_profiles(
 def _in_range(point: Point, ci95: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """Ends that the data determine. An end at a bound of the search is none: it becomes the end of what a parameter can
     be at all (0 or minus infinity, infinity). A bound that was asked for stays."""
-    law, (lows, highs) = point.problem.law, search_limits(point.problem)
+    law, (lows, highs) = point.problem.law, search_limits(point.problem, point.parameters)
     own, unit = bounds_of(law), solver.units(point.problem)
     found = {}
     for name, (low, high) in ci95.items():
@@ -183,7 +183,7 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
     scale = np.repeat(around.steepness / np.maximum(widen, 1e-300), 2)
     step = target * np.repeat(np.sqrt(np.diag(around.covariance)), 2)
     centre = point.parameters[which]
-    bound = np.where(side < 0, *search_limits(problem)[:, which])
+    bound = np.where(side < 0, *search_limits(problem, point.parameters)[:, which])
     ends = np.full(len(which), np.nan)
     inner, rise_inner = centre.copy(), np.zeros(len(which))
     outer, rise_outer = np.full((2, len(which)), np.nan)  # nan: nothing is known to be outside
@@ -225,11 +225,11 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
     return {name: (float(low), float(high)) for name, (low, high) in zip(names, ends.reshape(-1, 2), strict=True)}
 
 
-def search_limits(problem: solver.Problem) -> Array:
+def search_limits(problem: solver.Problem, parameters: Array) -> Array:
     """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
-    coefficient a thousand times the losses."""
-    coefficients, shapes = len(problem.law.coefficients), len(problem.law.shapes)
-    reach = np.repeat([1e3 * float(np.max(problem.loss)), np.inf], [coefficients, shapes])
+    coefficient what makes a thousand times the losses of its term."""
+    largest = solver.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
+    reach = np.append(largest, np.full(len(problem.law.shapes), np.inf))
     return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
 
 

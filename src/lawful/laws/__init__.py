@@ -18,7 +18,7 @@ import inspect
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +35,8 @@ Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts
 BUILT_IN = registry.built_in("laws")  # the files of this folder, and of the domains
 
 ONE_AXIS = ("params", "tokens", "flops")  # what a law of one axis may read
+FORMULA = "formula"  # the registered name of the law that is made from a text, and the text's operators
+OPERATORS = "+-*/^(`"
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,13 @@ class Term:
     """log phi of one term on every row, with its first and second derivatives by shape name (absent means zero).
 
     Each is an array that broadcasts to (problems, rows). In `second`, a pair of different names stands once.
+    sign    1.0, or an array of the signs of phi where it may be negative
     """
 
     log: Any = 0.0
     first: Mapping[str, Any] = field(default_factory=dict)
     second: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    sign: Any = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Shape:
 
 
 class Law(ABC):
-    """A formula. Leaves are frozen dataclasses; what they must say is below.
+    """A formula: `Law("E + A/N^alpha", bounds=..., start=..., name=..., source=...)` (laws/formula.py), or a class of
+    its own. Leaves are frozen dataclasses; what they must say is below.
 
     name            as in `lawful fit --law NAME`
     formula         as in its source, with the coefficients at N = 1 unless it says otherwise
@@ -99,6 +104,10 @@ class Law(ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+
+    def __new__(cls, *_: Any, **__: Any) -> Law:
+        made: Law = object.__new__(registry.built_in("laws")[FORMULA].load() if cls is Law else cls)
+        return made
 
     @property
     @abstractmethod
@@ -114,7 +123,12 @@ class Law(ABC):
 
     @abstractmethod
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
-        """One Term per coefficient; `shape` values come as arrays of shape (problems, 1)."""
+        """One Term per coefficient, and at most one more, which has none; `shape` values come as arrays of shape
+        (problems, 1)."""
+
+    def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        """The terms, where nobody needs their derivatives."""
+        return self.terms(shape, x)
 
     def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
         """What readers know by other names, from parameter values (numbers or arrays of draws)."""
@@ -129,6 +143,24 @@ class Law(ABC):
     def fitted_axes(self) -> tuple[str, ...]:
         """The inputs of which several levels are needed."""
         return self.inputs
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """The bounds of those coefficients that may be other than 0 to infinity."""
+        return {}
+
+    def for_table(self, columns: Collection[str], roles: Mapping[str, str]) -> Law:
+        """The law for a table of these columns: a formula reads those that it names."""
+        return self
+
+    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Law, Mapping[str, Any]]:
+        """The law with those bounds that are its own settings, and the other bounds."""
+        return self, bounds
+
+    @property
+    def reading(self) -> str:
+        """Which names are inputs and which parameters, where the law's text leaves it open."""
+        return ""
 
     @property
     def spec(self) -> str:
@@ -148,10 +180,10 @@ class Law(ABC):
         An axis may itself have shape (draws, rows), where each draw is asked at points of its own.
         """
         columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
-        terms = self.terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
+        terms = self.values_of_terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
+        size = [*(columns[name] for name in self.coefficients), *[1.0] * (len(terms) - len(self.coefficients))]
         parts = [
-            columns[name] * np.exp(np.minimum(term.log, 700.0))
-            for name, term in zip(self.coefficients, terms, strict=True)
+            factor * term.sign * np.exp(np.minimum(term.log, 700.0)) for factor, term in zip(size, terms, strict=True)
         ]
         nothing = [np.zeros_like(log) for log in x.logs.values()]
         return np.asarray(sum(parts) + sum(nothing))
@@ -182,7 +214,13 @@ def named(spec: str | Law) -> Law:
     if isinstance(spec, Law):
         return spec
     text = _text(spec)
-    return _registered(text) or _made(*_imported(text))
+    return _registered(text) or _formula(text) or _made(*_imported(text))
+
+
+def with_bounds(law: str | Law, bounds: Mapping[str, Any]) -> tuple[str | Law, Mapping[str, Any]]:
+    """A formula takes the bounds of its own parameters as its settings; the law, and the other bounds."""
+    found = law if isinstance(law, Law) else _formula(_text(law))
+    return found.bounded(bounds) if found else (law, bounds)
 
 
 def names_axis(spec: str) -> bool:
@@ -196,7 +234,7 @@ def stored(data: str | Mapping[str, Any]) -> Law:
     registered laws (registry.py), and those that this process was given by name before. The text names no other code
     to import. Raises LawfulError for others."""
     if isinstance(data, str):
-        if law := _registered(data):
+        if law := _registered(data) or _formula(data):
             return law
         place, name, axis = _split(data)
         if f"{place}:{name}" in _NAMED:
@@ -215,6 +253,8 @@ def label(data: str | Mapping[str, Any]) -> str:
     if not isinstance(data, Mapping):
         return str(data)
     name, fields = str(data.get("class")), data.get("fields") or {}
+    if name == FORMULA:
+        return str(fields.get("text") if fields.get("name") == FORMULA else fields.get("name"))
     if set(fields) == {"axis"}:
         return f"{name}:{fields['axis']}"
     return name + (f"({', '.join(f'{key}={value!r}' for key, value in fields.items())})" if fields else "")
@@ -232,7 +272,7 @@ def _not_ours(name: str) -> DeclarationError:
 
 def rebuilt(data: str | Mapping[str, Any], law: str | Law) -> Law:
     """The stored law, by the class that the user names for it. Raises DeclarationError where that is another one."""
-    found = law if isinstance(law, Law) else _registered(law) or _imported(law)[0]
+    found = law if isinstance(law, Law) else _registered(law) or _formula(law) or _imported(law)[0]
     cls = found if isinstance(found, type) else type(found)
     if isinstance(data, str):  # an old file, which holds no fields
         return named(law)
@@ -311,7 +351,7 @@ def on_axis(law: Law, axis: str) -> Law:
 def bounds_of(law: Law) -> dict[str, tuple[float, float]]:
     """Parameter -> the lowest and the highest value that it may have."""
     positive = dict.fromkeys(law.coefficients, (0.0, math.inf))
-    return positive | {shape.name: (shape.low, shape.high) for shape in law.shapes}
+    return positive | dict(law.limits) | {shape.name: (shape.low, shape.high) for shape in law.shapes}
 
 
 def has_axis(law: Law) -> bool:
@@ -337,6 +377,14 @@ def _registered(spec: str) -> Law | None:
     name, _, axis = spec.partition(":")
     entry = None if name.endswith(".py") or "." in name else registry.find("laws", name)
     return _made(entry.load(), axis) if entry else None
+
+
+def _formula(spec: str) -> Law | None:
+    """The law of a text that holds an operator and names no file or module."""
+    if ":" in spec.split("`")[0] or spec.endswith(".py") or not any(sign in spec for sign in OPERATORS):
+        return None
+    cls: type[Law] = registry.built_in("laws")[FORMULA].load()
+    return cls(spec)
 
 
 def _imported(spec: str) -> tuple[Any, str]:

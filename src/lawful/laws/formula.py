@@ -1,0 +1,304 @@
+"""A law that is written as a formula: `E + A/N^alpha + B/D^beta`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.checks import shown
+from lawful.errors import DeclarationError
+from lawful.formula import derivatives
+from lawful.formula.normal import Normal, normal
+from lawful.formula.parse import In, Name, Node, Par, leaves, parse, replaced, wrong
+from lawful.laws import Axes, Law, Shape, Term, Values
+
+ROLES = {"N": "params", "D": "tokens", "C": "flops", "U": "unique_tokens"}
+# names that a column may have and a parameter, too: single letters, and what the papers call exponents
+USUAL = frozenset("alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau omega".split())
+# bounds of a parameter and where starts are laid, by kind; published exponents reach 5.66
+EXPONENT, RATE, SCALE = (1e-3, 20.0, (0.05, 1.5)), (1e-4, 1e4, (0.05, 100.0)), (-30.0, 30.0, (-5.0, 5.0))
+MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
+ENDS = (0.0, math.inf, -math.inf)  # of bounds that are the same in every unit
+
+
+@dataclass(frozen=True)
+class Formula(Law):
+    """A law from its text.
+
+    Parameters
+    ----------
+    text
+        The formula. N, D, C and U are parameters, tokens, FLOPs and unique tokens; a name between backticks, or in
+        input(...), is a column. The other names are parameters, save columns of the table that is fitted.
+    bounds
+        Parameter -> (low, high). Without them a coefficient is at least 0, and a parameter inside a term is positive.
+    start
+        Parameter -> a number, or (low, high), where its search begins.
+    name, source
+        For readers: what the law is called, and where it is from.
+
+    Raises
+    ------
+    DeclarationError
+        Where the text is no formula, with a caret under the place.
+
+    Examples
+    --------
+    >>> Formula("E + A/N^alpha").parameters
+    ('E', 'A_pivot', 'alpha')
+    """
+
+    text: str = "E + A/N^alpha + B/D^beta"
+    bounds: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    name: str = "formula"  # type: ignore[misc]
+    source: str = "a formula"  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        for field in ("text", "name", "source"):
+            if not isinstance(getattr(self, field), str):
+                raise DeclarationError(f"law: {field}: expected a text, got {shown(getattr(self, field))}.")
+        for field in ("bounds", "start"):
+            object.__setattr__(self, field, _ranges(getattr(self, field), field))
+        _ = self.tree  # says what is wrong with the text at once; what is an input depends on the table, too
+
+    @property
+    def formula(self) -> str:  # type: ignore[override]
+        return self.text
+
+    @property
+    def spec(self) -> str:
+        return self.text if self.name == "formula" else self.name
+
+    @functools.cached_property
+    def tree(self) -> Node:
+        tree = parse(self.text)
+        names = {leaf: self._read(leaf) for leaf in leaves(tree) if isinstance(leaf, Name)}
+        read = {name.name: name for name, node in names.items() if isinstance(node, In)}
+        for name, node in names.items():
+            if isinstance(node, Par) and name.name in read:
+                wrong(self.text, name.at, f"{name.name} is read as an input and as a parameter.")
+        return replaced(tree, names)
+
+    def _read(self, name: Name) -> Node:
+        if name.name in ROLES and not name.reading:
+            return In(ROLES[name.name])
+        return In(name.name) if name.reading == "input" else Par(name.name)
+
+    def for_table(self, columns: Collection[str], roles: Mapping[str, str]) -> Formula:
+        """The law with the columns that it names between backticks. Raises DeclarationError for a name that may be
+        a column and a parameter."""
+        text, names = self.text, [leaf for leaf in leaves(parse(self.text)) if isinstance(leaf, Name)]
+        role_of = {roles[role]: role for role in ROLES.values() if role in roles}
+        for name in sorted({name for name in names if not name.reading}, key=lambda name: -name.at):
+            if name.name not in columns or name.name in (*self.bounds, *self.start):
+                continue
+            if name.name in ROLES:
+                if roles.get(ROLES[name.name], name.name) == name.name:
+                    continue
+                other = f"input({ROLES[name.name]})"
+            elif len(name.name) == 1 or name.name.lower() in USUAL:
+                other = f"param({name.name})"
+            else:
+                read_as = role_of.get(name.name, name.name)
+                text = f"{text[: name.at]}`{read_as}`{text[name.end :]}"
+                continue
+            wrong(
+                self.text,
+                name.at,
+                f"{name.name} may be the column of that name or not: write input({name.name}) for the column, else "
+                f"{other}.",
+            )
+        law = dataclasses.replace(self, text=text)
+        if circular := {"loss", roles.get("loss")} & set(law.inputs):
+            raise DeclarationError(f"law: {self.text!r} reads {circular.pop()}, which is what it should give.")
+        _ = law.shapes  # says what is wrong before anything is fitted
+        return law
+
+    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
+        names = {leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par)}
+        own = {name: pair for name, pair in bounds.items() if name in names}
+        law = dataclasses.replace(self, bounds={**self.bounds, **own}) if own else self
+        return law, {name: pair for name, pair in bounds.items() if name not in own}
+
+    @property
+    def reading(self) -> str:
+        roles = {axis: f"{letter} ({axis})" for letter, axis in ROLES.items()}
+        names = dict.fromkeys(leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par))
+        inputs = ", ".join(roles.get(axis, axis) for axis in self.inputs)
+        return f"inputs: {inputs}; parameters: {', '.join(names)}"
+
+    @functools.cached_property
+    def normal(self) -> Normal:
+        limited = {*self.bounds, *self.start}
+        found = normal(self.tree, limited)
+        keep = {name for name in limited if name in found.terms and name in found.powers and not self._is_free(name)}
+        return normal(self.tree, limited, keep=keep) if keep else found
+
+    def _is_free(self, coefficient: str) -> bool:
+        """Whether its bounds are the same in every unit."""
+        return coefficient not in self.start and set(self.bounds[coefficient]) <= set(ENDS)
+
+    @functools.cached_property
+    def fitted_names(self) -> dict[str, str]:
+        """Parameter of the text -> the name of what is fitted for it."""
+        form = self.normal
+        names = {name: f"{name}_pivot" if name in form.powers else name for name in form.terms}
+        for name, kind in form.kinds.items():
+            given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
+            is_size = kind in ("scale", "size")
+            is_wide = given and min(given) > 0 and not RATE[0] <= min(given) <= max(given) <= RATE[1]
+            is_log = name in form.scales or is_wide or (given and min(given) >= 0 and is_size)
+            names[name] = f"log_{name}" if is_log else name
+        return names
+
+    @functools.cached_property
+    def as_log(self) -> dict[str, str]:
+        return {name: fitted for name, fitted in self.fitted_names.items() if fitted == f"log_{name}"}
+
+    @functools.cached_property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(leaf.axis for leaf in leaves(self.tree) if isinstance(leaf, In)))
+
+    @functools.cached_property
+    def fitted_axes(self) -> tuple[str, ...]:
+        return tuple(axis for axis in self.inputs if axis != "unique_tokens")
+
+    @functools.cached_property
+    def coefficients(self) -> tuple[str, ...]:
+        return tuple(self.fitted_names[name] for name in self.normal.terms)
+
+    @functools.cached_property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Coefficient -> its lowest and highest value."""
+        return {self.fitted_names[name]: self.bounds.get(name, (0.0, math.inf)) for name in self.normal.terms}
+
+    @functools.cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        form = self.normal
+        known = {*form.terms, *form.kinds}
+        if not self.inputs:
+            raise DeclarationError(
+                f"law: {self.text!r} reads no input: expected N, D, C, U or a column (`name`) in a formula, or the "
+                "name of a law."
+            )
+        if not known:
+            raise DeclarationError(f"law: {self.text!r} has no parameter to fit.")
+        if unknown := sorted({*self.bounds, *self.start} - known):
+            raise DeclarationError(
+                f"law: no parameter {', '.join(unknown)} in {self.text!r}; it has {', '.join(known)}."
+            )
+        if idle := [name for name in self.start if name in form.terms]:
+            raise DeclarationError(f"law: start: {', '.join(idle)} enters linearly and is solved for; leave it out.")
+        if len(form.kinds) > MOST_SHAPES or len(known) > MOST_PARAMETERS:
+            raise DeclarationError(
+                f"law: expected at most {MOST_PARAMETERS} parameters, {MOST_SHAPES} of them inside terms, got "
+                f"{len(known)} and {len(form.kinds)}."
+            )
+        found = tuple(self._shape(name, kind) for name, kind in form.kinds.items())
+        if len(set(self.fitted_names.values())) < len(self.fitted_names):
+            raise DeclarationError(
+                f"law: in {self.text!r} two parameters would be fitted under one name: "
+                f"{', '.join(self.fitted_names.values())}; rename one of {', '.join(self.fitted_names)}."
+            )
+        return found
+
+    def _shape(self, name: str, kind: str) -> Shape:
+        fitted, start = self.fitted_names[name], self.start.get(name)
+        bounds, is_log = self.bounds.get(name), name in self.as_log
+        if bounds is None and (kind == "place" or (kind == "size" and start is None)):
+            raise DeclarationError(
+                f"law: where to seek {name} cannot be told from {self.text!r}: give its bounds, {name}=LOW:HIGH, or "
+                f"bounds={{{name!r}: (LOW, HIGH)}} in Python."
+            )
+        low, high, starts = EXPONENT if kind == "exponent" else SCALE if is_log else RATE
+        if is_log:
+            bounds, start = (own and (_log(own[0], own[1]), math.log(own[1])) for own in (bounds, start))
+        if bounds is not None:
+            if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1])):
+                raise DeclarationError(f"law: bounds: {name}: expected two finite numbers, got {self.bounds[name]}.")
+            low, high = bounds
+            usual = (max(low, starts[0] if low >= 0 else -starts[1]), min(high, starts[1]))  # of either sign
+            starts = usual if kind in ("exponent", "rate") and usual[0] < usual[1] else bounds
+        elif start is not None and is_log:
+            low, high = start[0] + SCALE[0], start[1] + SCALE[1]
+        if start is not None:
+            if not (low <= start[0] and start[1] <= high):
+                raise DeclarationError(f"law: start: {name}: expected it inside its bounds, got {self.start[name]}.")
+            starts = start
+        return Shape(fitted, low, high, starts)
+
+    @functools.cached_property
+    def parameters(self) -> tuple[str, ...]:
+        return (*self.coefficients, *(shape.name for shape in self.shapes))
+
+    def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        """One for each coefficient, and one for what has no coefficient."""
+        return self._terms(shape, x, has_slopes=True)
+
+    def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
+        return self._terms(shape, x, has_slopes=False)
+
+    @functools.cached_property
+    def _last(self) -> dict[str, Any]:
+        """The rows of the last call, and what of them no parameter changes."""
+        return {}
+
+    def _terms(self, shape: Values, x: Axes, *, has_slopes: bool) -> tuple[Term, ...]:
+        form, last = self.normal, self._last
+        nodes = (*form.terms.values(), *(() if form.rest is None else (form.rest,)))
+        if last.get("x") is not x:
+            pivots = {axis: math.log(x.pivot[axis]) for axis in self.inputs}
+            of_rows = derivatives.Point(x.logs, pivots, {}, {})
+            with np.errstate(all="ignore"):
+                known = {key: found for node in nodes for key, found in derivatives.constants(node, of_rows).items()}
+            last.update(x=x, pivots=pivots, constants=known)
+        at = derivatives.Point(x.logs, last["pivots"], shape, self.as_log, has_slopes, last["constants"])
+        out = []
+        for node in nodes:
+            sign, log = derivatives.logarithm(node, at)
+            is_positive = sign == 1.0 if isinstance(sign, float) else np.all(sign == 1.0)
+            out.append(Term(log.value, log.first, log.second, 1.0 if is_positive else np.asarray(sign)))
+        return tuple(out)
+
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+        """Coefficients and scales in the units of the text."""
+        form = self.normal
+        logs = {axis: math.log(value) for axis, value in pivot.items()}
+        at = derivatives.Point({}, logs, values, self.as_log, has_slopes=False)
+        out = {}
+        for name, fitted in self.fitted_names.items():
+            if fitted != name:
+                given = np.exp(values[fitted]) if name in self.as_log else values[fitted]
+                powers = form.powers.get(name, {})
+                moved = sum(derivatives.plain(power, at).value * logs[axis] for axis, power in powers.items())
+                out[name] = given * np.exp(-moved) if powers else given
+        return out
+
+
+def _log(low: float, high: float) -> float:
+    """Of a lowest value; 0 is as far below the highest as scales are sought."""
+    return math.log(low) if low > 0 else math.log(high) + SCALE[0]
+
+
+def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:
+    """Name -> (low, high). A start may be one number."""
+    if not isinstance(given, Mapping):
+        raise DeclarationError(f"law: {what}: expected a dict of names, got {shown(given)}.")
+    out = {}
+    for name, pair in given.items():
+        if what == "start" and isinstance(pair, int | float) and not isinstance(pair, bool):
+            pair = (pair / 1.5, pair * 1.5) if pair > 0 else (pair - 1.0, pair + 1.0)
+        is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)
+        if not isinstance(name, str) or not is_pair or not pair[0] < pair[1]:
+            raise DeclarationError(f"law: {what}: {shown(name)}: expected (LOW, HIGH), got {shown(pair)}.")
+        if what == "start" and not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+            raise DeclarationError(f"law: start: {name}: expected finite numbers, got {shown(pair)}.")
+        out[name] = (float(pair[0]), float(pair[1]))
+    return out
