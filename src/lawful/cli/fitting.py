@@ -280,7 +280,7 @@ def crossover_command(
     if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
-        _print_plain({**found.answer, "law": law_of, "params": params})
+        _print_plain({**vars(found.crossing), "warnings": found.warnings, "law": law_of, "params": params})
         return
     typer.echo(found.sentence)
     _print_cautions(found.warnings)
@@ -462,7 +462,8 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
 
 def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
-    from lawful.fitting.answer import answer_study, read_answers
+    from lawful.fitting.answer import answer_study
+    from lawful.fitting.answers import read_answers
     from lawful.storage.atomic import read_only
 
     with read_only():

@@ -22,8 +22,9 @@ from lawful.fitting.data import read_table
 from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.quantiles import chi_squared_quantile
-from lawful.fitting.result import Caution, Fit, interval
+from lawful.fitting.result import Fit, interval
 from lawful.laws import Law, named
+from lawful.schema import Warning
 from lawful.tables import Observations
 
 Verdict = Literal["supported", "contradicted", "not decided"]
@@ -51,7 +52,7 @@ class Replay:
     verdict: Verdict
     reasons: tuple[str, ...]
     fits: Mapping[str, Fit]
-    warnings: tuple[Caution, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -281,5 +282,5 @@ def _ahead(
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 
-def _severe(found: Fit, codes: set[str]) -> list[Caution]:
+def _severe(found: Fit, codes: set[str]) -> list[Warning]:
     return [caution for caution in found.warnings if caution.code in codes and caution.severity == "severe"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lawful import laws
-from lawful.errors import DeclarationError
-from lawful.fitting.result import law_of
+from lawful.fitting.absent_law import AbsentLaw
+from lawful.fitting.answers import Answer
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -56,22 +56,17 @@ class LawCurve:
         return laws.Axes.of(dict(zip(self.inputs, columns, strict=True)), self.pivot)
 
 
-def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
+def law_curve(answer: Answer) -> LawCurve | None:
     """None where the answer holds no fit, or one of a law that may not be built from a file (laws.stored)."""
-    fit = answer.get("fit")
-    if not fit:
+    fit = answer.fit
+    if fit is None or isinstance(fit.model, AbsentLaw):
         return None
-    try:
-        law = law_of(fit)
-    except DeclarationError:
-        return None
-    drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))
-    question, used = answer["question"], fit["data"].get("columns") or {}
+    known = {**answer.question.columns, **fit.data.columns}
     return LawCurve(
-        law=law,
-        formula=str(fit["formula"]),
-        values={name: float(fit["params"][name]["value"]) for name in law.parameters},
-        draws=dict(zip(law.parameters, drawn.T, strict=True)) if len(drawn) else {},
-        pivot=fit["data"]["pivot"],
-        columns={axis: used.get(axis) or question.get(axis) or axis for axis in law.inputs},
+        law=fit.model,
+        formula=fit.formula,
+        values=fit.values,
+        draws=fit.drawn if fit.draws else {},
+        pivot=fit.data.pivot,
+        columns={axis: known.get(axis) or axis for axis in fit.model.inputs},
     )

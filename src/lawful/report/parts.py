@@ -10,7 +10,7 @@ from typing import Any
 from lawful.report import interactive
 from lawful.report.charts import Chart
 from lawful.report.markup import Html, data, join, tag
-from lawful.report.words import Table
+from lawful.report.table import Table
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
