@@ -181,7 +181,7 @@ def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
         {"class": "power", "fields": {"axis": 5}},
         {"class": "power"},
     ):
-        with pytest.raises((DeclarationError, StoreError), match="law"):
+        with pytest.raises((DeclarationError, StoreError), match="expected"):
             Fit.from_json({**raw, "law": odd})
     assert not (tmp_path / "sprung").exists()
     laws.named(f"{trap}:Fixed")
