@@ -222,9 +222,13 @@ def read_fit(raw: Mapping[str, Any], find: FindLaw | None = None, within: str = 
         raise StoreError(f"{within and f'{within}.'}law: expected a law's class and fields, got {shown(law)}.")
     rest = {name: value for name, value in raw.items() if name not in ("format", "law")}
     record = converted(rest if raw["format"] == FORMAT else from_format_2(rest), FitRecord, within)
-    return Fit(
-        model=(find or law_of)(law, record), **{one.name: getattr(record, one.name) for one in fields(FitRecord)}
-    )
+    model = (find or law_of)(law, record)
+    lengths = {len(draw) for draw in record.draws} - {len(model.parameters)}
+    if lengths:
+        raise StoreError(
+            f"{within and f'{within}.'}draws: expected {len(model.parameters)} parameters in each, got {min(lengths)}."
+        )
+    return Fit(model=model, **{one.name: getattr(record, one.name) for one in fields(FitRecord)})
 
 
 def law_of(stored: StoredLaw, record: FitRecord, law: str | Law | None = None) -> Law:
@@ -246,8 +250,8 @@ def _expect_same_losses(law: Law, record: FitRecord) -> None:
     if not known:
         return
     values = {name: record.params[name].value for name in law.parameters}
-    at = Axes.of({axis: [one[axis] for one in known] for axis in law.inputs}, record.data.pivot)
     with np.errstate(all="ignore"):
+        at = Axes.of({axis: [one[axis] for one in known] for axis in law.inputs}, record.data.pivot)
         losses = law.predict(values, at)
     recorded = np.array([row.predicted for row in record.residuals])
     if not np.allclose(losses, recorded, rtol=SAME_LOSS, atol=0, equal_nan=True):
