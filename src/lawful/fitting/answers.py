@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lawful.checks import AnyFloat, shown
 from lawful.errors import DeclarationError, StoreError
@@ -18,7 +18,7 @@ from lawful.fitting.truth import Recovered
 from lawful.schema import FORMAT, Question, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import HASH, converted, expect_unchanged, to_plain, with_hash
-from lawful.storage.json_files import read_json
+from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
 
 
@@ -127,13 +127,13 @@ class Answer(AnswerRecord):
 
     fit: Fit | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Raises DeclarationError where the law cannot be stored."""
         record = {one.name: to_plain(getattr(self, one.name)) for one in fields(AnswerRecord)}
         return {"format": FORMAT, **record, "fit": None if self.fit is None else self.fit.to_json()}
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any], find: FindLaw | None = None) -> Answer:
+    def from_json(cls, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
         """The inverse of to_json, checked. find: as in result.read_fit.
 
         Raises StoreError that names the field, DeclarationError where the law cannot be had.
@@ -163,7 +163,7 @@ def read_answer(path: Path, find: FindLaw | None = None) -> Answer:
     return answer_in(path, read_json(path), find)
 
 
-def answer_in(path: Path, raw: Mapping[str, Any], find: FindLaw | None = None) -> Answer:
+def answer_in(path: Path, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
     """As read_answer, of what the file holds."""
     if HASH in raw or "format" in raw:
         expect_unchanged(raw, path)

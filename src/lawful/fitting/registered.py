@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from lawful.checks import AnyFloat
 from lawful.errors import StoreError
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import decode, digest, to_plain
-from lawful.storage.json_files import read_json
+from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
 
 
@@ -75,12 +74,12 @@ def read_forecasts(home: Store) -> Forecasts:
 def write_forecasts(
     home: Store, created: str, forecasts: tuple[Forecast, ...], refused: tuple[NoForecast, ...]
 ) -> Forecasts:
-    plain: list[dict[str, Any]] = [_plain(one) for one in forecasts]
+    plain: list[dict[str, Json]] = [_plain(one) for one in forecasts]
     written = Forecasts(created=created, sha256=digest(plain), forecasts=forecasts, refused=refused)
     write_json(home.forecasts, {**to_plain(written), "forecasts": plain})
     return written
 
 
-def _plain(one: Forecast) -> dict[str, Any]:
+def _plain(one: Forecast) -> dict[str, Json]:
     """Without an empty date: what stands in the file keeps its hash."""
     return {name: value for name, value in to_plain(one).items() if name != "created" or value}

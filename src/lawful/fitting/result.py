@@ -17,10 +17,10 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.older import from_format_2
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import FitRecord, Interval, Parameter, Prediction
-from lawful.laws import Array, Axes, Law
+from lawful.laws import Array, Axes, Law, Values
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import converted, to_plain
-from lawful.storage.json_files import read_json
+from lawful.storage.json_files import Json, read_json
 
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3  # 1 held the law as text; 2 the runs left out one by one as loose objects
 SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
-StoredLaw = str | Mapping[str, Any]  # its class and fields: laws.stored builds it
+StoredLaw = str | Mapping[str, Json]  # its class and fields: laws.stored builds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +141,11 @@ class Fit(FitRecord):
 
         return plot(self)
 
-    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array:
+    def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
         return self.model.predict(values, Axes.of(at, self.data.pivot))
 
-    def to_json(self, path: str | Path | None = None) -> dict[str, Any]:
+    def to_json(self, path: str | Path | None = None) -> dict[str, Json]:
         """Plain data, also written whole to `path` where one is given. Raises DeclarationError where the law cannot be
         stored, with the reason; the fit itself goes on working in memory."""
         law = laws.to_data(self.model)
@@ -161,7 +161,7 @@ class Fit(FitRecord):
         return out
 
     @classmethod
-    def from_json(cls, source: Mapping[str, Any] | str | Path, *, law: str | Law | None = None) -> Fit:
+    def from_json(cls, source: Mapping[str, Json] | str | Path, *, law: str | Law | None = None) -> Fit:
         """The inverse of to_json, from its data or its file.
 
         law     of a fit with a law of your own: that law, or its FILE.py:CLASS, which is then imported. Without it,
@@ -209,7 +209,7 @@ def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) ->
 FindLaw = Callable[[StoredLaw, FitRecord], Law]
 
 
-def read_fit(raw: Mapping[str, Any], find: FindLaw | None = None, within: str = "") -> Fit:
+def read_fit(raw: Mapping[str, Json], find: FindLaw | None = None, within: str = "") -> Fit:
     """The fit that `Fit.to_json` wrote, checked. within: its place in the file, for messages.
 
     find    gives the law: law_of where it is None, which imports nothing

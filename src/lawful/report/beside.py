@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
@@ -21,6 +20,7 @@ from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import to_plain
+from lawful.storage.json_files import Json
 
 Pair = tuple[Evidence, Evidence]
 
@@ -317,7 +317,7 @@ def _figures(drawn: Sequence[Mapping[str, Chart]], both: Sequence[str], labels: 
     return tag("section", tag("h2", "Charts on the same axes"), made, id="charts-beside")
 
 
-def _aligned(one: Chart, two: Chart) -> list[dict[str, Any]]:
+def _aligned(one: Chart, two: Chart) -> list[dict[str, Json]]:
     """Both charts between the same limits, where their axes measure the same."""
     limits = [interactive.limits(chart) for chart in (one, two)]
     shared = [
@@ -354,17 +354,19 @@ def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
     return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
 
 
-def _declared(value: Any) -> dict[str, str]:
+def _declared(value: Json) -> dict[str, str]:
     """Its parts by name; a plain value has one, without a name."""
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     return {"": _plain(value)} if value not in (None, "", []) else {}
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(part) for part in value)
-    return tables.moment(value) if isinstance(value, str) else tables.coordinate(value)
+def _plain(value: Json) -> str:
+    if isinstance(value, str):
+        return tables.moment(value)
+    if isinstance(value, Sequence):
+        return ", ".join(map(_plain, value))
+    return str(value) if isinstance(value, Mapping) else tables.coordinate(value)
 
 
 def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful import linter, tables
 from lawful.errors import StoreError
@@ -58,8 +57,8 @@ class Evidence:
     rows: tuple[Observation, ...]
     answers: tuple[Answer, ...]
     unanswered: tuple[Question, ...]
-    baselines: tuple[Mapping[str, Any], ...]
-    counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
+    baselines: tuple[Observation, ...]
+    counts: Mapping[str, Sequence[Observation]]  # count baselines by corpus, where the study has several
     registered: Forecasts
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
@@ -158,7 +157,7 @@ def read_evidence(folder: Path) -> Evidence:
             answer := answer_in(path, raw, law_or_absent)
         ).name not in known:
             answers.append(answer)
-    counted = _counted(here.baselines) if here.baselines.exists() else {}
+    baselines, counts = _counted(here.baselines) if here.baselines.exists() else ((), {})
     rows = _read_rows(here.observations)
     return Evidence(
         folder=here.folder,
@@ -167,21 +166,21 @@ def read_evidence(folder: Path) -> Evidence:
         former=tuple(row for row in rows if row.get("left_plan")),
         answers=tuple(map(_with_current_loss, answers)),
         unanswered=tuple(unanswered),
-        baselines=tuple(counted.get("baselines", ())),
-        counts=counted.get("by_corpus", {}),
+        baselines=tuple(baselines),
+        counts=counts,
         registered=read_forecasts(here),
         curves=_read_curves(here, [planned.run for planned in study.runs]),
     )
 
 
-def _counted(path: Path) -> Mapping[str, Any]:
-    """baselines.json: a list of count baselines, or one for each corpus."""
+def _counted(path: Path) -> tuple[Sequence[Observation], Mapping[str, Sequence[Observation]]]:
+    """baselines.json: a list of count baselines, and one for each corpus."""
     found = read_json(path)
     by_corpus = found.get("by_corpus", {})
     lists = [found.get("baselines", []), *(by_corpus.values() if isinstance(by_corpus, dict) else [None])]
     if not all(isinstance(entries, list) and all(isinstance(item, dict) for item in entries) for entries in lists):
         raise StoreError(f"{path}: expected counts as `lawful run` writes them, got others; delete it.")
-    return found
+    return lists[0], by_corpus
 
 
 def _with_current_loss(answer: Answer) -> Answer:

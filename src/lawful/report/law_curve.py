@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ COUNTING = {  # column of the table -> the counting convention in words
     "flops_6nd": "training compute C (6ND)",
 }
 LEVEL = 0.95  # of every band drawn
+OnAxis = float | Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class LawCurve:
     def inputs(self) -> tuple[str, ...]:
         return self.law.inputs
 
-    def predict(self, **axes: Any) -> np.ndarray:
+    def predict(self, **axes: OnAxis) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
         return self.law.predict(self.values, self._at(axes))
 
-    def band(self, **axes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    def band(self, **axes: OnAxis) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
         if not self.draws:
             return None
@@ -51,7 +51,7 @@ class LawCurve:
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
-    def _at(self, axes: Mapping[str, Any]) -> laws.Axes:
+    def _at(self, axes: Mapping[str, OnAxis]) -> laws.Axes:
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
         return laws.Axes.of(dict(zip(self.inputs, columns, strict=True)), self.pivot)
 

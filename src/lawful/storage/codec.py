@@ -23,7 +23,7 @@ from lawful.errors import StoreError
 from lawful.schema import FORMAT, RunRecord, StudyPlan
 from lawful.storage.atomic import write_json
 from lawful.storage.format_1 import from_format_1
-from lawful.storage.json_files import plain, read_json
+from lawful.storage.json_files import Json, plain, read_json
 
 if TYPE_CHECKING:
     from lawful.storage.lease import Lease
@@ -81,7 +81,7 @@ def write_result(path: Path, result: RunRecord, *, lease: Lease | None = None) -
     write_json(path, with_hash({"format": FORMAT, **plain(result.columns())}), lease=lease)
 
 
-def decode(raw: Mapping[str, Any], kind: type[Record], path: Path) -> Record:
+def decode(raw: Mapping[str, Json], kind: type[Record], path: Path) -> Record:
     """The record that the fields of a JSON object give. `path`: the file, for the message."""
     try:
         return converted(raw, kind)
@@ -89,7 +89,7 @@ def decode(raw: Mapping[str, Any], kind: type[Record], path: Path) -> Record:
         raise StoreError(f"{path}: {error}") from None
 
 
-def converted(raw: Mapping[str, Any], kind: type[Record], within: str = "") -> Record:
+def converted(raw: Mapping[str, Json], kind: type[Record], within: str = "") -> Record:
     """As `decode`, of data that no file holds. within: the place of the data, for the message."""
     import msgspec
 
@@ -115,16 +115,16 @@ def to_plain(value: Any) -> Any:
     return plain(value)
 
 
-def digest(content: Any) -> str:
+def digest(content: Json) -> str:
     """SHA-256 of plain data, as canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_hash(content: Mapping[str, Json]) -> dict[str, Json]:
     return {**content, HASH: digest(content)}
 
 
-def expect_unchanged(raw: Mapping[str, Any], path: Path) -> None:
+def expect_unchanged(raw: Mapping[str, Json], path: Path) -> None:
     """Raise StoreError where the content is not that of the hash beside it."""
     named = raw.get(HASH)
     found = digest({name: value for name, value in raw.items() if name != HASH})
@@ -148,7 +148,7 @@ def _in_words(message: str, within: str) -> str:
     return f"{where}: {said}." if where else f"{said}."
 
 
-def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[str]]]:
+def _unknown(raw: Json, known: Json, where: str) -> Iterator[tuple[str, str, list[str]]]:
     """Place, name and the known names of each field that came and is not in the record."""
     if isinstance(raw, dict) and isinstance(known, dict):
         for name, value in raw.items():
@@ -161,7 +161,7 @@ def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[
             yield from _unknown(one, other, f"{where}[{number}]")
 
 
-def _with_numbers(raw: Any, hint: Any) -> Any:
+def _with_numbers(raw: Json, hint: Any) -> Json:
     """The data with numbers in place of the texts "nan", "inf" and "-inf" where the type is AnyFloat."""
     if not _is_unlimited(hint) or raw is None:
         return raw
