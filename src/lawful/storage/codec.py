@@ -111,7 +111,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [plain(item) if type(item) is float else to_plain(item) for item in value]
     return plain(value)
 
 
@@ -177,6 +177,8 @@ def _with_numbers(raw: Json, hint: Any) -> Json:
     if isinstance(raw, dict) and len(parts) == 2:
         return {name: _with_numbers(value, parts[1]) for name, value in raw.items()}
     if isinstance(raw, list) and typing.get_origin(hint) is tuple:
+        if all(type(one) is float for one in raw):  # draws are thousands of these
+            return raw
         members = parts if parts[-1] is not ... else parts[:1] * len(raw)
         return [_with_numbers(value, part) for value, part in zip(raw, members, strict=False)] + raw[len(members) :]
     return raw
@@ -199,7 +201,7 @@ def _is_unlimited(hint: Any) -> bool:
 def _odd_numbers(value: Any, where: str, within: Within | Unlimited | None = None) -> Iterator[tuple[str, str]]:
     """Place and problem of each number that is not finite, absurdly large or out of its field's range."""
     kind: type = type(value)
-    if kind is str or kind is bool or value is None or (isinstance(within, Unlimited) and kind in (int, float)):
+    if kind is str or kind is bool or value is None or isinstance(within, Unlimited):
         return
     if kind is int or kind is float:
         if not (math.isfinite(value) and abs(value) < MOST) if kind is float else abs(value) >= MOST:
