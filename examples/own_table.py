@@ -48,7 +48,7 @@ print(fit.summary())
 # %%
 for warning in fit.warnings:
     print(warning.severity, warning.code)
-print(fit.data["dropped"][:1])
+print(fit.data.dropped[:1])
 
 # %% [markdown]
 # ## Predict

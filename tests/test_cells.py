@@ -121,8 +121,8 @@ def test_the_columns_that_decide_are_known_under_their_other_names(right: tuple[
     for name in ("status", "State", "state", "STATUS", "run_state", "Run State"):
         found = lawful.fit(planted(**{name: ("crashed", "finished")}), draws=0)
         assert (found.goodness.n, found.params["alpha"].value) == pytest.approx(right)
-        assert [row["reason"] for row in found.data["dropped"]] == ["not finished: crashed"] * 4
-        assert [row["row"] for row in found.data["dropped"]] == [21, 22, 23, 24]
+        assert [row["reason"] for row in found.data.dropped] == ["not finished: crashed"] * 4
+        assert [row["row"] for row in found.data.dropped] == [21, 22, 23, 24]
         assert "4 rows were left out: 4 not finished: crashed" in found.summary()
     both = planted(State=("finished", "crashed"), status=("failed", "completed"))  # its own name goes first
     assert alpha_of(both) == pytest.approx(right)
@@ -287,7 +287,7 @@ def test_a_table_of_the_gallery_fits_alike_from_its_path_and_from_a_frame(path: 
         for table in (a, b)
     ]
     assert fits[0].goodness.n == fits[1].goodness.n > 3
-    assert fits[0].data["dropped"] == fits[1].data["dropped"]
+    assert fits[0].data.dropped == fits[1].data.dropped
     for name, parameter in fits[0].params.items():
         assert fits[1].params[name].value == pytest.approx(parameter.value, rel=1e-6)
 
@@ -302,11 +302,11 @@ def test_the_cases_of_an_outside_examination_give_their_right_values() -> None:
     for name in ("true", "yes", "1", "1.0", "Yes", "YES", "T", "x"):
         found = case(f"held_{name}.csv")
         assert found.goodness.n == 25
-        assert len(found.data["dropped"]) == 5
+        assert len(found.data.dropped) == 5
         assert found.params["alpha"].value == pytest.approx(0.337, abs=0.0005)
         assert found.params["alpha"].ci95 == pytest.approx((0.320, 0.355), abs=0.006)
     found = case("held_int.jsonl")  # 18 runs, 3 of them held out
-    assert (found.goodness.n, len(found.data["dropped"])) == (15, 3)
+    assert (found.goodness.n, len(found.data.dropped)) == (15, 3)
     assert found.params["alpha"].ci95[0] < 0.34 < found.params["alpha"].ci95[1]
     for column, code in (("decayed", "undecayed_losses"), ("padding", "padding_in_loss")):
         for word in ("no", "FALSE", "0"):
@@ -316,7 +316,7 @@ def test_the_cases_of_an_outside_examination_give_their_right_values() -> None:
     columns = {"params": "params.N", "tokens": "params.D", "loss": "metrics.val_loss"}
     tracked = [case(f"{name}.csv", **columns) for name in ("status_lower", "status_cap", "mlflow_upper")]
     for found in (*tracked, case("wandb_state.csv"), case("status_completed.csv")):
-        assert (found.goodness.n, len(found.data["dropped"])) == (27, 3)
+        assert (found.goodness.n, len(found.data.dropped)) == (27, 3)
         assert found.params["alpha"].value == pytest.approx(0.336, abs=0.0005)
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     base = case("base.csv").params

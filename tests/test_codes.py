@@ -17,7 +17,7 @@ from lawful.fitting.data import _ONE_VALUE
 
 SOURCE = Path(lawful.__file__).parent
 ROOT = Path(__file__).parents[1]
-MAKERS = {"Refusal", "Caution", "Warning"}
+MAKERS = {"Refusal", "Warning"}
 HANDED_ON = {
     ("report/evidence.py", "str(raw.get('code'))"),  # of an answer's file
     ("fitting/data.py", "code"),
@@ -56,7 +56,7 @@ def test_every_code_that_can_be_shown_is_explained_and_every_explained_code_can_
 
 
 def test_an_unexplained_code_would_be_found():
-    tree = ast.parse('Caution("a", "note", "x"); Refusal("b", "y"); Warning("c", "note", "z"); w = {"code": "d"}')
+    tree = ast.parse('Warning("a", "note", "x"); Refusal("b", "y"); Warning("c", "note", "z"); w = {"code": "d"}')
     assert {code.value for code in codes(tree)} == {"a", "b", "c", "d"}
 
 

@@ -128,7 +128,7 @@ def test_more_seeds_keep_runs_and_forecasts_and_the_new_held_out_runs_get_foreca
     write_observations(folder)
     (answer,) = answer_study(folder)
     assert [row.is_registered for row in answer.held_out] == [True, True]
-    said = held_out_registered(read_evidence(folder), answer.to_json())
+    said = held_out_registered(read_evidence(folder), answer)
     assert said.startswith("The forecasts were written on ") and "before" in said
 
 
@@ -139,7 +139,7 @@ def test_a_held_out_run_that_was_never_forecast_is_not_said_to_have_been(folder:
     write_json(Store(folder).forecasts, written)  # as if the second had begun without one
     write_observations(folder)
     (answer,) = answer_study(folder)
-    said = held_out_registered(read_evidence(folder), answer.to_json())
+    said = held_out_registered(read_evidence(folder), answer)
     assert said.endswith("; those of 1 other run were not.") and "any of these runs" not in said
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_is_planned_no_more_stays_in_the_table_and_is_in_no_fit(folde
     assert {**after[gone], "left_plan": ""} == before[gone] and len(after) == 6
     (answer,) = answer_study(folder)
     assert answer.fit is not None and answer.fit.goodness.n == 4
-    assert [row["reason"] for row in answer.excluded] == ["of an earlier plan of this study"]
+    assert [row.reason for row in answer.excluded] == ["of an earlier plan of this study"]
     evidence = read_evidence(folder)
     assert len(evidence.rows) == 5
     assert [(group.reason, len(group.runs)) for group in evidence.left_out] == [("of an earlier plan of this study", 1)]

@@ -17,7 +17,8 @@ from lawful import conduct, trust
 from lawful.corpora import corpus_of
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors.local import Local
-from lawful.fitting.answer import answer_study, declared
+from lawful.fitting.answer import answer_study
+from lawful.fitting.asked import declared
 from lawful.observe import write_observations
 from lawful.report.progress import study_status
 from lawful.report.watch import Watch

@@ -96,8 +96,8 @@ def show(study: str, pictures: Path | None = None) -> Shown:
             write_figures([chart], Path(place))
             pictures.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(place) / f"{chart.name}.png", pictures / f"{study}.png")
-        checked = [row for answer in evidence.answers for row in answer.get("truth", ())]
-        right = sum(bool(row["is_inside"]) for row in checked)
+        checked = [row for answer in evidence.answers for row in answer.truth]
+        right = sum(row.is_inside for row in checked)
         return Shown(
             study=study,
             scale=evidence.study.scale,

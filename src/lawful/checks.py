@@ -55,6 +55,12 @@ class Within:
         return " and ".join(f"{words} {limit:,}" for words, limit in limits.items() if limit is not None)
 
 
+@dataclass(frozen=True)
+class Unlimited:
+    """Beside the type of a number that may be infinite or nan. A file holds those as the texts of codec.NOT_FINITE."""
+
+
+AnyFloat = Annotated[float, Unlimited()]
 PositiveInt = Annotated[int, Within(at_least=1)]
 NaturalInt = Annotated[int, Within(at_least=0)]
 PositiveFloat = Annotated[float, Within(above=0)]

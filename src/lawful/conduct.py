@@ -90,7 +90,7 @@ def train_study(
     stopped from outside: nothing is forecast or fitted from part of a ladder unasked. Raises StoreError where forecasts
     cannot be registered (an anchor without a loss, a damaged table): then no held-out run begins.
     """
-    from lawful.fitting.answer import expect_laws
+    from lawful.fitting.asked import expect_laws
 
     store = Store(folder)
     study = store.read_study()
@@ -117,14 +117,14 @@ def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[s
     study = store.read_study()
     try:
         write_observations(folder)
-        refused = register_forecasts(folder).get("refused", [])
+        refused = register_forecasts(folder).refused
     except LawfulError as error:
         number = sum(map(len, held_out))
         raise StoreError(
             f"the {number} held-out runs do not begin, since their forecasts cannot be registered: {error}"
         ) from error
     for entry in refused:
-        say(f"no forecast for the question {entry['question']!r}: {entry['reason']}")
+        say(f"no forecast for the question {entry.question!r}: {entry.reason}")
     found = statuses(store, study)
     anchors = [planned for planned in study.runs if not (planned.held_out or planned.starts_from)]
     failed = sum(found[planned.run] == "failed" for planned in anchors)
@@ -240,7 +240,8 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     own    gives the module of the study's own file, where this user has just trained from it. Without it no code of the
            study runs: what needs a corpus or family of that file, and is not in the folder yet, is left out and said
     """
-    from lawful.fitting.answer import answer_study, expect_laws
+    from lawful.fitting.answer import answer_study
+    from lawful.fitting.asked import expect_laws
     from lawful.report.page import write_report
 
     store = Store(folder)

@@ -104,6 +104,12 @@ class Question:
         refuse(f"question {shown(self.name)}", problems)
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Role -> column: params, tokens, loss, and flops where the question names a column of it."""
+        known = {"params": self.params, "tokens": self.tokens, "loss": self.loss}
+        return known if self.flops is None else {**known, "flops": self.flops}
+
+    @property
     def law_name(self) -> str:
         """The law's name. Raises DeclarationError for a law as data, which this version cannot fit."""
         if isinstance(self.law, LawData):

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from lawful.fitting.answers import write_answer
 from lawful.report.evidence import read_evidence
 from lawful.report.page import all_charts, page
-from lawful.storage.atomic import write_json, write_text
+from lawful.storage.atomic import write_text
 from lawful.storage.layout import Store
 from lawful.study import import_file
 
@@ -68,7 +69,7 @@ def fabricate() -> Callable[..., Path]:
     def write(folder: Path, **settings: Any) -> Path:
         made.fabricate(folder, **settings)
         here = Store(folder)
-        write_json(here.fit("loss"), made.plant_answer(folder))
+        write_answer(here.fit("loss"), made.plant_answer(folder))
         evidence = read_evidence(folder)
         write_text(here.report, page(evidence, all_charts(evidence)))
         return folder

@@ -1,6 +1,7 @@
 """A study's questions, answered from its folder: predicted before looked at, refused where that is honest."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from lawful import laws
 from lawful.cli import app
 from lawful.conduct import train_study
 from lawful.errors import LawfulError, TableError
-from lawful.fitting.answer import Answer, answer_study, declared, read_answers
+from lawful.fitting.answer import answer_study
+from lawful.fitting.answer_words import crossings_sentence
+from lawful.fitting.answers import Answer, ArmPair, read_answers
+from lawful.fitting.asked import declared
+from lawful.fitting.crossover import Crossing
 from lawful.schema import Question
 from lawful.tables import read_runs, write_csv
 from records import planned_run, write_plan
@@ -71,20 +76,20 @@ def test_a_surface_is_answered_and_its_held_out_runs_predicted(tmp_path):
     assert len(found.held_out) == 8
     assert max(abs(row.error_relative) for row in found.held_out) < 0.02
     assert sum(row.is_inside for row in found.held_out) >= 6
-    assert [row["reason"] for row in found.excluded] == ["diverged: loss above log vocabulary"]
+    assert [row.reason for row in found.excluded] == ["diverged: loss above log vocabulary"]
     assert "N^-0.3" in found.sentence
     assert "39 runs" in found.sentence
     assert "8 held-out runs were predicted" in found.sentence
     (sister,) = found.also
-    assert sister["fixed"] == {"E": 0.0}
-    assert sister["delta_aicc"] > 50  # the planted law has a floor
+    assert sister.fixed == {"E": 0.0}
+    assert sister.delta_aicc > 50  # the planted law has a floor
 
 
 def test_an_answer_is_written_and_read_back(tmp_path):
     answers = answer_study(study(tmp_path, [SURFACE]), draws=200)
     assert read_answers(tmp_path) == answers
     raw = json.loads((tmp_path / "fits" / "surface.json").read_text())
-    assert Answer.from_json(raw) == answers[0]
+    assert Answer.from_json({name: value for name, value in raw.items() if name != "sha256"}) == answers[0]
     assert {"question", "status", "refusal", "sentence", "fit", "held_out", "excluded", "warnings", "also"} <= set(raw)
 
 
@@ -131,7 +136,7 @@ def test_what_cannot_be_answered_is_refused_and_written(tmp_path, question, chan
 )
 def test_rows_that_a_question_leaves_out_have_a_reason_in_words(tmp_path, where, reason):
     (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor", "where": where}]), draws=0)
-    assert reason in {row["reason"] for row in found.excluded}
+    assert reason in {row.reason for row in found.excluded}
 
 
 @pytest.mark.parametrize("cell", [None, 0.0])
@@ -176,7 +181,7 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
     whole, first, second = answer_study(folder, draws=0)
     assert [a.question.name for a in (whole, first, second)] == ["surface", "surface--a", "surface--b"]
     assert whole.fit is None
-    assert whole.comparison["verdict"] != "no difference shown"
+    assert whole.comparison.verdict != "no difference shown"
     assert "times the compute" in whole.sentence
     assert first.fit.goodness.n == second.fit.goodness.n == 39
     assert len(first.held_out) == 8
@@ -184,27 +189,52 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
 
 
 def test_pairs_that_cross_or_not_or_perhaps_are_told_apart_in_words():
-    from lawful.fitting.answer import _crossings_sentence
-
-    usual = {"axis": "tokens", "axis_name": "unique tokens", "shared_range": (1e3, 5e4), "level": 0.95, "leader": None}
-    once = {**usual, "arms": ("a", "b"), "at": 17_234.0, "better_small": "a", "better_large": "b"}
-    never = {**once, "at": None, "better_small": "b", "leader": "b"}
-    text = _crossings_sentence([{**once, "set95": ((0.0, 500.0), (11e3, 29.6e3))}])
+    once = replace(CROSSING, at=17_234.0, better_small="a", better_large="b")
+    never = replace(CROSSING, better_small="b", better_large="b", leader="b")
+    text = said(replace(once, set95=((0.0, 500.0), (11e3, 29.6e3))))
     assert text == "a is ahead of b below unique tokens = 17,200 (95 % set 11,000 to 29,600) and behind above."
-    text = _crossings_sentence([{**once, "set95": ((2e3, 3e3), (4e4, float("inf"))), "level": 1 - 0.05 / 3}])
+    text = said(replace(once, set95=((2e3, 3e3), (4e4, float("inf"))), level=1 - 0.05 / 3))
     assert "(98.3 % set 2,000 to 3,000 and 40,000 to 50,000)" in text  # a set ends where the data do
-    text = _crossings_sentence([never, {"arms": ("a", "c"), "refusal": "no law of c"}])
+    text = crossings_sentence([pair(never), ArmPair(arms=("a", "c"), refusal="no law of c")])
     assert text == "No crossing inside the data (1,000 to 50,000): ahead over the whole range: b of a."
-    unsure = {**never, "leader": None}
-    text = _crossings_sentence([unsure])
-    assert text == "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
-    assert _crossings_sentence([never, unsure]) == (
+    unsure = replace(never, leader=None)
+    assert said(unsure) == (
+        "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
+    )
+    assert said(never, unsure) == (
         "No crossing is established inside the data (1,000 to 50,000): ahead over the whole range: b of a; for one "
         "pair neither a crossing nor a steady lead is established."
     )
-    assert _crossings_sentence([{**once, "set95": ()}, unsure]).endswith(
+    assert said(once, unsure).endswith(
         "and behind above; for one pair neither a crossing nor a steady lead is established."
     )
+
+
+CROSSING = Crossing(
+    axis="tokens",
+    axis_name="unique tokens",
+    arms=("a", "b"),
+    p=0.001,
+    at=None,
+    leader=None,
+    set95=(),
+    shared_range=(1e3, 5e4),
+    better_small="a",
+    better_small_probability=0.99,
+    better_large="b",
+    better_large_probability=0.99,
+    level=0.95,
+    is_paired=False,
+    sentence="",
+)
+
+
+def pair(crossing):
+    return ArmPair(arms=crossing.arms, crossing=crossing)
+
+
+def said(*crossings):
+    return crossings_sentence([pair(one) for one in crossings])
 
 
 OWN_LAW = """

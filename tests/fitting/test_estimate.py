@@ -180,7 +180,7 @@ def test_runs_that_failed_or_were_held_out_never_enter_silently():
     rows[1]["held_out"] = True
     fit = lawful.fit(rows, "chinchilla", draws=0)
     assert fit.goodness.n == len(rows) - 2
-    assert sorted(row["reason"] for row in fit.data["dropped"]) == ["held out", "not finished: diverged"]
+    assert sorted(row["reason"] for row in fit.data.dropped) == ["held out", "not finished: diverged"]
     assert "rows_dropped" in codes(fit)
 
 
@@ -199,7 +199,7 @@ def test_a_change_of_objective_that_moves_an_exponent_is_said():
     fit = lawful.fit(rows, "chinchilla", draws=0)
     assert "objective_moves" in codes(fit)
     assert fit.params["alpha"].value == pytest.approx(0.35, abs=0.02)  # the robust default resists the three
-    assert abs(fit.sensitivity["objective"]["l2"]["alpha"] - 0.35) > 0.02
+    assert abs(fit.sensitivity.objective["l2"]["alpha"] - 0.35) > 0.02
 
 
 def test_counting_that_moves_an_exponent_is_said():
@@ -209,7 +209,7 @@ def test_counting_that_moves_an_exponent_is_said():
         for n, e in zip(np.geomspace(1e5, 1e9, 12), rng.standard_normal(12), strict=True)
     ]
     fit = lawful.fit(rows, "power_floor")
-    assert set(fit.sensitivity["counting"]) == {"params as params_total"}
+    assert set(fit.sensitivity.counting) == {"params as params_total"}
     assert "counting_moves" in codes(fit)
 
 

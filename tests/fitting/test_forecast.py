@@ -14,11 +14,12 @@ from lawful.conduct import conclude, train_study
 from lawful.errors import LawfulError
 from lawful.fitting import forecast
 from lawful.fitting.answer import answer_study
-from lawful.fitting.forecast import digest, register_forecasts
+from lawful.fitting.forecast import register_forecasts
 from lawful.observe import write_observations
 from lawful.report.evidence import read_evidence
 from lawful.report.words import held_out_registered
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import digest
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from planted_runs import Planted
@@ -169,7 +170,7 @@ def test_a_question_refused_for_too_few_rungs_is_said_and_recorded_and_the_held_
     ask(small, law="power:params")  # answered now, and never forecast
     write_observations(small)
     (answer,) = answer_study(small)
-    assert refused["reason"] in held_out_registered(read_evidence(small), answer.to_json())
+    assert refused["reason"] in held_out_registered(read_evidence(small), answer)
 
 
 def test_a_law_of_seconds_has_no_forecast_since_a_run_to_come_has_none(small: Path) -> None:
@@ -218,5 +219,5 @@ def test_a_damaged_forecast_is_refused_and_stays(small: Path) -> None:
     train_study(small, Planted(), is_anchors_only=True)
     Store(small).forecasts.write_text('{"forecasts": [{"question": "size"}]}')
     write_observations(small)
-    with pytest.raises(LawfulError, match=r"forecasts\.json: expected forecasts"):
+    with pytest.raises(LawfulError, match=r"forecasts\.json: forecasts\[0\]: expected the field run, got none"):
         answer_study(small)

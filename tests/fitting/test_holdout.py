@@ -15,7 +15,7 @@ from lawful.cli import app
 from lawful.errors import DeclarationError
 from lawful.fitting import Fit
 from lawful.fitting.holdout import is_held
-from lawful.fitting.result import HeldOutRow
+from lawful.fitting.records import HeldOutRow
 from lawful.tables import write_csv
 
 

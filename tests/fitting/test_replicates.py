@@ -187,7 +187,7 @@ def test_runs_under_a_second_name_count_once_and_are_listed():
     copies = [*rows, *({**row, "run": f"{row['run']}-again"} for row in rows)]
     once, found = (lawful.fit(table, "power_floor", draws=400) for table in (rows, copies))
     assert found.params["alpha"].ci95 == once.params["alpha"].ci95
-    assert len(found.data["dropped"]) == 16 and "rows_dropped" in codes(found)
+    assert len(found.data.dropped) == 16 and "rows_dropped" in codes(found)
     stamped = [{**row, "_timestamp": number} for number, row in enumerate(copies)]
     assert lawful.fit(stamped, "power_floor", draws=0).goodness.n == 16
 

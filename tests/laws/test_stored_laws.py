@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from lawful import laws
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, StoreError
 from lawful.fitting import Fit, fit
+from lawful.fitting.absent_law import law_or_absent
+from lawful.fitting.answers import Answer
 from lawful.fitting.compare import compare
 from lawful.fitting.crossover import crossover
-from lawful.fitting.result import SAME_LOSS, law_of
+from lawful.fitting.result import SAME_LOSS, law_of, read_fit
 from lawful.laws import Law, Shape, Term
 from lawful.laws.power_floor import PowerFloor
 from lawful.report.law_curve import law_curve
+from lawful.schema import Question
 
 OWN = '''
 from __future__ import annotations
@@ -94,7 +97,7 @@ def test_a_fit_predicts_by_its_own_law_before_and_after_it_is_stored(own: str, k
     found = fit(ROWS, law, draws=20)
     assert found.model is law
     at = {axis: {"params": 1e8, "tokens": 3e7}[axis] for axis in law.inputs}
-    by_hand = law.predict(found.values, laws.Axes.of({axis: [v] for axis, v in at.items()}, found.data["pivot"]))[0]
+    by_hand = law.predict(found.values, laws.Axes.of({axis: [v] for axis, v in at.items()}, found.data.pivot))[0]
     assert found.loss(found.values, at)[0] == pytest.approx(by_hand, rel=1e-12)
     found.to_json(tmp_path / "fit.json")
     for given in (law, f"{own}:{name}"):
@@ -107,7 +110,7 @@ def test_a_fit_predicts_by_its_own_law_before_and_after_it_is_stored(own: str, k
 def test_a_law_of_a_notebook_answers_in_memory_and_is_not_stored(tmp_path: Path) -> None:
     law = notebook_law(0.25)
     found = fit(ROWS, law, draws=20)
-    by_hand = found.params["E"].value + found.params["a"].value * (1e8 / found.data["pivot"]["params"]) ** -0.25
+    by_hand = found.params["E"].value + found.params["a"].value * (1e8 / found.data.pivot["params"]) ** -0.25
     assert found.loss(found.values, {"params": 1e8})[0] == pytest.approx(by_hand, rel=1e-12)
     assert found.holdout(top=1).fit.model is law
     assert "Own(exponent=0.25): L = E + a N^-exponent" in found.summary()
@@ -166,7 +169,7 @@ def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
         (tmp_path / "fit.json").write_text(json.dumps({**raw, "law": law}), encoding="utf-8")
         with pytest.raises(DeclarationError, match=r"fit\.json: law: .*--law '"):
             Fit.from_json(tmp_path / "fit.json")
-        assert law_curve({"fit": {**raw, "law": law}, "question": {}}) is None
+        assert law_curve(answer(read_fit({**raw, "law": law}, law_or_absent))) is None
     with pytest.raises(DeclarationError, match=r"trap\.py:Fixed' is not one of lawful's own"):
         Fit.from_json({**raw, "format": 1, "law": f"{trap}:Fixed"})
     for odd in (
@@ -178,7 +181,7 @@ def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
         {"class": "power", "fields": {"axis": 5}},
         {"class": "power"},
     ):
-        with pytest.raises(DeclarationError):
+        with pytest.raises((DeclarationError, StoreError), match="expected"):
             Fit.from_json({**raw, "law": odd})
     assert not (tmp_path / "sprung").exists()
     laws.named(f"{trap}:Fixed")
@@ -223,15 +226,20 @@ def test_an_old_fit_of_our_own_laws_is_read_and_one_of_a_copy_is_refused(spec: s
     old = {**copied.to_json(), "format": 1, "law": "power_floor:params"}
     with pytest.raises(DeclarationError, match="another law than the one that was fitted"):
         Fit.from_json(old)
-    assert law_curve({"fit": old, "question": {}}) is None
+    assert law_curve(answer(read_fit(old, law_or_absent))) is None
+
+
+def answer(found: Fit) -> Answer:
+    question = Question(name="size", asks="How?", law="power")
+    return Answer(question=question, status="answered", sentence="", fit=found)
 
 
 def test_the_curve_of_a_report_is_that_of_the_fits_own_law(own: str) -> None:
     found = fit(ROWS, instance(own, "Copied"), draws=20)
-    curve = law_curve({"fit": found.to_json(), "question": {}})
+    curve = law_curve(answer(found))
     assert curve is not None
     assert curve.predict(params=1e8)[0] == pytest.approx(found.predict(params=1e8).value, rel=1e-12)
-    assert law_of(found.to_json()) == found.model
+    assert law_of(laws.to_data(found.model), found) == found.model
     assert 0 < SAME_LOSS < 1e-4
 
 
@@ -368,6 +376,11 @@ def test_what_a_law_holds_beside_its_fields_is_not_lost(tmp_path: Path) -> None:
 
 def test_data_that_is_no_fit_is_refused_in_one_line() -> None:
     whole = fit(ROWS, "power_floor:params", draws=0).to_json()
-    for spoilt in ({"format": 2}, {**whole, "data": {}}, {**whole, "residuals": "abc"}, {**whole, "more": 1}):
-        with pytest.raises(DeclarationError, match="expected a fit as `lawful fit` writes it, got one that cannot be"):
+    for spoilt, said in (
+        ({"format": 2}, "law: expected a law's class and fields, got None"),
+        ({**whole, "data": {}}, "data: expected the field columns, got none"),
+        ({**whole, "residuals": "abc"}, "residuals: expected a list, got a text"),
+        ({**whole, "more": 1}, "it has the field 'more'; expected"),
+    ):
+        with pytest.raises(StoreError, match=said):
             Fit.from_json(spoilt)

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from lawful import tables
+from lawful.fitting.answers import Answer, HeldOut, SisterLaw, write_answer
+from lawful.fitting.records import Sensitivity, WithoutRun
+from lawful.laws.chinchilla import Chinchilla
 from lawful.schema import CorpusRecord, PlannedRun, Question, Versions, Warning
 from lawful.storage.atomic import write_json
-from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from records import planned_run, write_plan
+from records import a_fit, planned_run, write_plan
 
 PLANTED = {"E": 1.25, "A": 13.0, "alpha": 0.36, "B": 240.0, "beta": 0.44}
 SEED_SIGMA = 0.004  # of log loss, between seeds
@@ -54,7 +56,7 @@ def fabricate(
     faults: Sequence[str] = (),
     name: str = "shakespeare",
     questions: Sequence[Question] | None = None,
-    answers: Sequence[dict[str, Any]] | None = None,
+    answers: Sequence[Answer] = (),
     points_per_run: int = 60,
 ) -> Path:
     """Write the folder and return it. `diverged`, `failed`, `running` and `waiting` are indices into the rungs."""
@@ -131,8 +133,8 @@ def fabricate(
         rows.append(row)
         write_json(here.result(rung.run), row)
     tables.write_csv(here.observations, rows)
-    for answer in answers or ():
-        write_json(here.fit(answer["question"]["name"]), answer)
+    for answer in answers:
+        write_answer(here.fit(answer.name), answer)
     return folder
 
 
@@ -260,119 +262,65 @@ def _write_metrics(path: Path, rung: PlannedRun, final: float, part: float, poin
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def plant_answer(folder: Path) -> dict[str, Any]:
+def plant_answer(folder: Path) -> Answer:
     """What fits/loss.json would hold had the fit found the planted law exactly, with draws close around it."""
     study = Store(folder).read_study()
-    pivot = {"params": 80_000.0, "tokens": 350_000.0}
-    law = PLANTED
+    law, pivot = Chinchilla(), {"params": 80_000.0, "tokens": 350_000.0}
     values = {
-        "E": law["E"],
-        "A_pivot": law["A"] * pivot["params"] ** -law["alpha"],
-        "B_pivot": law["B"] * pivot["tokens"] ** -law["beta"],
-        "alpha": law["alpha"],
-        "beta": law["beta"],
+        "E": PLANTED["E"],
+        "A_pivot": PLANTED["A"] * pivot["params"] ** -PLANTED["alpha"],
+        "B_pivot": PLANTED["B"] * pivot["tokens"] ** -PLANTED["beta"],
+        "alpha": PLANTED["alpha"],
+        "beta": PLANTED["beta"],
     }
     dice = random.Random(3)
-    draws = [[value * math.exp(dice.gauss(0, 0.01)) for value in values.values()] for _ in range(50)]
+    draws = tuple(tuple(value * math.exp(dice.gauss(0, 0.01)) for value in values.values()) for _ in range(50))
     finished = [row for rung in study.runs if (row := _result(folder, rung.run)) and row["status"] == "finished"]
-    held = [row for row in finished if row["held_out"]]
     fitted = [row for row in finished if not row["held_out"]]
-    params = {
-        name: {"name": name, "value": value, "stderr": 0.01 * value, "ci95": [0.97 * value, 1.03 * value]}
-        | {"role": "fitted", "at_bound": None}
-        for name, value in values.items()
-    }
-    return {
-        "question": to_plain(study.questions[0]),
-        "status": "answered",
-        "refusal": None,
-        "sentence": "Loss falls as N^-0.360 [0.349, 0.371] and D^-0.440 [0.427, 0.453] <planted>.",
-        "fit": {
-            "format": 1,
-            "law": "chinchilla",
-            "formula": "E + A N^-alpha + B D^-beta",
-            "params": params,
-            "objective": {"name": "robust", "value": 1.0, "delta": 0.005, "is_log": True},
-            "convergence": {
-                "is_certified": True,
-                "decrement": 1e-12,
-                "eigenvalues": [0.1, 1.0],
-                "starts": 16,
-                "agree": 16,
-                "steps": 9,
-                "at_bounds": [],
-                "problems": [],
-            },
-            "goodness": {
-                "n": len(fitted),
-                "clusters": len(fitted),
-                "dof": len(fitted) - 5,
-                "rmse_log": SEED_SIGMA,
-                "sigma_log": SEED_SIGMA,
-                "aicc": -100.0,
-                "bic": -90.0,
-                "sigma_run": SEED_SIGMA,
-                "lack_of_fit": None,
-            },
-            "data": {
-                "pivot": pivot,
-                "columns": {"params": "params_non_embedding", "tokens": "tokens", "loss": "loss"},
-                "sha256": "0" * 64,
-                "dropped": [],
-            },
-            "covariance": [],
-            "draws": draws,
-            "sensitivity": {
-                "objective": {"robust": values, "l2": values},
-                "outlier": {"rows": [{"run": fitted[0]["run"], **values}]},
-            },
-            "residuals": [
-                {
-                    "run": row["run"],
-                    "axes": {"params": row["params_non_embedding"], "tokens": row["tokens"]},
-                    "observed": row["loss"],
-                    "predicted": planted_loss(row["params_non_embedding"], row["tokens"]),
-                    "residual_log": 0.0,
-                    "standardised": 0.0,
-                }
-                for row in fitted
-            ],
-            "warnings": [{"code": "ridge", "severity": "severe", "sentence": "The parameters lie on a ridge."}],
-            "interval_method": "bootstrap over clusters, percentiles",
-            "seed": 0,
-            "versions": {},
-        },
-        "held_out": [
-            {
-                "run": row["run"],
-                "rung": row["rung"],
-                "params": row["params_non_embedding"],
-                "tokens": row["tokens"],
-                "seed": row["seed"],
-                "predicted": (loss := planted_loss(row["params_non_embedding"], row["tokens"])),
-                "interval": [0.99 * loss, 1.01 * loss],
-                "observed": row["loss"],
-                "error_relative": loss / row["loss"] - 1,
-                "is_inside": abs(loss / row["loss"] - 1) < 0.01,
-            }
-            for row in held
-        ],
-        "excluded": [],
-        "warnings": [],
-        "also": [
-            {
-                "law": "chinchilla",
-                "fixed": {"E": 0.0},
-                "formula": "E + A N^-alpha + B D^-beta",
-                "n": len(fitted),
-                "aicc": -60.0,
-                "delta_aicc": 40.0,
-                "params": values,
-                "held_out_error": 0.03,
-                "refusal": None,
-            }
-        ],
-    }
+    fit = a_fit(
+        law,
+        values,
+        fitted,
+        draws=draws,
+        sensitivity=Sensitivity(
+            objective={"robust": values, "l2": values}, outlier=(WithoutRun(run=fitted[0]["run"], params=values),)
+        ),
+        warnings=(Warning("ridge", "severe", "The parameters lie on a ridge."),),
+    )
+    sister = SisterLaw(
+        law="chinchilla",
+        fixed={"E": 0.0},
+        formula=law.formula,
+        n=len(fitted),
+        aicc=-60.0,
+        delta_aicc=40.0,
+        params=values,
+        held_out_error=0.03,
+    )
+    return Answer(
+        question=study.questions[0],
+        status="answered",
+        sentence="Loss falls as N^-0.360 [0.349, 0.371] and D^-0.440 [0.427, 0.453] <planted>.",
+        fit=fit,
+        held_out=tuple(_held_out(row) for row in finished if row["held_out"]),
+        also=(sister,),
+    )
+
+
+def _held_out(row: dict[str, Any]) -> HeldOut:
+    loss = planted_loss(row["params_non_embedding"], row["tokens"])
+    return HeldOut(
+        run=row["run"],
+        rung=row["rung"],
+        params=row["params_non_embedding"],
+        tokens=row["tokens"],
+        seed=row["seed"],
+        predicted=loss,
+        interval=(0.99 * loss, 1.01 * loss),
+        observed=row["loss"],
+        error_relative=loss / row["loss"] - 1,
+        is_inside=abs(loss / row["loss"] - 1) < 0.01,
+    )
 
 
 def _result(folder: Path, run_id: str) -> dict[str, Any] | None:
@@ -395,7 +343,7 @@ def fabricate_fixture() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def planted_answer() -> Callable[[Path], dict[str, Any]]:
+def planted_answer() -> Callable[[Path], Answer]:
     return plant_answer
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lawful.fitting.answer import answer_study
+from lawful.fitting.answers import read_answer
 from lawful.report.page import write_report
 from lawful.schema import CorpusRecord, Question, Reported
 from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.tables import write_csv
 from records import edit_plan, planned_run, write_plan
@@ -97,12 +97,12 @@ def made(here: Path, held_out: int | None = None) -> Path:
 
 
 def test_the_planted_crossing_lies_in_its_confidence_set_and_says_who_wins_where(folder: Path) -> None:
-    found = read_json(folder / "fits" / "data.json")
-    (pair,) = [one for one in found["crossings"] if set(one["arms"]) == {"steady", "floored"}]
-    assert pair["at"] == pytest.approx(CROSSING, rel=0.1)
-    assert any(low <= CROSSING <= float(high) for low, high in pair["set95"])
-    assert (pair["better_small"], pair["better_large"]) == ("floored", "steady")
-    sentence = found["sentence"]
+    found = read_answer(folder / "fits" / "data.json")
+    (pair,) = [one.crossing for one in found.crossings if set(one.arms) == {"steady", "floored"}]
+    assert pair is not None and pair.at == pytest.approx(CROSSING, rel=0.1)
+    assert any(low <= CROSSING <= high for low, high in pair.set95)
+    assert (pair.better_small, pair.better_large) == ("floored", "steady")
+    sentence = found.sentence
     assert "floored is ahead of steady below unique tokens = " in sentence
     assert "ahead over the whole range: " in sentence and "floored of poor" in sentence
 

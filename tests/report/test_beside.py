@@ -9,19 +9,23 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lawful.errors import LawfulError
+from lawful.fitting.answers import Answer, read_answer, write_answer
+from lawful.fitting.records import Parameter
+from lawful.laws.power_floor import PowerFloor
 from lawful.report.beside import write_beside
-from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.tables import write_csv
 
 Make = Callable[..., Path]
+PLANTED_ALPHA = 0.36
 SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000, 500_000), "seeds": 1, "points_per_run": 8}
 
 
@@ -29,12 +33,13 @@ SMALL = {"widths": (16, 32, 64), "tokens": (125_000, 250_000, 500_000), "seeds":
 def make(tmp_path: Path, fabricate: Make, planted_answer: Callable[..., Any]) -> Callable[..., Path]:
     """make(name, alpha, losses times) -> a study with a planted fit, its alpha moved; other seeds' losses."""
 
-    def build(name: str, alpha: float = 0.36, times: float = 1.0, **settings: Any) -> Path:
+    def build(name: str, alpha: float = PLANTED_ALPHA, times: float = 1.0, **settings: Any) -> Path:
         folder = fabricate(tmp_path / name, **{**SMALL, **settings})
         answer = planted_answer(folder)
-        param = answer["fit"]["params"]["alpha"]
-        param |= {"value": alpha, "ci95": [alpha - 0.01, alpha + 0.02]}
-        write_json(Store(folder).fit("loss"), answer)
+        found = replace(answer.fit.params["alpha"], value=alpha, ci95=(alpha - 0.01, alpha + 0.02))
+        same = alpha == PLANTED_ALPHA  # a law that was moved does not give the losses of the residuals
+        moved = with_fit(answer, params={"alpha": found}, **({} if same else {"residuals": ()}))
+        write_answer(Store(folder).fit("loss"), moved)
         if times != 1.0:
             table = folder / "observations.csv"
             with table.open(newline="") as file:
@@ -45,6 +50,12 @@ def make(tmp_path: Path, fabricate: Make, planted_answer: Callable[..., Any]) ->
         return folder
 
     return build
+
+
+def with_fit(answer: Answer, params: dict[str, Parameter] | None = None, **fields: Any) -> Answer:
+    """The answer with other fields and further parameters of its fit."""
+    assert answer.fit is not None
+    return replace(answer, fit=replace(answer.fit, params={**answer.fit.params, **(params or {})}, **fields))
 
 
 def read(page: Path) -> str:
@@ -81,9 +92,10 @@ def test_two_states_of_one_study_say_what_moved_and_claim_no_interval(make: Call
     before = make("before")
     after = before.with_name("after")
     shutil.copytree(before, after)
-    answer = read_json(after / "fits" / "loss.json")
-    answer["fit"]["params"]["alpha"]["value"] = 0.366
-    write_json(after / "fits" / "loss.json", answer)
+    answer = read_answer(after / "fits" / "loss.json")
+    assert answer.fit is not None
+    moved = replace(answer.fit.params["alpha"], value=0.366)
+    write_answer(after / "fits" / "loss.json", with_fit(answer, params={"alpha": moved}, residuals=()))
     table = (after / "observations.csv").read_text().splitlines()
     (after / "observations.csv").write_text("\n".join(table[:-1]) + "\n")
     page = write_beside(before, after)
@@ -100,11 +112,11 @@ def test_two_states_of_one_study_say_what_moved_and_claim_no_interval(make: Call
     ("change", "reason"),
     [
         (
-            {"law": "power_floor:params", "formula": "E + a x^-alpha"},
+            {"model": PowerFloor("params"), "formula": "E + a x^-alpha", "draws": ()},
             "different laws, chinchilla and power_floor:params",
         ),
         (
-            {"data": {"columns": {"params": "params_total", "tokens": "tokens", "loss": "loss"}}},
+            {"columns": {"params": "params_total", "tokens": "tokens", "loss": "loss"}},
             "params is counted as params_non_embedding in one and as params_total in the other",
         ),
     ],
@@ -114,14 +126,14 @@ def test_what_cannot_be_compared_is_not_and_says_why(
 ) -> None:
     first, second = make("one"), make("two", 0.43, times=1.001)
     path = second / "fits" / "loss.json"
-    answer = read_json(path)
-    if "data" in change:
-        answer["fit"]["data"] |= change["data"]
+    answer = read_answer(path)
+    assert answer.fit is not None
+    if "columns" in change:
+        changed = with_fit(answer, data=replace(answer.fit.data, **change))
     else:
-        answer["fit"] |= change
-        answer["fit"]["params"] |= {"a": answer["fit"]["params"]["alpha"], "a_pivot": answer["fit"]["params"]["E"]}
-        answer["fit"]["draws"] = []
-    write_json(path, answer)
+        params = answer.fit.params
+        changed = with_fit(answer, params={"a": params["alpha"], "a_pivot": params["E"]}, residuals=(), **change)
+    write_answer(path, changed)
     page = write_beside(first, second)
     assert heading(page) == f"one and two cannot be compared parameter by parameter: {reason}."
     assert "higher in" not in read(page)

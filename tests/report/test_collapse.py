@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lawful.report import words
+from lawful.fitting.answers import Answer
+from lawful.fitting.registered import NOTHING
+from lawful.laws.power_floor import PowerFloor
+from lawful.report import study_tables
 from lawful.report.evidence import Curve, Evidence
-from lawful.schema import StudyPlan
+from lawful.schema import Question, StudyPlan
+from records import a_fit
 
 
 def evidence(broken: float | None) -> Evidence:
@@ -32,8 +36,9 @@ def evidence(broken: float | None) -> Evidence:
                     "loss": loss[-1],
                 }
             )
-    fit = {"params": {"E": {"value": 1.5}}, "residuals": [{"run": row["run"]} for row in rows]}
-    answer = {"question": {"name": "compute", "loss": "loss", "where": {"arm": "gelu"}}, "fit": fit, "held_out": []}
+    fit = a_fit(PowerFloor("params"), {"E": 1.5, "a_pivot": 0.5, "alpha": 0.3}, rows)
+    question = Question(name="compute", asks="How?", law="power_floor", where={"arm": "gelu"})
+    answer = Answer(question=question, status="answered", sentence="", fit=fit)
     return Evidence(
         folder=Path("."),
         study=StudyPlan.example(),
@@ -42,17 +47,17 @@ def evidence(broken: float | None) -> Evidence:
         unanswered=(),
         baselines=(),
         counts={},
-        registered={},
+        registered=NOTHING,
         curves=curves,
     )
 
 
 def test_sizes_that_share_a_curve_are_said_to() -> None:
-    ((sentence, table),) = words.collapse_tables(evidence(None))
+    ((sentence, table),) = study_tables.collapse_tables(evidence(None))
     assert sentence.startswith("All sizes train along one curve (gelu)")
     assert len(table.rows) == 4
 
 
 def test_the_size_that_leaves_it_is_named() -> None:
-    ((sentence, _),) = words.collapse_tables(evidence(1e5))
+    ((sentence, _),) = study_tables.collapse_tables(evidence(1e5))
     assert sentence.startswith("The size 100k leaves the curve that the others share (gelu)")

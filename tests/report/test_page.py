@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from lawful.errors import LawfulError, StoreError
+from lawful.fitting.answers import Answer, Excluded, write_answer
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
+from lawful.schema import Warning
 from lawful.storage.atomic import write_json
-from lawful.storage.codec import to_plain
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from records import edit_plan
+from records import comparison, edit_plan
 
 Make = Callable[..., Path]
 VOID = {"meta", "input", "img", "br", "hr", "col", "link"}
@@ -80,7 +81,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, fabricate: Make, planted_ans
         failed=(9,),
     )
     answer = planted_answer(folder)
-    write_json(Store(folder).fit("loss"), answer)
+    write_answer(Store(folder).fit("loss"), answer)
     write_report(folder)
     return folder
 
@@ -236,10 +237,8 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
     here = Store(folder)
     one, *others = here.read_study().runs
     study = edit_plan(folder, question=evil, command=evil, runs=(replace(one, rung=evil), *others))
-    answer = planted_answer(folder)
-    answer["warnings"] = [{"code": evil, "severity": evil, "sentence": evil}]
-    answer["sentence"] = f"{evil} N^-0.3"
-    write_json(here.fit("loss"), answer)
+    answer = replace(planted_answer(folder), warnings=(Warning(evil, "warning", evil),), sentence=f"{evil} N^-0.3")
+    write_answer(here.fit("loss"), answer)
     table = here.observations.read_text().splitlines()
     label = study.runs[1].rung
     here.observations.write_text("\n".join(table).replace(label, evil.replace(",", " ")) + "\n")
@@ -257,18 +256,9 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
 def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_folder: Make) -> None:
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
-    answer = {
-        "question": to_plain(Store(folder).read_study().questions[0]),
-        "status": "refused",
-        "refusal": refusal,
-        "sentence": f"Refused: {refusal}",
-        "fit": None,
-        "held_out": [],
-        "excluded": [],
-        "warnings": [],
-        "also": [],
-    }
-    write_json(Store(folder).fit("loss"), answer)
+    question = Store(folder).read_study().questions[0]
+    answer = Answer(question=question, status="refused", refusal=refusal, sentence=f"Refused: {refusal}")
+    write_answer(Store(folder).fit("loss"), answer)
     page = write_report(folder)
     assert first(page.read_text(), "h1") == f"Refused: {refusal}"
     assert "No law is claimed" in page.read_text()
@@ -328,33 +318,21 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     )
     own = planted_answer(folder)
     others = [
-        {"run": rung.run, "rung": rung.rung, "reason": "arm is not gelu"}
+        Excluded(run=rung.run, rung=rung.rung, reason="arm is not gelu")
         for rung in here.read_study().runs
         if rung.arm == "swiglu"
     ]
-    mine = {**own["question"], "name": "loss--gelu", "where": {"arm": "gelu"}}
-    write_json(here.fit("loss--gelu"), {**own, "question": mine, "excluded": others})
-    comparison = {
-        "arms": ["gelu", "swiglu"],
-        "n": 12,
-        "clusters": 12,
-        "verdict": "the floor differs",
-        "explanations": [
-            {"name": "one law for all", "own": [], "parameters": 5, "aicc": -74.0, "F": None, "p": None},
-            {"name": "the floor differs", "own": ["E"], "parameters": 6, "aicc": -87.0, "F": 24.6, "p": 0.002},
-        ],
-        "differences": [
-            {"parameter": "alpha", "first": "gelu", "second": "swiglu", "value": -0.0018, "ci95": [-0.076, 0.073]}
-        ],
-        "multipliers": [{"first": "gelu", "second": "swiglu", "value": 0.82, "ci95": [0.79, 0.85], "loss": 2.05}],
-    }
-    lead = {**own, "fit": None, "held_out": [], "also": [], "sentence": sentence, "comparison": comparison}
-    write_json(here.fit("loss"), lead)
+    mine = replace(own.question, name="loss--gelu", where={"arm": "gelu"})
+    write_answer(here.fit("loss--gelu"), replace(own, question=mine, excluded=tuple(others)))
+    found = comparison("the floor differs", alpha=(-0.0018, (-0.076, 0.073)), times=(0.82, (0.79, 0.85)))
+    found = replace(found, sentence=sentence)
+    lead = Answer(question=own.question, status="answered", sentence=sentence, comparison=found)
+    write_answer(here.fit("loss"), lead)
     page = write_report(folder)
     assert first(page.read_text(), "h1") == sentence
     reader = read(page)
     assert "the floor differs" in reader.text["law"] and "24.6" in reader.text["law"] and "0.820" in reader.text["law"]
-    assert own["sentence"] in reader.text["question-loss--gelu"].replace("\n", " ")
+    assert own.sentence in reader.text["question-loss--gelu"].replace("\n", " ")
     assert "arm is not gelu" not in page.read_text()  # the other arm is not an exclusion
     assert "| the floor differs | E | 6 |" in (folder / "report.md").read_text()
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lawful.report import tables, words
+from lawful.report import answer_tables, tables
 from lawful.report.figures import log_ticks
 
 
@@ -66,6 +66,6 @@ def test_a_digit_that_is_no_number_stays_as_it_is() -> None:
 
 
 def test_an_interval_that_holds_every_loss_is_not_printed_as_numbers():
-    assert words._forecast_interval(1.9, 2.1) == "[1.9000, 2.1000]"
-    assert words._forecast_interval(1e-75, 3.6e74) == "not determined"
-    assert words._forecast_interval(None, None) == tables.DASH
+    assert answer_tables._forecast_interval(1.9, 2.1) == "[1.9000, 2.1000]"
+    assert answer_tables._forecast_interval(1e-75, 3.6e74) == "not determined"
+    assert answer_tables._forecast_interval(None, None) == tables.DASH

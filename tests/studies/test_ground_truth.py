@@ -17,7 +17,7 @@ from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.errors import LawfulError
 from lawful.executors import Executor, Job
 from lawful.executors.local import Local
-from lawful.fitting.answer import Answer, read_answers
+from lawful.fitting.answers import Answer, read_answers
 from lawful.planning.plan import make_plan
 from lawful.storage.layout import Store
 from lawful.studies.ground_truth import MEETINGS, study
@@ -52,7 +52,7 @@ def whole_way(declared: Study, folder: Path, executor: Executor) -> dict[str, An
 
 
 def rows(answer: Answer) -> dict[str, Any]:
-    return {row["name"]: row for row in answer.truth}
+    return {row.name: row for row in answer.truth}
 
 
 def test_a_small_part_of_it_goes_the_whole_way_to_a_page_with_truth_beside_estimate(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_quick_scale_recovers_the_floor_and_the_exponents_and_tells_the_arms_apa
         assert {row: found["is_inside"] for row, found in rows(answers[name]).items()} == dict.fromkeys(
             rows(answers[name]), True
         )
-    assert answers["coefficient"].comparison["verdict"] == "coefficients differ"
+    assert answers["coefficient"].comparison.verdict == "coefficients differ"
     assert rows(answers["coefficient"])["multiplier"]["is_inside"]
-    assert answers["exponent"].comparison["verdict"] == "exponents differ"
+    assert answers["exponent"].comparison.verdict == "exponents differ"
     assert rows(answers["exponent"])["alpha"]["is_inside"]

@@ -133,7 +133,7 @@ def test_it_comes_last_and_is_in_no_law_and_no_forecast(tmp_path: Path) -> None:
     assert child not in held_out
     write_observations(tmp_path)
     (answer,) = answer_study(tmp_path)
-    (left,) = (item for item in answer.excluded if item["run"] == child)
+    (left,) = (item for item in answer.excluded if item.run == child)
     assert left["reason"] == "begins with another run's weights (fine-tuning)"
 
 

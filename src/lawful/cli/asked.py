@@ -147,7 +147,7 @@ class Table(Source):
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
-        from lawful.fitting.answer import declared
+        from lawful.fitting.asked import declared
         from lawful.laws import named
         from lawful.tables import read_by_role
 

@@ -285,7 +285,7 @@ def crossover_command(
     if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
-        _print_plain({**found.answer, "law": law_of, "params": params})
+        _print_plain({**vars(found.crossing), "warnings": found.warnings, "law": law_of, "params": params})
         return
     typer.echo(found.sentence)
     _print_cautions(found.warnings)
@@ -456,12 +456,12 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
     with read_only():
         answers = answer_study(source, draws=draws, seed=seed)
-    told = answers_beside_counts(Path(source), [answer.to_json() for answer in answers])
+    answers = answers_beside_counts(Path(source), answers)
     if as_json:
-        _print_json(told)
+        _print_json([answer.to_json() for answer in answers])
     else:
-        for answer, said in zip(answers, told, strict=True):
-            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{said['sentence']}\n")
+        for answer in answers:
+            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{answer.sentence}\n")
             if answer.fit is not None:
                 typer.echo(answer.fit.summary() + "\n")
     if answers and all(answer.status == "refused" for answer in answers):
@@ -469,7 +469,8 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
 
 
 def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
-    from lawful.fitting.answer import answer_study, read_answers
+    from lawful.fitting.answer import answer_study
+    from lawful.fitting.answers import read_answers
     from lawful.storage.atomic import read_only
 
     with read_only():

@@ -507,15 +507,16 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
 
 def _announce(folder: Path, page: Path) -> None:
     """The answers, in a sentence each, and where the page is."""
-    from lawful.storage.json_files import read_json
+    from lawful.fitting.absent_law import law_or_absent
+    from lawful.fitting.answers import read_answer
     from lawful.storage.layout import Store
 
     store = Store(folder)
     for question in store.read_study().questions:
         path = store.fit(question.name)
         if path.exists():
-            answer = read_json(path)
-            print(f"{question.asks}\n  {answer.get('sentence') or answer.get('refusal')}")
+            answer = read_answer(path, law_or_absent)
+            print(f"{question.asks}\n  {answer.sentence or answer.refusal}")
     print(f"report: {page.resolve()}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lawful.errors import Refusal
 from lawful.fitting.estimate import fit
-from lawful.fitting.result import Caution, Fit, Parameter, Prediction
+from lawful.fitting.records import Parameter, Prediction
+from lawful.fitting.result import Fit
+from lawful.schema import Warning
 
-__all__ = ["Caution", "Fit", "Parameter", "Prediction", "Refusal", "fit"]
+__all__ = ["Warning", "Fit", "Parameter", "Prediction", "Refusal", "fit"]

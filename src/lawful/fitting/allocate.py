@@ -12,9 +12,9 @@ from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.predict import OUTSIDE, run_spread, too_far
-from lawful.fitting.result import Caution
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
+from lawful.schema import Warning
 
 if TYPE_CHECKING:
     from lawful.fitting.result import Fit
@@ -75,7 +75,7 @@ class Allocation:
     D_exponent: Interval
     band: tuple[Interval, Interval]
     readings: tuple[Reading, ...]
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
 
 def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Allocation:
@@ -186,7 +186,7 @@ def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: Flop
     return np.where(edge == 0, of_size, edge > 0), np.where(edge == 0, 1 - of_price, edge < 0)
 
 
-def _disagreements(best: Interval, band: tuple[Interval, Interval], beside: tuple[Reading, ...]) -> tuple[Caution, ...]:
+def _disagreements(best: Interval, band: tuple[Interval, Interval], beside: tuple[Reading, ...]) -> tuple[Warning, ...]:
     """A reading that differs by more than both are unsure of, and by more than costs little."""
     found = []
     for one in beside:
@@ -200,7 +200,7 @@ def _disagreements(best: Interval, band: tuple[Interval, Interval], beside: tupl
                 f"{one.high:.3g}], {max(one.params / best.value, best.value / one.params):.2g} times "
                 f"{'larger' if apart > 0 else 'smaller'}. The law's form may be wrong; trust neither yet."
             )
-            found.append(Caution("allocation_disagrees", "severe", sentence))
+            found.append(Warning("allocation_disagrees", "severe", sentence))
     return tuple(found)
 
 
@@ -332,7 +332,7 @@ class DiminishingReturns:
     threshold_is: str
     at: Interval
     gain_at_largest: float
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
 
 def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> DiminishingReturns:
@@ -368,7 +368,7 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
     found = []
     if at.value > largest * OUTSIDE:
         found.append(
-            Caution(
+            Warning(
                 "extrapolation",
                 "warning",
                 f"Where a doubling of {axis} stops paying lies {at.value / largest:.3g} times beyond the largest "
@@ -381,8 +381,8 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
 
 
 def _largest(fit: Fit, axis: str) -> float:
-    if axis in fit.data["domain"]:
-        return float(fit.data["domain"][axis][1])
+    if axis in fit.data.domain:
+        return float(fit.data.domain[axis][1])
     return max(6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals)
 
 
@@ -434,17 +434,17 @@ def _needs_surface(fit: Fit, what: str) -> None:
         )
 
 
-def _cautions(fit: Fit, at: Mapping[str, float]) -> tuple[Caution, ...]:
+def _cautions(fit: Fit, at: Mapping[str, float]) -> tuple[Warning, ...]:
     """How far outside the data the best point lies; said however little it is."""
     far = too_far(fit, at, "The best allocation lies")
     if far:
         return far
     outside = []
     for axis, value in at.items():
-        low, high = fit.data["domain"][axis]
+        low, high = fit.data.domain[axis]
         if not low <= value <= high:
             outside.append(f"{axis} {value:.3g} outside {low:.3g} to {high:.3g}")
     if not outside:
         return ()
     sentence = f"The best allocation lies outside the data: {' and '.join(outside)}."
-    return (Caution("extrapolation", "note", sentence),)
+    return (Warning("extrapolation", "note", sentence),)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
+from lawful.fitting.records import Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
-from lawful.fitting.result import Caution, Fit, interval
+from lawful.fitting.result import Fit, interval
 from lawful.laws import Axes
+from lawful.schema import Observation, Warning
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
@@ -28,7 +30,7 @@ LACKING = 0.005  # level of the F test against replicates: with the tests of for
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
-def sensitivity(fit: Fit, data: Sample, point: Point) -> dict[str, Any]:
+def sensitivity(fit: Fit, data: Sample, point: Point) -> Sensitivity:
     """The same law under every named objective, and without each of the rows that fit worst."""
     from lawful.fitting.estimate import OBJECTIVES, best_point
 
@@ -40,7 +42,8 @@ def sensitivity(fit: Fit, data: Sample, point: Point) -> dict[str, Any]:
             continue
         other = best_point(data, law, objective, point.problem.low, point.problem.high, near=point.parameters)
         under[objective] = dict(zip(law.parameters, map(float, other.parameters), strict=True))
-    return {"objective": under, "outlier": _without_one(data, point), "counting": _counted_otherwise(fit, data, point)}
+    counted = _counted_otherwise(fit, data, point)
+    return Sensitivity(objective=under, outlier=_without_one(data, point), counting=counted)
 
 
 COUNTS = {"params": ("params_non_embedding", "params_total"), "flops": ("flops", "flops_6nd")}
@@ -66,8 +69,8 @@ def _counted_otherwise(fit: Fit, data: Sample, point: Point) -> dict[str, dict[s
     return out
 
 
-def _without_one(data: Sample, point: Point) -> dict[str, Any]:
-    """{"rows": [{"run", parameter: value}]} for the worst-fitting rows."""
+def _without_one(data: Sample, point: Point) -> tuple[WithoutRun, ...]:
+    """For the worst-fitting rows."""
     from lawful.fitting.estimate import SEARCHED_ROWS
 
     rows = np.argsort(-np.abs(point.residuals))[:SUSPECTS]
@@ -77,15 +80,13 @@ def _without_one(data: Sample, point: Point) -> dict[str, Any]:
     found = solver.solve(point.problem, starts, weights, is_near=data.n > SEARCHED_ROWS)  # one of many moves little
     names = point.problem.law.parameters
     runs = data.run_names
-    return {
-        "rows": [
-            {"run": runs[row], **dict(zip(names, map(float, values), strict=True))}
-            for row, values in zip(rows, found.parameters, strict=True)
-        ]
-    }
+    return tuple(
+        WithoutRun(run=runs[row], params=dict(zip(names, map(float, values), strict=True)))
+        for row, values in zip(rows, found.parameters, strict=True)
+    )
 
 
-def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Caution, ...]:
+def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
     """Of a fit; the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
@@ -93,16 +94,15 @@ def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Caution, ...]:
     return ranked(found)
 
 
-def ranked(found: Iterable[Caution]) -> tuple[Caution, ...]:
+def ranked(found: Iterable[Warning]) -> tuple[Warning, ...]:
     """The most severe first."""
-    rank = {"severe": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda caution: rank[caution.severity]))
+    return tuple(sorted(found, key=lambda warning: warning.rank))
 
 
 CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
 
 
-def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Caution, ...]:
+def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Warning, ...]:
     """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe.
 
     among   the laws that the answer averages over: then every doubt about the form is said, with them
@@ -114,7 +114,7 @@ def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Caution, ...]
     form = [replace(caution, sentence=f"{caution.sentence} {average}") for caution in about_form(fit.doubt)]
     if not form:
         sentence = f"No test finds another form, but these {fit.goodness.n} runs do not rule one out. {average}"
-        form = [Caution("form_uncertain", "note", sentence)]
+        form = [Warning("form_uncertain", "note", sentence)]
     return (*form, *(caution for caution in said if caution.code not in {one.code for one in form}))
 
 
@@ -124,7 +124,7 @@ def how_chosen(fit: Fit) -> str:
     return "" if chosen is None else f" {chosen} Name another law where you know better."
 
 
-def about_form(doubt: Doubt) -> list[Caution]:
+def about_form(doubt: Doubt) -> list[Warning]:
     """Of the law's form: at most one."""
     from lawful.fitting.trends import MISFIT, SUSPECTED
 
@@ -135,7 +135,7 @@ def about_form(doubt: Doubt) -> list[Caution]:
             f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision. "
             "Look at their curves; fit without them, and compare."
         )
-        return [Caution("rung_off", "warning", sentence)]
+        return [Warning("rung_off", "warning", sentence)]
     if doubt.fixed is not None and doubt.better is not None:
         return [_about_fixed(doubt.fixed, doubt.better, is_misfit=doubt.is_misfit)]
     better, among = "", doubt.alternatives
@@ -151,31 +151,31 @@ def about_form(doubt: Doubt) -> list[Caution]:
             f"{seen}: the law's form is not that of these runs, and its parameters mean little."
             f"{better or ' No law known here fits better.'}"
         )
-        return [Caution("misfit", "severe", sentence)]
+        return [Warning("misfit", "severe", sentence)]
     if doubt.alternatives is not None or doubt.form.trend < SUSPECTED:
         sentence = f"The residuals may follow a trend (p = {doubt.form.hint:.1g}).{better}"
-        return [Caution("form_uncertain", "note", sentence)]
+        return [Warning("form_uncertain", "note", sentence)]
     return []
 
 
-def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Caution:
+def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Warning:
     names = " and ".join(fixed.names)
     free = f"(p = {fixed.p:.1g}): free, {' and '.join(f'{name} = {better.values[name]:.3g}' for name in fixed.names)}."
     if is_misfit:
         sentence = f"The value given for {names} is not that of these runs {free} The other parameters mean little."
-        return Caution("misfit", "severe", sentence)
-    return Caution("form_uncertain", "note", f"The value given for {names} may not be that of these runs {free}")
+        return Warning("misfit", "severe", sentence)
+    return Warning("form_uncertain", "note", f"The value given for {names} may not be that of these runs {free}")
 
 
-def _about_convergence(fit: Fit) -> list[Caution]:
+def _about_convergence(fit: Fit) -> list[Warning]:
     found = []
     c = fit.convergence
     if c.problems:
-        found.append(Caution("not_certified", "severe", "The optimum is not certified: " + "; ".join(c.problems) + "."))
+        found.append(Warning("not_certified", "severe", "The optimum is not certified: " + "; ".join(c.problems) + "."))
     for name in c.at_bounds:
         p = fit.params[name]
         found.append(
-            Caution(
+            Warning(
                 "at_bound",
                 "warning",
                 f"{name} lies at its {p.at_bound} bound ({p.value:.4g}): the data do not determine it.",
@@ -183,7 +183,7 @@ def _about_convergence(fit: Fit) -> list[Caution]:
         )
     if c.eigenvalues and 0 < c.eigenvalues[0] < RIDGE:
         found.append(
-            Caution(
+            Warning(
                 "ridge",
                 "severe",
                 "The parameters lie on a flat ridge (smallest scaled eigenvalue "
@@ -197,7 +197,7 @@ def _about_convergence(fit: Fit) -> list[Caution]:
         width = (p.ci95[1] - p.ci95[0]) / max(abs(p.value), 1e-12)
         if p.at_bound or width > 2 or not np.isfinite(width):
             found.append(
-                Caution(
+                Warning(
                     "not_identified",
                     "severe",
                     f"{name} ({f'at its {p.at_bound} bound' if p.at_bound else f'{p.value:.3g}'}, 95 % interval "
@@ -207,12 +207,12 @@ def _about_convergence(fit: Fit) -> list[Caution]:
     return found
 
 
-def _about_data(fit: Fit) -> list[Caution]:
+def _about_data(fit: Fit) -> list[Warning]:
     found = []
     g = fit.goodness
     if g.n - len(fit.free) < 3:
         found.append(
-            Caution(
+            Warning(
                 "few_dof",
                 "warning",
                 f"{g.n} runs for {len(fit.free)} parameters leave "
@@ -221,19 +221,19 @@ def _about_data(fit: Fit) -> list[Caution]:
         )
     if g.clusters < g.n and g.clusters < 10:
         found.append(
-            Caution(
+            Warning(
                 "few_clusters",
                 "warning",
                 f"{g.n} rows come from only {g.clusters} independent clusters: intervals are wide, and rough.",
             )
         )
-    found += about_clusters(fit.data["columns"].get("cluster", ""), g.n, g.clusters)
+    found += about_clusters(fit.data.columns.get("cluster", ""), g.n, g.clusters)
     found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
     if fit.spread_slopes:
         found.append(_noise_varies(fit))
-    if alike := fit.data.get("alike"):
+    if alike := fit.data.alike:
         found.append(
-            Caution(
+            Warning(
                 "rows_alike",
                 "warning",
                 f"{alike} rows say the same as an earlier one in all but their names. Losses have few digits: this may "
@@ -242,7 +242,7 @@ def _about_data(fit: Fit) -> list[Caution]:
         )
     if g.sigma_run is None:
         found.append(
-            Caution(
+            Warning(
                 "no_replicates",
                 "note",
                 "No two runs differ only in their seed: the spread between runs is taken from the residuals.",
@@ -250,44 +250,44 @@ def _about_data(fit: Fit) -> list[Caution]:
         )
     if g.lack_of_fit is not None and g.lack_of_fit["p"] < LACKING:
         found.append(
-            Caution(
+            Warning(
                 "lack_of_fit",
                 "warning",
                 f"Residuals exceed the spread between seeds (F = "
                 f"{g.lack_of_fit['F']:.3g}, p = {g.lack_of_fit['p']:.2g}): the law's form is not the data's.",
             )
         )
-    dropped = fit.data["dropped"]
+    dropped = fit.data.dropped
     if dropped:
-        found.append(Caution("rows_dropped", "note", f"{len(dropped)} rows were left out: {_reasons(dropped)}."))
+        found.append(Warning("rows_dropped", "note", f"{len(dropped)} rows were left out: {_reasons(dropped)}."))
     return found
 
 
-def about_clusters(column: str, rows: int, clusters: int) -> list[Caution]:
+def about_clusters(column: str, rows: int, clusters: int) -> list[Warning]:
     """What to say of clusters that no column names."""
     count = f"these {rows} rows count as {clusters} clusters."
     if column == BY_SEED:
         sentence = f"Runs of one seed and size at several lengths share noise, and no column says so: {count}"
-        return [Caution("clustered_by_seed", "note", sentence)]
+        return [Warning("clustered_by_seed", "note", sentence)]
     if column == ACROSS_SIZES:
         sentence = f"Runs of one seed lie off their sizes' means together: they share noise across sizes, so {count}"
-        return [Caution("clustered_by_seed", "warning", sentence)]
+        return [Warning("clustered_by_seed", "warning", sentence)]
     if column == MAY_BE_SEEDS:
         sentence = (
             "Runs of one seed lie off their sizes' means together, though not so far that chance is ruled out. If they "
             "share noise across sizes, intervals are too narrow: fit again with cluster=seed, or add seeds."
         )
-        return [Caution("seeds_may_share", "warning", sentence)]
+        return [Warning("seeds_may_share", "warning", sentence)]
     if column == ONE_SEED:
         sentence = "All runs have one seed and size: what they share is in no interval, and another seed would move it."
-        return [Caution("one_seed", "warning", sentence)]
+        return [Warning("one_seed", "warning", sentence)]
     if column == BY_ROUNDING:
         sentence = f"Replicates share the rounding of their losses: {count}"
-        return [Caution("rounded", "warning", sentence)]
+        return [Warning("rounded", "warning", sentence)]
     return []
 
 
-def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
+def about_rounding(losses: Sequence[float], spread: float) -> list[Warning]:
     """A warning where rounding is a good part of the spread of the residuals of log loss."""
     step = resolution(np.asarray(losses))
     own = step / math.sqrt(12) / float(np.median(losses))  # the standard deviation of a uniform error of that width
@@ -297,10 +297,10 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Caution]:
         f"Losses are given to {step:g}: rounding alone has a standard deviation of {100 * own:.2g} % of them, of "
         f"{100 * spread:.2g} % by which runs lie off the law. Give them with more digits."
     )
-    return [Caution("rounded", "warning", sentence)]
+    return [Warning("rounded", "warning", sentence)]
 
 
-def _noise_varies(fit: Fit) -> Caution:
+def _noise_varies(fit: Fit) -> Warning:
     """The spread of replicates at either end of the data. What the law misses is not a part of it."""
     from lawful.fitting.predict import run_spread
 
@@ -308,57 +308,57 @@ def _noise_varies(fit: Fit) -> Caution:
     of_replicates = (fit.goodness.sigma_run or typical) / max(typical, 1e-300)
     ends = []
     for end in (0, 1):
-        at = {axis: limits[end] for axis, limits in fit.data["domain"].items()}
+        at = {axis: limits[end] for axis, limits in fit.data.domain.items()}
         ends.append(f"{100 * of_replicates * run_spread(fit, at):.2g} %")
-    where = " and ".join(f"{axis} = {fit.data['domain'][axis][0]:.3g}" for axis in fit.spread_slopes)
-    far = " and ".join(f"{axis} = {fit.data['domain'][axis][1]:.3g}" for axis in fit.spread_slopes)
+    where = " and ".join(f"{axis} = {fit.data.domain[axis][0]:.3g}" for axis in fit.spread_slopes)
+    far = " and ".join(f"{axis} = {fit.data.domain[axis][1]:.3g}" for axis in fit.spread_slopes)
     sentence = (
         f"The spread of replicates changes along the ladder, about {ends[0]} at {where} and {ends[1]} at {far}: "
         "runs weigh by that, and a new run's interval follows it."
     )
-    return Caution("noise_varies", "note", sentence)
+    return Warning("noise_varies", "note", sentence)
 
 
-def _reasons(dropped: list[Mapping[str, Any]]) -> str:
+def _reasons(dropped: Sequence[Observation]) -> str:
     reasons = [str(row["reason"]) for row in dropped]
     return ", ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
 
 
-def _about_choices(fit: Fit) -> list[Caution]:
+def _about_choices(fit: Fit) -> list[Warning]:
     found = []
     shapes = [s.name for s in fit.model.shapes if s.name in fit.free]
     for name in shapes:
         low, high = fit.params[name].ci95
-        under = {key: values[name] for key, values in fit.sensitivity["objective"].items()}
+        under = {key: values[name] for key, values in fit.sensitivity.objective.items()}
         outside = {key: value for key, value in under.items() if not low <= value <= high}
         if outside:
             listed = ", ".join(f"{value:.3g} under {key}" for key, value in outside.items())
             found.append(
-                Caution(
+                Warning(
                     "objective_moves",
                     "warning",
                     f"The objective moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
-        counted = {key: v[name] for key, v in fit.sensitivity["counting"].items() if not low <= v[name] <= high}
+        counted = {key: v[name] for key, v in fit.sensitivity.counting.items() if not low <= v[name] <= high}
         if counted:
             listed = ", ".join(f"{value:.3g} with {key}" for key, value in counted.items())
             found.append(
-                Caution(
+                Warning(
                     "counting_moves",
                     "warning",
                     f"How things are counted moves {name} out of its interval {interval(low, high)}: {listed}.",
                 )
             )
         seen = 1e-3 * abs(fit.values[name])  # less is not seen in the figures that are shown
-        moved = [row for row in fit.sensitivity["outlier"]["rows"] if not low - seen <= row[name] <= high + seen]
+        moved = [row for row in fit.sensitivity.outlier if not low - seen <= row.params[name] <= high + seen]
         if moved:
             found.append(
-                Caution(
+                Warning(
                     "one_run_decides",
                     "warning",
-                    f"Leaving out the one run {moved[0]['run']} moves {name} "
-                    f"to {moved[0][name]:.3g}, out of its interval {interval(low, high)}.",
+                    f"Leaving out the one run {moved[0].run} moves {name} "
+                    f"to {moved[0].params[name]:.3g}, out of its interval {interval(low, high)}.",
                 )
             )
     return found

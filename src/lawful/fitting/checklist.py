@@ -50,7 +50,7 @@ _Items = list[tuple[str, str | None]]
 
 def _hypothesis(fit: Fit) -> _Items:
     fixed = [f"{name} = {p.value:g} (fixed)" for name, p in fit.params.items() if p.role == "fixed"]
-    axes = "; ".join(f"{axis}: {fit.data['columns'].get(axis, axis)}" for axis in fit.model.inputs)
+    axes = "; ".join(f"{axis}: {fit.data.columns.get(axis, axis)}" for axis in fit.model.inputs)
     additive = len(fit.model.coefficients) > 1
     return [
         ("What is the form of the law?", f"L = {fit.formula}"),
@@ -66,8 +66,8 @@ def _hypothesis(fit: Fit) -> _Items:
 
 def _training(fit: Fit, study: StudyPlan | None) -> _Items:
     runs = study.runs if study else ()
-    sizes = fit.data["domain"].get("params")
-    tokens = fit.data["domain"].get("tokens")
+    sizes = fit.data.domain.get("params")
+    tokens = fit.data.domain.get("tokens")
     corpora = study.corpora if study else {}
     rates = sorted({planned.learning_rate for planned in runs})
     schedules = sorted({planned.schedule for planned in runs})
@@ -87,7 +87,7 @@ def _training(fit: Fit, study: StudyPlan | None) -> _Items:
             "How are parameters, data and compute counted?",
             ", ".join(
                 f"{role} = {column}"
-                for role, column in fit.data["columns"].items()
+                for role, column in fit.data.columns.items()
                 if role in ("params", "tokens", "flops")
             ),
         ),
@@ -117,7 +117,7 @@ def _versions(study: StudyPlan | None) -> str | None:
 
 def _collection(fit: Fit) -> _Items:
     clustered = fit.goodness.clusters < fit.goodness.n
-    dropped = fit.data["dropped"]
+    dropped = fit.data.dropped
     return [
         ("Are checkpoints given?", None),
         (
@@ -126,7 +126,7 @@ def _collection(fit: Fit) -> _Items:
         ),
         (
             "What metric, on what evaluation data?",
-            f"column {fit.data['columns']['loss']}",
+            f"column {fit.data.columns['loss']}",
         ),
         ("Is the metric transformed?", "residuals are of the logarithm of the loss" if fit.objective.is_log else "no"),
         (
@@ -143,13 +143,13 @@ def _collection(fit: Fit) -> _Items:
 def _fitting(fit: Fit) -> _Items:
     c, g = fit.convergence, fit.goodness
     delta = "" if fit.objective.delta is None else f" with delta {fit.objective.delta:.3g}"
-    alternatives = ", ".join(name for name in fit.sensitivity.get("objective", {}) if name != fit.objective.name)
+    alternatives = ", ".join(name for name in fit.sensitivity.objective if name != fit.objective.name)
     return [
         ("What is the objective?", f"{fit.objective.name}{delta}, sum over rows"),
         ("Which algorithm?", "Newton with exact Hessians, safeguarded, from a grid with the linear part solved"),
         ("With which tolerances?", f"relative Newton decrement {c.decrement:.1e} at the point"),
         ("How is it initialised?", f"{c.starts} starts, of which {c.agree} agree"),
-        ("Are all points used?", f"{g.n} rows fitted, {len(fit.data['dropped'])} left out"),
+        ("Are all points used?", f"{g.n} rows fitted, {len(fit.data.dropped)} left out"),
         ("Are results sensitive to the objective?", f"refitted under {alternatives}" if alternatives else None),
         ("What uncertainty is given?", f"95 % intervals by {fit.interval_method}"),
         (

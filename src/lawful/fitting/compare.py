@@ -30,9 +30,10 @@ from lawful.fitting.exponents import Difference, differences, more_seeds
 from lawful.fitting.joint import CERTIFIED, arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Fit
 from lawful.fitting.uncertainty import AT_BOUND
 from lawful.laws import Law
+from lawful.schema import Warning
 
 MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
 
@@ -82,7 +83,7 @@ def compare(
     return replace(found, warnings=tuple(said))
 
 
-def _of_arms(fits: Mapping[str, Fit]) -> list[Caution]:
+def _of_arms(fits: Mapping[str, Fit]) -> list[Warning]:
     """What is severe about the fit of each arm alone, and what its law does not read."""
     return [replace(one, sentence=f"{arm}: {one.sentence}") for arm, fitted in fits.items() for one in rests_on(fitted)]
 
@@ -226,14 +227,14 @@ def _explanation(
     )
 
 
-def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...]:
+def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Warning, ...]:
     found = []
     if not is_paired:
         found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
     found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
     if not point.decrement < CERTIFIED:
         found.append(
-            Caution(
+            Warning(
                 "not_certified",
                 "severe",
                 f"The joint fit is not certified: its relative Newton decrement is {point.decrement:.1e}.",
@@ -245,7 +246,7 @@ def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...
     least = AT_BOUND * float(np.median(data.loss))
     if gone := [name for name in floors if values[name] < least]:
         found.append(
-            Caution(
+            Warning(
                 "at_bound",
                 "warning",
                 f"{', '.join(gone)} ends at 0: these runs show no floor, and the exponents and their difference are "
@@ -254,7 +255,7 @@ def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Caution, ...
         )
     if data.n - len(point.parameters) < 6:
         found.append(
-            Caution(
+            Warning(
                 "few_dof",
                 "warning",
                 f"{data.n} runs for {len(point.parameters)} parameters: the tests have little power.",

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from lawful.checks import AnyFloat
 from lawful.fitting.exponents import Difference, MoreSeeds
 from lawful.fitting.multiplier import Multiplier
-from lawful.fitting.result import Caution
+from lawful.schema import Warning
 
 ALPHA = 0.05
 LARGEST = 5.0  # difference of exponents, as none is sought above
@@ -39,12 +40,12 @@ class Explanation:
     name: str
     own: tuple[str, ...]
     parameters: int
-    misfit: float
-    aicc: float
-    bic: float
-    F: float | None
-    dof: tuple[float, float] | None
-    p: float | None
+    misfit: AnyFloat
+    aicc: AnyFloat
+    bic: AnyFloat
+    F: AnyFloat | None
+    dof: tuple[AnyFloat, AnyFloat] | None
+    p: AnyFloat | None
 
     @property
     def is_excluded(self) -> bool:
@@ -73,21 +74,21 @@ class Comparison:
     by: str
     arms: tuple[str, ...]
     floor: Floor
-    p: float
+    p: AnyFloat
     explanations: tuple[Explanation, ...]
     verdict: Verdict
     decision: Decision
-    exponents_p: float | None
+    exponents_p: AnyFloat | None
     matters: Mapping[str, float]
     more_seeds: MoreSeeds | None
     sentence: str
     differences: tuple[Difference, ...]
     multipliers: tuple[Multiplier, ...]
-    params: Mapping[str, Mapping[str, float]]
+    params: Mapping[str, Mapping[str, AnyFloat]]
     is_paired: bool
     n: int
     clusters: int
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
 
 def sentence(found: Comparison) -> str:

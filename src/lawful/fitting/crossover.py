@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.checks import NaturalInt, checked
+from lawful.checks import AnyFloat, NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import about_clusters
 from lawful.fitting.data import read_table
@@ -17,8 +17,9 @@ from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import Gap, JointFit, fit_both
 from lawful.fitting.quantiles import t_cdf
-from lawful.fitting.result import Caution, Fit
+from lawful.fitting.result import Fit
 from lawful.laws import Array, Law
+from lawful.schema import Warning
 from lawful.tables import COLUMNS, Observations
 
 LEVEL = 0.95
@@ -27,7 +28,7 @@ BEYOND = 100.0  # the set is sought this far outside the data on either side
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossover:
+class Crossing:
     """Where the laws of two arms cross.
 
     axis_name          what the axis is in words: the column, where it is one of a study's own
@@ -42,33 +43,40 @@ class Crossover:
                        confidence of a one-sided test that it is ahead there
     level              .95, or above where several pairs of arms are judged at once
     is_paired          the arms' noise was taken to be shared where they have the same seeds, as much as their runs show
-    fits, joint        of each arm alone, and of both at once
     """
 
     axis: str
     axis_name: str
     arms: tuple[str, str]
-    p: float
+    p: AnyFloat
     at: float | None
     leader: str | None
-    set95: tuple[tuple[float, float], ...]
+    set95: tuple[tuple[AnyFloat, AnyFloat], ...]
     shared_range: tuple[float, float]
     better_small: str
-    better_small_probability: float
+    better_small_probability: AnyFloat
     better_large: str
-    better_large_probability: float
+    better_large_probability: AnyFloat
     level: float
     is_paired: bool
     sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossover(Crossing):
+    """A crossing with what it rests on.
+
+    fits, joint        of each arm alone, and of both at once
+    """
+
     fits: Mapping[str, Fit]
     joint: JointFit = field(repr=False)
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
     @property
-    def answer(self) -> dict[str, Any]:
-        """What is asked of a crossing: everything but the fits that it rests on, whose draws are thousands."""
-        rests = ("fits", "joint")
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in rests}
+    def crossing(self) -> Crossing:
+        """Without the fits, whose draws are thousands."""
+        return Crossing(**{one.name: getattr(self, one.name) for one in fields(Crossing)})
 
 
 @checked
@@ -195,7 +203,7 @@ def _better(gap: Gap, end: int, arms: tuple[str, str]) -> tuple[str, float]:
 
 def _name(fit: Fit, axis: str) -> str:
     """What the axis is in words: the column, where it is one of a study's own, such as seconds."""
-    column = str(fit.data["columns"].get(axis, axis))
+    column = str(fit.data.columns.get(axis, axis))
     return column.replace("_", " ") if column in COLUMNS else axis
 
 
@@ -249,19 +257,19 @@ def _in_words(piece: tuple[float, float], axis: str) -> str:
     return f"above {low:.3g}" if high == float("inf") else f"from {low:.3g} to {high:.3g}"
 
 
-def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Caution, ...]:
+def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Warning, ...]:
     found = []
     if not joint.is_certified:
         sentence = (
             f"The fit of both arms is not certified (relative Newton decrement {joint.point.decrement:.1e}): no "
             "crossing and no lead is named."
         )
-        found.append(Caution("not_certified", "severe", sentence))
+        found.append(Warning("not_certified", "severe", sentence))
     found += about_clusters(joint.data.column.get("cluster", ""), joint.data.n, joint.data.clusters)
     crossings = int((np.diff(np.sign(centre)) != 0).sum())
     if crossings > 1 and is_crossing:
         found.append(
-            Caution(
+            Warning(
                 "several_crossings",
                 "warning",
                 f"The fitted curves cross {crossings} times in the data; the first is reported.",

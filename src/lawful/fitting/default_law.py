@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from lawful.errors import Refusal
-from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named, names_axis, on_axis
+from lawful.schema import Warning
 from lawful.tables import Observations
 
 # spread of log counts (standard deviation) below which they count as one, or as on one line: a tenth either way is what
@@ -28,7 +28,7 @@ class Choice:
     """A law, and what to say of how it came about; None where the user named it whole."""
 
     law: Law
-    caution: Caution | None
+    caution: Warning | None
 
 
 def resolved(law: str | Law | None, table: Observations, *, axes: int | None = None) -> Choice:
@@ -46,7 +46,7 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     if vary == "apart" and axes == 1:
         raise _two_axes("the question", table)
     spec, why = _rule(vary, table)
-    return Choice(named(spec), Caution("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
+    return Choice(named(spec), Warning("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
 
 
 def on_its_axis(spec: str, table: Observations) -> Choice:
@@ -59,7 +59,7 @@ def on_its_axis(spec: str, table: Observations) -> Choice:
     law = on_axis(named(spec), axis)
     if vary not in ("together", "nothing"):  # there was nothing to choose
         return Choice(law, None)
-    return Choice(law, Caution("law_chosen", "note", f"{spec} named no axis; {law.spec} is fitted, as {why}."))
+    return Choice(law, Warning("law_chosen", "note", f"{spec} named no axis; {law.spec} is fitted, as {why}."))
 
 
 def _rule(vary: Vary, table: Observations) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def fitted_rows(table: Observations) -> Observations:
     return table.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
 
 
-def unread_axis(law: Law, table: Observations) -> Caution | None:
+def unread_axis(law: Law, table: Observations) -> Warning | None:
     """What a law does not read although it varies among the rows: what is found is then not of its axis alone."""
     read = set(law.inputs)
     if {"params", "tokens"} <= read or not read & {"params", "tokens", "flops"}:
@@ -128,7 +128,7 @@ def unread_axis(law: Law, table: Observations) -> Caution | None:
         )
     else:
         return None
-    return Caution("unread_axis", "warning", sentence)
+    return Warning("unread_axis", "warning", sentence)
 
 
 def _two_axes(what: str, table: Observations) -> Refusal:

@@ -19,7 +19,8 @@ from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
 
 if TYPE_CHECKING:
-    from lawful.fitting.result import Caution, Fit
+    from lawful.fitting.result import Fit
+    from lawful.schema import Warning
 
 MOST_SEEDS = 1_000_000  # nobody trains more
 
@@ -50,7 +51,7 @@ class Design:
     candidates: tuple[Candidate, ...]
     best: Candidate
     best_within_budget: Candidate | None
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
 
 def design(
@@ -109,7 +110,7 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
     if isinstance(target, str):
         if target in free:
             return np.eye(len(free))[free.index(target)], target
-        known = fit.model.derived(fit.values, fit.data["pivot"])
+        known = fit.model.derived(fit.values, fit.data.pivot)
         if target not in known:
             raise DeclarationError(
                 f"target: no parameter is called {target!r}; there are {', '.join([*free, *known])}."
@@ -117,7 +118,7 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
         names = fit.model.parameters
 
         def value_of(parameters: Array) -> Any:
-            return fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data["pivot"])[target]
+            return fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data.pivot)[target]
 
         whole = gradient(value_of, np.array([fit.values[name] for name in names]))
         return whole[[names.index(name) for name in free]], target

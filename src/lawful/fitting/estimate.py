@@ -16,7 +16,8 @@ from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
 from lawful.fitting.default_law import resolved
 from lawful.fitting.quantiles import f_tail
-from lawful.fitting.result import Convergence, Fit, Goodness, Objective, Parameter, Residual
+from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
+from lawful.fitting.result import Fit
 from lawful.laws import Array, Axes, Law, bounds_of, with_bounds
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
@@ -121,7 +122,7 @@ def fit_sample(
         data=_facts(given),
         covariance=tuple(map(tuple, spread.covariance.tolist())),
         draws=tuple(map(tuple, spread.draws.tolist())),
-        sensitivity={},
+        sensitivity=Sensitivity(),
         residuals=tuple(residuals[i] for i in np.argsort(order)),  # in the table's order
         warnings=(),
         interval_method=spread.method,
@@ -449,20 +450,20 @@ def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]
     )
 
 
-def _facts(data: Sample) -> dict[str, Any]:
-    return {
-        "source": data.observations.source,
-        "sha256": data.observations.sha256,
-        "columns": dict(data.column),
-        "n": data.n,
-        "clusters": data.clusters,
-        "levels": {axis: len(np.unique(np.round(np.log(v), 6))) for axis, v in data.values.items()},
-        "domain": {axis: [float(v.min()), float(v.max())] for axis, v in data.values.items()},
-        "loss_range": [float(data.loss.min()), float(data.loss.max())],
-        "pivot": dict(data.x.pivot),
-        "dropped": [dict(row) for row in data.observations.dropped],
-        "alike": len(data.observations.alike()),
-    }
+def _facts(data: Sample) -> FitData:
+    return FitData(
+        source=data.observations.source,
+        sha256=data.observations.sha256,
+        columns=dict(data.column),
+        n=data.n,
+        clusters=data.clusters,
+        levels={axis: len(np.unique(np.round(np.log(v), 6))) for axis, v in data.values.items()},
+        domain={axis: (float(v.min()), float(v.max())) for axis, v in data.values.items()},
+        loss_range=(float(data.loss.min()), float(data.loss.max())),
+        pivot=dict(data.x.pivot),
+        dropped=tuple(dict(row) for row in data.observations.dropped),
+        alike=len(data.observations.alike()),
+    )
 
 
 def _version() -> str:

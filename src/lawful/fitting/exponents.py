@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lawful.checks import AnyFloat
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
@@ -32,12 +33,12 @@ class Difference:
     parameter: str
     first: str
     second: str
-    value: float
-    stderr: float
-    ci95: tuple[float, float]
-    p: float
-    p_holm: float
-    equivalence: float
+    value: AnyFloat
+    stderr: AnyFloat
+    ci95: tuple[AnyFloat, AnyFloat]
+    p: AnyFloat
+    p_holm: AnyFloat
+    equivalence: AnyFloat
 
 
 @dataclass(frozen=True)

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import Refusal, TableError
-from lawful.fitting.answer import (
-    Answer,
-    answer_study,
-    digest,
-    question_rows,
-    registered_forecasts,
-    with_coordinates,
-)
+from lawful.fitting.answer import answer_study
+from lawful.fitting.answers import Answer
+from lawful.fitting.asked import question_rows, with_coordinates
 from lawful.fitting.data import coordinates
+from lawful.fitting.registered import NOTHING, Forecast, Forecasts, NoForecast, read_forecasts, write_forecasts
 from lawful.observe import begun
 from lawful.schema import Cell, PlannedRun, StudyPlan
-from lawful.storage import json_files
-from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.tables import Observations, is_finished, is_of_ladder, read_cells, read_runs
 
 
-def register_forecasts(folder: str | Path) -> dict[str, Any]:
+def register_forecasts(folder: str | Path) -> Forecasts:
     """Fit the anchors, forecast every held-out run for every question, and write forecasts.json; what it holds.
 
     Once a held-out run has begun, the forecasts that are written stand as they are; a run that has not begun and has
@@ -41,35 +34,30 @@ def register_forecasts(folder: str | Path) -> dict[str, Any]:
     seen = begun(home, study)
     to_come = [planned for planned in held_out if planned.run not in seen]
     has_begun = len(to_come) < len(held_out)
-    standing = registered_forecasts(home) if has_begun else []
+    standing = read_forecasts(home) if has_begun else NOTHING
     made, refused = _forecasts(home, study, to_come)
-    known = {(entry["question"], entry["run"]) for entry in standing}
-    added = [entry for entry in made if (entry["question"], entry["run"]) not in known]
+    known = {(entry.question, entry.run) for entry in standing.forecasts}
+    added = [entry for entry in made if (entry.question, entry.run) not in known]
     if has_begun and not added and home.forecasts.exists():
-        return read_json(home.forecasts)
+        return standing
     if has_begun and not added and not refused:
-        return {}
+        return NOTHING
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     created = now
-    if standing:
-        created = read_json(home.forecasts)["created"]
-        added = [{**entry, "created": now} for entry in added]
-    plain = json_files.plain([*standing, *added])
-    written = {"created": created, "sha256": digest(plain), "forecasts": plain, "refused": refused}
-    write_json(home.forecasts, written)
-    return written
+    if standing.forecasts:
+        created = standing.created
+        added = [replace(entry, created=now) for entry in added]
+    return write_forecasts(home, created, (*standing.forecasts, *added), tuple(refused))
 
 
-def _forecasts(
-    home: Store, study: StudyPlan, runs: Sequence[PlannedRun]
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+def _forecasts(home: Store, study: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[list[Forecast], list[NoForecast]]:
     """The forecasts of these runs, and the questions that have none with their reason."""
     if not runs:
         return [], []
     rows = read_cells(home.observations)
     if not rows:
         reason = "no run that may be fitted has ended"
-        return [], [{"question": question.name, "reason": reason} for question in study.questions]
+        return [], [NoForecast(question=question.name, reason=reason) for question in study.questions]
     lacking = [row for row in rows if is_finished(row) and is_of_ladder(row) and not row.get("loss")]
     if lacking:
         named = ", ".join(f"{row.get('rung')} ({row.get('run')})" for row in lacking[:5])
@@ -79,7 +67,7 @@ def _forecasts(
         )
     table = with_coordinates(read_runs(home.folder), study)
     to_come = Observations(tuple(_row(study, planned) for planned in runs), source=str(home.study))
-    made: list[dict[str, Any]] = []
+    made: list[Forecast] = []
     refused = []
     for answer in answer_study(home.folder):
         name = answer.question.name
@@ -88,29 +76,29 @@ def _forecasts(
         try:
             made += _of_question(answer, table, to_come)
         except Refusal as refusal:
-            refused.append({"question": name, "reason": str(refusal)})
+            refused.append(NoForecast(question=name, reason=str(refusal)))
         if answer.status == "refused":
-            refused.append({"question": name, "reason": str(answer.refusal)})
+            refused.append(NoForecast(question=name, reason=str(answer.refusal)))
     return made, refused
 
 
-def _of_question(answer: Answer, table: Observations, to_come: Observations) -> list[dict[str, Any]]:
+def _of_question(answer: Answer, table: Observations, to_come: Observations) -> list[Forecast]:
     """Raises Refusal where it is not known beforehand where a run will lie on the law's axes."""
     if answer.fit is None:
         return []
     found = []
     for row in question_rows(answer.question, table, to_come):
-        at = coordinates(row, answer.fit.model, answer.fit.data["columns"])
+        at = coordinates(row, answer.fit.model, answer.fit.data.columns)
         prediction = answer.fit.predict(**at, interval="new_run")
         found.append(
-            {
-                "question": answer.question.name,
-                "run": row["run"],
-                "rung": row["rung"],
-                "predicted": prediction.value,
-                "interval": [prediction.low, prediction.high],
-                "runs_fitted": answer.fit.goodness.n,
-            }
+            Forecast(
+                question=answer.name,
+                run=str(row["run"]),
+                rung=str(row["rung"]),
+                predicted=prediction.value,
+                interval=(prediction.low, prediction.high),
+                runs_fitted=answer.fit.goodness.n,
+            )
         )
     return found
 

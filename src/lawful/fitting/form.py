@@ -193,7 +193,7 @@ def _point_of(fit: Fit) -> tuple[Point, Sample]:
 
     values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
     rows = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
-    x, loss = Axes.of(values, fit.data["pivot"]), np.array([row.observed for row in fit.residuals])
+    x, loss = Axes.of(values, fit.data.pivot), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
     spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0
     data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread)

@@ -12,8 +12,9 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.quantiles import LEVEL
-from lawful.fitting.result import Caution, HeldOutRow, Prediction
+from lawful.fitting.records import HeldOutRow, Prediction
 from lawful.laws import Array
+from lawful.schema import Warning
 from lawful.tables import by_role
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Holdout:
     coverage: float
     last_value_rmse_log: float
     straight_line_rmse_log: float
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
     @property
     def sentence(self) -> str:
@@ -168,12 +169,12 @@ def score_held_out(fit: Fit, data: Sample) -> tuple[HeldOutRow, ...]:
     )
 
 
-def about_held_out(rows: Sequence[HeldOutRow]) -> list[Caution]:
+def about_held_out(rows: Sequence[HeldOutRow]) -> list[Warning]:
     if not rows or is_held(rows):
         return []
     missed = sum(not row.is_inside for row in rows)
     sentence = f"{missed} of {len(rows)} held-out losses lie outside the 95 % interval for a new run."
-    return [Caution("held_out_missed", "warning", sentence)]
+    return [Warning("held_out_missed", "warning", sentence)]
 
 
 def is_held(rows: Sequence[HeldOutRow]) -> bool:

@@ -15,8 +15,8 @@ from lawful.fitting.estimate import Point, best_point, limits
 from lawful.fitting.form import doubt
 from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail, t_quantile
-from lawful.fitting.result import Caution
 from lawful.laws import Array, Law, named
+from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
@@ -68,7 +68,7 @@ class IsoFlop:
     by_method: Mapping[str, float]
     surface_exponent: float | None
     envelope_exponent: float | None
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
     def best_params(self, flops: float) -> float:
         """N* at a budget, along the fitted line."""
@@ -261,7 +261,7 @@ class Line:
         return float(value), float(low), float(high)
 
 
-def _surface_exponent(runs: Runs) -> tuple[float | None, list[Caution]]:
+def _surface_exponent(runs: Runs) -> tuple[float | None, list[Warning]]:
     rows = [
         {"params": float(n), "tokens": float(d), "loss": float(y)}
         for n, d, y in zip(runs.params, runs.tokens, runs.loss, strict=True)
@@ -271,7 +271,7 @@ def _surface_exponent(runs: Runs) -> tuple[float | None, list[Caution]]:
         return None, []
     if doubt(*best, measure(*best)).is_misfit:
         sentence = "A Chinchilla surface is not the form of these runs: its exponent is not given. Curves need no form."
-        return None, [Caution("misfit", "note", sentence)]
+        return None, [Warning("misfit", "note", sentence)]
     values = _values(best[0])
     return values["beta"] / (values["alpha"] + values["beta"]), []
 
@@ -323,25 +323,25 @@ def _values(point: Point) -> dict[str, float]:
     return dict(zip(point.problem.law.parameters, map(float, point.parameters), strict=True))
 
 
-def _about_convention(runs: Runs) -> list[Caution]:
+def _about_convention(runs: Runs) -> list[Warning]:
     if runs.convention == "recorded":
         return []
     sentence = (
         "The table has FLOPs or tokens, not both: the other is taken from C = 6 N D, N being the column of params. "
         "Where embeddings are counted in params and cost little, FLOPs taken so are too many, and tokens too few."
     )
-    return [Caution("six_n_d", "note", sentence)]
+    return [Warning("six_n_d", "note", sentence)]
 
 
 def _cautions(
     curves: list[Curve], line: Line, by_method: Mapping[str, Line], untrusted: set[str], surface: float | None
-) -> list[Caution]:
+) -> list[Warning]:
     found = []
     exponent, interval = line.slope, line.ci95
     open_ended = [c for c in curves if not c.is_bracketed]
     if open_ended:
         found.append(
-            Caution(
+            Warning(
                 "not_bracketed",
                 "warning",
                 f"{len(open_ended)} of {len(curves)} budgets have their lowest "
@@ -356,7 +356,7 @@ def _cautions(
     if away:
         listed = ", ".join(f"{value:.3f} by {name}" for name, value in away.items())
         found.append(
-            Caution(
+            Warning(
                 "method_moves",
                 "warning",
                 f"The method moves the exponent {exponent:.3f} out of its "
@@ -367,7 +367,7 @@ def _cautions(
         _is_away(surface, one.slope, one.ci95) for name, one in by_method.items() if name not in untrusted
     ):
         found.append(
-            Caution(
+            Warning(
                 "surface_disagrees",
                 "warning",
                 f"A Chinchilla surface on the same runs gives {surface:.3f}, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lawful.checks import AnyFloat
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.data import Sample
@@ -27,10 +28,10 @@ class Multiplier:
     first: str
     second: str
     of: str
-    value: float
-    ci95: tuple[float, float]
-    loss: float
-    at: Mapping[str, float]
+    value: AnyFloat
+    ci95: tuple[AnyFloat, AnyFloat]
+    loss: AnyFloat
+    at: Mapping[str, AnyFloat]
 
 
 def multiplier(

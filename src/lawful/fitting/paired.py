@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from lawful.checks import AnyFloat
 from lawful.errors import Refusal
 from lawful.fitting.arms import refuse_alike
 from lawful.fitting.data import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.replicates import COARSE, resolution
-from lawful.fitting.result import Caution
+from lawful.schema import Warning
 from lawful.tables import Observations
 
 ALPHA = 0.05
@@ -39,14 +40,14 @@ class Gap:
     first: str
     second: str
     pairs: int
-    mean: float
-    ci95: tuple[float, float]
-    p: float
-    p_holm: float
-    slope: float | None
-    slope_ci95: tuple[float, float] | None
-    slope_p_holm: float | None
-    levels: Mapping[str, float]
+    mean: AnyFloat
+    ci95: tuple[AnyFloat, AnyFloat]
+    p: AnyFloat
+    p_holm: AnyFloat
+    slope: AnyFloat | None
+    slope_ci95: tuple[AnyFloat, AnyFloat] | None
+    slope_p_holm: AnyFloat | None
+    levels: Mapping[str, AnyFloat]
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class Paired:
 
     along: str
     arms: tuple[str, ...]
-    losses: Mapping[str, float]
+    losses: Mapping[str, AnyFloat]
     best: str
     is_decided: bool
     gaps: tuple[Gap, ...]
     dof: int
     sentence: str
-    warnings: tuple[Caution, ...]
+    warnings: tuple[Warning, ...]
 
 
 def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "loss") -> Paired:
@@ -331,7 +332,7 @@ def _sentence(along: str, best: str, losses: Mapping[str, float], unsure: list[s
     return text + "."
 
 
-def _cautions(dof: int, along: str, alone: tuple[str, ...], step: float) -> tuple[Caution, ...]:
+def _cautions(dof: int, along: str, alone: tuple[str, ...], step: float) -> tuple[Warning, ...]:
     said = []
     if dof < 6:
         several = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
@@ -341,11 +342,11 @@ def _cautions(dof: int, along: str, alone: tuple[str, ...], step: float) -> tupl
             f"At {along} = {', '.join(alone)} a pair of arms has no second seed: the noise there is taken from other "
             "levels, and where it is larger than there, the intervals are too narrow."
         )
-    found = [Caution("few_dof", "warning", sentence) for sentence in said]
+    found = [Warning("few_dof", "warning", sentence) for sentence in said]
     if step:
         sentence = (
             f"Losses are rounded to {step:g}, and the differences of pairs spread less than that: they may agree by "
             "their digits alone, so the error of rounding is added to theirs. Give losses with more digits."
         )
-        found.append(Caution("rounded", "warning", sentence))
+        found.append(Warning("rounded", "warning", sentence))
     return tuple(found)

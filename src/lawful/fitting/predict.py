@@ -15,14 +15,16 @@ from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, says_nothing, wid
 from lawful.laws import Array, Axes
 
 if TYPE_CHECKING:
-    from lawful.fitting.result import Caution, Fit, Interval, Prediction
+    from lawful.fitting.records import Interval, Prediction
+    from lawful.fitting.result import Fit
+    from lawful.schema import Warning
 
 OUTSIDE, FAR_OUTSIDE = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
 BY_DIGITS = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 
 def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
-    from lawful.fitting.result import Prediction
+    from lawful.fitting.records import Prediction
 
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
@@ -30,7 +32,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     if among is None:
         low, high = mean_interval(fit, at, level)
     else:
-        value, low, high = map(float, among.interval(at, level, fit.data["domain"]))
+        value, low, high = map(float, among.interval(at, level, fit.data.domain))
         spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * _relative_spread(fit, at)
     if interval == "new_run":
         reach = t_quantile(0.5 + level / 2, fit.dof) * spread
@@ -48,10 +50,10 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
 
 
-def _about_few(fit: Fit) -> tuple[Caution, ...]:
+def _about_few(fit: Fit) -> tuple[Warning, ...]:
     """Of a forecast beyond the data, where no law but the fitted one could have a part in it."""
     from lawful.fitting.form import cannot_tell
-    from lawful.fitting.result import Caution
+    from lawful.schema import Warning
 
     if fit.alternatives is not None or not cannot_tell(fit):
         return ()
@@ -59,7 +61,7 @@ def _about_few(fit: Fit) -> tuple[Caution, ...]:
         f"{fit.goodness.n} runs are too few to tell {fit.law} from a law with one more parameter: this interval "
         "takes the law's form for granted."
     )
-    return (Caution("form_uncertain", "note", sentence),)
+    return (Warning("form_uncertain", "note", sentence),)
 
 
 def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
@@ -97,7 +99,7 @@ def mean_stderr_log(fit: Fit, at: Mapping[str, float]) -> float:
 def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
     """d log L / d parameter at one point, for the free parameters."""
     law = fit.model
-    x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data["pivot"])
+    x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data.pivot)
     open_ended = np.full(len(law.parameters), np.inf)
     problem = solver.Problem(law, x, np.ones(1), True, 1.0, True, -open_ended, open_ended)
     slopes = solver.slopes(problem, np.array([fit.values[name] for name in law.parameters]))[0]
@@ -118,9 +120,9 @@ def _relative_spread(fit: Fit, at: Mapping[str, float]) -> float:
     """The noise at a point in units of that in the middle of the data."""
     log_relative = 0.0
     for axis, slope in fit.spread_slopes.items():
-        low, high = fit.data["domain"][axis]
+        low, high = fit.data.domain[axis]
         here = min(at[axis], high) if slope < 0 else max(at[axis], low)
-        log_relative += slope * np.log(here / fit.data["pivot"][axis])
+        log_relative += slope * np.log(here / fit.data.pivot[axis])
     return float(np.exp(log_relative))
 
 
@@ -132,7 +134,7 @@ def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:
 
 def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     """Words for a direction -> the factor beyond the data along it."""
-    ranges = {axis: (value, *fit.data["domain"][axis]) for axis, value in at.items()}
+    ranges = {axis: (value, *fit.data.domain[axis]) for axis, value in at.items()}
     if {"params", "tokens"} <= set(at):
         rows = np.array([[row.axes["params"], row.axes["tokens"]] for row in fit.residuals])
         for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
@@ -141,9 +143,9 @@ def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     return {words: max(1.0, value / high, low / value) for words, (value, low, high) in ranges.items()}
 
 
-def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Caution, ...]:
+def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Warning, ...]:
     """A caution from OUTSIDE on, a severe one from FAR_OUTSIDE on; `lead` opens its sentence."""
-    from lawful.fitting.result import Caution
+    from lawful.schema import Warning
 
     distances = _distances(fit, at)
     words = max(distances, key=lambda direction: distances[direction])
@@ -151,7 +153,7 @@ def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Caution, ...]
     where = f"{lead} {factor:.3g} times outside the data in {words}"
     if factor > FAR_OUTSIDE * BY_DIGITS:
         sentence = f"{where}: no interval here covers a change of regime."
-        return (Caution("far_extrapolation", "severe", sentence),)
+        return (Warning("far_extrapolation", "severe", sentence),)
     if factor > OUTSIDE * BY_DIGITS:
-        return (Caution("extrapolation", "warning", f"{where}."),)
+        return (Warning("extrapolation", "warning", f"{where}."),)
     return ()

@@ -22,10 +22,12 @@ from lawful.fitting.data import read_table
 from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.quantiles import chi_squared_quantile
-from lawful.fitting.result import Caution, Fit, interval
+from lawful.fitting.result import Fit, interval
 from lawful.laws import Law, named
+from lawful.schema import Warning
 from lawful.tables import Observations
 
+Columns = dict[str, str | None]  # role -> column
 Verdict = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.95
 POINTS = 50
@@ -51,7 +53,7 @@ class Replay:
     verdict: Verdict
     reasons: tuple[str, ...]
     fits: Mapping[str, Fit]
-    warnings: tuple[Caution, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -97,23 +99,23 @@ def replay(
         raise DeclarationError("replay: fixed and bounds are for claims about a value, such as alpha=0.142.")
     if not of_value and not of_arms:
         raise DeclarationError(f"claim: expected NAME=NUMBER, or ARM beats ARM above NUMBER (or below), got {claim!r}.")
-    columns: Any = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    columns: Columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     table = read_table(source, columns)
     choice = resolved(law, table, axes=1 if of_arms else None)
-    test: Callable[[Any, Any], Replay]
+    test: Callable[[Observations, Columns], Replay]
     if of_value:
         name, claimed = of_value[1], float(of_value[2])
         if law is None and how_counts_vary(table) == "together":
             return _of_unknown_axis(claim.strip(), name, choice)
 
-        def test(rows: Any, columns: Any) -> Replay:
+        def test(rows: Observations, columns: Columns) -> Replay:
             how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
             return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how, undeciding)
 
     elif of_arms:
         arms, where = (of_arms[1], of_arms[2]), (of_arms[3], float(of_arms[4]))
 
-        def test(rows: Any, columns: Any) -> Replay:
+        def test(rows: Observations, columns: Columns) -> Replay:
             return _ahead(rows, claim.strip(), arms, where, choice.law, by, columns, draws, seed, undeciding)
 
     found = _under_every_count(
@@ -144,7 +146,7 @@ def _under_every_count(first: Replay, again: list[tuple[str, Replay]]) -> Replay
     return replace(first, verdict="not decided", reasons=(lead, given, *reasons, *first.reasons[1:]))
 
 
-def _recounted(table: Observations, law: str | Law, columns: Any) -> dict[str, tuple[Observations, Any]]:
+def _recounted(table: Observations, law: str | Law, columns: Columns) -> dict[str, tuple[Observations, Columns]]:
     """The table with parameters, or compute as 6 N D, counted from the shapes: with and without embeddings."""
     known = {role: next((n for n in names if n in table.columns), None) for role, names in SHAPES.items()}
     axes = set(named(law).inputs) & {"params", "flops"}
@@ -182,13 +184,13 @@ def _value(
     name: str,
     claimed: float,
     law: str | Law,
-    columns: Any,
+    columns: Columns,
     within: float,
     how: Mapping[str, Any],
     undeciding: set[str],
 ) -> Replay:
     try:
-        found = fit(source, law, **how, **columns)
+        found = fit(source, law, **how, **columns)  # type: ignore[arg-type]
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
@@ -239,7 +241,7 @@ def _ahead(
     where: tuple[str, float],
     law: str | Law,
     by: str,
-    columns: Any,
+    columns: Columns,
     draws: int,
     seed: int,
     undeciding: set[str],
@@ -281,5 +283,5 @@ def _ahead(
     return Replay(claim, "not decided", (reason, found.sentence), found.fits)
 
 
-def _severe(found: Fit, codes: set[str]) -> list[Caution]:
+def _severe(found: Fit, codes: set[str]) -> list[Warning]:
     return [caution for caution in found.warnings if caution.code in codes and caution.severity == "severe"]

@@ -27,7 +27,7 @@ def summary(fit: Fit) -> str:
         role += f"  at its {p.at_bound} bound" if p.at_bound else ""
         stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
         lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
-    pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data["pivot"].items())
+    pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data.pivot.items())
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
     why_not = (*c.problems, *(f"{name} is at its {fit.params[name].at_bound} bound" for name in c.at_bounds))
     certified = "certified" if c.is_certified else f"NOT CERTIFIED ({'; '.join(why_not)})"
@@ -39,11 +39,11 @@ def summary(fit: Fit) -> str:
         f"objective {o.name}{delta}: {o.value:.10g}; {certified}: decrement {c.decrement:.1e}, smallest eigenvalue "
         f"{min(c.eigenvalues):.1e}, {c.agree} of {c.starts} starts agree",
         f"pivot: {pivot}; fitted between "
-        + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data["domain"].items()),
+        + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data.domain.items()),
     ]
     if fit.held_out:
         lines += held_out_lines(fit)
-    under = fit.sensitivity.get("objective", {})
+    under = fit.sensitivity.objective
     shapes = [s.name for s in fit.model.shapes]
     if under and shapes:
         lines.append(

@@ -13,6 +13,7 @@ from lawful.errors import TableError
 from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
+from lawful.schema import Observation
 from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import pooled, unread
@@ -62,7 +63,7 @@ class TableCheck:
     rows: int
     said: tuple[str, ...]
     columns: tuple[Column, ...]
-    dropped: tuple[Mapping[str, Any], ...]
+    dropped: tuple[Observation, ...]
     problem: str
     vary: str
     pooled: Mapping[str, list[str]]

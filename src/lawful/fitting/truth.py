@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from lawful.checks import AnyFloat
+from lawful.fitting.comparison import Comparison
+from lawful.fitting.records import Parameter
+
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -16,36 +21,36 @@ class Recovered:
 
     name: str
     planted: float | str
-    found: float | str | None
-    interval: tuple[float, float] | None
+    found: AnyFloat | str | None
+    interval: tuple[AnyFloat, AnyFloat] | None
     is_inside: bool
 
 
-def recovered(
-    truth: Mapping[str, float | str],
-    *,
-    fit: Mapping[str, Any] | None = None,
-    comparison: Mapping[str, Any] | None = None,
+def of_fit(truth: Mapping[str, float | str], params: Mapping[str, Parameter]) -> tuple[Recovered, ...]:
+    """One row per planted value, against the parameters of a fit."""
+    return _judged(truth, {name: (one.value, one.ci95) for name, one in params.items()}, {})
+
+
+def of_arms(truth: Mapping[str, float | str], found: Comparison) -> tuple[Recovered, ...]:
+    """Against a comparison of arms: a parameter's name means the second arm's value minus the first's."""
+    numbers: dict[str, tuple[float, Pair]] = {}
+    for difference in found.differences:
+        numbers.setdefault(difference.parameter, (difference.value, difference.ci95))
+    for multiplier in found.multipliers:
+        numbers.setdefault("multiplier", (multiplier.value, multiplier.ci95))
+    return _judged(truth, numbers, {"verdict": found.verdict, "decision": found.decision})
+
+
+def _judged(
+    truth: Mapping[str, float | str], numbers: Mapping[str, tuple[float, Pair]], words: Mapping[str, str]
 ) -> tuple[Recovered, ...]:
-    """One row per planted value, against a fit or a comparison of arms, as plain data.
-
-    In a comparison a parameter's name means the second arm's value minus the first's.
-    """
-    known: dict[str, tuple[Any, Any]] = {}
-    if fit is not None:
-        known = {name: (p["value"], p["ci95"]) for name, p in fit["params"].items()}
-    if comparison is not None:
-        for difference in comparison["differences"]:
-            known.setdefault(difference["parameter"], (difference["value"], difference["ci95"]))
-        for multiplier in comparison["multipliers"]:
-            known.setdefault("multiplier", (multiplier["value"], multiplier["ci95"]))
-        known |= {name: (comparison[name], None) for name in ("verdict", "decision") if name in comparison}
-    return tuple(_judged(name, planted, *known.get(name, (None, None))) for name, planted in truth.items())
-
-
-def _judged(name: str, planted: float | str, found: Any, interval: Any) -> Recovered:
-    if isinstance(planted, str) or found is None:
-        return Recovered(name, planted, found, None, found == planted)
-    value, low, high = float(found), float(interval[0]), float(interval[1])
-    is_inside = math.isfinite(value) and low <= planted <= high
-    return Recovered(name, planted, value, (low, high), is_inside)
+    rows = []
+    for name, planted in truth.items():
+        if isinstance(planted, str) or name not in numbers:
+            found = words.get(name)
+            rows.append(Recovered(name, planted, found, None, found == planted))
+            continue
+        value, (low, high) = numbers[name]
+        is_inside = math.isfinite(value) and low <= planted <= high
+        rows.append(Recovered(name, planted, value, (low, high), is_inside))
+    return tuple(rows)

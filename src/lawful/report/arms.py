@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lawful.fitting.answers import Answer
+from lawful.fitting.paired import Paired
 from lawful.plugins import Column, columns
 from lawful.report import charts as drawing
 from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
 from lawful.report.evidence import Evidence
-from lawful.report.gallery import CURVE_POINTS, axis_title, held_out_rows, loss_title
 from lawful.report.law_curve import law_curve
+from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title
+from lawful.report.table import Table
 from lawful.report.tables import number
-from lawful.report.words import Table
-
-Answer = Mapping[str, Any]
+from lawful.schema import Observation
 
 
 def arm_charts(evidence: Evidence) -> list[Chart]:
     """Of each question that compares arms along one axis: every arm's runs and law, or its means at each level."""
     made = []
     for answer in evidence.answers:
-        if answer.get("paired"):
-            made.append(_levels_chart(evidence, answer))
-        elif answer.get("crossings"):
+        if answer.paired:
+            made.append(_levels_chart(evidence, answer, answer.paired))
+        elif answer.crossings:
             made += [chart for chart in (_crossings_chart(evidence, answer),) if chart]
     return made
 
@@ -39,10 +39,10 @@ def arm_tables(answer: Answer) -> list[Table]:
 
 def in_words(evidence: Evidence) -> list[tuple[str, str]]:
     """What each question about the arms came to: (what it asks, its answer). Empty where fewer than two were asked."""
-    asked = [answer for answer in evidence.answers if answer.get("crossings") or answer.get("paired")]
+    asked = [answer for answer in evidence.answers if answer.crossings or answer.paired]
     if len(asked) < 2:
         return []
-    return [(str(answer["question"].get("asks") or ""), str(answer.get("sentence") or "")) for answer in asked]
+    return [(answer.question.asks, answer.sentence) for answer in asked]
 
 
 def reported_table(evidence: Evidence) -> Table:
@@ -80,7 +80,7 @@ def text_table(evidence: Evidence) -> Table:
     """Runs by arm and coordinates, seeds averaged: loss as perplexity and bits, after the best and the last step."""
     if not any(number(row.get("best_weights_loss")) for row in evidence.finished):
         return Table(title="", header=(), rows=())
-    cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    cells: dict[tuple[str, ...], list[Observation]] = {}
     for row in evidence.finished:
         at = {name.removeprefix("at_"): row[name] for name in row if name.startswith("at_") and name != "at_seed"}
         cells.setdefault((tables.coordinates(at),), []).append(row)
@@ -88,7 +88,7 @@ def text_table(evidence: Evidence) -> Table:
     rows = []
     for (where,), group in cells.items():
 
-        def mean(column: str, group: Sequence[Mapping[str, Any]] = group) -> float | None:
+        def mean(column: str, group: Sequence[Observation] = group) -> float | None:
             values = [value for row in group if (value := number(row.get(column))) is not None]
             return sum(values) / len(values) if values else None
 
@@ -147,20 +147,20 @@ def counts_table(evidence: Evidence) -> Table:
 def _crossings(answer: Answer) -> Table:
     rows = []
     column = _axis_column(answer)
-    for item in answer.get("crossings") or ():
-        first, second = item["arms"]
-        if item.get("refusal"):
-            rows.append((f"{first}, {second}", f"refused: {item['refusal']}", *[tables.DASH] * 4))
+    for pair in answer.crossings:
+        arms, one = ", ".join(pair.arms), pair.crossing
+        if one is None:
+            rows.append((arms, f"refused: {pair.refusal}", *[tables.DASH] * 4))
             continue
-        pieces = " and ".join(f"{_end(column, low)} to {_end(column, high)}" for low, high in item.get("set95") or ())
+        pieces = " and ".join(f"{_end(column, low)} to {_end(column, high)}" for low, high in one.set95)
         rows.append(
             (
-                f"{first}, {second}",
-                tables.axis_amount(column, item["at"]) if item.get("at") is not None else "none established",
+                arms,
+                tables.axis_amount(column, one.at) if one.at is not None else "none established",
                 pieces or "empty",
-                f"{item['better_small']} ({tables.general(item['better_small_probability'], 2)})",
-                f"{item['better_large']} ({tables.general(item['better_large_probability'], 2)})",
-                str(item.get("leader") or "none established"),
+                f"{one.better_small} ({tables.general(one.better_small_probability, 2)})",
+                f"{one.better_large} ({tables.general(one.better_large_probability, 2)})",
+                one.leader or "none established",
             )
         )
     return Table(
@@ -179,27 +179,26 @@ def _crossings(answer: Answer) -> Table:
 
 
 def _paired(answer: Answer) -> list[Table]:
-    found = answer.get("paired")
-    if not found:
+    found = answer.paired
+    if found is None:
         return []
-    along = str(found["along"])
+    along = found.along
     gaps = [
         (
-            f"{gap['second']} − {gap['first']}",
-            str(gap["pairs"]),
-            tables.estimate(gap["mean"], *gap["ci95"]),
-            tables.interval(*gap["ci95"]),
-            tables.general(gap["p_holm"], 2),
-            tables.DASH if gap["slope"] is None else f"{gap['slope']:+.4f}",
-            tables.DASH if gap["slope"] is None else tables.interval(*gap["slope_ci95"]),
-            tables.general(gap["slope_p_holm"], 2),
+            f"{gap.second} − {gap.first}",
+            str(gap.pairs),
+            tables.estimate(gap.mean, *gap.ci95),
+            tables.interval(*gap.ci95),
+            tables.general(gap.p_holm, 2),
+            tables.DASH if gap.slope is None else f"{gap.slope:+.4f}",
+            tables.interval(*(gap.slope_ci95 or (None, None))),
+            tables.general(gap.slope_p_holm, 2),
         )
-        for gap in found["gaps"]
+        for gap in found.gaps
     ]
-    levels = list(dict.fromkeys(level for gap in found["gaps"] for level in gap["levels"]))
+    levels = list(dict.fromkeys(level for gap in found.gaps for level in gap.levels))
     by_level = [
-        (f"{gap['second']} − {gap['first']}", *(_signed(gap["levels"].get(level)) for level in levels))
-        for gap in found["gaps"]
+        (f"{gap.second} − {gap.first}", *(_signed(gap.levels.get(level)) for level in levels)) for gap in found.gaps
     ]
     return [
         Table(
@@ -217,43 +216,31 @@ def _paired(answer: Answer) -> list[Table]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """One arm's part of a chart."""
+
+    column: str
+    rows: Sequence[Observation]
+    law: Line
+    band: Band | None
+    marks: Points
+    hollow: Points | None
+
+
 def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     """Every arm's runs and its fitted law along the one axis."""
-    name, loss = answer["question"]["name"], str(answer["question"].get("loss") or "loss")
-    bands, lines, points, hollow = [], [], [], []
-    column = _axis_column(answer) or "tokens"
-    shown: list[Mapping[str, Any]] = []
-    of_arm = [other for other in evidence.answers if str(other["question"]["name"]).startswith(f"{name}--")]
-    for other in of_arm:
-        curve, arm = law_curve(other), str((other["question"].get("where") or {}).get("arm"))
-        index = evidence.arms.index(arm) if arm in evidence.arms else 0  # one colour throughout the page
-        colour = f"arm{index % drawing.ARMS}"
-        if curve is None:
-            continue
-        (axis,) = curve.inputs
-        column = curve.columns[axis]
-        used = {str(item.get("run")) for item in other["fit"].get("residuals", ())}
-        rows = [row for row in evidence.finished if str(row.get("run")) in used]
-        held = held_out_rows(evidence, other)
-        shown += rows
-        grid = np.geomspace(*_span([*rows, *held], column), CURVE_POINTS)
-        spread = curve.band(**{axis: grid})
-        if spread:
-            bands.append(
-                Band(x=list(grid), low=list(spread[0]), high=list(spread[1]), colour=colour, legend=f"arm{index}")
-            )
-        dash = drawing.DASHES[index % len(drawing.DASHES)]
-        y = [float(value) for value in curve.predict(**{axis: grid})]
-        lines.append(Line(name=f"law, {arm}", x=list(grid), y=y, colour=colour, dash=dash, legend=f"arm{index}"))
-        points.append(_marks(arm, rows, column, loss, index))
-        if held:
-            hollow.append(replace(_marks(f"{arm}, held out", held, column, loss, index), is_open=True))
-    if len(points) < 2:
+    name, loss = answer.name, answer.question.loss
+    of_arms = [other for other in evidence.answers if other.name.startswith(f"{name}--")]
+    drawn = [part for other in of_arms if (part := _arm_of_chart(evidence, other, loss))]
+    if len(drawn) < 2:
         return None
+    column = drawn[-1].column
     counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
     names = ", ".join(line.name.removesuffix(" counts") for line in counts)
-    lines += counts
-    arms = ", ".join(mark.name for mark in points)
+    hollow = [part.hollow for part in drawn if part.hollow]
+    shown = [row for part in drawn for row in part.rows]
+    arms = ", ".join(part.marks.name for part in drawn)
     return Chart(
         name=f"{name}_arms",
         kind="law",
@@ -265,27 +252,55 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         alt=f"{loss_title(shown, loss)} against {axis_title(column)} for {arms}, each with its law.",
         x=Axis(title=axis_title(column), is_flops=column == "flops"),
         y=Axis(title=loss_title(shown, loss)),
-        bands=bands,
-        lines=lines,
-        points=[*points, *hollow],
+        bands=[part.band for part in drawn if part.band],
+        lines=[*(part.law for part in drawn), *counts],
+        points=[*(part.marks for part in drawn), *hollow],
         legend_title="arm",
         is_wide=True,
     )
 
 
-def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
+def _arm_of_chart(evidence: Evidence, answer: Answer, loss: str) -> _Drawn | None:
+    curve, arm = law_curve(answer), str(answer.arm)
+    if curve is None:
+        return None
+    index = evidence.arms.index(arm) if arm in evidence.arms else 0  # one colour throughout the page
+    colour, legend = f"arm{index % drawing.ARMS}", f"arm{index}"
+    (axis,) = curve.inputs
+    column = curve.columns[axis]
+    used = {item.run for item in answer.fit.residuals} if answer.fit else set()
+    rows = [row for row in evidence.finished if str(row.get("run")) in used]
+    held = [one.row for one in held_out_rows(evidence, answer)]
+    grid = np.geomspace(*_span([*rows, *held], column), CURVE_POINTS)
+    spread = curve.band(**{axis: grid})
+    band = (
+        Band(x=list(grid), low=list(spread[0]), high=list(spread[1]), colour=colour, legend=legend) if spread else None
+    )
+    dash = drawing.DASHES[index % len(drawing.DASHES)]
+    y = [float(value) for value in curve.predict(**{axis: grid})]
+    hollow = replace(_marks(f"{arm}, held out", held, column, loss, index), is_open=True) if held else None
+    return _Drawn(
+        column=column,
+        rows=rows,
+        law=Line(name=f"law, {arm}", x=list(grid), y=y, colour=colour, dash=dash, legend=legend),
+        band=band,
+        marks=_marks(arm, rows, column, loss, index),
+        hollow=hollow,
+    )
+
+
+def _levels_chart(evidence: Evidence, answer: Answer, found: Paired) -> Chart:
     """Every arm's runs and their mean at each level."""
-    question, found = answer["question"], answer["paired"]
-    name, along, loss = question["name"], found["along"], str(question.get("loss") or "loss")
-    left_out = {str(item.get("run")) for item in answer.get("excluded") or ()}
+    name, along, loss = answer.name, found.along, answer.question.loss
+    left_out = {item.run for item in answer.excluded}
     rows = [row for row in evidence.finished if str(row.get("run")) not in left_out and number(row.get(loss))]
     lines, points = [], []
-    for arm in found["arms"]:
+    for arm in found.arms:
         index = evidence.arms.index(arm) if arm in evidence.arms else 0
         mine = [row for row in rows if str(row.get("arm")) == arm]
         levels = sorted({number(row.get(f"at_{along}")) or 0.0 for row in mine})
         means = [
-            float(np.mean([number(row[loss]) for row in mine if number(row.get(f"at_{along}")) == level]))
+            float(np.mean([number(row[loss]) or 0.0 for row in mine if number(row.get(f"at_{along}")) == level]))
             for level in levels
         ]
         colour, dash = f"arm{index % drawing.ARMS}", drawing.DASHES[index % len(drawing.DASHES)]
@@ -297,8 +312,8 @@ def _levels_chart(evidence: Evidence, answer: Answer) -> Chart:
         question=name,
         title=f"The arms at each level of {along}",
         caption="A mark is a run, a line joins an arm's means; no law is fitted.",
-        alt=f"{loss_title(rows, loss)} against {along} for {', '.join(found['arms'])}.",
-        x=Axis(title=axis_title(str(along))),
+        alt=f"{loss_title(rows, loss)} against {along} for {', '.join(found.arms)}.",
+        x=Axis(title=axis_title(along)),
         y=Axis(title=loss_title(rows, loss)),
         lines=lines,
         points=points,
@@ -334,7 +349,7 @@ def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
     ]
 
 
-def _marks(arm: str, rows: Sequence[Mapping[str, Any]], column: str, loss: str, index: int) -> Points:
+def _marks(arm: str, rows: Sequence[Observation], column: str, loss: str, index: int) -> Points:
     return Points(
         name=arm,
         x=[number(row.get(column)) or math.nan for row in rows],
@@ -351,23 +366,23 @@ def _marks(arm: str, rows: Sequence[Mapping[str, Any]], column: str, loss: str, 
 
 def _axis_column(answer: Answer) -> str | None:
     """The column of the law's one axis, as the question has it."""
-    question = answer["question"]
-    crossed = (str(item["axis"]) for item in answer.get("crossings") or () if item.get("axis"))
-    axis = next(crossed, "") or str(question.get("law") or "").rpartition(":")[2]
-    return str(question.get(axis) or axis) or None
+    question = answer.question
+    crossed = (pair.crossing.axis for pair in answer.crossings if pair.crossing)
+    axis = next(crossed, "") or (question.law if isinstance(question.law, str) else "").rpartition(":")[2]
+    return question.columns.get(axis) or axis or None
 
 
-def _span(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[float, float]:
+def _span(rows: Sequence[Observation], column: str) -> tuple[float, float]:
     values = [value for row in rows if (value := number(row.get(column)))]
     return min(values), max(values)
 
 
-def _end(column: str | None, value: Any) -> str:
+def _end(column: str | None, value: float) -> str:
     exact = number(value)
     return "∞" if exact is None else "0" if exact == 0 else tables.axis_amount(column, exact)
 
 
-def _signed(value: Any) -> str:
+def _signed(value: float | None) -> str:
     exact = number(value)
     return tables.DASH if exact is None else f"{exact:+.4f}"
 

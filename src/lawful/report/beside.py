@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
-from lawful.laws import label
+from lawful.fitting.records import Parameter
+from lawful.fitting.result import Fit
 from lawful.report import interactive, parts, tables, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
+from lawful.report.table import Table
 from lawful.report.tables import number
-from lawful.report.words import Table
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import to_plain
+from lawful.storage.json_files import Json
 
-Answer = Mapping[str, Any]
 Pair = tuple[Evidence, Evidence]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One parameter of one question that both studies fitted under one law.
+
+    reason      why the difference cannot be had; then `value` is None
+    interval    of the difference, 95 %; None also where the studies share runs: their estimates are not independent
+    """
+
+    question: str
+    name: str
+    params: tuple[Parameter, Parameter]
+    reason: str
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def moved(self) -> float:
+        """The difference over the width of the first interval."""
+        low, high = self.params[0].ci95
+        return abs(self.value or 0.0) / max(high - low, 1e-12)
+
+
 # What of a declaration is compared, in words
 DECLARED = {
     "question": "Question",
@@ -88,82 +114,69 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
     )
 
 
-def differences(pair: Pair) -> list[dict[str, Any]]:
-    """One entry for each parameter of each question that both fitted under one law; where the difference cannot be
-    had, `reason` says why and `value` is None.
-
-    Of studies that share runs there is no interval: their estimates are not independent.
-    """
+def differences(pair: Pair) -> list[Entry]:
+    """One entry for each parameter of each question that both fitted under one law."""
     made = []
-    others = {answer["question"]["name"]: answer for answer in pair[1].answers}
+    others = {answer.name: answer for answer in pair[1].answers}
     is_shared = bool(_shared(pair))
     for answer in pair[0].answers:
-        other = others.get(answer["question"]["name"])
-        if other is None or not (answer.get("fit") and other.get("fit")):
+        other = others.get(answer.name)
+        if other is None or answer.fit is None or other.fit is None:
             continue
-        refusal = _incomparable(pair, answer, other)
-        for name, one in answer["fit"]["params"].items():
-            two = other["fit"]["params"].get(name)
+        refusal = _incomparable(pair, (answer.fit, other.fit))
+        for name, one in answer.fit.params.items():
+            two = other.fit.params.get(name)
             if two is None:
                 continue
             reason = refusal or _not_compared(pair, name, one, two)
-            entry: dict[str, Any] = {
-                "question": answer["question"]["name"],
-                "name": name,
-                "params": (one, two),
-                "reason": reason,
-                "value": None,
-                "interval": None,
-            }
+            entry = Entry(question=answer.name, name=name, params=(one, two), reason=reason)
             if not reason:
-                value, interval = difference(
-                    float(one["value"]), tuple(one["ci95"]), float(two["value"]), tuple(two["ci95"])
-                )
-                entry |= {"value": value, "interval": None if is_shared else interval}
+                value, interval = difference(one.value, one.ci95, two.value, two.ci95)
+                entry = replace(entry, value=value, interval=None if is_shared else interval)
             made.append(entry)
     return made
 
 
-def headline(found: Sequence[Mapping[str, Any]], labels: tuple[str, str]) -> str:
+def headline(found: Sequence[Entry], labels: tuple[str, str]) -> str:
     """In a sentence: which parameters differ, of those that can be compared."""
-    compared = [entry for entry in found if entry["value"] is not None]
+    compared = [entry for entry in found if entry.value is not None]
     if not compared:
-        reason = next((str(entry["reason"]) for entry in found), "no question was fitted in both")
+        reason = next((entry.reason for entry in found), "no question was fitted in both")
         return f"{labels[0]} and {labels[1]} cannot be compared parameter by parameter: {reason}."
-    sure = [entry for entry in compared if entry["interval"]]
+    sure = [(entry, entry.interval) for entry in compared if entry.interval]
     if not sure:
-        most = max(compared, key=_moved)
+        most = max(compared, key=lambda entry: entry.moved)
         return (
             f"The two share runs; what moved most is {_named(most, found)}, from {_value(most, 0)} to "
-            f"{_value(most, 1)}: {tables.percent(_moved(most))} of the width of its interval."
+            f"{_value(most, 1)}: {tables.percent(most.moved)} of the width of its interval."
         )
-    apart = [entry for entry in sure if entry["interval"][0] > 0 or entry["interval"][1] < 0]
+    apart = [(entry, (low, high)) for entry, (low, high) in sure if low > 0 or high < 0]
     if not apart:
-        return f"No difference between {labels[0]} and {labels[1]} is shown in {_listed(sure, found)}."
+        return f"No difference between {labels[0]} and {labels[1]} is shown in {_listed([e for e, _ in sure], found)}."
     said = [
         f"{_named(entry, found)} is {_value(entry, 0)} in {labels[0]} and {_value(entry, 1)} in {labels[1]}, a "
-        f"difference of {tables.estimate(entry['value'], *entry['interval'])} {tables.interval(*entry['interval'])}"
-        for entry in apart
+        f"difference of {tables.estimate(entry.value, *interval)} {tables.interval(*interval)}"
+        for entry, interval in apart
     ]
-    rest = [entry for entry in sure if entry not in apart]
+    rest = [entry for entry, interval in sure if (entry, interval) not in apart]
     more = f"; no difference is shown in {_listed(rest, found)}" if rest else ""
     return "; ".join(said) + more + "."
 
 
-def differences_table(found: Sequence[Mapping[str, Any]], labels: tuple[str, str]) -> Table:
+def differences_table(found: Sequence[Entry], labels: tuple[str, str]) -> Table:
     rows = []
     for entry in found:
-        interval = entry["interval"] or (None, None)
-        digits = entry["interval"] or entry["params"][0].get("ci95") or (None, None)
+        interval = entry.interval or (None, None)
+        digits = entry.interval or entry.params[0].ci95
         rows.append(
             (
-                words.question_name(entry["question"]),
-                tables.symbol(entry["name"]),
+                words.question_name(entry.question),
+                tables.symbol(entry.name),
                 _value(entry, 0),
                 _interval(entry, 0),
                 _value(entry, 1),
                 _interval(entry, 1),
-                tables.DASH if entry["value"] is None else tables.estimate(entry["value"], *digits),
+                tables.DASH if entry.value is None else tables.estimate(entry.value, *digits),
                 tables.interval(*interval),
                 _in_words(entry, labels),
             )
@@ -177,13 +190,12 @@ def differences_table(found: Sequence[Mapping[str, Any]], labels: tuple[str, str
     )
 
 
-def _incomparable(pair: Pair, one: Answer, two: Answer) -> str:
+def _incomparable(pair: Pair, fits: tuple[Fit, Fit]) -> str:
     """Why no parameter of the two answers can be compared; empty where they can."""
-    fits = (one["fit"], two["fit"])
-    laws = [label(fit["law"]) for fit in fits]
+    laws = [fit.law for fit in fits]
     if laws[0] != laws[1]:
         return f"different laws, {laws[0]} and {laws[1]}"
-    columns = [fit.get("data", {}).get("columns") or {} for fit in fits]
+    columns = [fit.data.columns for fit in fits]
     for axis in columns[0]:
         if columns[0][axis] != columns[1].get(axis):
             return f"{axis} is counted as {columns[0][axis]} in one and as {columns[1].get(axis)} in the other"
@@ -193,14 +205,14 @@ def _incomparable(pair: Pair, one: Answer, two: Answer) -> str:
     return ""
 
 
-def _not_compared(pair: Pair, name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+def _not_compared(pair: Pair, name: str, one: Parameter, two: Parameter) -> str:
     if name.endswith("_pivot"):
         return "a loss at the middle of each study's own data"
-    if "fixed" in (one.get("role"), two.get("role")):
+    if "fixed" in (one.role, two.role):
         return "fixed, not fitted"
-    if one.get("at_bound") or two.get("at_bound"):
+    if one.at_bound or two.at_bound:
         return "at its bound: the data do not determine it"
-    if any(number(end) is None for param in (one, two) for end in (*(param.get("ci95") or (None,)), param["value"])):
+    if not all(math.isfinite(number) for param in (one, two) for number in (*param.ci95, param.value)):
         return "no interval"
     if name in ("E", "floor") and _of(pair[0], "data_fingerprint") != _of(pair[1], "data_fingerprint"):
         return "a loss on different text"
@@ -230,42 +242,35 @@ def _shared_words(pair: Pair) -> str:
     )
 
 
-def _moved(entry: Mapping[str, Any]) -> float:
-    """The difference over the width of the first interval."""
-    low, high = entry["params"][0]["ci95"]
-    return abs(float(entry["value"])) / max(float(high) - float(low), 1e-12)
-
-
-def _in_words(entry: Mapping[str, Any], labels: tuple[str, str]) -> str:
-    if entry["value"] is None:
-        return f"not compared: {entry['reason']}"
-    if not entry["interval"]:
-        return f"moved by {tables.percent(_moved(entry))} of the interval's width"
-    low, high = entry["interval"]
+def _in_words(entry: Entry, labels: tuple[str, str]) -> str:
+    if entry.value is None:
+        return f"not compared: {entry.reason}"
+    if entry.interval is None:
+        return f"moved by {tables.percent(entry.moved)} of the interval's width"
+    low, high = entry.interval
     if low > 0 or high < 0:
         return f"{'higher' if low > 0 else 'lower'} in {labels[1]}"
     return "no difference shown"
 
 
-def _named(entry: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str:
-    several = len({other["question"] for other in found}) > 1
-    of = f" of {words.question_name(entry['question'])}" if several else ""
-    return tables.symbol(entry["name"]) + of
+def _named(entry: Entry, found: Sequence[Entry]) -> str:
+    several = len({other.question for other in found}) > 1
+    of = f" of {words.question_name(entry.question)}" if several else ""
+    return tables.symbol(entry.name) + of
 
 
-def _listed(entries: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
+def _listed(entries: Sequence[Entry], found: Sequence[Entry]) -> str:
     return ", ".join(_named(entry, found) for entry in entries)
 
 
-def _value(entry: Mapping[str, Any], which: int) -> str:
-    param = entry["params"][which]
-    value = number(param["value"])
-    return tables.DASH if value is None else tables.estimate(value, *(param.get("ci95") or (None, None)))
+def _value(entry: Entry, which: int) -> str:
+    param = entry.params[which]
+    return tables.estimate(param.value, *param.ci95) if math.isfinite(param.value) else tables.DASH
 
 
-def _interval(entry: Mapping[str, Any], which: int) -> str:
-    param = entry["params"][which]
-    return tables.DASH if param.get("role") == "fixed" else tables.interval(*(param.get("ci95") or (None, None)))
+def _interval(entry: Entry, which: int) -> str:
+    param = entry.params[which]
+    return tables.DASH if param.role == "fixed" else tables.interval(*param.ci95)
 
 
 def _answers(pair: Pair, labels: tuple[str, str], sentence: str) -> Html:
@@ -277,8 +282,7 @@ def _answers(pair: Pair, labels: tuple[str, str], sentence: str) -> Html:
             tag(
                 "p",
                 parts.powers(words.headline(one)),
-                class_="lede sentence"
-                + (" refused" if one.answers and one.answers[0].get("status") == "refused" else ""),
+                class_="lede sentence" + (" refused" if one.answers and one.answers[0].status == "refused" else ""),
             ),
             parts.facts(words.key_facts(one), "plain"),
         )
@@ -313,7 +317,7 @@ def _figures(drawn: Sequence[Mapping[str, Chart]], both: Sequence[str], labels: 
     return tag("section", tag("h2", "Charts on the same axes"), made, id="charts-beside")
 
 
-def _aligned(one: Chart, two: Chart) -> list[dict[str, Any]]:
+def _aligned(one: Chart, two: Chart) -> list[dict[str, Json]]:
     """Both charts between the same limits, where their axes measure the same."""
     limits = [interactive.limits(chart) for chart in (one, two)]
     shared = [
@@ -350,17 +354,19 @@ def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
     return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
 
 
-def _declared(value: Any) -> dict[str, str]:
+def _declared(value: Json) -> dict[str, str]:
     """Its parts by name; a plain value has one, without a name."""
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     return {"": _plain(value)} if value not in (None, "", []) else {}
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(part) for part in value)
-    return tables.moment(value) if isinstance(value, str) else tables.coordinate(value)
+def _plain(value: Json) -> str:
+    if isinstance(value, str):
+        return tables.moment(value)
+    if isinstance(value, Sequence):
+        return ", ".join(map(_plain, value))
+    return str(value) if isinstance(value, Mapping) else tables.coordinate(value)
 
 
 def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:

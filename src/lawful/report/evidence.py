@@ -7,14 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful import linter, tables
 from lawful.errors import StoreError
-from lawful.report.counted import beside_counts
+from lawful.fitting.absent_law import law_or_absent
+from lawful.fitting.answers import Answer, answer_in, read_answer
+from lawful.fitting.registered import Forecasts, read_forecasts
+from lawful.report.counted import Counts, beside_counts
 from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
-from lawful.schema import SEVERITIES, Observation, PlannedRun, Question, Severity, StudyPlan, Warning
+from lawful.schema import Observation, PlannedRun, Question, StudyPlan, Warning
 from lawful.storage.json_files import read_bytes, read_json
 from lawful.storage.layout import Store
 
@@ -48,16 +50,17 @@ class Evidence:
     former       those of runs that only an earlier plan of the study has
     answers      one per question that was fitted, in the study's order
     unanswered   questions without a fit yet
+    registered   the forecasts that were written before the held-out runs began
     """
 
     folder: Path
     study: StudyPlan
     rows: tuple[Observation, ...]
-    answers: tuple[Mapping[str, Any], ...]
+    answers: tuple[Answer, ...]
     unanswered: tuple[Question, ...]
-    baselines: tuple[Mapping[str, Any], ...]
-    counts: Mapping[str, Sequence[Mapping[str, Any]]]  # count baselines by corpus, where the study has several
-    registered: Mapping[str, Any]  # what forecasts.json holds, empty where there is none
+    baselines: tuple[Observation, ...]
+    counts: Mapping[str, Sequence[Observation]]  # count baselines by corpus, where the study has several
+    registered: Forecasts
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
 
@@ -75,18 +78,17 @@ class Evidence:
         return [row for row in self.rows if tables.is_finished(row)]
 
     @property
-    def fitted(self) -> list[Mapping[str, Any]]:
+    def fitted(self) -> list[Answer]:
         """The answers that hold a fit of their own."""
-        return [answer for answer in self.answers if answer.get("fit")]
+        return [answer for answer in self.answers if answer.fit is not None]
 
-    def arms_of(self, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def arms_of(self, answer: Answer) -> list[Answer]:
         """The answers of a comparison's arms, each on its own: QUESTION--ARM."""
         return [other for other in self.answers if self.parent(other) is answer]
 
-    def parent(self, answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def parent(self, answer: Answer) -> Answer | None:
         """The comparison that an arm's own answer belongs to."""
-        name = str(answer["question"]["name"])
-        return next((one for one in self.answers if name.startswith(f"{one['question']['name']}--")), None)
+        return next((one for one in self.answers if answer.name.startswith(f"{one.name}--")), None)
 
     @property
     def missing(self) -> list[PlannedRun]:
@@ -107,11 +109,9 @@ class Evidence:
         for warning in linter.observed(self.runs, self.rows):
             found.setdefault(warning.sentence, replace(warning, about="runs"))
         for answer in self.answers:
-            fit = answer.get("fit") or {}
-            about = str(answer["question"]["name"]).replace("--", ", ") if len(self.answers) > 1 else "fit"
-            for one in [*answer.get("warnings", ()), *fit.get("warnings", ())]:
-                warning = _warning(one, about)
-                found.setdefault(warning.sentence, warning)
+            about = answer.name.replace("--", ", ") if len(self.answers) > 1 else "fit"
+            for warning in (*answer.warnings, *(answer.fit.warnings if answer.fit else ())):
+                found.setdefault(warning.sentence, replace(warning, about=about))
         return sorted(found.values(), key=lambda warning: warning.rank)
 
     @property
@@ -128,23 +128,16 @@ class Evidence:
         known = {str(row.get("run")) for row in (*unfinished, *self.former)}
         arms = {str(row.get("run")): str(row.get("arm")) for row in self.rows}
         for answer in self.answers:
-            about = str((self.parent(answer) or answer)["question"]["name"]) if len(self.answers) > 1 else ""
-            arm = (answer["question"].get("where") or {}).get("arm")
-            asked = {str(one) for one in (arm if isinstance(arm, (list, tuple)) else [arm])}
-            for item in answer.get("excluded", ()):
-                run, reason = str(item.get("run")), str(item.get("reason"))
-                is_other_arm = arm is not None and arms.get(run) not in asked
-                if run not in known and not is_other_arm:
-                    found = groups.setdefault((reason, about), [])
-                    if (entry := (run, str(item.get("rung") or ""))) not in found:
-                        found.append(entry)
+            about = (self.parent(answer) or answer).name if len(self.answers) > 1 else ""
+            arm = answer.question.where.get("arm")
+            asked = {str(one) for one in (arm if isinstance(arm, tuple) else [arm])}
+            for item in answer.excluded:
+                is_other_arm = arm is not None and arms.get(item.run) not in asked
+                if item.run not in known and not is_other_arm:
+                    found = groups.setdefault((item.reason, about), [])
+                    if (item.run, item.rung) not in found:
+                        found.append((item.run, item.rung))
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
-
-
-def _warning(raw: Mapping[str, Any], about: str) -> Warning:
-    """A warning of an answer's file; one whose severity is none of ours is a note."""
-    severity: Severity = next((known for known in SEVERITIES if known == raw.get("severity")), "note")
-    return Warning(str(raw.get("code")), severity, str(raw.get("sentence")), about)
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -155,16 +148,17 @@ def read_evidence(folder: Path) -> Evidence:
     for question in study.questions:
         path = here.fit(question.name)
         if path.exists():
-            answers.append(read_json(path))
+            answers.append(read_answer(path, law_or_absent))
         else:
             unanswered.append(question)
-        answers += [read_json(arm) for arm in here.fits(f"{path.stem}--")]
-    known = {answer["question"]["name"] for answer in answers}
-    for path in here.fits():  # fits that were asked for by hand
-        answer = read_json(path)
-        if isinstance(answer.get("question"), dict) and answer["question"].get("name") not in known:
+        answers += [read_answer(arm, law_or_absent) for arm in here.fits(f"{path.stem}--")]
+    known = {answer.name for answer in answers}
+    for path in here.fits():  # fits that were asked for by hand; what an analysis writes has no question
+        if (raw := read_json(path)).get("question") and (
+            answer := answer_in(path, raw, law_or_absent)
+        ).name not in known:
             answers.append(answer)
-    counted = _counted(here.baselines) if here.baselines.exists() else {}
+    baselines, counts = _counted(here.baselines) if here.baselines.exists() else ((), {})
     rows = _read_rows(here.observations)
     return Evidence(
         folder=here.folder,
@@ -173,36 +167,36 @@ def read_evidence(folder: Path) -> Evidence:
         former=tuple(row for row in rows if row.get("left_plan")),
         answers=tuple(answers_beside_counts(here.folder, answers)),
         unanswered=tuple(unanswered),
-        baselines=tuple(counted.get("baselines", ())),
-        counts=counted.get("by_corpus", {}),
-        registered=read_json(here.forecasts) if here.forecasts.exists() else {},
+        baselines=tuple(baselines),
+        counts=counts,
+        registered=read_forecasts(here),
         curves=_read_curves(here, [planned.run for planned in study.runs]),
     )
 
 
-def answers_beside_counts(folder: Path, answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def answers_beside_counts(folder: Path, answers: Sequence[Answer]) -> list[Answer]:
     """Answers of the study in `folder`, as far as its count models let them say that an arm is ahead."""
     here = Store(folder)
-    counted = _counted(here.baselines) if here.baselines.exists() else {}
+    baselines, by_corpus = _counted(here.baselines) if here.baselines.exists() else ((), {})
+    counts = Counts(baselines=baselines, by_corpus=by_corpus)
     finished = [row for row in _read_rows(here.observations) if not row.get("left_plan") and tables.is_finished(row)]
     study = here.read_study()
-    return [beside_counts(_with_current_loss(answer), study, finished, counted) for answer in answers]
+    return [beside_counts(_with_current_loss(answer), study, finished, counts) for answer in answers]
 
 
-def _counted(path: Path) -> Mapping[str, Any]:
-    """baselines.json: a list of count baselines, or one for each corpus."""
+def _counted(path: Path) -> tuple[Sequence[Observation], Mapping[str, Sequence[Observation]]]:
+    """baselines.json: a list of count baselines, and one for each corpus."""
     found = read_json(path)
     by_corpus = found.get("by_corpus", {})
     lists = [found.get("baselines", []), *(by_corpus.values() if isinstance(by_corpus, dict) else [None])]
     if not all(isinstance(entries, list) and all(isinstance(item, dict) for item in entries) for entries in lists):
         raise StoreError(f"{path}: expected counts as `lawful run` writes them, got others; delete it.")
-    return found
+    return lists[0], by_corpus
 
 
-def _with_current_loss(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_current_loss(answer: Answer) -> Answer:
     """An answer whose question names the loss as the rows do."""
-    question = answer["question"]
-    return {**answer, "question": {**question, "loss": tables.current_name(str(question.get("loss") or "loss"))}}
+    return replace(answer, question=replace(answer.question, loss=tables.current_name(answer.question.loss)))
 
 
 def _read_rows(path: Path) -> tuple[Observation, ...]:

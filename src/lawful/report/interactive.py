@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from importlib import resources
-from typing import Any
 
 from lawful.report import charts
 from lawful.report.charts import Axis, Chart
 from lawful.report.figures import log_ticks, tick_text
+from lawful.storage.json_files import Json
 
 _SYMBOLS = {
     "circle": "circle",
@@ -40,19 +40,20 @@ def palettes(drawn: list[Chart]) -> dict[str, dict[str, str]]:
 Limits = tuple[tuple[float, float], tuple[float, float]]
 
 
-def figure(chart: Chart, within: Limits | None = None) -> dict[str, Any]:
+def figure(chart: Chart, within: Limits | None = None) -> dict[str, Json]:
     """{"name", "data", "layout"}; colours are "@role", and "@role/0.2" with an opacity. `within`: limits of x and y
     that are not the chart's own."""
     traces = [*_bands(chart), *_lines(chart), *_points(chart)]
     named: set[str] = set()
     for trace in traces:  # one legend entry for what is toggled together
         if trace["showlegend"]:
-            trace["showlegend"] = trace["name"] not in named
-            named.add(trace["name"])
+            name = str(trace["name"])
+            trace["showlegend"] = name not in named
+            named.add(name)
     return {"name": chart.name, "data": traces, "layout": _layout(chart, within or limits(chart))}
 
 
-def _bands(chart: Chart) -> list[dict[str, Any]]:
+def _bands(chart: Chart) -> list[dict[str, Json]]:
     return [
         {
             "type": "scatter",
@@ -71,10 +72,10 @@ def _bands(chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(chart: Chart) -> list[dict[str, Any]]:
+def _lines(chart: Chart) -> list[dict[str, Json]]:
     traces = []
     for line in chart.lines:
-        trace: dict[str, Any] = {
+        trace: dict[str, Json] = {
             "type": "scatter",
             "mode": "lines",
             "x": list(line.x),
@@ -94,11 +95,11 @@ def _lines(chart: Chart) -> list[dict[str, Any]]:
     return traces
 
 
-def _points(chart: Chart) -> list[dict[str, Any]]:
+def _points(chart: Chart) -> list[dict[str, Json]]:
     traces = []
     size = 9 if sum(len(points.x) for points in chart.points) <= 150 else 6
     for points in chart.points:
-        trace: dict[str, Any] = {
+        trace: dict[str, Json] = {
             "type": "scatter",
             "mode": "markers",
             "x": list(points.x),
@@ -132,21 +133,23 @@ def _points(chart: Chart) -> list[dict[str, Any]]:
     return traces
 
 
-def _layout(chart: Chart, within: Limits) -> dict[str, Any]:
+def _layout(chart: Chart, within: Limits) -> dict[str, Json]:
     limits_x, limits_y = within
-    layout: dict[str, Any] = {
+    shapes: list[Json] = []
+    annotations: list[Json] = []
+    layout: dict[str, Json] = {
         "xaxis": _axis(chart.x, limits_x),
         "yaxis": _axis(chart.y, limits_y),
         "showlegend": bool(chart.legend_title)
         or sum(len(marks) > 0 for marks in (chart.lines, chart.points)) > 1
         or len(chart.points) > 1,
-        "shapes": [],
-        "annotations": [],
+        "shapes": shapes,
+        "annotations": annotations,
     }
     if chart.legend_title:
         layout["legend"] = {"title": {"text": _plain_text(chart.legend_title) + "&nbsp; "}}
     for reference in chart.references:
-        layout["shapes"].append(
+        shapes.append(
             {
                 "type": "line",
                 "xref": "paper",
@@ -159,7 +162,7 @@ def _layout(chart: Chart, within: Limits) -> dict[str, Any]:
             }
         )
         if reference.label:
-            layout["annotations"].append(
+            annotations.append(
                 {
                     "xref": "paper",
                     "x": 1,
@@ -175,7 +178,7 @@ def _layout(chart: Chart, within: Limits) -> dict[str, Any]:
             )
     if chart.has_identity:
         low, high = min(limits_x[0], limits_y[0]), max(limits_x[1], limits_y[1])
-        layout["shapes"].append(
+        shapes.append(
             {
                 "type": "line",
                 "x0": low,
@@ -210,8 +213,8 @@ def _padded(values: list[float], axis: Axis) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
-    spec: dict[str, Any] = {"title": {"text": _plain_text(axis.title)}, "type": axis.scale}
+def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Json]:
+    spec: dict[str, Json] = {"title": {"text": _plain_text(axis.title)}, "type": axis.scale}
     if axis.scale == "log":
         places = log_ticks(*limits)
         spec["range"] = [math.log10(limits[0]), math.log10(limits[1])]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lawful import laws
-from lawful.errors import DeclarationError
-from lawful.fitting.result import law_of
+from lawful.fitting.absent_law import AbsentLaw
+from lawful.fitting.answers import Answer
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -22,6 +21,7 @@ COUNTING = {  # column of the table -> the counting convention in words
     "flops_6nd": "training compute C (6ND)",
 }
 LEVEL = 0.95  # of every band drawn
+OnAxis = float | Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class LawCurve:
     def inputs(self) -> tuple[str, ...]:
         return self.law.inputs
 
-    def predict(self, **axes: Any) -> np.ndarray:
+    def predict(self, **axes: OnAxis) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
         return self.law.predict(self.values, self._at(axes))
 
-    def band(self, **axes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    def band(self, **axes: OnAxis) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
         if not self.draws:
             return None
@@ -51,27 +51,22 @@ class LawCurve:
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
-    def _at(self, axes: Mapping[str, Any]) -> laws.Axes:
+    def _at(self, axes: Mapping[str, OnAxis]) -> laws.Axes:
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
         return laws.Axes.of(dict(zip(self.inputs, columns, strict=True)), self.pivot)
 
 
-def law_curve(answer: Mapping[str, Any]) -> LawCurve | None:
+def law_curve(answer: Answer) -> LawCurve | None:
     """None where the answer holds no fit, or one of a law that may not be built from a file (laws.stored)."""
-    fit = answer.get("fit")
-    if not fit:
+    fit = answer.fit
+    if fit is None or isinstance(fit.model, AbsentLaw):
         return None
-    try:
-        law = law_of(fit)
-    except DeclarationError:
-        return None
-    drawn = np.array(fit.get("draws") or [], dtype=float).reshape(-1, len(law.parameters))
-    question, used = answer["question"], fit["data"].get("columns") or {}
+    known = {**answer.question.columns, **fit.data.columns}
     return LawCurve(
-        law=law,
-        formula=str(fit["formula"]),
-        values={name: float(fit["params"][name]["value"]) for name in law.parameters},
-        draws=dict(zip(law.parameters, drawn.T, strict=True)) if len(drawn) else {},
-        pivot=fit["data"]["pivot"],
-        columns={axis: used.get(axis) or question.get(axis) or axis for axis in law.inputs},
+        law=fit.model,
+        formula=fit.formula,
+        values=fit.values,
+        draws=fit.drawn if fit.draws else {},
+        pivot=fit.data.pivot,
+        columns={axis: known.get(axis) or axis for axis in fit.model.inputs},
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import arms, tables, truth, words
+from lawful.report import answer_tables, arms, study_tables, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
+from lawful.report.table import Table
 from lawful.report.tables import markdown_text
-from lawful.report.words import Table
 
 SEVERITY_NAMES = ("severe", "caution", "note")
 
@@ -30,21 +30,21 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     if known := truth.truth_table(evidence):
         parts += [f"## {truth.TITLE}", truth.truth_sentence(evidence), _table(known)]
     for index, answer in enumerate(evidence.answers):
-        question = answer["question"]
-        parts.append(f"## {markdown_text(question.get('asks') or question['name'])}")
+        parts.append(f"## {markdown_text(answer.question.asks or answer.name)}")
         if index:
             parts.append(markdown_text(words.answer_sentence(answer)))
-        parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == question["name"]])
-        if answer.get("fit"):
-            parts += [_table(words.parameters_table(answer)), _facts(words.fit_facts(answer))]
+        parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == answer.name])
+        if answer.fit:
+            parts.append(_table(answer_tables.parameters_table(answer, answer.fit)))
+            parts.append(_facts(answer_tables.fit_facts(answer, answer.fit)))
         for table in arms.arm_tables(answer):
             parts += [f"### {markdown_text(table.title)}", _table(table)]
         parts.append(markdown_text(words.comparison_sentence(answer)))
-        for table in words.comparison_tables(answer):
+        for table in answer_tables.comparison_tables(answer):
             parts += [f"### {markdown_text(table.title)}", _table(table)]
-        if answer.get("held_out"):
+        if answer.held_out:
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
-            parts.append(_table(words.held_out_table(evidence, answer)))
+            parts.append(_table(answer_tables.held_out_table(evidence, answer)))
     for waiting in evidence.unanswered:
         parts += [f"## {markdown_text(waiting.asks or waiting.name)}", "Not fitted yet."]
     if said := arms.in_words(evidence):
@@ -58,20 +58,20 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
-        parts.append(_table(words.baselines_table(evidence)))
+        parts.append(_table(study_tables.baselines_table(evidence)))
     parts += (part for content in evidence.plugin_contents["baselines"] for part in content.markdown)
     if curves := _pictures([chart for chart in drawn if chart.kind == "training"]):
         parts += ["## Training", *curves]
-        for sentence, table in words.collapse_tables(evidence):
+        for sentence, table in study_tables.collapse_tables(evidence):
             parts += [sentence, _table(table)]
     if residuals := _pictures([chart for chart in drawn if chart.kind == "residuals"]):
         parts += ["## Residuals", *residuals]
     parts += ["## Runs", _table(_runs(evidence)), "## How to repeat it"]
     if study.command:
         parts.append(f"```\n{study.command.replace('```', '')}\n```")
-    parts += [_facts(words.repeat_facts(evidence))]
+    parts += [_facts(study_tables.repeat_facts(evidence))]
     if study.corpora:
-        parts.append(_table(words.corpora_table(evidence)))
+        parts.append(_table(study_tables.corpora_table(evidence)))
     return tables.printable("\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -83,13 +83,13 @@ def _doubts(evidence: Evidence) -> list[str]:
         parts.append(_bullets(lines))
     else:
         parts.append("No warning was raised by the design or the fit.")
-    excluded = words.left_out_table(evidence)
+    excluded = study_tables.left_out_table(evidence)
     if excluded.rows:
         parts += ["### What was left out, and why", _table(excluded)]
-    for answer in evidence.fitted[:1]:
-        for table in words.sensitivity_tables(answer):
+    for answer, fit in ((answer, answer.fit) for answer in evidence.fitted[:1] if answer.fit):
+        for table in answer_tables.sensitivity_tables(fit):
             parts += [f"### {markdown_text(table.title)}", _table(table)]
-        if also := words.also_table(answer):
+        if also := answer_tables.also_table(answer, fit):
             parts += [f"### {markdown_text(also.title)}", _table(also)]
     return parts
 
@@ -123,8 +123,8 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in facts)
 
 
-def _bullets(sentences: object) -> str:
-    return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)  # type: ignore[attr-defined]
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
 
 
 def _table(table: Table) -> str:

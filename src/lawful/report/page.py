@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from lawful.laws import label
-from lawful.report import arms, interactive, parts, tables, truth, words
+from lawful.fitting.answers import Answer
+from lawful.report import answer_tables, arms, interactive, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
@@ -24,8 +23,6 @@ from lawful.storage.layout import Store
 
 SEVERITY_NAMES = ("severe", "caution", "note")
 MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
-
-Answer = Mapping[str, Any]
 
 
 def write_report(folder: Path) -> Path:
@@ -82,7 +79,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
 
 def _answer(evidence: Evidence) -> Html:
     study = evidence.study
-    refused = bool(evidence.answers) and evidence.answers[0].get("status") == "refused"
+    refused = bool(evidence.answers) and evidence.answers[0].status == "refused"
     progress = words.progress_sentence(evidence)
     failed = words.failed_sentences(evidence)
     faults = list(study.faults)
@@ -113,7 +110,7 @@ def _navigation(evidence: Evidence) -> Html:
     entries = [("#truth", truth.TITLE)] if truth.truth_table(evidence) else []
     entries += [("#law", _law_heading(evidence))] if evidence.rows else []
     entries += [
-        (f"#question-{answer['question']['name']}", words.question_name(answer["question"]["name"]))
+        (f"#question-{answer.name}", words.question_name(answer.name))
         for answer in evidence.answers[1:]
         if not evidence.parent(answer)
     ]
@@ -136,7 +133,7 @@ def _law_heading(evidence: Evidence) -> str:
     if not evidence.answers:
         return "The runs"
     answer = evidence.answers[0]
-    return "The law" if answer.get("fit") else "The arms" if answer.get("comparison") else "No law is claimed"
+    return "The law" if answer.fit else "The arms" if answer.comparison else "No law is claimed"
 
 
 def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
@@ -149,9 +146,9 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
     answer = evidence.answers[0]
     own = _own_charts(answer, drawn)
     extra = [chart for chart in drawn if chart.kind == "arms"]
-    if not answer.get("fit"):
+    if not answer.fit:
         own = own or [chart for chart in drawn if chart.kind == "runs"]
-    asks = str(answer["question"].get("asks") or "")
+    asks = answer.question.asks
     return tag(
         "section",
         tag("h2", _law_heading(evidence)),
@@ -172,18 +169,17 @@ def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
     for answer in evidence.answers[1:]:
         if evidence.parent(answer):
             continue
-        question = answer["question"]
         made.append(
             tag(
                 "section",
-                tag("h2", question.get("asks") or question["name"]),
+                tag("h2", answer.question.asks or answer.name),
                 _sentence(answer),
                 parts.charts(_own_charts(answer, drawn)),
                 _fit(answer),
                 _compared(answer),
                 _held_out(evidence, answer),
                 _each_arm(evidence, answer, drawn),
-                id=f"question-{question['name']}",
+                id=f"question-{answer.name}",
             )
         )
     for waiting in evidence.unanswered:
@@ -209,7 +205,7 @@ def _each_arm(evidence: Evidence, answer: Answer, drawn: Sequence[Chart]) -> Htm
             parts.charts(_own_charts(own, drawn)),
             _fit(own),
             class_="arm",
-            id=f"question-{own['question']['name']}",
+            id=f"question-{own.name}",
         )
         for own in evidence.arms_of(answer)
     ]
@@ -217,27 +213,27 @@ def _each_arm(evidence: Evidence, answer: Answer, drawn: Sequence[Chart]) -> Htm
 
 
 def _sentence(answer: Answer) -> Html:
-    refused = " refused" if answer.get("status") == "refused" else ""
+    refused = " refused" if answer.status == "refused" else ""
     return tag("p", parts.powers(words.answer_sentence(answer)), class_=f"lede sentence{refused}")
 
 
 def _fit(answer: Answer) -> Html | None:
-    if not answer.get("fit"):
+    if answer.fit is None:
         return None
     return tag(
         "div",
         tag(
             "div",
             tag("h3", "Fitted parameters"),
-            parts.table(words.parameters_table(answer)),
+            parts.table(answer_tables.parameters_table(answer, answer.fit)),
             tag(
                 "p",
                 "L = ",
-                tag("span", parts.powers(words.fit_formula(answer["fit"])), class_="formula"),
+                tag("span", parts.powers(words.fit_formula(answer.fit)), class_="formula"),
                 class_="note",
             ),
         ),
-        tag("div", tag("h3", "How it was fitted"), parts.facts(words.fit_facts(answer), "plain")),
+        tag("div", tag("h3", "How it was fitted"), parts.facts(answer_tables.fit_facts(answer, answer.fit), "plain")),
         class_="columns",
     )
 
@@ -246,7 +242,7 @@ def _compared(answer: Answer) -> Html | None:
     """Where the arms cross, then in what they differ: the verdict in words where the answer's sentence has only the
     crossings, and the tables."""
     verdict = words.comparison_sentence(answer)
-    crossings, found = arm_tables(answer), words.comparison_tables(answer)
+    crossings, found = arm_tables(answer), answer_tables.comparison_tables(answer)
     if not (crossings or found):
         return None
     return join(
@@ -258,7 +254,7 @@ def _compared(answer: Answer) -> Html | None:
 
 def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
     """Of a comparison: the forecasts of its arms, together."""
-    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.get("held_out")]
+    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out]
     if not asked:
         return None
     return join(
@@ -267,7 +263,7 @@ def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
             "p",
             f"Mean absolute error {words.held_out_summary(*asked)}. {words.held_out_registered(evidence, *asked)}",
         ),
-        parts.folded(words.held_out_table(evidence, *asked)),
+        parts.folded(answer_tables.held_out_table(evidence, *asked)),
     )
 
 
@@ -293,7 +289,7 @@ def _learned(evidence: Evidence) -> Html | None:
         "section",
         tag("h2", "Did the models learn more than counts?"),
         tag("p", words.baseline_sentence(evidence), class_="lede"),
-        parts.table(words.baselines_table(evidence)),
+        parts.table(study_tables.baselines_table(evidence)),
         id="baselines",
     )
 
@@ -308,16 +304,17 @@ def _doubts(evidence: Evidence) -> Html:
     made.append(tag("h3", "What was left out, and why"))
     if evidence.left_out:
         made.append(_left_out(evidence))
-    elif any(answer.get("fit") for answer in evidence.answers):
+    elif evidence.fitted:
         made.append(tag("p", "Nothing: every run that finished and was not held out is in the fit."))
     else:
         made.append(tag("p", "Nothing was left out; nothing was fitted either."))
-    sensitivity = [table for answer in evidence.fitted[:1] for table in words.sensitivity_tables(answer)]
-    if sensitivity:
-        about = f" ({words.question_name(evidence.fitted[0]['question']['name'])})" if len(evidence.fitted) > 1 else ""
+    leading = evidence.fitted[0] if evidence.fitted else None
+    sensitivity = answer_tables.sensitivity_tables(leading.fit) if leading and leading.fit else []
+    if leading and sensitivity:
+        about = f" ({words.question_name(leading.name)})" if len(evidence.fitted) > 1 else ""
         made.append(tag("h3", f"How the answer moves when the analysis does{about}"))
         made += [join(tag("h4", table.title), parts.table(table)) for table in sensitivity]
-    also = words.also_table(evidence.fitted[0]) if evidence.fitted else None
+    also = answer_tables.also_table(leading, leading.fit) if leading and leading.fit else None
     if also:
         made.append(parts.titled(also))
     return tag("section", made, id="doubts")
@@ -354,7 +351,7 @@ def _training(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
         left_over = tag("details", tag("summary", f"Residuals of {len(residuals)} laws"), left_over)
     collapsed = [
         tag("div", tag("p", sentence), tag("details", tag("summary", "By size"), parts.table(table)), class_="after")
-        for sentence, table in words.collapse_tables(evidence)
+        for sentence, table in study_tables.collapse_tables(evidence)
     ]
     return tag(
         "section",
@@ -373,8 +370,8 @@ def _repeat(evidence: Evidence) -> Html:
         "section",
         tag("h2", "How to repeat it"),
         tag("pre", tag("code", command)) if command else None,
-        parts.facts(words.repeat_facts(evidence), "plain"),
-        parts.folded(words.corpora_table(evidence), least=8) if study.corpora else None,
+        parts.facts(study_tables.repeat_facts(evidence), "plain"),
+        parts.folded(study_tables.corpora_table(evidence), least=8) if study.corpora else None,
         tag(
             "p",
             "Beside this page: ",
@@ -393,8 +390,8 @@ def _repeat(evidence: Evidence) -> Html:
 
 
 def _left_out(evidence: Evidence) -> Html:
-    """As words.left_out_table says it, long lists of runs folded away."""
-    table = words.left_out_table(evidence)
+    """As study_tables.left_out_table says it, long lists of runs folded away."""
+    table = study_tables.left_out_table(evidence)
     rows = []
     for group, row in zip(evidence.left_out, table.rows, strict=True):
         which = [tag("li", tag("code", run), f" {tables.readable(rung)}") for run, rung in group.runs]
@@ -416,12 +413,12 @@ def _left_out(evidence: Evidence) -> Html:
 
 
 def _not_drawn(answer: Answer) -> Html | None:
-    if not answer.get("fit") or law_curve(answer):
+    if answer.fit is None or law_curve(answer):
         return None
-    law = label(answer["fit"]["law"])
+    law = answer.fit.law
     sentence = f"Its law, {law}, is not one of lawful's own, and a report imports none unless it is named with --law."
     return parts.notice("The law was fitted but cannot be drawn here", [sentence], "progress")
 
 
 def _own_charts(answer: Answer, drawn: Sequence[Chart]) -> list[Chart]:
-    return [chart for chart in drawn if chart.kind == "law" and chart.question == answer["question"]["name"]]
+    return [chart for chart in drawn if chart.kind == "law" and chart.question == answer.name]

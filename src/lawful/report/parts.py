@@ -10,7 +10,8 @@ from typing import Any
 from lawful.report import interactive
 from lawful.report.charts import Chart
 from lawful.report.markup import Html, data, join, tag
-from lawful.report.words import Table
+from lawful.report.table import Table
+from lawful.storage.json_files import Json
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
@@ -25,7 +26,7 @@ def document(
     title: str,
     description: str,
     sections: Sequence[Html],
-    figures: Sequence[dict[str, Any]],
+    figures: Sequence[dict[str, Json]],
     palettes: dict[str, dict[str, str]],
     footer: str,
     *,

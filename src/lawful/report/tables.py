@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from lawful.schema import Cell
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 AXIS_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
@@ -16,7 +17,7 @@ _FLOP_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (
 _BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def number(value: Any) -> float | None:
+def number(value: Cell) -> float | None:
     """The value as a finite float, or None: empty cells, "nan" and text are all missing numbers."""
     if value is None or isinstance(value, bool) or value == "":
         return None
@@ -38,7 +39,7 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(power)}"
 
 
-def count(value: Any) -> str:
+def count(value: Cell) -> str:
     """1234567 is 1.23M; below a thousand every digit stands."""
     exact = number(value)
     if exact is None:
@@ -46,7 +47,7 @@ def count(value: Any) -> str:
     return _scaled(exact, _COUNT_UNITS) or f"{exact:.0f}"
 
 
-def flops(value: Any) -> str:
+def flops(value: Cell) -> str:
     """Work done, in FLOPs: 2.1e15 is 2.10 PFLOPs."""
     exact = number(value)
     if exact is None:
@@ -54,7 +55,7 @@ def flops(value: Any) -> str:
     return (_scaled(exact, _FLOP_UNITS, space=" ") or f"{exact:.0f} ") + "FLOPs"
 
 
-def flop_rate(value: Any) -> str:
+def flop_rate(value: Cell) -> str:
     """Speed, in FLOP/s: 9.9e10 is 99.0 GFLOP/s."""
     exact = number(value)
     if exact is None:
@@ -62,7 +63,7 @@ def flop_rate(value: Any) -> str:
     return (_scaled(exact, _FLOP_UNITS, space=" ") or f"{exact:.0f} ") + "FLOP/s"
 
 
-def memory(value: Any) -> str:
+def memory(value: Cell) -> str:
     """Bytes in binary units."""
     exact = number(value)
     if exact is None:
@@ -73,7 +74,7 @@ def memory(value: Any) -> str:
     return f"{exact:.0f} B"
 
 
-def seconds(value: Any) -> str:
+def seconds(value: Cell) -> str:
     """A duration with its two largest units: 3.2 s, 4 min 10 s, 2 h 5 min, 3 d 4 h."""
     exact = number(value)
     if exact is None:
@@ -88,13 +89,13 @@ def seconds(value: Any) -> str:
     return f"{whole} s"
 
 
-def loss(value: Any) -> str:
+def loss(value: Cell) -> str:
     """Four decimals: seeds differ in the third."""
     exact = number(value)
     return DASH if exact is None else f"{exact:.4f}"
 
 
-def percent(value: Any, *, signed: bool = False) -> str:
+def percent(value: Cell, *, signed: bool = False) -> str:
     """A share: .0123 is 1.2 %."""
     exact = number(value)
     if exact is None:
@@ -103,7 +104,7 @@ def percent(value: Any, *, signed: bool = False) -> str:
     return f"{100 * exact:{'+' if signed else ''}.{digits}f} %"
 
 
-def general(value: Any, digits: int = 4) -> str:
+def general(value: Cell, digits: int = 4) -> str:
     """A number without a unit, such as a learning rate: trailing zeros dropped."""
     exact = number(value)
     if exact is None:
@@ -115,13 +116,13 @@ def general(value: Any, digits: int = 4) -> str:
     return mantissa + mark + power
 
 
-def estimate(value: Any, low: Any = None, high: Any = None) -> str:
+def estimate(value: Cell, low: Cell = None, high: Cell = None) -> str:
     """A value to the digits that its interval supports (its width is 30 to 300 of the last one), but at least two."""
     shown, two = _to_the_digits_of(value, low, high, value), general(value, 2)
     return two if (number(shown) or 0.0) != number(two) and len(shown.strip("-0.")) < 2 else shown
 
 
-def interval(low: Any, high: Any) -> str:
+def interval(low: Cell, high: Cell) -> str:
     """[0.31, 0.37], to the digits that its width supports; a dash where there is none. Ends that are decades apart have
     two digits each: [5.5, 1400]. Ends that the data do not determine (nan, infinity): at least 0.31, not determined."""
     if low is None or high is None:
@@ -136,7 +137,7 @@ def interval(low: Any, high: Any) -> str:
     return f"[{_to_the_digits_of(low, low, high, low)}, {_to_the_digits_of(high, low, high, high)}]"
 
 
-def moment(value: Any) -> str:
+def moment(value: Cell) -> str:
     """2026-11-22T07:06:51+00:00 is 2026-11-22 07:06 UTC; another zone, or another form, stays as it is."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*(?:Z|\+00:00)", str(value or ""))
     return f"{found[1]} {found[2]} UTC" if found else str(value or "")
@@ -147,7 +148,7 @@ def many(number_of: int, noun: str) -> str:
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]], *, right: Sequence[int] = ()) -> str:
     """A GitHub-flavoured table; cells are escaped so that data cannot break out of it. `right`: columns of numbers."""
     rules = ["---:" if index in right else "---" for index in range(len(header))]
     lines = [header, rules, *rows]
@@ -174,7 +175,7 @@ def _written_out(found: re.Match[str]) -> str:
     return "\\u007f" if letter == "\x7f" else letter.encode("unicode_escape").decode()  # as JSON has it, too
 
 
-def markdown_text(value: Any) -> str:
+def markdown_text(value: Cell) -> str:
     """Text from data, safe inside Markdown: one line, no table bars, no tags, no emphasis or heading by accident."""
     text = printable(" ".join(str(value).split()))
     for mark in ("\\", "|", "`", "*", "[", "]", "_"):
@@ -183,19 +184,19 @@ def markdown_text(value: Any) -> str:
     return "\\" + text if text.startswith(("#", "~~~")) else text
 
 
-def coordinates(at: Mapping[str, Any]) -> str:
+def coordinates(at: Mapping[str, Cell]) -> str:
     """A rung's coordinates for reading: size=3, tokens=1M, seed=0."""
     return ", ".join(f"{name}={coordinate(value)}" for name, value in at.items())
 
 
-def coordinate(value: Any) -> str:
+def coordinate(value: Cell) -> str:
     """Large whole numbers as counts, all else as it is."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 10_000:
         return general_count(value)
     return str(value)
 
 
-def readable(rung: Any) -> str:
+def readable(rung: Cell) -> str:
     """size=16,tokens=125000 becomes size=16, tokens=125k."""
     parts = []
     for part in str(rung or "").split(","):
@@ -211,19 +212,19 @@ def symbol(name: str) -> str:
     return GREEK.get(name, name.replace("_", " "))
 
 
-def axis_symbol(axis: str, column: Any = None) -> str:
+def axis_symbol(axis: str, column: Cell = None) -> str:
     """params is N; the axis flops is t where its column is seconds."""
     return COLUMN_SYMBOLS.get(str(column), AXIS_SYMBOLS.get(axis, axis))
 
 
-def axis_amount(column: Any, value: Any) -> str:
+def axis_amount(column: Cell, value: Cell) -> str:
     """A place on an axis, in the unit of its column: 54.0 GFLOPs, 7.2 s, 17.2k."""
     if str(column).startswith("flops"):
         return flops(value)
     return seconds(value) if column == "seconds" else count(value)
 
 
-def formula(text: str, axis: str = "", column: Any = None) -> str:
+def formula(text: str, axis: str = "", column: Cell = None) -> str:
     """E + a x^-alpha along the axis params is E + a N^−α."""
     if axis in AXIS_SYMBOLS:
         text = re.sub(r"\bx\b", axis_symbol(axis, column), text)
@@ -232,7 +233,7 @@ def formula(text: str, axis: str = "", column: Any = None) -> str:
     return text.replace("^-", "^−")
 
 
-def general_count(value: Any) -> str:
+def general_count(value: Cell) -> str:
     """A count as a person declared it: 1000000 is 1M, 1_500_000 is 1.5M."""
     text = count(value)
     digits, unit = (text[:-1], text[-1]) if text[-1:] in "TBMk" else (text, "")
@@ -246,7 +247,7 @@ def _scaled(value: float, units: Sequence[tuple[float, str]], space: str = "") -
     return ""
 
 
-def _to_the_digits_of(value: Any, low: Any, high: Any, shown: Any) -> str:
+def _to_the_digits_of(value: Cell, low: Cell, high: Cell, shown: Cell) -> str:
     exact, bottom, top = number(shown), number(low), number(high)
     if exact is None:
         return DASH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lawful.report import tables
 from lawful.report.evidence import Evidence
-from lawful.report.words import Table
+from lawful.report.table import Table
 
 TITLE = "Planted and recovered"
 
@@ -13,17 +13,16 @@ def truth_table(evidence: Evidence) -> Table | None:
     """Every planted value of every question; None where nothing was planted."""
     rows = []
     for answer in evidence.answers:
-        is_of_arms = bool(answer.get("comparison"))
-        for item in answer.get("truth") or ():
-            low, high = item.get("interval") or (None, None)
+        for item in answer.truth:
+            low, high = item.interval or (None, None)
             rows.append(
                 (
-                    str(answer["question"]["name"]),
-                    _name(str(item["name"]), is_of_arms),
-                    _value(item["planted"], low, high),
-                    _value(item["found"], low, high),
+                    answer.name,
+                    _name(item.name, answer.comparison is not None),
+                    _value(item.planted, low, high),
+                    _value(item.found, low, high),
                     tables.interval(low, high),
-                    "yes" if item["is_inside"] else "no",
+                    "yes" if item.is_inside else "no",
                 )
             )
     if not rows:
@@ -38,18 +37,18 @@ def truth_table(evidence: Evidence) -> Table | None:
 
 def truth_sentence(evidence: Evidence) -> str:
     """How many planted values were recovered, and how many that should be."""
-    items = [item for answer in evidence.answers for item in answer.get("truth") or ()]
-    values = [item for item in items if not isinstance(item["planted"], str)]
-    verdicts = [item for item in items if isinstance(item["planted"], str)]
+    items = [item for answer in evidence.answers for item in answer.truth]
+    values = [item for item in items if not isinstance(item.planted, str)]
+    verdicts = [item for item in items if isinstance(item.planted, str)]
     parts = []
     if values:
-        inside = sum(bool(item["is_inside"]) for item in values)
+        inside = sum(item.is_inside for item in values)
         parts.append(
             f"{inside} of {tables.many(len(values), 'planted value')} inside their 95 % intervals; of many such "
             "studies, one value in twenty should miss"
         )
     if verdicts:
-        right = sum(bool(item["is_inside"]) for item in verdicts)
+        right = sum(item.is_inside for item in verdicts)
         parts.append(f"{right} of {tables.many(len(verdicts), 'verdict')} as planted")
     return ". ".join(parts) + "." if parts else ""
 
@@ -61,5 +60,5 @@ def _name(name: str, is_of_arms: bool) -> str:
     return f"difference in {tables.symbol(name)}" if is_of_both else tables.symbol(name)
 
 
-def _value(value: object, low: object, high: object) -> str:
-    return value if isinstance(value, str) and value != "nan" else tables.estimate(value, low, high)
+def _value(value: float | str | None, low: float | None, high: float | None) -> str:
+    return value if isinstance(value, str) else tables.estimate(value, low, high)

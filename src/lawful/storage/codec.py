@@ -1,4 +1,4 @@
-"""The one codec of a study's records: study.json and result.json to the types of schema.py and back, checked.
+"""The one codec of a study's records: study.json, result.json and fits/*.json to their types and back, checked.
 
 What is read must have the declared types, each field and no other, finite numbers within their ranges, and the content
 that its hash says. Everything else is one StoreError that names the file, the field, what was expected and what came.
@@ -12,17 +12,18 @@ import hashlib
 import json
 import math
 import re
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lawful.checks import Within, nearest, shown
+from lawful.checks import Unlimited, Within, nearest, shown
 from lawful.errors import StoreError
 from lawful.schema import FORMAT, RunRecord, StudyPlan
 from lawful.storage.atomic import write_json
 from lawful.storage.format_1 import from_format_1
-from lawful.storage.json_files import plain, read_json
+from lawful.storage.json_files import Json, plain, read_json
 
 if TYPE_CHECKING:
     from lawful.storage.lease import Lease
@@ -80,18 +81,26 @@ def write_result(path: Path, result: RunRecord, *, lease: Lease | None = None) -
     write_json(path, with_hash({"format": FORMAT, **plain(result.columns())}), lease=lease)
 
 
-def decode(raw: Mapping[str, Any], kind: type[Record], path: Path) -> Record:
+def decode(raw: Mapping[str, Json], kind: type[Record], path: Path) -> Record:
     """The record that the fields of a JSON object give. `path`: the file, for the message."""
+    try:
+        return converted(raw, kind)
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
+
+
+def converted(raw: Mapping[str, Json], kind: type[Record], within: str = "") -> Record:
+    """As `decode`, of data that no file holds. within: the place of the data, for the message."""
     import msgspec
 
     try:
-        record = msgspec.convert(raw, kind)
+        record = msgspec.convert(_with_numbers(raw, kind), kind)
     except msgspec.ValidationError as error:
-        raise StoreError(f"{path}: {_in_words(str(error))}") from None
-    for where, name, known in _unknown(raw, to_plain(record), ""):
-        raise StoreError(f"{path}: {where or 'it'} has the field {shown(name)}; expected {nearest(name, known)}.")
-    for where, problem in _odd_numbers(record, ""):
-        raise StoreError(f"{path}: {where}: {problem}.")
+        raise StoreError(_in_words(str(error), within)) from None
+    for where, name, known in _unknown(raw, to_plain(record), within):
+        raise StoreError(f"{where or 'it'} has the field {shown(name)}; expected {nearest(name, known)}.")
+    for where, problem in _odd_numbers(record, within):
+        raise StoreError(f"{where}: {problem}.")
     return record
 
 
@@ -102,20 +111,20 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [plain(item) if type(item) is float else to_plain(item) for item in value]
     return plain(value)
 
 
-def digest(content: Any) -> str:
+def digest(content: Json) -> str:
     """SHA-256 of plain data, as canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_hash(content: Mapping[str, Json]) -> dict[str, Json]:
     return {**content, HASH: digest(content)}
 
 
-def expect_unchanged(raw: Mapping[str, Any], path: Path) -> None:
+def expect_unchanged(raw: Mapping[str, Json], path: Path) -> None:
     """Raise StoreError where the content is not that of the hash beside it."""
     named = raw.get(HASH)
     found = digest({name: value for name, value in raw.items() if name != HASH})
@@ -126,10 +135,10 @@ def expect_unchanged(raw: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _in_words(message: str) -> str:
+def _in_words(message: str, within: str) -> str:
     """msgspec's "Expected `int`, got `str` - at `$.runs[0].steps`" as runs[0].steps: expected ..., got ..."""
     said, _, place = message.partition(" - at `$")
-    where = place.removesuffix("`").removeprefix(".")
+    where = f"{within}{place.removesuffix('`')}".removeprefix(".")
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", said):
         return f"{where or 'it'}: expected the field {missing[1]}, got none."
     for name in re.findall(r"`([^`]*)`", said):
@@ -139,7 +148,7 @@ def _in_words(message: str) -> str:
     return f"{where}: {said}." if where else f"{said}."
 
 
-def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[str]]]:
+def _unknown(raw: Json, known: Json, where: str) -> Iterator[tuple[str, str, list[str]]]:
     """Place, name and the known names of each field that came and is not in the record."""
     if isinstance(raw, dict) and isinstance(known, dict):
         for name, value in raw.items():
@@ -152,15 +161,52 @@ def _unknown(raw: Any, known: Any, where: str) -> Iterator[tuple[str, str, list[
             yield from _unknown(one, other, f"{where}[{number}]")
 
 
-def _odd_numbers(value: Any, where: str, within: Within | None = None) -> Iterator[tuple[str, str]]:
+def _with_numbers(raw: Json, hint: Any) -> Json:
+    """The data with numbers in place of the texts "nan", "inf" and "-inf" where the type is AnyFloat."""
+    if not _is_unlimited(hint) or raw is None:
+        return raw
+    if isinstance(raw, str):
+        is_number = any(typing.get_origin(one) is typing.Annotated for one in (hint, *_options(hint)))
+        return float(raw) if is_number and raw in NOT_FINITE else raw
+    for option in _options(hint):
+        raw = _with_numbers(raw, option)
+    if isinstance(raw, dict) and isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        hints = _hints(hint)
+        return {name: _with_numbers(value, hints.get(name)) for name, value in raw.items()}
+    parts = typing.get_args(hint)
+    if isinstance(raw, dict) and len(parts) == 2:
+        return {name: _with_numbers(value, parts[1]) for name, value in raw.items()}
+    if isinstance(raw, list) and typing.get_origin(hint) is tuple:
+        if all(type(one) is float for one in raw):  # draws are thousands of these
+            return raw
+        members = parts if parts[-1] is not ... else parts[:1] * len(raw)
+        return [_with_numbers(value, part) for value, part in zip(raw, members, strict=False)] + raw[len(members) :]
+    return raw
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types of a union; of another type none."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else ()
+
+
+@functools.cache
+def _is_unlimited(hint: Any) -> bool:
+    """Whether an AnyFloat is the type or a part of it."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return any(map(_is_unlimited, _hints(hint).values()))
+    marks = getattr(hint, "__metadata__", ())
+    return any(isinstance(mark, Unlimited) for mark in marks) or any(map(_is_unlimited, typing.get_args(hint)))
+
+
+def _odd_numbers(value: Any, where: str, within: Within | Unlimited | None = None) -> Iterator[tuple[str, str]]:
     """Place and problem of each number that is not finite, absurdly large or out of its field's range."""
     kind: type = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind is str or kind is bool or value is None or isinstance(within, Unlimited):
         return
     if kind is int or kind is float:
         if not (math.isfinite(value) and abs(value) < MOST) if kind is float else abs(value) >= MOST:
             yield where, f"expected a number below {MOST:g}, got {shown(value)}"
-        elif within is not None and not within.has(value):
+        elif isinstance(within, Within) and not within.has(value):
             yield where, f"expected a number {within}, got {shown(value)}"
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -179,13 +225,19 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 @functools.cache
-def _ranges(kind: type) -> Mapping[str, Within | None]:
-    """Field -> the range of its numbers."""
+def _hints(kind: type) -> Mapping[str, Any]:
+    """Field -> its type."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    return {name: next(_within(hints[name]), None) for name in _field_names(kind)}
+    return {name: hints[name] for name in _field_names(kind)}
 
 
-def _within(hint: Any) -> Iterator[Within]:
-    yield from (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Within))
+@functools.cache
+def _ranges(kind: type) -> Mapping[str, Within | Unlimited | None]:
+    """Field -> the range of its numbers."""
+    return {name: next(_within(hint), None) for name, hint in _hints(kind).items()}
+
+
+def _within(hint: Any) -> Iterator[Within | Unlimited]:
+    yield from (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, (Within, Unlimited)))
     for part in typing.get_args(hint):
         yield from _within(part)

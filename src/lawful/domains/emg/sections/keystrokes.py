@@ -21,8 +21,8 @@ from lawful.report.charts import LIGHT
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, tag
 from lawful.report.section import Content, Section
+from lawful.report.table import Table
 from lawful.report.tables import number
-from lawful.report.words import Table
 from lawful.schema import PlannedRun, RunRecord
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import write_result, write_study

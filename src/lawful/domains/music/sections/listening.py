@@ -14,8 +14,8 @@ from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
 from lawful.report.section import Content, Section
+from lawful.report.table import Table
 from lawful.report.tables import number
-from lawful.report.words import Table
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_bytes, read_json, reading
 from lawful.storage.layout import Store

@@ -1,0 +1,181 @@
+"""An answer to a question of a study, as a record: what fits/QUESTION.json holds, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+from lawful.checks import AnyFloat, shown
+from lawful.errors import DeclarationError, StoreError
+from lawful.fitting.comparison import Comparison
+from lawful.fitting.crossover import Crossing
+from lawful.fitting.older import answer_of_format_1
+from lawful.fitting.paired import Paired
+from lawful.fitting.result import FindLaw, Fit, read_fit
+from lawful.fitting.truth import Recovered
+from lawful.schema import FORMAT, Question, Warning
+from lawful.storage.atomic import write_json
+from lawful.storage.codec import HASH, converted, expect_unchanged, to_plain, with_hash
+from lawful.storage.json_files import Json, read_json
+from lawful.storage.layout import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """A run that was never fitted: predicted (with the interval for a new run), then looked at.
+
+    is_registered    forecast in forecasts.json before the run began
+    """
+
+    run: str
+    rung: str
+    params: float | None
+    tokens: float | None
+    seed: int | None
+    predicted: AnyFloat
+    interval: tuple[AnyFloat, AnyFloat]
+    observed: float
+    error_relative: AnyFloat
+    is_inside: bool
+    is_registered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excluded:
+    """A run that the question leaves out, and why."""
+
+    run: str
+    rung: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SisterLaw:
+    """Another law on the same rows; its numbers are None where the rows refuse it.
+
+    fixed             parameters of it that were not fitted
+    delta_aicc        its AICc minus that of the law which answers
+    held_out_error    mean absolute error of its forecasts
+    """
+
+    law: str
+    fixed: Mapping[str, float]
+    formula: str
+    refusal: str | None = None
+    n: int | None = None
+    aicc: AnyFloat | None = None
+    delta_aicc: AnyFloat | None = None
+    params: Mapping[str, AnyFloat] = field(default_factory=dict)
+    held_out_error: AnyFloat | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmPair:
+    """Two arms along a law's one axis: where they cross, or why that cannot be had."""
+
+    arms: tuple[str, str]
+    refusal: str | None = None
+    crossing: Crossing | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRecord:
+    """One question answered or refused, without the fit.
+
+    also        sister laws on the same rows
+    comparison  of the arms, or None
+    crossings   of every two arms along a law's one axis
+    paired      of the arms run by run, or None
+    truth       what was known beforehand beside what was found
+    code        of the refusal, where it has one
+    """
+
+    question: Question
+    status: Literal["answered", "refused"]
+    refusal: str | None = None
+    sentence: str
+    held_out: tuple[HeldOut, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    warnings: tuple[Warning, ...] = ()
+    also: tuple[SisterLaw, ...] = ()
+    comparison: Comparison | None = None
+    crossings: tuple[ArmPair, ...] = ()
+    paired: Paired | None = None
+    truth: tuple[Recovered, ...] = ()
+    code: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.question.name
+
+    @property
+    def arm(self) -> str | None:
+        """The one arm that the question is about."""
+        arm = self.question.where.get("arm")
+        return None if arm is None or isinstance(arm, tuple) else str(arm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(AnswerRecord):
+    """One question answered or refused; what fits/QUESTION.json holds.
+
+    fit    None where refused, and where the question compares arms: each arm's own answer then stands beside it, named
+           QUESTION--ARM
+    """
+
+    fit: Fit | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Raises DeclarationError where the law cannot be stored."""
+        record = {one.name: to_plain(getattr(self, one.name)) for one in fields(AnswerRecord)}
+        return {"format": FORMAT, **record, "fit": None if self.fit is None else self.fit.to_json()}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
+        """The inverse of to_json, checked. find: as in result.read_fit.
+
+        Raises StoreError that names the field, DeclarationError where the law cannot be had.
+        """
+        written = raw.get("format", 1)
+        if written not in (1, FORMAT):
+            raise StoreError(
+                f"expected an answer of format {FORMAT}, got {shown(written)}: `lawful report` makes it again."
+            )
+        rest = {name: value for name, value in raw.items() if name not in ("format", "fit")}
+        record = converted(rest if written == FORMAT else answer_of_format_1(rest), AnswerRecord)
+        fit = raw.get("fit")
+        if fit is not None and not isinstance(fit, Mapping):
+            raise StoreError(f"fit: expected an object, got {shown(fit)}.")
+        return cls(
+            fit=None if fit is None else read_fit(fit, find, "fit"),
+            **{one.name: getattr(record, one.name) for one in fields(AnswerRecord)},
+        )
+
+
+def write_answer(path: Path, answer: Answer) -> None:
+    write_json(path, with_hash(answer.to_json()))
+
+
+def read_answer(path: Path, find: FindLaw | None = None) -> Answer:
+    """Raises StoreError or DeclarationError, which name the file and the field."""
+    return answer_in(path, read_json(path), find)
+
+
+def answer_in(path: Path, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
+    """As read_answer, of what the file holds."""
+    if HASH in raw or "format" in raw:
+        expect_unchanged(raw, path)
+    try:
+        return Answer.from_json({name: value for name, value in raw.items() if name != HASH}, find)
+    except (StoreError, DeclarationError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def read_answers(folder: str | Path) -> list[Answer]:
+    """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
+    home = Store(Path(folder))
+    names = [question.name for question in home.read_study().questions]
+    paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
+    return [read_answer(path) for path in paths if path.exists()]

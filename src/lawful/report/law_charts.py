@@ -1,0 +1,304 @@
+"""The charts of one fitted law: against each axis, against compute, its forecasts, its residuals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lawful.fitting.answers import Answer
+from lawful.report import charts, tables
+from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
+from lawful.report.evidence import Evidence
+from lawful.report.law_curve import LawCurve, law_curve
+from lawful.report.marks import (
+    CURVE_POINTS,
+    MOST_LEVELS,
+    HeldRow,
+    Look,
+    axis_title,
+    fitted_rows,
+    held_out_rows,
+    held_points,
+    hover_of,
+    level_name,
+    levels_of,
+    loss_title,
+    nearest,
+    plain,
+    points_of,
+    references_of,
+    short_name,
+    value_of,
+)
+from lawful.report.tables import number
+from lawful.schema import Observation
+
+
+def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
+    """Of one question: the law against each of its axes, against compute, its forecasts, its residuals."""
+    curve = law_curve(answer)
+    rows = fitted_rows(evidence, answer)
+    held = held_out_rows(evidence, answer)
+    if curve is None or not rows:
+        return []
+    made = [_against(evidence, answer, curve, axis, rows, held) for axis in curve.inputs]
+    if {"params", "tokens"} <= set(curve.inputs):
+        made.append(_against_compute(evidence, answer, curve, rows, held))
+    if held:
+        made.append(_forecast(evidence, answer, curve, rows, held))
+    made.append(_residuals(answer, curve, rows, held))
+    return made
+
+
+def _against(
+    evidence: Evidence,
+    answer: Answer,
+    curve: LawCurve,
+    axis: str,
+    rows: Sequence[Observation],
+    held: Sequence[HeldRow],
+) -> Chart:
+    """Loss against one axis of the law: a curve with its band for each level of the law's other axis."""
+    question = answer.question
+    column = curve.columns[axis]
+    other = next((name for name in curve.inputs if name != axis), None)
+    everything = [*rows, *(one.row for one in held)]
+    xs = [value_of(row, column) for row in everything]
+    levels = levels_of([value_of(row, curve.columns[other]) for row in everything]) if other else [0.0]
+    bands, lines = _curves_at_levels(
+        curve, axis, rows, np.geomspace(min(xs) / 1.15, max(xs) * 1.25, CURVE_POINTS), levels
+    )
+    colours = charts.level_colours(len(levels)) if other else ["arm0"]
+    points = []
+    for index, level in enumerate(levels):
+        mine = [row for row in rows if not other or nearest(levels, value_of(row, curve.columns[other])) == index]
+        if mine:
+            look = Look(colour=colours[index], index=index if other else 0, legend=f"level{index}")
+            points.append(points_of(level_name(other, level) if other else "runs", mine, column, question, look=look))
+    if held:
+        points.append(held_points(held, column, question))
+    spans = tables.significant(max(xs) / min(xs), 2)
+    what = axis_title(column)
+    references, off = references_of(evidence, everything, question)
+    return Chart(
+        name=f"{question.name}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
+        kind="law",
+        question=question.name,
+        title=f"Loss against {short_name(axis, column)}",
+        caption=_caption(curve, rows, held, short_name(other) if other and len(levels) == MOST_LEVELS else "", off),
+        alt=f"{loss_title(rows, question.loss)} "
+        f"against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
+        + (f" and {len(held)} held out" if held else "")
+        + f", with the law drawn{f' for {len(levels)} levels of {short_name(other)}' if other else ''}."
+        + _trend(curve, axis, rows),
+        x=Axis(title=what, is_flops=column.startswith("flops")),
+        y=Axis(title=loss_title(rows, question.loss)),
+        bands=bands,
+        lines=lines,
+        points=points,
+        references=references,
+        legend_title=axis_title(curve.columns[other]) if other else "",
+        is_wide=axis == curve.inputs[0],
+    )
+
+
+def _curves_at_levels(
+    curve: LawCurve, axis: str, rows: Sequence[Observation], grid: np.ndarray, levels: Sequence[float]
+) -> tuple[list[Band], list[Line]]:
+    """The law along one axis at each level of its other axis; a third axis is held at its mean."""
+    other = next((name for name in curve.inputs if name != axis), None)
+    colours = charts.level_colours(len(levels)) if other else ["arm0"]
+    bands, lines = [], []
+    for index, level in enumerate(levels):
+        at: dict[str, float | np.ndarray] = {axis: grid, other: level} if other else {axis: grid}
+        rest = [extra for extra in curve.inputs if extra not in at]
+        at |= {
+            extra: float(np.exp(np.mean([math.log(value_of(row, curve.columns[extra])) for row in rows])))
+            for extra in rest
+        }
+        predicted = curve.predict(**at)
+        spread = curve.band(**at)
+        colour, key = colours[index], f"level{index}"
+        if spread:
+            bands.append(Band(x=plain(grid), low=plain(spread[0]), high=plain(spread[1]), colour=colour, legend=key))
+        name = f"law at {level_name(other, level)}" if other else "fitted law"
+        lines.append(Line(name=name, x=plain(grid), y=plain(predicted), colour=colour, legend=key, is_named=not other))
+    return bands, lines
+
+
+def _caption(
+    curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow], coloured_by: str, off: Sequence[str]
+) -> str:
+    formula = tables.formula(curve.formula, curve.inputs[0], curve.columns[curve.inputs[0]])
+    text = (
+        f"Each mark is a run, each curve the law {formula} fitted to "
+        f"{tables.many(len(rows), 'run')}, its shade the 95 % band of the mean curve."
+    )
+    if coloured_by:
+        text += f" Marks take the colour of the nearest curve's {coloured_by}."
+    if held:
+        text += " Hollow diamonds were held out: declared before training, forecast, never fitted."
+    if off:
+        text += f" Off the chart: {', '.join(off)}."
+    return text
+
+
+def _against_compute(
+    evidence: Evidence, answer: Answer, curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow]
+) -> Chart:
+    """Loss against training compute: for each size, the law along its tokens, at that size's own FLOPs per token."""
+    question = answer.question
+    size, tokens = curve.columns["params"], curve.columns["tokens"]
+    everything = [row for row in (*rows, *(one.row for one in held)) if number(row.get("flops"))]
+    levels = levels_of([value_of(row, size) for row in everything])
+    colours = charts.level_colours(len(levels))
+    lines, points = [], []
+    for index, level in enumerate(levels):
+        mine = [row for row in everything if nearest(levels, value_of(row, size)) == index]
+        if not mine:
+            continue
+        per_token = float(np.mean([value_of(row, "flops") / value_of(row, tokens) for row in mine]))
+        seen = [value_of(row, tokens) for row in mine]
+        grid = np.geomspace(min(seen) / 1.2, max(seen) * 1.2, CURVE_POINTS)
+        at: dict[str, float | np.ndarray] = {"params": level, "tokens": grid}
+        at |= {
+            extra: float(np.mean([value_of(row, curve.columns[extra]) for row in mine]))
+            for extra in curve.inputs
+            if extra not in at
+        }
+        name = f"N = {tables.count(level)}"
+        lines.append(
+            Line(
+                name=f"law at {name}",
+                x=plain(grid * per_token),
+                y=plain(curve.predict(**at)),
+                colour=colours[index],
+                legend=f"level{index}",
+            )
+        )
+        fitted = [row for row in mine if row in rows]
+        if fitted:
+            look = Look(colour=colours[index], index=index, legend=f"level{index}")
+            points.append(points_of(name, fitted, "flops", question, look=look))
+    if held:
+        points.append(held_points(held, "flops", question))
+    references, _ = references_of(evidence, everything, question)
+    return Chart(
+        name=f"{question.name}_by_compute",
+        kind="law",
+        question=question.name,
+        title="Loss against compute",
+        caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger "
+        "one becomes the better use of the compute. FLOPs are exact, attention and head included.",
+        alt=f"{loss_title(rows, question.loss)} "
+        f"against training FLOPs: {len(everything)} runs of {len(levels)} sizes, "
+        "each with the law for its size.",
+        x=Axis(title="Training compute (FLOPs)", is_flops=True),
+        y=Axis(title=loss_title(rows, question.loss)),
+        lines=lines,
+        points=points,
+        references=references,
+        legend_title="Size",
+    )
+
+
+def _forecast(
+    evidence: Evidence, answer: Answer, curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow]
+) -> Chart:
+    """What the law says of each run against what the run gave, the held-out ones with their intervals."""
+    question = answer.question
+    fitted = curve.predict(**{axis: [value_of(row, column) for row in rows] for axis, column in curve.columns.items()})
+    ahead = [one for one in held if math.isfinite(one.forecast.predicted)]
+    bounds = [one.forecast.interval for one in ahead]
+    have_bounds = bool(ahead) and all(math.isfinite(end) for pair in bounds for end in pair)
+    inside = sum(item.is_inside for item in answer.held_out)
+    return Chart(
+        name=f"{question.name}_forecast",
+        kind="law",
+        question=question.name,
+        title="Forecast against what came",
+        caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
+        "the forecasts' 95 % intervals for a new run.",
+        alt=f"Predicted against observed loss: {tables.many(len(rows), 'fitted run')} along the diagonal and "
+        f"{tables.many(len(ahead), 'held-out run')}, {inside} of them inside their intervals.",
+        x=Axis(title="Observed loss"),
+        y=Axis(title="Loss by the law"),
+        points=[
+            Points(
+                name="fitted runs",
+                x=[value_of(row, question.loss) for row in rows],
+                y=plain(fitted),
+                colour="arm0",
+                hover=[hover_of(row, question) for row in rows],
+                legend="fitted",
+            ),
+            Points(
+                name="held out",
+                x=[value_of(one.row, question.loss) for one in ahead],
+                y=[one.forecast.predicted for one in ahead],
+                colour="held_out",
+                symbol="diamond",
+                is_open=True,
+                hover=[hover_of(one.row, question, one.forecast) for one in ahead],
+                low=[low for low, _ in bounds] if have_bounds else (),
+                high=[high for _, high in bounds] if have_bounds else (),
+                legend="held_out",
+            ),
+        ],
+        has_identity=True,
+    )
+
+
+def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow]) -> Chart:
+    """Observed over predicted, in per cent, along the law's first axis."""
+    question = answer.question
+    axis = curve.inputs[0]
+    column = curve.columns[axis]
+    other = curve.inputs[1] if len(curve.inputs) > 1 else None
+    unfitted = [one.row for one in held]
+    levels = levels_of([value_of(row, curve.columns[other]) for row in (*rows, *unfitted)]) if other else [0.0]
+    colours = charts.level_colours(len(levels)) if other else ["arm0"]
+
+    def beyond(some: Sequence[Observation]) -> list[float]:
+        at = {name: [value_of(row, curve.columns[name]) for row in some] for name in curve.inputs}
+        observed = np.array([value_of(row, question.loss) for row in some])
+        return plain(100 * (observed / curve.predict(**at) - 1))
+
+    points = []
+    for index, level in enumerate(levels):
+        mine = [row for row in rows if not other or nearest(levels, value_of(row, curve.columns[other])) == index]
+        if mine:
+            look = Look(colour=colours[index], index=index if other else 0, legend=f"level{index}")
+            marks = points_of(level_name(other, level) if other else "runs", mine, column, question, look=look)
+            points.append(replace(marks, y=beyond(mine)))
+    if held:
+        points.append(replace(held_points(held, column, question), y=beyond(unfitted)))
+    spread = float(np.std(beyond(rows)))
+    return Chart(
+        name=f"{question.name}_residuals",
+        kind="residuals",
+        question=question.name,
+        title=f"Residuals of {question.name.replace('--', ', ')}",
+        caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
+        "A bend along an axis would mean that the law has the wrong shape.",
+        alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
+        f"{spread:.2g} per cent.",
+        x=Axis(title=axis_title(column), is_flops=column.startswith("flops")),
+        y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
+        points=points,
+        references=[Reference(y=0.0, label="")],
+        legend_title=axis_title(curve.columns[other]) if other else "",
+    )
+
+
+def _trend(curve: LawCurve, axis: str, rows: Sequence[Observation]) -> str:
+    """How far the curve falls over the fitted range, for the reader who cannot see it."""
+    seen = [value_of(row, curve.columns[axis]) for row in rows]
+    at: dict[str, float | list[float]] = {
+        name: max(value_of(row, column) for row in rows) for name, column in curve.columns.items() if name != axis
+    }
+    first, last = curve.predict(**at, **{axis: [min(seen), max(seen)]})
+    return f" By the law the loss goes from {first:.3f} to {last:.3f} over the fitted range."

@@ -1,0 +1,176 @@
+"""What every chart of runs is made of: rows, levels of an axis, marks, titles, and the text over a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lawful.fitting.answers import Answer, HeldOut
+from lawful.plugins import column_title
+from lawful.report import charts, tables
+from lawful.report.charts import Points, Reference
+from lawful.report.evidence import Evidence
+from lawful.report.law_curve import COUNTING
+from lawful.report.tables import number
+from lawful.schema import Observation, Question
+
+MOST_LEVELS = 10  # curves that an eye can follow in one chart
+CURVE_POINTS = 60
+UNITS = {"nats_per_token": "nats per token", "bits_per_byte": "bits per byte"}
+METRICS = {"bits_per_byte": "Validation loss (bits per byte)"}
+LOSSES = {"loss": "Validation loss", "best_weights_loss": "Best validation loss"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldRow:
+    """A run that was held out: what came, and what was forecast."""
+
+    row: Observation
+    forecast: HeldOut
+
+
+def fitted_rows(evidence: Evidence, answer: Answer) -> list[Observation]:
+    """The rows that the answer's fit used, by its own residuals."""
+    used = {item.run for item in answer.fit.residuals} if answer.fit else set()
+    loss = answer.question.loss
+    return [row for row in evidence.finished if str(row.get("run")) in used and number(row.get(loss)) is not None]
+
+
+def held_out_rows(evidence: Evidence, answer: Answer) -> list[HeldRow]:
+    """The rows that the answer forecast, with the forecast beside the observation."""
+    by_run = {str(row.get("run")): row for row in evidence.finished}
+    return [
+        HeldRow(row=by_run[item.run], forecast=item)
+        for item in answer.held_out
+        if item.run in by_run and number(by_run[item.run].get(answer.question.loss)) is not None
+    ]
+
+
+def axis_title(column: str) -> str:
+    title = COUNTING.get(column, column.replace("_", " "))
+    return title[:1].upper() + title[1:]
+
+
+def loss_title(rows: Sequence[Observation], column: str = "loss") -> str:
+    if column not in LOSSES:
+        return METRICS.get(column) or column_title(column) or column.replace("_", " ")
+    unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
+    return LOSSES[column] + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
+
+
+def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:
+    """The distinct levels of an axis, values within 3 % being one; of more than `most`, so many spread evenly."""
+    distinct: list[list[float]] = []
+    for value in sorted(values):
+        if distinct and value <= distinct[-1][0] * 1.03:
+            distinct[-1].append(value)
+        else:
+            distinct.append([value])
+    centres = [float(np.exp(np.mean(np.log(group)))) for group in distinct]
+    if len(centres) <= most:
+        return centres
+    return [centres[round(index * (len(centres) - 1) / (most - 1))] for index in range(most)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How the marks of one level or arm look."""
+
+    colour: str
+    index: int
+    legend: str
+
+    @property
+    def symbol(self) -> str:
+        return charts.SYMBOLS[self.index % len(charts.SYMBOLS)]
+
+
+def points_of(name: str, rows: Sequence[Observation], column: str, question: Question, *, look: Look) -> Points:
+    return Points(
+        name=name,
+        x=[value_of(row, column) for row in rows],
+        y=[value_of(row, question.loss) for row in rows],
+        colour=look.colour,
+        symbol=look.symbol,
+        hover=[hover_of(row, question) for row in rows],
+        legend=look.legend,
+    )
+
+
+def held_points(held: Sequence[HeldRow], column: str, question: Question) -> Points:
+    hover = [hover_of(one.row, question, one.forecast) for one in held]
+    return replace(held_marks([one.row for one in held], column, question), hover=hover)
+
+
+def held_marks(rows: Sequence[Observation], column: str, question: Question) -> Points:
+    """Held-out runs without a forecast."""
+    return Points(
+        name="held out",
+        x=[value_of(row, column) for row in rows],
+        y=[value_of(row, question.loss) for row in rows],
+        colour="held_out",
+        symbol="diamond",
+        is_open=True,
+        hover=[hover_of(row, question) for row in rows],
+        legend="held_out",
+    )
+
+
+def references_of(
+    evidence: Evidence, rows: Sequence[Observation], question: Question
+) -> tuple[list[Reference], list[str]]:
+    """Count baselines near the data become lines; the others are named, so that the data keep the room."""
+    losses = [value_of(row, question.loss) for row in rows]
+    if not losses or question.loss not in ("loss", "bits_per_byte"):
+        return [], []
+    inside, off = [], []
+    for baseline in evidence.baselines:
+        at = number(baseline.get(question.loss))
+        if at is None:
+            continue
+        label = f"{baseline.get('name')} counts {at:.3f}"
+        if min(losses) / 1.3 <= at <= max(losses) * 1.12:
+            inside.append(Reference(y=at, label=label))
+        else:
+            off.append(label)
+    return inside, off
+
+
+def hover_of(row: Observation, question: Question, forecast: HeldOut | None = None) -> str:
+    parts = [
+        f"run {row.get('run') or '?'}",
+        tables.readable(row.get("rung")),
+        f"N {tables.count(row.get(question.params))}",
+        f"D {tables.count(row.get('tokens'))} tokens",
+        f"seed {row.get('seed')}" if row.get("seed") is not None else "",
+        f"{question.loss} {tables.loss(row.get(question.loss))}",
+    ]
+    if forecast is not None:
+        parts.append(f"forecast {tables.loss(forecast.predicted)} {tables.interval(*forecast.interval)}")
+    return "\n".join(part for part in parts if part)
+
+
+def value_of(row: Observation, column: str) -> float:
+    value = number(row.get(column))
+    return math.nan if value is None else value
+
+
+def nearest(levels: Sequence[float], value: float) -> int:
+    return min(range(len(levels)), key=lambda index: abs(math.log(levels[index] / value)))
+
+
+def level_name(axis: str | None, level: float) -> str:
+    return f"{tables.AXIS_SYMBOLS.get(axis or '', axis or '')} = {tables.count(level)}"
+
+
+def short_name(axis: str | None, column: str | None = None) -> str:
+    names = {"params": "size", "tokens": "tokens", "flops": "compute", "unique_tokens": "unique tokens"}
+    return {"unique_tokens": "unique tokens", "seconds": "seconds"}.get(column or "", names.get(axis or "", axis or ""))
+
+
+def plain(values: np.ndarray | Sequence[float]) -> list[float]:
+    """Floats of six significant digits: enough for any screen, and half the page."""
+    return [float(f"{value:.6g}") for value in np.asarray(values, dtype=float)]
