@@ -68,7 +68,7 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
     rungs = Store(study).read_study().runs
     for text, wanted in (
         ("size=16", {rung.run for rung in rungs if rung.at["size"] == 16}),
-        ("tokens=125k seed=1", {r["id"] for r in rungs if (r["at"]["tokens"], r["at"]["seed"]) == (125_000, 1)}),
+        ("tokens=125k seed=1", {r.run for r in rungs if (r.at["tokens"], r.at["seed"]) == (125_000, 1)}),
         ("diverged", {run for run, row in rows.items() if row["status"] == "diverged"}),
     ):
         page.fill("#runs input", text)
