@@ -9,7 +9,7 @@ from typing import Any
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark, readers_of, separated
 from lawful.readers import any_below, files_below, json_of, rows_or_refuse, run_name, settings, yaml_of
-from lawful.tables.read import read_rows
+from lawful.tables.source import read_rows
 
 OVERRIDES, CONFIG = "overrides.yaml", "config.yaml"
 _TABLES = ("*.csv", "*.tsv", "*.json", "*.jsonl", "*.parquet")

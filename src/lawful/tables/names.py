@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass, replace
@@ -76,6 +77,7 @@ class Name:
     of: Name | None = None
 
 
+@functools.lru_cache(maxsize=100_000)  # each name is looked at for each role
 def name_of(column: str) -> Name:
     """The parts of a column's name."""
     if log := _LOG.fullmatch(column):

@@ -1,0 +1,417 @@
+"""Find the columns that a law needs, as numbers in units of one, or ask the user where a choice would be a guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lawful.errors import TableError
+from lawful.tables.cells import (
+    as_float,
+    as_text,
+    counts_of,
+    has_unit,
+    in_words,
+    is_empty,
+    is_finished,
+    read_numbers,
+    written_count,
+)
+from lawful.tables.lacking import rises
+from lawful.tables.names import UNITS, name_of
+from lawful.tables.observations import FILE, ROW, Observations
+from lawful.tables.roles import (
+    COUNTS,
+    EPOCHS,
+    LETTERS,
+    RATIOS,
+    ROLES,
+    VOCABULARY,
+    Choice,
+    choice_of,
+    choose,
+    error_bars,
+    is_accuracy,
+    is_far_from_6nd,
+    option_of,
+    shell_word,
+)
+
+MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
+FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
+FAR_ABOVE = 5.0  # times the largest other loss, for a number that may mark a run without a loss
+_MARKS = frozenset((99, 100, 999, 1000, 9999, 10_000, 99_999, 100_000, 999_999, 1_000_000, 1e9))
+_SUMMARY = frozenset(("mean", "average", "avg", "median", "total", "grand total", "sum", "std", "stdev"))
+# the names by which a table that lawful wrote is read, best first
+_OWN_NAMES = {
+    "params": ("params", "params_non_embedding", "params_total"),
+    "tokens": ("tokens",),
+    "flops": ("flops",),
+    "loss": ("loss",),
+    "cluster": ("cluster", "run"),
+    "arm": ("arm",),
+    "unique_tokens": ("unique_tokens",),
+}
+
+
+def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
+    """Column -> how many are in one of its unit, as the user gave it."""
+    factors = {}
+    for column, text in units.items():
+        if column not in table.columns:
+            raise TableError(f"{table.source}: unit: no column {column!r}; it has {', '.join(table.columns)}.")
+        factor = UNITS.get(str(text).strip().lower()) or written_count(str(text), ".")
+        if not factor or not 0 < factor < math.inf:
+            raise TableError(
+                f"{table.source}: unit of {column!r}: expected thousands, millions, billions, trillions, PF-days or a "
+                f"number, got {text!r}."
+            )
+        factors[column] = float(factor)
+    return factors
+
+
+def with_roles(
+    table: Observations, told: Mapping[str, str], factors: Mapping[str, float]
+) -> tuple[Observations, dict[str, str]]:
+    """The table with the columns of its roles as numbers; role -> column."""
+    roles: dict[str, str] = {role: name for role in ROLES if (name := told.get(role) or table.roles.get(role))}
+    if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
+        roles = {role: role for role in ROLES if role in table.columns} | roles
+    if table.is_of_study or table.roles:
+        filled = {name for name in table.columns if any(not is_empty(row.get(name)) for row in table.rows)}
+        for role, names in _OWN_NAMES.items():
+            if role not in roles and (found := next((name for name in names if name in filled), None)):
+                roles[role] = found
+        return table, {role: roles[role] for role in ROLES if role in roles}
+    taken: dict[str, Choice] = {
+        role: choice_of(table.source, role, column, factors.get(column))
+        for role, column in roles.items()
+        if role in (*COUNTS, "loss")
+    }
+    numbers = _numbers_by_column(table, [choice.column for choice in taken.values()])
+    open_roles = [role for role in (*COUNTS, "loss") if role not in taken]
+    for role in sorted(open_roles, key=lambda role: role == "flops"):  # letters are weighed against what is known
+        choice = choose(table.source, numbers, role, taken)
+        if choice is not None and choice.column in factors:
+            choice = choice_of(table.source, role, choice.column, factors[choice.column])
+        if choice is not None:
+            taken[role] = choice
+        elif role in ("params", "tokens", "loss"):
+            _expect_numbers(table, role)
+    if "tokens" not in taken and "params" in taken and "flops" not in taken:
+        taken |= _by_ratio(table, taken, numbers)
+    _expect_one_unit(table, taken, factors)
+    _expect_no_accuracy(table, taken, numbers)
+    _expect_whole(table, taken, factors)
+    if "flops" not in taken or taken["flops"].column not in factors:
+        _expect_6nd(table, taken, numbers, told)
+    _expect_counts(table, taken, numbers, told, factors)
+    rows = [dict(row) for row in table.rows]
+    columns = []
+    converted = dict(table.converted)
+    for role, choice in taken.items():
+        roles[role] = _put_numbers(table, rows, role, choice)
+        if roles[role] != choice.column:
+            converted[choice.column] = roles[role]
+        notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
+        columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
+    bars = error_bars(table.columns, taken["loss"].column) if "loss" in taken else []
+    for role in ("cluster", "arm"):
+        if role not in roles and (found := _text_role(table, role, taken)):
+            roles[role] = found
+            columns.append(f"{role} {found!r}")
+    return (
+        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, bars, taken)), converted=converted),
+        {role: roles[role] for role in ROLES if role in roles},
+    )
+
+
+def _said(table: Observations, columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
+    """How the columns were read, in sentences."""
+    said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
+    if units := list(dict.fromkeys(str(row["loss_unit"]) for row in table.rows if row.get("loss_unit"))):
+        said.append(f"the loss is in {', '.join(units).replace('_', ' ')}, as loss_unit says")
+    if bars:
+        said.append(f"error bars of {taken['loss'].column!r}: {', '.join(map(repr, bars))}; no fit weighs by them")
+    if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
+        n, c = (taken[role].column for role in ("params", "flops"))
+        said.append(f"no column of tokens: a law that reads tokens takes D = C / (6 N) from {c!r} and {n!r}")
+    return said
+
+
+def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns that could have a role, as numbers; NaN where a cell is empty or no number."""
+    words = {word for role in (*COUNTS, "loss") for group in VOCABULARY[role] for word in group} | RATIOS | EPOCHS
+    found = {}
+    for column in table.columns:
+        name = name_of(column)
+        names = [name, name.of] if name.of else [name]
+        is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
+        if column in told or is_known:
+            found[column] = counts_of([row.get(column, "") for row in table.rows])
+    return found
+
+
+def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> dict[str, Choice]:
+    """Tokens as those for each parameter times the parameters, or as passes over the unique tokens, where only these
+    stand in the table."""
+    for words, role, each in ((RATIOS, "params", "parameter"), (EPOCHS, "unique_tokens", "unique token")):
+        column = next((c for c in numbers if name_of(c).path in words and np.isfinite(numbers[c]).any()), None)
+        other = taken.get(role)
+        if column is None or other is None or other.unit != 1 or other.base or other.also:
+            continue
+        why = f"times {other.column!r}: it is for each {each}, as its name says"
+        return {"tokens": Choice(column=column, times=other.column, why=why)}
+    return {}
+
+
+def _expect_numbers(table: Observations, role: str) -> None:
+    """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
+    words = {word for group in VOCABULARY[role] for word in group}
+    for column in table.columns:
+        if name_of(column).path not in words:
+            continue
+        filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
+        texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]
+        if filled and len(texts) == len(filled):
+            number, cell = texts[0]
+            raise TableError(
+                f"{table.source}: column {column!r} is called as the {role} are, and none of its cells is a number: "
+                f"row {number} has {cell!r}. Write plain numbers there (2e9, 350M), or name another column: "
+                f"{option_of(role)} COLUMN."
+            )
+
+
+def _expect_no_accuracy(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> None:
+    """A column that was told as the loss, is called an accuracy, and rises with size, data or compute."""
+    if "loss" not in taken or not is_accuracy(taken["loss"].column):
+        return
+    values = numbers[taken["loss"].column]
+    for role in ("params", "tokens", "flops"):
+        if role not in taken:
+            continue
+        counts = taken[role].in_ones(numbers)
+        is_known = np.isfinite(counts) & np.isfinite(values) & (counts > 0)
+        if is_known.sum() > 2 and np.cov(np.log(counts[is_known]), values[is_known])[0, 1] > 0:
+            raise TableError(f"{table.source}: {rises(taken['loss'].column)}")
+
+
+def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
+    """20M below `params (M)`: twenty million, or twenty million millions."""
+    for choice in taken.values():
+        if choice.unit == 1 or choice.column in factors:
+            continue
+        cells = [cell for row in table.rows if isinstance(cell := row.get(choice.column), str) and not is_empty(cell)]
+        twice = next((cell for cell in cells if has_unit(cell)), None)
+        if twice is not None:
+            raise TableError(
+                f"{table.source}: column {choice.column!r} names a unit, and its cell {twice!r} has one of its own. If "
+                f"the cells are right as they are: --unit {shell_word(choice.column)}=1."
+            )
+
+
+def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, choice: Choice) -> str:
+    """The numbers of a role into the rows, under the column's own name, or under a new one where they are converted;
+    that name."""
+    column = choice.column
+    cells = read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
+    if choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also:
+        new = _new_name(choice)
+        for row, cell in zip(rows, cells, strict=True):
+            row[new] = _converted(cell, choice, row)
+        for other in choice.also:
+            name = _put_numbers(table, rows, role, other)
+            for row in rows:
+                if is_empty(row[new]) and not is_empty(row.get(name, "")):
+                    row[new] = row[name]
+        return new
+    for row, cell in zip(rows, cells, strict=True):
+        if column in row:
+            row[column] = cell
+    return column
+
+
+def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
+    for role in COUNTS:
+        column = taken[role].column if role in taken else ""
+        if column in table.lone and column not in factors:
+            raise TableError(
+                f"{table.source}: column {column!r}: expected whole numbers, got cells such as "
+                f"{table.rows[0][column]!r}, each with a point and three digits: 1.234 may be 1234, or 1.234 in some "
+                f"unit. Say which: --unit {shell_word(column)}=1000, or --unit {shell_word(column)}=1e6 for millions."
+            )
+
+
+def _new_name(choice: Choice) -> str:
+    """Of the column that holds the converted numbers of another."""
+    name = choice.column
+    if choice.is_perplexity:
+        name = f"log {name}"
+    elif choice.base:
+        name = f"exp {name}" if choice.base == math.e else f"{choice.base:g}^{name}"
+    elif choice.times:
+        name = f"{name} x {choice.times}"
+    elif choice.unit != 1:
+        name = f"{name} x {choice.unit:g}"
+    return " or ".join([name, *(other.column for other in choice.also)])
+
+
+def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
+    number = as_float(cell)
+    if number != number:
+        return cell
+    if choice.is_perplexity:
+        return math.log(number) if number > 0 else -math.inf
+    if choice.base:
+        try:
+            return choice.base**number
+        except OverflowError:
+            return math.inf
+    exact = number * choice.unit
+    if choice.times:
+        exact *= as_float(row.get(choice.times))
+        if exact != exact:
+            return ""
+    return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
+
+
+def _expect_6nd(
+    table: Observations,
+    taken: Mapping[str, Choice],
+    numbers: Mapping[str, np.ndarray],
+    told: Mapping[str, str],
+) -> None:
+    """FLOPs that are far from 6 N D are in another unit, or something else: the user is asked."""
+    if not {"params", "flops"} <= taken.keys() or "flops" in told:
+        return
+    if "tokens" not in taken:
+        c, n = taken["flops"], taken["params"]
+        with np.errstate(all="ignore"):
+            tokens = _median(c.in_ones(numbers) / 6 / n.in_ones(numbers))
+        if tokens < FEWEST:
+            raise TableError(
+                f"{table.source}: expected {c.column!r} to be the FLOPs of the whole training; got as many as "
+                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or "
+                f"=1e18 and the like; or name the column of the whole: {option_of('flops')} COLUMN."
+            )
+        return
+    values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
+    if not is_far_from_6nd(values["flops"], values["params"], values["tokens"]):
+        return
+    ratio = float(np.nanmedian(values["flops"] / (6 * values["params"] * values["tokens"])))
+    column = taken["flops"].column
+    named = {role: repr(taken[role].column) for role in values}
+    raise TableError(
+        f"{table.source}: expected {named['flops']} to be FLOPs, about 6 x {named['params']} x {named['tokens']}; got "
+        f"{ratio:.2g} of that. Say its unit: --unit {shell_word(column)}=PF-days, or =1e18 and the like; name another "
+        f"column with {option_of('flops')}; or say the units of {named['params']} and {named['tokens']} with --unit."
+    )
+
+
+def _median(numbers: np.ndarray) -> float:
+    """Of those that are finite; NaN of none."""
+    known = numbers[np.isfinite(numbers)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def _expect_counts(
+    table: Observations,
+    taken: Mapping[str, Choice],
+    numbers: Mapping[str, np.ndarray],
+    told: Mapping[str, str],
+    factors: Mapping[str, float],
+) -> None:
+    """Nobody trains models of a thousand parameters on a thousand tokens: such columns are in some unit."""
+    for role, most in MOST.items():
+        choice = taken.get(role)
+        if choice is None or choice.unit == 1 or choice.column in factors:
+            continue
+        if _median(choice.in_ones(numbers)) > most:
+            raise TableError(
+                f"{table.source}: expected counts in {choice.column!r} in the unit that its name gives; that makes "
+                f"more than {most:g}. If they are counts already: --unit {shell_word(choice.column)}=1."
+            )
+    asked = [
+        role
+        for role in ("params", "tokens")
+        if role in taken and role not in told and taken[role].column not in factors
+    ]
+    if len(asked) < 2:
+        return
+    if any(_median(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
+        return
+    named = " and ".join(repr(taken[role].column) for role in asked)
+    words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)
+    ones = " ".join(f"--unit {shell_word(taken[role].column)}=1" for role in asked)
+    raise TableError(
+        f"{table.source}: expected counts in {named}, got numbers below {FEWEST:,}, as if in millions or billions. Say "
+        f"their units: {words}; or, if they are what they seem, {ones}."
+    )
+
+
+def _text_role(table: Observations, role: str, taken: Mapping[str, Choice]) -> str | None:
+    """The column that names arms, or runs: of several with a usual name the first in which something stands. A column
+    that is not called `cluster` names runs only where each of its names has one size: `run` 1, 2, 3 at every size
+    numbers replicates."""
+    for group in VOCABULARY[role]:
+        for column in table.columns:
+            name = name_of(column)
+            if column in {choice.column for choice in taken.values()} or not {name.path, name.key} & set(group):
+                continue
+            cells = [as_text(row.get(column, "")) for row in table.rows]
+            if all(map(is_empty, cells)):
+                continue
+            if role == "cluster" and name.path != "cluster" and not _names_runs(table, cells, taken):
+                continue
+            return column
+    return None
+
+
+def _names_runs(table: Observations, cells: Sequence[Any], taken: Mapping[str, Choice]) -> bool:
+    named = [i for i, cell in enumerate(cells) if not is_empty(cell)]
+    if len({str(cells[i]) for i in named}) == len(named):
+        return True  # each row is a run of its own
+    if "params" not in taken:
+        return True
+    sizes: dict[str, set[str]] = {}
+    for i in named:
+        sizes.setdefault(str(cells[i]), set()).add(str(table.rows[i].get(taken["params"].column)))
+    return all(len(of_run) == 1 for of_run in sizes.values())
+
+
+def summaries(table: Observations) -> dict[int, str]:
+    """Rows at the end of a table that are no runs: number of the row -> what to say of it."""
+    found: dict[int, str] = {}
+    for place in reversed(range(len(table.rows))):
+        named = [
+            (c, cell) for c, cell in table.rows[place].items() if isinstance(cell, str) and in_words(cell) in _SUMMARY
+        ]
+        if not named:
+            return found
+        column, cell = named[0]
+        if any(row.get(column) == cell for row in table.rows[:place]):
+            return found  # a word that other rows have, too, is a setting
+        found[place + 1] = f", column {column!r}: expected a run, got {cell!r}: a summary of the rows above."
+    return found
+
+
+def marks(table: Observations, roles: Mapping[str, str]) -> dict[int, str]:
+    """Losses such as 999 that stand far above all others: number of the row -> what to say of it. They mark a run
+    without a loss."""
+    if "loss" not in roles:
+        return {}
+    losses = [
+        cell if isinstance(cell := row.get(roles["loss"]), (int, float)) and is_finished(row) else 0
+        for row in table.rows
+    ]
+    real = max((cell for cell in losses if cell not in _MARKS), default=0)
+    return {
+        number: f", column {roles['loss']!r}: expected a loss like the others (at most {real:g}), got {cell:g}, as "
+        "written for a run without one."
+        for number, cell in enumerate(losses, start=1)
+        if cell in _MARKS and 0 < real * FAR_ABOVE < cell
+    }

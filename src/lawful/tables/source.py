@@ -1,0 +1,298 @@
+"""Read a table as it is, from wherever it is; no column of it is required. Every reader of tables begins here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lawful import plugins
+from lawful.errors import TableError
+from lawful.storage.layout import Store
+from lawful.tables import formats
+from lawful.tables.cells import (
+    Point,
+    are_lone,
+    as_number,
+    as_plain,
+    as_text,
+    first_said,
+    in_words,
+    is_empty,
+    is_state,
+    number_or_text,
+    numbers_of,
+    plain_number,
+    point_of,
+    torn,
+    yes_or_no,
+)
+from lawful.tables.columns import COLUMNS, current_name, with_current_names
+from lawful.tables.names import name_of
+from lawful.tables.observations import OWN, Observations
+from lawful.tables.pooled import may_tell
+from lawful.tables.text import TextTable, read_text
+from lawful.tables.write import is_quoted, unquoted
+
+MOST_PROBLEMS = 8  # in one message
+# other names of the columns that decide whether a run is fitted
+_ALSO_CALLED = {
+    "state": "status",
+    "run_state": "status",
+    "run_status": "status",
+    "trial_status": "status",
+    "is_held_out": "held_out",
+    "heldout": "held_out",
+}
+_YES_NO_COLUMNS = tuple(name for name, (kind, _) in COLUMNS.items() if kind == "yes/no")
+
+
+def read_rows(source: Any, named: Sequence[str] = ()) -> Observations:
+    """A table as it is, no column of it required; every reader of tables begins here, and every cell is read by one
+    parser.
+
+    Numbers are numbers and an empty cell is "", whatever the source has for it: NaN, NaT, None, null. The columns that
+    decide whether a run is fitted stand under their own names, also where the table calls them State or HELD_OUT.
+
+    named   what the user said of columns: those of which a name stands in it are kept, however large a text table is
+
+    Raises TableError that names the rows whose yes/no or status cannot be read.
+    """
+    if isinstance(source, Observations):
+        table = replace(source, rows=tuple(_plain_rows(source.rows)))
+    else:
+        table = _under_current_names(_read(source, named))
+    problems: list[str] = []
+    for name, columns in _deciding(table.columns).items():
+        if name == "status":
+            problems += _read_status(table.rows, columns)
+        else:
+            problems += _read_yes_no(table.rows, name, columns)
+    refuse(table.source, problems)
+    return replace(table)  # without the columns that it remembers
+
+
+def _read(source: Any, named: Sequence[str]) -> Observations:
+    if formats.is_frame(source):
+        return Observations(tuple(_plain_rows(formats.frame_rows(source))), "DataFrame")
+    if not isinstance(source, (str, Path)):
+        return Observations(tuple(_plain_rows(formats.memory_rows(source))), "memory")
+    if "://" in str(source):
+        return _of_address(str(source))
+    path = Path(source)
+    if path.is_dir():
+        if (own := Store(path).observations).exists():
+            rows, _, _ = _of_text(own, named)
+            return Observations(rows, str(path))
+        return _of_reader(path)
+    if not path.exists():
+        raise TableError(f"{path}: no such file; expected a table (CSV, JSONL, Parquet, ...), or a study's folder.")
+    if not path.is_file():  # whoever reads a pipe waits until somebody writes, perhaps for ever
+        raise TableError(f"{path}: expected a file, got a pipe, socket or device; write the table into a file.")
+    kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
+    said: tuple[str, ...] = ()
+    if kind in (".csv", ".tsv", ".txt", ".dat"):
+        rows, said, lone = _of_text(path, named)
+        return Observations(rows, str(path), said=said, lone=lone)
+    if kind in (".json", ".jsonl") and plugins.reader_of(path) is not None:
+        return _of_reader(path)
+    if kind in (".jsonl", ".ndjson"):
+        records, said = formats.json_lines(path)
+    elif kind == ".json":
+        records, said = formats.json_table(path)
+    elif kind == ".parquet":
+        records = formats.parquet_rows(path)
+    elif kind in (".feather", ".arrow"):
+        records = formats.feather_rows(path)
+    elif kind in (".xlsx", ".xlsm"):
+        records, said = formats.excel_rows(path)
+    else:
+        return _of_reader(path)
+    return Observations(tuple(_plain_rows(records)), str(path), said=said)
+
+
+def _of_reader(path: Path) -> Observations:
+    """What a registered reader makes of a folder or file."""
+    readers = plugins.readers_of(path)
+    if not readers:
+        what = "observations.csv, or what a run tracker writes" if path.is_dir() else "a table by its name"
+        known = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .feather or .xlsx"
+        got = "neither" if path.is_dir() else (repr(path.suffix) if path.suffix else "no suffix")
+        raise TableError(f"{path}: expected {what} ({known}), got {got}.")
+    rows, said = plugins.separated(readers[0].rows(path))
+    if readers[1:]:
+        others = ", ".join(reader.about.partition(":")[0] or type(reader).__name__ for reader in readers[1:])
+        said = (*said, f"not read, though they are there: {others}")
+    about = readers[0].about
+    return Observations(tuple(_plain_rows(rows)), str(path), said=(about, *said) if about else said)
+
+
+def _of_address(address: str) -> Observations:
+    """What a registered reader finds at wandb://entity/project and the like."""
+    reader = plugins.reader_at(address)
+    if reader is None:
+        raise TableError(f"{address}: expected a file, a folder or wandb://ENTITY/PROJECT, got another address.")
+    rows, said = plugins.separated(reader.rows_at(address))
+    return Observations(tuple(_plain_rows(rows)), address, said=(reader.about, *said) if reader.about else said)
+
+
+def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
+    """The typed rows of a text file, how it was read, and the columns whose cells are all like 1.234."""
+    text = read_text(
+        path, lambda column: bool(_own_kind(column)) or may_tell(column) or any(column in n for n in named)
+    )
+    header = [unquoted(name) for name in text.header]
+    is_own = OWN <= set(header)
+    if is_own and (odd := [said for said in text.said if "encoding" in said]):
+        raise TableError(f"{path}: expected a table that lawful wrote, in UTF-8, got {odd[0]}; it is damaged.")
+    if is_own:
+        parsers = [_own_parser(name) for name in header]
+        return (
+            tuple(
+                {n: unquoted(c) if is_quoted(c) else p(c) for n, p, c in zip(header, parsers, row, strict=True)}
+                for row in text.rows
+            ),
+            (),
+            frozenset(),
+        )
+    columns, said = _typed_columns(path, header, text)
+    raw = dict(zip(header, zip(*text.rows, strict=True), strict=True)) if text.rows else {}
+    lone = {name for name in header if name in raw and are_lone(map(str.strip, raw[name]))}
+    rows = tuple(dict(zip(header, cells, strict=True)) for cells in zip(*columns, strict=True))
+    return rows, text.said + said, frozenset(lone)
+
+
+def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[list[list[Any]], tuple[str, ...]]:
+    columns = [[unquoted(cell.strip()) for cell in cells] for cells in zip(*text.rows, strict=True)]
+    kinds = [COLUMNS[name][0] if name in COLUMNS else "" for name in header]
+    odd = {}
+    for i, cells in enumerate(columns):
+        if kinds[i] in ("text", "yes/no"):
+            continue
+        parsed = [number_or_text(cell, is_number=bool(kinds[i])) for cell in cells]
+        strange = [cell for cell in parsed if isinstance(cell, str) and not is_empty(cell)]
+        if strange and all(set(cell) <= set("+-0123456789.,eE '’\u00a0\u2009\u202f") for cell in strange):
+            odd[i] = cells
+        columns[i] = parsed
+    commas = []
+    point: Point | None = "," if text.delimiter == ";" else None  # spreadsheets write semicolons for that reason
+    for i, cells in odd.items():
+        try:
+            own = point_of(cell for cell in cells if "," in cell)
+            if own and (lone := [cell for cell in torn(cells, own) if "." in cell]):
+                raise TableError(f"{lone[0]!r} may be {lone[0].replace('.', '')}, or have three decimals")
+            numbers = numbers_of(cells, own or point)
+        except TableError as error:
+            raise TableError(
+                f"{path}: column {header[i]!r}: expected one way to write numbers, got two: {error}."
+            ) from None
+        if numbers is None:
+            continue
+        commas_in = sum(_is_comma_decimal(cell, number) for cell, number in zip(cells, numbers, strict=True))
+        if commas_in and text.delimiter == "," and 2 * commas_in < sum(number != "" for number in numbers):
+            continue  # one cell like 12,34 in a column of whole numbers is damaged sooner than written so
+        columns[i] = numbers
+        if commas_in:
+            commas.append(header[i])
+    if not commas:
+        return columns, ()
+    return columns, (f"a comma before the decimals of {', '.join(map(repr, commas))}",)
+
+
+def _is_comma_decimal(cell: str, number: Any) -> bool:
+    return "," in cell and number != "" and number != plain_number(cell.replace(",", ""))
+
+
+def _own_parser(column: str) -> Any:
+    """How the cells of a column of a table that lawful wrote are read: as text where the schema says so (yes and no
+    come later), else as numbers where they read as such."""
+    kind = _own_kind(column)
+    if kind in ("text", "yes/no"):
+        return str.strip
+    return lambda cell: number_or_text(cell, is_number=bool(kind))
+
+
+def _own_kind(column: str) -> str:
+    """The unit or kind of a column that lawful knows, or a plug-in; else empty."""
+    if column in COLUMNS:
+        return COLUMNS[column][0]
+    return plugins.columns()[column].unit if column in plugins.columns() else ""
+
+
+def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a source whose cells have types, as `_of_text` gives those of a text."""
+    parsers: dict[str, Any] = {}
+    for row in rows:
+        for name in row.keys() - parsers.keys():
+            kind = _own_kind(name) if row.keys() >= OWN else COLUMNS[name][0] if name in COLUMNS else ""
+            parsers[name] = as_text if kind == "text" else as_number if kind not in ("", "yes/no") else as_plain
+        yield {
+            # most cells are such numbers already
+            name: cell
+            if (type(cell) is int or (type(cell) is float and cell == cell)) and parsers[name] is not as_text
+            else parsers[name](cell)
+            for name, cell in row.items()
+        }
+
+
+def _under_current_names(table: Observations) -> Observations:
+    """Only a table that lawful wrote: in another's, best_loss may be anything."""
+    if not table.is_of_study or all(current_name(name) == name for name in table.columns):
+        return table
+    return replace(table, rows=tuple(with_current_names(row) for row in table))
+
+
+def _deciding(columns: Sequence[str]) -> dict[str, list[str]]:
+    """The columns that decide whether a run is fitted: name in the schema -> its names here, its own first."""
+    found: dict[str, list[str]] = {}
+    for column in sorted(columns, key=lambda column: column not in COLUMNS):
+        name = name_of(column)
+        key = next((k for k in (name.key, name.path) if _ALSO_CALLED.get(k, k) in ("status", *_YES_NO_COLUMNS)), "")
+        if key:
+            found.setdefault(_ALSO_CALLED.get(key, key), []).append(column)
+    return found
+
+
+def _read_yes_no(rows: Iterable[Any], name: str, columns: Sequence[str]) -> list[str]:
+    """Put True, False or "" under `name` into each row that has a cell of it; the problems found."""
+    problems = []
+    for number, row in enumerate(rows, start=1):
+        column, cell = first_said(row, columns, lambda cell: cell not in (True, False) and yes_or_no(cell) == "")
+        if cell is True or cell is False:
+            row[name] = cell
+            continue
+        value = yes_or_no(cell)
+        if value is None:
+            problems.append(
+                f"row {number}, column {column!r}: expected yes or no (or true and false, t and f, y and n, on and "
+                f"off, 1 and 0, x and an empty cell), got {cell!r}."
+            )
+        if value != "" or column in row:
+            row[name] = value
+    return problems
+
+
+def _read_status(rows: Iterable[Any], columns: Sequence[str]) -> list[str]:
+    """Put the cell under `status` into each row; the words that nobody knows, each once."""
+    unknown: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        column, cell = first_said(row, columns, lambda cell: cell == "")
+        row["status"] = cell
+        if cell == "" or is_state(cell):
+            continue
+        unknown.setdefault(
+            in_words(cell),
+            f"row {number}, column {column!r}: expected the state of a run, a word such as finished, completed, "
+            f"failed, crashed or running, got {cell!r}. Write one of these, or give the column another name if it "
+            "holds something else.",
+        )
+    return list(unknown.values())
+
+
+def refuse(source: str, problems: Sequence[str], hint: str = "") -> None:
+    if problems:
+        more = f"\n  and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        raise TableError(
+            f"{source}: the table cannot be used:\n  " + "\n  ".join(problems[:MOST_PROBLEMS]) + more + hint
+        )
