@@ -67,10 +67,10 @@ def test_a_small_part_of_it_goes_the_whole_way_to_a_page_with_truth_beside_estim
         ("data", "coefficient", "coefficient--base", "coefficient--coefficient"), "answered"
     )
     found = rows(answers["data"])
-    assert found["E"]["planted"] == pytest.approx(0.9 * np.log(1 / 0.9) + 0.1 * np.log(15 / 0.1))
-    assert found["alpha"]["planted"] == pytest.approx(0.8 / 1.8)
-    assert found["E"]["is_inside"] and found["alpha"]["is_inside"]
-    assert 1.3 < rows(answers["coefficient"])["multiplier"]["found"] < 3
+    assert found["E"].planted == pytest.approx(0.9 * np.log(1 / 0.9) + 0.1 * np.log(15 / 0.1))
+    assert found["alpha"].planted == pytest.approx(0.8 / 1.8)
+    assert found["E"].is_inside and found["alpha"].is_inside
+    assert 1.3 < rows(answers["coefficient"])["multiplier"].found < 3
     assert answers["data"].held_out[0].is_registered
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text()
@@ -122,10 +122,10 @@ def test_settings_that_plant_nothing_are_refused() -> None:
 def test_quick_scale_recovers_the_floor_and_the_exponents_and_tells_the_arms_apart(tmp_path: Path) -> None:
     answers = whole_way(study("quick"), tmp_path, Local(device="cpu"))
     for name in ("data", "size", "both"):
-        assert {row: found["is_inside"] for row, found in rows(answers[name]).items()} == dict.fromkeys(
+        assert {row: found.is_inside for row, found in rows(answers[name]).items()} == dict.fromkeys(
             rows(answers[name]), True
         )
     assert answers["coefficient"].comparison.verdict == "coefficients differ"
-    assert rows(answers["coefficient"])["multiplier"]["is_inside"]
+    assert rows(answers["coefficient"])["multiplier"].is_inside
     assert answers["exponent"].comparison.verdict == "exponents differ"
     assert rows(answers["exponent"])["alpha"]["is_inside"]

@@ -134,7 +134,7 @@ def test_it_comes_last_and_is_in_no_law_and_no_forecast(tmp_path: Path) -> None:
     write_observations(tmp_path)
     (answer,) = answer_study(tmp_path)
     (left,) = (item for item in answer.excluded if item.run == child)
-    assert left["reason"] == "begins with another run's weights (fine-tuning)"
+    assert left.reason == "begins with another run's weights (fine-tuning)"
 
 
 def test_the_other_runs_identity_is_part_of_its_own() -> None:
