@@ -136,7 +136,9 @@ def test_five_music_transformers_do_not_determine_a_law():
 def test_backprop_overtakes_unrolled_equilibrium_as_data_grow(other):
     """The table's own means change order between 2,000 and 5,000. Ten runs or fewer of an arm name the crossing of one
     arm only; of the others the set holds it."""
-    table = lawful.read_runs(TABLES / "unrolled_equilibrium_vs_backprop.csv", tokens="dataset_size", loss="loss")
+    table = lawful.read_runs(
+        TABLES / "unrolled_equilibrium_vs_backprop.csv", tokens="dataset_size", loss="loss", as_noise=["seq_len"]
+    )
     found = lawful.crossover(table, "model_type", arms=("backprop", other), law="power_floor:tokens", draws=0)
     assert (found.better_small, found.better_large) == (other, "backprop")
     assert any(low < 5000 and high > 2000 for low, high in found.set95)

@@ -152,6 +152,8 @@ def _may_be_setting(column: str) -> bool:
         return False  # lawful's own names of what a run is, measured or was named
     if keys & (SEEDS | _TIMES | _PLACES) or set(name.key.split("_")) & SPREADS:
         return False
+    if name.last.startswith(("best_", "early_stop")):  # best_epoch: where a run was best is what it did
+        return False
     return not any(name.last == result or name.last.endswith(f"_{result}") for result in _RESULTS)
 
 

@@ -43,6 +43,7 @@ def read_runs(
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
     best: Sequence[str] = (),
+    as_noise: Sequence[str] = (),
     skip_bad_rows: bool = False,
 ) -> Observations:
     """Read a table of finished runs and find its columns.
@@ -61,6 +62,8 @@ def read_runs(
         and those of one run as a cluster.
     best
         Settings of a sweep, such as a learning rate: of the runs at one point the best is taken, by a local fit.
+    as_noise
+        Settings that differ between runs at one point and are noise to the user; else such a table is not fitted.
     skip_bad_rows
         Leave rows out whose numbers cannot be used, and list them in `dropped`, where they are an error otherwise.
 
@@ -80,7 +83,10 @@ def read_runs(
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
     given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
-    return read_by_role(source, given, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+    table = read_by_role(source, given, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+    for name in as_noise:
+        table.expect(name)
+    return replace(table, noise=(*table.noise, *as_noise)) if as_noise else table
 
 
 def read_by_role(
