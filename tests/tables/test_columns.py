@@ -177,6 +177,13 @@ def test_a_history_is_reduced_to_one_row_a_run_as_it_is_asked(how: str, steps: i
     assert [row["step"] for row in table] == [steps] * 3
 
 
+def test_rows_that_name_no_run_are_runs_of_their_own_when_a_history_is_reduced() -> None:
+    rows = [{**row, "run": "" if row["N"] == 1e7 else row["run"]} for row in history()]
+    table = read_runs(rows, reduce="last")
+    assert [row["step"] for row in table if row["N"] > 1e7] == [8000] * 2
+    assert [row["step"] for row in table if row["N"] == 1e7] == [2000, 4000, 6000, 8000]
+
+
 def test_a_moving_mean_is_that_of_the_losses_in_the_order_of_steps() -> None:
     table = read_runs(list(reversed(history())), reduce="ema=0.5")
     losses = [row["loss"] for row in history()[:8] if row["loss"] != ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,12 +25,18 @@ def step_column(table: Observations) -> str | None:
     return next((column for column in table.columns if name_of(column).path in STEPS), None)
 
 
+def _runs(rows: Sequence[Mapping[str, Any]], column: str) -> list[list[int]]:
+    """The places of the rows of each run; a row that names none is a run of its own."""
+    runs: dict[tuple[str, int], list[int]] = {}
+    for place, row in enumerate(rows):
+        name = row.get(column, "")
+        runs.setdefault(("", place) if is_empty(name) else (str(name), -1), []).append(place)
+    return list(runs.values())
+
+
 def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observations, dict[str, str]]:
     """The table with each row's run, where it is a history; rows without the loss, which was not evaluated at every
-    step, are left out. A table with one row a run stays as it is.
-
-    Raises TableError where rows at several steps of what may be one run cannot be told apart from runs.
-    """
+    step, are left out. A table with one row a run stays as it is."""
     step = step_column(table)
     if step is None or "loss" not in roles:
         return table, dict(roles)
@@ -40,16 +45,13 @@ def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observatio
     if "cluster" not in roles:
         rows = _numbered(table, roles, step)
         roles["cluster"] = RUN
-    runs: dict[str, set[Any]] = {}
-    for row in rows:
-        runs.setdefault(str(row.get(roles["cluster"], "")), set()).add(row.get(step))
-    of_run = Counter(str(row.get(roles["cluster"], "")) for row in rows)
-    filled = Counter(str(row.get(roles["cluster"], "")) for row in rows if not is_empty(row.get(roles["loss"])))
-    is_sparse = any(0 < filled[run] < count for run, count in of_run.items())
-    if max(map(len, runs.values())) < 2 and not is_sparse:
+    runs = _runs(rows, roles["cluster"])
+    loss = roles["loss"]
+    is_at_several_steps = any(len({rows[place].get(step) for place in run}) > 1 for run in runs)
+    is_sparse = any(len({is_empty(rows[place].get(loss)) for place in run}) > 1 for run in runs)
+    if not is_at_several_steps and not is_sparse:
         return table, {role: name for role, name in roles.items() if name != RUN}
     found = replace(table, rows=rows)
-    loss = roles["loss"]
     blank = sum(is_empty(row.get(loss)) for row in rows)
     if blank:
         found = found.where(lambda row: not is_empty(row.get(loss)), f"no {loss} at this step")
@@ -70,11 +72,8 @@ def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
     step = step_column(table)
     if step is None or "cluster" not in roles:
         return
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for row in table.rows:
-        if not is_empty(row.get(roles["cluster"])):
-            runs.setdefault(str(row[roles["cluster"]]), []).append(row)
-    several = [run for run in runs.values() if len({row.get(step) for row in run}) > 1]
+    runs = [[table.rows[place] for place in places] for places in _runs(table.rows, roles["cluster"])]
+    several = [run for run in runs if len({row.get(step) for row in run}) > 1]
     sizes = {run[0].get(roles["params"]) for run in several} if "params" in roles else set()
     if not several or any(len({row.get(axis) for row in run}) > 1 for run in several for axis in axes):
         return
@@ -128,11 +127,9 @@ def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observat
     is_known = how in ("last", "min") or (name in ("step", "ema") and weight is not None)
     if not is_known or (name == "ema" and not (weight is not None and 0 <= weight < 1)):
         raise TableError(f"reduce: expected last, min, step=NUMBER, or ema=WEIGHT below 1; got {how!r}.")
-    runs: dict[str, list[int]] = {}
-    for place, row in enumerate(table.rows):
-        runs.setdefault(str(row.get(roles["cluster"], "")), []).append(place)
+    runs = _runs(table.rows, roles["cluster"])
     taken: dict[int, Mapping[str, Any]] = {}
-    for places in runs.values():
+    for places in runs:
         places.sort(key=lambda place: _number(table.rows[place].get(step)) or 0.0)
         run = [table.rows[place] for place in places]
         chosen, row = _one(table.source, run, name, weight, step, roles["loss"])

@@ -14,17 +14,11 @@ from typing import Any
 
 from lawful.checks import checked
 from lawful.errors import TableError
-from lawful.tables.cells import (
-    are_lone,
-    is_empty,
-    is_finished,
-)
+from lawful.tables.cells import are_lone, is_empty, is_finished
 from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
-from lawful.tables.roles import (
-    ROLES,
-)
+from lawful.tables.roles import ROLES
 from lawful.tables.source import read_rows, refuse
 from lawful.tables.sweep import best_over
 
