@@ -19,6 +19,7 @@ from lawful.fitting.estimate import limits
 from lawful.formula import parse
 from lawful.laws import Axes, Law, named, stored, to_data
 from lawful.laws.formula import Formula
+from lawful.testing.test_laws import ordinary
 
 Row = dict[str, Any]
 SPANS = {
@@ -60,15 +61,6 @@ TEXTS = [
     "E + A/(N/h^2)^a + B*log(N) + N^-c*D^(-c*d)",
     "A*N^-a*`experts`^(-b + c*log(N)/10) + E",
 ]
-
-
-def ordinary(law: Law) -> dict[str, float]:
-    """A coefficient near 1, a shape a third of the way along its starts."""
-    values = {name: 1.0 / (1 + number) for number, name in enumerate(law.coefficients)}
-    for shape in law.shapes:
-        low, high = shape.starts or (shape.low, shape.high)
-        values[shape.name] = low + 0.3 * (high - low)
-    return values
 
 
 def points(law: Law, rows: int = 60) -> Axes:

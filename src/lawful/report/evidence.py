@@ -158,17 +158,18 @@ def read_evidence(folder: Path) -> Evidence:
             answer := answer_in(path, raw, law_or_absent)
         ).name not in known:
             answers.append(answer)
-    baselines, counts = _counted(here.baselines) if here.baselines.exists() else ((), {})
-    rows = _read_rows(here.observations)
+    counts = _counts(here)
+    everything = _read_rows(here.observations)
+    rows = tuple(row for row in everything if not row.get("left_plan"))
     return Evidence(
         folder=here.folder,
         study=study,
-        rows=tuple(row for row in rows if not row.get("left_plan")),
-        former=tuple(row for row in rows if row.get("left_plan")),
-        answers=tuple(answers_beside_counts(here.folder, answers)),
+        rows=rows,
+        former=tuple(row for row in everything if row.get("left_plan")),
+        answers=tuple(_beside(answers, study, rows, counts)),
         unanswered=tuple(unanswered),
-        baselines=tuple(baselines),
-        counts=counts,
+        baselines=tuple(counts.baselines),
+        counts=counts.by_corpus,
         registered=read_forecasts(here),
         curves=_read_curves(here, [planned.run for planned in study.runs]),
     )
@@ -177,11 +178,18 @@ def read_evidence(folder: Path) -> Evidence:
 def answers_beside_counts(folder: Path, answers: Sequence[Answer]) -> list[Answer]:
     """Answers of the study in `folder`, as far as its count models let them say that an arm is ahead."""
     here = Store(folder)
-    baselines, by_corpus = _counted(here.baselines) if here.baselines.exists() else ((), {})
-    counts = Counts(baselines=baselines, by_corpus=by_corpus)
-    finished = [row for row in _read_rows(here.observations) if not row.get("left_plan") and tables.is_finished(row)]
-    study = here.read_study()
+    rows = [row for row in _read_rows(here.observations) if not row.get("left_plan")]
+    return _beside(answers, here.read_study(), rows, _counts(here))
+
+
+def _beside(answers: Sequence[Answer], study: StudyPlan, rows: Sequence[Observation], counts: Counts) -> list[Answer]:
+    finished = [row for row in rows if tables.is_finished(row)]
     return [beside_counts(_with_current_loss(answer), study, finished, counts) for answer in answers]
+
+
+def _counts(here: Store) -> Counts:
+    baselines, by_corpus = _counted(here.baselines) if here.baselines.exists() else ((), {})
+    return Counts(baselines=baselines, by_corpus=by_corpus)
 
 
 def _counted(path: Path) -> tuple[Sequence[Observation], Mapping[str, Sequence[Observation]]]:
