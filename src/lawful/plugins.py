@@ -28,6 +28,12 @@ class Column:
     header: str = ""
 
 
+@dataclass(frozen=True)
+class Details:
+    """What a task keeps of the single sequences of one split, for the report, in runs/ID/details.json: the base class
+    of frozen dataclasses of plain data."""
+
+
 class Analysis:
     """Work on a study's folder that only some studies need. Each method is called for every study, and returns at once
     where the study is none of its own."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from lawful.errors import MissingDependency
+from lawful.plugins import Details
 
 try:
     from torch import Tensor, nn
@@ -52,8 +53,10 @@ class Task(ABC):
         """Why a model with this final evaluation has learned nothing that a law may go through; None where it has."""
         return None
 
-    def details(self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]) -> Any:
-        """Plain data about single sequences of a split, for the report; None where there is nothing to keep.
+    def details(
+        self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]
+    ) -> Details | None:
+        """About the single sequences of a split; None where there is nothing to keep.
 
         named    what the data calls the sequence of this number
         """

@@ -13,6 +13,7 @@ from torch import nn
 from lawful.run import Run
 from lawful.schema import Cell
 from lawful.storage.atomic import write_json
+from lawful.storage.codec import to_plain
 from lawful.storage.layout import Store
 from lawful.train import device
 from lawful.train.state import TrainState
@@ -86,7 +87,7 @@ def write_details(state: TrainState, data: Any, store: Store) -> None:
             if (found := run.task.details(model, _batches(run, data, where, split), named)) is not None:
                 kept[split] = found
     if kept:
-        write_json(store.details(run.id), kept, lease=state.config.lease)
+        write_json(store.details(run.id), to_plain(kept), lease=state.config.lease)
 
 
 def _judged_splits(data: Any) -> list[str]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lawful.domains.emg.families.ctc_encoder import CtcEncoder, Emissions
+from lawful.domains.emg.records import Decoded
 from lawful.domains.emg.tasks.ctc import (
     IGNORED,
     Batch,
@@ -185,9 +186,9 @@ def test_windows_of_a_session_are_decoded_end_to_end_and_errors_are_told_apart()
     by_torch = ctc_loss(*model(true.inputs, true.begin, true.end), true.targets).sum().item()
     assert found["loss"] == pytest.approx(by_torch / 17)
     details = task.details(model, [true], lambda number: {"session": f"s{number}", "user": "u"})
-    assert [row["decoded"] for row in details["sessions"]] == ["the cut sat o", "xabc"]
-    assert ["a", "u", 1] in details["confusions"] and ["n", "", 1] in details["confusions"]
-    assert sum(number for _, _, number in details["confusions"]) == 18  # 17 characters and one made up
+    assert [row.decoded for row in details.sessions] == ["the cut sat o", "xabc"]
+    assert ("a", "u", 1) in details.confusions and ("n", "", 1) in details.confusions
+    assert sum(number for _, _, number in details.confusions) == 18  # 17 characters and one made up
 
 
 def test_final_models_are_decoded_by_beam_search_too_where_asked(tmp_path: Path) -> None:
@@ -200,11 +201,11 @@ def test_final_models_are_decoded_by_beam_search_too_where_asked(tmp_path: Path)
     path.write_text(f"\\data\\\nngram 1=10\n\n\\1-grams:\n{words}\n\n\\end\\\n")
     told = Spelling(path=str(path), sha256=sha256_of(path))
     for task, expected in ((Ctc(), None), (Ctc(beam=8), "the cut"), (Ctc(beam=8, spelling=told), "the cat")):
-        found = task.details(model, [batch], lambda number: {})["sessions"]
-        assert [row["decoded"] for row in found] == ["the cut", "y"]
-        assert found[0].get("beam", {}).get("decoded") == expected
+        found = task.details(model, [batch], lambda number: {}).sessions
+        assert [row.decoded for row in found] == ["the cut", "y"]
+        assert (found[0].beam and found[0].beam.decoded) == expected
         if expected:
-            assert found[1]["beam"] == {"insertions": 0, "deletions": 0, "substitutions": 1, "decoded": "y"}
+            assert found[1].beam == Decoded(insertions=0, deletions=0, substitutions=1, decoded="y")
     path.write_text(path.read_text().replace("-3", "-1"))
     with pytest.raises(LawfulError, match="expected the language model of SHA-256"):
         Ctc(beam=8, spelling=told).details(model, [batch], lambda number: {})

@@ -119,7 +119,11 @@ def test_beam_search_stands_beside_greedy_decoding_where_it_was_asked_for(folder
     for session in details["validation"]["sessions"]:
         session["beam"] = {"insertions": 1, "deletions": 0, "substitutions": 9, "decoded": "ab"}
     spelling = {"path": "some/where/letters.arpa", "sha256": "", "weight": 0.8, "bonus": 0.5}
-    details["validation"]["search"] = {"beam": 50, "spelling": spelling}
+    details["validation"]["search"] = {
+        "is": "lawful.tasks.ctc:Ctc",
+        "beam": 50,
+        "spelling": spelling,
+    }  # as once written
     path.write_text(json.dumps(details))
     found = keystrokes(read_evidence(folder))
     assert found is not None

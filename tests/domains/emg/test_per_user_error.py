@@ -45,28 +45,29 @@ def planted(
 def test_a_planted_law_comes_back_with_its_sweet_spot(tmp_path: Path) -> None:
     found = answer_people(planted(tmp_path, users=8, spread=0.2), points=2.0)
     assert found is not None
-    law, spot = found["validation"]["law"], found["validation"]["sweet_spot"]
-    assert law["alpha"]["value"] == pytest.approx(0.5, abs=0.02)
-    low, high = law["alpha"]["ci95"]  # offsets in the odds leave the slope alone, so that only rounding is left
+    law, spot = found.validation.law, found.validation.sweet_spot
+    assert law is not None and spot is not None and spot.params is not None and spot.ci95 is not None
+    assert law.alpha.value == pytest.approx(0.5, abs=0.02)
+    low, high = law.alpha.ci95  # offsets in the odds leave the slope alone, so that only rounding is left
     assert low - 0.01 < 0.5 < high + 0.01
     sizes = np.geomspace(1e4, 1e9, 400_001)
     rate = 1 / (1 + (sizes / 2e4) ** 0.5)
     gain = rate - 1 / (1 + (2 * sizes / 2e4) ** 0.5)
     by_hand = sizes[np.flatnonzero(gain >= 0.02)[-1]]
-    assert spot["params"] == pytest.approx(by_hand, rel=0.12)
-    assert spot["ci95"][0] <= spot["params"] <= spot["ci95"][1]
-    sizes_found = found["validation"]["sizes"]
-    assert [size["is_held_out"] for size in sizes_found] == [False, False, False, False, True]
-    assert sizes_found[0]["sd_seeds"] == 0 and len(sizes_found[0]["by_user"]) == 8
+    assert spot.params == pytest.approx(by_hand, rel=0.12)
+    assert spot.ci95[0] <= spot.params <= spot.ci95[1]
+    sizes_found = found.validation.sizes
+    assert [size.is_held_out for size in sizes_found] == [False, False, False, False, True]
+    assert sizes_found[0].sd_seeds == 0 and len(sizes_found[0].by_user) == 8
 
 
 def test_the_more_people_differ_the_less_is_known_of_people(tmp_path: Path) -> None:
     widths = []
     for spread in (0.05, 0.6):
         found = answer_people(planted(tmp_path / str(spread), users=6, spread=spread))
-        assert found is not None
-        low = np.array(found["validation"]["curve"]["low"])
-        widths.append(float((np.array(found["validation"]["curve"]["high"]) - low).mean()))
+        assert found is not None and found.validation.curve is not None
+        curve = found.validation.curve
+        widths.append(float(np.subtract(curve.high, curve.low).mean()))
     assert widths[1] > 4 * widths[0]
 
 
@@ -81,8 +82,8 @@ def test_with_few_people_intervals_reach_further_out_as_students_t_does() -> Non
 
 def test_one_person_gives_no_interval_over_people(tmp_path: Path) -> None:
     found = answer_people(planted(tmp_path, users=1, spread=0.0))
-    assert found is not None and "law" not in found["validation"]
-    assert "at least 2 users" in found["validation"]["refusal"]
+    assert found is not None and found.validation.law is None
+    assert "at least 2 users" in found.validation.refusal
 
 
 def test_an_answer_on_more_runs_than_are_here_now_stays(tmp_path: Path) -> None:

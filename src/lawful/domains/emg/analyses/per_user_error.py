@@ -13,19 +13,30 @@ by least squares, draw by draw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from lawful.domains.emg.records import (
+    SPLITS,
+    ErrorCurve,
+    ErrorLaw,
+    Exponent,
+    PeopleErrors,
+    SizeErrors,
+    SplitErrors,
+    SweetSpot,
+    read_details,
+    read_people,
+)
 from lawful.plugins import Analysis
 from lawful.schema import StudyPlan
-from lawful.storage import json_files
 from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_json
+from lawful.storage.codec import to_plain
 from lawful.storage.layout import Store
 
 DRAWS = 2_000
@@ -39,33 +50,43 @@ class PerUserError(Analysis):
         answer_people(folder)
 
 
-def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) -> dict[str, Any] | None:
+def answer_people(folder: str | Path, *, points: float = POINTS, seed: int = 0) -> PeopleErrors | None:
     """Write fits/by-user.json and return it; None where no run kept the errors of single sessions. One that stands on
     runs whose details are not here any more stays as it is.
 
-    One entry for each split that was judged: "validation" (people that were trained on) and "test" (people that were
-    not). Each holds rates by size and user, and the law or the reason why there is none.
+    Of each split that was judged: "validation" (people that were trained on) and "test" (people that were not).
     """
     home = Store(Path(folder))
     study = home.read_study()
-    found: dict[str, Any] = {"points": points, "draws": DRAWS}
-    for split in ("validation", "test"):
-        counts = _counts(home, study, split)
-        found.setdefault("runs", [run["run"] for run in counts])
-        if counts:
-            found[split] = _of_split(counts, points, np.random.Generator(np.random.PCG64(seed)))
-    if "validation" not in found:
+    counts = {split: _counts(home, study, split) for split in SPLITS}
+    splits = {
+        split: _of_split(runs, points, np.random.Generator(np.random.PCG64(seed)))
+        for split, runs in counts.items()
+        if runs
+    }
+    if "validation" not in splits:
         return None
-    former = read_json(home.fit("by-user")) if home.fit("by-user").exists() else {}
-    if set(former.get("runs", ())) & {planned.run for planned in study.runs} - set(found["runs"]):
+    runs = tuple(counted.run for counted in counts["validation"])
+    former = read_people(home)
+    if former and set(former.runs) & {planned.run for planned in study.runs} - set(runs):
         return former  # it knows runs whose details are not in this folder any more
-    plain: dict[str, Any] = json_files.plain(found)
-    write_json(home.fit("by-user"), plain)
-    return plain
+    found = PeopleErrors(points=points, draws=DRAWS, runs=runs, **splits)
+    write_json(home.fit("by-user"), to_plain(found))
+    return found
 
 
-def _counts(home: Store, study: StudyPlan, split: str) -> list[dict[str, Any]]:
-    """Of each finished run along the size axis: its size, whether it is held out, (edits, characters) by user.
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A finished run. users: user -> edits and characters."""
+
+    run: str
+    params: int
+    is_held_out: bool
+    users: dict[str, list[int]]
+
+
+def _counts(home: Store, study: StudyPlan, split: str) -> list[Counted]:
+    """Each finished run along the size axis that kept its sessions.
 
     Where the number of training users varies, only runs trained on the most; where there are arms, only the first.
     """
@@ -75,79 +96,74 @@ def _counts(home: Store, study: StudyPlan, split: str) -> list[dict[str, Any]]:
     for planned in study.runs:
         if planned.at.get("train_users", most) != most or planned.arm != arm or not planned.is_of_ladder:
             continue
-        result, details = home.read_result(planned.run), home.details(planned.run)
-        if result is None or result.status != "finished" or not details.exists():
+        result = home.read_result(planned.run)
+        if result is None or result.status != "finished":
             continue
+        details = (read_details(home, planned.run) or {}).get(split)
         users: dict[str, list[int]] = {}
-        for session in read_json(details).get(split, {}).get("sessions", ()):
-            edits = session["insertions"] + session["deletions"] + session["substitutions"]
-            total = users.setdefault(session["user"], [0, 0])
-            total[0] += edits
-            total[1] += session["characters"]
+        for session in details.sessions if details else ():
+            total = users.setdefault(session.user, [0, 0])
+            total[0] += session.edits
+            total[1] += session.characters
         if users:
-            out.append(
-                {
-                    "run": planned.run,
-                    "params": planned.params_non_embedding,
-                    "is_held_out": planned.held_out,
-                    "users": users,
-                }
-            )
+            params = planned.params_non_embedding
+            out.append(Counted(run=planned.run, params=params, is_held_out=planned.held_out, users=users))
     return out
 
 
-def _of_split(counts: Sequence[Mapping[str, Any]], points: float, rng: np.random.Generator) -> dict[str, Any]:
-    users = sorted({user for run in counts for user in run["users"]})
-    sizes = sorted({run["params"] for run in counts})
+def _of_split(counts: Sequence[Counted], points: float, rng: np.random.Generator) -> SplitErrors:
+    users = sorted({user for run in counts for user in run.users})
     # [runs, users, 2]: edits and characters
-    table = np.array([[run["users"].get(user, (0, 0)) for user in users] for run in counts], dtype=float)
-    params = np.array([run["params"] for run in counts], dtype=float)
-    is_fitted = np.array([not run["is_held_out"] for run in counts])
-    rates = table[:, :, 0] / np.maximum(table[:, :, 1], 1)
-    out: dict[str, Any] = {
-        "users": users,
-        "sizes": [
-            {
-                "params": size,
-                "is_held_out": bool(not is_fitted[params == size].any()),
-                "cer": float(table[params == size, :, 0].sum() / table[params == size, :, 1].sum()),
-                "seeds": int((params == size).sum()),
-                "sd_seeds": _sd(table[params == size, :, 0].sum(1) / table[params == size, :, 1].sum(1)),
-                "sd_users": _sd(rates[params == size].mean(0)),
-                "by_user": dict(zip(users, map(float, rates[params == size].mean(0)), strict=True)),
-            }
-            for size in sizes
-        ],
-    }
+    table = np.array([[run.users.get(user, (0, 0)) for user in users] for run in counts], dtype=float)
+    params = np.array([run.params for run in counts], dtype=float)
+    is_fitted = np.array([not run.is_held_out for run in counts])
+    sizes = tuple(
+        _errors_at(size, table[params == size], users, is_fitted[params == size]) for size in np.unique(params)
+    )
     fitted_sizes = np.unique(params[is_fitted])
     if len(users) < 2 or len(fitted_sizes) < LEAST_SIZES:
-        out["refusal"] = (
-            f"a law with intervals over people needs at least 2 users and {LEAST_SIZES} fitted sizes; "
-            f"got {len(users)} and {len(fitted_sizes)}."
+        return SplitErrors(
+            users=tuple(users),
+            sizes=sizes,
+            refusal=f"a law with intervals over people needs at least 2 users and {LEAST_SIZES} fitted sizes; "
+            f"got {len(users)} and {len(fitted_sizes)}.",
         )
-        return out
     draws = np.array([_drawn(table, params, is_fitted, fitted_sizes, rng) for _ in range(DRAWS)])  # [draws, sizes]
     point = np.array([_rate(table[(params == size) & is_fitted].sum((0, 1))) for size in fitted_sizes])
     log_size = np.log(fitted_sizes)
     slope, log_half = _law(log_size, point[None])
     slopes, log_halves = _law(log_size, draws)
     spot, spots = (_sweet_spot(*law, points, params) for law in ((slope, log_half), (slopes, log_halves)))
-    out["law"] = {
-        "formula": "cer = 1 / (1 + (N / N_half)^alpha)",
-        "alpha": {"value": float(slope[0]), "ci95": _interval(slopes, len(users))},
-        "log_half": float(log_half[0]),
-        "runs": int(is_fitted.sum()),
-        "users": len(users),
-        "falls": float(np.mean(slopes > 0)),
-    }
-    out["curve"] = _curve(slopes, log_halves, slope, log_half, params, len(users))
-    out["sweet_spot"] = {
-        "params": None if np.isnan(spot[0]) else float(spot[0]),
-        "ci95": _interval(spots[~np.isnan(spots)], len(users)) if np.mean(~np.isnan(spots)) > 0.95 else None,
-        "is_in_range": bool(fitted_sizes[0] <= np.nan_to_num(spot[0]) <= params.max()),
-        "range": [float(fitted_sizes[0]), float(params.max())],
-    }
-    return out
+    law = ErrorLaw(
+        formula="cer = 1 / (1 + (N / N_half)^alpha)",
+        alpha=Exponent(value=float(slope[0]), ci95=_interval(slopes, len(users))),
+        log_half=float(log_half[0]),
+        runs=int(is_fitted.sum()),
+        users=len(users),
+        falls=float(np.mean(slopes > 0)),
+    )
+    sweet_spot = SweetSpot(
+        params=None if np.isnan(spot[0]) else float(spot[0]),
+        ci95=_interval(spots[~np.isnan(spots)], len(users)) if np.mean(~np.isnan(spots)) > 0.95 else None,
+        is_in_range=bool(fitted_sizes[0] <= np.nan_to_num(spot[0]) <= params.max()),
+        range=(float(fitted_sizes[0]), float(params.max())),
+    )
+    curve = _curve(slopes, log_halves, slope, log_half, params, len(users))
+    return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot)
+
+
+def _errors_at(size: float, table: np.ndarray, users: Sequence[str], is_fitted: np.ndarray) -> SizeErrors:
+    """table: [runs of this size, users, 2]."""
+    by_user = (table[:, :, 0] / np.maximum(table[:, :, 1], 1)).mean(0)
+    return SizeErrors(
+        params=float(size),
+        is_held_out=not is_fitted.any(),
+        cer=float(table[:, :, 0].sum() / table[:, :, 1].sum()),
+        seeds=len(table),
+        sd_seeds=_sd(table[:, :, 0].sum(1) / table[:, :, 1].sum(1)),
+        sd_users=_sd(by_user),
+        by_user=dict(zip(users, map(float, by_user), strict=True)),
+    )
 
 
 def _drawn(
@@ -202,21 +218,20 @@ def _curve(
     log_half: np.ndarray,
     params: np.ndarray,
     users: int,
-) -> dict[str, Any]:
+) -> ErrorCurve:
     """The law and its 95 % band over the measured range and two doublings on."""
     sizes = np.geomspace(params.min(), 4 * params.max(), 40)
     drawn = _predicted(alphas, log_halves, sizes)
     low, high = np.nanpercentile(drawn, _percentages(users), axis=0)
-    return {
-        "params": sizes,
-        "cer": _predicted(alpha, log_half, sizes)[0],
-        "low": low,
-        "high": high,
-    }
+    predicted = _predicted(alpha, log_half, sizes)[0]
+    return ErrorCurve(
+        params=tuple(sizes.tolist()), cer=tuple(predicted.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())
+    )
 
 
-def _interval(draws: np.ndarray, users: int) -> list[float]:
-    return [float(value) for value in np.nanpercentile(draws, _percentages(users))]
+def _interval(draws: np.ndarray, users: int) -> tuple[float, float]:
+    low, high = np.nanpercentile(draws, _percentages(users))
+    return float(low), float(high)
 
 
 def _percentages(users: int) -> list[float]:

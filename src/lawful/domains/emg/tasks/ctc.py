@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from lawful.checks import NaturalInt, NonNegativeFloat, check_fields
 from lawful.domains.emg.beam_search import beam_search
 from lawful.domains.emg.language_model import LanguageModel, open_language_model
+from lawful.domains.emg.records import Decoded, DecodedSession, Example, SearchUsed, SpellingUsed, SplitDetails
 from lawful.domains.emg.tokenizers.keys import SYMBOLS
 from lawful.errors import DataError, DeclarationError, MissingDependency
-from lawful.run import added, to_json
+from lawful.run import added
 from lawful.storage.cache import sha256_of
 from lawful.tasks import Task
 
@@ -163,38 +164,54 @@ class Ctc(Task):
         )
 
     @torch.no_grad()
-    def details(self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]) -> Any:
+    def details(
+        self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]
+    ) -> SplitDetails:
         """For the report: each session's edits and texts, which key was taken for which, and a stretch to look at."""
-        each, confusions, example = [], {}, None  # type: list[Any], dict[tuple[str, str], int], Any
+        each: list[DecodedSession] = []
+        confusions: dict[tuple[str, str], int] = {}
+        example: Example | None = None
         searched = self._search()
         for batch in batches:
             for read in self.read(model, batch):
                 by_beam = _text(searched(read.log_probs)) if searched else None
                 each.append(
-                    {
-                        **named(read.session),
-                        "characters": len(read.reference),
+                    DecodedSession(
+                        session=named(read.session).get("session", ""),
+                        user=named(read.session).get("user", ""),
+                        characters=len(read.reference),
                         **read.edits._asdict(),
-                        "loss": read.loss / max(read.targets, 1),
-                        "reference": read.reference,
-                        "decoded": read.decoded,
-                        **(
-                            {}
-                            if by_beam is None
-                            else {"beam": {**edits(read.reference, by_beam)._asdict(), "decoded": by_beam}}
-                        ),
-                    }
+                        loss=read.loss / max(read.targets, 1),
+                        reference=read.reference,
+                        decoded=read.decoded,
+                        beam=None
+                        if by_beam is None
+                        else Decoded(**edits(read.reference, by_beam)._asdict(), decoded=by_beam),
+                    )
                 )
                 for pair in aligned(read.reference, read.decoded):
                     confusions[pair] = confusions.get(pair, 0) + 1
-                example = example or {**named(read.session), **_example(batch, read)}
-        return {
-            "sessions": each,
-            "confusions": [[true, seen, number] for (true, seen), number in sorted(confusions.items())],
-            "always_commonest_cer": commonest_cer([row["reference"] for row in each]),
-            "example": example,
-            "search": to_json(self) if self.beam else None,
-        }
+                example = example or _example(batch, read, named(read.session))
+        return SplitDetails(
+            sessions=tuple(each),
+            confusions=tuple((true, seen, number) for (true, seen), number in sorted(confusions.items())),
+            always_commonest_cer=commonest_cer([session.reference for session in each]),
+            example=example,
+            search=self._search_used(),
+        )
+
+    def _search_used(self) -> SearchUsed | None:
+        if not self.beam:
+            return None
+        if self.spelling is None:
+            return SearchUsed(beam=self.beam)
+        spelling = self.spelling
+        return SearchUsed(
+            beam=self.beam,
+            spelling=SpellingUsed(
+                path=spelling.path, sha256=spelling.sha256, weight=spelling.weight, bonus=spelling.bonus
+            ),
+        )
 
     def _search(self) -> Callable[[np.ndarray], np.ndarray] | None:
         if not self.beam:
@@ -359,7 +376,7 @@ def commonest_cer(references: Sequence[str], most: int = 6) -> float:
     return min(rates)
 
 
-def _example(batch: Any, read: Read) -> dict[str, Any]:
+def _example(batch: Any, read: Read, named: Mapping[str, str]) -> Example:
     """A session's first windows: power per electrode over time, the likeliest keys over time, true and decoded."""
     rows = np.flatnonzero(batch.session.cpu().numpy() == read.session)
     taken = read.log_probs[: sum(read.row_lengths[:EXAMPLE_WINDOWS])]
@@ -367,15 +384,18 @@ def _example(batch: Any, read: Read) -> dict[str, Any]:
     likely = [label for label in range(probs.shape[1] - 1) if probs[:, label].max() > LEAST_LIKELY]
     shown = rows[:EXAMPLE_WINDOWS]
     window = batch.inputs[shown].float().mean(-1).cpu().numpy()  # [rows, frames, 2, 16]
-    return {
-        "power": np.round(window.reshape(len(shown), window.shape[1], -1), 2).tolist(),
-        "past": int(batch.begin[int(rows[0])]),  # the first window of a session lacks exactly its past
-        "emissions": list(read.row_lengths[:EXAMPLE_WINDOWS]),
-        "keys": {SYMBOLS[label]: np.round(probs[:, label], 3).tolist() for label in likely},
-        "blank": np.round(probs[:, -1], 3).tolist(),
-        "reference": "".join(_text(row[row >= 0]) for row in batch.targets[shown].cpu().numpy()),
-        "decoded": _text(greedy(taken.argmax(-1), taken.shape[1] - 1)),
-    }
+    power = np.round(window.reshape(len(shown), window.shape[1], -1), 2)
+    return Example(
+        session=named.get("session", ""),
+        user=named.get("user", ""),
+        power=tuple(tuple(map(tuple, frames)) for frames in power.tolist()),
+        past=int(batch.begin[int(rows[0])]),  # the first window of a session lacks exactly its past
+        emissions=read.row_lengths[:EXAMPLE_WINDOWS],
+        keys={SYMBOLS[label]: tuple(np.round(probs[:, label], 3).tolist()) for label in likely},
+        blank=tuple(np.round(probs[:, -1], 3).tolist()),
+        reference="".join(_text(row[row >= 0]) for row in batch.targets[shown].cpu().numpy()),
+        decoded=_text(greedy(taken.argmax(-1), taken.shape[1] - 1)),
+    )
 
 
 def _text(labels: np.ndarray) -> str:
