@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lawful.domains.music import scores
+from lawful.domains.music.records import DrawRecord, Piece, RealPieces, SamplesRecord, Written, read_samples
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import DataError, LawfulError
 from lawful.plugins import Analysis
+from lawful.report.tables import number
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.atomic import write_bytes, write_json
-from lawful.storage.json_files import read_json
+from lawful.storage.codec import to_plain
 from lawful.storage.layout import Store
 
 SAMPLES = 4  # of each run: the first is shown, all are measured
@@ -49,7 +50,8 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if not chosen or {one.corpus for one in chosen} != {chosen[0].corpus}:
         return
     ids = [one.run for one in chosen]
-    former = read_json(store.samples).get("of", []) if store.samples.exists() else []
+    known_samples = read_samples(store)
+    former = list(known_samples.of) if known_samples else []
     planned = {one.run for one in study.runs}
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
@@ -60,23 +62,21 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     if not data.arrays:
         raise DataError("the corpus is not prepared on this machine, and real pieces stand beside what models write")
     known = _runs_of(data.train)
-    made = []
+    written = []
     for one in chosen:
         say(f"letting {one.rung} write")
-        made.append(_of_run(store, one, known, own))
+        written.append(_of_run(store, one, known, own))
     real = [piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
     named = [piece for piece in real[:1] if len(piece)]
-    write_json(
-        store.samples,
-        {
-            "of": ids,
-            "draw": {"temperature": TEMPERATURE, "top_p": TOP_P, "seed": SEED, "length": LENGTH},
-            "samples_each": SAMPLES,
-            "real": {"pieces": len(real), "statistics": _mean([statistics(piece, remi, known) for piece in real])},
-            "real_example": _shown(store, "real", remi, named[0]) if named else None,
-            "runs": made,
-        },
+    samples = SamplesRecord(
+        of=tuple(ids),
+        draw=DrawRecord(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH),
+        samples_each=SAMPLES,
+        real=RealPieces(pieces=len(real), statistics=_mean([statistics(piece, remi, known) for piece in real])),
+        real_example=_shown(store, "real", remi, named[0]) if named else None,
+        runs=tuple(written),
     )
+    write_json(store.samples, to_plain(samples))
 
 
 def statistics(tokens: np.ndarray, remi: Remi, known: np.ndarray) -> dict[str, float]:
@@ -189,7 +189,7 @@ def _chosen(store: Store, study: StudyPlan) -> list[PlannedRun]:
     return chosen
 
 
-def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | None) -> dict[str, Any]:
+def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | None) -> Written:
     from lawful.train.sample import Draw, open_writer, write_on
 
     writer = open_writer(store.folder, planned.run, own=own)
@@ -198,26 +198,28 @@ def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | Non
     draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
     written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]
     result = store.read_result(planned.run)
-    return {
-        "run": planned.run,
-        "label": planned.rung,
-        "arm": planned.arm,
-        "params_non_embedding": planned.params_non_embedding,
-        "loss": None if result is None else result.measured.get("loss"),
-        "statistics": _mean([statistics(tokens, remi, known) for tokens in written]),
-        **_shown(store, planned.run, remi, max(written, key=len)),
-    }
+    longest = _shown(store, planned.run, remi, max(written, key=len))
+    return Written(
+        run=planned.run,
+        label=planned.rung,
+        arm=planned.arm,
+        params_non_embedding=planned.params_non_embedding,
+        loss=None if result is None else number(result.measured.get("loss")),
+        statistics=_mean([statistics(tokens, remi, known) for tokens in written]),
+        file=longest.file,
+        notes=longest.notes,
+    )
 
 
-def _shown(store: Store, name: str, remi: Remi, tokens: np.ndarray) -> dict[str, Any]:
-    """The piece as a MIDI file, and as notes [onset, duration, pitch] in seconds for the page."""
+def _shown(store: Store, name: str, remi: Remi, tokens: np.ndarray) -> Piece:
+    """The piece as a MIDI file, and as notes for the page."""
     score = remi.decode_score(tokens)
     path = store.sample(f"{name}.mid")
     write_bytes(path, score.dumps_midi())
     speed = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
     notes = scores.note_table(score)
     notes[:, :2] *= 60 / speed
-    return {"file": path.name, "notes": np.round(notes, 3).tolist()}
+    return Piece(file=path.name, notes=tuple(map(tuple, np.round(notes, 3).tolist())))
 
 
 def _mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

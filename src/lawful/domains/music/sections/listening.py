@@ -8,8 +8,8 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
+from lawful.domains.music.records import DrawRecord, Note, Piece, RealPieces, SamplesRecord, Written, read_samples
 from lawful.report import parts, tables
 from lawful.report.evidence import Evidence
 from lawful.report.markup import Html, data, join, tag
@@ -17,7 +17,8 @@ from lawful.report.section import Content, Section
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.storage.atomic import write_json
-from lawful.storage.json_files import read_bytes, read_json, reading
+from lawful.storage.codec import to_plain
+from lawful.storage.json_files import read_bytes
 from lawful.storage.layout import Store
 
 # statistic -> header, and whether it is a share
@@ -31,7 +32,6 @@ COLUMNS = {
 }
 SHOWN_SECONDS = 40.0  # of a roll; the player and the MIDI file have all of it
 ROLL_WIDTH, ROLL_HEIGHT = 800, 120
-WRITTEN = "what models wrote, as `lawful run` describes it"
 MOST_BYTES = 2**24  # of a MIDI file that the page holds; one of a thousand bars has some 100,000
 
 
@@ -39,40 +39,45 @@ class Listening(Section):
     after = "baselines"
 
     def content(self, evidence: Evidence) -> Content | None:
-        samples = _samples(evidence)
-        if samples is None:
+        samples = read_samples(Store(evidence.folder))
+        if samples is None or not samples.runs:
             return None
-        with reading(Store(evidence.folder).samples, WRITTEN):
-            return Content(html=_section(evidence, samples), markdown=tuple(_lines(evidence, samples)))
+        return Content(html=_section(evidence, samples), markdown=tuple(_lines(evidence, samples)))
 
     def example(self, folder: Path) -> None:
         """One run that wrote one note."""
         shares = dict.fromkeys(COLUMNS, 0.5)
-        notes = {"file": "a.mid", "notes": [[0.0, 1.0, 60]]}
-        run = {"run": "a", "label": "width=8", "loss": 1.0, "params_non_embedding": 8, "statistics": shares, **notes}
-        write_json(
-            Store(folder).samples,
-            {
-                "draw": {"temperature": 1, "top_p": 0.9, "length": 3},
-                "samples_each": 1,
-                "runs": [run],
-                "real": {"pieces": 1, "statistics": shares},
-            },
+        samples = SamplesRecord(
+            draw=DrawRecord(temperature=1.0, top_p=0.9, length=3),
+            samples_each=1,
+            runs=(
+                Written(
+                    run="a",
+                    label="width=8",
+                    loss=1.0,
+                    params_non_embedding=8,
+                    statistics=shares,
+                    file="a.mid",
+                    notes=((0.0, 1.0, 60.0),),
+                ),
+            ),
+            real=RealPieces(pieces=1, statistics=shares),
         )
+        write_json(Store(folder).samples, to_plain(samples))
 
 
-def _section(evidence: Evidence, samples: Mapping[str, Any]) -> Html:
+def _section(evidence: Evidence, samples: SamplesRecord) -> Html:
     pieces = _pieces(samples)
     table = statistics_table(samples)
     return tag(
         "section",
         tag("h2", "What they write"),
         tag("p", perplexity_sentence(evidence), class_="lede"),
-        tag("div", [_piece(evidence, number, piece) for number, piece in enumerate(pieces)], class_="rolls"),
+        tag("div", [_piece(evidence, number, *piece) for number, piece in enumerate(pieces)], class_="rolls"),
         tag("h3", table.title),
         parts.table(table),
         tag("p", _explained(samples), class_="note"),
-        data("pieces", [piece["notes"] for piece in pieces]),
+        data("pieces", [to_plain(piece.notes) for _, piece in pieces]),
         tag("style", Html(_asset("player.css"))),
         # a page that follows a study is loaded again where it holds this: the player starts anew
         tag("script", Html(_asset("player.js")), data_starts_anew=True),
@@ -84,11 +89,11 @@ def _asset(name: str) -> str:
     return (resources.files("lawful.domains.music") / name).read_text(encoding="utf-8")
 
 
-def _lines(evidence: Evidence, samples: Mapping[str, Any]) -> list[str]:
+def _lines(evidence: Evidence, samples: SamplesRecord) -> list[str]:
     table = statistics_table(samples)
     files = [
-        f"- [{tables.markdown_text(piece['title'])}](samples/{urllib.parse.quote(str(piece['file']))})"
-        for piece in _pieces(samples)
+        f"- [{tables.markdown_text(title)}](samples/{urllib.parse.quote(piece.file)})"
+        for title, piece in _pieces(samples)
     ]
     return [
         "## What they write",
@@ -100,14 +105,11 @@ def _lines(evidence: Evidence, samples: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def statistics_table(samples: Mapping[str, Any]) -> Table:
+def statistics_table(samples: SamplesRecord) -> Table:
     """A row for each run that wrote, and one for real pieces."""
-    rows = [
-        (_title(run), tables.count(run.get("params_non_embedding")), *_cells(run.get("statistics") or {}))
-        for run in samples["runs"]
-    ]
-    real = samples.get("real") or {}
-    rows.append((f"real: {tables.many(real.get('pieces', 0), 'validation piece')}", "", *_cells(real["statistics"])))
+    rows = [(_title(run), tables.count(run.params_non_embedding), *_cells(run.statistics)) for run in samples.runs]
+    real = samples.real
+    rows.append((f"real: {tables.many(real.pieces, 'validation piece')}", "", *_cells(real.statistics)))
     header = ("Written by", "N", *(name for name, _ in COLUMNS.values()))
     return Table(title="Samples beside real pieces", header=header, rows=rows, right=tuple(range(1, len(header))))
 
@@ -125,32 +127,27 @@ def perplexity_sentence(evidence: Evidence) -> str:
     )
 
 
-def _explained(samples: Mapping[str, Any]) -> str:
-    draw = samples["draw"]
+def _explained(samples: SamplesRecord) -> str:
+    draw = samples.draw
     return (
-        f"Each run wrote {samples['samples_each']} pieces of up to {draw['length']} tokens at temperature "
-        f"{draw['temperature']:g} and top-p {draw['top_p']:g}; the longest is shown, the numbers are means over all. "
+        f"Each run wrote {samples.samples_each} pieces of up to {draw.length} tokens at temperature "
+        f"{draw.temperature:g} and top-p {draw.top_p:g}; the longest is shown, the numbers are means over all. "
         "Valid tokens may stand where they stand; a whole bar's positions go forward and lie inside it; a repeated bar "
         "is note for note an earlier one; a known run is 12 tokens in a row that a training piece has too. Real "
         "pieces, cut to the same length, say what to expect."
     )
 
 
-def _samples(evidence: Evidence) -> dict[str, Any] | None:
-    path = Store(evidence.folder).samples
-    found = read_json(path) if path.exists() else None
-    return found if found and found.get("runs") else None
-
-
-def _pieces(samples: Mapping[str, Any]) -> list[dict[str, Any]]:
-    pieces = [{**run, "title": _title(run)} for run in samples["runs"]]
-    if samples.get("real_example"):
-        pieces.append({**samples["real_example"], "title": "a real piece, from validation"})
+def _pieces(samples: SamplesRecord) -> list[tuple[str, Piece]]:
+    """With their titles."""
+    pieces: list[tuple[str, Piece]] = [(_title(run), run) for run in samples.runs]
+    if samples.real_example:
+        pieces.append(("a real piece, from validation", samples.real_example))
     return pieces
 
 
-def _title(run: Mapping[str, Any]) -> str:
-    return f"{tables.readable(run.get('label'))}, loss {tables.loss(run.get('loss'))}"
+def _title(run: Written) -> str:
+    return f"{tables.readable(run.label)}, loss {tables.loss(run.loss)}"
 
 
 def _cells(found: Mapping[str, float]) -> Sequence[str]:
@@ -160,15 +157,15 @@ def _cells(found: Mapping[str, float]) -> Sequence[str]:
     ]
 
 
-def _piece(evidence: Evidence, number: int, piece: Mapping[str, Any]) -> Html:
-    path = Store(evidence.folder).sample(str(piece["file"]))
+def _piece(evidence: Evidence, number: int, title: str, piece: Piece) -> Html:
+    path = Store(evidence.folder).sample(piece.file)
     download = None
     if path.exists():
         encoded = base64.b64encode(read_bytes(path, MOST_BYTES)).decode()
         download = tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
     return tag(
         "figure",
-        tag("h3", piece["title"]),
+        tag("h3", title),
         tag(
             "p",
             tag(
@@ -177,19 +174,19 @@ def _piece(evidence: Evidence, number: int, piece: Mapping[str, Any]) -> Html:
                 type="button",
                 class_="play",
                 data_piece=str(number),
-                aria_label=f"Play {piece['title']}",
+                aria_label=f"Play {title}",
             ),
             " ",
             download,
             class_="note",
         ),
-        piano_roll(piece["notes"], str(piece["title"])),
+        piano_roll(piece.notes, title),
         class_="wide roll",
     )
 
 
-def piano_roll(notes: Sequence[Sequence[float]], title: str) -> Html:
-    """A picture of [onset, duration, pitch] in seconds: time to the right, pitch upwards, a line at each C."""
+def piano_roll(notes: Sequence[Note], title: str) -> Html:
+    """A picture of the notes: time to the right, pitch upwards, a line at each C."""
     shown = [note for note in notes if note[0] < SHOWN_SECONDS]
     end = min(SHOWN_SECONDS, max((note[0] + note[1] for note in shown), default=1.0))
     low = min((int(note[2]) for note in shown), default=48) - 2

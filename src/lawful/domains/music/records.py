@@ -1,0 +1,67 @@
+"""samples.json: what the models of a study wrote, and how it compares with real pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lawful.checks import AnyFloat, NaturalInt
+from lawful.storage.codec import decode
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+
+Note = tuple[float, float, float]  # onset and duration in seconds, and pitch
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawRecord:
+    """How the tokens were drawn, and how many at most."""
+
+    temperature: float
+    top_p: float
+    seed: int = 0
+    length: NaturalInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A MIDI file of the folder's samples/, and its notes."""
+
+    file: str
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Piece):
+    """The longest piece of a run, and statistics of all that it wrote (analyses/samples.py: `statistics`)."""
+
+    run: str
+    label: str
+    arm: str = ""
+    params_non_embedding: NaturalInt | None = None
+    loss: float | None
+    statistics: dict[str, AnyFloat]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealPieces:
+    """Validation pieces, each cut to as many tokens as a sample has."""
+
+    pieces: NaturalInt
+    statistics: dict[str, AnyFloat]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesRecord:
+    """`of`: the runs that were to write."""
+
+    of: tuple[str, ...] = ()
+    draw: DrawRecord
+    samples_each: NaturalInt
+    real: RealPieces
+    real_example: Piece | None = None
+    runs: tuple[Written, ...]
+
+
+def read_samples(store: Store) -> SamplesRecord | None:
+    """None where no model wrote."""
+    return decode(read_json(store.samples), SamplesRecord, store.samples) if store.samples.exists() else None
