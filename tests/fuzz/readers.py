@@ -92,7 +92,8 @@ def finished(row: Mapping[str, Any]) -> bool:
 
 
 def pieces(path: Path) -> object:
-    from lawful.domains.music.scores import pieces_in, sources_in
+    from lawful.domains.music.scores import pieces_in
+    from lawful.domains.music.sources import sources_in
 
     before = set(path.parent.rglob("*"))
     found = [piece for source in sources_in(path) for piece in pieces_in(source)]

@@ -14,7 +14,8 @@ import pytest
 
 from lawful.domains.music import scores
 from lawful.domains.music.abc import read_abc
-from lawful.domains.music.scores import Source, pieces_in
+from lawful.domains.music.scores import pieces_in
+from lawful.domains.music.sources import Source
 from lawful.errors import DataError
 
 HEAD = "X:1\nT:t\nM:4/4\nL:1/4\nK:C\n"

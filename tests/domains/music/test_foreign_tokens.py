@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lawful.domains.music import scores
+from lawful.domains.music import scores, token_files
 from lawful.domains.music.corpora.music import Music, MusicData
-from lawful.domains.music.scores import Source, pieces_in
+from lawful.domains.music.scores import pieces_in
+from lawful.domains.music.sources import Source
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.tokenizers.given import Given
@@ -114,7 +115,7 @@ def test_a_vocabulary_that_changes_is_another_corpus(tmp_path: Path) -> None:
 def test_a_bad_vocabulary_is_told(vocabulary: str, told: str) -> None:
     (piece,) = pieces_in(Source(name="a.json", content=b"[1, 2, 3]", vocabulary=vocabulary.encode()))
     with pytest.raises(LawfulError, match=told):
-        scores.decoded(piece)
+        token_files.decoded(piece)
 
 
 def test_tokens_outside_of_the_vocabulary_are_told(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_tokens_outside_of_the_vocabulary_are_told(tmp_path: Path) -> None:
         (piece,) = pieces_in(Source(name="a.json", content=content, vocabulary=vocabulary))
         if not piece.problem:
             with pytest.raises(LawfulError, match=r"expected tokens of the tokenizer\.json beside them"):
-                scores.decoded(piece)
+                token_files.decoded(piece)
 
 
 def folders(root: Path, **some: range) -> Path:
@@ -194,4 +195,4 @@ def test_deep_nests_are_told(tmp_path: Path) -> None:
             for piece in pieces_in(source):
                 if not piece.problem:
                     with pytest.raises(LawfulError):
-                        scores.decoded(piece)
+                        token_files.decoded(piece)

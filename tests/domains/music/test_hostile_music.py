@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from lawful import unpack
-from lawful.domains.music import scores
+from lawful.domains.music import pieces, sources, token_files
 from lawful.domains.music.corpora.music import Music
-from lawful.domains.music.scores import Source, pieces_in, read_score, sources_in
+from lawful.domains.music.scores import pieces_in, read_score
+from lawful.domains.music.sources import Source, sources_in
 from lawful.errors import DataError
 
 pytest.importorskip("symusic", reason="music needs lawful[music]")
@@ -110,14 +111,14 @@ def test_the_case_that_was_found(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where the collector is at work
 def test_notation_that_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("music21", reason="notation needs lawful[music]")
-    monkeypatch.setattr(scores, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(pieces, "MOST_SECONDS", 0.2)
     head = "X:1\nT:long\nM:4/4\nL:1/4\nK:C\n"
     slow, quick = Source(name="a.abc", content=f"{head}{'CDEF|' * 3000}".encode()), f"{head}CDEF|"
     began = time.process_time()
     (piece,) = pieces_in(slow)
     assert piece.problem == "expected music that is read within 0.2 s, got some that takes longer"
     assert time.process_time() - began < 20  # it hears of it between two steps of the parser
-    monkeypatch.setattr(scores, "MOST_SECONDS", 60.0)
+    monkeypatch.setattr(pieces, "MOST_SECONDS", 60.0)
     (piece,) = pieces_in(Source(name="a.abc", content=quick.encode()))
     assert piece.score is not None
 
@@ -125,7 +126,7 @@ def test_notation_that_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatc
 def test_a_file_that_is_larger_than_any_piece_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.mid"
     with path.open("wb") as file:
-        file.truncate(scores.MOST_BYTES + 1)  # sparse: it takes no room
+        file.truncate(sources.MOST_BYTES + 1)  # sparse: it takes no room
     (source,) = sources_in(path)
     assert source.content == b"" and "expected at most 67,108,864 bytes" in source.problem
 
@@ -213,6 +214,6 @@ def test_honest_archives_are_read_as_before(tmp_path: Path) -> None:
 
 
 def test_a_piece_of_more_tokens_than_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "MOST_TOKENS", 3)
+    monkeypatch.setattr(token_files, "MOST_TOKENS", 3)
     found = list(pieces_in(Source(name="a.jsonl", content=b"[1, 2, 3]\n[1, 2, 3, 4]\n")))
     assert [piece.problem for piece in found] == ["", "expected at most 3 tokens in a piece, got 4"]

@@ -14,15 +14,18 @@ import pytest
 import torch
 
 from lawful.corpora import Batch
-from lawful.domains.music import scores
+from lawful.domains.music import reading, scores, sources
 from lawful.domains.music.corpora import music
 from lawful.domains.music.corpora.music import Music, MusicData, padded
+from lawful.domains.music.pieces import Piece
+from lawful.domains.music.reading import ReadPiece
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
 from lawful.tasks.next_token import IGNORED, NextToken
+from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.given import Given
 
 symusic = pytest.importorskip("symusic")
@@ -110,14 +113,14 @@ def test_a_shared_title_makes_kin_of_tunes_that_share_a_quarter() -> None:
         others = [2 * (24 * place // (24 - number)) + 1 for place in range(24 - number)]
         return tuple(sorted(common + others))
 
-    first = music._Read(name="a", title="The Old Reel, No. 2", sketch=tuple(range(0, 48, 2)))
+    first = ReadPiece(name="a", title="The Old Reel, No. 2", sketch=tuple(range(0, 48, 2)))
     for title, share, is_twin in (
         ("The old reel no 2", 12, True),
         ("The old reel no 2", 2, False),
         ("Another one entirely", 12, False),
         ("Another one entirely", 20, True),
     ):
-        other = music._Read(name="b", title=title, sketch=shared(share))
+        other = ReadPiece(name="b", title=title, sketch=shared(share))
         known = {value: [0] for value in first.sketch}
         assert (music._twin(other, [first], known) is first) == is_twin, (title, share)
 
@@ -212,7 +215,7 @@ def test_an_abc_book_gives_all_its_tunes_and_a_pickup_ends_its_bar(tmp_path: Pat
         for number in range(4)
     )
     (tmp_path / "book.abc").write_text(book)
-    pieces = [piece for source in scores.sources_in(tmp_path / "book.abc") for piece in scores.pieces_in(source)]
+    pieces = [piece for source in sources.sources_in(tmp_path / "book.abc") for piece in scores.pieces_in(source)]
     assert [piece.title for piece in pieces] == [f"Tune {number}" for number in range(4)]
     notes = scores.note_table(pieces[2].score)
     assert notes[0].tolist() == [3.0, 1.0, 64.0]  # the fourth beat of the bar before
@@ -220,18 +223,18 @@ def test_an_abc_book_gives_all_its_tunes_and_a_pickup_ends_its_bar(tmp_path: Pat
 
 
 def test_a_stopped_preparation_goes_on_with_what_was_read(tunes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(music, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 2000)
     read: list[str] = []
-    row = music._row
+    read_piece = reading.read_piece
 
-    def stopped_after_twelve(piece: scores.Piece, tokenizer: object) -> dict[str, object]:
+    def stopped_after_twelve(piece: Piece, tokenizer: Tokenizer) -> ReadPiece:
         read.append(piece.name)
         if len(read) == 13:
             raise KeyboardInterrupt
-        return row(piece, tokenizer)
+        return read_piece(piece, tokenizer)
 
-    monkeypatch.setattr(music, "_row", stopped_after_twelve)
-    monkeypatch.setattr(music.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(reading, "read_piece", stopped_after_twelve)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda _: {0}, raising=False)
     with pytest.raises(KeyboardInterrupt):
         Music(min_notes=3).prepare(tunes)
     first = list(read)
@@ -248,17 +251,17 @@ def test_progress_grows_to_the_end(tunes: Path) -> None:
 
 
 def test_a_chunk_that_takes_long_is_named_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(music, "WAIT_SECONDS", 0.01)
-    chunk = music._Chunk(sources=(scores.Source(name="slow.krn"), scores.Source(name="last.krn")), size=1)
-    future: Future[list[dict[str, object]]] = Future()
+    monkeypatch.setattr(reading, "WAIT_SECONDS", 0.01)
+    chunk = reading.Chunk(sources=(sources.Source(name="slow.krn"), sources.Source(name="last.krn")), size=1)
+    future: Future[list[ReadPiece]] = Future()
     told: list[str] = []
 
-    def wait(found: music._Chunk) -> None:
+    def wait(found: reading.Chunk) -> None:
         told.append(found.title)
         if len(told) == 3:
             future.set_result([])
 
-    assert music._finished(chunk, tmp_path / "a.json", future, Remi(), wait) == (chunk, [])
+    assert reading._finished(chunk, tmp_path / "a.json", future, Remi(), wait) == (chunk, [])
     assert told == ["slow.krn to last.krn"] * 3
 
 
@@ -303,11 +306,11 @@ def test_rights_that_a_file_reserves_are_respected() -> None:
         ("% in the public domain", False),
         ("unreserved seats, birthrights", False),
     ):
-        assert scores.reserves_rights(scores.Source(name="x", content=text.encode())) == is_reserved, text
+        assert sources.reserves_rights(sources.Source(name="x", content=text.encode())) == is_reserved, text
 
 
 def test_collections_that_are_not_there_are_named() -> None:
-    if scores.corpus_folder() is None:
+    if sources.corpus_folder() is None:
         pytest.skip("music21 is not on this machine")
     with pytest.raises(LawfulError, match=r"got nowhere; there are .*bach"):
         Music(collections=("nowhere",)).prepare()
@@ -316,16 +319,16 @@ def test_collections_that_are_not_there_are_named() -> None:
 @pytest.mark.slow  # two processes import the libraries: seconds each
 def test_several_processes_read_what_one_reads(tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path / "one"))
-    monkeypatch.setattr(music.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda _: {0}, raising=False)
     alone = Music().prepare(tunes)
     monkeypatch.setenv("LAWFUL_CACHE", str(tmp_path / "several"))
-    monkeypatch.setattr(music, "CHUNK_BYTES", 2000)
-    monkeypatch.setattr(music.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    monkeypatch.setattr(music, "_row", _never_here)  # in this process; those started anew have their own
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(reading, "read_piece", _never_here)  # in this process; those started anew have their own
     together = Music().prepare(tunes)
     assert together.fingerprint == alone.fingerprint
     assert all((together.arrays[split] == alone.arrays[split]).all() for split in alone.splits)
 
 
-def _never_here(*_: object) -> dict[str, object]:
+def _never_here(*_: object) -> ReadPiece:
     raise AssertionError("read in this process")

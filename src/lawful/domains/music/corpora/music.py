@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import multiprocessing
-import os
-import re
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
@@ -21,17 +14,14 @@ import numpy as np
 
 from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData, remarked
-from lawful.domains.music import scores
-from lawful.domains.music.scores import Piece, Source
-from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
-from lawful.errors import DataError, StoreError
-from lawful.run import to_json
-from lawful.storage.atomic import write_bytes, write_json, write_text
+from lawful.domains.music import scores, sources
+from lawful.domains.music.reading import NOTICES, READER, ReadPiece, read_files, version
+from lawful.domains.music.tokenizers.remi import Remi
+from lawful.errors import DataError
+from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.cache import cache_folder
-from lawful.storage.json_files import read_json
 from lawful.tokenizers import Tokenizer
 
-READER = 2  # raised when the same file gives other tokens
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
 FREE = (
     "airdsAirs",
@@ -52,13 +42,6 @@ FREE = (
     "verdi",
     "weber",
 )
-# Only on request, and then with these words.
-NOTICES = {
-    "essenFolksong": "Essen folk songs: for non-commercial use only",
-    "palestrina": "Palestrina masses: rights reserved by their encoders; read the files' own notices",
-}
-WAIT_SECONDS = 5.0  # without news of a chunk
-CHUNK_BYTES = 200_000  # read by one process at a time; seconds of work, and what a stop loses at most
 # folders of the user's own splits; OUTSIDE: beside them
 FOLDERS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev"), "train": ("train",)}
 OUTSIDE = "outside"
@@ -134,18 +117,18 @@ class Music(TokenCorpus):
 
     def _source_key(self, data: Path | None) -> str:
         if data is None:
-            return json.dumps([READER, _version("music21"), list(self.collections)])
-        files = scores.files_in(data)
-        files += sorted({found for file in files if (found := scores.vocabulary_of(file)) is not None})
+            return json.dumps([READER, version("music21"), list(self.collections)])
+        files = sources.files_in(data)
+        files += sorted({found for file in files if (found := sources.vocabulary_of(file)) is not None})
         return json.dumps([READER, [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
 
     def _can_read(self, data: Path | None) -> bool:
         if data is not None:
             return data.exists()
-        return scores.corpus_folder() is not None and _version("symusic") != "" and _version("miditok") != ""
+        return sources.corpus_folder() is not None and version("symusic") != "" and version("miditok") != ""
 
     def _build(self, data: Path | None, progress: Progress) -> Built:
-        files = scores.corpus_files(self.collections) if data is None else scores.files_in(data)
+        files = sources.corpus_files(self.collections) if data is None else sources.files_in(data)
         folders = _split_folders(data)
         found = [
             replace(piece, name=f"{split}/{piece.name}" if split else piece.name, split=split)
@@ -167,7 +150,7 @@ class Music(TokenCorpus):
         texts = {name: _joined(pieces, tokenizer, self.separator) for name, pieces in splits.items()}
         digest = hashlib.sha256(json.dumps([READER, self.layout]).encode())
         for piece in found:
-            digest.update(f"\0{piece.split}\0{piece.name}\0{piece.problem}\0".encode() + piece.content)
+            digest.update(f"\0{piece.split}\0{piece.name}\0{piece.problem}\0".encode() + piece.as_bytes)
         return MusicBuilt(
             train=texts["train"],
             validation=texts["validation"],
@@ -214,30 +197,18 @@ class Music(TokenCorpus):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return [f"left out: {row['piece']}: {row['reason']}" for row in rows]
 
-    def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[_Read]:
+    def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[ReadPiece]:
         """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
-        total = sum(file.stat().st_size for file in files)
-        chunks = _chunks(files, is_own=is_own)
-        folder = cache_folder() / "corpora" / self.name / "read"
-        done_bytes, num_pieces = 0, 0
         # symbols are learned later, so that what was read serves every vocabulary
         base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
+        return read_files(
+            files, base, cache_folder() / "corpora" / self.name / "read", is_own=is_own, progress=progress
+        )
 
-        def wait(chunk: _Chunk) -> None:
-            share = min(1.0, done_bytes / max(total, 1))
-            progress(f"reading music: {num_pieces:,} pieces, now {chunk.title}, which takes long", share)
-
-        for chunk, rows in _in_parallel(chunks, base, folder, wait):
-            done_bytes += chunk.size
-            for row in rows:
-                num_pieces += 1
-                yield _Read.from_row(row)
-            progress(f"reading music: {num_pieces:,} pieces", min(1.0, done_bytes / max(total, 1)))
-
-    def _chosen(self, found: Sequence[_Read]) -> tuple[list[_Read], list[_Read]]:
+    def _chosen(self, found: Sequence[ReadPiece]) -> tuple[list[ReadPiece], list[ReadPiece]]:
         """Pieces to keep, and those left out with the reason."""
-        kept: list[_Read] = []
-        left_out: list[_Read] = []
+        kept: list[ReadPiece] = []
+        left_out: list[ReadPiece] = []
         known: dict[int, list[int]] = defaultdict(list)  # a hash of a run of steps -> the kept pieces that have it
         for piece in found:
             if not piece.problem and piece.split == OUTSIDE:
@@ -256,7 +227,7 @@ class Music(TokenCorpus):
             kept.append(piece)
         return kept, left_out
 
-    def _split(self, pieces: Sequence[_Read]) -> dict[str, list[_Read]]:
+    def _split(self, pieces: Sequence[ReadPiece]) -> dict[str, list[ReadPiece]]:
         """By a hash of each piece's own tokens, so that other files beside it move nothing."""
         ranked = sorted(pieces, key=lambda piece: piece.place)
         num_test = max(1, sum(piece.place < self.test_share for piece in ranked))
@@ -330,61 +301,7 @@ def padded(batch: Batch, separator: int) -> Batch:
     return Batch(inputs=inputs, targets=targets)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    """What is kept of a piece that was read. `kind` groups the reasons for leaving one out."""
-
-    name: str
-    title: str = ""
-    content: bytes = b""  # its tokens, uint16, little-endian
-    notes: int = 0
-    cut: int = 0
-    drums: int = 0
-    sketch: tuple[int, ...] = ()
-    problem: str = ""
-    kind: str = ""
-    split: str = ""  # where the user's own folders say it
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> _Read:
-        known = dict(row, content=base64.b64decode(row.get("content", "")), sketch=tuple(row.get("sketch", ())))
-        return cls(**known)
-
-    @property
-    def array(self) -> np.ndarray:
-        return np.frombuffer(self.content, dtype="<u2")
-
-    @property
-    def place(self) -> float:
-        """From 0 to below 1, by a hash of its tokens."""
-        return int(hashlib.sha256(self.content).hexdigest()[:13], 16) / 16**13
-
-    @property
-    def plain_title(self) -> str:
-        """Letters and digits of the title; nothing where it says too little to know a piece by."""
-        letters = re.sub(r"[^a-z0-9]", "", self.title.lower())
-        return letters if len(letters) >= 8 else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chunk:
-    sources: tuple[Source, ...]
-    size: int  # bytes on disk, for the bar
-
-    @property
-    def title(self) -> str:
-        names = [source.name for source in self.sources]
-        return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-
-    def key(self, tokenizer: Tokenizer) -> str:
-        digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), _version("music21")]).encode())
-        for source in self.sources:
-            digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
-            digest.update(b"\0" + hashlib.sha256(source.vocabulary).digest())
-        return digest.hexdigest()[:32]
-
-
-def _unforeseen(left_out: Sequence[_Read]) -> list[tuple[str, str]]:
+def _unforeseen(left_out: Sequence[ReadPiece]) -> list[tuple[str, str]]:
     return [(piece.name, piece.problem) for piece in left_out if piece.kind not in FORESEEN]
 
 
@@ -412,7 +329,7 @@ def _by_split(files: Sequence[Path], folders: Mapping[str, Path]) -> Iterator[tu
     yield OUTSIDE, left
 
 
-def _as_given(pieces: Sequence[_Read], folders: Mapping[str, Path]) -> dict[str, list[_Read]]:
+def _as_given(pieces: Sequence[ReadPiece], folders: Mapping[str, Path]) -> dict[str, list[ReadPiece]]:
     splits = {split: [piece for piece in pieces if piece.split == split] for split in reversed(FOLDERS)}
     for split, folder in folders.items():
         if not splits[split]:
@@ -420,151 +337,7 @@ def _as_given(pieces: Sequence[_Read], folders: Mapping[str, Path]) -> dict[str,
     return {split: sorted(some, key=lambda piece: piece.place) for split, some in splits.items() if split in folders}
 
 
-def _chunks(files: Iterable[Path], *, is_own: bool) -> Iterator[_Chunk]:
-    waiting: list[Source] = []
-    size = 0
-    for file in files:
-        num_bytes = file.stat().st_size
-        members = list(scores.sources_in(file)) if not is_own else [_own(file)]
-        share = num_bytes // max(1, len(members))
-        for source in members:
-            waiting.append(source)
-            size += share
-            if sum(len(one.content) for one in waiting) >= CHUNK_BYTES or len(waiting) >= 64:
-                yield _Chunk(sources=tuple(waiting), size=size)
-                waiting, size = [], 0
-    if waiting:
-        yield _Chunk(sources=tuple(waiting), size=size)
-
-
-def _own(file: Path) -> Source:
-    """A file of music21's corpus, unless its own notice reserves rights."""
-    source = next(iter(scores.sources_in(file)))
-    name = f"{file.parent.relative_to(scores.corpus_folder() or file.parent).as_posix()}/{file.name}"
-    if not source.problem and scores.reserves_rights(source) and not name.startswith(tuple(NOTICES)):
-        return Source(name=name, problem="its own notice reserves rights")
-    return replace(source, name=name)
-
-
-def _in_parallel(
-    chunks: Iterator[_Chunk], tokenizer: Tokenizer, folder: Path, wait: Callable[[_Chunk], None]
-) -> Iterator[tuple[_Chunk, list[dict[str, Any]]]]:
-    """Each chunk's rows, in order; a chunk that was read before comes from its file. wait: called now and then with the
-    chunk that is being read."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque[tuple[_Chunk, Path, Future[list[dict[str, Any]]] | None]] = deque()
-    pool: ProcessPoolExecutor | None = None
-    try:
-        for chunk in chunks:
-            path = folder / f"{chunk.key(tokenizer)}.json"
-            future = None
-            if not path.exists() and workers > 1 and sum(len(s.content) for s in chunk.sources) > CHUNK_BYTES // 4:
-                pool = pool or ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-                try:
-                    future = pool.submit(_rows, chunk.sources, tokenizer)
-                except BrokenProcessPool:
-                    workers = 1
-            waiting.append((chunk, path, future))
-            if len(waiting) > 2 * workers:
-                yield _finished(*waiting.popleft(), tokenizer, wait)
-        while waiting:
-            yield _finished(*waiting.popleft(), tokenizer, wait)
-    finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _finished(
-    chunk: _Chunk,
-    path: Path,
-    future: Future[list[dict[str, Any]]] | None,
-    tokenizer: Tokenizer,
-    wait: Callable[[_Chunk], None],
-) -> tuple[_Chunk, list[dict[str, Any]]]:
-    if path.exists():
-        try:
-            return chunk, list(read_json(path)["pieces"])
-        except (StoreError, KeyError):
-            pass  # damaged: read again
-    try:
-        while future is not None and not futures.wait([future], timeout=WAIT_SECONDS).done:
-            wait(chunk)
-        rows = future.result() if future is not None else _rows(chunk.sources, tokenizer)
-    except BrokenProcessPool:  # a reader was killed, or the program cannot be started twice: here, then
-        rows = _rows(chunk.sources, tokenizer)
-    write_json(path, {"pieces": rows})
-    return chunk, rows
-
-
-def _rows(sources: Sequence[Source], tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    """A row for each piece, plain data: what _Read holds."""
-    return [_row(piece, tokenizer) for source in sources for piece in scores.pieces_in(source)]
-
-
-def _row(piece: Piece, base: Tokenizer) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": piece.name, "title": piece.title}
-    if piece.problem:
-        return {**row, "problem": piece.problem, "kind": "unreadable"}
-    drums = 0
-    try:
-        if isinstance(base, Remi):
-            piece = scores.decoded(piece)
-            if piece.problem:
-                return {**row, "problem": piece.problem, "kind": "unreadable"}
-        score = piece.score
-        if score is not None:
-            if not isinstance(base, Remi):
-                return {**row, "problem": f"{base.name} has no symbols for scores", "kind": "unreadable"}
-            if not base.has_programs:
-                drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
-            tokens = base.encode_score(score)
-        else:
-            tokens = _given(piece.tokens or (), base)  # names, or plain symbols
-            score = base.decode_score(tokens) if isinstance(base, Remi) else None
-    except DataError as error:
-        said = str(error)
-        kind = "empty" if said == NO_NOTES else "not in the vocabulary" if "vocabulary" in said else "unreadable"
-        return {**row, "problem": said, "kind": kind}
-    notes = scores.note_table(score) if score is not None else None
-    if notes is not None and not len(notes):
-        return {**row, "problem": NO_NOTES, "kind": "empty"}
-    cut = 0
-    if notes is not None and piece.score is not None and isinstance(base, Remi):
-        cut = _cut_short(notes, scores.note_table(base.decode_score(tokens)))
-    return {
-        **row,
-        "content": base64.b64encode(tokens.astype("<u2").tobytes()).decode(),
-        "notes": len(notes) if notes is not None else len(tokens),
-        "cut": cut,
-        "drums": drums,
-        "sketch": scores.sketch(scores.contour(notes) if notes is not None else np.diff(tokens.astype(int))),
-    }
-
-
-def _cut_short(before: np.ndarray, after: np.ndarray) -> int:
-    """Notes that lost more than a quarter: longer than the tokenizer can say. Both: as scores.note_table."""
-    by_pitch = [table[np.lexsort((table[:, 1], table[:, 0], table[:, 2]))] for table in (before, after)]
-    return int((by_pitch[0][:, 1] - by_pitch[1][:, 1] > 1).sum()) if len(before) == len(after) else 0
-
-
-def _given(tokens: Sequence[Any], tokenizer: Tokenizer) -> np.ndarray:
-    """Tokens as someone else wrote them, checked; without marks before and after."""
-    if tokens and isinstance(tokens[0], list):
-        raise DataError("expected one list of tokens in a piece, got several")
-    if tokens and isinstance(tokens[0], str):
-        numbers = [int(number) for number in tokenizer.encode(" ".join(map(str, tokens)))]
-    else:
-        numbers = [int(token) for token in tokens]
-    wrong = next((place for place, token in enumerate(numbers) if not 0 <= token < tokenizer.vocab_size), None)
-    if wrong is not None:
-        raise DataError(
-            f"token {numbers[wrong]} at place {wrong} is above the vocabulary of {tokenizer.vocab_size} symbols; "
-            "where the numbers are another tokenizer's, say how many there are (in a study, --set vocabulary=N)"
-        )
-    return np.array([number for number in numbers if number != tokenizer.end], dtype=np.uint16)
-
-
-def _twin(piece: _Read, kept: Sequence[_Read], known: Mapping[int, Sequence[int]]) -> _Read | None:
+def _twin(piece: ReadPiece, kept: Sequence[ReadPiece], known: Mapping[int, Sequence[int]]) -> ReadPiece | None:
     """The first kept piece that is the same one: equal tokens, or enough of the contour, less under the same title."""
     shared: Counter[int] = Counter()
     for value in piece.sketch:
@@ -582,7 +355,7 @@ def _twin(piece: _Read, kept: Sequence[_Read], known: Mapping[int, Sequence[int]
     return None
 
 
-def _joined(pieces: Sequence[_Read], tokenizer: Tokenizer, mark: int) -> np.ndarray:
+def _joined(pieces: Sequence[ReadPiece], tokenizer: Tokenizer, mark: int) -> np.ndarray:
     """Mark, piece, mark, piece, ..., mark; in the order of the pieces' hashes."""
     parts = [np.array([mark], dtype=np.uint16)]
     for piece in pieces:
@@ -591,15 +364,6 @@ def _joined(pieces: Sequence[_Read], tokenizer: Tokenizer, mark: int) -> np.ndar
     return np.concatenate(parts)
 
 
-def _listed(left_out: Sequence[_Read]) -> str:
+def _listed(left_out: Sequence[ReadPiece]) -> str:
     first = "; ".join(f"{piece.name}: {piece.problem}" for piece in left_out[:5])
     return f"left out: {first}" + (f"; and {len(left_out) - 5} more." if len(left_out) > 5 else ".")
-
-
-def _version(package: str) -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
