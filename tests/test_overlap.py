@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lawful import overlap
-from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.overlap import RUN, shared_share
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
+from lawful.token_data import TokenData
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.trained_bpe import TrainedBPE

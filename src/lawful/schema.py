@@ -28,6 +28,7 @@ FORMAT = 2
 
 Coordinate = str | int | float | bool
 Cell = str | int | float | bool | None
+Fact = Cell | tuple[Cell, ...] | Mapping[str, Cell]  # what is told of a corpus
 Observation = Mapping[str, Cell]  # a row of the table: its keys are the columns, which differ from table to table
 Severity = Literal["severe", "warning", "note"]
 Status = Literal["finished", "diverged", "failed"]  # a failed run is tried again
@@ -268,7 +269,7 @@ class CorpusRecord:
     first_remarks: tuple[str, ...] = ()
     is_synthetic: bool = False
     value: Mapping[str, Any] | None = None  # whatever fields the corpus has; from_json checks them against its class
-    details: Mapping[str, Cell | tuple[Cell, ...] | Mapping[str, Cell]] = field(default_factory=dict)
+    details: Mapping[str, Fact] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], value: Mapping[str, Any] | None = None) -> CorpusRecord:

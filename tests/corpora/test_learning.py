@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful.corpora import TokenData, python_docs, tiny_shakespeare
+from lawful.corpora import python_docs, tiny_shakespeare
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.corpora.tiny_stories import TinyStories
+from lawful.token_data import TokenData
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
 WORDS = "the and of thou lord king shall come night day speak love death house enter father".split()

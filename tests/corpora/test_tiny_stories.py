@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from lawful import unpack
-from lawful.corpora import IGNORED, tiny_stories
+from lawful.corpora import tiny_stories
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import LawfulError
+from lawful.token_data import IGNORED
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters
@@ -133,7 +134,7 @@ def test_the_sample_is_used_where_there_is_no_more(
 ) -> None:
     monkeypatch.setenv("LAWFUL_DATA", str(data_folder))
     data = TinyStories(tokenizer=Bytes()).prepare()
-    assert data.facts()["files"] == ["sample.txt"]
+    assert data.facts()["files"] == ("sample.txt",)
     assert TinyStories(tokenizer=Bytes()).prepare(sample).fingerprint == data.fingerprint
     text = sample.read_text(encoding="utf-8")
     packed = "".join(stories_of(data.train) + stories_of(data.validation))
@@ -333,7 +334,7 @@ def test_a_beginning_is_all_that_is_fetched_and_a_longer_one_goes_on(server: Ser
     first = short.prepare()
     if honours_range:
         assert server.num_sent == 50_000 + valid
-    assert first.facts()["files"] == ["TinyStories-train.txt", "TinyStories-valid.txt"]
+    assert first.facts()["files"] == ("TinyStories-train.txt", "TinyStories-valid.txt")
     longer = TinyStories(tokenizer=Bytes(), first_bytes=70_000).prepare()
     if honours_range:
         assert server.num_sent == 70_000 + valid

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lawful import corpora
-from lawful.corpora import TokenData
+from lawful import token_data
 from lawful.errors import LawfulError
+from lawful.token_data import TokenData
 from lawful.tokenizers.bytes import Bytes
 
 
@@ -88,7 +88,7 @@ def test_a_batch_runs_across_the_border_of_two_epochs() -> None:
 def test_batches_are_the_same_in_any_order_and_after_a_restart() -> None:
     data = data_of(500)
     forwards = [data.batch("train", seed=7, step=n, batch_size=3, context=8).inputs for n in range(40)]
-    corpora._epoch_order.cache_clear()
+    token_data._epoch_order.cache_clear()
     for n in reversed(range(40)):
         assert (data.batch("train", seed=7, step=n, batch_size=3, context=8).inputs == forwards[n]).all()
 

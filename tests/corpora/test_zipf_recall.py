@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from lawful.corpora import IGNORED, TokenData
 from lawful.corpora.zipf_recall import ZipfRecall
 from lawful.errors import LawfulError
+from lawful.token_data import IGNORED, TokenData
 from lawful.tokenizers.bytes import Bytes
 
 

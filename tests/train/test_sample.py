@@ -12,7 +12,6 @@ import torch
 from typer.testing import CliRunner
 
 from lawful.cli import app
-from lawful.corpora import TokenData
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import DeclarationError, DeviceError
 from lawful.families.decoder import Decoder
@@ -24,6 +23,7 @@ from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid
 from lawful.tasks.next_token import NextToken
+from lawful.token_data import TokenData
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
 from lawful.tokenizers.characters import Characters

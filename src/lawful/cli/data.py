@@ -147,8 +147,7 @@ def _corpus(name: str) -> Corpus:
 
 
 def _line(item: Prepared) -> str:
-    meta = item.meta
-    counts = " + ".join(f"{known['tokens']:,}" for known in meta["splits"].values()) + " tokens"
+    counts = " + ".join(f"{tokens:,}" for tokens in item.tokens.values()) + " tokens"
     corpus = item.corpus
     if corpus is None:
         return f"{item.fingerprint}  {counts}"

@@ -13,10 +13,11 @@ import numpy as np
 
 from lawful import download, unpack
 from lawful.checks import Part, PositiveInt, check_fields
-from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder, spooled
+from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError, MissingDependency
 from lawful.storage.cache import cache_folder
 from lawful.storage.json_files import reading
+from lawful.token_data import spooled
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.trained_bpe import TrainedBPE
 
@@ -90,7 +91,7 @@ class TinyStories(TokenCorpus):
             text_sha256=split.digest.hexdigest(),
             tokenizer=tokenizer,
             facts={
-                "files": [path.name.removesuffix(".part") for path in files.all],
+                "files": tuple(path.name.removesuffix(".part") for path in files.all),
                 "stories": split.num_stories,
                 "text_bytes": split.num_bytes,
             },

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
-from lawful.corpora import TokenData
 from lawful.errors import DataError, DeclarationError, DeviceError
 from lawful.run import Run, from_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import own_module
+from lawful.token_data import TokenData
 from lawful.train import device as devices
 from lawful.train.checkpoint import final_weights
 from lawful.train.step import is_out_of_memory

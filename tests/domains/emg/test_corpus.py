@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from lawful import corpora
-from lawful.domains.emg import sessions
+from lawful.domains.emg import sessions, windows
 from lawful.domains.emg.corpora import emg
-from lawful.domains.emg.corpora.emg import Emg, EmgData
+from lawful.domains.emg.corpora.emg import Emg
 from lawful.domains.emg.spectrogram import log_spectrogram
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.domains.emg.twin import Twin, write_twin
+from lawful.domains.emg.windows import EmgData
 from lawful.errors import LawfulError
 from lawful.run import from_json, to_json
 
@@ -42,8 +43,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
-def same(first: emg.Batch, second: emg.Batch) -> bool:
-    return all(np.array_equal(getattr(first, f.name), getattr(second, f.name)) for f in fields(emg.Batch))
+def same(first: windows.Batch, second: windows.Batch) -> bool:
+    return all(np.array_equal(getattr(first, f.name), getattr(second, f.name)) for f in fields(windows.Batch))
 
 
 def test_it_is_plain_data_and_prepared_once(corpus: Emg, data: EmgData) -> None:
@@ -108,7 +109,7 @@ def test_an_epoch_visits_every_window_of_every_session_once(data: EmgData) -> No
 def test_augmentation_turns_bands_and_hides_spans_and_nothing_else(data: EmgData) -> None:
     """Every value of a training window is 0, or that of a neighbouring electrode at a frame within the jitter."""
     batch = data.batch(seed=1, step=0, batch_size=2, context=CONTEXT)
-    jitter = emg.JITTER_SAMPLES // 64
+    jitter = windows.JITTER_SAMPLES // 64
     for row, number in zip(batch.inputs, batch.session, strict=True):
         whole = data.spectrogram(data.sessions("train")[number], 0, 10**9)
         for band in (0, 1):
@@ -283,7 +284,7 @@ def test_windows_hold_the_keys_of_their_own_samples_by_the_recordings_clock(
     assert told == corpus.remarks(data=folder) and all(path.name in remark for remark in told)
     assert any(("samples a second" in remark) == ("rate" in clock) for remark in told)
     assert any("gap(s)" in remark for remark in told) == ("gap" in clock)
-    assert data.facts()["remarks"] == len(told) and data.facts()["first_remarks"] == told[:5]
+    assert data.facts()["remarks"] == len(told) and data.facts()["first_remarks"] == tuple(told[:5])
 
 
 def test_recordings_away_from_a_keyboard_are_refused_as_the_official_loader_refuses_them(

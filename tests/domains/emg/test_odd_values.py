@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lawful import studies
-from lawful.corpora import TokenData
 from lawful.domains.emg.corpora.emg import Emg
 from lawful.domains.emg.families.ctc_encoder import CtcEncoder
 from lawful.domains.emg.tasks.ctc import Ctc
@@ -19,6 +18,7 @@ from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.study import declare
 from lawful.tasks.next_token import NextToken
+from lawful.token_data import TokenData
 from lawful.train.sample import _encoded
 
 PARTS: dict[str, Any] = {

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from lawful.corpora import Batch
 from lawful.domains.music import reading, scores, sources
 from lawful.domains.music.corpora import music
 from lawful.domains.music.corpora.music import Music, MusicData, padded
@@ -25,6 +24,7 @@ from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
 from lawful.tasks.next_token import IGNORED, NextToken
+from lawful.token_data import Batch
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.given import Given
 

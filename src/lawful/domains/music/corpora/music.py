@@ -8,18 +8,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
 from lawful.checks import Part, PositiveInt, check_fields, refuse
-from lawful.corpora import IGNORED, Batch, Built, Progress, TokenCorpus, TokenData, remarked
+from lawful.corpora import Built, Progress, TokenCorpus, remarked
 from lawful.domains.music import scores, sources
 from lawful.domains.music.reading import NOTICES, READER, ReadPiece, read_files, version
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import DataError
+from lawful.schema import Fact
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.cache import cache_folder
+from lawful.token_data import IGNORED, Batch, TokenData
 from lawful.tokenizers import Tokenizer
 
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
@@ -170,14 +172,14 @@ class Music(TokenCorpus):
             + tuple((piece.name, piece.problem) for piece in left_out if piece.kind in FORESEEN),
         )
 
-    def _terms(self, data: Path | None) -> dict[str, Any]:
+    def _terms(self, data: Path | None) -> dict[str, Fact]:
         """What is known of the pieces' licence and source."""
         if data is not None:
-            return {"notices": [], "licence": self.of_users, "source": "--data"}
+            return {"notices": (), "licence": self.of_users, "source": "--data"}
         notices = [NOTICES[name] for name in self.collections if name in NOTICES]
         if others := [name for name in self.collections if name not in (*FREE, *NOTICES)]:
             notices.append(f"{', '.join(others)}: nobody has looked at the terms of these collections of music21")
-        return {"notices": notices, **({"licence": "; ".join(notices)} if notices else {})}
+        return {"notices": tuple(notices), **({"licence": "; ".join(notices)} if notices else {})}
 
     def _write(self, fingerprint: str, built: Built) -> None:
         if isinstance(built, MusicBuilt):
@@ -271,7 +273,7 @@ class MusicData(TokenData):
         assert isinstance(self.tokenizer, Remi), "asked for only where samples are files"
         return self.tokenizer
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Fact]:
         return {name: value for name, value in super().facts().items() if name != "validation_bytes"}
 
     def pieces(self, split: str) -> Iterator[np.ndarray]:
