@@ -147,9 +147,7 @@ class Table(Source):
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
-        from lawful.fitting.asked import declared
         from lawful.laws import named
-        from lawful.tables import read_by_role
 
         told = self.columns
         if self.question is not None and not self.is_study:
@@ -159,6 +157,8 @@ class Table(Source):
         has_own_rows = bool(law or self.where or is_told)
         found = None
         if self.is_study:
+            from lawful.fitting.asked import declared
+
             try:
                 found = declared(self.source, name=self.question, suits=suits)
             except DeclarationError:  # its law is a file that was not named; another is asked for
@@ -169,6 +169,8 @@ class Table(Source):
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
         if found and not has_own_rows:
+            from lawful.tables import read_by_role
+
             return read_by_role(found.rows, columns), found.law, columns
         table = self.table(columns)
         if not self.as_json:
