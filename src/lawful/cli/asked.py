@@ -93,32 +93,18 @@ class Source:
     def units(self) -> dict[str, str]:
         return _pairs(self.unit)
 
-    @property
-    def named(self) -> list[str]:
-        """What the options say of columns."""
-        told = [*filter(None, self.columns.values()), *(self.where or []), *(self.as_noise or []), *(self.unit or [])]
-        return [*told, self.best_over or ""]
-
-    def kept(self, rows: Observations) -> Observations:
-        """The rows that --where keeps; settings that --as-noise names are noise."""
-        from lawful.tables.where import condition
-
-        for text in self.where or []:
-            rows = rows.where(condition(text, rows.columns), f"not {text}")
-        for name in self.as_noise or []:
-            rows.expect(name)
-        return dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
-
     def table(self, columns: Columns | None = None) -> Observations:
         """The rows, read as the options say; columns: where a study names others than the options."""
-        from lawful.tables import read_by_role, read_rows
+        from lawful.tables import read_by_role
 
         return read_by_role(
-            self.kept(read_rows(self.source, named=self.named)),
+            self.source,
             columns or self.columns,
+            where=self.where or (),
             units=self.units,
-            best=_names(self.best_over),
             reduce=self.reduce,
+            best=_names(self.best_over),
+            as_noise=self.as_noise or (),
             skip_bad_rows=self.skip_bad_rows,
         )
 

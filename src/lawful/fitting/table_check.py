@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
-from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
+from lawful.tables import Observations, as_text, is_empty, read_rows
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import pooled, unread
+from lawful.tables.read import in_roles, selected
 from lawful.tables.roles import option_of, shell_word
 
 SHOWN = 4  # values of a column
@@ -112,6 +113,8 @@ def check(
     flops: str | None = None,
     cluster: str | None = None,
     units: Mapping[str, str] | None = None,
+    where: Sequence[str] = (),
+    as_noise: Sequence[str] = (),
 ) -> TableCheck:
     """Look at a table before a law is fitted to it.
 
@@ -123,6 +126,10 @@ def check(
         The columns' names; those not given are recognised where they carry a usual name.
     units
         Column -> its unit, as `read_runs` takes it.
+    where
+        Conditions of the rows that count: "params >= 1e8", "optimizer in adam,lion", "val_loss is not missing".
+    as_noise
+        Settings that differ between runs at one point and are noise to the user.
 
     Returns
     -------
@@ -135,9 +142,10 @@ def check(
         The source is no table at all. What is wrong with a table is in `problem`.
     """
     told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
-    raw = read_rows(source, [*filter(None, told.values()), *(units or {})])
+    named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
+    raw = selected(read_rows(source, named), where, as_noise)
     try:
-        table = read_by_role(raw, told, units=units)
+        table = raw if raw.roles and not (any(told.values()) or units) else in_roles(raw, told, units=units)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
         if not problem and not {"params", "tokens", "flops"} & table.roles.keys():
             problem = lacking(raw, "params", "tokens", "flops")
@@ -153,6 +161,7 @@ def check(
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
+    options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
     law = resolved(None, table).law.spec
     return TableCheck(
         source=table.source,

@@ -60,7 +60,7 @@ _OWN_NAMES = {
 
 def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
     """Column -> how many are in one of its unit, as the user gave it."""
-    factors = {}
+    found = {}
     for column, text in units.items():
         if column not in table.columns:
             raise TableError(f"{table.source}: unit: no column {column!r}; it has {', '.join(table.columns)}.")
@@ -70,8 +70,8 @@ def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
                 f"{table.source}: unit of {column!r}: expected thousands, millions, billions, trillions, PF-days or a "
                 f"number, got {text!r}."
             )
-        factors[column] = float(factor)
-    return factors
+        found[column] = float(factor)
+    return found
 
 
 def with_roles(

@@ -19,7 +19,7 @@ import numpy as np
 
 from lawful.errors import TableError
 from lawful.storage.json_files import plain
-from lawful.tables.cells import is_empty, is_finished
+from lawful.tables.cells import as_text, is_empty, is_finished
 from lawful.tables.columns import current_name
 
 COPY = "the same as an earlier row in all but its name"
@@ -205,6 +205,14 @@ def is_of_ladder(row: Mapping[str, Any]) -> bool:
 
 def why_off_ladder(row: Mapping[str, Any]) -> str | None:
     return next((why for column, why in OFF_LADDER.items() if row.get(column) not in ("", None)), None)
+
+
+def grouped(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[int]]:
+    """The places of the rows that say the same in these columns."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(tuple(str(as_text(row.get(column, ""))) for column in columns), []).append(place)
+    return list(groups.values())
 
 
 def identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:

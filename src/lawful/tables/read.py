@@ -21,6 +21,7 @@ from lawful.tables.observations import Observations, identity
 from lawful.tables.roles import ROLES
 from lawful.tables.source import read_rows, refuse
 from lawful.tables.sweep import best_over
+from lawful.tables.where import condition
 
 
 @checked
@@ -77,14 +78,42 @@ def read_runs(
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
     given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
-    table = read_by_role(source, given, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
-    for name in as_noise:
-        table.expect(name)
-    return replace(table, noise=(*table.noise, *as_noise)) if as_noise else table
+    return read_by_role(
+        source, given, units=units, reduce=reduce, best=best, as_noise=as_noise, skip_bad_rows=skip_bad_rows
+    )
 
 
 def read_by_role(
     source: Any,
+    columns: Mapping[str, str | None],
+    *,
+    where: Sequence[str] = (),
+    units: Mapping[str, str] | None = None,
+    reduce: str | None = None,
+    best: Sequence[str] = (),
+    as_noise: Sequence[str] = (),
+    skip_bad_rows: bool = False,
+) -> Observations:
+    """As read_runs, which tells of all else; columns: role -> its column, or None; where: conditions of rows that
+    count, as `--where` takes them."""
+    told = [*filter(None, columns.values()), *(units or {}), *best, *where, *as_noise]
+    if isinstance(source, Observations) and source.roles and not (told or reduce):
+        return source  # read and checked before
+    table = selected(read_rows(source, told), where, as_noise)
+    return in_roles(table, columns, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+
+
+def selected(table: Observations, where: Sequence[str], as_noise: Sequence[str]) -> Observations:
+    """The rows for which all conditions hold, with settings that the user calls noise."""
+    for text in where:
+        table = table.where(condition(text, table.columns), f"not {text}")
+    for name in as_noise:
+        table.expect(name)
+    return replace(table, noise=(*table.noise, *as_noise))
+
+
+def in_roles(
+    table: Observations,
     columns: Mapping[str, str | None],
     *,
     units: Mapping[str, str] | None = None,
@@ -92,10 +121,7 @@ def read_by_role(
     best: Sequence[str] = (),
     skip_bad_rows: bool = False,
 ) -> Observations:
-    """As read_runs, which tells of all else; columns: role -> its column, or None."""
-    if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce or best):
-        return source  # read and checked before
-    table = read_rows(source, [*filter(None, columns.values()), *(units or {}), *best])
+    """Rows that read_rows gave, with their roles found and their cells checked."""
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}

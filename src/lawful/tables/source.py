@@ -85,7 +85,7 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
         if (own := Store(path).observations).exists():
             rows, _, _ = _of_text(own, named)
             return Observations(rows, str(path))
-        return _of_reader(path)
+        return _of_reader(path, plugins.readers_of(path))
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a table (CSV, JSONL, Parquet, ...), or a study's folder.")
     if not path.is_file():  # whoever reads a pipe waits until somebody writes, perhaps for ever
@@ -95,8 +95,8 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
     if kind in (".csv", ".tsv", ".txt", ".dat"):
         rows, said, lone = _of_text(path, named)
         return Observations(rows, str(path), said=said, lone=lone)
-    if kind in (".json", ".jsonl") and plugins.reader_of(path) is not None:
-        return _of_reader(path)
+    if kind in (".json", ".jsonl") and (readers := plugins.readers_of(path)):
+        return _of_reader(path, readers)
     if kind in (".jsonl", ".ndjson"):
         records, said = formats.json_lines(path)
     elif kind == ".json":
@@ -108,13 +108,12 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
     elif kind in (".xlsx", ".xlsm"):
         records, said = formats.excel_rows(path)
     else:
-        return _of_reader(path)
+        return _of_reader(path, plugins.readers_of(path))
     return Observations(tuple(_plain_rows(records)), str(path), said=said)
 
 
-def _of_reader(path: Path) -> Observations:
-    """What a registered reader makes of a folder or file."""
-    readers = plugins.readers_of(path)
+def _of_reader(path: Path, readers: Sequence[plugins.Reader]) -> Observations:
+    """What the first of the registered readers for a folder or file makes of it."""
     if not readers:
         what = "observations.csv, or what a run tracker writes" if path.is_dir() else "a table by its name"
         known = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .feather or .xlsx"
