@@ -26,11 +26,7 @@ from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.roles import (
     COUNTS,
-    EPOCHS,
-    LETTERS,
-    RATIOS,
     ROLES,
-    VOCABULARY,
     Choice,
     choice_of,
     choose,
@@ -40,6 +36,7 @@ from lawful.tables.roles import (
     option_of,
     shell_word,
 )
+from lawful.tables.vocabulary import EPOCHS, LETTERS, RATIOS, VOCABULARY
 
 MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit

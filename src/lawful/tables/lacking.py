@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from lawful.tables.cells import counts_of, is_empty
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
-from lawful.tables.roles import VOCABULARY, is_accuracy, like, option_of, shell_word
+from lawful.tables.roles import is_accuracy, like, option_of, shell_word
+from lawful.tables.vocabulary import VOCABULARY
 
 _OPTIMA = frozenset(("opt", "optimal", "optimum", "star"))
 _ERRORS = frozenset(("error", "err"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations, grouped, is_time
-from lawful.tables.roles import SPREADS, is_named_for_a_role, like, option_of, shell_word
+from lawful.tables.roles import is_named_for_a_role, like, option_of, shell_word
+from lawful.tables.vocabulary import SPREADS
 
 # the seed of a run, or the number of a replicate: runs that differ in nothing else are replicates
 SEEDS = frozenset(
