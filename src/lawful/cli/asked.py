@@ -50,7 +50,10 @@ def any_law(law: Any) -> bool:
 class Source:
     """Which rows, and what their columns are called."""
 
-    source: Annotated[str, typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder.")]
+    source: Annotated[
+        str,
+        typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder; - is standard input."),
+    ]
     params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
@@ -123,7 +126,7 @@ class Table(Source):
 
     @property
     def is_study(self) -> bool:
-        return (Path(self.source) / "study.json").exists()
+        return self.source != "-" and (Path(self.source) / "study.json").exists()
 
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False

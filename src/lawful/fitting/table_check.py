@@ -19,6 +19,7 @@ from lawful.tables.lacking import lacking
 from lawful.tables.pooled import pooled, unread
 from lawful.tables.read import in_roles, selected
 from lawful.tables.roles import option_of, shell_word
+from lawful.tables.standard_input import STANDARD_INPUT
 
 SHOWN = 4  # values of a column
 VARY = {
@@ -174,7 +175,9 @@ def check(
         pooled=pooled(rows, rows.roles, rows.noise),
         carried=carried,
         refused=refused,
-        command=" ".join(["lawful fit", shell_word(table.source), "--law", law, *options]),
+        command=" ".join(
+            ["lawful fit", "-" if table.source == STANDARD_INPUT else shell_word(table.source), "--law", law, *options]
+        ),
     )
 
 

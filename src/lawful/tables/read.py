@@ -47,7 +47,8 @@ def read_runs(
     ----------
     source
         A file (CSV in any dialect, JSON, JSONL, Parquet, Feather, Excel), a folder of a study or of a run tracker, a
-        DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows.
+        DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows; "-" is
+        standard input.
     params, tokens, loss, cluster, arm, flops, unique_tokens
         The columns' names; those not given are recognised where they carry a usual name.
     units

@@ -32,6 +32,7 @@ from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.names import name_of
 from lawful.tables.observations import OWN, Observations
 from lawful.tables.pooled import may_tell
+from lawful.tables.standard_input import DASH, STANDARD_INPUT, standard_input
 from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
@@ -80,6 +81,9 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
         return Observations(tuple(_plain_rows(formats.memory_rows(source))), "memory")
     if "://" in str(source):
         return _of_address(str(source))
+    if str(source) == DASH:
+        with standard_input() as file:
+            return replace(_read(file, named), source=STANDARD_INPUT)
     path = Path(source)
     if path.is_dir():
         if (own := Store(path).observations).exists():
@@ -89,7 +93,10 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a table (CSV, JSONL, Parquet, ...), or a study's folder.")
     if not path.is_file():  # whoever reads a pipe waits until somebody writes, perhaps for ever
-        raise TableError(f"{path}: expected a file, got a pipe, socket or device; write the table into a file.")
+        raise TableError(
+            f"{path}: expected a file, got a pipe, socket or device; write the table into a file, or send "
+            "it to standard input (`-` in place of the name)."
+        )
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
     said: tuple[str, ...] = ()
     if kind in (".csv", ".tsv", ".txt", ".dat"):
