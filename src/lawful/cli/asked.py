@@ -58,6 +58,10 @@ class Source:
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
+    stderr_column: Annotated[
+        str | None,
+        typer.Option(help="Column of standard errors of the loss, by which rows weigh; `none`: they do not."),
+    ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,6 +94,7 @@ class Source:
             "tokens": self.tokens_column,
             "loss": self.loss_column,
             "flops": self.flops_column,
+            "stderr": self.stderr_column,
         }
 
     @property
@@ -157,15 +162,16 @@ class Table(Source):
                 if not has_own_rows:
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
+        told = {role: name for role, name in columns.items() if role != "stderr"}  # the table knows its own
         if found and not has_own_rows:
             from lawful.tables import read_by_role
 
-            return read_by_role(found.rows, columns), found.law, columns
+            return read_by_role(found.rows, columns), found.law, told
         table = self.table(columns)
         if not self.as_json:
             for line in table.said:
                 typer.echo(f"read: {line}")
-        return table, law, columns
+        return table, law, told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,12 @@ def summary(fit: Fit) -> str:
         f"pivot: {pivot}; fitted between "
         + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data.domain.items()),
     ]
+    if (bars := fit.error_bars) is not None:
+        lines.append(
+            f"rows weigh by their error bars, {bars.column}: {100 * bars.shortest:.2g} % to {100 * bars.longest:.2g} % "
+            f"of the loss; the scatter about the law is {bars.scatter:.3g} of them"
+            + (f", and {100 * bars.extra:.2g} % lie beside them" if bars.extra > 0 else "")
+        )
     if fit.held_out:
         lines += held_out_lines(fit)
     under = fit.sensitivity.objective

@@ -113,6 +113,7 @@ def check(
     loss: str | None = None,
     flops: str | None = None,
     cluster: str | None = None,
+    stderr: str | None = None,
     units: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
     as_noise: Sequence[str] = (),
@@ -123,7 +124,7 @@ def check(
     ----------
     source
         As `read_runs` takes it.
-    params, tokens, loss, flops, cluster
+    params, tokens, loss, flops, cluster, stderr
         The columns' names; those not given are recognised where they carry a usual name.
     units
         Column -> its unit, as `read_runs` takes it.
@@ -142,7 +143,14 @@ def check(
     TableError
         The source is no table at all. What is wrong with a table is in `problem`.
     """
-    told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    told = {
+        "params": params,
+        "tokens": tokens,
+        "loss": loss,
+        "flops": flops,
+        "cluster": cluster,
+        "stderr": stderr,
+    }
     named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
     raw = selected(read_rows(source, named), where, as_noise)
     try:

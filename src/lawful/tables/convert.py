@@ -44,7 +44,7 @@ def merged(tables: Sequence[Observations]) -> Observations:
     Raises TableError where they have other roles, or losses in other units.
     """
     parts = [tidy(table) for table in tables]
-    roles = [{role for role in part.roles if role not in ("cluster", "arm")} for part in parts]
+    roles = [{role for role in part.roles if role not in ("cluster", "arm", "stderr")} for part in parts]
     for table, own in zip(tables, roles, strict=True):
         if own != roles[0]:
             raise TableError(

@@ -191,7 +191,7 @@ def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
     or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
     roles: dict[str, str] = {
-        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names
+        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens", "stderr") if role in names
     }
     if cluster := next((name for name in ("cluster", "run") if name in names), None):
         roles["cluster"] = cluster

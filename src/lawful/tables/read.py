@@ -35,6 +35,7 @@ def read_runs(
     arm: str | None = None,
     flops: str | None = None,
     unique_tokens: str | None = None,
+    stderr: str | None = None,
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
     best: Sequence[str] = (),
@@ -49,8 +50,9 @@ def read_runs(
         A file (CSV in any dialect, JSON, JSONL, Parquet, Feather, Excel), a folder of a study or of a run tracker, a
         DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows; "-" is
         standard input.
-    params, tokens, loss, cluster, arm, flops, unique_tokens
-        The columns' names; those not given are recognised where they carry a usual name.
+    params, tokens, loss, cluster, arm, flops, unique_tokens, stderr
+        The columns' names; those not given are recognised where they carry a usual name. `stderr` holds standard errors
+        of the loss, by which a fit weighs the rows; "none": it does not.
     units
         Column -> how many are in one of its unit: "millions", "billions", "PF-days", or a number.
     reduce
@@ -78,7 +80,7 @@ def read_runs(
     >>> read_runs([{"N": 1e6, "D": 2e7, "loss": 4.1}, {"N": 2e6, "D": 4e7, "loss": 3.6}]).roles
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
-    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
+    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens, stderr), strict=True))
     return read_by_role(
         source, given, units=units, reduce=reduce, best=best, as_noise=as_noise, skip_bad_rows=skip_bad_rows
     )
@@ -126,6 +128,7 @@ def in_roles(
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}
+    is_without_bars = told.get("stderr") == "none" and told.pop("stderr") not in table.columns
     if problems := [
         f"{role}: no column {name!r}; the table has {', '.join(map(repr, table.columns))}."
         for role, name in told.items()
@@ -134,6 +137,9 @@ def in_roles(
         raise TableError(f"{table.source}: " + "\n  ".join(problems))
     is_read = bool(table.roles) or table.is_of_study
     table, roles = with_roles(table, told, factors(table, units or {}))
+    if is_without_bars:
+        roles.pop("stderr", None)
+        table = replace(table, said=tuple(said for said in table.said if not said.startswith("error bars")))
     if not is_read:
         table, roles = with_runs(table, roles)
     if reduce:
@@ -209,7 +215,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
 
 
 def _expected(role: str) -> str:
-    return "a positive loss" if role == "loss" else f"a positive count ({role})"
+    return {"loss": "a positive loss", "stderr": "a positive standard error"}.get(role, f"a positive count ({role})")
 
 
 def _positive(value: Any) -> float:

@@ -19,7 +19,10 @@ from lawful.tables.vocabulary import (
     ACCURACIES,
     ACTIVE,
     BARE,
+    ENDS,
     EPOCHS,
+    ERRORS,
+    HALVES,
     KINDS,
     LETTERS,
     LOSSES,
@@ -32,6 +35,7 @@ from lawful.tables.vocabulary import (
     PLAIN,
     RATIOS,
     SPREADS,
+    STANDARD_ERRORS,
     TEST,
     TOKENS,
     TRAIN,
@@ -40,8 +44,9 @@ from lawful.tables.vocabulary import (
     Kind,
 )
 
-ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
+ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens", "stderr")
 COUNTS = ("params", "tokens", "flops", "unique_tokens")
+HALF_95 = 1.959964  # standard errors in half of a 95 % interval
 FAR_FROM_6ND = 30.0  # how far FLOPs may lie from 6 N D: embeddings, attention and sparse models explain less
 LEAST_COUNT = 1e4  # of parameters or tokens, for a column whose name may mean something else
 Numbers = np.ndarray
@@ -270,9 +275,20 @@ def error_bars(columns: Sequence[str], loss: str) -> list[str]:
     for column in columns:
         key = name_of(column).key
         words = set(key.split("_"))
-        if column != loss and (key in BARE or (words & SPREADS and words & own)):
+        if column != loss and (key in BARE or (words & (SPREADS | ERRORS) and words & own)):
             found.append(column)
     return found
+
+
+def standard_errors_in(column: str) -> float:
+    """How many standard errors are in one of a column of error bars, by its name; NaN where it does not say: a standard
+    deviation may be of seeds, steps or tokens, and the ends of an interval are none."""
+    words = set(name_of(column).key.split("_"))
+    if words & ENDS:
+        return math.nan
+    if words & STANDARD_ERRORS or ({"std", "standard"} & words and words & ERRORS):
+        return 1.0
+    return 1 / HALF_95 if words & HALVES and words & {"95", "ci95"} else math.nan
 
 
 def is_accuracy(column: str) -> bool:

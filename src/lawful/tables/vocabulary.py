@@ -127,7 +127,14 @@ OTHER_LOSS = frozenset(
     "aux auxiliary router routing balance balancing z kl distill distillation reg regularization penalty teacher "
     "reward scale scaling delta diff difference excess reducible irreducible gap ratio weight count".split()
 )
-SPREADS = frozenset("se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma".split())
+SPREADS = frozenset(
+    "se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma err pm moe halfwidth".split()
+)
+# in the name of an error bar: a standard error; with a level, half of an interval; an end of an interval
+STANDARD_ERRORS = frozenset(("se", "sem", "stderr"))
+ERRORS = frozenset(("err", "error", "errors"))
+HALVES = frozenset(("half", "halfwidth", "hw", "pm", "moe", "margin"))
+ENDS = frozenset("low lower lo high upper hi min max width".split())
 # names of error bars without what they are the error of
 BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
 ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
