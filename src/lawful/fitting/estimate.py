@@ -473,6 +473,7 @@ def _facts(data: Sample) -> FitData:
         pivot=dict(data.x.pivot),
         dropped=tuple(dict(row) for row in data.observations.dropped),
         alike=len(data.observations.alike()),
+        loss_unit=data.observations.loss_unit,
     )
 
 

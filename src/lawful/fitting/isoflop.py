@@ -56,6 +56,7 @@ class IsoFlop:
     by_method           N_exponent by every method
     surface_exponent    of a Chinchilla surface on the same runs, or None where it is refused or is not their form
     envelope_exponent   of L* - E against C, from the optima; None where it is refused
+    loss_unit           what the losses are in; empty where the table does not say
     """
 
     method: Method
@@ -69,6 +70,7 @@ class IsoFlop:
     surface_exponent: float | None
     envelope_exponent: float | None
     warnings: tuple[Warning, ...]
+    loss_unit: str = ""
 
     def best_params(self, flops: float) -> float:
         """N* at a budget, along the fitted line."""
@@ -125,6 +127,7 @@ def isoflop(
         surface,
         _envelope_exponent(known),
         (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface), *misfitted),
+        table.loss_unit,
     )
 
 

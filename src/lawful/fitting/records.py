@@ -146,6 +146,7 @@ class FitData:
     pivot        axis -> the value at which its centred logarithm is 0
     dropped      rows left out: {"row", "run", "rung", "reason"}
     alike        rows that say the same as an earlier one in all but their names
+    loss_unit    what the losses are in; empty where the table does not say
     """
 
     source: str = ""
@@ -159,6 +160,12 @@ class FitData:
     pivot: Mapping[str, float]
     dropped: tuple[Observation, ...] = ()
     alike: int = 0
+    loss_unit: str = ""
+
+    @property
+    def loss(self) -> str:
+        """The column of the loss and its unit, in words."""
+        return f"{self.columns['loss']}, {f'in {self.loss_unit}' if self.loss_unit else 'in a unit that is not said'}"
 
 
 @dataclass(frozen=True, kw_only=True)

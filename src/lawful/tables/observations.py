@@ -21,6 +21,7 @@ from lawful.errors import TableError
 from lawful.storage.json_files import plain
 from lawful.tables.cells import as_text, is_empty, is_finished
 from lawful.tables.columns import current_name
+from lawful.tables.roles import measure_of
 
 COPY = "the same as an earlier row in all but its name"
 LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
@@ -135,6 +136,14 @@ class Observations:
         copies = own.alike(LEAST_DIGITS)
         numbers = itertools.count()
         return own.where(lambda row: next(numbers) not in copies, COPY) if copies else own
+
+    @property
+    def loss_unit(self) -> str:
+        """What the losses are in, by a column `loss_unit`, or else by their column's name; empty where neither says."""
+        if told := list(dict.fromkeys(str(row["loss_unit"]) for row in self.rows if row.get("loss_unit"))):
+            return ", ".join(told).replace("_", " ")
+        loss = self.roles.get("loss", "")
+        return measure_of(next((column for column, new in self.converted.items() if new == loss), loss))
 
     @property
     def is_of_study(self) -> bool:

@@ -21,6 +21,7 @@ from lawful.tables.vocabulary import (
     BARE,
     ENDS,
     EPOCHS,
+    ERROR_RATES,
     ERRORS,
     HALVES,
     KINDS,
@@ -296,9 +297,12 @@ def is_accuracy(column: str) -> bool:
 
 
 def measure_of(column: str) -> str:
-    """The unit that a loss is in by its column's name: nats, bits, bits per byte; empty where it does not say."""
+    """The unit that a loss is in by its column's name: nats, bits, bits per byte, error rate; empty where it does not
+    say."""
     name = name_of(column)
-    return next((kind.measure for kind in _kinds_of_loss(name) if kind.measure), name.measure)
+    words = set(name.key.split("_"))
+    other = "accuracy" if words & ACCURACIES else "error rate" if words & ERROR_RATES else ""
+    return next((kind.measure for kind in _kinds_of_loss(name) if kind.measure), name.measure or other)
 
 
 def _is_used(numbers: Numbers) -> bool:

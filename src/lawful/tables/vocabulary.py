@@ -80,6 +80,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "val_ppl val_perplexity validation_perplexity eval_perplexity valid_ppl eval_ppl test_ppl "
             "test_perplexity perplexity ppl",
             why="a perplexity, of which the logarithm is taken",
+            measure="nats",
             is_perplexity=True,
         ),
         Kind(
@@ -137,6 +138,7 @@ HALVES = frozenset(("half", "halfwidth", "hw", "pm", "moe", "margin"))
 ENDS = frozenset("low lower lo high upper hi min max width".split())
 # names of error bars without what they are the error of
 BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
+ERROR_RATES = ERRORS | {"wer", "cer", "mistakes"}
 ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
 PARAMS = frozenset("param params parameter parameters nparams size n paramètres".split())
 NO_PARAMS = frozenset(
