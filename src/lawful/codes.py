@@ -156,6 +156,10 @@ CAUTIONS = _all(
             "read the same data, so they share noise that no interval here has.",
             "Train another seed. The exponent suffers least: what they share moves all losses alike.",
         ),
+        "optima_as_given": (
+            "The table has the best size or data at each budget, without the runs that these were found from.",
+            "Nothing; or bring the runs: then the error of finding each optimum is in the intervals, too.",
+        ),
         "error_bars_disagree": (
             "The error bars that the table gives for its losses are shorter or longer than the scatter about the law "
             "says, by more than chance explains.",

@@ -366,15 +366,16 @@ def isoflop_command(
             f"C^{found.D_exponent:.3f} [{least:.3f}, {most:.3f}] over "
             f"{sum(c.params is not None for c in found.curves)} budgets ({found.method})"
         )
-        typer.echo(
-            "  by method: "
-            + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
-            + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
-        )
+        if found.by_method:
+            typer.echo(
+                "  by method: "
+                + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
+                + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
+            )
         for c in found.curves:
             if c.is_bracketed:
-                line = f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}, loss {c.loss:.4f}"
-                typer.echo(f"{line} {_in(found.loss_unit)}".rstrip())
+                at_best = "" if c.loss is None else f", loss {c.loss:.4f} {_in(found.loss_unit)}".rstrip()
+                typer.echo(f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}{at_best}")
         _print_cautions(found.warnings)
 
 

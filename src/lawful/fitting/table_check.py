@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,9 +96,10 @@ class TableCheck:
                 f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
                 f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
             )
-        lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
+        if self.carried or self.refused:
+            lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
         lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
-        if not self.carried:
+        if not self.command:
             return "\n".join(lines)
         more = ", with one of the options above" if self.pooled else ""
         return "\n".join([*lines, "", f"next: {self.command}{more}"])
@@ -155,6 +156,8 @@ def check(
     raw = selected(read_rows(source, named), where, as_noise)
     try:
         table = raw if raw.roles and not (any(told.values()) or units) else in_roles(raw, told, units=units)
+        if table.is_of_optima and "loss" not in table.roles:
+            return _of_optima(table)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
         if not problem and not {"params", "tokens", "flops"} & table.roles.keys():
             problem = lacking(raw, "params", "tokens", "flops")
@@ -172,6 +175,7 @@ def check(
     ]
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
     law = resolved(None, table).law.spec
+    name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(
         source=table.source,
         rows=len(table),
@@ -183,10 +187,14 @@ def check(
         pooled=pooled(rows, rows.roles, rows.noise),
         carried=carried,
         refused=refused,
-        command=" ".join(
-            ["lawful fit", "-" if table.source == STANDARD_INPUT else shell_word(table.source), "--law", law, *options]
-        ),
+        command=" ".join(["lawful fit", name, "--law", law, *options]) if carried else "",
     )
+
+
+def _of_optima(table: Observations) -> TableCheck:
+    source = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
+    vary = "Each row is the best size or data at a budget: how these grow with compute can be told, no law of the loss."
+    return replace(_unusable(table, ""), vary=vary, command=f"lawful isoflop {source}")
 
 
 def _unusable(table: Observations, problem: str) -> TableCheck:

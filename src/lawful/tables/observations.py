@@ -51,6 +51,7 @@ class Observations:
     converted   column -> the column that holds its numbers in units of one, where they were converted
     noise       settings that differ between runs and that the user calls noise
     lone        columns whose cells are all like 1.234, which some write for 1234
+    is_of_optima  each row is the best size or data at a budget, not a run
     """
 
     rows: tuple[Mapping[str, Any], ...]
@@ -61,6 +62,7 @@ class Observations:
     converted: Mapping[str, str] = field(default_factory=dict)
     noise: tuple[str, ...] = ()
     lone: frozenset[str] = frozenset()
+    is_of_optima: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)

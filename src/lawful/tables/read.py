@@ -18,6 +18,7 @@ from lawful.tables.cells import are_lone, is_empty, is_finished
 from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
+from lawful.tables.optima import optima_of
 from lawful.tables.roles import ROLES
 from lawful.tables.source import read_rows, refuse
 from lawful.tables.sweep import best_over
@@ -127,6 +128,8 @@ def in_roles(
     """Rows that read_rows gave, with their roles found and their cells checked."""
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
+    if not table.roles and not table.is_of_study:
+        table = optima_of(table) or table
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}
     is_without_bars = told.get("stderr") == "none" and told.pop("stderr") not in table.columns
     if problems := [
