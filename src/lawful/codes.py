@@ -156,6 +156,15 @@ CAUTIONS = _all(
             "read the same data, so they share noise that no interval here has.",
             "Train another seed. The exponent suffers least: what they share moves all losses alike.",
         ),
+        "optima_as_given": (
+            "The table has the best size or data at each budget, without the runs that these were found from.",
+            "Nothing; or bring the runs: then the error of finding each optimum is in the intervals, too.",
+        ),
+        "error_bars_disagree": (
+            "The error bars that the table gives for its losses are shorter or longer than the scatter about the law "
+            "says, by more than chance explains.",
+            "Look at what the bars are of (one evaluation, one seed, or a mean). Without them: --stderr-column none.",
+        ),
         "noise_varies": (
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
             "variance, and the interval of a new run follows the noise at its size.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import itertools
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,17 @@ _PACKED = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
 def room(path: Path) -> int:
     """Bytes that the packed file may hold."""
     return max(LEAST_ROOM, MOST_GROWTH * path.stat().st_size)
+
+
+def beginning(content: bytes, size: int = 4096) -> bytes:
+    """How content begins, unpacked where it is packed; nothing where it is damaged."""
+    packed: Any = next((module for magic, module in _PACKED.items() if content.startswith(magic)), None)
+    if packed is None:
+        return content[:size]
+    try:
+        return bytes(packed.open(io.BytesIO(content)).read(size))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return b""
 
 
 class Unpacked:

@@ -277,8 +277,9 @@ TABLES: dict[str, Foreign] = {
     ),
     "error bars": Foreign(columns={**N, **D, **L, "val_loss_se": same(0.004)}, said="error bars of 'val_loss'"),
     "optima": Foreign(
-        columns={"C": lambda i, n, d, y: 1e18 * 2**i, "N_opt": n_, "D_opt": d_},
-        asks="'N_opt', 'D_opt' look like optima",
+        columns={"N_opt": n_, "D_opt": d_},
+        said="a table of optima: 'N_opt' read as 'N', 'D_opt' read as 'D'",
+        axes=("params", "tokens"),
     ),
     "two exports of the same runs": Foreign(
         rows=[

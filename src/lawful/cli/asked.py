@@ -50,11 +50,18 @@ def any_law(law: Any) -> bool:
 class Source:
     """Which rows, and what their columns are called."""
 
-    source: Annotated[str, typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder.")]
+    source: Annotated[
+        str,
+        typer.Argument(help="A table (CSV, JSON, Parquet, ...), a study's or a tracker's folder; - is standard input."),
+    ]
     params_column: Annotated[str | None, typer.Option(help="Column of parameter counts.")] = None
     tokens_column: Annotated[str | None, typer.Option(help="Column of training tokens.")] = None
     loss_column: Annotated[str | None, typer.Option(help="Column of losses.")] = None
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
+    stderr_column: Annotated[
+        str | None,
+        typer.Option(help="Column of standard errors of the loss, by which rows weigh; `none`: they do not."),
+    ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,38 +94,25 @@ class Source:
             "tokens": self.tokens_column,
             "loss": self.loss_column,
             "flops": self.flops_column,
+            "stderr": self.stderr_column,
         }
 
     @property
     def units(self) -> dict[str, str]:
         return _pairs(self.unit)
 
-    @property
-    def named(self) -> list[str]:
-        """What the options say of columns."""
-        told = [*filter(None, self.columns.values()), *(self.where or []), *(self.as_noise or []), *(self.unit or [])]
-        return [*told, self.best_over or ""]
-
-    def kept(self, rows: Observations) -> Observations:
-        """The rows that --where keeps; settings that --as-noise names are noise."""
-        from lawful.tables.where import condition
-
-        for text in self.where or []:
-            rows = rows.where(condition(text, rows.columns), f"not {text}")
-        for name in self.as_noise or []:
-            rows.expect(name)
-        return dataclasses.replace(rows, noise=tuple(self.as_noise or ()))
-
     def table(self, columns: Columns | None = None) -> Observations:
         """The rows, read as the options say; columns: where a study names others than the options."""
-        from lawful.tables import read_by_role, read_rows
+        from lawful.tables import read_by_role
 
         return read_by_role(
-            self.kept(read_rows(self.source, named=self.named)),
+            self.source,
             columns or self.columns,
+            where=self.where or (),
             units=self.units,
-            best=_names(self.best_over),
             reduce=self.reduce,
+            best=_names(self.best_over),
+            as_noise=self.as_noise or (),
             skip_bad_rows=self.skip_bad_rows,
         )
 
@@ -137,7 +131,7 @@ class Table(Source):
 
     @property
     def is_study(self) -> bool:
-        return (Path(self.source) / "study.json").exists()
+        return self.source != "-" and (Path(self.source) / "study.json").exists()
 
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
@@ -147,9 +141,7 @@ class Table(Source):
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
-        from lawful.fitting.asked import declared
         from lawful.laws import named
-        from lawful.tables import read_by_role
 
         told = self.columns
         if self.question is not None and not self.is_study:
@@ -159,6 +151,8 @@ class Table(Source):
         has_own_rows = bool(law or self.where or is_told)
         found = None
         if self.is_study:
+            from lawful.fitting.asked import declared
+
             try:
                 found = declared(self.source, name=self.question, suits=suits)
             except DeclarationError:  # its law is a file that was not named; another is asked for
@@ -168,13 +162,16 @@ class Table(Source):
                 if not has_own_rows:
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
+        told = {role: name for role, name in columns.items() if role != "stderr"}  # the table knows its own
         if found and not has_own_rows:
-            return read_by_role(found.rows, columns), found.law, columns
+            from lawful.tables import read_by_role
+
+            return read_by_role(found.rows, columns), found.law, told
         table = self.table(columns)
         if not self.as_json:
             for line in table.said:
                 typer.echo(f"read: {line}")
-        return table, law, columns
+        return table, law, told
 
 
 @dataclass(frozen=True, kw_only=True)

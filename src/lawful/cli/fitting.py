@@ -112,6 +112,7 @@ def predict_command(
                 {
                     "name": name,
                     **dataclasses.asdict(p),
+                    "loss_unit": fits[name].data.loss_unit,
                     "held_out": [dataclasses.asdict(row) for row in fits[name].held_out],
                 }
                 for name, p in out.items()
@@ -122,6 +123,7 @@ def predict_command(
         where_at = ", ".join(f"{axis} {value:.4g}" for axis, value in p.at.items())
         typer.echo(
             f"{name} at {where_at}: {p.value:.5g} {_determined(p.low, p.high, '.5g')} "
+            f"{_in(fits[name].data.loss_unit)}"
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
             + ("; not of this law alone, see below" if p.laws else "")
         )
@@ -148,11 +150,12 @@ def allocate_command(
     best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
     stops = found.diminishing_returns(threshold=threshold)
     if asked.as_json:
-        _print_plain({"allocation": best, "diminishing_returns": stops})
+        _print_plain({"allocation": best, "diminishing_returns": stops, "loss_unit": found.data.loss_unit})
         return
     typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
-        typer.echo(f"  {name:17}{_interval(getattr(best, name))}")
+        unit = _in(found.data.loss_unit) if name == "loss" else ""
+        typer.echo(f"  {name:17}{_interval(getattr(best, name))} {unit}".rstrip())
     first, last = map(_interval, best.band)
     typer.echo(f"  sizes from {first} to {last} waste at most 5 % of the compute")
     typer.echo(
@@ -237,9 +240,9 @@ def compare_command(
     how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
     found = compare(table, by, law=chosen, **how)
     if asked.as_json:
-        _print_plain(found)
+        _print_plain({**vars(found), "loss_unit": table.loss_unit})
         return
-    typer.echo(found.sentence + "\n")
+    typer.echo(found.sentence + (f" Losses are in {table.loss_unit}." if table.loss_unit else "") + "\n")
     typer.echo(
         "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
         "That arms differ at all is told by a sharper test of its own, the p of the sentence above."
@@ -285,7 +288,8 @@ def crossover_command(
     if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
-        _print_plain({**vars(found.crossing), "warnings": found.warnings, "law": law_of, "params": params})
+        unit = {"loss_unit": table.loss_unit}
+        _print_plain({**vars(found.crossing), **unit, "warnings": found.warnings, "law": law_of, "params": params})
         return
     typer.echo(found.sentence)
     _print_cautions(found.warnings)
@@ -362,14 +366,16 @@ def isoflop_command(
             f"C^{found.D_exponent:.3f} [{least:.3f}, {most:.3f}] over "
             f"{sum(c.params is not None for c in found.curves)} budgets ({found.method})"
         )
-        typer.echo(
-            "  by method: "
-            + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
-            + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
-        )
+        if found.by_method:
+            typer.echo(
+                "  by method: "
+                + ", ".join(f"{key} {value:.3f}" for key, value in found.by_method.items())
+                + (f"; Chinchilla surface {found.surface_exponent:.3f}" if found.surface_exponent else "")
+            )
         for c in found.curves:
             if c.is_bracketed:
-                typer.echo(f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}, loss {c.loss:.4f}")
+                at_best = "" if c.loss is None else f", loss {c.loss:.4f} {_in(found.loss_unit)}".rstrip()
+                typer.echo(f"  at {c.flops:.4g} FLOPs: N* {c.params:.4g}, D* {c.tokens:.4g}{at_best}")
         _print_cautions(found.warnings)
 
 
@@ -496,6 +502,11 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
         (str(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
         for value in values
     ]
+
+
+def _in(unit: str) -> str:
+    """A unit behind a number of it; nothing where it is not known."""
+    return f"{unit} " if unit else ""
 
 
 def _interval(value: Any) -> str:

@@ -27,9 +27,14 @@ def check_command(asked: Table) -> None:
 
     from lawful.fitting.table_check import check
     from lawful.storage.json_files import plain
-    from lawful.tables import read_rows
 
-    found = check(asked.kept(read_rows(asked.source, named=asked.named)), **asked.columns, units=asked.units)
+    how: Any = {
+        **asked.columns,
+        "where": asked.where or (),
+        "as_noise": asked.as_noise or (),
+        "units": asked.units,
+    }
+    found = check(asked.source, **how)
     typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2) if asked.as_json else found.summary())
     if found.problem:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ import numpy as np
 from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
-from lawful.fitting.records import Sensitivity, WithoutRun
+from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Fit, interval
 from lawful.laws import Axes
@@ -231,6 +231,8 @@ def _about_data(fit: Fit) -> list[Warning]:
     found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
     if fit.spread_slopes:
         found.append(_noise_varies(fit))
+    if fit.error_bars is not None and fit.error_bars.is_off:
+        found.append(_bars_disagree(fit.error_bars))
     if alike := fit.data.alike:
         found.append(
             Warning(
@@ -317,6 +319,21 @@ def _noise_varies(fit: Fit) -> Warning:
         "runs weigh by that, and a new run's interval follows it."
     )
     return Warning("noise_varies", "note", sentence)
+
+
+def _bars_disagree(bars: ErrorBars) -> Warning:
+    if bars.scatter > 1:
+        why = (
+            "They leave out what differs between runs (a seed, a setting), or the law's form is not the runs'. Rows "
+            f"weigh by their bars and by the {100 * bars.extra:.2g} % that they leave unexplained"
+        )
+    else:
+        why = "They may be of single evaluations or seeds, not of the mean. Rows weigh by how the bars differ"
+    sentence = (
+        f"The losses lie {bars.scatter:.2g} times as far from the law as the error bars in {bars.column!r} say. {why}; "
+        "intervals follow the scatter."
+    )
+    return Warning("error_bars_disagree", "warning", sentence)
 
 
 def _reasons(dropped: Sequence[Observation]) -> str:

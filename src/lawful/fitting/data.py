@@ -12,6 +12,7 @@ from lawful.errors import Refusal, TableError
 from lawful.fitting.replicates import (
     MAY_SHARE,
     SHARED,
+    SpreadSlopes,
     cells_of,
     is_coarse,
     relative_spread,
@@ -48,7 +49,9 @@ _ONE_VALUE = {
 class Sample:
     """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
     `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
-    does; `expected_variance` is what that and its own uncertainty make of each row's variance."""
+    does; `expected_variance` is what that and its own uncertainty make of each row's variance; `errors` are the
+    standard errors of log loss that the table gives, `row_noise` what each row's noise is by them, in units of the
+    typical one."""
 
     observations: Observations
     x: Axes
@@ -58,6 +61,8 @@ class Sample:
     column: Mapping[str, str]
     spread_slopes: Mapping[str, float] = field(default_factory=dict)
     expected_variance: Array | float = 1.0
+    errors: Array | None = None
+    row_noise: Array | None = None
 
     @property
     def n(self) -> int:
@@ -69,7 +74,9 @@ class Sample:
 
     @property
     def relative(self) -> Array | float:
-        """The noise of each row in units of that at the pivot."""
+        """The noise of each row in units of that at the pivot, or of the typical row."""
+        if self.row_noise is not None:
+            return self.row_noise
         return relative_spread(self.spread_slopes, self.x.logs)
 
     def take(self, rows: Array) -> Sample:
@@ -84,6 +91,8 @@ class Sample:
             self.column,
             self.spread_slopes,
             self.expected_variance if isinstance(self.expected_variance, float) else self.expected_variance[rows],
+            None if self.errors is None else self.errors[rows],
+            None if self.row_noise is None else self.row_noise[rows],
         )
 
     def in_order(self) -> tuple[Sample, Array]:
@@ -151,8 +160,13 @@ def sample(
         cluster = np.arange(len(observations))
     else:
         cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
-    spread = spread_of(x, loss, apart, cluster)
-    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, spread.expected_variance(x.logs))
+    errors = None
+    if "stderr" in column and by is None:  # arms are compared by permuting their labels: rows weigh alike there
+        bars = observations.numbers(column["stderr"])
+        errors = bars / loss if (bars > 0).all() else None
+    spread = SpreadSlopes() if errors is not None else spread_of(x, loss, apart, cluster)
+    expected = spread.expected_variance(x.logs)
+    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, expected, errors)
 
 
 def refuse_pooled(observations: Observations, column: Mapping[str, str], told: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
 from lawful.fitting.default_law import resolved
+from lawful.fitting.error_bars import weighed
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
 from lawful.fitting.result import Fit
@@ -48,18 +49,21 @@ def fit(
     flops: str | None = None,
     unique_tokens: str | None = None,
     cluster: str | None = None,
+    stderr: str | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
     keep_held_out: bool = False,
 ) -> Fit:
-    """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to cluster name its columns).
+    """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to stderr name its columns).
 
     law         by default the one that the table can carry, by how its params and tokens vary
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
                 or huber:DELTA
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
+    stderr      column of the standard errors of the losses, by which rows weigh under the robust objective; by default
+                one that is called so; "none": they do not
     fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
                 law.parameters
     draws       bootstrap refits over clusters
@@ -73,6 +77,7 @@ def fit(
         "flops": flops,
         "unique_tokens": unique_tokens,
         "cluster": cluster,
+        "stderr": stderr,
     }
     if law is not None:
         law, bounds = with_bounds(law, bounds or {})
@@ -106,6 +111,9 @@ def fit_sample(
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
     given, (data, order) = data, data.in_order()
+    bars = None
+    if objective == "robust":
+        data, bars = weighed(data, law, low, high)
     point = best_point(data, law, objective, low, high)
     _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
@@ -128,6 +136,7 @@ def fit_sample(
         interval_method=spread.method,
         dof=spread.dof,
         spread_slopes=dict(data.spread_slopes if objective == "robust" else {}),
+        error_bars=bars,
         bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
@@ -445,6 +454,7 @@ def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]
             float(fitted[i]),
             float(-log[i]),
             float(-log[i] / scale[i]),
+            None if data.errors is None else float(data.errors[i]),
         )
         for i, run in enumerate(data.run_names)
     )
@@ -463,6 +473,7 @@ def _facts(data: Sample) -> FitData:
         pivot=dict(data.x.pivot),
         dropped=tuple(dict(row) for row in data.observations.dropped),
         alike=len(data.observations.alike()),
+        loss_unit=data.observations.loss_unit,
     )
 
 

@@ -188,6 +188,7 @@ def of_fit(fit: Fit) -> Doubt:
 
 def _point_of(fit: Fit) -> tuple[Point, Sample]:
     """The point of a finished fit, and its rows, which stand in its residuals."""
+    from lawful.fitting.error_bars import relative_noise
     from lawful.fitting.estimate import Point, limits, problem_of
     from lawful.tables import by_role
 
@@ -196,7 +197,9 @@ def _point_of(fit: Fit) -> tuple[Point, Sample]:
     x, loss = Axes.of(values, fit.data.pivot), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
     spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0
-    data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread)
+    errors = None if fit.error_bars is None else np.array([row.error for row in fit.residuals], dtype=float)
+    noise_by_bars = None if errors is None or fit.error_bars is None else relative_noise(errors, fit.error_bars.extra)
+    data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread, errors, noise_by_bars)
     data, _ = data.in_order()
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     low, high = limits(fit.model, fixed, fit.bounds)

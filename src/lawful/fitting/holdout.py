@@ -111,6 +111,10 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
         )
     limit = levels[-top] * (1 - SAME_AMOUNT / 2)
     rows = [{**row.axes, "loss": row.observed, "run": row.run, "cluster": str(row.cluster)} for row in fit.residuals]
+    if fit.error_bars is not None:
+        rows = [
+            {**own, "stderr": row.observed * (row.error or 0.0)} for own, row in zip(rows, fit.residuals, strict=True)
+        ]
     is_kept = size < limit
     kept = [row for row, is_here in zip(rows, is_kept, strict=True) if is_here]
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}

@@ -18,8 +18,10 @@ from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.laws import Array, Law, named
 from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs
+from lawful.tables.lacking import lacking
 
 Method = Literal["interpolate", "local", "parabola", "cubic"]
+GIVEN: Literal["optima as given"] = "optima as given"  # in place of a method
 Counted = Literal["params", "tokens"]
 COUNTED: tuple[Counted, Counted] = ("params", "tokens")
 Convention = Literal["recorded", "C = 6 N D"]
@@ -56,9 +58,10 @@ class IsoFlop:
     by_method           N_exponent by every method
     surface_exponent    of a Chinchilla surface on the same runs, or None where it is refused or is not their form
     envelope_exponent   of L* - E against C, from the optima; None where it is refused
+    loss_unit           what the losses are in; empty where the table does not say
     """
 
-    method: Method
+    method: Method | Literal["optima as given"]
     convention: Convention
     curves: tuple[Curve, ...]
     N_exponent: float
@@ -69,6 +72,7 @@ class IsoFlop:
     surface_exponent: float | None
     envelope_exponent: float | None
     warnings: tuple[Warning, ...]
+    loss_unit: str = ""
 
     def best_params(self, flops: float) -> float:
         """N* at a budget, along the fitted line."""
@@ -85,7 +89,8 @@ def isoflop(
     flops: str | None = None,
     loss: str | None = None,
 ) -> IsoFlop:
-    """Read the optimum of each budget off its curve and fit its growth.
+    """Read the optimum of each budget off its curve and fit its growth. The source may also be a table of optima, the
+    best size or data at each budget (columns N_opt, D_opt or N*, D*, and FLOPs): these are taken as they are.
 
     method   interpolate (Akima's spline through log loss), local (parabola through the lowest run and its neighbours),
              parabola or cubic (through the whole curve: biased where it is off-centre or asymmetric)
@@ -96,6 +101,8 @@ def isoflop(
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
+    if table.is_of_optima:
+        return _through(table)
     runs = _runs(table)
     groups = budgets_of(runs.flops)
     curves = [curve_of(runs.take(g), method) for g in groups]
@@ -125,6 +132,7 @@ def isoflop(
         surface,
         _envelope_exponent(known),
         (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface), *misfitted),
+        table.loss_unit,
     )
 
 
@@ -136,6 +144,53 @@ def _with_reading_error(line: Line, runs: Runs, groups: list[Array], method: Met
         return line
     optima = [c for c in (curve_of(runs.take(g), other) for g in groups) if c.params is not None]  # type: ignore[arg-type]
     return replace(line, reading=abs(Line.of(optima, what).slope - line.slope))
+
+
+def _through(table: Observations) -> IsoFlop:
+    """Lines through optima that a table gives. What scatters about them is all that is known of their errors."""
+    roles = table.roles
+    if len({"params", "tokens", "flops"} & roles.keys()) < 2:
+        raise TableError(f"{table.source}: a table of optima needs the budget of each. {lacking(table, 'flops')}")
+    counts = {role: table.numbers(roles[role]) for role in ("params", "tokens", "flops") if role in roles}
+    losses = table.numbers(roles["loss"]) if "loss" in roles else np.full(len(table), np.nan)
+    is_known = np.all([np.isfinite(numbers) for numbers in counts.values()], axis=0)
+    one = {role: numbers[is_known] for role, numbers in counts.items()}
+    flops = one["flops"] if "flops" in one else 6 * one["params"] * one["tokens"]
+    if (budgets := len(np.unique(flops))) < LEAST_CURVES:
+        raise Refusal(
+            "too_few_budgets",
+            f"{table.source}: {budgets} budgets have their optimum, and {LEAST_CURVES} are needed. Add budgets.",
+        )
+    size = one["params"] if "params" in one else flops / 6 / one["tokens"]
+    data = one["tokens"] if "tokens" in one else flops / 6 / size
+    runs = Runs(flops, size, data, losses[is_known], "recorded" if len(one) == 3 else "C = 6 N D")
+    curves = [
+        Curve(float(c), 1, True, float(n), float(d), float(y) if np.isfinite(y) else None)
+        for c, n, d, y in zip(runs.flops, runs.params, runs.tokens, runs.loss, strict=True)
+    ]
+    sizes, data_line = (Line.of(curves, what) for what in COUNTED)
+    said = [
+        Warning(
+            "optima_as_given",
+            "note",
+            f"The optima of {len(curves)} budgets are taken as the table gives them: the intervals hold their scatter "
+            "about a straight line, not what was uncertain in finding each.",
+        )
+    ]
+    return IsoFlop(
+        GIVEN,
+        runs.convention,
+        tuple(curves),
+        sizes.slope,
+        sizes.ci95,
+        data_line.slope,
+        data_line.ci95,
+        {},
+        None,
+        _envelope_exponent(curves) if np.isfinite(runs.loss).all() else None,
+        (*said, *_about_convention(runs)),
+        table.loss_unit,
+    )
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,29 @@ class Goodness:
     lack_of_fit: Mapping[str, AnyFloat] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ErrorBars:
+    """Standard errors of the losses, as the table gives them, against the scatter about the law; all of log loss.
+
+    column             that holds them
+    shortest, longest  of the rows that were fitted
+    scatter            root mean square of the residuals over their bars: about 1 where the bars are right
+    is_off             it is further from 1 than chance explains
+    extra              standard deviation beside the bars that the rows share; 0 where the bars explain the scatter
+    """
+
+    column: str
+    shortest: AnyFloat
+    longest: AnyFloat
+    scatter: AnyFloat
+    is_off: bool
+    extra: AnyFloat
+
+
 @dataclass(frozen=True)
 class Residual:
-    """One row as it was fitted. residual_log is log(observed / predicted); standardised is in robust sigmas."""
+    """One row as it was fitted. residual_log is log(observed / predicted); standardised is in robust sigmas; error is
+    the standard error of the log loss that the table gives."""
 
     run: str
     cluster: int
@@ -84,6 +104,7 @@ class Residual:
     predicted: AnyFloat
     residual_log: AnyFloat
     standardised: AnyFloat
+    error: AnyFloat | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,7 @@ class FitData:
     pivot        axis -> the value at which its centred logarithm is 0
     dropped      rows left out: {"row", "run", "rung", "reason"}
     alike        rows that say the same as an earlier one in all but their names
+    loss_unit    what the losses are in; empty where the table does not say
     """
 
     source: str = ""
@@ -138,6 +160,12 @@ class FitData:
     pivot: Mapping[str, float]
     dropped: tuple[Observation, ...] = ()
     alike: int = 0
+    loss_unit: str = ""
+
+    @property
+    def loss(self) -> str:
+        """The column of the loss and its unit, in words."""
+        return f"{self.columns['loss']}, {f'in {self.loss_unit}' if self.loss_unit else 'in a unit that is not said'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +204,7 @@ class FitRecord:
     interval_method   how ci95 was made
     spread_slopes     axis -> d log sigma / d log axis of the runs' noise, where replicates show that it changes; sigmas
                       in `goodness` are then those at the pivot
+    error_bars        of the losses, where rows weigh by them; sigmas in `goodness` are then those of a typical row
     held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
     """
 
@@ -197,3 +226,4 @@ class FitRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     spread_slopes: Mapping[str, AnyFloat] = field(default_factory=dict)
     held_out: tuple[HeldOutRow, ...] = ()
+    error_bars: ErrorBars | None = None

@@ -27,12 +27,14 @@ def summary(fit: Fit) -> str:
         role += f"  at its {p.at_bound} bound" if p.at_bound else ""
         stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
         lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
+    loss = [f"loss: {fit.data.loss}"] if "loss" in fit.data.columns else []
     pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data.pivot.items())
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
     why_not = (*c.problems, *(f"{name} is at its {fit.params[name].at_bound} bound" for name in c.at_bounds))
     certified = "certified" if c.is_certified else f"NOT CERTIFIED ({'; '.join(why_not)})"
     lines += [
         "",
+        *loss,
         f"n {g.n} in {g.clusters} clusters; rmse of log loss {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
         + (f", between seeds {g.sigma_run:.3g}" if g.sigma_run is not None else ""),
         f"AICc {g.aicc:.2f}, BIC {g.bic:.2f}; intervals: {fit.interval_method}",
@@ -41,6 +43,12 @@ def summary(fit: Fit) -> str:
         f"pivot: {pivot}; fitted between "
         + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data.domain.items()),
     ]
+    if (bars := fit.error_bars) is not None:
+        lines.append(
+            f"rows weigh by their error bars, {bars.column}: {100 * bars.shortest:.2g} % to {100 * bars.longest:.2g} % "
+            f"of the loss; the scatter about the law is {bars.scatter:.3g} of them"
+            + (f", and {100 * bars.extra:.2g} % lie beside them" if bars.extra > 0 else "")
+        )
     if fit.held_out:
         lines += held_out_lines(fit)
     under = fit.sensitivity.objective

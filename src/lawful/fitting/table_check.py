@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
-from lawful.tables import Observations, as_text, is_empty, read_by_role, read_rows
+from lawful.tables import Observations, as_text, is_empty, read_rows
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import pooled, unread
+from lawful.tables.read import in_roles, selected
 from lawful.tables.roles import option_of, shell_word
+from lawful.tables.standard_input import STANDARD_INPUT
 
 SHOWN = 4  # values of a column
 VARY = {
@@ -94,9 +96,10 @@ class TableCheck:
                 f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
                 f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
             )
-        lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
+        if self.carried or self.refused:
+            lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
         lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
-        if not self.carried:
+        if not self.command:
             return "\n".join(lines)
         more = ", with one of the options above" if self.pooled else ""
         return "\n".join([*lines, "", f"next: {self.command}{more}"])
@@ -111,7 +114,10 @@ def check(
     loss: str | None = None,
     flops: str | None = None,
     cluster: str | None = None,
+    stderr: str | None = None,
     units: Mapping[str, str] | None = None,
+    where: Sequence[str] = (),
+    as_noise: Sequence[str] = (),
 ) -> TableCheck:
     """Look at a table before a law is fitted to it.
 
@@ -119,10 +125,14 @@ def check(
     ----------
     source
         As `read_runs` takes it.
-    params, tokens, loss, flops, cluster
+    params, tokens, loss, flops, cluster, stderr
         The columns' names; those not given are recognised where they carry a usual name.
     units
         Column -> its unit, as `read_runs` takes it.
+    where
+        Conditions of the rows that count: "params >= 1e8", "optimizer in adam,lion", "val_loss is not missing".
+    as_noise
+        Settings that differ between runs at one point and are noise to the user.
 
     Returns
     -------
@@ -134,10 +144,20 @@ def check(
     TableError
         The source is no table at all. What is wrong with a table is in `problem`.
     """
-    told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
-    raw = read_rows(source, [*filter(None, told.values()), *(units or {})])
+    told = {
+        "params": params,
+        "tokens": tokens,
+        "loss": loss,
+        "flops": flops,
+        "cluster": cluster,
+        "stderr": stderr,
+    }
+    named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
+    raw = selected(read_rows(source, named), where, as_noise)
     try:
-        table = read_by_role(raw, told, units=units)
+        table = raw if raw.roles and not (any(told.values()) or units) else in_roles(raw, told, units=units)
+        if table.is_of_optima and "loss" not in table.roles:
+            return _of_optima(table)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
         if not problem and not {"params", "tokens", "flops"} & table.roles.keys():
             problem = lacking(raw, "params", "tokens", "flops")
@@ -153,7 +173,9 @@ def check(
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
+    options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
     law = resolved(None, table).law.spec
+    name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(
         source=table.source,
         rows=len(table),
@@ -165,8 +187,14 @@ def check(
         pooled=pooled(rows, rows.roles, rows.noise),
         carried=carried,
         refused=refused,
-        command=" ".join(["lawful fit", shell_word(table.source), "--law", law, *options]),
+        command=" ".join(["lawful fit", name, "--law", law, *options]) if carried else "",
     )
+
+
+def _of_optima(table: Observations) -> TableCheck:
+    source = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
+    vary = "Each row is the best size or data at a budget: how these grow with compute can be told, no law of the loss."
+    return replace(_unusable(table, ""), vary=vary, command=f"lawful isoflop {source}")
 
 
 def _unusable(table: Observations, problem: str) -> TableCheck:

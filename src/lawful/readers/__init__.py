@@ -22,7 +22,7 @@ from lawful.tables.cells import number_or_text
 from lawful.tables.formats import flattened, once_each
 from lawful.tables.names import name_of
 from lawful.tables.pooled import SEEDS
-from lawful.tables.roles import LETTERS, VOCABULARY
+from lawful.tables.vocabulary import LETTERS, VOCABULARY
 
 MOST_ENTRIES = 200_000  # files and folders below one folder: a thousand runs have some ten thousand
 MOST_DEPTH = 16  # folders one in the other

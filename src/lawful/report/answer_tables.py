@@ -78,6 +78,7 @@ def fit_facts(answer: Answer, fit: Fit) -> list[tuple[str, str]]:
     certificate = "certified" if convergence.is_certified else "not certified: " + "; ".join(_not_certified(fit))
     facts = [
         ("Runs", f"{goodness.n} in {goodness.clusters} clusters (runs that share noise count once)"),
+        ("Loss", fit.data.loss if "loss" in fit.data.columns else ""),
         ("Counting", counting),
         ("Held out", held_out_summary(answer) if answer.held_out else "nothing was held out"),
         ("Residuals", f"{tables.percent(goodness.rmse_log)} root mean square, of log loss"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.tables.observations import FILE, ROW, Observations
-from lawful.tables.roles import ROLES, measure_of
+from lawful.tables.roles import ROLES
 
 
 def tidy(table: Observations) -> Observations:
@@ -23,7 +23,7 @@ def tidy(table: Observations) -> Observations:
     dropped = {row.get("row") for row in table.dropped}
     numbers = (number for number in range(1, len(table) + len(dropped) + 1) if number not in dropped)
     taken = set(table.roles.values())
-    measure = measure_of(table.roles["loss"]).replace(" ", "_") if "loss" in table.roles else ""
+    measure = table.loss_unit.replace(" ", "_")
     name = Path(table.source).name or table.source
     rows = []
     for number, row in zip(numbers, table.rows, strict=False):
@@ -44,7 +44,7 @@ def merged(tables: Sequence[Observations]) -> Observations:
     Raises TableError where they have other roles, or losses in other units.
     """
     parts = [tidy(table) for table in tables]
-    roles = [{role for role in part.roles if role not in ("cluster", "arm")} for part in parts]
+    roles = [{role for role in part.roles if role not in ("cluster", "arm", "stderr")} for part in parts]
     for table, own in zip(tables, roles, strict=True):
         if own != roles[0]:
             raise TableError(

@@ -26,11 +26,7 @@ from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.roles import (
     COUNTS,
-    EPOCHS,
-    LETTERS,
-    RATIOS,
     ROLES,
-    VOCABULARY,
     Choice,
     choice_of,
     choose,
@@ -39,7 +35,9 @@ from lawful.tables.roles import (
     is_far_from_6nd,
     option_of,
     shell_word,
+    standard_errors_in,
 )
+from lawful.tables.vocabulary import EPOCHS, LETTERS, RATIOS, VOCABULARY
 
 MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
@@ -60,7 +58,7 @@ _OWN_NAMES = {
 
 def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
     """Column -> how many are in one of its unit, as the user gave it."""
-    factors = {}
+    found = {}
     for column, text in units.items():
         if column not in table.columns:
             raise TableError(f"{table.source}: unit: no column {column!r}; it has {', '.join(table.columns)}.")
@@ -70,8 +68,8 @@ def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
                 f"{table.source}: unit of {column!r}: expected thousands, millions, billions, trillions, PF-days or a "
                 f"number, got {text!r}."
             )
-        factors[column] = float(factor)
-    return factors
+        found[column] = float(factor)
+    return found
 
 
 def with_roles(
@@ -119,28 +117,79 @@ def with_roles(
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
-    bars = error_bars(table.columns, taken["loss"].column) if "loss" in taken else []
+    bars = _put_error_bars(table, rows, roles, taken, converted, factors)
     for role in ("cluster", "arm"):
         if role not in roles and (found := _text_role(table, role, taken)):
             roles[role] = found
             columns.append(f"{role} {found!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, bars, taken)), converted=converted),
+        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, taken), *bars), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
 
-def _said(table: Observations, columns: Sequence[str], bars: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
+def _said(table: Observations, columns: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
     """How the columns were read, in sentences."""
     said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
     if units := list(dict.fromkeys(str(row["loss_unit"]) for row in table.rows if row.get("loss_unit"))):
         said.append(f"the loss is in {', '.join(units).replace('_', ' ')}, as loss_unit says")
-    if bars:
-        said.append(f"error bars of {taken['loss'].column!r}: {', '.join(map(repr, bars))}; no fit weighs by them")
     if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
         n, c = (taken[role].column for role in ("params", "flops"))
         said.append(f"no column of tokens: a law that reads tokens takes D = C / (6 N) from {c!r} and {n!r}")
     return said
+
+
+def _put_error_bars(
+    table: Observations,
+    rows: list[dict[str, Any]],
+    roles: dict[str, str],
+    taken: Mapping[str, Choice],
+    converted: dict[str, str],
+    factors: Mapping[str, float],
+) -> list[str]:
+    """The standard errors of the loss into the rows, and their role; what is to be said of error bars.
+
+    They are taken where a name says what they are, and each finished run with a loss has one.
+    """
+    loss = taken.get("loss")
+    named = [roles["stderr"]] if "stderr" in roles else error_bars(table.columns, loss.column) if loss else []
+    if loss is None or not named:
+        return []
+    sizes = {column: factors.get(column, standard_errors_in(column)) for column in named}
+    if "stderr" in roles and math.isnan(sizes[roles["stderr"]]):
+        sizes[roles["stderr"]] = 1.0  # as the user told it
+    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in named}
+    losses = counts_of([row.get(loss.column, "") for row in table.rows])
+    counts = np.array([is_finished(row) for row in table.rows]) & (losses > 0)
+    whole = [c for c in named if sizes[c] > 0 and bool((numbers[c][counts] > 0).all())]
+    if not whole or not counts.any():
+        gaps = [c for c in named if sizes[c] > 0]
+        why = "not each run has one" if gaps else "its name does not say what it is, such as a standard error"
+        return [
+            f"error bars {named[0]!r} of {loss.column!r}: no fit weighs by them, as {why} "
+            f"({option_of('stderr')} COLUMN names standard errors)"
+        ]
+    column = whole[0]
+    spread = {c: numbers[c] * sizes[c] for c in whole}
+    if other := next((c for c in whole if not np.allclose(spread[c], spread[column], rtol=0.05, equal_nan=True)), None):
+        raise TableError(
+            f"{table.source}: {column!r} and {other!r} could each be the error bars of {loss.column!r}, and they "
+            f"differ. Say which: {option_of('stderr')} {shell_word(column)}, or none: {option_of('stderr')} none."
+        )
+    roles["stderr"] = column
+    notes = []
+    if loss.is_perplexity:  # of a logarithm: the relative error
+        spread[column] = spread[column] / losses
+        notes.append("over the perplexity, whose logarithm is the loss")
+    if sizes[column] != 1:
+        half = "half of a 95 % interval, as its name says; " if column not in factors else ""
+        notes.insert(0, f"{half}times {sizes[column]:.3g}")
+    if notes:
+        roles["stderr"] = converted[column] = f"standard error of {loss.column}"
+    for row, number in zip(rows, spread[column], strict=True):
+        row[roles["stderr"]] = float(number) if math.isfinite(number) else ""
+    about = f" ({'; '.join(notes)})" if notes else ""
+    return [f"error bars of {loss.column!r}: {column!r}{about}; rows weigh by them ({option_of('stderr')} none: not)"]
 
 
 def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from lawful.errors import TableError
-from lawful.tables.cells import is_empty
+from lawful.tables.cells import as_float, counts_of, is_empty, written_count
 from lawful.tables.names import name_of
-from lawful.tables.observations import Observations
+from lawful.tables.observations import Observations, grouped
 from lawful.tables.roles import shell_word
 
 STEPS = frozenset(("step", "global_step", "iteration", "iter", "trainer_global_step", "train_step", "training_step"))
@@ -27,11 +30,9 @@ def step_column(table: Observations) -> str | None:
 
 def _runs(rows: Sequence[Mapping[str, Any]], column: str) -> list[list[int]]:
     """The places of the rows of each run; a row that names none is a run of its own."""
-    runs: dict[tuple[str, int], list[int]] = {}
-    for place, row in enumerate(rows):
-        name = row.get(column, "")
-        runs.setdefault(("", place) if is_empty(name) else (str(name), -1), []).append(place)
-    return list(runs.values())
+    named = [run for run in grouped(rows, [column]) if not is_empty(rows[run[0]].get(column, ""))]
+    alone = [[place] for place, row in enumerate(rows) if is_empty(row.get(column, ""))]
+    return [*named, *alone]
 
 
 def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observations, dict[str, str]]:
@@ -123,16 +124,17 @@ def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observat
             f"{table.source}: reduce: expected a column of steps, and runs with several rows; got neither."
         )
     name, _, value = how.partition("=")
-    weight = _number(value)
-    is_known = how in ("last", "min") or (name in ("step", "ema") and weight is not None)
-    if not is_known or (name == "ema" and not (weight is not None and 0 <= weight < 1)):
+    number = as_float(written_count(value, "."))
+    is_known = how in ("last", "min") or (name == "step" and number == number) or (name == "ema" and 0 <= number < 1)
+    if not is_known:
         raise TableError(f"reduce: expected last, min, step=NUMBER, or ema=WEIGHT below 1; got {how!r}.")
     runs = _runs(table.rows, roles["cluster"])
+    steps = counts_of([row.get(step) for row in table.rows])
     taken: dict[int, Mapping[str, Any]] = {}
     for places in runs:
-        places.sort(key=lambda place: _number(table.rows[place].get(step)) or 0.0)
+        places.sort(key=lambda place: steps[place] if steps[place] == steps[place] else 0.0)
         run = [table.rows[place] for place in places]
-        chosen, row = _one(table.source, run, name, weight, step, roles["loss"])
+        chosen, row = _one(table.source, run, name, number, steps[places], roles["loss"])
         taken[places[chosen]] = row
     said = tuple(part for part in table.said if not part.startswith("a history:"))
     said += (f"{len(table.rows)} rows of {len(runs)} runs reduced: {how}",)
@@ -140,29 +142,23 @@ def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observat
 
 
 def _one(
-    source: str, run: Sequence[Mapping[str, Any]], how: str, value: float | None, step: str, loss: str
+    source: str, run: Sequence[Mapping[str, Any]], how: str, value: float, steps: np.ndarray, loss: str
 ) -> tuple[int, Mapping[str, Any]]:
     """The place of the row that stands for a run, whose rows are in the order of their steps; and the row."""
     last = len(run) - 1
     if how == "min":
-        lowest = min(range(len(run)), key=lambda place: _number(run[place][loss]) or float("inf"))
+        losses = [as_float(row.get(loss)) for row in run]
+        lowest = min(range(len(run)), key=lambda place: losses[place] if losses[place] > 0 else math.inf)
         return lowest, run[lowest]
     if how == "step":
-        at = next((place for place, row in enumerate(run) if _number(row.get(step)) == value), None)
-        if at is None:
-            steps = f"{run[0].get(step)} to {run[-1].get(step)}"
-            raise TableError(f"{source}: reduce: no row at step {value:g} in a run with steps {steps}.")
-        return at, run[at]
-    if how == "ema" and value is not None:
-        mean = float(run[0][loss])
+        at = np.flatnonzero(steps == value)
+        if not len(at):
+            span = f"{steps[0]:g} to {steps[-1]:g}"
+            raise TableError(f"{source}: reduce: no row at step {value:g} in a run with steps {span}.")
+        return int(at[0]), run[at[0]]
+    if how == "ema":
+        mean = as_float(run[0][loss])
         for row in run[1:]:
-            mean = value * mean + (1 - value) * float(row[loss])
+            mean = value * mean + (1 - value) * as_float(row[loss])
         return last, {**run[-1], loss: mean}
     return last, run[-1]
-
-
-def _number(cell: Any) -> float | None:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return None

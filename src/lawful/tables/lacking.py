@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from lawful.tables.cells import counts_of, is_empty
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
-from lawful.tables.roles import VOCABULARY, is_accuracy, like, option_of, shell_word
+from lawful.tables.roles import is_accuracy, like, option_of, shell_word
+from lawful.tables.vocabulary import VOCABULARY
 
-_OPTIMA = frozenset(("opt", "optimal", "optimum", "star"))
 _ERRORS = frozenset(("error", "err"))
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<what>[_ @.-]*(?:seed|step|rep|run|fold)?[_ @.-]*)\d+[kK]?")
 
@@ -24,13 +24,13 @@ def lacking(table: Observations, *roles: str) -> str:
             f"No column is recognised as the {names}, and cells of {table.columns[0]!r} are names of columns: the "
             "table lies on its side. Write one row for each run (pandas: DataFrame.set_index(...).T)."
         )
-    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in table.columns}
-    if "loss" in roles and (optima := [c for c in table.columns if set(name_of(c).key.split("_")) & _OPTIMA]):
+    if "loss" in roles and table.is_of_optima:
         return (
-            f"No column is recognised as the loss, and {', '.join(map(repr, optima))} look like optima: the best size "
-            "or data for each budget. No law of the loss can be read off them alone. Bring the runs that they were "
-            "found from (`lawful isoflop` finds optima), or name the loss at the optima with --loss-column COLUMN."
+            "No column is recognised as the loss: this is a table of optima, the best size or data at each budget. "
+            f"`lawful isoflop {shell_word(table.source)}` tells how they grow with compute. For a law of the loss, "
+            "bring the runs that they were found from, or name the loss at the optima with --loss-column COLUMN."
         )
+    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in table.columns}
     found = {role: like(role, numbers) for role in roles if role in ("params", "tokens", "loss")}
     side = _side_by_side(found.get("loss", []))
     if side:

@@ -84,7 +84,7 @@ def name_of(column: str) -> Name:
         base = BASES[log["log"].lower().replace("_", "")]
         key = _key(column)
         return Name(key, key, key, "", base=base, of=name_of(log["rest"]))
-    name = _plain_name(column)
+    name = _plain_name(re.sub(r"±|\+/?-", " pm ", column))
     for words, measure in LOSS_UNITS.items():
         rest = name.path.removesuffix(f"_{words}")
         if rest != name.path and LOSS_WORDS & set(rest.split("_")):

@@ -19,8 +19,9 @@ import numpy as np
 
 from lawful.errors import TableError
 from lawful.storage.json_files import plain
-from lawful.tables.cells import is_empty, is_finished
+from lawful.tables.cells import as_text, is_empty, is_finished
 from lawful.tables.columns import current_name
+from lawful.tables.roles import measure_of
 
 COPY = "the same as an earlier row in all but its name"
 LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
@@ -50,6 +51,7 @@ class Observations:
     converted   column -> the column that holds its numbers in units of one, where they were converted
     noise       settings that differ between runs and that the user calls noise
     lone        columns whose cells are all like 1.234, which some write for 1234
+    is_of_optima  each row is the best size or data at a budget, not a run
     """
 
     rows: tuple[Mapping[str, Any], ...]
@@ -60,6 +62,7 @@ class Observations:
     converted: Mapping[str, str] = field(default_factory=dict)
     noise: tuple[str, ...] = ()
     lone: frozenset[str] = frozenset()
+    is_of_optima: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,6 +140,14 @@ class Observations:
         return own.where(lambda row: next(numbers) not in copies, COPY) if copies else own
 
     @property
+    def loss_unit(self) -> str:
+        """What the losses are in, by a column `loss_unit`, or else by their column's name; empty where neither says."""
+        if told := list(dict.fromkeys(str(row["loss_unit"]) for row in self.rows if row.get("loss_unit"))):
+            return ", ".join(told).replace("_", " ")
+        loss = self.roles.get("loss", "")
+        return measure_of(next((column for column, new in self.converted.items() if new == loss), loss))
+
+    @property
     def is_of_study(self) -> bool:
         """Written by lawful: a run's name is then a hash of all that determines it."""
         return OWN <= set(self.columns)
@@ -191,7 +202,7 @@ def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
     or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
     roles: dict[str, str] = {
-        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens") if role in names
+        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens", "stderr") if role in names
     }
     if cluster := next((name for name in ("cluster", "run") if name in names), None):
         roles["cluster"] = cluster
@@ -205,6 +216,14 @@ def is_of_ladder(row: Mapping[str, Any]) -> bool:
 
 def why_off_ladder(row: Mapping[str, Any]) -> str | None:
     return next((why for column, why in OFF_LADDER.items() if row.get(column) not in ("", None)), None)
+
+
+def grouped(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[int]]:
+    """The places of the rows that say the same in these columns."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(tuple(str(as_text(row.get(column, ""))) for column in columns), []).append(place)
+    return list(groups.values())
 
 
 def identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
-from lawful.tables.observations import Observations, is_time
-from lawful.tables.roles import SPREADS, is_named_for_a_role, like, option_of, shell_word
+from lawful.tables.observations import Observations, grouped, is_time
+from lawful.tables.roles import is_named_for_a_role, like, option_of, shell_word
+from lawful.tables.vocabulary import SPREADS
 
 # the seed of a run, or the number of a replicate: runs that differ in nothing else are replicates
 SEEDS = frozenset(
@@ -50,10 +50,8 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
     if not axes:
         return {}
     apart = [*axes, *told]
-    cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for row in table.rows:
-        cells.setdefault(tuple(str(as_text(row.get(column, ""))) for column in apart), []).append(row)
-    several = [rows for rows in cells.values() if len(rows) > 1]
+    points = grouped(table.rows, apart)
+    several = [[table.rows[place] for place in places] for places in points if len(places) > 1]
     if not several:
         return {}
     found = {}

@@ -18,9 +18,11 @@ from lawful.tables.cells import are_lone, is_empty, is_finished
 from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
+from lawful.tables.optima import optima_of
 from lawful.tables.roles import ROLES
 from lawful.tables.source import read_rows, refuse
 from lawful.tables.sweep import best_over
+from lawful.tables.where import condition
 
 
 @checked
@@ -34,6 +36,7 @@ def read_runs(
     arm: str | None = None,
     flops: str | None = None,
     unique_tokens: str | None = None,
+    stderr: str | None = None,
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
     best: Sequence[str] = (),
@@ -46,9 +49,11 @@ def read_runs(
     ----------
     source
         A file (CSV in any dialect, JSON, JSONL, Parquet, Feather, Excel), a folder of a study or of a run tracker, a
-        DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows.
-    params, tokens, loss, cluster, arm, flops, unique_tokens
-        The columns' names; those not given are recognised where they carry a usual name.
+        DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows; "-" is
+        standard input.
+    params, tokens, loss, cluster, arm, flops, unique_tokens, stderr
+        The columns' names; those not given are recognised where they carry a usual name. `stderr` holds standard errors
+        of the loss, by which a fit weighs the rows; "none": it does not.
     units
         Column -> how many are in one of its unit: "millions", "billions", "PF-days", or a number.
     reduce
@@ -76,15 +81,43 @@ def read_runs(
     >>> read_runs([{"N": 1e6, "D": 2e7, "loss": 4.1}, {"N": 2e6, "D": 4e7, "loss": 3.6}]).roles
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
-    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens), strict=True))
-    table = read_by_role(source, given, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
-    for name in as_noise:
-        table.expect(name)
-    return replace(table, noise=(*table.noise, *as_noise)) if as_noise else table
+    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens, stderr), strict=True))
+    return read_by_role(
+        source, given, units=units, reduce=reduce, best=best, as_noise=as_noise, skip_bad_rows=skip_bad_rows
+    )
 
 
 def read_by_role(
     source: Any,
+    columns: Mapping[str, str | None],
+    *,
+    where: Sequence[str] = (),
+    units: Mapping[str, str] | None = None,
+    reduce: str | None = None,
+    best: Sequence[str] = (),
+    as_noise: Sequence[str] = (),
+    skip_bad_rows: bool = False,
+) -> Observations:
+    """As read_runs, which tells of all else; columns: role -> its column, or None; where: conditions of rows that
+    count, as `--where` takes them."""
+    told = [*filter(None, columns.values()), *(units or {}), *best, *where, *as_noise]
+    if isinstance(source, Observations) and source.roles and not (told or reduce):
+        return source  # read and checked before
+    table = selected(read_rows(source, told), where, as_noise)
+    return in_roles(table, columns, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+
+
+def selected(table: Observations, where: Sequence[str], as_noise: Sequence[str]) -> Observations:
+    """The rows for which all conditions hold, with settings that the user calls noise."""
+    for text in where:
+        table = table.where(condition(text, table.columns), f"not {text}")
+    for name in as_noise:
+        table.expect(name)
+    return replace(table, noise=(*table.noise, *as_noise))
+
+
+def in_roles(
+    table: Observations,
     columns: Mapping[str, str | None],
     *,
     units: Mapping[str, str] | None = None,
@@ -92,13 +125,13 @@ def read_by_role(
     best: Sequence[str] = (),
     skip_bad_rows: bool = False,
 ) -> Observations:
-    """As read_runs, which tells of all else; columns: role -> its column, or None."""
-    if isinstance(source, Observations) and source.roles and not (any(columns.values()) or units or reduce or best):
-        return source  # read and checked before
-    table = read_rows(source, [*filter(None, columns.values()), *(units or {}), *best])
+    """Rows that read_rows gave, with their roles found and their cells checked."""
     if not table.rows:
         raise TableError(f"{table.source}: expected a table with at least one row, got an empty one.")
+    if not table.roles and not table.is_of_study:
+        table = optima_of(table) or table
     told = {role: table.known_as(name) for role in ROLES if (name := columns.get(role))}
+    is_without_bars = told.get("stderr") == "none" and told.pop("stderr") not in table.columns
     if problems := [
         f"{role}: no column {name!r}; the table has {', '.join(map(repr, table.columns))}."
         for role, name in told.items()
@@ -107,6 +140,9 @@ def read_by_role(
         raise TableError(f"{table.source}: " + "\n  ".join(problems))
     is_read = bool(table.roles) or table.is_of_study
     table, roles = with_roles(table, told, factors(table, units or {}))
+    if is_without_bars:
+        roles.pop("stderr", None)
+        table = replace(table, said=tuple(said for said in table.said if not said.startswith("error bars")))
     if not is_read:
         table, roles = with_runs(table, roles)
     if reduce:
@@ -182,7 +218,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
 
 
 def _expected(role: str) -> str:
-    return "a positive loss" if role == "loss" else f"a positive count ({role})"
+    return {"loss": "a positive loss", "stderr": "a positive standard error"}.get(role, f"a positive count ({role})")
 
 
 def _positive(value: Any) -> float:

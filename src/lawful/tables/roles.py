@@ -15,238 +15,41 @@ import numpy as np
 
 from lawful.errors import TableError
 from lawful.tables.names import Name, name_of
+from lawful.tables.vocabulary import (
+    ACCURACIES,
+    ACTIVE,
+    BARE,
+    ENDS,
+    EPOCHS,
+    ERROR_RATES,
+    ERRORS,
+    HALVES,
+    KINDS,
+    LETTERS,
+    LOSSES,
+    NEUTRAL,
+    NO_PARAMS,
+    NO_TOKENS,
+    ON,
+    OTHER_LOSS,
+    PARAMS,
+    PLAIN,
+    RATIOS,
+    SPREADS,
+    STANDARD_ERRORS,
+    TEST,
+    TOKENS,
+    TRAIN,
+    VALIDATION,
+    VOCABULARY,
+    Kind,
+)
 
-ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens")
+ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens", "stderr")
 COUNTS = ("params", "tokens", "flops", "unique_tokens")
-# role -> groups of names, best first; a group is taken before the next, and within one a choice is asked for
-VOCABULARY: dict[str, tuple[tuple[str, ...], ...]] = {
-    "params": (
-        (
-            "params",
-            "parameters",
-            "n_params",
-            "num_params",
-            "nparams",
-            "n_parameters",
-            "num_parameters",
-            "param_count",
-            "parameter_count",
-            "model_params",
-            "number_of_parameters",
-            "model_size",
-            "size_params",
-        ),
-        (
-            "params_non_embedding",
-            "non_embedding_params",
-            "n_params_non_embedding",
-            "num_non_embedding_params",
-            "non_embedding_parameters",
-            "params_no_embedding",
-            "params_without_embedding",
-            "params_non_emb",
-            "non_emb_params",
-            "params_nonembedding",
-            "nonembedding_params",
-            "n_non_embedding",
-            "scaling_params",
-        ),
-        (
-            "params_total",
-            "total_params",
-            "total_parameters",
-            "n_params_total",
-            "num_params_total",
-            "trainable_params",
-            "num_trainable_params",
-            "n_trainable_params",
-        ),
-        (
-            "active_params",
-            "active_parameters",
-            "params_active",
-            "activated_params",
-            "params_activated",
-            "activated_parameters",
-            "n_active_params",
-            "num_active_params",
-        ),
-    ),
-    "tokens": (
-        (
-            "tokens",
-            "n_tokens",
-            "num_tokens",
-            "ntokens",
-            "training_tokens",
-            "train_tokens",
-            "tokens_seen",
-            "tokens_trained",
-            "total_tokens",
-            "tokens_total",
-            "n_train_tokens",
-            "num_train_tokens",
-            "consumed_tokens",
-            "tokens_consumed",
-            "token_count",
-            "data_tokens",
-            "throughput_total_tokens",
-            "num_input_tokens_seen",
-            "number_of_tokens",
-            "tokens_processed",
-        ),
-    ),
-    "flops": (
-        (
-            "flops",
-            "flop",
-            "compute",
-            "training_flops",
-            "train_flops",
-            "training_flop",
-            "total_flops",
-            "n_flops",
-            "num_flops",
-            "training_compute",
-            "compute_flops",
-            "flops_total",
-            "total_flos",
-            "flos",
-            "total_training_flops",
-            "throughput_total_training_flops",
-        ),
-        ("flops_budget", "target_flops"),
-    ),
-    "loss": (
-        (
-            "val_loss",
-            "validation_loss",
-            "valid_loss",
-            "eval_loss",
-            "dev_loss",
-            "loss_val",
-            "loss_validation",
-            "loss_eval",
-            "val_losses",
-            "final_val_loss",
-            "final_validation_loss",
-            "final_eval_loss",
-            "val_cross_entropy",
-            "val_ce",
-            "val_ce_loss",
-            "validation_cross_entropy",
-            "eval_cross_entropy",
-            "eval_ce_loss",
-            "heldout_loss",
-            "val_nll",
-            "val_lm_loss",
-            "lm_loss_validation",
-            "validation_loss_nats",
-            "val_loss_epoch",
-            "validation_epoch_loss",
-            "val_epoch_loss",
-            "eval_epoch_loss",
-            "lm_loss_validation_lm_loss_validation",
-        ),
-        ("test_loss", "loss_test", "final_test_loss", "test_cross_entropy", "test_loss_epoch", "test_epoch_loss"),
-        ("best_val_loss", "min_val_loss", "val_loss_min", "best_eval_loss", "best_validation_loss", "lowest_val_loss"),
-        (
-            "final_loss",
-            "loss",
-            "loss_final",
-            "cross_entropy",
-            "ce_loss",
-            "cross_entropy_loss",
-            "nll",
-            "lm_loss",
-            "pretraining_loss",
-            "ce",
-            "xent",
-        ),
-        ("val_bpb", "bpb", "bits_per_byte", "val_bits_per_byte", "eval_bpb"),
-        (
-            "val_ppl",
-            "val_perplexity",
-            "validation_perplexity",
-            "eval_perplexity",
-            "valid_ppl",
-            "eval_ppl",
-            "test_ppl",
-            "test_perplexity",
-            "perplexity",
-            "ppl",
-        ),
-        (
-            "train_loss",
-            "training_loss",
-            "loss_train",
-            "train_ce_loss",
-            "final_train_loss",
-            "train_cross_entropy",
-            "train_lm_loss",
-            "loss_training",
-            "train_loss_epoch",
-            "train_loss_step",
-            "train_epoch_loss",
-            "lm_loss_training_lm_loss",
-            "loss_metrics_global_avg_loss",
-        ),
-    ),
-    "cluster": (
-        ("cluster",),
-        ("run_name", "run_id", "run", "run_uuid", "wandb_id", "wandb_name"),
-        ("name", "id", "trial_id", "trial", "model", "model_name", "experiment", "experiment_name", "exp_name"),
-    ),
-    "arm": (("arm",),),
-    "unique_tokens": (("unique_tokens", "n_unique_tokens", "num_unique_tokens", "dataset_tokens"),),
-}
-LETTERS = {"params": "N", "tokens": "D", "flops": "C", "loss": "L", "unique_tokens": "U"}
-VALIDATION, TEST, LOWEST, PLAIN, BPB, PPL, TRAIN = range(len(VOCABULARY["loss"]))
-ACTIVE = frozenset(VOCABULARY["params"][-1])
-# tokens for each parameter: with the parameters, the tokens
-RATIOS = frozenset(
-    "tokens_per_param tokens_per_parameter tokens_per_params token_param_ratio tokens_to_params tpp".split()
-)
-# passes over the training split: with the unique tokens, the tokens
-EPOCHS = frozenset(("epochs", "num_epochs", "n_epochs", "num_train_epochs"))
-# in the parts of a name before its last: what a loss was taken on
-_ON = {
-    TRAIN: frozenset(("train", "training")),
-    TEST: frozenset(("test", "testing")),
-    VALIDATION: frozenset("val valid validation eval evaluation dev heldout holdout".split()),
-}
-# there, too: what leaves the meaning of the last part as it is. Of any other, such as teacher.params, nothing is known
-_NEUTRAL = frozenset(
-    "model network net arch architecture data dataset train training trainer pretrain pretraining run job experiment "
-    "global total final end last result results output outputs stats statistics info meta metadata spec setup cfg "
-    "configuration budget scaling throughput perf performance progress system hps lm llm transformer user attrs".split()
-)
-# in the name of a loss: a part of what is minimised, or how losses spread; never the loss itself
-_OTHER_LOSS = frozenset(
-    "aux auxiliary router routing balance balancing z kl distill distillation reg regularization penalty teacher "
-    "reward scale scaling delta diff difference excess reducible irreducible gap ratio weight count".split()
-)
-SPREADS = frozenset("se sem std stdev stddev sd stderr errorbar ci ci95 var variance uncertainty sigma".split())
-# names of error bars without what they are the error of
-_BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
-ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
-_PARAMS = frozenset("param params parameter parameters nparams size n paramètres".split())
-_NO_PARAMS = frozenset(
-    "batch vocab vocabulary hidden embed data dataset file step steps context train test val sample samples window "
-    "cluster effect kernel image patch chunk buffer grid token tokens lr group mb gb bytes mlp ffn head heads layer "
-    "layers seq sequence opt optimal star seeds nodes gpus devices workers experts embedding emb per".split()
-)
-_TOKENS = frozenset("token tokens tok data dataset samples examples sequences images bytes d jetons".split())
-_NO_TOKENS = frozenset(
-    "per second sec s vocab val valid validation eval test batch context unique path name loss seed id acc model "
-    "memory peak file mb gb layers heads hash fingerprint opt optimal star".split()
-)
-_LOSSES = frozenset(
-    "loss losses nll xent ce crossentropy entropy perplexity ppl bpb bpc verlust perte validierungsverlust".split()
-)
+HALF_95 = 1.959964  # standard errors in half of a 95 % interval
 FAR_FROM_6ND = 30.0  # how far FLOPs may lie from 6 N D: embeddings, attention and sparse models explain less
 LEAST_COUNT = 1e4  # of parameters or tokens, for a column whose name may mean something else
-PERPLEXITIES = frozenset(VOCABULARY["loss"][PPL])
 Numbers = np.ndarray
 
 
@@ -333,15 +136,24 @@ def _group(role: str, name: Name, place: str) -> int | None:
     if group is None or place == "path" or not name.before:
         return group
     if role != "loss":
-        return group if name.before <= _NEUTRAL else None
-    if name.before & _OTHER_LOSS:
+        return group if name.before <= NEUTRAL else None
+    if name.before & OTHER_LOSS:
         return None
-    if name.before & _ON[TRAIN]:
+    if name.before & ON[TRAIN]:
         return TRAIN
-    on = next((on for on in (VALIDATION, TEST) if name.before & _ON[on]), None)
+    on = next((on for on in (VALIDATION, TEST) if name.before & ON[on]), None)
     if on is not None:
         return on if group == PLAIN else group
-    return group if name.before <= _NEUTRAL else None
+    return group if name.before <= NEUTRAL else None
+
+
+def _kinds_of_loss(name: Name) -> list[Kind]:
+    """What a name says of a loss: train/ppl is both a perplexity and a training loss."""
+    group = _group("loss", name, "path")
+    group = _group("loss", name, "last") if group is None else group
+    return [
+        kind for number, kind in enumerate(KINDS["loss"]) if number == group or {name.path, name.last} & set(kind.names)
+    ]
 
 
 def _one_of(
@@ -409,9 +221,6 @@ def choice_of(source: str, role: str, column: str, unit: float | None = None) ->
     Raises TableError for the logarithm of a count to a base that the name does not say.
     """
     name = name_of(column)
-    keys = {name.path, name.last}
-    group = _group(role, name, "path") if role == "loss" else None
-    group = _group(role, name, "last") if role == "loss" and group is None else group
     if unit is not None:
         return Choice(column=column, unit=unit if role in COUNTS else 1.0)
     why = []
@@ -424,20 +233,15 @@ def choice_of(source: str, role: str, column: str, unit: float | None = None) ->
                 f"Call it 'log10 {name.of.path}' or 'ln {name.of.path}'."
             )
         why.append(f"a logarithm to base {'e' if name.base == math.e else f'{name.base:g}'}, as its name says")
-    is_perplexity = role == "loss" and bool(keys & PERPLEXITIES)
-    if is_perplexity:
-        why.append("a perplexity, of which the logarithm is taken")
-    if group == TRAIN:
-        why.append("a training loss: the table has none on validation data")
-    if group == LOWEST:
-        why.append("the lowest seen, which is biased downwards")
+    kinds = _kinds_of_loss(name) if role == "loss" else []
+    why += [kind.why for kind in kinds if kind.why]
     if role == "loss" and (measure := measure_of(column)):
         why.append(f"in {measure}, as its name says")
     return Choice(
         column=column,
         unit=name.unit if role in COUNTS and not name.of else 1.0,
         base=name.base if role in COUNTS and name.of else 0.0,
-        is_perplexity=is_perplexity,
+        is_perplexity=any(kind.is_perplexity for kind in kinds),
         why="; ".join(why),
     )
 
@@ -451,8 +255,8 @@ def _is_like(role: str, column: str, numbers: Numbers) -> bool:
     name = name_of(column)
     words = set(name.key.split("_"))
     if role == "loss":
-        return bool(words & _LOSSES) and not words & (_OTHER_LOSS | SPREADS | ACCURACIES | frozenset(("log",)))
-    wanted, unwanted = (_PARAMS, _NO_PARAMS) if role == "params" else (_TOKENS, _NO_TOKENS)
+        return bool(words & LOSSES) and not words & (OTHER_LOSS | SPREADS | ACCURACIES | frozenset(("log",)))
+    wanted, unwanted = (PARAMS, NO_PARAMS) if role == "params" else (TOKENS, NO_TOKENS)
     known = numbers[np.isfinite(numbers)] * name.unit
     return bool(words & wanted) and not words & unwanted and float(np.median(known)) >= LEAST_COUNT
 
@@ -462,7 +266,7 @@ def is_named_for_a_role(column: str) -> bool:
     name = name_of(column)
     known = {word for groups in VOCABULARY.values() for group in groups for word in group}
     words = {name.path, name.last, *name.key.split("_")}
-    return bool(words & (known | RATIOS | EPOCHS | _PARAMS | _TOKENS | _LOSSES | ACCURACIES | SPREADS))
+    return bool(words & (known | RATIOS | EPOCHS | PARAMS | TOKENS | LOSSES | ACCURACIES | SPREADS))
 
 
 def error_bars(columns: Sequence[str], loss: str) -> list[str]:
@@ -472,9 +276,20 @@ def error_bars(columns: Sequence[str], loss: str) -> list[str]:
     for column in columns:
         key = name_of(column).key
         words = set(key.split("_"))
-        if column != loss and (key in _BARE or (words & SPREADS and words & own)):
+        if column != loss and (key in BARE or (words & (SPREADS | ERRORS) and words & own)):
             found.append(column)
     return found
+
+
+def standard_errors_in(column: str) -> float:
+    """How many standard errors are in one of a column of error bars, by its name; NaN where it does not say: a standard
+    deviation may be of seeds, steps or tokens, and the ends of an interval are none."""
+    words = set(name_of(column).key.split("_"))
+    if words & ENDS:
+        return math.nan
+    if words & STANDARD_ERRORS or ({"std", "standard"} & words and words & ERRORS):
+        return 1.0
+    return 1 / HALF_95 if words & HALVES and words & {"95", "ci95"} else math.nan
 
 
 def is_accuracy(column: str) -> bool:
@@ -482,9 +297,12 @@ def is_accuracy(column: str) -> bool:
 
 
 def measure_of(column: str) -> str:
-    """The unit that a loss is in by its column's name: nats, bits, bits per byte; empty where it does not say."""
+    """The unit that a loss is in by its column's name: nats, bits, bits per byte, error rate; empty where it does not
+    say."""
     name = name_of(column)
-    return "bits per byte" if {name.path, name.last} & set(VOCABULARY["loss"][BPB]) else name.measure
+    words = set(name.key.split("_"))
+    other = "accuracy" if words & ACCURACIES else "error rate" if words & ERROR_RATES else ""
+    return next((kind.measure for kind in _kinds_of_loss(name) if kind.measure), name.measure or other)
 
 
 def _is_used(numbers: Numbers) -> bool:

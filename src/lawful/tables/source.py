@@ -32,6 +32,7 @@ from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.names import name_of
 from lawful.tables.observations import OWN, Observations
 from lawful.tables.pooled import may_tell
+from lawful.tables.standard_input import DASH, STANDARD_INPUT, standard_input
 from lawful.tables.text import TextTable, read_text
 from lawful.tables.write import is_quoted, unquoted
 
@@ -80,23 +81,29 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
         return Observations(tuple(_plain_rows(formats.memory_rows(source))), "memory")
     if "://" in str(source):
         return _of_address(str(source))
+    if str(source) == DASH:
+        with standard_input() as file:
+            return replace(_read(file, named), source=STANDARD_INPUT)
     path = Path(source)
     if path.is_dir():
         if (own := Store(path).observations).exists():
             rows, _, _ = _of_text(own, named)
             return Observations(rows, str(path))
-        return _of_reader(path)
+        return _of_reader(path, plugins.readers_of(path))
     if not path.exists():
         raise TableError(f"{path}: no such file; expected a table (CSV, JSONL, Parquet, ...), or a study's folder.")
     if not path.is_file():  # whoever reads a pipe waits until somebody writes, perhaps for ever
-        raise TableError(f"{path}: expected a file, got a pipe, socket or device; write the table into a file.")
+        raise TableError(
+            f"{path}: expected a file, got a pipe, socket or device; write the table into a file, or send "
+            "it to standard input (`-` in place of the name)."
+        )
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
     said: tuple[str, ...] = ()
     if kind in (".csv", ".tsv", ".txt", ".dat"):
         rows, said, lone = _of_text(path, named)
         return Observations(rows, str(path), said=said, lone=lone)
-    if kind in (".json", ".jsonl") and plugins.reader_of(path) is not None:
-        return _of_reader(path)
+    if kind in (".json", ".jsonl") and (readers := plugins.readers_of(path)):
+        return _of_reader(path, readers)
     if kind in (".jsonl", ".ndjson"):
         records, said = formats.json_lines(path)
     elif kind == ".json":
@@ -108,13 +115,12 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
     elif kind in (".xlsx", ".xlsm"):
         records, said = formats.excel_rows(path)
     else:
-        return _of_reader(path)
+        return _of_reader(path, plugins.readers_of(path))
     return Observations(tuple(_plain_rows(records)), str(path), said=said)
 
 
-def _of_reader(path: Path) -> Observations:
-    """What a registered reader makes of a folder or file."""
-    readers = plugins.readers_of(path)
+def _of_reader(path: Path, readers: Sequence[plugins.Reader]) -> Observations:
+    """What the first of the registered readers for a folder or file makes of it."""
     if not readers:
         what = "observations.csv, or what a run tracker writes" if path.is_dir() else "a table by its name"
         known = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .feather or .xlsx"

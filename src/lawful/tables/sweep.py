@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import TableError
-from lawful.tables.cells import as_text
 from lawful.tables.names import name_of
-from lawful.tables.observations import Observations
+from lawful.tables.observations import Observations, grouped
 from lawful.tables.pooled import SEEDS
 
 MOST_AROUND = 5  # runs of a sweep through which a parabola is laid: the best and its neighbours
@@ -75,11 +74,7 @@ def _sweeps(table: Observations, roles: Mapping[str, str], settings: Sequence[st
     """The places of the rows of each sweep."""
     axes = [roles[role] for role in ("params", "tokens", "flops", "unique_tokens", "arm") if role in roles]
     seeds = [column for column in table.columns if name_of(column).path in SEEDS]
-    sweeps: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(table.rows):
-        key = tuple(str(as_text(row.get(column, ""))) for column in [*axes, *seeds] if column not in settings)
-        sweeps.setdefault(key, []).append(place)
-    return list(sweeps.values())
+    return grouped(table.rows, [column for column in [*axes, *seeds] if column not in settings])
 
 
 def _is_at_edge(sweep: Sequence[Row], setting: str, loss: str) -> bool:

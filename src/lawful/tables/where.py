@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lawful.errors import DeclarationError
-from lawful.tables.cells import is_empty, written_count, yes_or_no
+from lawful.tables.cells import as_float, is_empty, written_count, yes_or_no
 
 _SIGNS = ("!=", "<=", ">=", "=", "<", ">")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -36,12 +36,7 @@ def condition(text: str, columns: Sequence[str]) -> Condition:
     if limit is None or not math.isfinite(limit):
         raise DeclarationError(f"--where: expected {column}{sign}NUMBER, got {text!r}.")
     compare = _COMPARE[sign]
-
-    def holds(row: Mapping[str, Any]) -> bool:
-        number = _number(row.get(column))
-        return number is not None and bool(compare(number, limit))
-
-    return holds
+    return lambda row: bool(compare(_number(row.get(column)), limit))
 
 
 def _parted(text: str, columns: Sequence[str]) -> tuple[str, str, str]:
@@ -87,9 +82,6 @@ def _is_value(column: str, value: str) -> Condition:
     return is_value
 
 
-def _number(cell: Any) -> float | None:
-    if isinstance(cell, bool):
-        return None
-    if isinstance(cell, (int, float)):
-        return float(cell) if abs(cell) < 1e308 else None
-    return written_count(cell, None) if isinstance(cell, str) and cell else None
+def _number(cell: Any) -> float:
+    """NaN, which is neither below nor above any number, where it is none."""
+    return as_float(written_count(cell, None) if isinstance(cell, str) else cell)
