@@ -84,7 +84,7 @@ faults: $(INSTALLED)
 	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -m "not cluster" tests/faults
 
 fuzz: $(INSTALLED)
-	LAWFUL_FUZZ_EXAMPLES=$${EXAMPLES:-1000} $(PYTEST) tests/fuzz
+	LAWFUL_FUZZ_EXAMPLES=$${EXAMPLES:-1000} LAWFUL_FUZZ_TABLES=5000 LAWFUL_FUZZ_TRACKERS=15000 $(PYTEST) tests/fuzz
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt atheris
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/coverage_guided.py --seconds $${SECONDS_EACH:-60}
 

@@ -65,9 +65,9 @@ def replace_plan(folder: Path, plan: StudyPlan) -> None:
         former = _former(store)
         if begun(store, former):
             write_observations(folder)
-        asked = {question.name: _meaning(question, plan) for question in plan.questions}
+        asked = {question.name: question_meaning(question, plan) for question in plan.questions}
         for question in former.questions:
-            if asked.get(question.name) != _meaning(question, former):
+            if asked.get(question.name) != question_meaning(question, former):
                 _remove_fits(store, question.name)
         if _fingerprints(former) != _fingerprints(plan):
             store.baselines.unlink(missing_ok=True)  # counted on other data; concluding counts again
@@ -126,11 +126,11 @@ def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) ->
             tested = [entry for entry in read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
-    asked = {question.name: _meaning(question, plan) for question in plan.questions}
+    asked = {question.name: question_meaning(question, plan) for question in plan.questions}
     changed = [
         question.name
         for question in former.questions
-        if asked.get(question.name) != _meaning(question, former)
+        if asked.get(question.name) != question_meaning(question, former)
         and any(_is_of(str(entry.get("question")), question.name) for entry in tested)
     ]
     if changed:
@@ -141,7 +141,7 @@ def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) ->
     return losses
 
 
-def _meaning(question: Question, study: StudyPlan) -> tuple[Question, str | None]:
+def question_meaning(question: Question, study: StudyPlan) -> tuple[Question, str | None]:
     """What decides the forecasts and fits of a question: not its wording, nor the truth that it is compared with."""
     return replace(question, asks="", truth={}, loss=current_name(question.loss)), study.arm
 

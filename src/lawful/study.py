@@ -600,7 +600,8 @@ def import_file(path: Path, *, sha256: str | None = None) -> ModuleType:
     if sha256 is not None and digest != sha256:
         raise DeclarationError(
             f"{path}: expected the study file as it was planned (SHA-256 {sha256[:12]}), got a changed one "
-            f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged."
+            f"({digest[:12]}); `lawful run {path} --out DIR` plans it again and keeps the runs that are unchanged; "
+            f"`lawful extend DIR {path}` adds rungs to a finished study."
         )
     with in_file_of_user(path):
         return trust.run_file(path, STUDY_FILE, text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     assert f"report: {folder / 'report.html'}" in done.stdout
     assert "15 of 15 runs finished" in done.stderr  # plain lines where there is no terminal
     return folder
+
+
+def test_a_study_is_extended_and_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "toy"
+    shutil.copytree(folder, out)
+    ended = {path: path.read_bytes() for path in out.glob("runs/*/result.json")}
+    registered = read_json(Store(out).forecasts)["forecasts"]
+    said = lawful("extend", out, "--set", "widths=8,12,16,24,32,48").stdout  # steps stay as they were set
+    assert "15 runs stay as they are, 3 are new" in said and f"lawful resume {out}" in said
+    extended = read_json(Store(out).forecasts)["forecasts"]
+    assert extended[: len(registered)] == registered and len(extended) == len(registered) + 3
+    assert "width=48,steps=20,seed=0: " in said
+    resume = [sys.executable, "-m", "lawful", "resume", str(out), "--workers", "1"]
+    first = subprocess.Popen(resume, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    new = [run.run for run in Store(out).read_study().runs if run.at["width"] == 48]
+    while first.poll() is None and not any(Store(out).metrics(run).exists() for run in new):
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    assert "18 of 18 runs finished" in lawful("resume", out).stderr
+    assert all(path.read_bytes() == text for path, text in ended.items())
+    answer = read_json(Store(out).fit("size"))
+    assert [row["is_registered"] for row in answer["held_out"]] == [True] * 6
 
 
 def test_a_run_leaves_everything_a_reader_needs(folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -164,6 +165,56 @@ def test_nanochats_logs_give_bits_per_byte_at_the_tokens_seen(tmp_path: Path) ->
             0.5 + 40 * row["params"] ** -0.34 + 41 * row["tokens"] ** -0.28, abs=1e-6
         )
     assert any("before the first step" in said for said in table.said)
+
+
+@pytest.mark.parametrize(
+    "line", ["Step 00250 | Validation bpb: 1.2.3", "Step 00250 | Validation bpb: ", "Stop 00250 | Validation bpb: 1.5"]
+)
+def test_a_damaged_validation_of_nanochat_is_refused_not_passed_over(tmp_path: Path, line: str) -> None:
+    (tmp_path / "d4.log").write_text(nanochat_log(10**7, 2**19, (500, 750)) + line + "\n")
+    with pytest.raises(TableError, match="d4.log: line 11: expected a validation as nanochat prints it"):
+        read_runs(tmp_path)
+
+
+def test_a_log_of_nanochat_with_a_second_training_in_it_is_refused(tmp_path: Path) -> None:
+    """The speedrun script prints base, mid and chat training one after another, each from step 0."""
+    (tmp_path / "d4.log").write_text(nanochat_log(10**7, 2**19, (250, 500)) * 2)
+    with pytest.raises(TableError, match="step 0 again after step 500"):
+        read_runs(tmp_path)
+
+
+def test_validations_that_came_again_after_a_resume_are_said(tmp_path: Path) -> None:
+    log = nanochat_log(10**7, 2**19, (250, 500))
+    (tmp_path / "d4.log").write_text(log + "Step 00500 | Validation bpb: 1.000000\nMinimum validation bpb: 1.000000\n")
+    table = read_runs(tmp_path)
+    assert [row["val_bpb"] for row in table][1:] == [1.0]
+    assert any("before a resume, which came again, are left out: 1" in said for said in table.said)
+
+
+def test_a_file_that_is_no_log_is_named_where_it_lies_among_logs(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "keras", tmp_path / "keras")
+    (tmp_path / "keras" / "run-9.csv").write_text("epch,loss,val_loss\n0,3,3\n")
+    said = read_runs(tmp_path / "keras").said
+    assert "files of another kind are not read: 1 (run-9.csv)" in said
+
+
+@pytest.mark.parametrize("gone", ["run_id: ", "lifecycle_stage: ", "artifact_uri: "])
+def test_a_run_of_mlflow_whose_description_is_damaged_is_refused(tmp_path: Path, gone: str) -> None:
+    pytest.importorskip("yaml")
+    shutil.copytree(DATA / "mlflow" / "mlruns", tmp_path / "mlruns")
+    meta = sorted(tmp_path.glob("mlruns/*/*/meta.yaml"))[0]
+    meta.write_text(meta.read_text().replace(gone, "x"))
+    with pytest.raises(TableError, match="expected what MLflow writes about a run"):
+        read_runs(tmp_path / "mlruns")
+
+
+def test_a_metric_of_mlflow_without_its_step_is_not_one_of_step_0(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    shutil.copytree(DATA / "mlflow" / "mlruns", tmp_path / "mlruns")
+    file = sorted(tmp_path.glob("mlruns/*/*/metrics/val/loss"))[0]
+    file.write_text(file.read_text() + "1795837487604 4.5 \n")
+    with pytest.raises(TableError, match="expected the number of a step, got ''"):
+        read_runs(tmp_path / "mlruns")
 
 
 def test_olmes_gives_a_column_for_each_task(tmp_path: Path) -> None:

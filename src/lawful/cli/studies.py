@@ -1,4 +1,4 @@
-"""lawful studies | plan | run | resume | status | report | sample: from a declaration to its page."""
+"""lawful studies | plan | run | resume | extend | status | report | sample: from a declaration to its page."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
 MOST_FAILED = 5  # runs that are named at the end
 MOST_LETTERS = 300  # of each one's reason
+MOST_FORECASTS = 12  # that `lawful extend` prints
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
     "ray": {"address": "auto"},
@@ -112,7 +113,7 @@ OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, 
 
 
 def register(app: typer.Typer) -> None:
-    for command in (studies, plan, run, resume, status, report, sample):
+    for command in (studies, plan, run, resume, extend, status, report, sample):
         app.command(rich_help_panel="Studies")(command)
 
 
@@ -266,6 +267,64 @@ def resume(
         array_parallelism=array_parallelism,
     )
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
+
+
+def extend(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished study.")],
+    study: Annotated[
+        str | None, typer.Argument(help="Its own Python file, if that has changed since the study was planned.")
+    ] = None,
+    settings: Set = None,
+    data: Data = None,
+    trust: Trust = None,
+) -> None:
+    """Add rungs to a finished study: what it has stays as it is, and every new run is forecast by its laws before it
+    begins. Trains nothing: `lawful resume` then does. --set is given as to `lawful run`; what is not given stays."""
+    from lawful.planning.extend import added_runs, write_extension
+    from lawful.storage.layout import Store
+
+    former = Store(folder).read_study()
+    _allow(trust, former, folder)
+    planned = _extension(folder, former, study, {**former.settings, **_settings(settings)}, data)
+    registered = write_extension(folder, planned)
+    for warning in planned.study.warnings:
+        console(stderr=True).print(f"[yellow]{warning.severity}[/] {_escape(warning.sentence)}")
+    new = added_runs(former, planned.study)
+    forecasts = [entry for entry in registered.forecasts if entry.run in {run.run for run in new}]
+    for lacking in registered.refused:
+        _tell(f"no forecast for the question {lacking.question!r}: {lacking.reason}")
+    print(f"{folder}: {len(former.runs)} runs stay as they are, {len(new)} are new")
+    for entry in forecasts[:MOST_FORECASTS]:
+        low, high = entry.interval
+        print(f"  {entry.question}, {entry.rung}: {entry.predicted:.4f} [{low:.4f}, {high:.4f}]")
+    if len(forecasts) > MOST_FORECASTS:
+        print(f"  and {len(forecasts) - MOST_FORECASTS} more forecasts in forecasts.json")
+    print(f"train them: lawful resume {shlex.quote(str(folder))}")
+
+
+def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dict[str, str], data: Path | None) -> Plan:
+    """The plan of the study with the rungs that its module declares with these settings."""
+    from lawful import studies as built_in
+    from lawful.executors.local import available_cores
+    from lawful.planning.extend import plan_extension
+    from lawful.study import declare, import_file, scales_of, trusted_file
+
+    if study is not None or (own := trusted_file(former, folder)) is None:
+        module, path = built_in.find(study or former.name)
+    else:
+        module, path = import_file(own[0], sha256=own[1]), own[0]
+    declared = declare(module, former.scale if scales_of(module) else None, settings)
+    with _progress() as progress:
+        return plan_extension(
+            folder,
+            declared,
+            data=data,
+            cores=available_cores(),
+            settings=settings,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=path,
+            progress=progress,
+        )
 
 
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:

@@ -183,6 +183,8 @@ def _answer(
     except TableError as error:
         raise TableError(f"question {question.name!r}: {error}") from error
     held, moved = _as_registered(question, held, registered)
+    forecast = {entry.run for entry in registered if entry.question == question.name}
+    added = _held_out(found, [row for row in fitted if row.get("run") in forecast])
     return Answer(
         question=question,
         status="answered",
@@ -192,6 +194,7 @@ def _answer(
         warnings=(*_about_held_out(held), *moved, *found.warnings),
         also=_sisters(found, fitted, columns, chosen),
         truth=truth.of_fit(question.truth, found.params),
+        added=_as_registered(question, added, registered)[0],
         fit=found,
     )
 

@@ -24,7 +24,7 @@ from lawful.storage.layout import Store
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """A run that was never fitted: predicted (with the interval for a new run), then looked at.
+    """A run of which a law that did not see it says the loss (with the interval for a new run), beside what came.
 
     is_registered    forecast in forecasts.json before the run began
     """
@@ -89,6 +89,8 @@ class AnswerRecord:
     crossings   of every two arms along a law's one axis
     paired      of the arms run by run, or None
     truth       what was known beforehand beside what was found
+    added       runs that were added to a finished study and are fitted now: what was forecast of each before it began,
+                beside what came
     code        of the refusal, where it has one
     """
 
@@ -104,6 +106,7 @@ class AnswerRecord:
     crossings: tuple[ArmPair, ...] = ()
     paired: Paired | None = None
     truth: tuple[Recovered, ...] = ()
+    added: tuple[HeldOut, ...] = ()
     code: str | None = None
 
     @property

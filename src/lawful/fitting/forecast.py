@@ -34,15 +34,16 @@ def register_forecasts(folder: str | Path) -> Forecasts:
     seen = begun(home, study)
     to_come = [planned for planned in held_out if planned.run not in seen]
     has_begun = len(to_come) < len(held_out)
-    standing = read_forecasts(home) if has_begun else NOTHING
-    made, refused = _forecasts(home, study, to_come)
-    known = {(entry.question, entry.run) for entry in standing.forecasts}
-    added = [entry for entry in made if (entry.question, entry.run) not in known]
+    written = read_forecasts(home)
+    dated = [entry for entry in written.forecasts if entry.created]  # of runs that were added: they stand, too
+    standing = written if has_begun else replace(written, forecasts=tuple(dated)) if dated else NOTHING
+    made, refused = _forecasts(home, study, study, to_come)
+    added = _unknown(standing, made)
     if has_begun and not added and home.forecasts.exists():
         return standing
     if has_begun and not added and not refused:
         return NOTHING
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = _now()
     created = now
     if standing.forecasts:
         created = standing.created
@@ -50,8 +51,44 @@ def register_forecasts(folder: str | Path) -> Forecasts:
     return write_forecasts(home, created, (*standing.forecasts, *added), tuple(refused))
 
 
-def _forecasts(home: Store, study: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[list[Forecast], list[NoForecast]]:
-    """The forecasts of these runs, and the questions that have none with their reason."""
+def register_added(folder: str | Path, plan: StudyPlan) -> Forecasts:
+    """Forecast the runs of a plan with more rungs, by the laws of the plan that is in the folder, before the new plan
+    is written; what forecasts.json holds.
+
+    Every new run of the ladder that has not begun is forecast, also one that will be fitted. What was registered before
+    stands as it is. Each new forecast has its own date.
+    """
+    home = Store(Path(folder))
+    former = home.read_study()
+    known = {planned.run for planned in former.runs}
+    seen = begun(home, plan)
+    to_come = [run for run in plan.runs if run.run not in known | seen and run.is_of_ladder]
+    standing = read_forecasts(home)
+    made, refused = _forecasts(home, former, plan, to_come)
+    now = _now()
+    added = [replace(entry, created=now) for entry in _unknown(standing, made)]
+    if not added and not refused:
+        return standing
+    return write_forecasts(home, standing.created or now, (*standing.forecasts, *added), tuple(refused))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _unknown(standing: Forecasts, made: Sequence[Forecast]) -> list[Forecast]:
+    known = {(entry.question, entry.run) for entry in standing.forecasts}
+    return [entry for entry in made if (entry.question, entry.run) not in known]
+
+
+def _forecasts(
+    home: Store, study: StudyPlan, plan: StudyPlan, runs: Sequence[PlannedRun]
+) -> tuple[list[Forecast], list[NoForecast]]:
+    """The forecasts of these runs, and the questions that have none with their reason.
+
+    study    the plan of the folder, whose runs are fitted
+    plan     the plan of the runs to come
+    """
     if not runs:
         return [], []
     rows = read_cells(home.observations)
@@ -66,7 +103,7 @@ def _forecasts(home: Store, study: StudyPlan, runs: Sequence[PlannedRun]) -> tup
             "remove runs/ID/result.json of such a run, and `lawful resume` trains it again."
         )
     table = with_coordinates(read_runs(home.folder), study)
-    to_come = Observations(tuple(_row(study, planned) for planned in runs), source=str(home.study))
+    to_come = Observations(tuple(_row(plan, planned) for planned in runs), source=str(home.study))
     made: list[Forecast] = []
     refused = []
     for answer in answer_study(home.folder):

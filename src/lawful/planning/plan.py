@@ -6,7 +6,7 @@ import bisect
 import datetime
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -56,9 +56,10 @@ class Plan:
     runs: Mapping[str, Run]
     missing_data: str | None = None
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *, register: Callable[[], None] = lambda: None) -> None:
         """runs/ID/run.json each, then study.json, so that a folder with study.json is complete.
 
+        register    called before anything is written, while no other process can plan into the folder
         Raises StoreError where the folder holds something else, or records of this study that would be lost, and while
         another process plans into it.
         """
@@ -73,6 +74,7 @@ class Plan:
                     f"(`lawful status {folder}`), or choose another --out."
                 )
             expect_room(folder, self.study)
+            register()
             for run in self.runs.values():
                 if not store.run(run.id).exists():
                     write_json(store.run(run.id), to_json(run))
@@ -87,6 +89,7 @@ def make_plan(
     workers: int = 0,
     cores: int = 1,
     stacked: int = 0,
+    precision: Precision | None = None,
     settings: Mapping[str, str] | None = None,
     command: str = "",
     study_file: Path | None = None,
@@ -99,6 +102,7 @@ def make_plan(
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
     is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
     stacked    how many runs of one shape are trained together at most (batched.py); 0: as many as pay
+    precision    of the runs whose precision is "auto"; None: chosen here
     """
     _import_laws(study.questions)
     where, is_here = _device(device_name, is_elsewhere=is_elsewhere)
@@ -108,7 +112,7 @@ def make_plan(
     rungs = list(study.ladder)
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(rungs, names, data, progress)
-    precision, precision_probe = probes.precision(rungs)
+    precision, precision_probe = probes.precision(rungs) if precision is None else (precision, None)
     fingerprints = {corpus: corpora[name].fingerprint for corpus, name in names.items()}
     rungs = [replace(rung, run=_settled(rung.run, precision, fingerprints)) for rung in rungs]
     runs = planned_runs(study, rungs, {rung.run.corpus: names[rung.run.corpus] for rung in rungs})

@@ -81,6 +81,16 @@ def any_below(root: Path, is_of_kind: Callable[[Path], bool], *patterns: str, de
         return False
 
 
+def of_kind(root: Path, is_of_kind: Callable[[Path], bool], *patterns: str) -> tuple[list[Path], list[Remark]]:
+    """The files of a kind below a folder, of those with such names; and that the others are not read."""
+    own: list[Path] = []
+    others: list[Path] = []
+    for file in files_below(root, *patterns):
+        (own if is_of_kind(file) else others).append(file)
+    names = ", ".join(file.relative_to(root).as_posix() for file in others[:3]) + (", ..." if len(others) > 3 else "")
+    return own, [Remark(f"files of another kind are not read: {len(others)} ({names})")] if others else []
+
+
 def begin_of(path: Path, size: int = 4096) -> bytes:
     """The first bytes of a file; nothing where it is none, or cannot be read. Never fails."""
     try:
@@ -303,6 +313,7 @@ __all__ = [
     "holds",
     "json_object",
     "json_of",
+    "of_kind",
     "rows_or_refuse",
     "run_name",
     "settings",

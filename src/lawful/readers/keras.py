@@ -14,8 +14,8 @@ from lawful.readers import (
     begin_of,
     by_step,
     counted,
-    files_below,
     json_object,
+    of_kind,
     rows_or_refuse,
     settings,
     step_of,
@@ -43,7 +43,8 @@ def _is_log(file: Path) -> bool:
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     again: dict[str, int] = {}
     no_metrics = []
-    for file in filter(_is_log, files_below(path, "*.csv", "*.log")):
+    files, others = of_kind(path, _is_log, "*.csv", "*.log")
+    for file in files:
         run = file.relative_to(path).with_suffix("").as_posix()
         if run in again:
             raise TableError(f"{file}: expected one log of the run {run!r}, got two; remove one of them.")
@@ -60,6 +61,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         if not table:
             no_metrics.append(run)
         yield from ({"run": run, "step": epoch, **config, **row} for epoch, row in table.items())
+    yield from others
     yield from counted("epochs logged before a restart, which came again, are left out", again)
     if no_metrics:
         yield Remark(f"no epoch in the log of {', '.join(no_metrics[:5])}")

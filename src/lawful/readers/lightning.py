@@ -12,8 +12,8 @@ from lawful.readers import (
     begin_of,
     by_step,
     counted,
-    files_below,
     held_by_run,
+    of_kind,
     rows_or_refuse,
     run_name,
     settings,
@@ -44,7 +44,8 @@ def _is_metrics(file: Path) -> bool:
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     replaced: dict[str, int] = {}
-    for file in filter(_is_metrics, files_below(path, METRICS)):
+    files, others = of_kind(path, _is_metrics, METRICS)
+    for file in files:
         run = run_name(path, file.parent)
         hparams = file.with_name(HPARAMS)
         is_there = hparams.is_file() and not hparams.is_symlink()
@@ -57,4 +58,5 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         table, replaced[run] = by_step(records, restarts=False)
         for step, row in zip(table, held_by_run(list(table.values())), strict=True):
             yield {"run": run, "step": step, **config, **row}
+    yield from others
     yield from counted("values logged again at their step replace the former ones", replaced)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import any_below, begin_of, counted, files_below, json_object, rows_or_refuse
+from lawful.readers import any_below, begin_of, counted, json_object, of_kind, rows_or_refuse
 
 RESULTS = "results*.json"
 
@@ -30,7 +30,7 @@ def _is_results(file: Path) -> bool:
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
-    files = list(filter(_is_results, files_below(path, RESULTS))) if path.is_dir() else [path]
+    files, others = of_kind(path, _is_results, RESULTS) if path.is_dir() else ([path], [])
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     replaced: dict[str, int] = {}
     found = [(file, json_object(file)) for file in files]
@@ -58,6 +58,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
                     replaced[row["run"]] = replaced.get(row["run"], 0) + (column in row and row[column] != cell)
                     row[column] = cell
     yield from runs.values()
+    yield from others
     yield from counted("numbers of an earlier evaluation of the same task are replaced", replaced)
 
 

@@ -93,7 +93,13 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
 
 
 def _of_files(path: Path) -> Iterator[_Run]:
-    for meta in filter(_is_run, files_below(path, META, depth=3)):
+    for meta in files_below(path, META, depth=3):
+        if not _is_run(meta):
+            if (meta.parent / "metrics").is_dir() and b"model_id:" not in begin_of(
+                meta
+            ):  # a logged model has them, too
+                raise TableError(f"{meta}: expected what MLflow writes about a run, got no run_id or no state of it.")
+            continue
         about = yaml_of(meta)
         if not isinstance(about, Mapping):
             raise TableError(f"{meta}: expected what MLflow writes about a run, got {type(about).__name__}.")
@@ -139,7 +145,7 @@ def _series(file: Path) -> list[tuple[int, int, float]]:
     """Time, step and value of each line. A line holds: time in ms, value, step."""
     records = []
     for number, line in enumerate(text_of(file).splitlines(), start=1):
-        words = line.split()
+        words = line.split(" ")
         value = typed(words[1]) if len(words) in (2, 3, 5) else ""
         value = float("nan") if len(words) > 1 and words[1].lower() == "nan" else value
         if not isinstance(value, (int, float)):

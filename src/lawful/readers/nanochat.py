@@ -12,7 +12,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import any_below, begin_of, counted, files_below, rows_or_refuse, text_of
+from lawful.readers import any_below, begin_of, counted, of_kind, rows_or_refuse, text_of
 
 LOGS = ("*.log", "*.txt")
 BEGIN_BYTES = 2**16  # within which a log says how large its model is
@@ -23,7 +23,10 @@ _OF_RUN = {
     "flops_per_token": re.compile(rf"^Estimated FLOPs per token: {_NUMBER}\s*$", re.MULTILINE),
     "batch_tokens": re.compile(rf"^Total batch size {_NUMBER} =>", re.MULTILINE),
 }
-_VALIDATION = re.compile(r"^Step (\d+) \| Validation bpb: ([0-9.]+|nan|inf)\s*$", re.MULTILINE | re.IGNORECASE)
+_VALIDATION = re.compile(rf"Step (\d+) \| Validation bpb: ({_NUMBER}|nan|inf)\s*", re.IGNORECASE | re.ASCII)
+# what looks like one; at the end of a log stands the lowest of all, again
+_LIKE_IT = re.compile(r"Step.*bpb|.*\|.*bpb|(?!Minimum).*validation bpb", re.IGNORECASE)
+_OF_STEP = re.compile(r"Step ?[^|]{1,9}\|(?! CORE metric)")
 
 
 class Nanochat(Reader):
@@ -43,19 +46,40 @@ def _is_log(file: Path) -> bool:
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     untrained: dict[str, int] = {}
-    for file in filter(_is_log, files_below(path, *LOGS)) if path.is_dir() else [path]:
+    unread: dict[str, int] = {}
+    again: dict[str, int] = {}
+    files, others = of_kind(path, _is_log, *LOGS) if path.is_dir() else ([path], [])
+    yield from others
+    for file in files:
         run = (file.relative_to(path).with_suffix("").as_posix() if path.is_dir() else file.stem) or file.name
         text = text_of(file)
         known = {}
-        for column, line in _OF_RUN.items():
-            if (said := line.search(text)) is None:
+        for column, pattern in _OF_RUN.items():
+            if (said := pattern.search(text)) is None:
                 raise TableError(f"{file}: expected a line that gives {column}, as nanochat prints it, got none.")
             known[column] = float(said[1].replace(",", ""))
         table: dict[int, str] = {}
-        for step, value in _VALIDATION.findall(text):
-            for old in [old for old in table if old >= int(step)]:  # a run that was resumed
-                del table[old]
-            table[int(step)] = value
+        unread[run] = 0
+        for number, line in enumerate(text.splitlines(), start=1):
+            if (found := _VALIDATION.fullmatch(line)) is None:
+                if _LIKE_IT.match(line):
+                    raise TableError(
+                        f"{file}: line {number}: expected a validation as nanochat prints it (Step 00250 | Validation "
+                        f"bpb: 1.234567), got {line[:60]!r}."
+                    )
+                unread[run] += _OF_STEP.match(line) is not None
+                continue
+            step, value = int(found[1]), found[2]
+            if step == 0 and table:
+                raise TableError(
+                    f"{file}: line {number}: expected the log of one training, got step 0 again after step "
+                    f"{max(table)}; write the log of each training (base, mid, chat) into a file of its own."
+                )
+            old = [old for old in table if old >= step]
+            again[run] = again.get(run, 0) + len(old)
+            for gone in old:
+                del table[gone]
+            table[step] = value
         untrained[run] = int(table.pop(0, None) is not None)
         for step, value in table.items():
             tokens = known["batch_tokens"] * step
@@ -66,6 +90,8 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
                 "tokens": tokens,
                 "flops": known["flops_per_token"] * tokens,
                 "batch_tokens": known["batch_tokens"],
-                "val_bpb": float(value),
+                "val_bpb": float(value.replace(",", "")),
             }
+    yield from counted("validations before a resume, which came again, are left out", again)
+    yield from counted("lines of a step that tell no validation are not read", unread)
     yield from counted("validations before the first step are left out", untrained)

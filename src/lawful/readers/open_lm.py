@@ -11,7 +11,7 @@ from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import Reader, Remark
-from lawful.readers import any_below, begin_of, files_below, json_object, rows_or_refuse, settings
+from lawful.readers import any_below, begin_of, json_object, of_kind, rows_or_refuse, settings
 
 _KEPT = ("loss", "loss_tokens_lower_95", "loss_tokens_upper_95")
 
@@ -32,7 +32,9 @@ def _is_model(file: Path) -> bool:
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
-    for file in filter(_is_model, files_below(path, "*.json")) if path.is_dir() else [path]:
+    files, others = of_kind(path, _is_model, "*.json") if path.is_dir() else ([path], [])
+    yield from others
+    for file in files:
         model = json_object(file)
         results = model.get("results")
         if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from lawful.fitting.answers import Answer, SisterLaw
+from lawful.fitting.answers import Answer, HeldOut, SisterLaw
 from lawful.fitting.comparison import Comparison
 from lawful.fitting.records import Objective, Parameter
 from lawful.fitting.result import Fit
@@ -176,10 +176,23 @@ def columns_of(answer: Answer) -> dict[str, str]:
 
 def held_out_table(evidence: Evidence, *answers: Answer) -> Table:
     """Each forecast beside what came; of several answers, the arms of one comparison, with the arm's name."""
+    items = [(answer, item) for answer in answers for item in answer.held_out]
+    return _forecast_table("Held-out forecast", evidence, answers, items)
+
+
+def added_table(evidence: Evidence, *answers: Answer) -> Table:
+    """Likewise of the runs that were added to a finished study, and are fitted now."""
+    items = [(answer, item) for answer in answers for item in answer.added]
+    return _forecast_table("Forecast before it was added", evidence, answers, items)
+
+
+def _forecast_table(
+    title: str, evidence: Evidence, answers: Sequence[Answer], items: Sequence[tuple[Answer, HeldOut]]
+) -> Table:
     known = {str(row.get("run")): row for row in evidence.rows}
     rows = []
     several = len(answers) > 1
-    for of, item in ((answer, item) for answer in answers for item in answer.held_out):
+    for of, item in items:
         row = known.get(item.run, {})
         rows.append(
             (
@@ -196,7 +209,7 @@ def held_out_table(evidence: Evidence, *answers: Answer) -> Table:
             )
         )
     return Table(
-        title="Held-out forecast",
+        title=title,
         header=("Run", *(("Arm",) if several else ()), "N", "D", "Seed", "Forecast", "95 % interval", "Came", "Error")
         + ("Interval",),
         rows=rows,

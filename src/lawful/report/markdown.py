@@ -45,6 +45,9 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         if answer.held_out:
             parts += ["### The held-out forecast, and what came", words.held_out_registered(evidence, answer)]
             parts.append(_table(answer_tables.held_out_table(evidence, answer)))
+        if answer.added:
+            parts += [f"### {words.ADDED_TITLE}", words.added_runs(answer)]
+            parts.append(_table(answer_tables.added_table(evidence, answer)))
     for waiting in evidence.unanswered:
         parts += [f"## {markdown_text(waiting.asks or waiting.name)}", "Not fitted yet."]
     if said := arms.in_words(evidence):

@@ -254,9 +254,17 @@ def _compared(answer: Answer) -> Html | None:
 
 def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
     """Of a comparison: the forecasts of its arms, together."""
-    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out]
-    if not asked:
+    both = (answer, *evidence.arms_of(answer))
+    asked, added = [one for one in both if one.held_out], [one for one in both if one.added]
+    if not asked and not added:
         return None
+    later = [
+        tag("h3", words.ADDED_TITLE),
+        tag("p", words.added_runs(*added)),
+        parts.folded(answer_tables.added_table(evidence, *added)),
+    ]
+    if not asked:
+        return join(later)
     return join(
         tag("h3", "The held-out forecast, and what came"),
         tag(
@@ -264,6 +272,7 @@ def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
             f"Mean absolute error {words.held_out_summary(*asked)}. {words.held_out_registered(evidence, *asked)}",
         ),
         parts.folded(answer_tables.held_out_table(evidence, *asked)),
+        later if added else None,
     )
 
 

@@ -147,6 +147,21 @@ def held_out_summary(*answers: Answer) -> str:
     return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
 
 
+ADDED_TITLE = "Runs that were added later: the forecast, and what came"
+
+
+def added_runs(*answers: Answer) -> str:
+    """How well the runs that were added to a finished study had been forecast."""
+    items = [item for answer in answers for item in answer.added]
+    errors = errors_of(items)
+    error = f"mean absolute error {tables.percent(sum(errors) / len(errors))}, " if errors else ""
+    inside = sum(item.is_inside for item in items)
+    return (
+        f"Of the runs that are fitted, {len(items)} came when the study was finished. The law of the runs before them "
+        f"forecast each before it began: {error}{inside} of {len(items)} in the interval."
+    )
+
+
 def errors_of(items: Sequence[HeldOut]) -> list[float]:
     """The sizes of the relative errors, of those that are numbers."""
     return [abs(item.error_relative) for item in items if math.isfinite(item.error_relative)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
@@ -100,7 +101,8 @@ def reading(path: Path, what: str, kind: type[LawfulError] = StoreError) -> Iter
             raise
         raise kind(f"{path}: {error}") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # libraries raise OSErrors without a number
+        # libraries raise OSErrors without a number, and go to places before the beginning of a damaged file
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise kind(f"{path}: expected {what}, got {_seen_instead(path, error)}.") from error
 

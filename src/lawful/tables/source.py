@@ -28,6 +28,7 @@ from lawful.tables.cells import (
     torn,
     yes_or_no,
 )
+from lawful.tables.chart import is_of_chart, of_chart
 from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.names import name_of
 from lawful.tables.observations import OWN, Observations
@@ -63,7 +64,7 @@ def read_rows(source: Any, named: Sequence[str] = ()) -> Observations:
     if isinstance(source, Observations):
         table = replace(source, rows=tuple(_plain_rows(source.rows)))
     else:
-        table = _under_current_names(_read(source, named))
+        table = of_chart(_under_current_names(_read(source, named)))
     problems: list[str] = []
     for name, columns in _deciding(table.columns).items():
         if name == "status":
@@ -146,7 +147,10 @@ def _of_address(address: str) -> Observations:
 def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
     """The typed rows of a text file, how it was read, and the columns whose cells are all like 1.234."""
     text = read_text(
-        path, lambda column: bool(_own_kind(column)) or may_tell(column) or any(column in n for n in named)
+        path,
+        lambda column: (
+            bool(_own_kind(column)) or may_tell(column) or is_of_chart(column) or any(column in n for n in named)
+        ),
     )
     header = [unquoted(name) for name in text.header]
     is_own = OWN <= set(header)
