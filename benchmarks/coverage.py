@@ -14,12 +14,15 @@ power        tables in which something that is there is found; `best` is the pow
              noise and the right alternative
 speaks       tables in which a fault of the table is named
 
-Writes benchmarks/results/coverage.json and docs/statistics.md.
+Writes benchmarks/results/coverage.json and docs/statistics.md. Each cell that is done is kept in a folder (--kept),
+under its name, the number of tables, the seed and the code that was measured: a run that was stopped goes on from
+there. Changed code is measured again; --accept CODE takes cells of an earlier code, for changes that touch others.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import multiprocessing
 import time
@@ -38,11 +41,14 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.paired import paired
 from lawful.fitting.replay import replay
 from lawful.storage.atomic import write_json, write_text
+from lawful.storage.json_files import read_json
 from lawful.tables import Observations, read_runs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "coverage.json"
 PAGE = ROOT / "docs" / "statistics.md"
+KEPT = ROOT / "benchmarks" / "results" / "coverage_cells"
+MEASURED = ("src/lawful/fitting", "src/lawful/laws", "src/lawful/tables")  # and this file
 TABLES = 400  # the standard error of a coverage of .95 is then .011
 DRAWS = 400  # of a bootstrap, where one is used: enough for percentiles, and a table takes a third of a second
 
@@ -846,6 +852,29 @@ def count(task: tuple[int, int, int]) -> Count:
     )
 
 
+def code() -> str:
+    """Short digest of what is measured."""
+    files = [Path(__file__), *sorted(path for folder in MEASURED for path in (ROOT / folder).rglob("*.py"))]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def kept_path(folder: Path, cell: str, tables: int, seed: int, measured: str) -> Path:
+    return folder / f"{measured}-{tables}-{seed}-{hashlib.sha256(cell.encode()).hexdigest()[:12]}.json"
+
+
+def kept(folder: Path, cell: str, tables: int, seed: int, codes: Sequence[str]) -> Count | None:
+    """A count of the same tables by one of these codes, the first that has one."""
+    for measured in codes:
+        path = kept_path(folder, cell, tables, seed, measured)
+        if path.exists():
+            found = read_json(path)
+            return Count(**{**found, "half_width": float(found["half_width"])})
+    return None
+
+
 def pooled(counts: Sequence[Count]) -> tuple[float, float]:
     """Coverage of all cells in which the right law was fitted, and its error."""
     known = [one for one in counts if one.kind == "coverage" and one.goal == ALPHA_COVERED]
@@ -903,26 +932,47 @@ def _row(one: Count) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _counted(task: tuple[int, int, int]) -> tuple[tuple[int, int, int], Count]:
+    return task, count(task)
+
+
+def _line(one: Count) -> str:
+    mark = "  " if one.is_met else "! "
+    more = "" if one.width is None else f"  width {one.width:.2f}"
+    more += "" if one.kind != "power" or one.best is None else f"  best {one.best:.2f}"
+    more += f"  refused {one.refused}" if one.refused else ""
+    return f"{mark}{one.kind:11} {one.share:.3f} ± {one.error:.3f}  {one.cell}{more}  ({one.seconds:.0f} s)"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tables", type=int, default=TABLES, help="of each cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="cells whose name has this text; the page is not written then")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--kept", type=Path, default=KEPT, help="folder of the cells that are done")
+    parser.add_argument("--accept", action="append", default=[], metavar="CODE", help="earlier code, still as good")
     options = parser.parse_args()
-    tasks = [(i, options.tables, options.seed) for i, cell in enumerate(CELLS) if options.only in cell.name]
-    if not tasks:
+    measured = code()
+    chosen = [(i, cell.name) for i, cell in enumerate(CELLS) if options.only in cell.name]
+    if not chosen:
         parser.error(f"--only: no cell's name has {options.only!r}")
-    counts = []
+    print(f"code {measured}", flush=True)
+    done = {
+        index: found
+        for index, name in chosen
+        if (found := kept(options.kept, name, options.tables, options.seed, [measured, *options.accept]))
+    }
+    for one in done.values():
+        print(_line(one), "kept", flush=True)
+    tasks = [(index, options.tables, options.seed) for index, _ in chosen if index not in done]
+    options.kept.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for one in pool.imap(count, tasks):
-            counts.append(one)
-            mark = "  " if one.is_met else "! "
-            more = "" if one.width is None else f"  width {one.width:.2f}"
-            more += "" if one.kind != "power" or one.best is None else f"  best {one.best:.2f}"
-            more += f"  refused {one.refused}" if one.refused else ""
-            share = f"{one.share:.3f} ± {one.error:.3f}"
-            print(f"{mark}{one.kind:11} {share}  {one.cell}{more}  ({one.seconds:.0f} s)", flush=True)
+        for (index, *_), one in pool.imap_unordered(_counted, tasks):
+            done[index] = one
+            write_json(kept_path(options.kept, one.cell, options.tables, options.seed, measured), asdict(one))
+            print(_line(one), flush=True)
+    counts = [done[index] for index, _ in chosen]
     if not options.only:
         write_json(RESULTS, {"seed": options.seed, "cells": [asdict(one) for one in counts]})
         write_text(PAGE, page(counts, options.seed) + "\n")

@@ -159,6 +159,15 @@ def test_identical_arms_are_not_apart_where_levels_have_other_seeds_or_other_noi
     assert sum(paired(one, design["along"]).is_decided for one in tables) <= 20
 
 
+def test_a_gap_seldom_moves_by_chance_where_noise_falls_with_size_and_seeds_are_few():
+    """With the degrees of freedom of Welch's formula, 33 of these 400 slopes were called shown."""
+    tables = [
+        uneven(np.random.default_rng([4, seed]), along="width", levels=WIDTHS, seeds=[range(2)] * 5, falls=0.65)
+        for seed in range(400)
+    ]
+    assert sum((paired(one, "width").gaps[0].slope_p_holm or 0.0) < 0.05 for one in tables) <= 28
+
+
 def test_noise_taken_from_another_level_is_said():
     table = uneven(np.random.default_rng(1), along="width", levels=WIDTHS, seeds=[range(n) for n in (3, 3, 2, 1, 1)])
     assert any("width = 512, 1024" in caution.sentence for caution in paired(table, "width").warnings)

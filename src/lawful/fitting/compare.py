@@ -75,7 +75,9 @@ def compare(
     limits(choice.law, fixed, bounds)  # bad names
     data, arms = arm_sample(table, by, choice.law, columns, fixed=len(fixed))
     fits = {
-        arm: fit_sample(rows_of(data, index, choice.law), choice.law, fixed=fixed, bounds=bounds, draws=0)
+        arm: fit_sample(
+            rows_of(data, index, choice.law), choice.law, fixed=fixed, bounds=bounds, draws=0, has_sensitivity=False
+        )
         for index, arm in enumerate(arms)
     }
     found = _compared(data, choice.law, fits, by, floor, paired, matters, fixed, bounds)

@@ -30,6 +30,8 @@ STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
 SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
+RACED_STEPS = 20  # of a race of starts: then those that lie lowest go on, as many as GO_ON says
+GO_ON = (4, 2, 1, 1)
 CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no test
 LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
 NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
@@ -106,7 +108,11 @@ def fit_sample(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     draws: int = 1000,
     seed: int = 0,
+    has_sensitivity: bool = True,
 ) -> Fit:
+    """has_sensitivity   with how the parameters move under other choices: some 30 further fits, of which no severe
+    warning comes
+    """
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
     refuse_too_little(data, law, int(is_free.sum()))
@@ -144,7 +150,8 @@ def fit_sample(
     from lawful.fitting.cautions import cautions, sensitivity
     from lawful.fitting.form import doubt
 
-    found = replace(found, sensitivity=sensitivity(found, data, point))
+    if has_sensitivity:
+        found = replace(found, sensitivity=sensitivity(found, data, point))
     about_form = doubt(point, data, spread.noise)
     return replace(found, known_doubt=about_form, warnings=cautions(found, given, about_form))
 
@@ -253,6 +260,15 @@ def _has_sign_of(value: float, low: float) -> bool:
     return value > 0 if low > 0 else value >= 0 if low == 0 else True
 
 
+def beside(data: Sample, law: Law, low: Array, high: Array) -> Point:
+    """The best point by the robust objective of a law that is held against another. Nobody reads how many starts agree:
+    those that lag behind are left there, and the last search starts from the point whose sigma is the robust delta's.
+    """
+    settled, delta = _settled(data, law, low, high, None, is_raced=True)
+    problem = problem_of(data, law, low, high, is_log=True, delta=delta)
+    return _minimise(problem, delta, settled.parameters, is_raced=True)
+
+
 def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
     """The best of many starts; of few, and `near` (another fit's parameters), where one is given.
 
@@ -262,7 +278,7 @@ def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, 
     if objective != "robust":
         data = replace(data, spread_slopes={})
     if objective == "robust":
-        delta = _robust_delta(data, law, low, high, near)
+        _, delta = _settled(data, law, low, high, near)
         return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
     if objective in ("l2", "l2-raw"):
         problem = problem_of(data, law, low, high, is_log=objective == "l2", delta=None)
@@ -285,16 +301,21 @@ def _named_delta(objective: str) -> float:
     raise DeclarationError(f"objective: expected one of {', '.join(OBJECTIVES)} or huber:DELTA, got {objective!r}.")
 
 
-def _robust_delta(data: Sample, law: Law, low: Array, high: Array, near: Array | None) -> float:
-    """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles."""
-    point = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None, near)
-    delta = max(HUBER * robust_sigma(point), LEAST_DELTA)
+def _settled(
+    data: Sample, law: Law, low: Array, high: Array, near: Array | None, *, is_raced: bool = False
+) -> tuple[Point, float]:
+    """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles; and
+    the last of these fits."""
+    settled = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None, near, is_raced=is_raced)
+    delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
     for _ in range(3):
         problem = problem_of(data, law, low, high, is_log=True, delta=delta)
-        found = solver.solve(problem, point.parameters[None])
+        found = solver.solve(
+            problem, settled.parameters[None], most_steps=RACED_STEPS if is_raced else solver.MOST_STEPS
+        )
         settled = as_point(problem, found, delta)
         delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
-    return delta
+    return settled, delta
 
 
 def robust_sigma(point: Point) -> float:
@@ -308,13 +329,14 @@ def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool,
     return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
 
 
-def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) -> Point:
+def _minimise(problem: solver.Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:
+    """is_raced   starts that lag behind are left there"""
     number = STARTS if delta is None or delta > NARROW else 2 * STARTS  # a narrow Huber has more local optima
     few = _thinned(problem)
     starts = solver.grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
     if near is not None:
         starts = np.concatenate([near[None], starts])
-    found = solver.solve(few, starts)
+    found = _raced(few, starts) if is_raced else solver.solve(few, starts)
     if not np.isfinite(found.misfit).any():
         raise DeclarationError(
             f"law: {problem.law.spec} is no number on some rows at all parameters tried: look for a logarithm "
@@ -326,6 +348,16 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None) 
     best = _optima(found)[:FEW_STARTS]  # the other starts have shown whether there is another
     point = as_point(problem, solver.solve(problem, found.parameters[best], is_near=True), delta)
     return replace(point, starts=rough.starts, agree=rough.agree)
+
+
+def _raced(problem: solver.Problem, starts: Array) -> solver.Solution:
+    """In rounds of RACED_STEPS, after which the lowest go on. The race ends when the first of few has arrived."""
+    found = solver.solve(problem, starts, most_steps=RACED_STEPS)
+    for number in GO_ON:
+        if len(found.misfit) <= GO_ON[0] and found.decrement[np.argmin(found.misfit)] < solver.DECREMENT:
+            break
+        found = solver.solve(problem, found.parameters[_optima(found)[:number]], most_steps=RACED_STEPS)
+    return found
 
 
 def _thinned(problem: solver.Problem) -> solver.Problem:

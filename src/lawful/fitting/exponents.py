@@ -106,8 +106,9 @@ def more_seeds(
     rng = np.random.default_rng(0)
     moved = rng.standard_normal((SEEDS_DRAWS, len(values))) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     drawn = np.maximum(point.parameters + moved, point.problem.low)
-    mixing = [np.linalg.qr(solver.slopes(point.problem, at) * point.is_free)[1] for at in (point.parameters, *drawn)]
-    inverses = [np.linalg.pinv(one, rcond=1e-14) for one in mixing]
+    at = np.concatenate([point.parameters[None], drawn])
+    mixing = np.linalg.qr(solver.slopes_of_each(point.problem, at) * point.is_free, mode="r")
+    inverses = np.linalg.pinv(mixing, rcond=1e-14)
     found = []
     for d in apart:
         place = [joint.parameters.index(joint.names(d.parameter)[joint.arms.index(arm)]) for arm in (d.first, d.second)]
@@ -115,8 +116,8 @@ def more_seeds(
         contrast[place] = -1.0, 1.0
         first = joint.parameters.index(joint.names(d.parameter)[0])
         needed = seeds * (DETECT * d.stderr / (matters * abs(point.parameters[first]))) ** 2
-        plain, *others = (float(((inverse.T @ contrast) ** 2).sum()) for inverse in inverses)
-        shares = np.array(others) / plain * (point.parameters[first] / drawn[:, first]) ** 2
+        sizes = ((contrast @ inverses) ** 2).sum(axis=1)
+        shares = sizes[1:] / sizes[0] * (point.parameters[first] / drawn[:, first]) ** 2
         dof = around.dof(contrast)
         low, high = np.quantile(needed * shares * dof / rng.chisquare(dof, SEEDS_DRAWS), [0.025, 0.975])
         found.append((float(needed), float(low), float(high)))

@@ -211,14 +211,14 @@ def _point_of(fit: Fit) -> tuple[Point, Sample]:
 
 def _sister_points(point: Point, data: Sample) -> list[Point]:
     """The laws of the same axes that the rows can carry."""
-    from lawful.fitting.estimate import best_point, limits
+    from lawful.fitting.estimate import beside, limits
 
     own, found = point.problem.law, []
     for law in _sisters_of(own):
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
             if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:
                 continue
-            found.append(best_point(data, law, "robust", *limits(law, fixed, {})))
+            found.append(beside(data, law, *limits(law, fixed, {})))
     return found
 
 
@@ -275,13 +275,13 @@ def _for_parameters(rows: float, count: int) -> float:
 
 def _without(point: Point, data: Sample, rung: Rung) -> Sister | None:
     """The same law on the rows beside the rung. None where these do not determine it."""
-    from lawful.fitting.estimate import best_point
+    from lawful.fitting.estimate import beside
 
     kept = data.take(np.flatnonzero(~is_at(data, rung)))
     law, problem = point.problem.law, point.problem
     if kept.n <= int(point.is_free.sum()) + LEAST_DOF:
         return None
-    found = best_point(kept, law, "robust", problem.low, problem.high)
+    found = beside(kept, law, problem.low, problem.high)
     return _sister(f"{law.spec} without {rung.axis} {rung.size:.3g}", found, kept)
 
 

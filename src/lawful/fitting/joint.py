@@ -13,7 +13,7 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, best_point, limits, problem_of, robust_sigma
+from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, beside, limits, problem_of, robust_sigma
 from lawful.fitting.replicates import cells_of
 from lawful.laws import Array, Axes, Law
 
@@ -108,7 +108,7 @@ def rows_of(data: Sample, index: int, law: Law) -> Sample:
 def alone(data: Sample, law: Law, arms: tuple[str, ...]) -> list[dict[str, float]]:
     """The parameters of each arm fitted alone, at the common pivot."""
     low, high = limits(law, {}, {})
-    points = [best_point(rows_of(data, index, law), law, "robust", low, high) for index in range(len(arms))]
+    points = [beside(rows_of(data, index, law), law, low, high) for index in range(len(arms))]
     return [dict(zip(law.parameters, map(float, point.parameters), strict=True)) for point in points]
 
 

@@ -175,7 +175,7 @@ def _gap(
         centred = x - np.average(x, weights=sizes)
         lever = sizes * centred / (sizes * centred**2).sum()
         slope = float(lever @ means)
-        slope_stderr, slope_dof = spread.of(lever)
+        slope_stderr, slope_dof = spread.of(lever, is_slope=True)
         slope_stderr = math.hypot(slope_stderr, _of_rounding(step, lever))
         slope_reach = t_quantile(0.975, slope_dof) * slope_stderr
         slope_ci = (slope - slope_reach, slope + slope_reach)
@@ -226,14 +226,19 @@ class _Spread:
     between: np.ndarray
     is_nested: bool
 
-    def of(self, lever: np.ndarray) -> tuple[float, float]:
-        """Standard error of a sum of the means times the lever, and its degrees of freedom."""
+    def of(self, lever: np.ndarray, *, is_slope: bool = False) -> tuple[float, float]:
+        """Standard error of a sum of the means times the lever, and its degrees of freedom.
+
+        is_slope   one or two levels at the ends decide: Welch's formula gives a slope too many degrees of freedom
+        """
         each = np.bincount(self.source, lever**2 * np.diag(self.covariance), minlength=len(lever))
         if self.is_nested:  # levels are independent; between Welch's formula of 1947, which is right on average, and
             # Satterthwaite's, which gives fewer: where one noisy level of two seeds decides, the first gives too many
             variance = float(each.sum())
             spread = float((each**2 / (self.dofs + 1)).sum())
             dof = variance**2 / spread - 1 if spread > 0 else float(self.dofs.sum())
+            if is_slope and spread > 0:
+                dof = variance**2 / float((each**2 / self.dofs).sum())
             own = self.dofs[np.unique(self.source)]
             return math.sqrt(variance), round(float(np.clip(dof, own.min(), own.sum())), 6)
         product = np.outer(lever, lever)

@@ -23,6 +23,7 @@ MOST_STEPS = 100
 RIDGE, STALLED = 1e-8, 1e-12  # relative: along a flat ridge steps promise a little and bring nothing
 NO_MISFIT = 1e-12  # per row: a misfit below it is rounding, and relative measures start there
 DECREMENT = 1e-13  # relative; the last step taken below it leaves a misfit right to rounding
+LEAST_BLEND = 1e-3  # of the majorant in a step's matrix: with less, the Hessian alone is tried
 ROUGH = 1e-4  # the same, of a stage on the way
 FAR, NEAR = 1.5, 0.3  # times the median residual: the widest Huber that starts are led through
 
@@ -82,14 +83,34 @@ class Solution:
 
 @dataclass(frozen=True)
 class Local:
-    """The misfit around a point: value, gradient, exact Hessian."""
+    """The misfit around a point: value, gradient, exact Hessian, and where it was asked for the majorant."""
 
     misfit: Array
     gradient: Array
     hessian: Array
+    above: Array | None = None
 
     def take(self, chosen: Array) -> Local:
-        return Local(self.misfit[chosen], self.gradient[chosen], self.hessian[chosen])
+        above = None if self.above is None else self.above[chosen]
+        return Local(self.misfit[chosen], self.gradient[chosen], self.hessian[chosen], above)
+
+    def put(self, chosen: Array, other: Local) -> None:
+        """Replace the chosen problems' by those of `other`."""
+        self.misfit[chosen], self.gradient[chosen], self.hessian[chosen] = other.misfit, other.gradient, other.hessian
+        if self.above is not None and other.above is not None:
+            self.above[chosen] = other.above
+
+    def where(self, is_down: Array, there: Local) -> Local:
+        """`there` for the problems that went down."""
+        above = None
+        if self.above is not None and there.above is not None:
+            above = np.where(is_down[:, None, None], there.above, self.above)
+        return Local(
+            np.where(is_down, there.misfit, self.misfit),
+            np.where(is_down[:, None], there.gradient, self.gradient),
+            np.where(is_down[:, None, None], there.hessian, self.hessian),
+            above,
+        )
 
 
 def solve(
@@ -99,6 +120,7 @@ def solve(
     *,
     tolerance: float = DECREMENT,
     is_near: bool = False,
+    most_steps: int = MOST_STEPS,
 ) -> Solution:
     """Descend from each start, shape (problems, parameters); weights of the rows, shape (problems, rows).
 
@@ -110,7 +132,7 @@ def solve(
         chosen = slice(first, first + size)
         part = problem.take(chosen)
         w = None if weights is None else weights[chosen]
-        pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance, is_near))
+        pieces.append(_descend_in_stages(part, starts[chosen], w, tolerance, is_near, most_steps))
     return joined(pieces)
 
 
@@ -171,7 +193,7 @@ def _rho(problem: Problem, parameters: Array) -> Array:
 
 
 def _descend_in_stages(
-    problem: Problem, starts: Array, weights: Array | None, tolerance: float, is_near: bool
+    problem: Problem, starts: Array, weights: Array | None, tolerance: float, is_near: bool, most_steps: int
 ) -> Solution:
     """Through ever narrower Hubers, each a good start for the next."""
     steps, blend = np.zeros(len(starts), dtype=int), 0.0 if is_near else 1.0
@@ -179,15 +201,17 @@ def _descend_in_stages(
         spread = float(np.median(np.abs(residuals(problem, starts)))) * (NEAR if is_near else FAR)
         scale = min(spread, 0.3 * float(np.std(problem.target)) + problem.scale)
         while problem.scale * 2 < scale < np.inf:
-            stage = _descend(replace(problem, scale=scale), starts, weights, ROUGH, blend)
+            stage = _descend(replace(problem, scale=scale), starts, weights, ROUGH, blend, most_steps)
             starts, steps = stage.parameters, steps + stage.steps
             scale /= 5
-    last = _descend(problem, starts, weights, tolerance, blend)
+    last = _descend(problem, starts, weights, tolerance, blend, most_steps)
     return replace(last, steps=steps + last.steps)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a step gone too far is not taken
-def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: float, blend: float) -> Solution:
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a step gone too far is not taken
+def _descend(
+    problem: Problem, starts: Array, weights: Array | None, tolerance: float, blend: float, most_steps: int
+) -> Solution:
     """Newton with the exact Hessian, blended towards the majorant at first, and wherever a step fails to descend."""
     best = np.clip(starts, problem.low, problem.high)
     count = len(best)
@@ -195,34 +219,34 @@ def _descend(problem: Problem, starts: Array, weights: Array | None, tolerance: 
     active = np.arange(count)
     theta, mix = best.copy(), np.full(count, blend)
     room = _Room(problem, count)
-    here = local(problem, theta, weights, room)
+    here = local(problem, theta, weights, room, has_above=blend > 0)
     misfits[:] = here.misfit
-    for _ in range(MOST_STEPS):
+    for _ in range(most_steps):
         w = None if weights is None else weights[active]
+        is_blended = 2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix)
         part = problem.take(active)
         step, decrement = _newton_step(part, theta, here, mix, w, room)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
-        there = local(part, trial, w, room)
+        there = local(part, trial, w, room, has_above=is_blended)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
+        if not is_down.all():
+            _follow_valley(part, trial, here, there, is_down, w, room)
         is_close = (decrement >= 0) & (relative < tolerance) & (mix <= 1)
         is_stalled = (relative < RIDGE) & (np.abs(here.misfit - there.misfit) <= STALLED * here.misfit)
         steps[active] += 1
         theta = np.where(is_down[:, None], trial, theta)
-        here = Local(
-            np.where(is_down, there.misfit, here.misfit),
-            np.where(is_down[:, None], there.gradient, here.gradient),
-            np.where(is_down[:, None, None], there.hessian, here.hessian),
-        )
+        here = here.where(is_down, there)
         best[active], misfits[active] = theta, here.misfit
         decrements[active] = np.where(decrement >= 0, relative, np.inf)
-        shrunk = np.where(mix < 1e-3, 0.0, mix / 10)
+        shrunk = np.where(mix < LEAST_BLEND, 0.0, mix / 10)
         mix = np.where(is_down, shrunk, np.maximum(mix * 6, 0.02))
         go_on = ~is_close & ~is_stalled & (mix < 1e12)
         active, theta, mix = active[go_on], theta[go_on], mix[go_on]
         if not len(active):
             break
-        here = here.take(go_on)
+        if not go_on.all():
+            here = here.take(go_on)
     return Solution(best, np.nan_to_num(misfits, nan=np.inf), decrements, steps)
 
 
@@ -230,29 +254,65 @@ def _newton_step(
     problem: Problem, theta: Array, here: Local, blend: Array, weights: Array | None, room: _Room
 ) -> tuple[Array, Array]:
     """The step, and half of -gradient . step (negative where the blended matrix does not give descent)."""
-    pushed_out = ((theta <= problem.low) & (here.gradient > 0)) | ((theta >= problem.high) & (here.gradient < 0))
-    is_free = ~pushed_out & (problem.low < problem.high)
+    is_free = _is_free(theta, here.gradient, problem.low, problem.high)
     gradient = np.where(is_free, here.gradient, 0.0)
     matrix = here.hessian.copy()
     blended = np.flatnonzero(blend)
     if len(blended):
-        w = None if weights is None else weights[blended]
-        above = majorant(problem.take(blended), theta[blended], w, room)
+        if here.above is None:
+            w = None if weights is None else weights[blended]
+            above = majorant(problem.take(blended), theta[blended], w, room)
+        else:
+            above = here.above[blended]
         b = blend[blended, None, None]
         matrix[blended] = np.maximum(0.0, 1 - b) * matrix[blended] + b * above
-    matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
+    step = _solved(matrix, gradient, is_free, room.ridge)
+    return step, -0.5 * (gradient * step).sum(-1)
+
+
+def _solved(matrix: Array, gradient: Array, is_free: Array, ridge: Array) -> Array:
+    """The step of each problem to where the gradient would be zero; of parameters that are not free, none."""
+    if not is_free.all():
+        matrix = np.where(is_free[:, :, None] & is_free[:, None, :], matrix, 0.0)
     diagonal = np.einsum("bii->bi", matrix)
-    ridge = 1e-13 * np.abs(diagonal) + room.ridge
-    diagonal += np.where(is_free, ridge, 1.0)
+    diagonal += np.where(is_free, 1e-13 * np.abs(diagonal) + ridge, 1.0)
     # scaled to a unit diagonal, since coefficients and exponents differ in size
     size = 1 / np.sqrt(np.abs(diagonal))
     scaled = matrix * size[:, :, None] * size[:, None, :]
     try:
-        step = -np.linalg.solve(scaled, (gradient * size)[..., None])[..., 0] * size
+        return np.asarray(-np.linalg.solve(scaled, (gradient * size)[..., None])[..., 0] * size)
     except np.linalg.LinAlgError:
-        eye = 1e-9 * np.eye(theta.shape[1])
-        step = -np.linalg.solve(scaled + eye, (gradient * size)[..., None])[..., 0] * size
-    return step, -0.5 * (gradient * step).sum(-1)
+        eye = 1e-9 * np.eye(matrix.shape[1])
+        return np.asarray(-np.linalg.solve(scaled + eye, (gradient * size)[..., None])[..., 0] * size)
+
+
+def _follow_valley(
+    problem: Problem, trial: Array, here: Local, there: Local, is_down: Array, weights: Array | None, room: _Room
+) -> None:
+    """Where a step went up, fit the coefficients to the new shapes by one step of their own, and keep what then lies
+    below. The shapes and the coefficient of a term lie along a curved valley, which a straight step leaves."""
+    number = room.coefficients
+    chosen = np.flatnonzero(~is_down & np.isfinite(there.misfit))
+    if not len(chosen):
+        return
+    part, w, at = problem.take(chosen), None if weights is None else weights[chosen], trial[chosen]
+    above = majorant(part, at, w, room) if there.above is None else there.above[chosen]
+    gradient, low, high = there.gradient[chosen, :number], part.low[..., :number], part.high[..., :number]
+    is_free = _is_free(at[:, :number], gradient, low, high)
+    step = _solved(above[:, :number, :number].copy(), gradient * is_free, is_free, room.ridge[:number])
+    at[:, :number] = np.clip(at[:, :number] + step, low, high)
+    found = local(part, at, w, room, has_above=there.above is not None)
+    is_better = found.misfit <= here.misfit[chosen]
+    kept = chosen[is_better]
+    trial[kept] = at[is_better]
+    there.put(kept, found.take(is_better))
+    is_down[kept] = True
+
+
+def _is_free(theta: Array, gradient: Array, low: Array, high: Array) -> Array:
+    """Which parameters may move: those that are not fixed, and not held at a bound by the gradient."""
+    pushed_out = ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
+    return np.asarray(~pushed_out & (low < high))
 
 
 class _Room:
@@ -260,7 +320,10 @@ class _Room:
     cost more than the arithmetic. Rows vary fastest, then problems."""
 
     def __init__(self, problem: Problem, problems: int) -> None:
-        parameters, rows = len(problem.law.parameters), problem.rows
+        names = tuple(shape.name for shape in problem.law.shapes)
+        self.coefficients = len(problem.law.coefficients)
+        self.position = {name: self.coefficients + j for j, name in enumerate(names)}
+        parameters, rows = self.coefficients + len(names), problem.rows
         stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
         if not problem.is_log:
             stiffness *= float(np.median(problem.loss)) ** 2
@@ -287,11 +350,10 @@ class _Levels:
 def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Levels:
     law, count = problem.law, len(theta)
     room = room or _Room(problem, count)
-    position = {shape.name: len(law.coefficients) + j for j, shape in enumerate(law.shapes)}
+    position, number = room.position, room.coefficients
     terms = law.terms({name: theta[:, j, None] for name, j in position.items()}, problem.x)
     level, slope, part = room.level[:count], room.slope[:, :count], room.part[:count]
     is_filled = set()
-    number = len(law.coefficients)
     rest = np.empty_like(level) if len(terms) > number else None
     for k, term in enumerate(terms):
         phi = slope[k] if rest is None or k < number else rest
@@ -320,8 +382,13 @@ def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Level
     return _Levels(level, slope, terms, position, rest)
 
 
-def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None) -> Local:
-    """Value, gradient and Hessian at theta, shape (problems, parameters); analytic throughout."""
+def local(
+    problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None, *, has_above: bool = False
+) -> Local:
+    """Value, gradient and Hessian at theta, shape (problems, parameters); analytic throughout.
+
+    has_above   with the majorant, as `majorant` gives it
+    """
     count, size = theta.shape
     room = room or _Room(problem, count)
     law = _levels(problem, theta, room)
@@ -343,6 +410,15 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
         misfit = np.einsum("bn,bn->b", rho, weights)
         lever *= weights
         stiff *= weights
+    above = None
+    if has_above:
+        soft = np.full_like(z, 1.0) if weights is None else np.array(weights, dtype=float)
+        if not problem.is_squares:
+            soft /= np.maximum(np.abs(z), 1)
+        soft /= scales**2
+        if problem.is_log:
+            soft /= level**2
+        above = np.multiply(slope, soft, out=left[:size]).transpose(1, 0, 2) @ slope.transpose(1, 2, 0)
     if problem.is_log:  # from here lever is dF / dL, and stiff d2F / dL2
         stiff -= lever
         inverse = np.divide(1.0, level, out=level)
@@ -356,7 +432,7 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
     lifted = room.part[:count]
     for k, term in enumerate(law.terms):  # and sum_i dF/dL_i d2L_i
         names = list(term.first)
-        is_linear = k < len(problem.law.coefficients)
+        is_linear = k < room.coefficients
         if names:
             np.multiply(lever, law.phi(k), out=lifted)
         for at, name in enumerate(names):
@@ -365,11 +441,17 @@ def local(problem: Problem, theta: Array, weights: Array | None, room: _Room | N
                 _add(hessian, k, j, _sums(lifted, first))
             for other in names[at:]:
                 bend = first * term.first[other]
-                for pair in {(name, other), (other, name)} & term.second.keys():
-                    bend = bend + term.second[pair]
+                if (second := _second(term, name, other)) is not None:
+                    bend = bend + second
                 sums = _sums(lifted, bend)
                 _add(hessian, j, law.position[other], theta[:, k] * sums if is_linear else sums)
-    return Local(misfit, gradient, hessian)
+    return Local(misfit, gradient, hessian, above)
+
+
+def _second(term: Term, name: str, other: str) -> Any:
+    """The second derivative by two shapes, under either order of their names; None where it is zero."""
+    found = term.second.get((name, other))
+    return term.second.get((other, name)) if found is None else found
 
 
 def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room | None = None) -> Array:
@@ -492,5 +574,10 @@ def _spread(low: float, high: float, number: int) -> Array:
 
 def slopes(problem: Problem, parameters: Array) -> Array:
     """dr / dtheta of one point, over the rows' relative noise, shape (rows, parameters)."""
-    law = _levels(problem, parameters[None])
-    return np.asarray((law.slope[:, 0] / (law.level if problem.is_log else 1.0) / problem.relative).T)
+    return np.asarray(slopes_of_each(problem, parameters[None])[0])
+
+
+def slopes_of_each(problem: Problem, parameters: Array) -> Array:
+    """The same at many points, shape (points, rows, parameters)."""
+    law = _levels(problem, parameters)
+    return np.asarray((law.slope / (law.level if problem.is_log else 1.0) / problem.relative).transpose(1, 2, 0))
