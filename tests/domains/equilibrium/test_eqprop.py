@@ -202,6 +202,10 @@ def test_the_last_positions_settle_alone_as_they_would_among_the_others(
         among_others = model.force(h, clamped)[:, rows, times]
         alone = model.force(h[:, rows, times][:, :, None], model.alone(clamped, rows, times))
         torch.testing.assert_close(alone[:, :, 0], among_others, rtol=0, atol=1e-13)
+        which = torch.tensor([2, 0])  # of positions that are alone already
+        some = model.alone(model.alone(clamped, rows, times), which, torch.zeros_like(which))
+        of_some = model.force(h[:, rows[which], times[which]][:, :, None], some)
+        torch.testing.assert_close(of_some[:, :, 0], among_others[:, which], rtol=0, atol=1e-13)
         apart, together = [], []
         for found, few in ((apart, 1.5), (together, 10**9)):
             monkeypatch.setattr(settling, "FEW", few)
