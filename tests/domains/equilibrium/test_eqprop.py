@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lawful.domains.equilibrium import settling
 from lawful.domains.equilibrium.audit import exact_gradient
 from lawful.domains.equilibrium.families.equilibrium import COUPLINGS, EnergyModel, Equilibrium
+from lawful.domains.equilibrium.rules import eqprop
 from lawful.domains.equilibrium.rules.eqprop import MOST_ERROR, UNROLLED, EqProp
 from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.domains.equilibrium.studies.equilibrium import BETA, TOLERANCE
@@ -70,7 +71,7 @@ def test_the_force_is_the_gradient_of_the_potential(name: str) -> None:
     clamped = model.clamp(tokens().inputs)
     h = torch.tanh(torch.randn(clamped[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))
     h.requires_grad_()
-    (by_autograd,) = torch.autograd.grad(model.potential(h, clamped), h)
+    (by_autograd,) = torch.autograd.grad(model.potential(h, clamped).sum(), h)
     torch.testing.assert_close(model.force(h, clamped), by_autograd, rtol=0, atol=1e-13)
 
 
@@ -121,6 +122,57 @@ def test_the_gradient_that_audits_compare_with_is_that_of_finite_differences(nam
         assert float((exact[parameter_name] * way).sum()) == pytest.approx(by_differences, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_gradient_of_the_rule_is_that_of_finite_differences_in_a_random_network(seed: int) -> None:
+    """The loss where plain steps along the gradient of the potential come to rest, against what the rule says."""
+    generator = torch.Generator().manual_seed(seed)
+    head_size, heads, depth = (int(torch.randint(1, 4, (), generator=generator)) for _ in range(3))
+    variant = ("looped_mlp", "recurrent_core", "full", "recurrent_core", "full")[seed]
+    spec = Equilibrium(
+        variant=variant,  # type: ignore[arg-type]
+        vocab_size=VOCABULARY,
+        context=CONTEXT,
+        width=2 * head_size * heads,
+        heads=heads,
+        mlp_width=5 * depth,
+        depth=depth if variant == "full" else 1,
+        window=1 + depth,
+    )
+    model = spec.build(generator).double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in COUPLINGS:
+                parameter *= 1 + torch.rand((), generator=generator)
+
+    def loss_at_rest() -> float:
+        clamped = tuple(part.detach() for part in model.clamp(tokens().inputs))
+        h = torch.zeros_like(clamped[0])
+        for _ in range(1_000):
+            h.requires_grad_()
+            (force,) = torch.autograd.grad(model.potential(h, clamped).sum(), h)
+            gap = torch.tanh(force) - h.detach()
+            h = h.detach() + 0.7 * gap
+            if float(gap.abs().max()) < 1e-14:
+                break
+        assert float(gap.abs().max()) < 1e-13
+        with torch.no_grad():
+            return float(F.cross_entropy(model.readout(h[-1]).flatten(0, 1), tokens().targets.flatten()))
+
+    gradient(model, EqProp(beta=1e-3, tolerance=1e-11))
+    for name, parameter in model.named_parameters():
+        way = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        losses = []
+        for moved in (1e-5, -2e-5):
+            with torch.no_grad():
+                parameter += moved * way
+            losses.append(loss_at_rest())
+        made = parameter.grad
+        assert made is not None
+        assert float((made * way).sum()) == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-4, abs=1e-6), name
+        with torch.no_grad():
+            parameter += 1e-5 * way
+
+
 @each_variant
 def test_a_settled_state_is_a_fixed_point_and_its_record_says_how_it_was_reached(name: str) -> None:
     model, positions = model_of(name), tokens().inputs.numel()
@@ -150,6 +202,10 @@ def test_the_last_positions_settle_alone_as_they_would_among_the_others(
         among_others = model.force(h, clamped)[:, rows, times]
         alone = model.force(h[:, rows, times][:, :, None], model.alone(clamped, rows, times))
         torch.testing.assert_close(alone[:, :, 0], among_others, rtol=0, atol=1e-13)
+        which = torch.tensor([2, 0])  # of positions that are alone already
+        some = model.alone(model.alone(clamped, rows, times), which, torch.zeros_like(which))
+        of_some = model.force(h[:, rows[which], times[which]][:, :, None], some)
+        torch.testing.assert_close(of_some[:, :, 0], among_others[:, which], rtol=0, atol=1e-13)
         apart, together = [], []
         for found, few in ((apart, 1.5), (together, 10**9)):
             monkeypatch.setattr(settling, "FEW", few)
@@ -185,6 +241,38 @@ def test_the_rule_of_the_study_is_within_its_limit_also_where_the_couplings_are_
     assert found["gradient_error"] < MOST_ERROR / 5
     loose = EqProp(beta=0.1, tolerance=0.05).audit(model, NextToken(), tokens())  # about 8 free and 4 nudged steps
     assert loose["gradient_error"] > found["gradient_error"]
+
+
+def near_a_fold(distance: float) -> EnergyModel:
+    """Two units. The first is clamped to almost 1 by its drive; the second, h = tanh(u + 1.5 h), has two fixed points
+    until its drive u falls below that of h = 3^-1/2, where the upper one ends. At token 0 it is above that state by
+    `distance`; the other tokens drive it further up."""
+    spec = Equilibrium(variant="looped_mlp", vocab_size=VOCABULARY, width=2, context=CONTEXT, window=1)
+    model = spec.build(torch.Generator().manual_seed(0))
+    rest, coupling = 3**-0.5 + distance, 1.7  # it starts above, at tanh(drive), and comes down
+    first = math.tanh(5 - coupling * rest)
+    with torch.no_grad():
+        model.recurrence.copy_(torch.tensor([[0.0, -coupling], [0.0, 0.75]]))
+        model.bias.copy_(torch.tensor([5.0, math.atanh(rest) - 1.5 * rest + coupling * first]))
+        model.input.copy_(torch.eye(2))
+        model.embedding.weight.copy_(torch.arange(VOCABULARY)[:, None] * torch.tensor([0.0, 0.1]))
+    return model
+
+
+@pytest.mark.parametrize("distance", [0.03, 0.01, 1e-3])
+def test_a_position_near_a_fold_is_nudged_by_as_little_as_it_needs(
+    distance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In fp32. One beta for all leads to another fixed point there."""
+    model, rule = near_a_fold(distance), EqProp(beta=BETA, tolerance=TOLERANCE)
+    inputs = torch.zeros_like(tokens().inputs)
+    inputs[1:] = tokens().inputs[1:]
+    batch = Tokens(inputs=inputs, targets=tokens().targets)
+    found = rule.audit(model, NextToken(), batch)
+    assert found["unsettled_share"] == 0
+    assert found["gradient_error"] < MOST_ERROR / 5
+    monkeypatch.setattr(eqprop, "BENT", math.inf)
+    assert rule.audit(model, NextToken(), batch)["gradient_error"] > MOST_ERROR
 
 
 def test_a_position_that_has_not_settled_gives_no_gradient() -> None:

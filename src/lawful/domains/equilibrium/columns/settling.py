@@ -20,7 +20,8 @@ COLUMNS = {
     ),
     "unsettled_share": Column(
         unit="share",
-        about="of the positions of an audit that did not settle and gave no gradient, the largest of all audits",
+        about="of the positions of an audit that gave no gradient, since a phase did not settle or the response to the "
+        "smallest nudge was not linear, the largest of all audits",
     ),
     "gradient_steps": Column(
         unit="count", about="settling steps per position of one gradient of EqProp, all phases, final weights"

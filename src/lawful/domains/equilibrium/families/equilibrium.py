@@ -196,7 +196,7 @@ class EnergyModel(nn.Module):
 
     @abstractmethod
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
-        """Phi summed over batch and time, to be differentiated by the parameters at a given state."""
+        """Phi of each position [batch, time], to be differentiated by the parameters at a given state."""
 
     @abstractmethod
     def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
@@ -303,7 +303,7 @@ class LoopedMLP(EnergyModel):
         return clamped[0][:, rows, times][:, :, None], clamped[1]
 
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
-        return (h * clamped[0]).sum() + (h * torch.matmul(h, self.recurrence)).sum()
+        return (h * (clamped[0] + torch.matmul(h, self.recurrence))).sum((0, 3))
 
     def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         drive, symmetric = clamped
@@ -348,9 +348,11 @@ class Core(EnergyModel):
         return drive.view(-1, *memory.shape), keys.contiguous()
 
     def alone(self, clamped: tuple[Tensor, ...], rows: Tensor, times: Tensor) -> tuple[Tensor, ...]:
-        drive, keys = clamped
-        of_rows = keys.view(drive.shape[0], -1, *keys.shape[1:])[:, rows].flatten(0, 1)
-        return drive[:, rows, times][:, :, None], of_rows, times.repeat(drive.shape[0])[:, None, None, None]
+        drive, keys, *known = clamped
+        depth = drive.shape[0]
+        of_rows = keys.view(depth, -1, *keys.shape[1:])[:, rows].flatten(0, 1)
+        when = known[0].view(depth, -1)[0, rows] if known else times  # some of positions that are alone already
+        return drive[:, rows, times][:, :, None], of_rows, when.repeat(depth)[:, None, None, None]
 
     def potential(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:
         drive, keys = clamped
@@ -358,10 +360,14 @@ class Core(EnergyModel):
         queries = self._turned(self._heads(torch.matmul(flat, self.query), time))
         scores = torch.matmul(queries, keys.mT) / math.sqrt(keys.shape[-1])
         future = torch.ones(time, time, dtype=torch.bool, device=h.device).triu(1)
-        total = (h * drive).sum() + scores.masked_fill(future, -math.inf).logsumexp(-1).sum()
-        total = total + F.softplus(torch.matmul(flat, self.mlp), beta=2).square().sum() / 2
+        total = (h * drive).sum((0, 3))
+        total = total + scores.masked_fill(future, -math.inf).logsumexp(-1).view(
+            h.shape[0], -1, *scores.shape[1:3]
+        ).sum((0, 2))
+        total = total + (F.softplus(torch.matmul(flat, self.mlp), beta=2).square().sum(-1) / 2).view(h.shape[:3]).sum(0)
         if self.between is not None:
-            total = total + (flat[1:] * torch.matmul(flat[:-1], self.between)).sum()
+            upward = flat[1:] * torch.matmul(flat[:-1], self.between)
+            total = total + upward.sum(-1).view(-1, *h.shape[1:3]).sum(0)
         return total
 
     def force(self, h: Tensor, clamped: tuple[Tensor, ...]) -> Tensor:

@@ -6,6 +6,7 @@ After Scellier & Bengio 2017 (arXiv:1602.05179, theorem 1); nudged to both sides
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ from torch import Tensor, nn
 
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
 from lawful.domains.equilibrium.audit import gradient_error, gradients_of
+from lawful.domains.equilibrium.settling import Settled
 from lawful.errors import DeclarationError
 from lawful.rules import Rule
 
 MOST_ERROR = 0.05  # of the audited gradient; a run above it was not trained by equilibrium propagation
+# The centred phases of a position are bent where their mean is further from its free state than this share of the
+# distance between them: beta is too large there. The error is about twice the square of the share
+BENT = 0.1
+LESS, TIMES = 1 / 8, 7  # such a position is nudged again with so much less, so many times at most: to 1e-8 from .02
+CONTRASTED = 0.1  # distance from the free state at which it is contrasted: its response is linear, fp32 resolves it
 # steps of unrolled backprop that are tried for the same error
 UNROLLED = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 # Targets computed per position in the free phase and in a nudged one, and accelerated steps of both: what the plan
@@ -42,9 +49,15 @@ class EqProp(Rule):
     plus the loss's own gradient by the readout at h0. No phase is differentiated through, so memory does not grow with
     the steps. Everything is computed in fp32 at least: a nudge is below the rounding of bf16.
 
+    Each position is a system of its own, so beta may differ between positions. Where the energy is nearly flat, a nudge
+    by beta leads to another fixed point. Where the centred phases of a position show that its response is not linear
+    (`BENT`), or do not settle, it settles again in float64 and is nudged by an eighth of beta, and so on. One-sided
+    phases cannot show it: they have one beta.
+
     tolerance   a phase settles until every position's residual max|tanh(dPhi/dh + nudge) - h| is at most this: a
                 thousandth of beta, to make a relative error of some thousandths
-    max_steps   of a phase; a position that has not settled then gives no gradient
+    max_steps   of a phase; a position that has not settled then gives no gradient, nor one whose response to the
+                smallest nudge is not linear
     """
 
     family_needs: ClassVar[str] = "energy_flops_per_token"
@@ -90,19 +103,79 @@ class EqProp(Rule):
             phases = [free, rest(free.h, -self.beta * error)]
             if self.nudging == "centred":
                 phases.append(rest(free.h, self.beta * error))
-            has_settled = torch.stack([phase.residual <= self.tolerance for phase in phases]).all(0)
-            toward = torch.where(has_settled[None, :, :, None], phases[1].h, free.h)
-            away = torch.where(has_settled[None, :, :, None], phases[-1].h, free.h)
-            if self.nudging == "one_sided":
-                away = free.h
-            reach = 2 * self.beta if self.nudging == "centred" else self.beta
-            surrogate = (model.potential(away, clamped) - model.potential(toward, clamped)) / reach
-            (surrogate * scale).backward()
+            found = Phases(
+                free=free.h,
+                toward=phases[1].h,
+                away=phases[-1].h if self.nudging == "centred" else free.h,
+                reach=torch.full_like(free.residual, 2 * self.beta if self.nudging == "centred" else self.beta),
+                gives=torch.stack([phase.residual <= self.tolerance for phase in phases]).all(0),
+                computed=sum(phase.computed for phase in phases),
+                accelerated=sum(phase.accelerated for phase in phases),
+                looked_again=False,
+            )
+            if self.nudging == "centred":
+                found = self._nudged_less(model, task, batch, held, found, error)
+            toward, away = (
+                torch.where(found.gives[None, :, :, None], state, found.free) for state in (found.toward, found.away)
+            )
+            surrogate = (model.potential(away, clamped) - model.potential(toward, clamped)) / found.reach
+            (surrogate.sum() * scale).backward()
         model.training_sums = {
-            "computed": float(sum(phase.computed for phase in phases)),
-            "accelerated": float(sum(phase.accelerated for phase in phases)),
+            "computed": float(found.computed),
+            "accelerated": float(found.accelerated),
+            "looked_again": float(found.looked_again * found.gives.numel()),
         }
-        return Contrast(loss.detach(), free.h, float(1 - has_settled.double().mean()), model.training_sums)
+        return Contrast(loss.detach(), found.free, float(1 - found.gives.double().mean()), model.training_sums)
+
+    def _nudged_less(
+        self, model: Any, task: Any, batch: Any, held: tuple[Tensor, ...], found: Phases, error: Tensor
+    ) -> Phases:
+        """The same with smaller nudges for the positions that were bent or did not settle."""
+        # The mean spread of units without couplings: a position that is bent by less than a share of it hardly counts
+        usual = 2 * self.beta * _length((1 - found.free[-1:].square()) * error).mean()
+        spread = _length(found.toward - found.away)
+        is_bent = _bend(found.free, found.toward, found.away) > BENT * spread.clamp_min(usual)
+        rows, times = torch.nonzero(is_bent | ~found.gives, as_tuple=True)
+        if not len(rows):
+            return found
+        net, exact = copy.deepcopy(model).double(), tuple(part.double() for part in held)
+        free, toward, away, reach, gives = (part.clone() for part in found[:5])
+        computed, accelerated = found.computed, found.accelerated
+
+        def rest(h: Tensor, share: float, nudge: Tensor | None = None) -> Settled:
+            nonlocal computed, accelerated
+            own, tolerance = net.alone(exact, rows, times), share * self.tolerance
+            settled: Settled = net.settle(h, own, nudge, tolerance=tolerance, max_steps=self.max_steps)
+            computed, accelerated = computed + settled.computed, accelerated + settled.accelerated
+            return settled
+
+        settled = rest(free[:, rows, times][:, :, None].double(), LESS**TIMES)
+        center = settled.h
+        free[:, rows, times], gives[rows, times] = center[:, :, 0].to(free.dtype), False
+        top = free[-1].double()
+        top[rows, times] = center[-1, :, 0]
+        top.requires_grad_()
+        loss = task.loss(lambda inputs: net.readout(top), batch)
+        (by_top,) = torch.autograd.grad(loss, top)
+        error = by_top[rows, times][:, None]
+        goes_on = settled.residual[:, 0] <= LESS**TIMES * self.tolerance
+        for share in (LESS**turn for turn in range(1, TIMES + 1)):
+            rows, times, center, error = rows[goes_on], times[goes_on], center[:, goes_on], error[goes_on]
+            if not len(rows):
+                break
+            beta = share * self.beta
+            plus, minus = rest(center, share, -beta * error), rest(center, share, beta * error)
+            is_settled = (torch.maximum(plus.residual, minus.residual) <= share * self.tolerance)[:, 0]
+            between = plus.h - minus.h
+            is_bent = _bend(center, plus.h, minus.h) > BENT * _length(between).clamp_min(share * usual)
+            goes_on = ~is_settled | is_bent[:, 0]
+            which = rows[~goes_on], times[~goes_on]
+            response = (between / (2 * beta))[:, ~goes_on, 0]
+            strength = (CONTRASTED / response.square().sum((0, 2)).sqrt()).clamp_max(self.beta)
+            toward[:, *which] = (center[:, ~goes_on, 0] + strength[:, None] * response).to(free.dtype)
+            away[:, *which] = (center[:, ~goes_on, 0] - strength[:, None] * response).to(free.dtype)
+            reach[which], gives[which] = 2 * strength.to(reach.dtype), True
+        return Phases(free, toward, away, reach, gives, computed, accelerated, looked_again=True)
 
     def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
         """The relative error of the gradient, as it is made in training, against implicit differentiation at the fixed
@@ -165,7 +238,7 @@ class EqProp(Rule):
         """With as many steps as the plan counts on; `measured_flops_per_token` has those that were taken."""
         sides = 2 if self.nudging == "centred" else 1
         computed = PLANNED_FREE + sides * PLANNED_NUDGED
-        planned = {"computed": computed, "accelerated": PLANNED_ACCELERATED}
+        planned = {"computed": computed, "accelerated": PLANNED_ACCELERATED, "looked_again": 0}
         return int(self.measured_flops_per_token(family, context, planned))
 
     def measured_flops_per_token(self, family: Any, context: int, sums: Mapping[str, float]) -> float:
@@ -173,7 +246,22 @@ class EqProp(Rule):
         work = family.energy_flops_per_token(context)
         settling = sums["computed"] * work.force + sums["accelerated"] * work.acceleration
         contrast = 2 * (work.potential + work.potential_backward)
-        return float(3 * work.clamp + settling + 3 * work.readout + contrast)
+        return float(3 * work.clamp + settling + (3 + 2 * sums["looked_again"]) * work.readout + contrast)
+
+
+class Phases(NamedTuple):
+    """States [depth, batch, time, width] of the free phase and of both sides of the contrast; by position [batch, time]
+    what their contrast is divided by, and whether it gives a gradient; the work, see settling.Settled; whether the
+    loss's gradient by the state was computed again."""
+
+    free: Tensor
+    toward: Tensor
+    away: Tensor
+    reach: Tensor
+    gives: Tensor
+    computed: int
+    accelerated: int
+    looked_again: bool
 
 
 class Contrast(NamedTuple):
@@ -183,3 +271,13 @@ class Contrast(NamedTuple):
     free: Tensor
     unsettled_share: float
     sums: Mapping[str, float]
+
+
+def _length(states: Tensor) -> Tensor:
+    """[depth, batch, time, width] -> [batch, time]"""
+    return states.square().sum((0, 3)).sqrt()
+
+
+def _bend(free: Tensor, toward: Tensor, away: Tensor) -> Tensor:
+    """What is left of a linear response: twice the distance of the mean of both sides from the free state."""
+    return _length((toward - free) + (away - free))
