@@ -212,6 +212,8 @@ def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str
     carried, refused = [], {}
     for name in sorted(set(BUILT_IN) - {FORMULA}):
         law = named(name)
+        if not set(law.inputs) <= {*ROLES, *rows.columns}:
+            continue  # it is about a column that this table has not
         if has_axis(law) and vary in ("params", "tokens", "flops"):
             law = on_axis(law, vary)
         elif has_axis(law) and vary == "together":
@@ -234,6 +236,7 @@ def _why_not(law: Law, rows: Observations, vary: str) -> str:
         counts["flops"] = 6 * rows.numbers(rows.roles["params"]) * rows.numbers(rows.roles["tokens"])
     if "tokens" in law.inputs and "tokens" not in counts and {"params", "flops"} <= rows.roles.keys():
         counts["tokens"] = rows.numbers(rows.roles["flops"]) / 6 / rows.numbers(rows.roles["params"])
+    counts |= {axis: rows.numbers(axis) for axis in law.inputs if axis not in ROLES}
     for axis in law.inputs:
         if axis not in counts:
             return f"it reads {axis}, and no column is known to be that"
