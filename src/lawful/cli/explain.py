@@ -44,13 +44,13 @@ def explain(code: Name = None) -> None:
     from lawful.codes import CODES
 
     if code is not None and code not in CODES:
-        found = registry.found("laws")
-        if code.partition(":")[0] in found:
+        laws = registry.found("laws")
+        if code.partition(":")[0] in laws:
             from lawful.laws import named
 
             typer.echo(_about_law(named(code)))
             return
-        near = get_close_matches(code, [*CODES, *found], n=3, cutoff=0.4) or CODES
+        near = get_close_matches(code, [*CODES, *laws], n=3, cutoff=0.4) or CODES
         raise DeclarationError(f"there is no code or law {code!r}; there are {', '.join(near)}.")
     for name in CODES if code is None else [code]:
         found = CODES[name]

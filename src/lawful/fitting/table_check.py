@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import TableError
-from lawful.fitting.data import LEAST_LEVELS
+from lawful.fitting.data import LEAST_LEVELS, ROLES
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
@@ -236,7 +236,10 @@ def _why_not(law: Law, rows: Observations, vary: str) -> str:
         counts["flops"] = 6 * rows.numbers(rows.roles["params"]) * rows.numbers(rows.roles["tokens"])
     if "tokens" in law.inputs and "tokens" not in counts and {"params", "flops"} <= rows.roles.keys():
         counts["tokens"] = rows.numbers(rows.roles["flops"]) / 6 / rows.numbers(rows.roles["params"])
-    counts |= {axis: rows.numbers(axis) for axis in law.inputs if axis not in ROLES}
+    try:
+        counts |= {axis: rows.numbers(axis) for axis in law.inputs if axis not in ROLES}
+    except TableError:
+        return "it reads a column of numbers, and here that holds texts"
     for axis in law.inputs:
         if axis not in counts:
             return f"it reads {axis}, and no column is known to be that"
