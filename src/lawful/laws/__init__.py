@@ -264,8 +264,14 @@ def named(spec: str | Law) -> Law:
 
 def with_bounds(law: str | Law, bounds: Mapping[str, Any]) -> tuple[str | Law, Mapping[str, Any]]:
     """A formula takes the bounds of its own parameters as its settings; the law, and the other bounds."""
-    found = law if isinstance(law, Law) else _formula(_text(law))
-    return found.bounded(bounds) if found else (law, bounds)
+    found = law if isinstance(law, Law) else _formula(_text(law)) or _named_formula(law)
+    return found.bounded(bounds) if found and bounds else (law, bounds)
+
+
+def _named_formula(spec: str) -> Law | None:
+    """The formula of the catalogue that has this name; none where its axis is still to be chosen."""
+    found = _registered(spec)
+    return found if found is not None and type(found).__module__.endswith(f".{FORMULA}") and names_axis(spec) else None
 
 
 def names_axis(spec: str) -> bool:

@@ -190,8 +190,16 @@ class Formula(Law):
         names = {leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par)}
         by_level = {leaf.name for leaf in leaves(parse(self.text)) if isinstance(leaf, Name) and leaf.column}
         own = {name: one for name, one in bounds.items() if name in names or name.partition("[")[0] in by_level}
-        law = dataclasses.replace(self, bounds={**self.bounds, **own}) if own else self
-        return law, {name: pair for name, pair in bounds.items() if name not in own}
+        others = {name: pair for name, pair in bounds.items() if name not in own}
+        if not own:
+            return self, others
+        law = dataclasses.replace(self, bounds={**self.bounds, **own}, start={})
+        start = {  # a start of the law's own gives way to bounds that are told
+            name: pair
+            for name, pair in self.start.items()
+            if name not in own or law.bounds[name][0] <= pair[0] <= pair[1] <= law.bounds[name][1]
+        }
+        return dataclasses.replace(law, start=start), others
 
     @property
     def reading(self) -> str:
