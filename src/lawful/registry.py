@@ -61,17 +61,18 @@ class Entry:
     package: str = "lawful"
 
     def load(self) -> Any:
-        """The class; of studies, columns and commands the module. Raises DeclarationError where the entry point of
-        another package is wrong."""
+        """The class, or the one thing of the class that the module holds (a law that is a formula); of studies, columns
+        and commands the module. Raises DeclarationError where the entry point of another package is wrong."""
         base = KINDS[self.kind]
         if self.package == "lawful":
             module = importlib.import_module(self.module)
-            return _only_class(module, _member(base)) if base else module
+            return _only_one(module, _member(base)) if base else module
         try:
             value = _member(f"{self.module}:{self.member}") if self.member else importlib.import_module(self.module)
         except (ImportError, AttributeError) as error:
             raise DeclarationError(f"{self._says()}, which cannot be imported ({error}); repair the package.") from None
-        if base and not (isinstance(value, type) and issubclass(value, _member(base))):
+        is_one = bool(base) and isinstance(value, _member(base))
+        if base and not (is_one or (isinstance(value, type) and issubclass(value, _member(base)))):
             raise DeclarationError(f"{self._says()}; expected a subclass of {base.replace(':', '.')}.")
         return value
 
@@ -176,8 +177,12 @@ def module_of(name: str) -> str | None:
     return ".".join(["lawful", "domains", *parts[1:]]) if parts[1] in domains() else name
 
 
-def _only_class(module: Any, base: type) -> type:
-    """The one class of the module that is of this kind and can be made."""
+def _only_one(module: Any, base: type) -> Any:
+    """The one class of the module that is of this kind and can be made, or the one thing of this kind."""
+    if things := [value for value in vars(module).values() if isinstance(value, base)]:
+        if len(things) > 1:
+            raise DeclarationError(f"{module.__file__}: expected one {base.__name__}, got {len(things)}.")
+        return things[0]
     classes = [
         value
         for value in vars(module).values()

@@ -61,11 +61,13 @@ TEXTS = [
     "E + A/(N/h^2)^a + B*log(N) + N^-c*D^(-c*d)",
     "A*N^-a*`experts`^(-b + c*log(N)/10) + E",
 ]
+BY_LEVEL = ["E[kind] + A/N^alpha[kind]", "E + A[kind]/(N + s[kind])^b", "E + (A/N)^(alpha[kind]/beta) + exp(r[kind]*N)"]
 
 
 def points(law: Law, rows: int = 60) -> Axes:
     rng = np.random.default_rng(0)
-    return Axes.of({axis: np.exp(rng.uniform(*np.log(SPANS[axis]), rows)) for axis in law.inputs})
+    values = {axis: np.exp(rng.uniform(*np.log(SPANS.get(axis, (1, 1))), rows)) for axis in law.inputs}
+    return Axes.of(values | {axis: np.arange(rows) % len(own) + 1.0 for axis, own in law.categories.items()})
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -79,10 +81,24 @@ def test_the_value_is_that_of_the_text(text: str) -> None:
     np.testing.assert_allclose(law.predict(values, x), expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", BY_LEVEL)
+def test_the_value_with_levels_is_that_of_the_text_for_each_level(text: str) -> None:
+    law = Formula(text, levels={"kind": ("x", "y")})
+    sizes, values = np.geomspace(1e7, 1e10, 10), ordinary(law)
+    codes = np.tile([1.0, 2.0], 5)
+    x = Axes.of({"params": sizes, "kind": codes})
+    names = {**values, **law.derived(values, x.pivot)}
+    for code, level in ((1.0, "x"), (2.0, "y")):
+        own = {name.removesuffix(f"[{level}]"): value for name, value in names.items()}
+        plain = text.replace("[kind]", "").replace("^", "**")
+        expected = eval(plain, {"__builtins__": {}}, {**PYTHON, **own, "N": sizes[codes == code]})
+        np.testing.assert_allclose(law.predict(values, x)[codes == code], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, *BY_LEVEL])
 @pytest.mark.parametrize("is_log", [True, False])
 def test_gradient_and_hessian_agree_with_central_differences(text: str, is_log: bool) -> None:
-    law = Formula(text)
+    law = Formula(text, levels={"kind": ("x", "y")} if "[" in text else {})
     x, theta = points(law), np.array([ordinary(law)[name] for name in law.parameters])
     loss = law.predict(ordinary(law), x) * np.exp(0.05 * np.random.default_rng(1).standard_normal(60))
     problem = solver.Problem(law, x, loss, is_log, 0.1, True, *limits(law, {}, {}))
@@ -190,7 +206,12 @@ def _words(text: str) -> list[str]:
         ("E + A N^-alpha", "N^", "expected an operator"),
         ("E + (A/N^alpha", "", "to close the parenthesis"),
         ("E + A/N^alpha)", ")", "expected an operator"),
-        ("E + A/N^alpha + B[optimizer]*N", "[", "each level of a column is not possible yet"),
+        ("E + A/N^alpha + B[2]*N", "2]", "expected B[COLUMN], got '2'"),
+        ("E + A/N^alpha[", "", "expected alpha[COLUMN], got the end"),
+        ("E + A[optimizer/N", "/N", "expected ']' after A[optimizer"),
+        ("E + A[optimizer]/N + A/D", "A/D", "expected A with the same column everywhere"),
+        ("E + A[lr]/N + `lr`", "`lr`", "lr is read as a number, and elsewhere by its levels"),
+        ("E + [A]/N", "[", "expected a number, a name or a parenthesis, got '['"),
         ("E + A.real/N", ".real", "no formula holds '.'"),
         ("E + eval(N)", "eval", "no function is called 'eval'"),
         ("E + A(1 + N)", "A(", "A product is written with *"),
@@ -270,10 +291,34 @@ def test_a_name_that_may_be_both_is_an_error_with_both_readings() -> None:
         Formula("F + A/D^a").for_table(["D", "tokens"], {"tokens": "tokens"})
 
 
-def test_a_column_that_is_not_positive_is_refused() -> None:
+@pytest.mark.parametrize("text", ["F + A/N^a + B/lr^b", "F + A/N^a + k*log(lr/c)^2", "F + A/N^a + B/(lr*N)"])
+def test_a_zero_is_refused_where_the_law_is_not_finite(text: str) -> None:
     rows = [{**row, "lr": row["lr"] - 1e-4} for row in LR_ROWS]
-    with pytest.raises(TableError, match="'lr': a formula reads positive numbers, got 0"):
-        lawful.fit(rows, "F + A/N^a + B/lr^b")
+    with pytest.raises(TableError, match="'lr' holds 0, where .* is no finite number"):
+        lawful.fit(rows, text)
+
+
+def test_a_zero_is_read_where_the_law_is_finite_and_a_number_below_it_is_refused() -> None:
+    rng = np.random.default_rng(3)
+    shares = [0.0, 0.1, 0.25, 0.5]
+    rows = [
+        {
+            "params": n,
+            "code": share,
+            "loss": (1 + 40 * n**-0.3 + 0.2 * np.exp(-3 * share)) * np.exp(rng.normal(0, 1e-3)),
+        }
+        for n in np.geomspace(1e7, 1e10, 8)
+        for share in shares
+    ]
+    text, bounds = "E + A/N^a + k*exp(t*code)", {"t": (-20.0, 20.0)}
+    found = lawful.fit(rows, text, bounds=bounds, draws=200)
+    low, high = found.params["t"].ci95
+    assert low < -3 < high and high - low < 2
+    assert found.predict(params=1e9, code=0.0).value == pytest.approx(1.28, abs=0.01)
+    with pytest.raises(LawfulError, match="code: expected a number of at least 0, got -0.1"):
+        found.predict(params=1e9, code=-0.1)
+    with pytest.raises(TableError, match="reads numbers from 0 on, some above it, got -0.1"):
+        lawful.fit([{**row, "code": row["code"] - 0.1} for row in rows], text, bounds=bounds)
 
 
 def test_a_column_with_an_odd_name_is_an_input_between_backticks() -> None:
@@ -284,7 +329,7 @@ def test_a_column_with_an_odd_name_is_an_input_between_backticks() -> None:
 
 
 def test_text_bounds_and_settings_are_stored_and_built_again(tmp_path: Path) -> None:
-    law = lawful.Law(  # type: ignore[abstract]
+    law = lawful.Law(
         "F + A/N^a", bounds={"F": (-1, 5), "a": (0.05, 3.0)}, start={"a": 0.3}, name="mine", source="a guess"
     )
     assert isinstance(law, Formula)
@@ -320,6 +365,63 @@ def test_a_scale_is_found_whatever_is_told_of_its_range(settings: dict[str, Any]
     found = lawful.fit(rows, Formula("E + r/(1 + (N/h)^a)", **settings), draws=0)
     assert found.convergence.is_certified
     assert found.params["h"].value == pytest.approx(1e8, rel=0.05)
+
+
+def optimizer_rows(noise: float = 0.002) -> list[Row]:
+    rng = np.random.default_rng(6)
+    alpha, factor = {"adamw": 0.3, "muon": 0.4, "sgd": 0.25}, {"adamw": 60.0, "muon": 300.0, "sgd": 25.0}
+    return [
+        {
+            "params": n,
+            "optimizer": o,
+            "loss": (1.5 + factor[o] * n ** -alpha[o]) * np.exp(noise * rng.standard_normal()),
+        }
+        for n in np.geomspace(1e6, 1e10, 12)
+        for o in alpha
+    ]
+
+
+def test_a_parameter_has_one_value_for_each_level_of_a_column() -> None:
+    """As three fits of one law each would have it, but for the floor that they share."""
+    rows = optimizer_rows()
+    found = lawful.fit(rows, "E + A[optimizer]/N^alpha[optimizer]", draws=0)
+    assert found.convergence.is_certified
+    for level, alpha, factor in (("adamw", 0.3, 60.0), ("muon", 0.4, 300.0), ("sgd", 0.25, 25.0)):
+        low, high = found.params[f"alpha[{level}]"].ci95
+        assert low < alpha < high and high - low < 0.1
+        assert found.params[f"A[{level}]"].ci95[0] < factor < found.params[f"A[{level}]"].ci95[1]
+    assert found.predict(params=1e8, optimizer="muon").value == pytest.approx(1.5 + 300 * 1e8**-0.4, rel=0.003)
+    assert found.predict(params=1e8, optimizer="muon").at == {"params": 1e8, "optimizer": "muon"}
+    with pytest.raises(
+        DeclarationError, match=r"expected one of the levels that were fitted \(adamw, muon, sgd\), got"
+    ):
+        found.predict(params=1e8, optimizer="lion")
+    assert stored(json.loads(json.dumps(to_data(found.model)))) == found.model
+    assert lawful.Fit.from_json(found.to_json()) == found
+
+
+def test_a_scale_has_levels_and_bounds_hold_for_each() -> None:
+    rng, half = np.random.default_rng(9), {"a": 3e7, "b": 3e8}
+    rows = [
+        {"params": n, "kind": k, "loss": (1 + 2 / (1 + (n / half[k]) ** 0.6)) * np.exp(0.001 * rng.standard_normal())}
+        for n in np.geomspace(1e6, 1e10, 30)
+        for k in half
+    ]
+    for bounds in ({}, {"h": (1e5, 1e11)}, {"h[a]": (1e5, 1e11), "h[b]": (1e6, 1e10)}):
+        found = lawful.fit(rows, "E + r/(1 + (N/h[kind])^s)", bounds=bounds, draws=0)
+        assert found.convergence.is_certified
+        assert found.params["h[a]"].value == pytest.approx(3e7, rel=0.05)
+        assert found.params["h[b]"].value == pytest.approx(3e8, rel=0.05)
+    held = lawful.fit(rows, "E + r/(1 + (N/h[kind])^s)", bounds={"h[b]": (1e6, 1e8)}, draws=0)
+    assert 1e6 * (1 - 1e-9) <= held.params["h[b]"].value <= 1e8 * (1 + 1e-9)
+
+
+def test_a_column_of_levels_must_be_there_and_filled() -> None:
+    rows = optimizer_rows()
+    with pytest.raises(DeclarationError, match="the table has no column 'optimiser'"):
+        lawful.fit(rows, "E + A[optimiser]/N^alpha")
+    with pytest.raises(TableError, match="'optimizer': expected a level in each row, got an empty cell"):
+        lawful.fit([{**rows[0], "optimizer": ""}, *rows[1:]], "E + A[optimizer]/N^alpha")
 
 
 def test_a_signed_coefficient_is_found_where_bounds_allow_it() -> None:

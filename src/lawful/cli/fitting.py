@@ -80,7 +80,8 @@ def predict_command(
     tokens: Count = None,
     flops: Count = None,
     at: Annotated[
-        list[str] | None, typer.Option("--at", help="NAME=NUMBER, another input of a formula; may be repeated.")
+        list[str] | None,
+        typer.Option("--at", help="NAME=NUMBER or NAME=LEVEL, another input of a formula; may be repeated."),
     ] = None,
     interval: Annotated[
         str,
@@ -96,9 +97,8 @@ def predict_command(
     from lawful.study import count
 
     given = {"params": params, "tokens": tokens, "flops": flops}
-    point = {axis: float(count(value)) for axis, value in given.items() if value is not None} | numbers(
-        at or [], "--at"
-    )
+    point: dict[str, Any] = {axis: float(count(value)) for axis, value in given.items() if value is not None}
+    point |= _named_inputs(at or [])
     if asked.is_as_declared:
         fits = _folder_fits(asked.source, set(point), asked.draws, asked.seed)
     else:
@@ -120,7 +120,7 @@ def predict_command(
         )
         return
     for name, p in out.items():
-        where_at = ", ".join(f"{axis} {value:.4g}" for axis, value in p.at.items())
+        where_at = ", ".join(f"{axis} {_amount(value)}" for axis, value in p.at.items())
         typer.echo(
             f"{name} at {where_at}: {p.value:.5g} {_determined(p.low, p.high, '.5g')} "
             f"{_in(fits[name].data.loss_unit)}"
@@ -130,6 +130,20 @@ def predict_command(
         _print_cautions(p.warnings)
         if fits[name].held_out:
             typer.echo("\n".join(held_out_lines(fits[name])))
+
+
+def _named_inputs(parts: list[str]) -> dict[str, float | str]:
+    """NAME=NUMBER, or NAME=LEVEL; the law says which of the two it reads."""
+    out: dict[str, float | str] = {}
+    for part in parts:
+        name, sign, text = part.partition("=")
+        if not sign or not name.strip():
+            raise DeclarationError(f"--at: expected NAME=NUMBER or NAME=LEVEL, got {part!r}.")
+        try:
+            out[name.strip()] = float(text)
+        except ValueError:
+            out[name.strip()] = text
+    return out
 
 
 def allocate_command(
@@ -318,6 +332,11 @@ def holdout_command(
         raise typer.Exit(FORECASTS_MISSED)
 
 
+def _amount(value: float | str, digits: str = ".4g") -> str:
+    """A number, or the name of a level."""
+    return value if isinstance(value, str) else f"{value:{digits}}"
+
+
 def _determined(low: float, high: float, digits: str) -> str:
     from lawful.fitting.result import interval
     from lawful.fitting.uncertainty import determined
@@ -404,7 +423,7 @@ def design_command(
     if found.best_within_budget is not None:
         shown.append(("most" if budget is None else "most within the budget", found.best_within_budget))
     for label, run in shown:
-        at = ", ".join(f"{axis} {value:.3g}" for axis, value in run.at.items())
+        at = ", ".join(f"{axis} {_amount(value, '.3g')}" for axis, value in run.at.items())
         typer.echo(f"{label}: {at} ({run.cost:.3g} {found.unit}): {run.stderr_after:.3g}")
     _print_cautions(found.warnings)
 

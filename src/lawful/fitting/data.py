@@ -209,7 +209,10 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
     """Tokens and FLOPs may follow from each other through C = 6 N D; that is recorded in `column`."""
     values: dict[str, Array] = {}
     for axis in law.inputs:
-        if axis in column:
+        if axis in law.categories:
+            values[axis] = np.array([law.level(axis, as_text(row.get(axis, ""))) for row in observations])
+            column[axis] = axis
+        elif axis in column:
             values[axis] = observations.numbers(column[axis])
         elif axis == "tokens" and {"params", "flops"} <= column.keys():
             values[axis] = observations.numbers(column["flops"]) / 6 / observations.numbers(column["params"])
@@ -220,10 +223,10 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
         elif axis in observations.columns and axis not in ROLES:
             values[axis] = observations.numbers(axis)
             column[axis] = axis
-            if (values[axis] <= 0).any():
-                row = int(np.flatnonzero(values[axis] <= 0)[0])
+            if (values[axis] < 0).any() or not (values[axis] > 0).any():
+                row = int(np.argmin(values[axis]))
                 raise TableError(
-                    f"{observations.source}: column {axis!r}: a formula reads positive numbers, got "
+                    f"{observations.source}: column {axis!r}: a formula reads numbers from 0 on, some above it, got "
                     f"{values[axis][row]:g} in {_run_of(observations.rows[row])}. Leave such rows out, or add a column."
                 )
         else:
@@ -245,7 +248,9 @@ def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> 
     """
     at = {}
     for axis in law.inputs:
-        if row.get(column[axis]) not in (None, ""):
+        if axis in law.categories:
+            at[axis] = law.level(axis, as_text(row.get(axis, "")))
+        elif row.get(column[axis]) not in (None, ""):
             at[axis] = float(row[column[axis]])
         elif axis == "flops" and column[axis] == _derived(axis, column):
             at[axis] = 6 * float(row[column["params"]]) * float(row[column["tokens"]])

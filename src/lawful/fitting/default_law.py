@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from lawful.errors import Refusal
+from lawful.errors import Refusal, TableError
 from lawful.laws import Array, Law, named, names_axis, on_axis
 from lawful.schema import Warning
-from lawful.tables import Observations
+from lawful.tables import Observations, as_text, is_empty
 
 # spread of log counts (standard deviation) below which they count as one, or as on one line: a tenth either way is what
 # rounding to whole steps, layers or batches leaves
@@ -41,7 +41,7 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     if isinstance(law, str) and not names_axis(law):
         return on_its_axis(law, table)
     if law is not None:
-        return Choice(named(law).for_table(table.columns, table.roles), None)
+        return Choice(named(law).for_table(table.columns, table.roles, lambda name: levels_of(table, name)), None)
     vary = how_counts_vary(table)
     if vary == "apart" and axes == 1:
         raise _two_axes("the question", table)
@@ -110,6 +110,18 @@ def counts_vary(params: Array | None, tokens: Array | None) -> Vary:
 
 def fitted_rows(table: Observations) -> Observations:
     return table.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
+
+
+def levels_of(table: Observations, column: str) -> list[str]:
+    """The texts in a column of the rows that a law may be fitted to, sorted. Raises TableError for an empty cell."""
+    rows = fitted_rows(table)
+    for row in rows:
+        if is_empty(row.get(column)):
+            raise TableError(
+                f"{table.source}: column {column!r}: expected a level in each row, got an empty cell in "
+                f"{row.get('run') or 'a row'}."
+            )
+    return sorted({str(as_text(row[column])) for row in rows})
 
 
 def unread_axis(law: Law, table: Observations) -> Warning | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import NaturalInt, checked, shown
-from lawful.errors import DeclarationError, Refusal
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
 from lawful.fitting.default_law import resolved
@@ -224,7 +224,8 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
 def _slope(data: Sample, law: Law, axis: str) -> float:
     """Of log loss along the logarithm of an axis, the others held: by least squares."""
     columns = [data.x[axis], np.ones(data.n), *(data.x[other] for other in law.fitted_axes if other != axis)]
-    return float(np.linalg.lstsq(np.stack(columns, axis=1), np.log(data.loss), rcond=None)[0][0])
+    finite = [np.exp(column) if np.isneginf(column).any() else column for column in columns]
+    return float(np.linalg.lstsq(np.stack(finite, axis=1), np.log(data.loss), rcond=None)[0][0])
 
 
 def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, Any]) -> tuple[Array, Array]:
@@ -336,6 +337,7 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None, 
     starts = solver.grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
     if near is not None:
         starts = np.concatenate([near[None], starts])
+    _refuse_zeros(few, starts)
     found = _raced(few, starts) if is_raced else solver.solve(few, starts)
     if not np.isfinite(found.misfit).any():
         raise DeclarationError(
@@ -358,6 +360,24 @@ def _raced(problem: solver.Problem, starts: Array) -> solver.Solution:
             break
         found = solver.solve(problem, found.parameters[_optima(found)[:number]], most_steps=RACED_STEPS)
     return found
+
+
+def _refuse_zeros(problem: solver.Problem, starts: Array) -> None:
+    """Raises TableError where an input is 0 in a row, and the law has no finite value there."""
+    zeros = {axis: np.isneginf(log) for axis, log in problem.x.logs.items() if np.isneginf(log).any()}
+    if not zeros:
+        return
+    law = problem.law
+    shapes = starts[:, len(law.coefficients) :].T[..., None]
+    terms = law.values_of_terms(dict(zip((shape.name for shape in law.shapes), shapes, strict=True)), problem.x)
+    sizes = [np.where(np.isneginf(term.log), 0.0, term.log) for term in terms]
+    is_finite = np.isfinite(sum(np.broadcast_to(size, (len(starts), problem.rows)) for size in sizes)).all(axis=0)
+    for axis, is_zero in zeros.items():
+        if (is_zero & ~is_finite).any():
+            raise TableError(
+                f"column {axis!r} holds 0, where {law.spec} is no finite number (a logarithm of 0, or 0 to a power "
+                "below 0). Leave such rows out, or write a law that is finite there."
+            )
 
 
 def _thinned(problem: solver.Problem) -> solver.Problem:

@@ -47,7 +47,8 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         low, high = 0.0, np.inf
     form = () if among is not None else [caution for caution in about_form(fit.doubt) if caution.severity != "severe"]
     warnings = (*form, *rests_on(fit, among), *few, *too_far(fit, at, "This lies"))
-    return Prediction(value, float(low), float(high), level, interval, dict(at), factor, warnings, laws)
+    where = {axis: fit.model.cell(axis, one) for axis, one in at.items()}
+    return Prediction(value, float(low), float(high), level, interval, where, factor, warnings, laws)
 
 
 def _about_few(fit: Fit) -> tuple[Warning, ...]:
@@ -76,6 +77,8 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
             f"predict: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}.{how_chosen(fit)}"
         )
     for axis, value in at.items():
+        if value == 0 and fit.data.domain[axis][0] == 0:
+            continue
         if not 0 < value < np.inf:
             raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
     return at
@@ -140,7 +143,9 @@ def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
         for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
             values = rows[:, 1] * rows[:, 0] ** power
             ranges[words] = (at["tokens"] * at["params"] ** power, float(values.min()), float(values.max()))
-    return {words: max(1.0, value / high, low / value) for words, (value, low, high) in ranges.items()}
+    return {
+        words: max(1.0, value / high, low / value if value else 1.0) for words, (value, low, high) in ranges.items()
+    }
 
 
 def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Warning, ...]:

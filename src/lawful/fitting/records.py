@@ -119,7 +119,7 @@ class Prediction:
     high: AnyFloat
     level: float
     interval: Interval
-    at: Mapping[str, float]
+    at: Mapping[str, float | str]
     extrapolation: AnyFloat
     warnings: tuple[Warning, ...] = ()
     laws: Mapping[str, float] = field(default_factory=dict)

@@ -74,7 +74,11 @@ def spread_of(x: Axes, loss: Array, apart: Array, cluster: Array) -> SpreadSlope
     away = np.abs(value - (np.bincount(place, value) / number)[place])
     spread = np.bincount(place, away) / number / np.sqrt(1 - 1 / number) / HALF_NORMAL
     row = first[is_repeated][np.unique(place, return_index=True)[1]]
-    logs = {axis: log[row] for axis, log in x.logs.items() if len(np.unique(np.round(log[row], 6))) > 2}
+    logs = {
+        axis: log[row]
+        for axis, log in x.logs.items()
+        if np.isfinite(log).all() and len(np.unique(np.round(log[row], 6))) > 2
+    }
     weight = number - 1.0
     dof = len(cells) - 1 - len(logs)
     if not logs or dof < 2 or (spread > 0).sum() < LEAST_CELLS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lawful import laws
-from lawful.checks import Part, PositiveFloat, PositiveInt, argument, shown
+from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.older import from_format_2
 from lawful.fitting.quantiles import LEVEL
@@ -99,15 +99,21 @@ class Fit(FitRecord):
         unique_tokens: float | None = None,
         interval: Interval = "mean",
         level: float = LEVEL,
-        **others: float,
+        **others: float | str,
     ) -> Prediction:
-        """The loss at one point; `others` are the columns that a formula reads. interval="mean": of the curve itself;
-        "new_run": of one more run's loss, which adds the spread between runs. Raises LawfulError when an axis of
-        the law is missing or one it lacks is given."""
+        """The loss at one point; `others` are the columns that a formula reads: a number, or the name of a level.
+        interval="mean": of the curve itself; "new_run": of one more run's loss, which adds the spread between runs.
+        Raises LawfulError when an axis of the law is missing or one it lacks is given."""
         from lawful.fitting.predict import predict_one
 
         given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
-        at = {name: float(argument(name, value, PositiveFloat)) for name, value in given.items() if value is not None}
+        at = {
+            name: self.model.level(name, value)
+            if name in self.model.categories
+            else float(argument(name, value, NonNegativeFloat if name in others else PositiveFloat))
+            for name, value in given.items()
+            if value is not None
+        }
         return predict_one(self, at, argument("interval", interval, Interval), argument("level", level, Part))
 
     def allocate(self, *, flops: float, cost: Any = None) -> Allocation:

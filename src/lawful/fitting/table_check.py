@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import TableError
-from lawful.fitting.data import LEAST_LEVELS
+from lawful.fitting.data import LEAST_LEVELS, ROLES
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
@@ -240,6 +240,8 @@ def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str
     carried, refused = [], {}
     for name in sorted(set(BUILT_IN) - {FORMULA}):
         law = named(name)
+        if not set(law.inputs) <= {*ROLES, *rows.columns}:
+            continue  # it is about a column that this table has not
         if has_axis(law) and vary in ("params", "tokens", "flops"):
             law = on_axis(law, vary)
         elif has_axis(law) and vary == "together":
@@ -262,6 +264,10 @@ def _why_not(law: Law, rows: Observations, vary: str) -> str:
         counts["flops"] = 6 * rows.numbers(rows.roles["params"]) * rows.numbers(rows.roles["tokens"])
     if "tokens" in law.inputs and "tokens" not in counts and {"params", "flops"} <= rows.roles.keys():
         counts["tokens"] = rows.numbers(rows.roles["flops"]) / 6 / rows.numbers(rows.roles["params"])
+    try:
+        counts |= {axis: rows.numbers(axis) for axis in law.inputs if axis not in ROLES}
+    except TableError:
+        return "it reads a column of numbers, and here that holds texts"
     for axis in law.inputs:
         if axis not in counts:
             return f"it reads {axis}, and no column is known to be that"

@@ -170,7 +170,9 @@ def _F(added: Array, left: Array, dof: int) -> Array:
 
 def _smooth(data: Sample) -> Array:
     """Powers and products of the axes' logarithms, the simplest first, each axis scaled to reach 1."""
-    scaled = [u / max(float(np.abs(u).max()), 1e-12) for axis, u in data.x.logs.items() if axis in data.values]
+    own = [u for axis, u in data.x.logs.items() if axis in data.values]
+    finite = [np.exp(u) if np.isneginf(u).any() else u for u in own]  # what may be 0 is taken as it is
+    scaled = [u / max(float(np.abs(u).max()), 1e-12) for u in finite]
     levels = [len(np.unique(np.round(u, 6))) for u in scaled]
     if len(scaled) == 1:
         most = 5 if levels[0] >= MANY_LEVELS else min(4, levels[0] - 1)

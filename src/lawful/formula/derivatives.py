@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.formula.parse import Fn, In, Node, Num, Par, Pivot, Pow, Prod, Sum, children, leaves
+from lawful.formula.parse import Fn, In, Is, Node, Num, Par, Pivot, Pow, Prod, Sum, Switch, children, leaves
 
 CANCELLED = 1e-13  # a sum is at least this share of its largest part: below it there is only rounding
 NOTHING = 1e-100  # stands for 0 where a logarithm is taken; the derivatives there are left out
@@ -63,6 +63,10 @@ def plain(node: Node, at: Point) -> Dual:
             return Dual(value)
         case Par(name) if name not in at.as_log:
             return Dual(at.values[name], {name: 1.0} if at.has_slopes else {})
+        case Is():
+            return Dual(_is_level(node, at).astype(float))
+        case Switch(column, levels):
+            return _of_levels(column, [plain(level, at) for level in levels], at)
         case Sum(parts):
             return functools.reduce(_plus, (plain(part, at) for part in parts))
         case Prod(parts):
@@ -96,6 +100,10 @@ def logarithm(node: Node, at: Point) -> Signed:
             return 1.0, Dual(at.logs[axis])
         case Pivot(axis):
             return 1.0, Dual(at.pivot[axis])
+        case Is():
+            return 1.0, Dual(np.where(_is_level(node, at), 0.0, -np.inf))
+        case Switch(column, levels) if any(level.name in at.as_log for level in levels):
+            return 1.0, _of_levels(column, [logarithm(level, at)[1] for level in levels], at)
         case Par(name) if name in at.as_log:
             key = at.as_log[name]
             return 1.0, Dual(at.values[key], {key: 1.0} if at.has_slopes else {})
@@ -119,6 +127,21 @@ def logarithm(node: Node, at: Point) -> Signed:
     v = np.where(is_nothing, NOTHING, inner.value)
     inverse = np.where(is_nothing, 0.0, 1 / v)
     return np.sign(v), _chain(inner, np.log(np.abs(v)), inverse, -inverse * inverse)
+
+
+def _is_level(node: Is, at: Point) -> Any:
+    return np.rint(np.exp(at.logs[node.column] + at.pivot[node.column])) == node.level
+
+
+def _of_levels(column: str, levels: list[Dual], at: Point) -> Dual:
+    """On each row that of its level: of parameters, whose slope is a number."""
+    value: Any = 0.0
+    first: dict[str, Any] = {}
+    for number, level in enumerate(levels, start=1):
+        is_it = _is_level(Is(column, number), at)
+        value = value + np.where(is_it, level.value, 0.0)
+        first |= {name: slope * is_it for name, slope in level.first.items()}
+    return Dual(value, first)
 
 
 def constants(node: Node, at: Point) -> dict[int, tuple[Dual, Signed]]:

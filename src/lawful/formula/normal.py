@@ -11,7 +11,25 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lawful.formula.parse import Fn, In, Node, Num, Par, Pivot, Pow, Prod, Sum, add, leaves, mul, power
+from lawful.formula.parse import (
+    Fn,
+    In,
+    Is,
+    Node,
+    Num,
+    Par,
+    Pivot,
+    Pow,
+    Prod,
+    Sum,
+    Switch,
+    add,
+    leaves,
+    mul,
+    power,
+    replaced,
+    walk,
+)
 
 Powers = dict[str, Node]  # axis -> the power of its pivot
 ONE = Num(1.0)
@@ -38,7 +56,7 @@ class Normal:
 def normal(tree: Node, limited: Collection[str], *, keep: Collection[str] = ()) -> Normal:
     """limited: parameters with a range of their own, which stays one only where they are fitted as they are written;
     keep: those that may not be coefficients."""
-    terms = _linear(tree, keep)
+    terms = {name: _at_its_level(phi) for name, phi in _linear(tree, keep).items()}
     rest = terms.pop("", None)
     kinds: dict[str, str] = {}
     for node in (*terms.values(), *([] if rest is None else [rest])):
@@ -50,7 +68,7 @@ def normal(tree: Node, limited: Collection[str], *, keep: Collection[str] = ()) 
     has_pure_numbers = False
     while True:  # once, but where a scale stands in different units in several places
         work = _Centre(free, has_pure_numbers, {}, Counter(), set())
-        centred = {name: work.centred(phi) for name, phi in terms.items()}
+        centred = {name: work.coefficient(phi) for name, phi in terms.items()}
         whole = None if rest is None else work.whole(rest)
         torn = work.torn | {name for name in work.powers if work.times[name] < times[name]}
         if not torn:
@@ -67,6 +85,20 @@ def normal(tree: Node, limited: Collection[str], *, keep: Collection[str] = ()) 
         frozenset(work.powers),
         kinds | dict.fromkeys(sizes, "size"),
     )
+
+
+def _at_its_level(phi: Node) -> Node:
+    """A term that is of one level of a column reads its other parameters of that column there."""
+    own = {part.column: part.level for part in phi.parts if isinstance(part, Is)} if isinstance(phi, Prod) else {}
+
+    def at_level(leaf: Node) -> Node:
+        return leaf.parts[own[leaf.column] - 1] if isinstance(leaf, Switch) and leaf.column in own else leaf
+
+    return replaced(phi, at_level) if own else phi
+
+
+def _has_levels(powers: Powers) -> bool:
+    return any(isinstance(node, Switch) for exponent in powers.values() for node in walk(exponent))
 
 
 def _linear(tree: Node, keep: Collection[str]) -> dict[str, Node]:
@@ -89,6 +121,8 @@ def _affine(node: Node, candidates: Collection[str]) -> dict[str, Node]:
     match node:
         case Par(name) if name in candidates:
             return {name: ONE}
+        case Switch(column, levels) if all(level.name in candidates for level in levels):
+            return {level.name: Is(column, number) for number, level in enumerate(levels, start=1)}
         case Sum(parts):
             total: dict[str, Node] = {}
             for part in parts:
@@ -111,6 +145,9 @@ def _find_kinds(node: Node, place: str, kinds: dict[str, str]) -> None:
             here = {"factor": "scale", "exponent": "exponent", "argument": "rate"}.get(place, place)
             order = ("scale", "rate", "exponent", "size", "place")
             kinds[name] = max(here, kinds.get(name, here), key=order.index)
+        case Switch(_, levels):
+            for level in levels:
+                _find_kinds(level, place, kinds)
         case Sum(parts):
             is_of_logs = any(_is_log(part) for part in parts)
             for part in parts:
@@ -133,7 +170,9 @@ def _find_kinds(node: Node, place: str, kinds: dict[str, str]) -> None:
 
 
 def _is_bare(node: Node) -> bool:
-    return isinstance(node, Par) or (isinstance(node, Prod) and all(isinstance(part, Num | Par) for part in node.parts))
+    parts = node.parts if isinstance(node, Prod) else (node,)
+    has_parameter = any(isinstance(part, Par | Switch) for part in parts)
+    return has_parameter and all(isinstance(part, Num | Par | Switch) for part in parts)
 
 
 def _is_log(node: Node) -> bool:
@@ -155,6 +194,11 @@ class _Centre:
     powers: dict[str, Powers]
     times: Counter[str]
     torn: set[str]
+
+    def coefficient(self, phi: Node) -> tuple[Node, Powers]:
+        """A term, and what its coefficient takes up: nothing that differs by level, where the coefficient is one."""
+        inner, powers = self.centred(phi)
+        return (self.at(inner, powers, {}), {}) if _has_levels(powers) else (inner, powers)
 
     def whole(self, node: Node) -> Node:
         """The same value: what pivots are left stand in it."""
@@ -191,12 +235,13 @@ class _Centre:
                 return Fn(name, tuple(map(self.whole, arguments))), {}
         return node, {}
 
-    def own(self, node: Node) -> tuple[str, Node] | None:
-        """A scale that is a factor of a node, and its power there."""
+    def own(self, node: Node) -> tuple[tuple[str, ...], Node] | None:
+        """A scale that is a factor of a node (one for each level, or one), and its power there."""
         for part in node.parts if isinstance(node, Prod) else (node,):
             base, exponent = (part.base, part.exponent) if isinstance(part, Pow) else (part, ONE)
-            if isinstance(base, Par) and base.name in self.free:
-                return base.name, exponent
+            names = tuple(own.name for own in leaves(base) if isinstance(own, Par))
+            if isinstance(base, Par | Switch) and set(names) <= self.free:
+                return names, exponent
         return None
 
     def at(self, node: Node, powers: Powers, unit: Powers) -> Node:
@@ -205,11 +250,14 @@ class _Centre:
         if not left:
             return node
         if (found := self.own(node)) is not None:
-            name, exponent = found
+            names, exponent = found
             taken = _product({}, left, power(exponent, Num(-1.0)))
-            self.times[name] += 1
-            if self.powers.setdefault(name, taken) != taken:
-                self.torn.add(name)
+            if _has_levels(taken):
+                self.torn.update(names)
+            for name in names:
+                self.times[name] += 1
+                if self.powers.setdefault(name, taken) != taken:
+                    self.torn.add(name)
             return node
         return mul(node, *(power(Pivot(axis), exponent) for axis, exponent in left.items()))
 

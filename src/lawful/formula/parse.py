@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ FUNCTIONS = {"exp": 1, "log": 1, "sqrt": 1, "tanh": 1, "logistic": 1, "min": 2, 
 READINGS = ("input", "param")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|`(?P<column>[^`]*)`"
-    r"|(?P<sign>\*\*|[-+*/^(),]))"
+    r"|(?P<sign>\*\*|[-+*/^(),\[\]]))"
 )
 
 
@@ -28,12 +29,14 @@ class Num:
 
 @dataclass(frozen=True)
 class Name:
-    """As it stands in the text, from `at` to `end`; reading: input, param, or "" where the text leaves it open."""
+    """As it stands in the text, from `at` to `end`; reading: input, param, or "" where the text leaves it open; column:
+    that with one value of the parameter for each of its levels, or ""."""
 
     name: str
     reading: str
     at: int
     end: int
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,22 @@ class Pivot:
 @dataclass(frozen=True)
 class Par:
     name: str
+
+
+@dataclass(frozen=True)
+class Is:
+    """1 on the rows of one level of a column, which are numbered from 1 on; 0 on the others."""
+
+    column: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A parameter with one value for each level of a column."""
+
+    column: str
+    parts: tuple[Par, ...]
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,7 @@ class Fn:
     arguments: tuple[Node, ...]
 
 
-Node = Num | Name | In | Pivot | Par | Sum | Prod | Pow | Fn
+Node = Num | Name | In | Pivot | Par | Is | Switch | Sum | Prod | Pow | Fn
 
 
 def add(*parts: Node) -> Node:
@@ -155,8 +174,6 @@ class _Parser:
         self.at = self.position + len(rest) - len(rest.lstrip())
         if rest.strip() == "":
             self.kind, self.token, self.at = "end", "", len(self.text.rstrip())
-        elif rest.lstrip()[0] == "[":
-            wrong(self.text, self.at, "a parameter with one value for each level of a column is not possible yet.")
         else:
             ends = " (a column's name ends with another `)" if rest.lstrip()[0] == "`" else ""
             wrong(self.text, self.at, f"no formula holds {rest.lstrip()[0]!r}{ends}.")
@@ -238,7 +255,14 @@ class _Parser:
     def name(self, token: str, at: int) -> Node:
         if token in FUNCTIONS or token in READINGS:
             wrong(self.text, at, f"{token} is a function: expected {token}(...).")
-        return Name(token, "", at, at + len(token))
+        if not self.take("["):
+            return Name(token, "", at, at + len(token))
+        column, kind, end = self.token, self.kind, self.at + len(self.token)
+        if kind not in ("name", "column") or not column.strip():
+            wrong(self.text, self.at, f"expected {token}[COLUMN], got {self.shown()}.")
+        self.next()
+        self.expect("]", f"after {token}[{column}")
+        return Name(token, "param", at, end, column)
 
     def called(self, name: str, at: int, depth: int) -> Node:
         if name in READINGS:
@@ -292,7 +316,7 @@ def _exp(node: Node) -> Node:
 
 def children(node: Node) -> tuple[Node, ...]:
     match node:
-        case Sum(parts) | Prod(parts):
+        case Sum(parts) | Prod(parts) | Switch(_, parts):
             return parts
         case Pow(base, exponent):
             return (base, exponent)
@@ -307,17 +331,20 @@ def leaves(node: Node) -> list[Node]:
     return [leaf for child in below for leaf in leaves(child)] if below else [node]
 
 
-def replaced(node: Node, names: dict[Name, Node]) -> Node:
-    """The same tree with its names read as inputs or parameters."""
+def walk(node: Node) -> list[Node]:
+    """The node and everything below it."""
+    return [node, *(one for child in children(node) for one in walk(child))]
+
+
+def replaced(node: Node, leaf: Callable[[Node], Node]) -> Node:
+    """The same tree with other leaves: names read as inputs or parameters, parameters read at one level."""
     match node:
-        case Name():
-            return names[node]
         case Sum(parts):
-            return add(*(replaced(part, names) for part in parts))
+            return add(*(replaced(part, leaf) for part in parts))
         case Prod(parts):
-            return mul(*(replaced(part, names) for part in parts))
+            return mul(*(replaced(part, leaf) for part in parts))
         case Pow(base, exponent):
-            return power(replaced(base, names), replaced(exponent, names))
+            return power(replaced(base, leaf), replaced(exponent, leaf))
         case Fn(name, arguments):
-            return Fn(name, tuple(replaced(argument, names) for argument in arguments))
-    return node
+            return Fn(name, tuple(replaced(argument, leaf) for argument in arguments))
+    return leaf(node)

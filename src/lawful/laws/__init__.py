@@ -17,20 +17,31 @@ import importlib
 import inspect
 import math
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from abc import ABC
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from lawful import registry, trust
-from lawful.checks import in_file_of_user
+from lawful.checks import in_file_of_user, shown
 from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+    def required(method: Method) -> Method:
+        """For a type checker `Law("E + A/N^alpha")` is no abstract class: what it makes is a Formula."""
+        return method
+
+else:
+    from abc import abstractmethod as required
 
 Array = np.ndarray
 Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
+Levels = Callable[[str], Collection[str]]  # column of a table -> its levels
 
 BUILT_IN = registry.built_in("laws")  # the files of this folder, and of the domains
 
@@ -52,9 +63,14 @@ class Axes:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], pivot: Mapping[str, float] | None = None) -> Axes:
-        """Centre positive values; by default at their geometric means."""
-        logs = {name: np.log(np.atleast_1d(np.asarray(value, dtype=float))) for name, value in values.items()}
-        centre = {name: float(np.exp(log.mean())) for name, log in logs.items()} if pivot is None else pivot
+        """Centre values; by default at the geometric means of those above 0. The logarithm of 0 is minus infinity."""
+        with np.errstate(divide="ignore"):
+            logs = {name: np.log(np.atleast_1d(np.asarray(value, dtype=float))) for name, value in values.items()}
+        if pivot is None:
+            above = {name: log if np.isfinite(log).all() else log[log > -np.inf] for name, log in logs.items()}
+            centre: Mapping[str, float] = {name: float(np.exp(log.mean())) for name, log in above.items()}
+        else:
+            centre = pivot
         return cls({name: log - np.log(centre[name]) for name, log in logs.items()}, centre)
 
     def __getitem__(self, axis: str) -> Array:
@@ -96,6 +112,8 @@ class Law(ABC):
     name            as in `lawful fit --law NAME`
     formula         as in its source, with the coefficients at N = 1 unless it says otherwise
     source          paper
+    meaning         parameter of the formula -> what it is, and its unit
+    when, when_not  for which tables it is made, and for which not
     inputs          axes it reads: params (N), tokens (D), flops (C), unique_tokens (U)
     coefficients    names of c_k, one per term, in the order of `terms`
     shapes          the parameters inside the terms
@@ -104,27 +122,34 @@ class Law(ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+    meaning: ClassVar[Mapping[str, str]] = {}
+    when: ClassVar[str] = ""
+    when_not: ClassVar[str] = ""
 
     def __new__(cls, *_: Any, **__: Any) -> Law:
         made: Law = object.__new__(registry.built_in("laws")[FORMULA].load() if cls is Law else cls)
         return made
 
     @property
-    @abstractmethod
-    def inputs(self) -> tuple[str, ...]: ...
+    @required
+    def inputs(self) -> tuple[str, ...]:
+        raise NotImplementedError
 
     @property
-    @abstractmethod
-    def coefficients(self) -> tuple[str, ...]: ...
+    @required
+    def coefficients(self) -> tuple[str, ...]:
+        raise NotImplementedError
 
     @property
-    @abstractmethod
-    def shapes(self) -> tuple[Shape, ...]: ...
+    @required
+    def shapes(self) -> tuple[Shape, ...]:
+        raise NotImplementedError
 
-    @abstractmethod
+    @required
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         """One Term per coefficient, and at most one more, which has none; `shape` values come as arrays of shape
         (problems, 1)."""
+        raise NotImplementedError
 
     def values_of_terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         """The terms, where nobody needs their derivatives."""
@@ -149,8 +174,28 @@ class Law(ABC):
         """The bounds of those coefficients that may be other than 0 to infinity."""
         return {}
 
-    def for_table(self, columns: Collection[str], roles: Mapping[str, str]) -> Law:
-        """The law for a table of these columns: a formula reads those that it names."""
+    @property
+    def categories(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of the inputs that are no numbers, with their levels. Their value is the level's number, from 1 on."""
+        return {}
+
+    def level(self, axis: str, cell: object) -> float:
+        """The number of a level. Raises DeclarationError for one that the law was not fitted to."""
+        levels = self.categories[axis]
+        if isinstance(cell, float) and cell.is_integer() and str(int(cell)) in levels:
+            cell = int(cell)
+        if str(cell) not in levels:
+            known = ", ".join(levels[:20]) + (", ..." if len(levels) > 20 else "")
+            raise DeclarationError(f"{axis}: expected one of the levels that were fitted ({known}), got {shown(cell)}.")
+        return 1.0 + levels.index(str(cell))
+
+    def cell(self, axis: str, value: float) -> float | str:
+        """What stands for a value in a table: itself, or the level's name."""
+        return self.categories[axis][round(value) - 1] if axis in self.categories else value
+
+    def for_table(self, columns: Collection[str], roles: Mapping[str, str], levels: Levels | None = None) -> Law:
+        """The law for a table of these columns: a formula reads those that it names. levels: gives those of a
+        column."""
         return self
 
     def bounded(self, bounds: Mapping[str, Any]) -> tuple[Law, Mapping[str, Any]]:
@@ -219,8 +264,14 @@ def named(spec: str | Law) -> Law:
 
 def with_bounds(law: str | Law, bounds: Mapping[str, Any]) -> tuple[str | Law, Mapping[str, Any]]:
     """A formula takes the bounds of its own parameters as its settings; the law, and the other bounds."""
-    found = law if isinstance(law, Law) else _formula(_text(law))
-    return found.bounded(bounds) if found else (law, bounds)
+    found = law if isinstance(law, Law) else _formula(_text(law)) or _named_formula(law)
+    return found.bounded(bounds) if found and bounds else (law, bounds)
+
+
+def _named_formula(spec: str) -> Law | None:
+    """The formula of the catalogue that has this name; none where its axis is still to be chosen."""
+    found = _registered(spec)
+    return found if found is not None and type(found).__module__.endswith(f".{FORMULA}") and names_axis(spec) else None
 
 
 def names_axis(spec: str) -> bool:
@@ -254,7 +305,8 @@ def label(data: str | Mapping[str, Any]) -> str:
         return str(data)
     name, fields = str(data.get("class")), data.get("fields") or {}
     if name == FORMULA:
-        return str(fields.get("text") if fields.get("name") == FORMULA else fields.get("name"))
+        name = str(fields.get("text") if fields.get("name") == FORMULA else fields.get("name"))
+        return f"{name}:{fields['axis']}" if fields.get("axis") else name
     if set(fields) == {"axis"}:
         return f"{name}:{fields['axis']}"
     return name + (f"({', '.join(f'{key}={value!r}' for key, value in fields.items())})" if fields else "")
@@ -356,7 +408,7 @@ def bounds_of(law: Law) -> dict[str, tuple[float, float]]:
 
 def has_axis(law: Law) -> bool:
     """Whether the axis is a setting of the law."""
-    return any(item.name == "axis" for item in _settings(type(law)))
+    return any(item.name == "axis" for item in _settings(type(law))) and getattr(law, "axis", None) != ""
 
 
 def _text(spec: object) -> str:

@@ -18,6 +18,16 @@ class BrokenPower(OneAxisLaw):
     name = "broken_power"
     formula = "E + b x^-alpha [1 + (x/x_break)^(1/width)]^(-change width)"
     source = "Caballero et al. 2022, arXiv:2210.14891"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "b": "scale of the reducible loss at x = 1",
+        "alpha": "exponent before the break",
+        "change": "by how much the exponent grows after it",
+        "x_break": "where it breaks, in the unit of x",
+        "width": "of the break, in e-folds of x",
+    }
+    when = "The curve has two straight pieces on log-log paper, and runs on both sides."
+    when_not = "No run lies beyond the break. A break that one run alone shows."
 
     @property
     def coefficients(self) -> tuple[str, ...]:

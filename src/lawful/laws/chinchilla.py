@@ -16,6 +16,15 @@ class Chinchilla(Law):
     name = "chinchilla"
     formula = "E + A N^-alpha + B D^-beta"
     source = "Hoffmann et al. 2022, arXiv:2203.15556"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "A": "loss by size at N = 1",
+        "alpha": "exponent of the parameters",
+        "B": "loss by data at D = 1",
+        "beta": "exponent of the tokens",
+    }
+    when = "Parameters and tokens vary apart: isoFLOP curves, grids, ladders at several ratios."
+    when_not = "Tokens per parameter are the same everywhere: size and data cannot be told apart. Data that repeat."
 
     @property
     def inputs(self) -> tuple[str, ...]:

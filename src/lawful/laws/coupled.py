@@ -23,6 +23,16 @@ class Coupled(Law):
     name = "coupled"
     formula = "E + [A N^(-alpha/k) + B D^(-beta/k)]^k"
     source = "arXiv:2608.07222"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "A": "weight of size",
+        "alpha": "exponent where size alone binds",
+        "B": "weight of data",
+        "beta": "exponent where data alone binds",
+        "k": "1: size and data add (chinchilla); near 0: the scarcer one decides",
+    }
+    when = "Parameters and tokens vary apart over wide ranges, with rows where size binds and others where data does."
+    when_not = "Fewer than about 15 rows: k and the floor are then one ridge. Use chinchilla."
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -21,6 +21,16 @@ class DataConstrained(Law):
     name = "data_constrained"
     formula = "E + A N^-alpha + B D'^-beta, D' = U + U R* (1 - exp(-(D/U - 1)/R*))"
     source = "Muennighoff et al. 2023, arXiv:2305.16264"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "A": "loss by size at N = 1",
+        "alpha": "exponent of the parameters",
+        "B": "loss by data at D = 1",
+        "beta": "exponent of the tokens",
+        "R_star": "repeats after which a token is worth 1/e",
+    }
+    when = "Data repeat: tokens above unique_tokens (column U), at several numbers of epochs."
+    when_not = "Models larger than their unique data can feed: use data_constrained_full. No data repeat."
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -23,6 +23,16 @@ class DataLimited(Law):
     name = "data_limited"
     formula = "E + A N^-alpha + B D'^-beta, D' = U + U R* (1 - exp(-(D/U - 1)/R*)), U fitted"
     source = "Muennighoff et al. 2023, arXiv:2305.16264"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "A": "loss by size at N = 1",
+        "alpha": "exponent of the parameters",
+        "B": "loss by data at D = 1",
+        "beta": "exponent of the tokens",
+        "U": "unique tokens, which are fitted",
+    }
+    when = "Data may repeat, and how many are unique is not known."
+    when_not = "The table has a column of unique tokens: use data_constrained."
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from lawful.checks import shown
 from lawful.errors import DeclarationError
 from lawful.formula import derivatives
 from lawful.formula.normal import Normal, normal
-from lawful.formula.parse import In, Name, Node, Par, leaves, parse, replaced, wrong
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
+from lawful.laws import ONE_AXIS, Axes, Law, Levels, Shape, Term, Values
 
 ROLES = {"N": "params", "D": "tokens", "C": "flops", "U": "unique_tokens"}
 # names that a column may have and a parameter, too: single letters, and what the papers call exponents
@@ -40,8 +40,14 @@ class Formula(Law):
         Parameter -> (low, high). Without them a coefficient is at least 0, and a parameter inside a term is positive.
     start
         Parameter -> a number, or (low, high), where its search begins.
-    name, source
-        For readers: what the law is called, and where it is from.
+    name, source, meaning, when, when_not
+        For readers: what the law is called, where it is from, what its parameters are, for which tables it is made.
+    axis
+        What the name x in the text stands for: params, tokens or flops.
+    levels
+        Column -> its levels, where a parameter has one value for each (`alpha[optimizer]`): read from the table.
+    derive
+        Name -> a formula of the parameters, which the answer shows with its interval.
 
     Raises
     ------
@@ -59,14 +65,36 @@ class Formula(Law):
     start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     name: str = "formula"  # type: ignore[misc]
     source: str = "a formula"  # type: ignore[misc]
+    axis: str = ""
+    levels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    derive: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)  # type: ignore[misc]
+    when: str = ""  # type: ignore[misc]
+    when_not: str = ""  # type: ignore[misc]
 
     def __post_init__(self) -> None:
-        for field in ("text", "name", "source"):
+        for field in ("text", "name", "source", "when", "when_not"):
             if not isinstance(getattr(self, field), str):
                 raise DeclarationError(f"law: {field}: expected a text, got {shown(getattr(self, field))}.")
+        for field in ("derive", "meaning"):
+            given = getattr(self, field)
+            if not isinstance(given, Mapping) or any(type(one) is not str for one in (*given, *given.values())):
+                raise DeclarationError(f"law: {field}: expected a dict of texts, got {shown(given)}.")
+        levels: Any = self.levels
+        are_lists = isinstance(levels, Mapping) and all(
+            isinstance(own, tuple | list) and own for own in levels.values()
+        )
+        if not are_lists or any(type(level) is not str for own in levels.values() for level in own):
+            raise DeclarationError(
+                f"law: levels: expected a dict of columns and their levels, got {shown(self.levels)}."
+            )
+        object.__setattr__(self, "levels", {str(name): tuple(own) for name, own in self.levels.items()})
+        if self.axis not in ("", *ONE_AXIS):
+            raise DeclarationError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
         for field in ("bounds", "start"):
             object.__setattr__(self, field, _ranges(getattr(self, field), field))
         _ = self.tree  # says what is wrong with the text at once; what is an input depends on the table, too
+        _ = self.derivations
 
     @property
     def formula(self) -> str:  # type: ignore[override]
@@ -74,30 +102,43 @@ class Formula(Law):
 
     @property
     def spec(self) -> str:
-        return self.text if self.name == "formula" else self.name
+        name = self.text if self.name == "formula" else self.name
+        return f"{name}:{self.axis}" if self.axis else name
 
     @functools.cached_property
     def tree(self) -> Node:
         tree = parse(self.text)
         names = {leaf: self._read(leaf) for leaf in leaves(tree) if isinstance(leaf, Name)}
         read = {name.name: name for name, node in names.items() if isinstance(node, In)}
+        by_level: dict[str, str] = {}
         for name, node in names.items():
-            if isinstance(node, Par) and name.name in read:
+            if not isinstance(node, In) and name.name in read:
                 wrong(self.text, name.at, f"{name.name} is read as an input and as a parameter.")
-        return replaced(tree, names)
+            if isinstance(node, In) and node.axis in {other.column for other in names}:
+                wrong(self.text, name.at, f"{name.name} is read as a number, and elsewhere by its levels.")
+            if not isinstance(node, In) and by_level.setdefault(name.name, name.column) != name.column:
+                wrong(self.text, name.at, f"expected {name.name} with the same column everywhere, or with none.")
+        return replaced(tree, lambda leaf: names[leaf] if isinstance(leaf, Name) else leaf)
 
     def _read(self, name: Name) -> Node:
         if name.name in ROLES and not name.reading:
             return In(ROLES[name.name])
+        if self.axis and name.name == "x" and not name.reading:
+            return In(self.axis)
+        if name.column:
+            levels = self.levels.get(name.column)
+            parts = tuple(Par(f"{name.name}[{level}]") for level in levels or ())
+            return Switch(name.column, parts) if parts else Par(f"{name.name}[{name.column}]")
         return In(name.name) if name.reading == "input" else Par(name.name)
 
-    def for_table(self, columns: Collection[str], roles: Mapping[str, str]) -> Formula:
-        """The law with the columns that it names between backticks. Raises DeclarationError for a name that may be
-        a column and a parameter."""
+    def for_table(self, columns: Collection[str], roles: Mapping[str, str], levels: Levels | None = None) -> Formula:
+        """The law with the columns that it names between backticks, and the levels of those that have some. Raises
+        DeclarationError for a name that may be a column and a parameter."""
         text, names = self.text, [leaf for leaf in leaves(parse(self.text)) if isinstance(leaf, Name)]
         role_of = {roles[role]: role for role in ROLES.values() if role in roles}
+        known = {*self.bounds, *self.start, *self.meaning, *("x" if self.axis else ())}
         for name in sorted({name for name in names if not name.reading}, key=lambda name: -name.at):
-            if name.name not in columns or name.name in (*self.bounds, *self.start):
+            if name.name not in columns or name.name in known:
                 continue
             if name.name in ROLES:
                 if roles.get(ROLES[name.name], name.name) == name.name:
@@ -115,24 +156,73 @@ class Formula(Law):
                 f"{name.name} may be the column of that name or not: write input({name.name}) for the column, else "
                 f"{other}.",
             )
-        law = dataclasses.replace(self, text=text)
+        law = dataclasses.replace(self, text=text)._with_levels(names, columns, levels)
         if circular := {"loss", roles.get("loss")} & set(law.inputs):
             raise DeclarationError(f"law: {self.text!r} reads {circular.pop()}, which is what it should give.")
         _ = law.shapes  # says what is wrong before anything is fitted
         return law
 
+    def _with_levels(self, names: Collection[Name], columns: Collection[str], levels: Levels | None) -> Formula:
+        """Bounds and starts of a parameter with levels hold for each level that has none of its own."""
+        ranges: dict[str, dict[str, Any]] = {"bounds": dict(self.bounds), "start": dict(self.start)}
+        known = dict(self.levels)
+        for name in (name for name in names if name.column):
+            if name.column not in columns:
+                raise DeclarationError(
+                    f"law: {name.name}[{name.column}]: the table has no column {name.column!r}; it has "
+                    f"{', '.join(columns)}."
+                )
+            if name.column not in known:
+                known[name.column] = tuple(levels(name.column)) if levels else ()
+            for given in ranges.values():
+                if (own := given.pop(name.name, None)) is not None:
+                    given |= {
+                        full: own for level in known[name.column] if (full := f"{name.name}[{level}]") not in given
+                    }
+        levels_known = {key: own for key, own in known.items() if own}
+        return dataclasses.replace(self, levels=levels_known, bounds=ranges["bounds"], start=ranges["start"])
+
+    @functools.cached_property
+    def categories(self) -> dict[str, tuple[str, ...]]:
+        return {node.column: self.levels[node.column] for node in walk(self.tree) if isinstance(node, Switch)}
+
     def bounded(self, bounds: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
         names = {leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par)}
-        own = {name: pair for name, pair in bounds.items() if name in names}
-        law = dataclasses.replace(self, bounds={**self.bounds, **own}) if own else self
-        return law, {name: pair for name, pair in bounds.items() if name not in own}
+        by_level = {leaf.name for leaf in leaves(parse(self.text)) if isinstance(leaf, Name) and leaf.column}
+        own = {name: one for name, one in bounds.items() if name in names or name.partition("[")[0] in by_level}
+        others = {name: pair for name, pair in bounds.items() if name not in own}
+        if not own:
+            return self, others
+        law = dataclasses.replace(self, bounds={**self.bounds, **own}, start={})
+        start = {  # a start of the law's own gives way to bounds that are told
+            name: pair
+            for name, pair in self.start.items()
+            if name not in own or law.bounds[name][0] <= pair[0] <= pair[1] <= law.bounds[name][1]
+        }
+        return dataclasses.replace(law, start=start), others
 
     @property
     def reading(self) -> str:
         roles = {axis: f"{letter} ({axis})" for letter, axis in ROLES.items()}
         names = dict.fromkeys(leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par))
-        inputs = ", ".join(roles.get(axis, axis) for axis in self.inputs)
+        shown_levels = {axis: f"{axis} ({len(levels)} levels)" for axis, levels in self.categories.items()}
+        inputs = ", ".join({**roles, **shown_levels}.get(axis, axis) for axis in self.inputs)
         return f"inputs: {inputs}; parameters: {', '.join(names)}"
+
+    @functools.cached_property
+    def derivations(self) -> dict[str, Node]:
+        """Name -> the tree of what is derived, in the parameters of the text."""
+        names = dict.fromkeys(leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par))
+        out: dict[str, Node] = {}
+        for own, text in self.derive.items():
+            tree = parse(text)
+            for name in (leaf for leaf in leaves(tree) if isinstance(leaf, Name)):
+                if name.name not in names or name.reading == "input":
+                    wrong(text, name.at, f"derive: {own}: expected a parameter: {', '.join(names)}; got {name.name}.")
+            if own in names:
+                raise DeclarationError(f"law: derive: {own} is a parameter of {self.text!r}; expected another name.")
+            out[own] = replaced(tree, lambda leaf: Par(leaf.name) if isinstance(leaf, Name) else leaf)
+        return out
 
     @functools.cached_property
     def normal(self) -> Normal:
@@ -149,7 +239,7 @@ class Formula(Law):
     def fitted_names(self) -> dict[str, str]:
         """Parameter of the text -> the name of what is fitted for it."""
         form = self.normal
-        names = {name: f"{name}_pivot" if name in form.powers else name for name in form.terms}
+        names = {name: _at_pivot(name) if name in form.powers else name for name in form.terms}
         for name, kind in form.kinds.items():
             given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
             is_size = kind in ("scale", "size")
@@ -164,11 +254,12 @@ class Formula(Law):
 
     @functools.cached_property
     def inputs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(leaf.axis for leaf in leaves(self.tree) if isinstance(leaf, In)))
+        axes = [leaf.axis for leaf in leaves(self.tree) if isinstance(leaf, In)]
+        return tuple(dict.fromkeys((*axes, *self.categories)))
 
     @functools.cached_property
     def fitted_axes(self) -> tuple[str, ...]:
-        return tuple(axis for axis in self.inputs if axis != "unique_tokens")
+        return tuple(axis for axis in self.inputs if axis not in ("unique_tokens", *self.categories))
 
     @functools.cached_property
     def coefficients(self) -> tuple[str, ...]:
@@ -183,7 +274,7 @@ class Formula(Law):
     def shapes(self) -> tuple[Shape, ...]:
         form = self.normal
         known = {*form.terms, *form.kinds}
-        if not self.inputs:
+        if not set(self.inputs) - set(self.categories):
             raise DeclarationError(
                 f"law: {self.text!r} reads no input: expected N, D, C, U or a column (`name`) in a formula, or the "
                 "name of a law."
@@ -264,7 +355,12 @@ class Formula(Law):
         for node in nodes:
             sign, log = derivatives.logarithm(node, at)
             is_positive = sign == 1.0 if isinstance(sign, float) else np.all(sign == 1.0)
-            out.append(Term(log.value, log.first, log.second, 1.0 if is_positive else np.asarray(sign)))
+            first, second = log.first, log.second
+            if np.ndim(log.value) and np.isneginf(log.value).any():  # a term that is 0 there; so are its derivatives
+                is_zero = np.isneginf(log.value)
+                first = {key: np.where(is_zero, 0.0, slope) for key, slope in first.items()}
+                second = {key: np.where(is_zero, 0.0, bend) for key, bend in second.items()}
+            out.append(Term(log.value, first, second, 1.0 if is_positive else np.asarray(sign)))
         return tuple(out)
 
     def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
@@ -279,7 +375,15 @@ class Formula(Law):
                 powers = form.powers.get(name, {})
                 moved = sum(derivatives.plain(power, at).value * logs[axis] for axis, power in powers.items())
                 out[name] = given * np.exp(-moved) if powers else given
-        return out
+        of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
+        at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
+        return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
+
+
+def _at_pivot(name: str) -> str:
+    """A_pivot, and A_pivot[adamw]."""
+    base, bracket, level = name.partition("[")
+    return f"{base}_pivot{bracket}{level}"
 
 
 def _log(low: float, high: float) -> float:

@@ -21,6 +21,14 @@ class Kaplan(Law):
     name = "kaplan"
     formula = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
     source = "Kaplan et al. 2020, arXiv:2001.08361"
+    meaning = {
+        "N_c": "parameters at which the loss by size is 1",
+        "alpha_N": "exponent where size alone binds",
+        "D_c": "tokens at which the loss by data is 1",
+        "alpha_D": "exponent where data alone binds",
+    }
+    when = "Parameters and tokens vary apart, far above the floor of the loss."
+    when_not = "Large runs near the floor: the law has none, and forecasts fall too low."
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -19,6 +19,14 @@ class Overtrained(Law):
     name = "overtrained"
     formula = "E + (a M^eta + b M^-eta) C^-eta, C = 6 N D, M = D/N"
     source = "Gadre et al. 2024, arXiv:2403.08540"
+    meaning = {
+        "E": "irreducible loss, in the unit of the loss",
+        "a": "loss by size at C = M = 1",
+        "b": "loss by data at C = M = 1",
+        "eta": "exponent of the compute",
+    }
+    when = "Ladders at several tokens per parameter M, whose lines on log-log paper are parallel."
+    when_not = "The exponents of size and data differ: use chinchilla, which has one parameter more."
 
     @property
     def inputs(self) -> tuple[str, ...]:

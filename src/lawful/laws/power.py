@@ -16,6 +16,9 @@ class Power(OneAxisLaw):
     name = "power"
     formula = "a x^-alpha"
     source = "Kaplan et al. 2020, arXiv:2001.08361"
+    meaning = {"a": "loss at x = 1", "alpha": "exponent"}
+    when = "The loss is far above its floor over all of the data."
+    when_not = "The curve bends on log-log paper: a floor that is left out makes the exponent too small."
 
     @property
     def coefficients(self) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ class PowerFloor(OneAxisLaw):
     name = "power_floor"
     formula = "E + a x^-alpha"
     source = "Henighan et al. 2020, arXiv:2010.14701"
+    meaning = {"E": "irreducible loss, in the unit of the loss", "a": "reducible loss at x = 1", "alpha": "exponent"}
+    when = "One axis (params, tokens or flops) varies, and all else is held or grows with it."
+    when_not = "Size and data vary apart: use chinchilla or coupled. Fewer than 4 levels: the floor is not determined."
 
     @property
     def coefficients(self) -> tuple[str, ...]:

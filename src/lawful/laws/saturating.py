@@ -18,6 +18,14 @@ class Saturating(OneAxisLaw):
     name = "saturating"
     formula = "floor + range / (1 + (x/x_half)^alpha)"
     source = "the logistic of log x; compare Caballero et al. 2022, arXiv:2210.14891, section 2"
+    meaning = {
+        "floor": "value at infinite x",
+        "range": "what x removes",
+        "x_half": "x at which half is removed",
+        "alpha": "steepness",
+    }
+    when = "An error that starts at chance and falls to a floor."
+    when_not = "Losses far from both ends: use power_floor."
 
     @property
     def coefficients(self) -> tuple[str, ...]:

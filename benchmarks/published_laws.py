@@ -1,0 +1,274 @@
+"""Laws of the catalogue on the public data of their papers, beside the published values.
+
+    python benchmarks/published_laws.py --data FOLDER [NAME ...]
+
+FOLDER holds clones of the repositories (a file of one is enough where only one is read):
+google-deepmind/scaling_laws_for_routing (data/curves.csv.gz), step-law/steplaw (data/dense_lr_bs_loss.csv),
+huggingface/datablations (utils/parametric_fit.ipynb), mlfoundations/scaling (exp_data, scaling/constants.py),
+thu-yao-01-luo/MultiPowerLaw (loss_curve_repo/csv_100), sail-sg/scaling-with-vocab (exp_data.csv).
+What is not there is said not to have been run. None of it is part of lawful.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import gzip
+import json
+import math
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lawful
+from lawful.fitting import solver
+from lawful.fitting.data import sample as data_of
+from lawful.fitting.estimate import best_point, limits
+from lawful.laws import named
+
+Rows = list[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CHECKS))
+    asked = parser.parse_args()
+    for name in asked.names or CHECKS:
+        print(f"## {name}")
+        before = time.process_time()
+        try:
+            CHECKS[name](asked.data)
+        except FileNotFoundError as error:
+            print(f"  not run: {error.filename} is not there")
+        print(f"  {time.process_time() - before:.1f} processor seconds")
+
+
+def routing(data: Path) -> None:
+    """S-Base, k = 1, every other block routed, 249,000 steps and more; with the dense models as one expert."""
+    with gzip.open(data / "scaling_laws_for_routing/data/curves.csv.gz", "rt") as file:
+        table = list(csv.DictReader(file))
+    usual = {"k": "1", "routing_frequency": "0.5", "seed": "42", "flop_increase": "1.0"}
+    rows = [
+        {
+            "params": float(row["dense_parameter_count"]),
+            "experts": float(row["num_experts"]),
+            "loss": float(row["loss_validation"]),
+        }
+        for row in table
+        if all(row[key] == value for key, value in usual.items())
+        and float(row["step"]) >= 249_000
+        and row["router_type"] in ("S-Base", "Dense")
+    ]
+    found = lawful.fit(rows, "mixture_of_experts", objective="l2", cluster="none", draws=0)
+    show(found, {"a": 0.080, "b": 0.088, "c": 0.0075, "d": 1.079})
+    print(f"  rms of log10 L {found.goodness.rmse_log / np.log(10):.4f}; known .0034 to .0040")
+
+
+def step_law(data: Path) -> None:
+    """The best run of each of 17 budgets; its learning rate and its batch in tokens follow power laws."""
+    best: dict[Any, dict[str, str]] = {}
+    for row in read(data / "steplaw/data/dense_lr_bs_loss.csv"):
+        cell = (row["N"], row["D"])
+        if cell not in best or float(row["smooth loss"]) < float(best[cell]["smooth loss"]):
+            best[cell] = row
+    rows = [
+        {
+            "params": float(row["N"]),
+            "tokens": float(row["D"]),
+            "best_rate": float(row["lr"]),
+            "best_batch": 2048 * float(row["bs"]),
+        }
+        for row in best.values()
+    ]
+    rate = lawful.fit(rows, "c*N^-a*D^b", loss="best_rate", bounds={"b": (-3.0, 3.0)}, objective="l2", draws=0)
+    show(rate, {"c": 1.79, "a": 0.713, "b": 0.307})
+    batch = lawful.fit(rows, "d*D^e", loss="best_batch", bounds={"e": (0.001, 3.0)}, objective="l2", draws=0)
+    show(batch, {"d": 0.58, "e": 0.571})
+
+
+def data_constrained(data: Path) -> None:
+    """R_D and R_N with all other parameters held at the paper's values for C4, on its own 182 runs and objective."""
+    cells = json.loads((data / "datablations/utils/parametric_fit.ipynb").read_text())["cells"]
+    names = ast.parse("".join(cells[25]["source"])).body
+    losses, tokens_of, params_of = (ast.literal_eval(one.value) for one in names if isinstance(one, ast.Assign))
+    rows = []
+    for name, loss in losses.items():
+        if loss and not name.endswith("dedup"):
+            size = next(key for key in sorted(params_of, key=len) if name.startswith(key))
+            unique = unique_tokens_of(name, tokens_of)
+            tokens = billions(name[len(size) : -len(unique)], tokens_of)
+            rows.append(
+                {
+                    "params": params_of[size],
+                    "tokens": tokens,
+                    "unique_tokens": billions(unique, tokens_of),
+                    "loss": loss,
+                    "run": name,
+                }
+            )
+    a, b, e, alpha = 6.255414, 7.3049974, 0.6254804, 0.3526596
+    known = {"E": math.exp(e), "B": math.exp(b), "alpha": alpha, "h": math.exp((a - b) / alpha)}
+    bounds = {name: (value * (1 - 1e-9), value * (1 + 1e-9)) for name, value in known.items()}
+    law, _ = named("data_constrained_full").bounded(bounds)
+    columns = dict.fromkeys(("loss", "params", "tokens", "unique_tokens")) | {"cluster": "none"}
+    sample = data_of(lawful.read_runs(rows), law, columns)
+    low, high = limits(law, {}, {})
+    point = best_point(sample, law, "hoffmann", low, high)
+    found = dict(zip(law.parameters, point.parameters, strict=True))
+    theirs = np.array([[{"R_D": 15.387756, "R_N": 5.309743}.get(name, value) for name, value in found.items()]])
+    print(f"  {len(rows)} runs, the paper's objective (its own notebook: 0.0158259 at R_D 15.39, R_N 5.31)")
+    print(f"  at the published values {solver.misfit(point.problem, theirs)[0] * point.problem.scale**2:.7f}")
+    print(f"  at lawful's optimum     {point.objective_value:.7f}: R_D {found['R_D']:.4g}, R_N {found['R_N']:.4g}")
+
+
+def unique_tokens_of(name: str, known: dict[str, float]) -> str:
+    """The end of a run's name, as the notebook reads it."""
+    first = -4 if name[-1] in "bm" or name[-2] not in "bm" else -3
+    end = name[first:]
+    while end.count("b") > 1 or end.count("m") > 1:
+        first += 1
+        end = name[first:]
+    return end
+
+
+def billions(text: str, known: dict[str, float]) -> float:
+    return 1e9 * (known[text] if text in known else float(text.replace("b", ".").strip(".")))
+
+
+def downstream(data: Path) -> None:
+    """Mean error over 46 tasks, fitted below 1B parameters, at the larger models; by both steps at once."""
+    folder = data / "scaling"
+    tasks = re.findall(
+        r'^    "(\w+)": "', (folder / "scaling/constants.py").read_text().split("VAL_FRIENDLIES")[0], re.M
+    )
+    for corpus in ("c4_original", "rpj", "rw_original"):
+        small, large = [], []
+        for path in sorted((folder / "exp_data/models").glob(f"{corpus}-*.json")):
+            about = json.loads(path.read_text())["hyperparameters"]
+            scores = folder / f"exp_data/evals/evaluation_{path.stem}_heavy.json"
+            score = json.loads(scores.read_text())["eval_metrics"]["icl"]
+            error = float(np.mean([1 - score[task] for task in tasks if task in score]))
+            row = {"params": about["params"], "tokens": about["tokens"], "error": error, "run": path.stem}
+            (small if about["params"] < 1e9 else large).append(row)
+        found = lawful.fit(small, "downstream", loss="error", cluster="none", draws=0)
+        away = {}
+        for row in large:
+            forecast = found.predict(params=row["params"], tokens=row["tokens"], interval="new_run")
+            is_inside = forecast.low <= row["error"] <= forecast.high
+            away[row["run"]] = (forecast.value / row["error"] - 1, is_inside)
+        worst = max(abs(one) for one, _ in away.values())
+        inside = sum(is_inside for _, is_inside in away.values())
+        print(
+            f"  {corpus}: {len(small)} runs below 1B, {len(large)} above: worst relative error {100 * worst:.2f} %, "
+            f"{inside} inside the interval of a new run; rms {100 * found.goodness.rmse_log:.2f} %"
+        )
+    print("  known: 1.85 % on C4, by two fits one after the other")
+
+
+def annealing(data: Path) -> None:
+    """Curves of a 100M model: fitted on three schedules, forecast on six, as the multi-power law's paper does."""
+    folder = data / "MultiPowerLaw/loss_curve_repo/csv_100"
+    train = curves(folder, ("cosine_24000", "constant_24000", "wsdcon_9"))
+    test = curves(
+        folder, ("constant_72000", "cosine_72000", "wsd_20000_24000", "wsdld_20000_24000", "wsdcon_3", "wsdcon_18")
+    )
+    found = lawful.fit(train, "annealing", cluster="curve", draws=0)
+    show(found, {})
+    at = {axis: np.array([row[axis] for row in test]) for axis in ("rate_sum", "annealed")}
+    away = found.loss(found.values, at) - np.array([row["loss"] for row in test])
+    print(
+        f"  {len(train)} losses of 3 curves; on {len(test)} losses of 6 others the mean absolute error is "
+        f"{np.abs(away).mean():.4f}; the multi-power law's is .0044"
+    )
+
+
+def curves(folder: Path, names: Iterable[str], warmup: int = 2160, decay: float = 0.999) -> Rows:
+    """Losses with the sum of the rate to that step (S1), and the sum of the momentum of its falls (S2)."""
+    rows = []
+    for name in names:
+        points = [row for row in read(folder / f"{name}.csv") if float(row["step"]) >= warmup]
+        steps = max(int(float(row["step"])) for row in points) + 1
+        rate = np.concatenate([np.linspace(0, 3e-4, warmup), schedule(name, steps)])[:steps]
+        falls = np.maximum(-np.diff(rate, prepend=rate[0]), 0.0)
+        falls[:warmup] = 0.0
+        momentum, total, fallen = 0.0, 0.0, np.empty(steps)
+        for step in range(steps):
+            momentum = decay * momentum + falls[step]
+            total += momentum
+            fallen[step] = total
+        summed = np.cumsum(rate)
+        for row in points[::4]:
+            step = int(float(row["step"]))
+            rows.append({"rate_sum": summed[step], "annealed": fallen[step], "loss": float(row["loss"]), "curve": name})
+    return rows
+
+
+def schedule(name: str, steps: int, warmup: int = 2160, peak: float = 3e-4, least: float = 3e-5) -> np.ndarray:
+    """The learning rate after the warmup, at every step."""
+    kind, _, rest = name.partition("_")
+    step = np.arange(warmup, steps)
+    if kind == "constant":
+        return np.full(len(step), peak)
+    if kind == "cosine":
+        total = int(rest)
+        return least + 0.5 * (peak - least) * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
+    if kind == "wsdcon":
+        return np.where(step < 8000, peak, int(rest) * 1e-5)
+    start, total = map(int, rest.split("_"))
+    share = np.clip((step - start) / (total - start), 0, 1)
+    return peak ** (1 - share) * least**share if kind == "wsd" else peak + (least - peak) * share
+
+
+def vocabulary(data: Path) -> None:
+    """Losses relative to unigrams are negative; 6 is added to all, so that E is 6 less than here."""
+    rows = []
+    for row in read(data / "scaling-with-vocab/exp_data.csv"):
+        size = float(row["vocab_size"]) * float(row["embed_dim"])
+        if float(row["FLOPs"]) >= 2.18e17:
+            rows.append(
+                {
+                    "params_non_vocab": float(row["Non_vocab_parameters"]),
+                    "params_vocab": size,
+                    "tokens": float(row["FLOPs"]) / 6 / (float(row["Non_vocab_parameters"]) + size),
+                    "loss": float(row["Lossu"]) + 6,
+                }
+            )
+    found = lawful.fit(rows, "vocabulary", objective="l2-raw", cluster="none", draws=0)
+    print(f"  {len(rows)} rows; the paper ties alpha1 to beta")
+    show(found, {"alpha1": 0.447, "alpha2": 0.671, "beta": 0.447})
+
+
+def show(fit: lawful.Fit, published: dict[str, float]) -> None:
+    """Each parameter with its interval, and the published value where there is one."""
+    for name, parameter in fit.params.items():
+        if name in published or not published:
+            low, high = parameter.ci95
+            beside = f"; published {published[name]:g}" if name in published else ""
+            inside = "" if not beside else ", inside" if low <= published[name] <= high else ", OUTSIDE"
+            print(f"  {name:8}{parameter.value:10.4g} [{low:.4g}, {high:.4g}]{beside}{inside}")
+    if not fit.convergence.is_certified:
+        print(f"  not certified: {'; '.join((*fit.convergence.problems, *fit.convergence.at_bounds))}")
+
+
+def read(path: Path) -> Rows:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+CHECKS = {
+    "routing": routing,
+    "step_law": step_law,
+    "data_constrained": data_constrained,
+    "downstream": downstream,
+    "annealing": annealing,
+    "vocabulary": vocabulary,
+}
+
+if __name__ == "__main__":
+    main()
