@@ -225,7 +225,7 @@ def test_another_format_is_refused_and_says_what_can_still_be_done(tmp_path: Pat
 
 def test_what_is_reserved_for_later_versions_is_read_and_refused_by_name_where_it_would_be_used(tmp_path: Path) -> None:
     write_plan(tmp_path, replace(RUN, kind="command", command=("python", "train.py")))
-    with pytest.raises(StoreError, match="width=8,seed=0 is a command; this version of lawful trains models only"):
+    with pytest.raises(StoreError, match="no such file, so the command cannot be run"):
         train_study(tmp_path, Local())
     edit_plan(tmp_path, runs=(RUN,), questions=PLAN.questions[1:])
     for ask in (lambda: train_study(tmp_path, Local()), lambda: answer_study(tmp_path)):

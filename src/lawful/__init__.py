@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lawful import log
+    from lawful.command import Command, JSONLines, LogPattern, TableFile
     from lawful.conduct import run_study
     from lawful.fitting import Fit, fit
     from lawful.fitting.compare import compare
@@ -26,14 +28,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdamW",
+    "Command",
     "Fit",
+    "JSONLines",
     "Law",
+    "LogPattern",
     "Observations",
     "Question",
     "Run",
     "Rung",
     "Schedule",
     "Study",
+    "TableFile",
     "__version__",
     "check",
     "compare",
@@ -42,6 +48,7 @@ __all__ = [
     "fit",
     "grid",
     "isoflop",
+    "log",
     "power",
     "read_runs",
     "run_study",
@@ -49,14 +56,18 @@ __all__ = [
 
 _HOMES = {
     "AdamW": "lawful.run",
+    "Command": "lawful.command",
     "Fit": "lawful.fitting",
+    "JSONLines": "lawful.command",
     "Law": "lawful.laws",
+    "LogPattern": "lawful.command",
     "Observations": "lawful.tables",
     "Question": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
     "Study": "lawful.study",
+    "TableFile": "lawful.command",
     "check": "lawful.fitting.table_check",
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
@@ -64,6 +75,7 @@ _HOMES = {
     "fit": "lawful.fitting",
     "grid": "lawful.study",
     "isoflop": "lawful.fitting.isoflop",
+    "log": "lawful",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
     "run_study": "lawful.conduct",
@@ -73,7 +85,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lawful' has no attribute {name!r}; its public names are {', '.join(__all__)}.")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    value = (
+        importlib.import_module(f"lawful.{name}") if home == "lawful" else getattr(importlib.import_module(home), name)
+    )
     globals()[name] = value
     return value
 

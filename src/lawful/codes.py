@@ -367,6 +367,11 @@ CONFOUNDS = _all(
             "What a user should know of the data: pieces that were left out, a recording whose clock drifts.",
             "`lawful data verify NAME` lists all of it. Mend the files, or go on without them.",
         ),
+        "code-unknown": (
+            "A command runs in a folder that is in no git repository, and names no file there: nothing tells which "
+            "state of the program made a loss.",
+            "Keep the trainer in a git repository, or name its file in the command.",
+        ),
         "batch-in-pieces": (
             "A batch does not fit in memory whole: it is computed in pieces, with the same result within rounding.",
             "Nothing to do. Pieces are slower than a whole batch: a smaller batch or a larger device avoids them.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lawful.checks import NaturalInt, checked
+from lawful.command.trusted import commands_of
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
@@ -45,17 +46,22 @@ def run_study(
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
     from lawful.executors.local import Local, available_cores
-    from lawful.planning.plan import make_plan
+    from lawful.planning.commands import is_of_commands, plan_commands
 
     executor = Local(workers=workers, device=device)
-    planned = make_plan(
-        study,
-        data=None if data is None else Path(data),
-        device_name=device,
-        workers=workers,
-        cores=available_cores(),
-        is_timed=False,
-    )
+    if is_of_commands(study):
+        planned = plan_commands(study, workers=workers, cores=available_cores())
+    else:
+        from lawful.planning.plan import make_plan
+
+        planned = make_plan(
+            study,
+            data=None if data is None else Path(data),
+            device_name=device,
+            workers=workers,
+            cores=available_cores(),
+            is_timed=False,
+        )
     planned.write(Path(folder))
 
     def say(what: str) -> None:
@@ -94,9 +100,10 @@ def train_study(
 
     store = Store(folder)
     study = store.read_study()
-    trusted_file(study, folder)  # refused before anything begins
-    if other := next((planned for planned in study.runs if planned.kind != "training"), None):
-        raise StoreError(f"{store.study}: {other.rung} is a {other.kind}; this version of lawful trains models only.")
+    if study.is_of_commands:
+        commands_of(store, study)
+    else:
+        trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
     _train_groups(folder, executor, waiting.anchors, watch)
@@ -245,9 +252,10 @@ def conclude(folder: Path, say: Callable[[str], None] = lambda what: None, *, ow
     from lawful.report.page import write_report
 
     store = Store(folder)
-    expect_laws(store.read_study())
+    study = store.read_study()
+    expect_laws(study)
     write_observations(folder)
-    if not store.baselines.exists():
+    if study.corpora and not store.baselines.exists():
         say("counting n-grams on the same tokens, as reference lines")
         _write_baselines(store, say, own)
     for analysis in analyses():

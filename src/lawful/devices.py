@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import subprocess
 
 from lawful.errors import DeviceError
 
@@ -87,6 +88,20 @@ def gpus() -> list[str]:
             "--device cpu."
         )
     return named
+
+
+def visible_gpus() -> list[str]:
+    """As gpus(), for programs that lawful does not know: as CUDA_VISIBLE_DEVICES names them, else as the driver counts
+    them; torch is not needed."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        names = (name.strip() for name in given.split(","))
+        return list(dict.fromkeys(itertools.takewhile(lambda name: not HIDES.fullmatch(name), names)))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE)
 
 
 def count() -> int:

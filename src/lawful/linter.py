@@ -51,6 +51,14 @@ def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], a
     return found
 
 
+def declared_commands(rungs: Sequence[PlannedRun], arm: str | None = None) -> list[Warning]:
+    """Of a plan whose runs are commands: of them, sizes, seeds and costs are known, and not all of those."""
+    counted = [rung for rung in rungs if not {"params_non_embedding", "tokens", "flops"} & set(rung.unknown)]
+    fitted = [rung for rung in rungs if not rung.held_out]
+    sizes = _sizes([rung for rung in fitted if rung in counted]) if len(counted) == len(rungs) else []
+    return [*sizes, *_seeds(fitted), *(_arms(rungs, arm) if len(counted) == len(rungs) else [])]
+
+
 def observed(rungs: Sequence[PlannedRun], rows: Iterable[Observation]) -> list[Warning]:
     """What the runs that have ended add: the verdict of the learning-rate brackets, and padding that was counted."""
     rows = list(rows)

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Literal
 
-from lawful.schema import Cell, Observation, PlannedRun, RunRecord, Status, StudyPlan
+from lawful.schema import Cell, CorpusRecord, Observation, PlannedRun, RunRecord, Status, StudyPlan
 from lawful.storage.layout import Store
 from lawful.tables import read_cells, with_current_names, write_csv
 
@@ -94,15 +94,20 @@ def _worth(row: Observation) -> int:
 
 def _row(study: StudyPlan, planned: PlannedRun, result: RunRecord) -> dict[str, Cell]:
     """What the plan declared, then what training found; a coordinate that is no column becomes one."""
-    corpus = study.corpora[planned.corpus]
     return {
         "study": study.name,
+        **planned.columns(),
+        **({} if planned.kind == "command" else _corpus_columns(study.corpora[planned.corpus], planned.corpus)),
+        **with_current_names(result.columns()),
+        **{f"at_{name}": value for name, value in planned.at.items()},
+    }
+
+
+def _corpus_columns(corpus: CorpusRecord, name: str) -> dict[str, Cell]:
+    return {
         "tokenizer": corpus.tokenizer,
         "vocabulary": corpus.vocabulary,
         "data_fingerprint": corpus.fingerprint,
         "validation_fingerprint": corpus.validation_fingerprint,
-        **planned.columns(),
-        "corpus": corpus.corpus or planned.corpus,
-        **with_current_names(result.columns()),
-        **{f"at_{name}": value for name, value in planned.at.items()},
+        "corpus": corpus.corpus or name,
     }

@@ -155,7 +155,7 @@ class Run:
     @functools.cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of the canonical JSON: a changed field is a new run."""
-        return _digest(to_json(self))
+        return digest_of(to_json(self))
 
     @functools.cached_property
     def trunk_id(self) -> str:
@@ -168,7 +168,7 @@ class Run:
         shared = to_json(self)
         del shared["steps"]
         del shared["schedule"]["decay_fraction"]
-        return _digest(shared)
+        return digest_of(shared)
 
 
 def to_json(value: Any) -> Any:
@@ -239,6 +239,6 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
         raise DeclarationError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

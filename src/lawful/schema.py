@@ -23,13 +23,14 @@ from lawful.checks import (
 from lawful.errors import DeclarationError
 
 # Raised when a file of the study's folder changes its meaning. 2: one name for a field, a hash in study.json and
-# result.json; reserved for later versions: laws as data (Question.law) and runs that are commands (PlannedRun.kind)
+# result.json; reserved for later versions: laws as data (Question.law)
 FORMAT = 2
 
 Coordinate = str | int | float | bool
 Cell = str | int | float | bool | None
 Fact = Cell | tuple[Cell, ...] | Mapping[str, Cell]  # what is told of a corpus
 Observation = Mapping[str, Cell]  # a row of the table: its keys are the columns, which differ from table to table
+SinkName = Literal["tensorboard", "wandb"]  # of --log, as train/sinks.py opens them
 Severity = Literal["severe", "warning", "note"]
 Status = Literal["finished", "diverged", "failed"]  # a failed run is tried again
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "note")
@@ -133,8 +134,9 @@ class PlannedRun:
     stack               runs with one non-empty stack are trained as one batched model
     threads             CPU threads that a worker gives the run
     seconds_estimate    on one worker; None where nothing was timed
-    kind                "command" is reserved: this version trains models only
-    command             of a run of kind command: the program and its arguments
+    kind                "command": a program of somebody else's trains it
+    command             of a run of kind command: the program and its arguments; {folder} is the run's own folder
+    unknown             columns that the plan does not know, whatever stands in the fields: only the run tells them
     """
 
     run: str
@@ -172,6 +174,7 @@ class PlannedRun:
     seconds_estimate: NonNegativeFloat | None = None
     kind: Literal["training", "command"] = "training"
     command: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_file_name(self.run):
@@ -224,7 +227,7 @@ class PlannedRun:
 
     def columns(self) -> dict[str, Cell]:
         """The columns of the table that the plan knows. How a plan would execute the run today is not among them."""
-        return {name: getattr(self, name) for name in _PLANNED_COLUMNS}
+        return {name: getattr(self, name) for name in _PLANNED_COLUMNS if name not in self.unknown}
 
 
 _PLANNED_COLUMNS = tuple(
@@ -233,7 +236,7 @@ _PLANNED_COLUMNS = tuple(
     if one.name
     not in {
         *("at", "params_by_group", "decay_start", "own_flops"),
-        *("stack", "threads", "seconds_estimate", "kind", "command"),
+        *("stack", "threads", "seconds_estimate", "kind", "command", "unknown"),
         "is_decayed",  # decided by what the run really did
     }
 )
@@ -371,6 +374,10 @@ class StudyPlan:
             questions=(Question(name="size", asks="How does the loss fall with size?", law="power:params"),),
             corpora={"text": CorpusRecord(fingerprint="0123456789abcdef", vocabulary=65, tokenizer="characters")},
         )
+
+    @property
+    def is_of_commands(self) -> bool:
+        return any(planned.kind == "command" for planned in self.runs)
 
     def __post_init__(self) -> None:
         if not self.questions:

@@ -28,6 +28,8 @@ from lawful.checks import (
     refuse_lines,
     shown,
 )
+from lawful.command import Command, CommandRun
+from lawful.command.planned import number_columns, planned_command
 from lawful.errors import DeclarationError, LawfulError
 from lawful.laws import Law, bounds_of, named
 from lawful.run import STUDY_FILE, Run
@@ -46,16 +48,29 @@ LONGEST_NAME = 100  # letters; names become file names, which hold 255 bytes
 class Rung:
     """A run at named coordinates: fitted, held out, or part of a learning-rate bracket.
 
+    run         a Run, or a Command, which is filled in with the coordinates
     bracket     how many times the rate of the rung whose other coordinates it shares; never fitted, only looked at for
                 whether the ladder's own rate is the best of those tried. Its coordinate is called `rate`
     """
 
     at: Coordinates
-    run: Run
+    run: Run | CommandRun
     held_out: bool = False
     bracket: PositiveFloat | None = None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        at: Coordinates,
+        run: Run | Command | CommandRun,
+        held_out: bool = False,
+        bracket: float | None = None,
+    ) -> None:
+        given = {"at": at, "run": run, "held_out": held_out, "bracket": bracket}
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        if isinstance(run, Command):
+            object.__setattr__(self, "run", run.filled(at))
         check_fields(self)
         if type(seed := self.at.get("seed", 0)) is not int:
             raise DeclarationError(f"Rung: at: seed: expected a whole number, got {shown(seed)}.")
@@ -66,7 +81,18 @@ class Rung:
 
     @property
     def seed(self) -> int:
-        return int(self.at.get("seed", self.run.init_seed))
+        return int(self.at.get("seed", 0 if isinstance(self.run, CommandRun) else self.run.init_seed))
+
+    @property
+    def training(self) -> Run:
+        """The Run. Raises DeclarationError for a command."""
+        if isinstance(self.run, CommandRun):
+            raise DeclarationError(f"{self.label}: expected a Run, got the command {shown(self.run.text)}.")
+        return self.run
+
+    @property
+    def starts_from(self) -> Run | None:
+        return None if isinstance(self.run, CommandRun) else self.run.starts_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +155,15 @@ class Study:
             if value not in levels:
                 some = ", ".join(str(level) for level in levels) or "not an axis here"
                 problems.append(f"held_out: no rung has {name}={value}; {name}s are {some}.")
+        if len({isinstance(rung.run, CommandRun) for rung in self.ladder}) > 1:
+            problems.append("ladder: expected Runs or Commands, got both; declare a study of each.")
         runs = {rung.run for rung in self.ladder}
         for rung in self.ladder:
-            if (parent := rung.run.starts_from) is None:
+            if (parent := rung.starts_from) is None:
                 continue
             if parent not in runs:
                 problems.append(f"ladder: {rung.label} starts from a run that is not in this ladder.")
-            if parent.starts_from is not None or parent.family != rung.run.family:
+            if parent.starts_from is not None or parent.family != rung.training.family:
                 problems.append(
                     f"ladder: {rung.label} must start from a run of the same family that started from nothing itself."
                 )
@@ -203,13 +231,18 @@ class Study:
         return [rung for rung in self.ladder if _is_of_ladder(rung) and not rung.held_out]
 
     def _matches_held_out(self, rung: Rung) -> bool:
-        if not self.held_out or rung.run.starts_from is not None:  # a fine-tuning is never fitted, nor forecast
+        if not self.held_out or rung.starts_from is not None:  # a fine-tuning is never fitted, nor forecast
             return False
         return all(rung.at.get(name) == value for name, value in self.held_out.items())
 
 
 def planned_run(rung: Rung, arm: str | None, *, corpus: str = "") -> PlannedRun:
     """What is known of a run before it is trained, but for what it costs here."""
+    if isinstance(rung.run, CommandRun):
+        own_arm = str(rung.at[arm]) if arm else ""
+        return planned_command(
+            rung.run, label=rung.label, at=rung.at, held_out=rung.held_out, arm=own_arm, seed=rung.seed
+        )
     run = rung.run
     counts = run.family.param_counts()
     return PlannedRun(
@@ -254,13 +287,13 @@ _KNOWN_BEFORE = (
 def _planned_row(rung: Rung, arm: str | None) -> Observation:
     """The columns that are known before training, with the rung's coordinates."""
     columns = planned_run(rung, arm).columns()
-    own = {name: columns[name] for name in _KNOWN_BEFORE}
+    own = {name: columns[name] for name in _KNOWN_BEFORE if name in columns}
     return {**rung.at, **{f"at_{name}": value for name, value in rung.at.items()}, **own}
 
 
 def _is_of_ladder(rung: Rung) -> bool:
     """As table.is_of_ladder says of its row."""
-    return rung.bracket is None and rung.run.starts_from is None
+    return rung.bracket is None and rung.starts_from is None
 
 
 def _question_problems(question: Question, study: Study, rows: Sequence[Observation]) -> list[str]:
@@ -343,27 +376,34 @@ def _roles_of(spec: str, law: Law) -> set[str]:
 
 def _number_columns(study: Study, rows: Sequence[Observation]) -> set[str]:
     """The columns of numbers that the table of this study can have."""
-    of_tasks = {name for rung in study.ladder for name in getattr(rung.run.task, "columns", ())}
+    runs = [rung.run for rung in study.ladder if isinstance(rung.run, Run)]
+    if not runs:
+        commands = [(rung.run, rung.held_out) for rung in study.ladder if isinstance(rung.run, CommandRun)]
+        return number_columns(commands) | _numeric_coordinates(study, rows)
+    of_tasks = {name for run in runs for name in getattr(run.task, "columns", ())}
     others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
-    parts = [part for rung in study.ladder for part in (rung.run.family, rung.run.rule)]
+    parts = [part for run in runs for part in (run.family, run.rule)]
     others |= {name for part in parts for name in getattr(part, "columns", ())}
     judged = {"loss", "bits_per_byte", *of_tasks}
-    coordinates = {
-        name
-        for name in itertools.chain.from_iterable((axis, f"at_{axis}") for axis in study._axes)
-        if all(isinstance(row.get(name, 0), (int, float)) for row in rows)
-    }
     return (
         others
         | of_tasks
-        | coordinates
+        | _numeric_coordinates(study, rows)
         | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
     )
 
 
+def _numeric_coordinates(study: Study, rows: Sequence[Observation]) -> set[str]:
+    return {
+        name
+        for name in itertools.chain.from_iterable((axis, f"at_{axis}") for axis in study._axes)
+        if all(isinstance(row.get(name, 0), (int, float)) for row in rows)
+    }
+
+
 def _keep_best(study: Study) -> bool:
     """Whether every run keeps the weights of its lowest loss."""
-    return all(rung.run.keep_best for rung in study.ladder)
+    return all(isinstance(rung.run, Run) and rung.run.keep_best for rung in study.ladder)
 
 
 def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> list[str]:
@@ -393,7 +433,7 @@ def _is_file_name(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and name.isprintable() and name[0] not in ".-" and not set(name) & set("/\\")
 
 
-def grid(rung: Callable[..., Run], **axes: Sequence[Coordinate]) -> list[Rung]:
+def grid(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate]) -> list[Rung]:
     """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns. What is wrong with
     any of them is told of all at once."""
     levels = {name: _levels(name, values) for name, values in axes.items()}
@@ -426,7 +466,7 @@ def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
     return tuple(argument(f"grid: {name}", value, Coordinate) for value in values)
 
 
-def _expect_arguments(what: str, rung: Callable[..., Run], at: Mapping[str, Any]) -> None:
+def _expect_arguments(what: str, rung: Callable[..., Run | Command], at: Mapping[str, Any]) -> None:
     """Raises DeclarationError where the function cannot be called by these names."""
     try:
         inspect.signature(rung).bind(**at)
@@ -438,10 +478,14 @@ def _expect_arguments(what: str, rung: Callable[..., Run], at: Mapping[str, Any]
 
 
 @checked
-def bracket(rung: Callable[..., Run], at: Coordinates, times: Sequence[PositiveFloat] = (0.5, 2.0)) -> list[Rung]:
+def bracket(
+    rung: Callable[..., Run | Command], at: Coordinates, times: Sequence[PositiveFloat] = (0.5, 2.0)
+) -> list[Rung]:
     """The run at `at` again, at multiples of its learning rate and nothing else changed."""
     _expect_arguments("bracket", rung, at)
     run = rung(**at)
+    if isinstance(run, Command):
+        raise DeclarationError("bracket: expected a rung that is a Run, got a Command; add its rate as a coordinate.")
     return [
         Rung(
             at={**at, "rate": factor},

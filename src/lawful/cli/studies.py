@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +18,21 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
+from lawful.cli.commands import (
+    CommandLine,
+    CommandOptions,
+    Grid,
+    HoldOut,
+    LawName,
+    Params,
+    ReadsFrom,
+    Tokens,
+    Unit,
+)
 from lawful.cli.data import show_progress
 from lawful.cli.terminal import console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
-from lawful.executors import SinkName
+from lawful.schema import SinkName
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
@@ -99,6 +110,13 @@ Trust = Annotated[
     str | None,
     typer.Option(help="Let the study's own Python file run, named by 12 digits or more of its SHA-256."),
 ]
+Echo = Annotated[
+    bool,
+    typer.Option("--echo", help="Of commands: one after the other, with their output here; no fit, no report."),
+]
+StudyName = Annotated[
+    str | None, typer.Argument(help="A built-in study, or the path of your own Python file; or give --command.")
+]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
@@ -126,7 +144,7 @@ def studies(as_json: AsJson = False) -> None:
     for name in built_in.names():
         module, _ = built_in.find(name)
         study = declare(module)
-        corpora = {rung.run.corpus for rung in study.ladder}
+        corpora = {rung.training.corpus for rung in study.ladder}
         found.append(
             {
                 "name": name,
@@ -148,7 +166,7 @@ def studies(as_json: AsJson = False) -> None:
 
 
 def plan(
-    study: Annotated[str, typer.Argument(help="A built-in study, or the path of your own Python file.")],
+    study: StudyName = None,
     scale: Scale = None,
     data: Data = None,
     device: Device = "auto",
@@ -157,9 +175,28 @@ def plan(
     settings: Set = None,
     anchors_only: AnchorsOnly = False,
     as_json: AsJson = False,
+    command: CommandLine = None,
+    grid: Grid = None,
+    params: Params = None,
+    tokens: Tokens = None,
+    reads: ReadsFrom = None,
+    unit: Unit = "",
+    hold_out: HoldOut = None,
+    law: LawName = None,
 ) -> None:
-    """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; train nothing."""
-    shown = _plan(study, scale, data, device, workers, stack, settings).study
+    """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
+    command line. Train nothing."""
+    of_command = CommandOptions(
+        command=command,
+        grid=grid,
+        params=params,
+        tokens=tokens,
+        reads=reads or (),
+        unit=unit,
+        hold_out=hold_out,
+        law=law,
+    ).study(None, cores=1, gpus=0)
+    shown = _plan(study, of_command, scale, data, device, workers, stack, settings).study
     if anchors_only:
         shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
     if as_json:
@@ -173,7 +210,7 @@ def plan(
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="A built-in study, or the path of your own Python file.")],
+    study: StudyName = None,
     scale: Scale = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/STUDY-SCALE.")] = None,
     executor: Where = "local",
@@ -194,9 +231,29 @@ def run(
     partition: Partition = None,
     time: Time = "60",
     array_parallelism: Parallelism = 256,
+    echo: Echo = False,
+    command: CommandLine = None,
+    grid: Grid = None,
+    params: Params = None,
+    tokens: Tokens = None,
+    reads: ReadsFrom = None,
+    unit: Unit = "",
+    hold_out: HoldOut = None,
+    law: LawName = None,
 ) -> None:
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
-    study's folder is refused. Ends with status 3 where runs failed."""
+    study's folder is refused. With --command the study is a command line and its --grid. Ends with status 3 where runs
+    failed."""
+    of_command = CommandOptions(
+        command=command,
+        grid=grid,
+        params=params,
+        tokens=tokens,
+        reads=reads or (),
+        unit=unit,
+        hold_out=hold_out,
+        law=law,
+    ).study(out, cores=cpus_per_run, gpus=gpus_per_run)
     place = _executor(
         executor,
         workers=workers,
@@ -204,17 +261,20 @@ def run(
         log=log,
         checkpoint_seconds=checkpoint_seconds,
         cpus_per_run=cpus_per_run,
-        gpus_per_run=gpus_per_run,
+        gpus_per_run=0.0 if of_command is not None and executor == "local" else gpus_per_run,
         processes_per_run=processes_per_run,
         shard=shard,
         address=address,
         partition=partition,
         time=time,
         array_parallelism=array_parallelism,
+        echo=echo,
     )
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
-    planned = _plan(study, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local")
+    planned = _plan(
+        study, of_command, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local"
+    )
     _expect_match(planned.study, only)
     folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
     planned.write(folder)
@@ -242,6 +302,7 @@ def resume(
     partition: Partition = None,
     time: Time = "60",
     array_parallelism: Parallelism = 256,
+    echo: Echo = False,
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
     runs failed."""
@@ -265,6 +326,7 @@ def resume(
         partition=partition,
         time=time,
         array_parallelism=array_parallelism,
+        echo=echo,
     )
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
 
@@ -410,7 +472,8 @@ def sample(
 
 
 def _plan(
-    name: str,
+    name: str | None,
+    of_command: Study | None,
     scale: str | None,
     data: Path | None,
     device: str,
@@ -422,12 +485,36 @@ def _plan(
 ) -> Plan:
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
-    from lawful.planning.plan import make_plan
+    from lawful.planning.commands import is_of_commands, plan_commands
     from lawful.study import declare
 
     given = _settings(settings)
-    module, own_file = built_in.find(name)
-    study: Study = declare(module, scale, given)
+    if (name is None) == (of_command is None):
+        raise DeclarationError(
+            f"expected a study (a name, or the path of its Python file) or --command, got "
+            f"{'both' if name else 'neither'}."
+        )
+    own_file: Path | None = None
+    if of_command is not None:
+        if scale is not None or given:
+            raise DeclarationError("--scale, --set: a study that is given by --command has none.")
+        study = of_command
+    else:
+        module, own_file = built_in.find(str(name))
+        study = declare(module, scale, given)
+    if is_of_commands(study):
+        if data is not None or stack:
+            raise DeclarationError("--data, --stack: the runs of this study are commands, which take their own.")
+        return plan_commands(
+            study,
+            workers=workers,
+            cores=available_cores(),
+            settings=given,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=own_file,
+        )
+    from lawful.planning.plan import make_plan
+
     with _progress() as progress:
         return make_plan(
             study,
@@ -455,9 +542,15 @@ def _trust(laws: list[str] | None) -> None:
 def _allow(digits: str | None, study: StudyPlan, folder: Path) -> None:
     """Trust the study's own Python file, if --trust names it."""
     from lawful import trust
+    from lawful.command import trusted
+    from lawful.storage.layout import Store
     from lawful.study import own_file
 
-    if digits is not None:
+    if digits is None:
+        return
+    if study.is_of_commands:
+        trusted.allow(digits, Store(folder), study)
+    else:
         trust.allow(digits, own_file(study), folder)
 
 
@@ -490,6 +583,7 @@ def _executor(
     gpus_per_run: float,
     processes_per_run: int,
     shard: bool,
+    echo: bool,
     **of_one: Any,
 ) -> Executor:
     """of_one    options that one kind of executor has alone"""
@@ -519,6 +613,7 @@ def _executor(
         "checkpoint_seconds": checkpoint_seconds,
         "processes_per_run": processes_per_run,
         "is_sharded": shard,
+        "is_echoed": echo,
     }
     return cls.of_options(shared, {"workers": workers, "gpus_per_run": gpus_per_run, **of_one})
 
@@ -528,10 +623,12 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     from lawful.storage.layout import Store
     from lawful.study import own_module
 
+    if executor.is_echoed and not Store(folder).read_study().is_of_commands:
+        raise DeclarationError("--echo: only runs that are commands have an output to show.")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
-        with _watching(folder) as watch:
+        with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
             train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
     except KeyboardInterrupt:
         print(
@@ -542,10 +639,30 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     except Unfinished as error:
         print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
+    if executor.is_echoed:
+        _say_ended(folder, only)
+        return
     page = conclude(folder, _say, own=lambda: own_module(Store(folder).read_study(), folder))
     _announce(folder, page)
     if failed := failed_runs(folder):
         _say_failed(folder, failed)
+        raise SystemExit(RUNS_FAILED)
+
+
+def _say_ended(folder: Path, only: str) -> None:
+    """How the runs that --only names have ended; status 3 where one failed."""
+    from lawful.conduct import expect_match
+    from lawful.storage.layout import Store
+
+    store = Store(folder)
+    ended = [(one, store.read_result(one.run)) for one in expect_match(store.read_study(), only)]
+    for planned, result in ended:
+        loss = None if result is None else result.number("loss")
+        how = "waiting" if result is None else result.status if loss is None else f"{result.status}, loss {loss:g}"
+        reason = f": {result.reason}" if result is not None and result.reason else ""
+        print(f"{planned.rung}: {how}{reason}")
+    print(f"go on with: lawful resume {shlex.quote(str(folder))}")
+    if any(result is not None and result.status == "failed" for _, result in ended):
         raise SystemExit(RUNS_FAILED)
 
 

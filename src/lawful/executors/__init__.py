@@ -11,11 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
-from lawful.schema import PlannedRun, RunRecord
+from lawful.command import trusted
+from lawful.command.attempt import SAFE_PATH
+from lawful.errors import DeclarationError
+from lawful.schema import PlannedRun, RunRecord, StudyPlan
+from lawful.schema import SinkName as SinkName
 from lawful.storage.atomic import open_log
 from lawful.storage.cache import cache_folder
 from lawful.storage.codec import write_result
@@ -23,7 +27,6 @@ from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
 from lawful.study import own_file
 
-SinkName = Literal["tensorboard", "wandb"]  # as train/sinks.py opens them
 ATTEMPTS = 2  # how often a run may take its worker down before it counts as failed
 
 
@@ -46,6 +49,7 @@ class Executor(ABC):
     device        auto (the plan's), cpu, cuda, cuda:N or mps
     threads       CPU threads of a run (two on a busy two-core machine measured 3.5 times slower than one)
     micro_batch   windows in one forward pass; None: the whole batch
+    is_echoed     the output of runs that are commands is copied to standard error
     processes_per_run, is_sharded    torchrun gives each process its rows of the global batch; sharded: by FSDP
     """
 
@@ -56,6 +60,7 @@ class Executor(ABC):
     log: Sequence[SinkName] = ()
     processes_per_run: PositiveInt = 1
     is_sharded: bool = False
+    is_echoed: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,12 +82,25 @@ class Executor(ABC):
 
     def command(self, folder: Path) -> list[str]:
         """A worker that takes ids from its standard input, but for the Python that runs it."""
-        own = own_file(Store(folder).read_study())
+        study = Store(folder).read_study()
+        if study.is_of_commands:
+            return self._command_worker(Store(folder), study)
+        own = own_file(study)
         trusted = ["--trust", own[1]] if own and trust.is_trusted(own[1]) else []  # else the worker refuses it
         worker = ["-m", "lawful.train.worker", str(folder), "-", *self._options(), *trusted]
         if self.processes_per_run == 1:
             return worker
         return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes_per_run}", *worker]
+
+    def _command_worker(self, store: Store, study: StudyPlan) -> list[str]:
+        if self.processes_per_run > 1 or self.log or self.micro_batch:
+            raise DeclarationError(
+                f"{store.study}: expected none of --processes-per-run, --log and --shard: its runs are commands of "
+                "other programs, which take options of their own."
+            )
+        own = trusted.hash_of(trusted.commands_of(store, study))
+        echo = ["--echo"] if self.is_echoed else []
+        return ["-m", "lawful.command.worker", str(store.folder), "-", "--trust", own, *echo]
 
     def _options(self) -> list[str]:
         words = ["--device", self.device, "--threads", str(self.threads)]
@@ -100,7 +118,7 @@ class Executor(ABC):
         looks for modules in the current folder, which may be somebody's study, only where it does so here."""
         named = {"OMP_NUM_THREADS": str(self.threads), "LAWFUL_CACHE": str(cache_folder().resolve())}
         if not any(Path(place).resolve() == Path.cwd() for place in sys.path):
-            named["PYTHONSAFEPATH"] = "1"
+            named["PYTHONSAFEPATH"] = SAFE_PATH
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
 
 
@@ -110,7 +128,10 @@ class Worker:
     command, environment    as an Executor gives them
     """
 
-    def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str], environment: Mapping[str, str], *, is_echoed: bool = False
+    ) -> None:
+        self._is_echoed = is_echoed
         self._store = Store(folder)
         self._command = [sys.executable, *command]
         self._environment = environment
@@ -179,7 +200,7 @@ class Worker:
                         self._command,
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
-                        stderr=log,
+                        stderr=None if self._is_echoed else log,
                         text=True,
                         env={**os.environ, **self._environment},
                     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lawful import devices
 from lawful.checks import NaturalInt
+from lawful.command import trusted
 from lawful.errors import DeviceError
 from lawful.executors import Executor, Job, Worker
 from lawful.schema import StudyPlan
@@ -85,6 +86,31 @@ def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int
     return own
 
 
+def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Sequence[Sequence[str]]) -> list[Worker]:
+    """A worker for each command that runs at once: as many as there are cores, or GPUs, for the largest of these runs.
+    A run that needs fewer GPUs sees the first of its worker's."""
+    if executor.device not in ("auto", "cpu"):
+        raise DeviceError(f"--device: the commands of a study choose theirs, with gpus=...; got {executor.device!r}.")
+    own = {run_id for group in groups for run_id in group}
+    commands = [run for run_id, run in trusted.commands_of(Store(folder), study).items() if run_id in own]
+    gpus = max(run.gpus for run in commands)
+    count = executor.workers or max(1, available_cores() // max(run.cores for run in commands))
+    slots = [""] * count
+    if gpus:
+        found = devices.visible_gpus()
+        if len(found) < gpus:
+            raise DeviceError(f"gpus: expected at least {gpus} GPUs here, as a command asks, got {len(found)}.")
+        on_each = 1 if gpus > 1 else int(1 / max(run.gpu_share for run in commands) + 1e-9)
+        slots = [",".join(found[first : first + gpus]) for first in range(0, len(found) - gpus + 1, gpus)] * on_each
+        slots = slots[: executor.workers or len(slots)]
+    slots = slots[: 1 if executor.is_echoed else len(groups)]
+    command, environment = executor.command(folder), executor.environment()
+    return [
+        Worker(folder, [*command, *(["--gpus", slot] if slot else [])], environment, is_echoed=executor.is_echoed)
+        for slot in slots
+    ]
+
+
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._folder = folder
@@ -92,13 +118,26 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         study = Store(folder).read_study()
+        self._workers = (
+            command_workers(executor, folder, study, groups)
+            if study.is_of_commands
+            else self._training_workers(executor, folder, study, groups)
+        )
+        self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
+        for thread in self._threads:
+            thread.start()
+
+    @staticmethod
+    def _training_workers(
+        executor: Local, folder: Path, study: StudyPlan, groups: Sequence[Sequence[str]]
+    ) -> list[Worker]:
         device = devices.of_worker(executor.device, study.device)
         gpus = _gpus(executor, device)
         device, _, number = device.partition(":")
         if number:  # the one GPU that its workers see
             executor = replace(executor, device=device)
         count = min(_processes(executor, study, device, gpus), len(groups))
-        self._workers = [
+        return [
             Worker(
                 folder,
                 [*executor.command(folder), *_cores(executor, number, count)],
@@ -106,9 +145,6 @@ class LocalJob(Job):
             )
             for number in range(count)
         ]
-        self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
-        for thread in self._threads:
-            thread.start()
 
     def is_over(self) -> bool:
         if any(thread.is_alive() for thread in self._threads):

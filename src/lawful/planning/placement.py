@@ -84,7 +84,7 @@ def stacks(
         return [("", 1.0)] * len(rungs)
     shapes: dict[tuple[Shape, bool], dict[str, list[Run]]] = {}  # of trunks, held out or not
     for rung, planned in zip(rungs, runs, strict=True):
-        run = rung.run
+        run = rung.training
         if batched.is_stackable(run) and run.starts_from is None:
             shapes.setdefault((Shape.of(run), rung.held_out), {}).setdefault(planned.cluster, []).append(run)
     of_trunk: dict[tuple[str, bool], tuple[str, float]] = {}
@@ -114,9 +114,9 @@ def on_one_gpu(rungs: Sequence[Rung], runs: Sequence[PlannedRun], cores: int, pr
     cost: dict[tuple[Shape, int], float] = {}
     example: dict[tuple[Shape, int], Run] = {}
     for rung, planned in zip(rungs, runs, strict=True):
-        key = Shape.of(rung.run), trunks[planned.stack] if planned.stack else 1
+        key = Shape.of(rung.training), trunks[planned.stack] if planned.stack else 1
         cost[key] = cost.get(key, 0.0) + (planned.own_flops or 0)
-        example[key] = rung.run
+        example[key] = rung.training
     busy, peak = 0.0, 0
     for number, key in enumerate(sorted(cost, key=lambda key: -cost[key])[:PROBED_SIZES]):
         probes.progress("measuring what a run takes of the GPU", number / min(PROBED_SIZES, len(cost)))
@@ -146,7 +146,7 @@ def _threads(
     The held-out runs, the largest, are trained after all others; where they are fewer than the workers, each has the
     idle cores as well if a probe finds that it pays. Settled here, and not by who happens to be idle, since threads
     change the last bits."""
-    held_out = [rung.run for rung in rungs if rung.held_out]
+    held_out = [rung.training for rung in rungs if rung.held_out]
     trunks = {run.cluster for run in runs if run.held_out}
     spare = workers // len(trunks) if trunks and probes.where.type == "cpu" else 1
     if spare < 2:

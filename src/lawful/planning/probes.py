@@ -115,7 +115,7 @@ class Probes:
         bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster; kept in the cache, so that one ladder
         is given one precision on this machine. Else fp32.
         """
-        declared = {rung.run.precision for rung in rungs}
+        declared = {rung.training.precision for rung in rungs}
         if len(declared) == 1 and "auto" not in declared:
             return declared.pop(), None
         if self.where.type == "cuda":
@@ -123,9 +123,9 @@ class Probes:
         cost: dict[Shape, float] = {}
         example: dict[Shape, Run] = {}
         for rung in rungs:
-            shape = replace(Shape.of(rung.run), precision="")
-            cost[shape] = cost.get(shape, 0.0) + flops_of(rung.run)
-            example[shape] = rung.run
+            shape = replace(Shape.of(rung.training), precision="")
+            cost[shape] = cost.get(shape, 0.0) + flops_of(rung.training)
+            example[shape] = rung.training
         large = [shape for shape in cost if shape.family.param_counts().total >= BF16_MIN_PARAMS]
         if (
             self.where.type != "cpu"
@@ -160,7 +160,7 @@ class Probes:
         device.keep_freed_memory()
         per_step: dict[Shape, float] = {}
         best_rate = 0.0
-        shapes = [Shape.of(rung.run) for rung in rungs]
+        shapes = [Shape.of(rung.training) for rung in rungs]
         by_cost = sorted(range(len(rungs)), key=lambda i: runs[i].flops / runs[i].steps)
         for done, index in enumerate(by_cost):
             shape, planned = shapes[index], runs[index]
@@ -169,13 +169,13 @@ class Probes:
             flops_per_step = planned.flops / planned.steps
             if flops_per_step <= PROBE_FLOPS or not best_rate:
                 self.progress("timing a few steps of each size", done / len(by_cost))
-                per_step[shape] = self.step_seconds(rungs[index].run)
+                per_step[shape] = self.step_seconds(rungs[index].training)
                 best_rate = max(best_rate, flops_per_step / per_step[shape])
             else:
                 per_step[shape] = flops_per_step / best_rate  # assumes the rate of the largest size that was timed
         seconds = []
         for rung, planned, shape in zip(rungs, runs, shapes, strict=True):
-            evaluated = planned.own_steps // rung.run.eval_every * rung.run.eval_tokens
+            evaluated = planned.own_steps // rung.training.eval_every * rung.training.eval_tokens
             if (corpus := corpora.get(planned.corpus)) is not None:
                 evaluated += (corpus.validation_tokens or 0) + (corpus.test_tokens or 0)
             steps = planned.own_steps + EVALUATION_COST * evaluated / planned.batch_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,18 @@ from lawful.schema import PlannedRun, StudyPlan
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
+    from rich.table import Table
 
 _STYLES = ("red", "yellow", "dim")
 
 
 def plan_table(plan: StudyPlan) -> Group:
     """The plan, written or not. Runs that differ only in their seed share a row."""
-    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    if plan.is_of_commands:
+        return _plan_of(plan, _commands(plan))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=False)
     table.add_column("rung", overflow="fold")
     for name in ("runs", "params", "blocks", "tokens", "FLOPs", "rate", "batch", "each"):
@@ -39,6 +42,34 @@ def plan_table(plan: StudyPlan) -> Group:
             tables.count(first.batch_tokens),
             tables.seconds(_mean(group, lambda planned: planned.seconds_estimate)),
         )
+    return _plan_of(plan, table)
+
+
+def _commands(plan: StudyPlan) -> Table:
+    """Each command whole, under its rung and counts: nobody can judge one that was cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=False)
+    table.add_column("rung and command", overflow="fold")
+    for name in ("params", "tokens", "FLOPs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for planned in plan.runs:
+        columns = planned.columns()
+        table.add_row(
+            Text(tables.readable(planned.rung) + (" *" if planned.held_out else ""), style="bold"),
+            tables.count(columns.get("params_non_embedding")),
+            tables.count(columns.get("tokens")),
+            tables.flops(planned.flops).removesuffix("FLOPs").replace(" ", "") if "flops" in columns else tables.DASH,
+        )
+        table.add_row(Text("  " + tables.printable(shlex.join(planned.command).replace("'{folder}'", "{folder}"))))
+    return table
+
+
+def _plan_of(plan: StudyPlan, table: Table) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
     parts: list[RenderableType] = [
         Text(f"{plan.name} · {plan.scale}", style="bold"),
         Text(plan.question),
@@ -82,7 +113,9 @@ def _totals(plan: StudyPlan) -> str:
     runs = plan.runs
     flops = float(sum(planned.flops for planned in runs))
     tokens = sum(planned.tokens for planned in runs)
-    parts = [f"{len(runs)} runs", f"{tables.count(tokens)} tokens", tables.flops(flops), plan.precision]
+    is_known = not any({"tokens", "flops"} & set(planned.unknown) for planned in runs)
+    counts = [f"{tables.count(tokens)} tokens", tables.flops(flops)] if is_known else []
+    parts = [f"{len(runs)} {'commands' if plan.is_of_commands else 'runs'}", *counts, plan.precision]
     spent = float(sum(planned.own_flops or 0 for planned in runs))
     if 0 < spent < 0.999 * flops:
         parts.append(f"of which {tables.flops(spent)} are spent, {flops / spent:.2f} times fewer: budgets share trunks")

@@ -30,6 +30,8 @@ class Store:
     FOLDER/runs/ID/checkpoints/STEP/      model, optimiser, state; MANIFEST.json last
     FOLDER/runs/ID/details.json           what a task keeps of single sequences for the report, by split
     FOLDER/runs/ID/worker.log             the traceback of a run that failed
+    FOLDER/runs/ID/work/                  {folder} of a run that is a command: what its program writes
+    FOLDER/runs/ID/output.log             what that program wrote to its output; output.log.1: before that
     FOLDER/runs/ID/result.json            written last: the run is over, and how it ended
     FOLDER/trunks/KEY/STEP/               checkpoints shared by runs that differ only in their length
     FOLDER/samples/                       what trained models wrote: files, and samples.json, which describes them
@@ -138,6 +140,12 @@ class Store:
 
     def log(self, run_id: str) -> Path:
         return self._at("runs", run_id, "worker.log")
+
+    def work(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "work")
+
+    def output(self, run_id: str) -> Path:
+        return self._at("runs", run_id, "output.log")
 
     def checkpoints(self, run_id: str) -> Path:
         return self._at("runs", run_id, "checkpoints")

@@ -38,7 +38,7 @@ def study_runs() -> tuple[Any, ...]:
     smallest: dict[Any, Any] = {}
     for module in loaded("studies").values():
         for rung in declare(module, next(iter(scales_of(module)), None)).ladder:
-            run = rung.run
+            run = rung.training
             parts = (type(run.family), type(run.task), type(run.rule))
             size = run.family.param_counts().total
             if parts not in smallest or size < smallest[parts][0]:

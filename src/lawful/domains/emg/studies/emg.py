@@ -271,7 +271,7 @@ def _personal(ladder: Sequence[Rung], start: dict[str, int], people: int) -> lis
     return [
         Rung(
             at={**{name: at for name, at in rung.at.items() if name != "train_users"}, "person": person},
-            run=continued(rung.run, person),
+            run=continued(rung.training, person),
         )
         for rung in ladder
         if start.items() <= rung.at.items()

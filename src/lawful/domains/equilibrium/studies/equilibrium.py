@@ -128,7 +128,7 @@ def study(
             another
             for arm in arms
             for another in bracket(
-                lambda **at: rung(**at).run,
+                lambda **at: rung(**at).training,
                 {"arm": arm, "characters": max(sizes), "length": LENGTH, "steps": steps, "seed": 0},
             )
         ]

@@ -1,0 +1,86 @@
+"""Which state of the code a command runs: the commit of its folder and what differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lawful.errors import DeclarationError, in_words
+
+GIT_SECONDS = 60.0
+MOST_BYTES = 2**28  # of a file that is hashed because the command names it
+
+
+class Code:
+    """The state of a folder's code, as it is when this is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commit = _git(folder, "rev-parse", "HEAD").decode().strip()
+        self._changes = (
+            _git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv") if self.commit else b""
+        )
+        self._known: dict[tuple[str, ...], str] = {}
+
+    def of(self, words: Sequence[str]) -> str:
+        """The commit, with a hash of what differs from it; where the folder is in no repository, a hash of the files
+        that the command names. Empty where there is neither.
+
+        Files that git does not know are left out, since training writes some; those that the command names are not.
+        """
+        named = self._named(words)
+        key = tuple(str(path) for path in named)
+        if key not in self._known:
+            self._known[key] = self._state(named)
+        return self._known[key]
+
+    def _state(self, named: Sequence[Path]) -> str:
+        if not self.commit:
+            return f"files {self._digest(named)}" if named else ""
+        unknown = _git(self.folder, "ls-files", "--others", "-z", "--", *map(str, named)) if named else b""
+        others = {Path(os.fsdecode(name)) for name in unknown.split(b"\0")}
+        named = [path for path in named if path in others]
+        return f"{self.commit}+{self._digest(named)}" if self._changes or named else self.commit
+
+    def _named(self, words: Sequence[str]) -> list[Path]:
+        """The files that stand in the folder by a name that is a word of the command."""
+        found = []
+        for word in dict.fromkeys([*words, *" ".join(words).split()]):  # the latter of a text for a shell
+            try:
+                if not os.path.isabs(word) and (self.folder / word).is_file():
+                    found.append(Path(word))
+            except (OSError, ValueError):
+                continue  # a word that can be no path
+        return found
+
+    def _digest(self, files: Sequence[Path]) -> str:
+        digest = hashlib.sha256(self._changes)
+        for path in files:
+            size = (self.folder / path).stat().st_size
+            digest.update(f"\0{path}\0{size}\0".encode(errors="surrogateescape"))
+            with (self.folder / path).open("rb") as file:
+                digest.update(file.read(MOST_BYTES))
+        return digest.hexdigest()[:12]
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """What git says; empty where it is not installed, or the folder is in no repository."""
+    try:
+        found = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=GIT_SECONDS,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except FileNotFoundError:
+        return b""
+    except subprocess.TimeoutExpired:
+        raise DeclarationError(
+            f"cwd: expected git to say the state of {folder} within {GIT_SECONDS:g} seconds, got nothing"
+        ) from None
+    except OSError as error:
+        raise DeclarationError(f"cwd: {in_words(error)}") from None
+    return found.stdout if found.returncode == 0 else b""

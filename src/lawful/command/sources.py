@@ -1,0 +1,222 @@
+"""The numbers of a run as its output grows: files are followed from where this attempt began, never from before it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawful.command import numbers
+from lawful.command.reads import COLUMNS, JSONLines, LogPattern, Reads, TableFile
+from lawful.command.template import placed
+from lawful.errors import LawfulError
+
+Values = Mapping[str, float]  # what is read, such as loss and step -> its number
+MOST_LINE_BYTES = 2**20  # of JSON; a longer one is passed over
+TAIL_BYTES = 4096  # by which a file that was continued is told from one that was written anew
+TABLE_SECONDS = 10.0  # between two looks at a table while it grows
+
+
+class Source(ABC):
+    """What one of a command's `reads` finds during one attempt."""
+
+    @abstractmethod
+    def poll(self, *, is_over: bool = False) -> list[Values]:
+        """What is new, in its order."""
+
+    def line(self, text: str) -> list[Values]:
+        """What a line of the command's output tells."""
+        return []
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it looked, for messages."""
+
+
+def opened(source: Reads, folder: Path, cwd: Path) -> Source:
+    """folder    the run's own
+    cwd    where the command runs
+    """
+    if isinstance(source, LogPattern):
+        return _Lines(source)
+    path = folder / placed(source.file, str(folder))
+    return _Followed(source, path) if isinstance(source, JSONLines) else _Table(source, path)
+
+
+class _Lines(Source):
+    def __init__(self, source: LogPattern) -> None:
+        self._pattern = numbers.compiled(source.pattern, tuple(COLUMNS))
+        self._lines = 0
+
+    def poll(self, *, is_over: bool = False) -> list[Values]:
+        return []
+
+    def line(self, text: str) -> list[Values]:
+        self._lines += 1
+        found = self._pattern.search(text)
+        return [{name: numbers.number_of(value) for name, value in found.groupdict().items()}] if found else []
+
+    @property
+    def place(self) -> str:
+        return f"its output ({self._lines:,} lines)"
+
+
+@dataclass(frozen=True)
+class _Before:
+    """A file as it was before this attempt: its length, its last bytes, and when it was changed."""
+
+    size: int
+    tail: bytes
+    changed: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> _Before | None:
+        try:
+            facts = path.stat()
+            return cls(facts.st_size, _tail(path, facts.st_size), (facts.st_mtime_ns, facts.st_ino))
+        except OSError:
+            return None
+
+
+class _Followed(Source):
+    """A file of JSON lines."""
+
+    def __init__(self, source: JSONLines, path: Path) -> None:
+        self._names = source.names
+        self._path = path
+        self._before = _Before.of(path)
+        self._start: int | None = None  # where this attempt's part begins
+        self._rest = b""
+        self._trouble = "no such file"
+
+    def poll(self, *, is_over: bool = False) -> list[Values]:
+        try:
+            return self._read(is_over=is_over)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._trouble = error.strerror or str(error)
+            return []
+
+    def _read(self, *, is_over: bool) -> list[Values]:
+        facts = self._path.stat()
+        before = self._before
+        if before is not None and (facts.st_mtime_ns, facts.st_ino) == before.changed and facts.st_size == before.size:
+            self._trouble = "the file is older than this attempt"
+            return []
+        if self._start is None or facts.st_size < self._start:
+            is_continued = before is not None and facts.st_size >= before.size
+            is_continued = is_continued and before is not None and _tail(self._path, before.size) == before.tail
+            self._start, self._rest = before.size if is_continued and before is not None else 0, b""
+        with self._path.open("rb") as file:
+            file.seek(self._start)
+            read = file.read()
+        self._start += len(read)
+        *lines, self._rest = (self._rest + read).split(b"\n")
+        if is_over:
+            lines.append(self._rest)
+        self._trouble = "no line of this attempt has it"
+        return [values for line in lines if (values := _record(line, self._names))]
+
+    @property
+    def place(self) -> str:
+        return f"{self._path} ({self._trouble})"
+
+
+class _Table(Source):
+    """A table is read whole each time; its rows are told at the end, and while it grows the newest one."""
+
+    def __init__(self, source: TableFile, path: Path) -> None:
+        self._names, self._path = source.names, path
+        self._seen = self._state()
+        self._trouble = "no such file"
+        self._looked = -math.inf
+
+    def poll(self, *, is_over: bool = False) -> list[Values]:
+        import time
+
+        now = time.monotonic()
+        if not is_over and now - self._looked < TABLE_SECONDS:
+            return []
+        self._looked = now
+        state = self._state()
+        if state is None or state == self._seen:
+            self._trouble = "no such file" if state is None else "it is older than this attempt"
+            return []
+        return self._rows(is_over=is_over)
+
+    def _rows(self, *, is_over: bool) -> list[Values]:
+        from lawful.tables.source import read_rows
+
+        try:
+            rows = read_rows(self._path)
+        except (LawfulError, OSError) as error:
+            self._trouble = " ".join(str(error).split())[:300]
+            return []
+        self._trouble = f"{len(rows)} rows"
+        found = [_numbers((name, row.get(column)) for name, column in self._names.items()) for row in rows]
+        return [values for values in (found if is_over else found[-1:]) if values]
+
+    def _state(self) -> object:
+        """What tells whether it was written again; of a folder, its newest file."""
+        try:
+            if not self._path.is_dir():
+                return _changed(self._path)
+            return max((_changed(path) for path in self._path.rglob("*") if path.is_file()), default=None)
+        except OSError:
+            return None
+
+    @property
+    def place(self) -> str:
+        return f"{self._path} ({self._trouble})"
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+def _tail(path: Path, size: int) -> bytes:
+    """The bytes before a place of a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - TAIL_BYTES))
+        return file.read(min(size, TAIL_BYTES))
+
+
+def _record(line: bytes, names: Mapping[str, str]) -> Values:
+    """The numbers of a line of JSON; none where it is damaged or has none of them."""
+    if len(line) > MOST_LINE_BYTES or b"{" not in line:
+        return {}
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return _numbers((name, _at(value, key)) for name, key in names.items())
+
+
+def _at(value: Any, key: str) -> Any:
+    """value[key], or value[a][b] for a key like a/b or a.b."""
+    if not isinstance(value, dict):
+        return None
+    if key in value:
+        return value[key]
+    first, sign, rest = re.match(r"([^/.]*)([/.]?)(.*)", key, re.DOTALL).groups()  # type: ignore[union-attr]
+    return _at(value.get(first), rest) if sign else None
+
+
+def _numbers(cells: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    found = {}
+    for name, cell in cells:
+        if isinstance(cell, str) and cell.strip().lower() in ("nan", "inf", "-inf", "infinity", "-infinity"):
+            cell = float(cell)
+        if isinstance(cell, (int, float)) and not isinstance(cell, bool) and abs(cell) < 1e300 or cell != cell:
+            found[name] = float(cell)
+        elif isinstance(cell, float):
+            found[name] = cell
+    return found

@@ -1,0 +1,119 @@
+"""A plan that is ready to be written into a study's folder, and what every plan records; no torch."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import lawful
+from lawful import trust
+from lawful.command import CommandRun, trusted
+from lawful.errors import DeclarationError, StoreError
+from lawful.laws import named
+from lawful.replan import expect_room, replace_plan
+from lawful.run import Run, to_json
+from lawful.schema import Question, StudyFile, StudyPlan, Versions
+from lawful.storage.atomic import write_json
+from lawful.storage.cache import sha256_of
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
+
+PLANNING_PATIENCE = 1.0  # seconds in which a process that died while planning is told from one that lives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """study    what becomes study.json
+    runs     complete Runs, or commands, by id
+    missing_data    why a corpus cannot be had on this machine; then the plan cannot be written
+    """
+
+    study: StudyPlan
+    runs: Mapping[str, Run | CommandRun]
+    missing_data: str | None = None
+
+    def write(self, folder: Path, *, register: Callable[[], None] = lambda: None) -> None:
+        """runs/ID/run.json each, then study.json, so that a folder with study.json is complete.
+
+        register    called before anything is written, while no other process can plan into the folder
+        Raises StoreError where the folder holds something else, or records of this study that would be lost, and while
+        another process plans into it.
+        """
+        if self.missing_data:
+            raise DeclarationError(self.missing_data)
+        expect_room(folder, self.study)  # before anything is written there
+        store = Store(folder)
+        with claimed(store.planning, patience_seconds=PLANNING_PATIENCE) as lease:
+            if lease is None:
+                raise StoreError(
+                    f"{folder}: another process is planning a study into this folder; look at what it made "
+                    f"(`lawful status {folder}`), or choose another --out."
+                )
+            expect_room(folder, self.study)
+            register()
+            for run in self.runs.values():
+                path = store.run(run.id)
+                if not path.exists() or (isinstance(run, CommandRun) and read_json(path) != to_json(run)):
+                    write_json(path, to_json(run))
+            if commands := {run.id: run for run in self.runs.values() if isinstance(run, CommandRun)}:
+                trust.remember(trusted.hash_of(commands), f"commands of {folder.resolve()}")
+            replace_plan(folder, self.study)
+
+
+def import_laws(questions: Sequence[Question]) -> None:
+    """The laws are imported here, as the study's own code was, so that they may answer later."""
+    for question in questions:
+        if question.law_name != "paired":
+            named(question.law_name)
+
+
+def own_file(path: Path) -> StudyFile:
+    """The study's own file, which this user trusts from now on: it has run here."""
+    sha256 = sha256_of(path)
+    trust.remember(sha256, f"study file {path.resolve()}")
+    return StudyFile(path=str(path.resolve()), sha256=sha256)
+
+
+def versions() -> Versions:
+    return Versions(
+        lawful=lawful.__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        torch=_version("torch"),
+        numpy=_version("numpy"),
+        scipy=_version("scipy"),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # commands are planned and fitted without torch
+        return ""
+
+
+def _commit() -> str:
+    """Of the checkout lawful runs from, with "+changes" where it differs; empty when installed from a package."""
+    here = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        tracked = subprocess.run(
+            ["git", "-C", str(here), "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10
+        )
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "" if tracked.returncode else head + ("+changes" if changed else "")

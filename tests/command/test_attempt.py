@@ -1,0 +1,318 @@
+"""Runs of plain scripts, from the plan to the result: what they tell, how they end, and what is said of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import command, one, plan_one, script, store
+from lawful.command import JSONLines, LogPattern, TableFile
+from lawful.command.attempt import Place, Stopped, train
+from lawful.command.log import Log
+from lawful.command.record import CommandRun
+from lawful.schema import RunRecord
+from lawful.storage.json_files import read_jsonl
+
+
+def run_of(
+    folder: Path,
+    text: str,
+    arguments: str = "",
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
+) -> RunRecord:
+    return again(folder, one(folder, text, arguments, **settings), should_stop=should_stop)
+
+
+def again(
+    folder: Path, run: CommandRun, *, should_stop: Callable[[], bool] = lambda: False, **settings: Any
+) -> RunRecord:
+    place = Place(store=store(folder), lease=None, should_stop=should_stop, **settings)
+    return train(run, {"seed": 0}, place)
+
+
+def test_the_last_loss_of_the_output_is_the_runs(tmp_path: Path) -> None:
+    result = run_of(tmp_path, "print('val loss 5'); print('val loss 3.2')", unit="nats per token")
+    assert result.status == "finished"
+    assert result.measured["loss"] == 3.2
+    assert result.measured["loss_unit"] == "nats_per_token"
+    assert result.measured["flops_6nd"] == 6 * 1000 * 10_000
+
+
+def test_lines_of_json_in_the_runs_folder_are_read_with_their_curve(tmp_path: Path) -> None:
+    text = """
+    import json, sys
+    with open(sys.argv[1] + "/m.jsonl", "w") as file:
+        for step in (0, 5, 10):
+            file.write(json.dumps({"step": step, "val": {"loss": 4 - step / 10}}) + "\\n")
+            file.write("no json\\n")
+        file.write(json.dumps({"step": 10, "lr": 0}))
+    """
+    reads = JSONLines("m.jsonl", loss="val/loss", step="step")
+    result = run_of(tmp_path, text, "{folder}", reads=reads, steps=10)
+    assert result.measured["loss"] == 3.0
+    planned, *_ = store(tmp_path).read_study().runs
+    lines = list(read_jsonl(store(tmp_path).metrics(planned.run)))
+    assert lines == [{"step": step, "tokens": 1000.0 * step, "validation_loss": 4 - step / 10} for step in (0, 5, 10)]
+
+
+def test_counts_are_read_with_units(tmp_path: Path) -> None:
+    text = r"""
+    print("\x1b[1mtotal                   : 1,384,124,976\x1b[0m")
+    print("tokens 1.5B | val loss 2.5")
+    """
+    reads = (LogPattern("total : {params}"), LogPattern("tokens {tokens} ... val loss {loss}"))
+    result = run_of(tmp_path, text, params=None, tokens=None, reads=reads)
+    assert result.measured["params_non_embedding"] == 1_384_124_976
+    assert result.measured["tokens"] == 1_500_000_000
+    assert result.measured["flops"] == 6 * 1_384_124_976 * 1_500_000_000
+
+
+def test_a_table_is_read_by_the_readers_of_tables(tmp_path: Path) -> None:
+    text = """
+    import json, sys
+    history = [{"step": 5, "eval_loss": 4.0}, {"step": 10, "eval_loss": 3.5}]
+    json.dump({"log_history": history, "global_step": 10}, open(sys.argv[1] + "/trainer_state.json", "w"))
+    """
+    result = run_of(tmp_path, text, "{folder}", reads=TableFile("trainer_state.json", loss="eval_loss", step="step"))
+    assert result.measured["loss"] == 3.5
+
+
+def test_lawful_log_is_read_without_saying_so(tmp_path: Path) -> None:
+    text = """
+    from lawful import log
+    assert log.coordinates() == {"seed": 0}
+    log.metrics(step=1, loss=3.5, tokens=77)
+    """
+    script(tmp_path, text)
+    planned = plan_one(tmp_path, command(reads=JSONLines("lawful.jsonl", loss="loss", tokens="tokens"), tokens=None))
+    (run,) = planned.runs.values()
+    assert isinstance(run, CommandRun)
+    result = again(tmp_path, run)
+    assert result.measured["loss"] == 3.5
+    assert result.measured["tokens"] == 77
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("print('almost there')", "no loss was found: looked for 'val loss {loss}' in its output (1 lines)"),
+        (
+            "print('val loss 3'); raise SystemExit(4)",
+            "command ended with exit status 4; its last lines: val loss 3",
+        ),
+        ("import nothing_like_this", "ModuleNotFoundError: No module named 'nothing_like_this'"),
+        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL: not by lawful"),
+        ("import os; os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
+        ("print('CUDA out of memory. Tried'); exit(1)", "out of memory, as its output says"),
+        ("pass", "it wrote nothing"),
+    ],
+)
+def test_how_a_run_failed_is_said(tmp_path: Path, text: str, says: str) -> None:
+    result = run_of(tmp_path, text)
+    assert result.status == "failed"
+    assert says in result.reason
+    assert "output.log" in result.reason
+    assert not result.measured
+
+
+def test_a_number_that_is_missing_is_said_with_where_it_was_looked_for(tmp_path: Path) -> None:
+    reads = (LogPattern("val loss {loss}"), JSONLines("m.jsonl", tokens="seen"))
+    result = run_of(tmp_path, "print('val loss 3')", tokens=None, reads=reads)
+    assert result.status == "failed"
+    assert "no tokens was found: looked for seen in " in result.reason
+    assert "m.jsonl (no such file)" in result.reason
+
+
+@pytest.mark.parametrize("status", [0, 1])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_loss_that_is_no_number_is_a_divergence(tmp_path: Path, status: int, value: str) -> None:
+    text = f"print('step 5 val loss 3'); print('step 7 val loss {value}'); exit({status})"
+    result = run_of(tmp_path, text, reads=LogPattern("step {step} val loss {loss}"))
+    assert result.status == "diverged"
+    assert result.reason == f"the loss is {value} first at step 7"
+    assert result.measured == {"diverged_at_step": 7}
+
+
+def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
+    run = one(tmp_path, "")
+    object.__setattr__(run, "words", ("/nowhere/program",))
+    result = again(tmp_path, run)
+    assert result.status == "failed"
+    assert "'/nowhere/program' cannot be started" in result.reason
+
+
+def test_the_time_limit_is_said(tmp_path: Path) -> None:
+    result = run_of(tmp_path, "import time; print('val loss 3'); time.sleep(60)", minutes=0.005)
+    assert result.status == "failed"
+    assert "stopped at its time limit of 0.005 minutes" in result.reason
+
+
+COUNTED = """
+import pathlib, sys
+tries = pathlib.Path(sys.argv[1])
+tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+print(sys.argv[2:])
+if len(tries.read_text()) < 3:
+    print("val loss 9")
+    sys.exit(1)
+print("val loss 3")
+"""
+
+
+def test_a_run_that_failed_is_tried_again_with_the_arguments_to_go_on(tmp_path: Path) -> None:
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=2, resume="--resume {folder}")
+    assert result.measured["loss"] == 3
+    planned, *_ = store(tmp_path).read_study().runs
+    work = store(tmp_path).work(planned.run).absolute()
+    output = store(tmp_path).output(planned.run).read_text()
+    assert output.count(f"['--resume', '{work}']") == 2
+    assert output.count("[]") == 1
+
+
+def test_a_run_that_fails_more_often_stays_failed(tmp_path: Path) -> None:
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=1)
+    assert result.status == "failed"
+    assert (tmp_path / "tries").read_text() == "xx"
+
+
+FIRST_ONLY = """
+import json, os, sys
+path = sys.argv[1] + "/m.jsonl"
+first = not os.path.exists(path)
+with open(path, "a") as file:
+    file.write(json.dumps({"step": 1, "loss": 9.0} if first else {"step": 2, "lr": 0.1}) + "\\n")
+sys.exit(first)
+"""
+
+
+def test_a_number_of_an_earlier_attempt_is_not_read(tmp_path: Path) -> None:
+    reads = JSONLines("m.jsonl", loss="loss")
+    result = run_of(tmp_path, FIRST_ONLY, "{folder}", reads=reads, retries=1, resume="--resume")
+    assert result.status == "failed"
+    assert "no loss was found" in result.reason
+    assert "no line of this attempt has it" in result.reason
+
+
+def test_a_file_that_is_older_than_the_attempt_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "old.jsonl").write_text('{"loss": 1.0}\n')
+    result = run_of(tmp_path, "pass", reads=JSONLines(f"{tmp_path}/old.jsonl", loss="loss"))
+    assert result.status == "failed"
+    assert "the file is older than this attempt" in result.reason
+
+
+def test_a_file_that_is_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+    (tmp_path / "new.jsonl").write_text('{"loss": 1.0}\n')
+    text = f"open('{tmp_path}/new.jsonl', 'w').write('{{\"loss\": 2.0}}\\n{{\"loss\": 3.0}}\\n')"
+    result = run_of(tmp_path, text, reads=JSONLines(f"{tmp_path}/new.jsonl", loss="loss"))
+    assert result.measured["loss"] == 3.0
+    assert len(list(read_jsonl(store(tmp_path).metrics(only_id(tmp_path))))) == 2
+
+
+def only_id(folder: Path) -> str:
+    (planned,) = store(folder).read_study().runs
+    return planned.run
+
+
+def test_a_run_that_is_stopped_has_no_result_and_begins_anew(tmp_path: Path) -> None:
+    text = """
+    import os, pathlib, sys, time
+    print(os.listdir(sys.argv[1]))
+    pathlib.Path(sys.argv[1], "left").touch()
+    print("val loss 3")
+    if not pathlib.Path("go").exists():
+        time.sleep(60)
+    """
+    run = one(tmp_path, text, "{folder}", grace_seconds=0.5)
+    left = store(tmp_path).work(run.id) / "left"
+    with pytest.raises(Stopped):
+        again(tmp_path, run, should_stop=left.exists)
+    (tmp_path / "go").touch()
+    assert again(tmp_path, run).measured["loss"] == 3
+    assert store(tmp_path).output(run.id).read_text().count("\n[]\n") == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the variables of a process")
+def test_the_program_of_an_attempt_that_was_killed_does_not_live_beside_the_next(tmp_path: Path) -> None:
+    """The first attempt's watcher dies by SIGKILL; a child of its program, in a session of its own, lives on."""
+    text = """
+    import pathlib, subprocess, sys, time
+    if pathlib.Path("go").exists():
+        print("val loss 3")
+    else:
+        child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        pathlib.Path("child").write_text(str(child.pid))
+        time.sleep(60)
+    """
+    run = one(tmp_path, text)
+    watcher = os.fork()
+    if watcher == 0:
+        try:
+            again(tmp_path, run)
+        finally:
+            os._exit(0)
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        time.sleep(0.01)
+    os.kill(watcher, signal.SIGKILL)
+    os.waitpid(watcher, 0)
+    child = int((tmp_path / "child").read_text())
+    assert Path(f"/proc/{child}").exists()
+    (tmp_path / "go").touch()
+    assert again(tmp_path, run).measured["loss"] == 3
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_gpus_cores_coordinates_and_variables_reach_the_program(tmp_path: Path) -> None:
+    text = """
+    import os
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "LAWFUL_COORDINATES", "OWN", "PYTHONSAFEPATH")
+    print([os.environ.get(name) for name in names], "val loss 1")
+    """
+    run = one(tmp_path, text, gpus=2, cores=3, environment={"OWN": "{seed}-{{x}}"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONSAFEPATH", "lawful")
+        assert again(tmp_path, run, gpus=("GPU-a", "GPU-b", "GPU-c")).status == "finished"
+    output = store(tmp_path).output(run.id).read_text()
+    assert """['GPU-a,GPU-b', '3', '{"seed": 0}', '0-{x}', None]""" in output
+
+
+def test_curves_grow_while_the_run_trains(tmp_path: Path) -> None:
+    text = """
+    import pathlib, time
+    print("val loss 4")
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    print("val loss 3")
+    """
+    run = one(tmp_path, text)
+    done: list[RunRecord] = []
+    thread = threading.Thread(target=lambda: done.append(again(tmp_path, run)))
+    thread.start()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and not list(read_jsonl(store(tmp_path).metrics(run.id))):
+        time.sleep(0.02)
+    assert list(read_jsonl(store(tmp_path).metrics(run.id))) == [{"step": 1, "validation_loss": 4.0}]
+    (tmp_path / "go").touch()
+    thread.join()
+    assert done[0].measured["loss"] == 3
+    assert math.isfinite(float(str(done[0].measured["seconds"])))
+
+
+def test_a_log_is_bounded_and_keeps_its_end(tmp_path: Path) -> None:
+    with Log(tmp_path / "output.log", most_bytes=1000) as log:
+        for number in range(1000):
+            log.write(b"line %d" % number)
+    kept = (tmp_path / "output.log.1").read_bytes() + (tmp_path / "output.log").read_bytes()
+    assert len(kept) < 2100
+    assert kept.endswith(b"line 998\nline 999\n")

@@ -1,0 +1,248 @@
+"""A study of commands from its plan to its page; interrupted, killed, received from somebody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import QUESTION, VAL_LOSS, command, only, plan, plan_one, script, store
+from lawful import trust
+from lawful.command import Command, LogPattern, trusted
+from lawful.conduct import conclude, failed_runs, train_study
+from lawful.errors import DeclarationError, StoreError
+from lawful.executors.local import Local
+from lawful.fitting.registered import read_forecasts
+from lawful.observe import observations
+from lawful.report.progress import study_status
+from lawful.storage.layout import Store
+from lawful.study import Study, grid
+
+TRAIN = """
+import sys
+width, seed = int(sys.argv[1]), int(sys.argv[2])
+print(f"val loss {1.5 + 30 * (48 * width**2) ** -0.4 * (1 + 0.001 * (seed - 1))}")
+"""
+
+
+def rung(width: int, seed: int) -> Command:
+    return command("{width} {seed}", params="12*4*{width}^2", tokens="1e6", reads=VAL_LOSS, unit="nats per token")
+
+
+def ladder(folder: Path, text: str = TRAIN, **axes: Any) -> Path:
+    script(folder, text)
+    axes = {"width": [16, 24, 32, 48, 64, 96], "seed": range(2), **axes}
+    plan(folder, grid(rung, **axes), held_out={"width": max(axes["width"])}).write(folder / "out")
+    return folder / "out"
+
+
+def test_a_ladder_of_commands_is_forecast_fitted_and_reported(tmp_path: Path) -> None:
+    folder = ladder(tmp_path)
+    train_study(folder, Local(workers=2))
+    page = conclude(folder)
+    rows = observations(folder)
+    assert len(rows) == 12
+    assert {row["loss_unit"] for row in rows} == {"nats_per_token"}
+    assert all("learning_rate" not in row and "steps" not in row for row in rows)
+    assert "width=96" in page.read_text(encoding="utf-8")
+    forecasts = read_forecasts(Store(folder)).forecasts
+    assert {entry.rung for entry in forecasts} == {"width=96,seed=0", "width=96,seed=1"}
+    for entry in forecasts:
+        came = next(row["loss"] for row in rows if row["rung"] == entry.rung)
+        assert entry.predicted == pytest.approx(came, rel=0.01)
+    assert study_status(folder).is_over
+
+
+def test_held_out_commands_begin_after_the_forecasts_are_written(tmp_path: Path) -> None:
+    watched = f"""
+import os, sys
+if sys.argv[1] == "96":
+    print("forecasts:", os.path.exists({str(tmp_path / "out" / "forecasts.json")!r}))
+{TRAIN}"""
+    folder = ladder(tmp_path, watched, seed=[0])
+    train_study(folder, Local(workers=2))
+    held_out = next(planned.run for planned in Store(folder).read_study().runs if planned.held_out)
+    assert "forecasts: True" in Store(folder).output(held_out).read_text()
+
+
+def test_a_count_of_a_held_out_run_must_be_known_beforehand() -> None:
+    def reading(width: int) -> Command:
+        return Command("train {width}", tokens=1e6, reads=(VAL_LOSS, LogPattern("params {params}")))
+
+    with pytest.raises(DeclarationError, match="no column of numbers is called 'params_non_embedding'"):
+        Study(
+            name="toy", question="?", ladder=grid(reading, width=[1, 2, 3]), held_out={"width": 3}, questions=[QUESTION]
+        )
+
+
+def test_a_folder_of_somebody_else_runs_nothing_until_its_hash_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, "open('ran', 'w'); print('val loss 3')")
+    planned = plan_one(tmp_path, command("{seed}"), {"seed": 0})
+    own = trusted.hash_of(trusted.read_commands(store(tmp_path), planned.study))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another_user"))
+    monkeypatch.setattr(trust, "_remembered", set())
+    study_status(tmp_path / "out")
+    with pytest.raises(StoreError, match=rf"that you have not planned or run before.*--trust {own[:12]}"):
+        train_study(tmp_path / "out", Local(workers=1))
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(DeclarationError, match="of the SHA-256 of this study's commands"):
+        trusted.allow("0" * 12, store(tmp_path), planned.study)
+    trusted.allow(own[:12], store(tmp_path), planned.study)
+    train_study(tmp_path / "out", Local(workers=1))
+    assert only(tmp_path)[1].status == "finished"
+
+
+def test_a_worker_refuses_what_its_parent_did_not_trust(tmp_path: Path) -> None:
+    script(tmp_path, "open('ran', 'w'); print('val loss 3')")
+    plan_one(tmp_path, command())
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "another_user")}
+    (planned,) = store(tmp_path).read_study().runs
+    worker = [sys.executable, "-m", "lawful.command.worker", str(tmp_path / "out"), planned.run]
+    done = subprocess.run(worker, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{planned.run} failed\n"
+    assert "not planned or run before" in only(tmp_path)[1].reason
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_command_that_was_edited_is_refused(tmp_path: Path) -> None:
+    script(tmp_path, "print('val loss 3')")
+    plan_one(tmp_path, command("{seed}"))
+    (planned,) = store(tmp_path).read_study().runs
+    path = store(tmp_path).run(planned.run)
+    path.write_text(path.read_text().replace("train.py", "other.py"))
+    with pytest.raises(StoreError, match="it was edited"):
+        train_study(tmp_path / "out", Local(workers=1))
+
+
+def test_a_program_that_changed_since_the_plan_is_not_run(tmp_path: Path) -> None:
+    script(tmp_path, "print('val loss 3')")
+    plan_one(tmp_path, command())
+    script(tmp_path, "print('val loss 4')")
+    train_study(tmp_path / "out", Local(workers=1))
+    _, result = only(tmp_path)
+    assert result.status == "failed"
+    assert "expected the code as it was when the study was planned" in result.reason
+
+
+def test_the_commit_and_the_changes_of_the_folder_are_part_of_the_id(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    def now() -> tuple[str, str]:
+        ((run_id, run),) = plan_one(tmp_path, command()).runs.items()
+        shutil.rmtree(tmp_path / "out")
+        return run_id, run.code  # type: ignore[union-attr]
+
+    script(tmp_path, "print('val loss 3')")
+    script(tmp_path, "", "model.py")
+    git("init")
+    git("add", "train.py", "model.py")
+    git("commit", "-m", "one")
+    first = now()
+    assert len(first[1]) == 40
+    script(tmp_path, "", "written_by_training.txt")
+    assert now() == first
+    script(tmp_path, "x = 1", "model.py")
+    changed = now()
+    assert changed[1].startswith(first[1] + "+")
+    git("commit", "-am", "two")
+    committed = now()
+    assert len({first[0], changed[0], committed[0]}) == 3
+    assert len(committed[1]) == 40
+
+
+SLOW = (
+    """
+import os, pathlib, signal, sys, time
+here = pathlib.Path(__file__).parent
+with open(here / "begun", "a") as file:
+    file.write(f"{sys.argv[1]} {os.getpid()}\\n")
+deadline = time.monotonic() + 60
+while not (here / "go").exists() and time.monotonic() < deadline:
+    time.sleep(0.02)
+"""
+    + TRAIN
+)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def begun(folder: Path) -> list[tuple[int, int]]:
+    """Width and process of each time that the program began."""
+    path = folder / "begun"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
+
+
+def resume(folder: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "lawful", "resume", str(folder), "--workers", "2"]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_lost_or_counted_twice_when_lawful_ends_while_commands_run(tmp_path: Path, how: int) -> None:
+    folder = ladder(tmp_path, SLOW, width=[16, 24, 32, 48, 64], seed=[0])
+    process = resume(folder)
+    until(lambda: len(begun(tmp_path)) == 2)
+    process.send_signal(how)
+    process.wait(30)
+    assert process.stderr is not None
+    process.stderr.close()
+    first = begun(tmp_path)
+    until(lambda: not any(is_alive(pid) for _, pid in first))
+    assert not observations(folder)
+    (tmp_path / "go").touch()
+    train_study(folder, Local(workers=2))
+    assert len(observations(folder)) == 5
+    assert len(begun(tmp_path)) == 2 + 5
+
+
+def test_a_killed_worker_loses_nothing_and_leaves_no_program_beside_the_next(tmp_path: Path) -> None:
+    folder = ladder(tmp_path, SLOW, width=[16, 24, 32, 48, 64], seed=[0])
+    process = resume(folder)
+    until(lambda: len(begun(tmp_path)) == 2)
+    victim = int(Path(f"/proc/{begun(tmp_path)[0][1]}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(begun(tmp_path)) == 3)
+    assert not is_alive(begun(tmp_path)[0][1])
+    (tmp_path / "go").touch()
+    until(lambda: len(observations(folder)) == 5)
+    process.kill()
+    process.communicate()
+    assert len(begun(tmp_path)) == 1 + 5
+
+
+def test_a_run_that_fails_is_named_and_tried_again(tmp_path: Path) -> None:
+    text = "import os, sys\nif sys.argv[1] == '24' and not os.path.exists('go'): sys.exit('no luck')\n" + TRAIN
+    folder = ladder(tmp_path, text, width=[16, 24, 32, 48, 64], seed=[0])
+    train_study(folder, Local(workers=2), is_anchors_only=True)
+    ((label, reason),) = failed_runs(folder)
+    assert label == "width=24,seed=0"
+    assert reason.startswith("the command ended with exit status 1; its last lines: no luck")
+    (tmp_path / "go").touch()
+    train_study(folder, Local(workers=2))
+    assert len(observations(folder)) == 5
+    assert not failed_runs(folder)
