@@ -267,7 +267,7 @@ def of_arms(found: Comparison | None, pairs: Sequence[ArmPair] = (), severe: Seq
         if any(one.code == "not_certified" for one in blocking[:1]):
             sentence = f"Nothing is decided between {_listed(arms, 'and')}: their joint fit is not certified."
         else:
-            sentence = f"Whether {_listed(arms, 'or')} is better is not decided: {_short(blocking[0])}."
+            sentence = f"Which of {_listed(arms, 'and')} is better is not decided: {_short(blocking[0])}."
         return Headline(sentence=_capped(sentence), basis=runs, next_step=next_step)
     claim, basis = _claim(arms, found, crossings)
     return Headline(
@@ -440,7 +440,7 @@ def of_paired(found: Paired, severe: Sequence[Warning] = ()) -> Headline:
     pairs = min(gap.pairs for gap in found.gaps)
     step = "Train more seeds." if not found.is_decided else "Check it at one larger scale before you build on it."
     if severe:
-        sentence = f"Whether {_listed(found.arms, 'or')} is better is not decided: {_short(severe[0])}."
+        sentence = f"Which of {_listed(found.arms, 'and')} is better is not decided: {_short(severe[0])}."
         return Headline(sentence=_capped(sentence), basis=f"{pairs} pairs", next_step=_advice(severe[0].code) or "")
     nearest = min(rivals, key=lambda gap: abs(gap.mean))
     sign = 1 if nearest.first == found.best else -1
@@ -448,9 +448,9 @@ def of_paired(found: Paired, severe: Sequence[Warning] = ()) -> Headline:
     other = nearest.second if nearest.first == found.best else nearest.first
     basis = f"95 % interval {low:.2g} to {high:.2g} against {_named(other)}; {pairs} pairs of runs"
     if not found.is_decided:
-        unsure = _listed(found.arms, "or")
+        unsure = _listed(found.arms, "and")
         bound = max(abs(low), abs(high))
-        sentence = f"Whether {unsure} has the lower loss is not decided: a difference of {bound:.2g} is not excluded."
+        sentence = f"Which of {unsure} has the lower loss is not decided: a difference of {bound:.2g} is not excluded."
         return Headline(sentence=_capped(sentence), basis=basis, next_step=step)
     clear = [gap for gap in rivals if (gap.slope_p_holm if gap.slope_p_holm is not None else 1.0) < 0.05]
     tail = ""
@@ -508,8 +508,9 @@ def of_holdout(found: Holdout) -> Headline:
     if severe:
         return Headline(sentence=f"The forecasts are not judged: {_short(severe[0])}.", basis=basis)
     reach, error = _factor(found.reach), _percent(found.rmse_log)
+    largest = {"6 N D": "compute", "params": "parameters", "flops": "compute"}.get(found.largest, found.largest)
     if found.verdict == "held":
-        sentence = f"Forecasts at up to {reach} times the fitted {found.largest.replace('6 N D', 'compute')} held, "
+        sentence = f"Forecasts at up to {reach} times the fitted {largest} held, "
         return Headline(sentence=f"{sentence}with an rms error of {error} %.", basis=basis)
     if found.verdict == "no use":
         return Headline(sentence="The forecasts held, but are too wide to say that the loss falls.", basis=basis)
@@ -584,7 +585,7 @@ def _runs(n: int, clusters: int) -> str:
 def _p(found: Comparison | None) -> str:
     if found is None:
         return ""
-    return "p < 0.0001 that one law serves all" if found.p < 1e-4 else f"p = {found.p:.2g} that one law serves all"
+    return "one law for all arms: p " + ("< 0.0001" if found.p < 1e-4 else f"= {found.p:.2g}")
 
 
 def _named(arm: str) -> str:
