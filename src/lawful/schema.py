@@ -106,6 +106,12 @@ class Question:
         refuse(f"question {shown(self.name)}", problems)
 
     @property
+    def arm(self) -> str | None:
+        """The one arm that is asked about."""
+        arm = self.where.get("arm")
+        return None if arm is None or isinstance(arm, tuple) else str(arm)
+
+    @property
     def columns(self) -> dict[str, str]:
         """Role -> column: params, tokens, loss, and flops where the question names a column of it."""
         known = {"params": self.params, "tokens": self.tokens, "loss": self.loss}

@@ -42,7 +42,7 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
 ) -> None:
     page = open_page(study / "report.html")
     answer = read_json(study / "fits" / "loss.json")
-    assert page.text_content("h1") == answer["sentence"]
+    assert page.text_content("h1") == answer["headline"]
 
     rows = {row["run"]: row for row in observations(study)}
     page.locator(CHART).scroll_into_view_if_needed()

@@ -304,7 +304,7 @@ def plant_answer(folder: Path) -> Answer:
         fit=fit,
         held_out=tuple(_held_out(row) for row in finished if row["held_out"]),
         also=(sister,),
-    )
+    ).with_headline()
 
 
 def _held_out(row: dict[str, Any]) -> HeldOut:

@@ -84,7 +84,7 @@ def test_exponents_that_differ_are_said_with_the_interval_of_their_difference(ma
     assert "no difference is shown in" in heading(page)
     text = read(page)
     for folder in (first, second):
-        assert read_json(folder / "fits" / "loss.json")["sentence"] in text
+        assert read_json(folder / "fits" / "loss.json")["headline"] in text
     assert "higher in two" in text and "No run is in both" in text
 
 

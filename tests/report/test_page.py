@@ -86,11 +86,27 @@ def study(tmp_path_factory: pytest.TempPathFactory, fabricate: Make, planted_ans
     return folder
 
 
-def test_the_first_heading_is_the_answers_sentence_word_for_word(study: Path) -> None:
+def test_the_first_heading_is_the_answers_headline_word_for_word_and_its_full_sentence_stands_below(
+    study: Path,
+) -> None:
     answer = read_json(study / "fits" / "loss.json")
-    assert first((study / "report.html").read_text(), "h1") == answer["sentence"]
+    assert first((study / "report.html").read_text(), "h1") == answer["headline"]
     plain = html.unescape((study / "report.md").read_text().replace("\\", ""))
-    assert f"**{answer['sentence']}**" in plain
+    assert f"**{answer['headline']}**" in plain and answer["basis"] in plain and answer["sentence"] in plain
+    page = read(study / "report.html").text
+    assert answer["basis"] in page["answer"] and answer["sentence"] in page["law"]
+
+
+def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt_and_what_to_do(study: Path) -> None:
+    page = (study / "report.html").read_text()
+    answer = page[page.index('id="answer"') : page.index('id="law"')]
+    assert answer.count('class="plot"') == 1 and 'data-chart="loss_by_size"' in answer
+    assert page.count('data-chart="loss_by_size"') == 1
+    text = read(study / "report.html").text["answer"]
+    held = list(read_json(study / "fits" / "loss.json")["held_out"])
+    assert f"{sum(row['is_inside'] for row in held)} of {len(held)} came inside the 95 % interval" in text
+    assert "The parameters lie on a ridge." in text  # the severest doubt
+    assert "Do not quote single parameters" in text  # its advice
 
 
 def test_nothing_in_the_page_names_another_host_or_file(study: Path) -> None:
@@ -237,7 +253,7 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
     here = Store(folder)
     one, *others = here.read_study().runs
     study = edit_plan(folder, question=evil, command=evil, runs=(replace(one, rung=evil), *others))
-    answer = replace(planted_answer(folder), warnings=(Warning(evil, "warning", evil),), sentence=f"{evil} N^-0.3")
+    answer = replace(planted_answer(folder), warnings=(Warning(evil, "warning", evil),), headline=f"{evil} N^-0.3")
     write_answer(here.fit("loss"), answer)
     table = here.observations.read_text().splitlines()
     label = study.runs[1].rung
@@ -257,10 +273,14 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
     question = Store(folder).read_study().questions[0]
-    answer = Answer(question=question, status="refused", refusal=refusal, sentence=f"Refused: {refusal}")
+    answer = Answer(
+        question=question, status="refused", refusal=refusal, sentence=f"Refused: {refusal}", code="too_few_levels"
+    )
     write_answer(Store(folder).fit("loss"), answer)
     page = write_report(folder)
-    assert first(page.read_text(), "h1") == f"Refused: {refusal}"
+    wanted = "No law is claimed: the runs take too few different sizes or budgets."
+    assert first(page.read_text(), "h1") == wanted
+    assert refusal in read(page).text["answer"]
     assert "No law is claimed" in page.read_text()
     shown = [str(attributes["data-chart"]) for _, attributes in read(page).tags if attributes.get("class") == "plot"]
     assert shown == ["loss_runs", "training_curves"]
@@ -328,9 +348,12 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     found = replace(found, sentence=sentence)
     lead = Answer(question=own.question, status="answered", sentence=sentence, comparison=found)
     write_answer(here.fit("loss"), lead)
+    here.baselines.unlink()
     page = write_report(folder)
-    assert first(page.read_text(), "h1") == sentence
+    wanted = "swiglu needs 18\xa0% fewer tokens than gelu for the same loss; whether the gain grows with scale is not "
+    assert first(page.read_text(), "h1") == f"{wanted}decided."
     reader = read(page)
+    assert sentence in reader.text["law"]
     assert "the floor differs" in reader.text["law"] and "24.6" in reader.text["law"] and "0.820" in reader.text["law"]
     assert own.sentence in reader.text["question-loss--gelu"].replace("\n", " ")
     assert "arm is not gelu" not in page.read_text()  # the other arm is not an exclusion

@@ -68,7 +68,7 @@ def test_a_run_that_ends_is_fitted_and_the_studys_folder_is_left_alone(
     assert "runs have ended" not in watch.page
     answer = read_json(watch.own.fit("loss"))
     assert answer["status"] == "answered"
-    assert watch.headline == answer["sentence"]
+    assert watch.headline == answer["headline"]
     assert {path.name for path in folder.iterdir()} == {"study.json", "runs", "baselines.json"}
 
 

@@ -682,17 +682,13 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
 
 
 def _announce(folder: Path, page: Path) -> None:
-    """The answers, in a sentence each, and where the page is."""
-    from lawful.fitting.absent_law import law_or_absent
-    from lawful.fitting.answers import read_answer
-    from lawful.storage.layout import Store
+    """The answers, a headline each with its interval and n, and where the page is."""
+    from lawful.report.evidence import read_evidence
 
-    store = Store(folder)
-    for question in store.read_study().questions:
-        path = store.fit(question.name)
-        if path.exists():
-            answer = read_answer(path, law_or_absent)
-            print(f"{question.asks}\n  {answer.sentence or answer.refusal}")
+    evidence = read_evidence(folder)
+    for answer in evidence.answers:
+        if evidence.parent(answer) is None:
+            print(f"{answer.question.asks}\n  {answer.headline}" + (f"\n  {answer.basis}" if answer.basis else ""))
     print(f"report: {page.resolve()}")
 
 

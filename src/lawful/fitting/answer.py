@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lawful import linter
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import truth
 from lawful.fitting.answer_words import crossings_sentence, law_sentence
@@ -17,6 +18,7 @@ from lawful.fitting.answers import Answer, ArmPair, Excluded, HeldOut, SisterLaw
 from lawful.fitting.asked import (
     arm_names,
     asked_about,
+    asked_together,
     columns_of,
     expect_columns,
     expect_laws,
@@ -51,6 +53,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     expect_laws(study)
     table = with_coordinates(read_runs(home.folder), study)
     registered = read_forecasts(home).forecasts
+    design = [one for one in (*study.warnings, *linter.observed(study.runs, table.rows)) if one.severity == "severe"]
     answers = []
     for question in study.questions:
         found = _answer(question, table, registered, draws=draws, seed=seed)
@@ -60,6 +63,12 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
             answers += [_with_crossings(_compared(question, found), each, found), *each]
         else:
             answers.append(found)
+    together = asked_together(study)
+    if together is not None:
+        found = _answer(together, table, registered, draws=draws, seed=seed)
+        if isinstance(found, _Arms):
+            answers.insert(0, _with_crossings(_compared(together, found), answers, found))
+    answers = [answer.with_headline(design) for answer in answers]
     for answer in answers:
         write_answer(home.fit(answer.name), answer)
     return answers
@@ -83,7 +92,8 @@ def _compared(question: Question, arms: _Arms) -> Answer:
         found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
     except (Refusal, DeclarationError, TableError) as refusal:
         sentence = f"The arms cannot be compared: {refusal}"
-        return _refused(question, refusal, sentence, arms.excluded)
+        code = refusal.code if isinstance(refusal, Refusal) else None
+        return _refused(question, refusal, sentence, arms.excluded, code)
     return Answer(
         question=question,
         status="answered",
@@ -143,7 +153,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     else:
         parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
     if known:
-        compared = dataclasses.replace(compared, status="answered", refusal=None)
+        compared = dataclasses.replace(compared, status="answered", refusal=None, code=None)
     return dataclasses.replace(
         compared,
         crossings=tuple(pairs),

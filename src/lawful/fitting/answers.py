@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from lawful.checks import AnyFloat, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.comparison import Comparison
 from lawful.fitting.crossover import Crossing
+from lawful.fitting.headline import of_answer
 from lawful.fitting.older import answer_of_format_1
 from lawful.fitting.paired import Paired
 from lawful.fitting.result import FindLaw, Fit, read_fit
@@ -84,6 +85,10 @@ class ArmPair:
 class AnswerRecord:
     """One question answered or refused, without the fit.
 
+    headline    the answer as one can quote it, in at most 25 words and two numbers (fitting/headline.py)
+    basis       its interval and n
+    next_step   what to do next
+    sentence    the answer in full, with every interval
     also        sister laws on the same rows
     comparison  of the arms, or None
     crossings   of every two arms along a law's one axis
@@ -97,6 +102,9 @@ class AnswerRecord:
     question: Question
     status: Literal["answered", "refused"]
     refusal: str | None = None
+    headline: str = ""
+    basis: str = ""
+    next_step: str = ""
     sentence: str
     held_out: tuple[HeldOut, ...] = ()
     excluded: tuple[Excluded, ...] = ()
@@ -116,8 +124,7 @@ class AnswerRecord:
     @property
     def arm(self) -> str | None:
         """The one arm that the question is about."""
-        arm = self.question.where.get("arm")
-        return None if arm is None or isinstance(arm, tuple) else str(arm)
+        return self.question.arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +136,11 @@ class Answer(AnswerRecord):
     """
 
     fit: Fit | None = None
+
+    def with_headline(self, design: Sequence[Warning] = ()) -> Answer:
+        """With the headline of what the other fields say. design: what the plan and its runs are warned of."""
+        said = of_answer(self, self.fit, design)
+        return replace(self, headline=said.sentence, basis=said.basis, next_step=said.next_step)
 
     def to_json(self) -> dict[str, Json]:
         """Raises DeclarationError where the law cannot be stored."""
@@ -179,6 +191,8 @@ def answer_in(path: Path, raw: Mapping[str, Json], find: FindLaw | None = None) 
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
-    names = [question.name for question in home.read_study().questions]
+    from lawful.fitting.asked import questions_of
+
+    names = [question.name for question in questions_of(home.read_study())]
     paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
     return [read_answer(path) for path in paths if path.exists()]

@@ -52,6 +52,31 @@ def declared(
     return None
 
 
+def questions_of(study: StudyPlan) -> tuple[Question, ...]:
+    """What a study is asked, the question that answers it first: its own questions, and before them one that compares
+    its arms, where it asks about each apart and by one law."""
+    together = asked_together(study)
+    return study.questions if together is None else (together, *study.questions)
+
+
+def asked_together(study: StudyPlan) -> Question | None:
+    """The comparison of arms of which a study asks one by one; None where it compares them itself, or cannot."""
+    by_arm = {question.arm: question for question in study.questions if question.arm is not None}
+    first = study.questions[0] if study.questions else None
+    if first is None or len(by_arm) < 2 or len(by_arm) < len(study.questions):
+        return None
+
+    def but_arm(question: Question) -> dict[str, Coordinate | tuple[Coordinate, ...]]:
+        return {name: value for name, value in question.where.items() if name != "arm"}
+
+    asked = [(one.law, one.columns, one.fixed, but_arm(one)) for one in by_arm.values()]
+    if first.law == "paired" or first.fixed or any(one != asked[0] for one in asked):
+        return None
+    name = "arms" if "arms" not in {question.name for question in study.questions} else "arms-together"
+    where = {**but_arm(first), "arm": tuple(by_arm)}
+    return dataclasses.replace(first, name=name, asks=study.question, where=where, truth={})
+
+
 def question_rows(question: Question, table: Observations, extra: Observations) -> tuple[Observation, ...]:
     """Those of the `extra` rows that the question asks about, where "max" and "min" are over the table's own."""
     finished = tuple(row for row in table if is_finished(row))

@@ -183,9 +183,13 @@ def about_held_out(rows: Sequence[HeldOutRow]) -> list[Warning]:
 
 def is_held(rows: Sequence[HeldOutRow]) -> bool:
     """Whether so many misses are no rarer than one in 20, if each run lay outside its 95 % interval one time in 20."""
-    misses = sum(not row.is_inside for row in rows)
-    n, p = len(rows), 1 - LEVEL
-    at_least = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(misses, n + 1))
+    return are_held(sum(row.is_inside for row in rows), len(rows))
+
+
+def are_held(inside: int, n: int) -> bool:
+    """As is_held, of counts."""
+    p = 1 - LEVEL
+    at_least = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n - inside, n + 1))
     return at_least > p * (1 + 1e-9)
 
 

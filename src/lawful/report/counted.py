@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lawful.fitting import headline
 from lawful.fitting.answers import Answer
 from lawful.report.tables import number
 from lawful.schema import Observation, StudyPlan
@@ -33,12 +34,15 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
 
     rows       the finished runs
     """
-    if answer.status != "answered" or not (answer.crossings or answer.paired):
+    if answer.status != "answered" or not (answer.crossings or answer.paired or answer.comparison):
         return answer
     gaps = _gaps(answer, study, rows, counts)
     worse = [arm for arm, of_arm in gaps.items() if min(of_arm) > 0]
     if not worse:
         return answer
+    before = headline.Headline(sentence=answer.headline, basis=answer.basis, next_step=answer.next_step)
+    said = headline.worse_than_counts(before, worse, gaps)
+    answer = replace(answer, headline=said.sentence, basis=said.basis, next_step=said.next_step)
     above = [gap for arm in worse for gap in gaps[arm]]
     by = f"by {min(above):.2g} to {max(above):.2g} nats per token"
     if len(worse) < len(gaps):

@@ -12,6 +12,7 @@ from lawful import linter, tables
 from lawful.errors import StoreError
 from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer, answer_in, read_answer
+from lawful.fitting.asked import questions_of
 from lawful.fitting.registered import Forecasts, read_forecasts
 from lawful.report.counted import Counts, beside_counts
 from lawful.report.section import Content, Place, contents_of
@@ -91,6 +92,12 @@ class Evidence:
         return next((one for one in self.answers if answer.name.startswith(f"{one.name}--")), None)
 
     @property
+    def severe(self) -> list[Warning]:
+        """What a reader must know before believing the answer: its own doubts first."""
+        own = {one.sentence for answer in self.answers[:1] for one in doubts_of(answer)}
+        return sorted((one for one in self.warnings if one.rank == 0), key=lambda one: one.sentence not in own)
+
+    @property
     def missing(self) -> list[PlannedRun]:
         """Runs that have not ended yet."""
         ended = {row.get("run") for row in self.rows}
@@ -140,16 +147,22 @@ class Evidence:
         return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
 
 
+def doubts_of(answer: Answer) -> list[Warning]:
+    """What is severe about an answer and its fit."""
+    said = (*answer.warnings, *(answer.fit.warnings if answer.fit else ()))
+    return [one for one in said if one.severity == "severe"]
+
+
 def read_evidence(folder: Path) -> Evidence:
     """Raises ValueError where the folder holds no study, or a file in it does not parse."""
     here = Store(folder)
     study = here.read_study()
     answers, unanswered = [], []
-    for question in study.questions:
+    for question in questions_of(study):
         path = here.fit(question.name)
         if path.exists():
             answers.append(read_answer(path, law_or_absent))
-        else:
+        elif question in study.questions:
             unanswered.append(question)
         answers += [read_answer(arm, law_or_absent) for arm in here.fits(f"{path.stem}--")]
     known = {answer.name for answer in answers}
@@ -184,7 +197,12 @@ def answers_beside_counts(folder: Path, answers: Sequence[Answer]) -> list[Answe
 
 def _beside(answers: Sequence[Answer], study: StudyPlan, rows: Sequence[Observation], counts: Counts) -> list[Answer]:
     finished = [row for row in rows if tables.is_finished(row)]
-    return [beside_counts(_with_current_loss(answer), study, finished, counts) for answer in answers]
+    return [beside_counts(_with_current_loss(_said(answer)), study, finished, counts) for answer in answers]
+
+
+def _said(answer: Answer) -> Answer:
+    """An answer with its headline; files of earlier versions have none."""
+    return answer if answer.headline else answer.with_headline()
 
 
 def _counts(here: Store) -> Counts:

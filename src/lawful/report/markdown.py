@@ -17,7 +17,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     """The whole document; figures are linked by their relative paths."""
     study = evidence.study
     parts = [f"# {markdown_text(study.name)}", f"*{markdown_text(study.question)}*"]
-    parts.append(f"**{markdown_text(words.headline(evidence))}**")
+    parts += [f"**{markdown_text(words.headline(evidence))}**", markdown_text(words.basis(evidence))]
     if progress := words.progress_sentence(evidence):
         parts.append(markdown_text(f"The study is not finished: {progress}"))
     if failed := words.failed_sentences(evidence):
@@ -26,13 +26,14 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += ["## What is wrong with this as evidence", _bullets(study.faults)]
     if severe := words.severe_doubts(evidence):
         parts += ["## Severe doubts", _bullets(severe)]
-    parts.append(_facts(words.key_facts(evidence)))
+    parts.append(_facts([*words.first_facts(evidence), *words.key_facts(evidence)]))
     if known := truth.truth_table(evidence):
         parts += [f"## {truth.TITLE}", truth.truth_sentence(evidence), _table(known)]
     for index, answer in enumerate(evidence.answers):
         parts.append(f"## {markdown_text(answer.question.asks or answer.name)}")
         if index:
-            parts.append(markdown_text(words.answer_sentence(answer)))
+            parts.append(f"**{markdown_text(answer.headline)}**")
+        parts.append(markdown_text(words.answer_sentence(answer)))
         parts += _pictures([chart for chart in drawn if chart.kind == "law" and chart.question == answer.name])
         if answer.fit:
             parts.append(_table(answer_tables.parameters_table(answer, answer.fit)))

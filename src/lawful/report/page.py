@@ -52,11 +52,13 @@ def all_charts(evidence: Evidence) -> list[Chart]:
 def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None) -> str:
     """The whole document: the answer, the law and its forecast, the doubts, what they rest on, how to repeat it."""
     study = evidence.study
+    lead = leading_chart(evidence, drawn)
+    rest = [chart for chart in drawn if chart is not lead]
     sections = [
-        _answer(evidence),
+        _answer(evidence, lead),
         _truth(evidence),
-        _law(evidence, drawn),
-        *_other_questions(evidence, drawn),
+        _law(evidence, rest),
+        *_other_questions(evidence, rest),
         _all_arms(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
@@ -77,7 +79,18 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
     )
 
 
-def _answer(evidence: Evidence) -> Html:
+def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
+    """The one chart that shows the answer: it leads the page."""
+    if not evidence.answers:
+        return next((chart for chart in drawn if chart.kind not in ("training", "residuals")), None)
+    answer = evidence.answers[0]
+    own = _own_charts(answer, drawn)
+    others = [chart for kind in ("arms", "runs") for chart in drawn if chart.kind == kind]
+    return next(iter([*own, *others] if answer.fit is None else own), None)
+
+
+def _answer(evidence: Evidence, lead: Chart | None) -> Html:
+    """The first screen: the question, the headline, what it rests on, the chart that shows it."""
     study = evidence.study
     refused = bool(evidence.answers) and evidence.answers[0].status == "refused"
     progress = words.progress_sentence(evidence)
@@ -95,8 +108,13 @@ def _answer(evidence: Evidence) -> Html:
             class_="eyebrow",
         ),
         tag("p", study.question, class_="question"),
-        tag("h1", parts.powers(words.headline(evidence)), class_="refused" if refused else None),
+        tag("h1", parts.unbroken(words.headline(evidence)), class_="refused" if refused else None),
+        tag("p", parts.powers(said), class_="basis") if (said := words.basis(evidence)) else None,
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
+        tag("div", parts.chart(lead, has_caption=False), class_="charts lead") if lead else None,
+        parts.facts(words.first_facts(evidence), "first"),
+        tag("p", parts.powers(lead.caption), class_="note under") if lead else None,
+        _also_asked(evidence),
         parts.notice("Runs failed", failed, "faults") if failed else None,
         parts.notice("What is wrong with this as evidence", faults, "faults") if faults else None,
         parts.notice("Severe doubts", severe, "faults") if severe else None,
@@ -104,6 +122,16 @@ def _answer(evidence: Evidence) -> Html:
         _navigation(evidence),
         id="answer",
     )
+
+
+def _also_asked(evidence: Evidence) -> Html | None:
+    """The headlines of a study's other questions."""
+    others = [one for one in evidence.answers[1:] if not evidence.parent(one)]
+    if not others:
+        return None
+    said = [(one.question.asks or one.name, one.headline, f"#question-{one.name}") for one in others]
+    items = [tag("li", tag("a", asks, href=place), " ", parts.powers(text)) for asks, text, place in said]
+    return tag("div", tag("h2", "Also asked"), tag("ul", items), class_="also")
 
 
 def _navigation(evidence: Evidence) -> Html:
@@ -140,7 +168,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
     """The first question's law, or what its arms differ in."""
     if not evidence.answers:
         alone = [chart for chart in drawn if chart.kind not in ("training", "residuals")]
-        if not alone:
+        if not evidence.rows:
             return None
         return tag("section", tag("h2", _law_heading(evidence)), parts.charts(alone), id="law")
     answer = evidence.answers[0]
@@ -153,6 +181,7 @@ def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
         "section",
         tag("h2", _law_heading(evidence)),
         tag("p", asks, class_="lede") if asks != evidence.study.question else None,
+        tag("p", parts.powers(words.answer_sentence(answer)), class_="lede full"),
         _not_drawn(answer),
         parts.charts([*extra, *own[:1]]),
         _fit(answer),

@@ -151,15 +151,16 @@ def charts(drawn: Sequence[Chart], *, heading: bool = True) -> Html | None:
     return tag("div", [chart(one, heading=heading) for one in drawn], class_="charts")
 
 
-def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "") -> Html:
-    """`name` and `title` where they are not the chart's own: a page beside another's."""
+def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "", has_caption: bool = True) -> Html:
+    """`name` and `title` where they are not the chart's own: a page beside another's. has_caption: false where the
+    caption stands elsewhere."""
     name = name or one.name
     return tag(
         "figure",
         tag("h3", title or one.title) if heading else None,
         tag("div", class_="plot", data_chart=name, role="group", aria_label=one.alt),
         tag("noscript", tag("p", f"This chart needs scripts; the same one is in figures/{one.name}.svg.")),
-        tag("figcaption", powers(one.caption)),
+        tag("figcaption", powers(one.caption)) if has_caption else None,
         class_="wide" if one.is_wide and not title else None,
         id=f"chart-{name}",
     )
@@ -173,6 +174,11 @@ def powers(text: str) -> Html:
         parts += [text[end : found.start()], tag("span", "^", class_="caret"), tag("sup", found[1])]
         end = found.end()
     return join(parts, text[end:])
+
+
+def unbroken(text: str) -> Html:
+    """As powers; a number and its % stay on one line."""
+    return powers(re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 def asset(name: str) -> str:

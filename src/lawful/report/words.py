@@ -17,9 +17,9 @@ FAILURES = 3  # reasons of failed runs that stand at the top
 
 
 def headline(evidence: Evidence) -> str:
-    """The answer in one sentence: the first question's own, word for word; else why there is none yet."""
+    """The answer as one can quote it: the first question's own, word for word; else why there is none yet."""
     if evidence.answers:
-        return answer_sentence(evidence.answers[0])
+        return evidence.answers[0].headline
     if not evidence.rows:
         return "No run has finished yet, so there is no answer."
     done = len(evidence.finished)
@@ -86,9 +86,60 @@ def severe_doubts(evidence: Evidence) -> list[str]:
     several = len(evidence.answers) > 1
     return [
         (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
-        for warning in evidence.warnings
-        if warning.rank == 0
+        for warning in evidence.severe
     ]
+
+
+def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """What stands under the chart: the forecast and what came, the severest doubt, and what to do next."""
+    answer = evidence.answers[0] if evidence.answers else None
+    facts = [("Forecast, and what came", _forecast_and_outcome(evidence, answer))] if answer else []
+    own = [one.sentence for one in evidence.severe if answer and one.about in (answer.name, "fit")]
+    others = [sentence for sentence in severe_doubts(evidence) if not sentence.endswith(tuple(own))]
+    doubts = [*own, *evidence.study.faults, *failed_sentences(evidence)[:1], *others]
+    if doubts:
+        more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below." if len(doubts) > 1 else ""
+        facts.append(("Severest doubt", _in_short(doubts[0]) + more))
+    if answer and answer.next_step:
+        facts.append(("Next", answer.next_step.replace("`", "")))
+    return facts
+
+
+def basis(evidence: Evidence) -> str:
+    """The interval and n of the headline; of a refusal, its reason in full."""
+    return evidence.answers[0].basis if evidence.answers else ""
+
+
+MOST_LETTERS = 200  # of a doubt on the first screen; the whole stands below
+
+
+def _in_short(sentence: str) -> str:
+    """The first sentence of a doubt; of a very long one, its beginning."""
+    first = sentence.partition(". ")[0].rstrip(".") + "."
+    return first if len(first) <= MOST_LETTERS else first[:MOST_LETTERS].rpartition(" ")[0] + " …"
+
+
+def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
+    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out]
+    items = held_out_of(*asked)
+    if not items:
+        held = any(run.held_out for run in evidence.runs)
+        return "The held-out runs are of another question." if held else "No run was held out to test it."
+    before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
+    inside = sum(item.is_inside for item in items)
+    error = f"; mean error {tables.percent(sum(known) / len(known))}" if (known := errors_of(items)) else ""
+    return (
+        f"{tables.many(len(items), 'larger run' if _are_larger(evidence, answer) else 'held-out run')} forecast "
+        f"{before}: {inside} of {len(items)} came inside the 95 % interval{error}."
+    )
+
+
+def _are_larger(evidence: Evidence, answer: Answer) -> bool:
+    """Whether every held-out run has more parameters, or more tokens, than all others."""
+    column = answer.question.params
+    held = [number(row.get(column)) or 0.0 for row in evidence.finished if row.get("held_out")]
+    others = [number(row.get(column)) or 0.0 for row in evidence.finished if not row.get("held_out")]
+    return bool(held and others) and min(held) > max(others)
 
 
 def key_facts(evidence: Evidence) -> list[tuple[str, str]]:

@@ -1,0 +1,159 @@
+"""A headline can be quoted: short, and true to what the records beneath it hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lawful.codes import REFUSALS
+from lawful.fitting import headline
+from lawful.fitting.answers import ArmPair, HeldOut
+from lawful.fitting.records import Parameter
+from lawful.laws.chinchilla import Chinchilla
+from lawful.laws.power_floor import PowerFloor
+from lawful.schema import Warning
+from lawful.study import import_file
+from records import a_fit, comparison
+
+count = import_file(Path(__file__).parents[2] / "benchmarks" / "headlines.py")
+MISFIT = Warning("misfit", "severe", "The residuals follow a trend.")
+
+
+def of_tokens(alpha: float, **fields: Any) -> Any:
+    found = a_fit(PowerFloor("tokens"), {"E": 1.0, "a_pivot": 2.0, "alpha": alpha}, **fields)
+    return found
+
+
+def held(inside: int, outside: int) -> list[HeldOut]:
+    def one(observed: float) -> HeldOut:
+        return HeldOut(
+            run="a", rung="a", params=None, tokens=1e6, seed=0, predicted=2.0, interval=(1.9, 2.1), observed=observed,
+            error_relative=2.0 / observed - 1, is_inside=observed < 2.1,
+        )  # fmt: skip
+
+    return [one(2.01)] * inside + [one(2.5)] * outside
+
+
+def test_200_simulated_answers_of_all_kinds_have_at_most_25_words_and_two_numbers():
+    said = list(count.simulated(200, seed=3))
+    assert {name for name, _ in said} == set(count.KINDS) and len(said) == 200
+    assert [one.sentence for _, one in said if not count.is_quotable(one.sentence)] == []
+    assert all(one.sentence.endswith((".", "…")) and "nan" not in one.sentence for _, one in said)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words", "numbers"),
+    [
+        ("SwiGLU needs 8 % less compute; not decided.", 7, 1),
+        ("From 1.5e-3 to −2.7e12 it holds.", 6, 2),
+        ("17,200 is two runs of digits", 6, 2),
+    ],
+)
+def test_words_and_numbers_are_counted_as_a_reader_counts_them(sentence, words, numbers):
+    assert count.words_of(sentence) == words
+    assert count.numbers_of(sentence) == numbers
+
+
+def test_an_exponent_is_said_as_what_ten_times_the_amount_does():
+    said = headline.of_fit(of_tokens(0.5), held(4, 0))
+    cut = 100 * (1 - 10**-0.5)  # 68 %, by hand
+    low, high = (100 * (1 - 10 ** -(0.5 * share)) for share in (0.97, 1.03))
+    wanted = f"Ten times the tokens cut the reducible loss by {cut:.0f} %; held-out forecasts held."
+    assert said.sentence == wanted
+    assert f"95 % interval {low:.0f} to {high:.0f} %" in said.basis
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "words"),
+    [(0, 0, "nothing was held out"), (7, 1, "mostly held"), (0, 3, "failed"), (2, 2, "failed")],
+)
+def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, words):
+    assert words in headline.of_fit(of_tokens(0.5), held(inside, outside)).sentence
+
+
+def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
+    said = headline.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
+    assert said.sentence == "No exponent is quoted: the fitted law does not have the form of these runs."
+    assert "68" not in said.sentence
+
+
+def test_an_exponent_that_is_not_determined_is_not_stated_and_the_other_is():
+    values = {"E": 1.0, "A_pivot": 1.0, "B_pivot": 1.0, "alpha": 0.3, "beta": 0.4}
+    doubt = Warning("not_identified", "severe", "beta (0.4, 95 % interval [0.1, 1.2]): not determined.")
+    said = headline.of_fit(a_fit(Chinchilla(), values, warnings=(doubt,)))
+    assert "50 %" in said.sentence and "what more tokens bring is not determined" in said.sentence
+    assert "60 %" not in said.sentence
+
+
+def test_the_arm_that_needs_less_is_named_with_what_it_saves():
+    found = comparison("coefficients differ", alpha=(0.0, (-0.1, 0.1)), times=(0.92, (0.871, 0.972)))
+    said = headline.of_arms(found)
+    assert said.sentence == (
+        "swiglu needs 8 % fewer tokens than gelu for the same loss; whether the gain grows with scale is not decided."
+    )
+    assert "2.8 to 13 %" in said.basis and "12 runs" in said.basis
+    other = headline.of_arms(dataclasses.replace(found, multipliers=(dataclasses.replace(
+        found.multipliers[0], value=1 / 0.92, ci95=(1 / 0.972, 1 / 0.871)),)))  # fmt: skip
+    assert other.sentence.startswith("gelu needs 8 % fewer tokens than swiglu")
+
+
+def test_equal_is_said_only_where_a_margin_is_excluded():
+    close = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(1.01, (0.97, 1.05)))
+    assert headline.of_arms(close).sentence == (
+        "gelu and swiglu need the same tokens for the same loss, to within 5 %."
+    )
+    wide = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(1.05, (0.655, 1.67)))
+    assert headline.of_arms(wide).sentence == (
+        "Which of gelu and swiglu is better is not decided: 1.7 times the tokens for the same loss is not excluded."
+    )
+    unknown = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(math.nan, (math.nan, math.nan)))
+    assert "same" not in headline.of_arms(unknown).sentence
+
+
+def test_a_doubt_about_the_law_leaves_no_arm_ahead():
+    found = comparison("exponents differ", alpha=(0.1, (0.05, 0.15)), times=(0.5, (0.4, 0.6)))
+    said = headline.of_arms(found, (), (MISFIT,))
+    assert said.sentence.startswith("Which of gelu and swiglu is better is not decided")
+    assert not count.numbers_of(said.sentence)
+
+
+def test_of_several_pairs_of_arms_an_interval_is_wider_than_of_one():
+    found = comparison("coefficients differ", alpha=(0.0, (-0.1, 0.1)), times=(0.92, (0.85, 0.995)))
+    (one,) = found.multipliers
+    assert headline._gain(one, 1) is not None and headline._gain(one, 3) is None
+
+
+def test_arms_that_cross_are_said_with_where_and_the_set():
+    crossing = count._crossing(count.random.Random(1), ("gelu", "swiglu"))
+    crossing = dataclasses.replace(
+        crossing, at=2e10, leader=None, axis_name="flops", set95=((1e10, 4e10),), shared_range=(1e9, 1e12)
+    )
+    said = headline.of_arms(None, (ArmPair(arms=("gelu", "swiglu"), crossing=crossing),))
+    assert said.sentence == "gelu is ahead below 2e10 FLOPs, swiglu above it."
+    assert "1e10 FLOPs to 4e10 FLOPs" in said.basis
+
+
+def test_every_refusal_has_its_own_short_reason():
+    for code in REFUSALS:
+        said = headline.of_refusal(code, "why")
+        assert "cannot answer" not in said.sentence and count.is_quotable(said.sentence), code
+        assert said.basis == "why" and said.next_step == REFUSALS[code].do
+
+
+def test_worse_than_counting_takes_back_who_is_ahead():
+    before = headline.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
+    both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]})
+    assert both.sentence.startswith("No arm is called ahead") and "0.1 to 0.4 nats per token" in both.basis
+    one = headline.worse_than_counts(before, ["b"], {"a": [-0.1], "b": [0.4]})
+    assert "a is ahead of b" in one.sentence and "b does not beat an n-gram count" in one.sentence
+
+
+def test_a_parameter_at_its_bound_is_not_stated():
+    fit = of_tokens(0.5)
+    open_one = Parameter("alpha", 10.0, math.nan, (1.0, math.inf), at_bound="high")
+    said = headline.of_fit(dataclasses.replace(fit, params={**fit.params, "alpha": open_one}))
+    assert said.sentence.startswith("These runs do not determine how fast the loss falls with tokens")
