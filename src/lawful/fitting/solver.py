@@ -223,7 +223,7 @@ def _descend(
     misfits[:] = here.misfit
     for _ in range(most_steps):
         w = None if weights is None else weights[active]
-        is_blended = 2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix)
+        is_blended = bool(2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix))
         part = problem.take(active)
         step, decrement = _newton_step(part, theta, here, mix, w, room)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)

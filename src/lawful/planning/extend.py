@@ -14,7 +14,7 @@ from lawful.observe import statuses, write_observations
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
 from lawful.replan import SHOWN, question_meaning
-from lawful.run import Precision, to_json
+from lawful.run import Precision, Run, to_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
@@ -89,7 +89,7 @@ def added_runs(former: StudyPlan, plan: StudyPlan) -> list[PlannedRun]:
 
 def _precision(former: StudyPlan, study: Study) -> Precision | None:
     """What "auto" became when the study was planned: larger rungs must not change it for the others."""
-    open_rungs = {rung.label for rung in study.ladder if rung.run.precision == "auto"}
+    open_rungs = {rung.label for rung in study.ladder if isinstance(rung.run, Run) and rung.run.precision == "auto"}
     chosen = {planned.precision for planned in former.runs if planned.rung in open_rungs}
     return chosen.pop() if len(chosen) == 1 else None  # type: ignore[return-value]
 
