@@ -342,8 +342,8 @@ def isoflop_command(
     method: Annotated[
         str,
         typer.Option(
-            help="interpolate, local, parabola or cubic.",
-            callback=options.of(Literal["interpolate", "local", "parabola", "cubic"]),
+            help="interpolate, local, parabola or cubic; given: each row is the best of its budget already.",
+            callback=options.of(Literal["interpolate", "local", "parabola", "cubic", "given"]),
         ),
     ] = "interpolate",
     by: By = None,
