@@ -497,9 +497,11 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
 
     if by is None:
         return [("", table)]
+    from lawful.fitting.arms import arm_name
+
     values = list(dict.fromkeys(table.values(by)))
     return [
-        (str(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
+        (arm_name(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
         for value in values
     ]
 
