@@ -233,9 +233,17 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             name = observations.rows[row].get("run") or f"row {row + 1} of those fitted"
             raise TableError(
                 f"{observations.source}: {name}, column {column[axis]!r}: expected a positive count ({axis}), "
-                "got an empty cell."
+                f"got an empty cell.{_merged(observations, column[axis])}"
             )
     return values
+
+
+def _merged(observations: Observations, column: str) -> str:
+    """What to say of cells that are empty below one that is filled, as those of a spreadsheet that were merged."""
+    is_blank = [is_empty(row.get(column)) for row in observations]
+    if is_blank[0] or sum(is_blank) < len(is_blank) / 3:
+        return ""
+    return " Where cells were merged, the first alone has their value: fill it down (pandas: df[...].ffill())."
 
 
 def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import checked
-from lawful.errors import TableError
-from lawful.fitting.data import LEAST_LEVELS
+from lawful.errors import Refusal, TableError
+from lawful.fitting.data import LEAST_LEVELS, sample
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
@@ -174,7 +174,14 @@ def check(
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
-    law = resolved(None, table).law.spec
+    chosen = resolved(None, table).law
+    try:
+        sample(table, chosen, {}, check=False)
+    except Refusal:
+        pass  # too few rows, or the like: `vary` and `refused` say so
+    except TableError as error:
+        return _unusable(table, str(error).removeprefix(f"{raw.source}: "))
+    law = chosen.spec
     name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(
         source=table.source,

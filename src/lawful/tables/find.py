@@ -222,7 +222,7 @@ def _expect_numbers(table: Observations, role: str) -> None:
     """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
     words = {word for group in VOCABULARY[role] for word in group}
     for column in table.columns:
-        if name_of(column).path not in words:
+        if name_of(column).path not in words and name_of(column).letter != LETTERS.get(role, "none"):
             continue
         filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
         texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]
