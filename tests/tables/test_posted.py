@@ -111,6 +111,13 @@ def test_sizes_that_stand_in_names_alone_are_asked_about() -> None:
 def test_a_grid_is_asked_about() -> None:
     rows = [{"N": n, "1e9": 3.0 - i, "4e9": 2.9 - i} for i, n in enumerate((1e7, 1e8))]
     assert "a grid" in lawful.check(rows).problem
+    assert "no header" in lawful.check([{"1e7": n, "1e9": d, "3.1": loss} for n, d, loss in RUNS]).problem
+
+
+@pytest.mark.parametrize("column", ["tokens/param", "D/N", "tokens per parameter"])
+def test_a_ratio_of_data_to_size_is_no_amount_of_data(column: str) -> None:
+    table = read_runs([{"N": n, column: d / n, "loss": loss} for n, d, loss in RUNS])
+    assert table.numbers(table.roles["tokens"]).tolist() == pytest.approx([d for _, d, _ in RUNS])
 
 
 def test_cells_that_were_merged_are_asked_about_by_check_and_fit() -> None:

@@ -32,8 +32,9 @@ def lacking(table: Observations, *roles: str) -> str:
         )
     if sum(plain_number(column) is not None for column in table.columns) > 1:
         return (
-            f"No column is recognised as the {names}, and columns are called by numbers: a grid, with a row for each "
-            "size and a column for each length or the like. Write one row for each run (pandas: DataFrame.melt)."
+            f"No column is recognised as the {names}, and columns are called by numbers: the table has no header, or "
+            "it is a grid of sizes and lengths. Write the names of the columns into a first line; of a grid, one row "
+            "for each run (pandas: DataFrame.melt)."
         )
     numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in table.columns}
     found = {role: like(role, numbers) for role in roles if role in ("params", "tokens", "loss")}
