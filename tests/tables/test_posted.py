@@ -146,3 +146,12 @@ def test_a_workbook_with_a_title_groups_or_a_sheet_of_notes_is_read(tmp_path: Pa
         table = read_runs(tmp_path / f"{name}.xlsx")
         assert table.numbers(table.roles["loss"]).tolist() == [loss for _, _, loss in RUNS], name
     assert "sheet 'runs' (not 'Sheet')" in table.said
+
+
+def test_the_lowest_loss_over_data_sets_is_no_way_on() -> None:
+    for column, is_choice in (("dataset", False), ("lr", True)):
+        rows = [{"N": n, "D": d, column: x, "loss": loss + x / 10} for n, d, loss in RUNS for x in (1, 2)]
+        with pytest.raises(LawfulError, match="no replicates") as refused:
+            lawful.fit(rows, draws=0)
+        for said in (str(refused.value), lawful.check(rows).summary()):
+            assert (f"--best-over {column}" in said) == is_choice

@@ -16,7 +16,7 @@ from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
 from lawful.tables import Observations, as_text, is_empty, read_rows
 from lawful.tables.lacking import lacking
-from lawful.tables.pooled import pooled, unread
+from lawful.tables.pooled import best_of, pooled, unread
 from lawful.tables.read import in_roles, selected
 from lawful.tables.roles import option_of, shell_word
 from lawful.tables.standard_input import STANDARD_INPUT
@@ -94,7 +94,7 @@ class TableCheck:
             some = ", ".join(levels[:SHOWN]) + (", ..." if len(levels) > SHOWN else "")
             lines.append(
                 f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
-                f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
+                f"{shell_word(name)}=VALUE{(best := best_of(name)) and f', {best}'} or --as-noise {shell_word(name)}."
             )
         if self.carried or self.refused:
             lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")

@@ -37,6 +37,7 @@ _TIMES = frozenset(
     "gpu gpus node user date started finished start_time end_time notes tags sweep url path".split()
 )
 _LENGTHS = frozenset(("steps", "step", "global_step", "iteration", "iterations", "iter", "iters", "epoch", "epochs"))
+_DATA = frozenset("dataset data corpus tokenizer vocab_size vocabulary split domain language".split())
 _MULTIPLES = frozenset(("multiple", "multiplier", "ratio", "overtraining", "chinchilla"))  # of tokens, to each size
 _PLACES = frozenset("step global_step iteration iter epoch epochs steps status state held_out".split())
 
@@ -74,6 +75,12 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
         ):
             found[column] = levels
     return found
+
+
+def best_of(column: str) -> str:
+    """The option that takes the best run over a setting; empty where losses at its values are no choice between runs,
+    but of other data."""
+    return "" if name_of(column).path in _DATA else f"--best-over {shell_word(column)}"
 
 
 def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = ()) -> str:
