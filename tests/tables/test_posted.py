@@ -63,6 +63,14 @@ def test_what_stood_above_or_below_the_names_is_said(tmp_path: Path) -> None:
         assert words in read_runs(path).said
 
 
+def test_a_damaged_row_makes_no_preface_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "runs.tsv"
+    lines = ["params\ttokens\tloss", *(f"{n:.0f}\t{d:.0f}\t{loss}" for n, d, loss in RUNS[:4])]
+    path.write_text("\n".join([*lines, "20000000\t1000000000\t,", "20000000\t1000000000\t3.1"]))
+    with pytest.raises(LawfulError, match="row 5, column 'loss'.*','"):
+        read_runs(path)
+
+
 def test_a_header_of_names_that_are_each_their_own_is_one_row() -> None:
     """A row of texts below it is a run."""
     assert header_of([["model", "size"], ["a", "small"], ["b", "7"]]).rows == 1

@@ -188,14 +188,14 @@ def _without_preface(lines: list[str]) -> tuple[list[str], tuple[str, ...]]:
     into columns, the first of which are names."""
     filled = [i for i, line in enumerate(lines) if line.strip()]
     for number, i in enumerate(filled[1 : MOST_ROWS + 1], start=1):
-        if '"' in lines[filled[number - 1]]:  # a name in quotes may have an end of line in it
+        if set('"\t;|') & set(lines[filled[number - 1]]):  # in quotes, a name may have an end of line; else a table
             break
         for sign in (sign for sign in DELIMITERS if sign not in (" ", *"".join(lines[j] for j in filled[:number]))):
             cells = [cell.strip() for cell in lines[i].split(sign)]
             if len(cells) < 2 or any(plain_number(cell) is not None for cell in cells):
                 continue
             counts = _counts([lines[j] for j in filled[number : number + _SNIFFED]], sign)
-            if counts is not None and len(counts) == 1 and len(filled) > number + 1:
+            if counts is not None and len(counts) == 1 and min(counts) > 1 and len(filled) > number + 1:
                 left = [lines[j].strip() for j in filled[:number]]
                 kept = ["\n" if j < i else line for j, line in enumerate(lines)]
                 return kept, (f"{len(left)} line{'s' * (len(left) > 1)} above the table left out: {left[0][:60]!r}",)
