@@ -129,10 +129,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None
 
 
 def fails_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(path: object, **options: object) -> None:
+    def fail(path: object, *more: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("lawful.tables.read_rows", fail)
+    monkeypatch.setattr("lawful.tables.read_by_role", fail)
 
 
 def test_an_error_of_ours_is_one_line_and_status_2(
@@ -152,10 +152,10 @@ def test_a_refusal_names_its_code(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_a_bug_shows_its_traceback_and_says_where_to_report_it(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(path: object, **options: object) -> None:
+    def fail(path: object, *more: object, **options: object) -> None:
         exec(compile("raise error", str(SOURCE / "run.py"), "exec"), {"error": error})
 
-    monkeypatch.setattr("lawful.tables.read_rows", fail)
+    monkeypatch.setattr("lawful.tables.read_by_role", fail)
     assert run(monkeypatch, "fit", "x.csv") == cli.BUG
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and type(error).__name__ in said

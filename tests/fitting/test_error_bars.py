@@ -110,7 +110,19 @@ def test_a_name_says_what_error_bars_are(name: str, times: float) -> None:
     assert bars.tolist() == pytest.approx([row["val_loss_se"] for row in planted(0)], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["val_loss_std", "val_loss ±", "val_loss_ci95", "val_loss_ci_low", "val_loss_sd"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "val_loss_std",
+        "val_loss ±",
+        "val_loss_ci95",
+        "val_loss_ci_low",
+        "val_loss_sd",
+        "train_loss_se",
+        "val_loss_se_percent",
+        "rel_val_loss_se",
+    ],
+)
 def test_bars_whose_name_does_not_say_what_they_are_are_not_used_and_that_is_said(name: str) -> None:
     table = told({name: lambda bar: bar})
     assert "stderr" not in table.roles and table.roles["loss"] == "val_loss"

@@ -8,6 +8,7 @@ import pytest
 
 import lawful
 from lawful.errors import LawfulError, Refusal
+from lawful.fitting.isoflop import isoflop
 from lawful.tables import read_runs
 
 CASES = Path(os.environ["LAWFUL_DATA"]).parent / "cases" / "tables" if "LAWFUL_DATA" in os.environ else Path("/absent")
@@ -115,3 +116,70 @@ def test_rows_of_a_log_without_the_validation_loss_are_no_observations(name: str
     table = read_runs(CASES / name)
     assert table.dropped and all(row["reason"].startswith("no ") for row in table.dropped)
     assert lawful.fit(table, draws=0).params["alpha"].value == pytest.approx(0.34, abs=0.06)
+
+
+def test_an_arm_without_a_name_is_called_empty() -> None:
+    found = lawful.compare(CASES / "arms_blank.csv", "arm")
+    assert "(empty) needs 0.6" in found.sentence
+
+
+def test_arms_that_are_yes_and_no_are_told_apart_and_one_arm_in_two_spellings_is_asked_about() -> None:
+    found = lawful.compare(CASES / "arms_bool.csv", "use_swiglu")
+    assert "at fixed loss False needs 0.617" in found.sentence
+    with pytest.raises(LawfulError, match="differ in case or blanks alone: 'GELU', 'gelu'"):
+        lawful.compare(CASES / "arms_case.csv", "arm")
+
+
+def test_budgets_that_differ_by_some_per_cent_are_one_and_the_truth_is_inside() -> None:
+    found = isoflop(CASES / "isoflop_jitter.csv")
+    low, high = found.N_exponent_ci95
+    assert low <= 0.4516 <= high and len(found.curves) == 5
+
+
+def test_a_floor_below_zero_is_found_where_it_is_asked_for() -> None:
+    table = read_runs(CASES / "so_offset_negative.csv", loss="y", params="x", units={"x": "1"})
+    found = lawful.fit(table, "power_floor:params", bounds={"E": (-5.0, 5.0)}, draws=0)
+    assert found.params["E"].value == pytest.approx(-1.1, abs=0.02)
+    assert found.params["alpha"].value == pytest.approx(0.45, abs=0.01)
+
+
+def test_what_rises_is_refused_with_what_to_do() -> None:
+    table = read_runs(CASES / "so_rising.csv", loss="y", params="x", units={"x": "1"})
+    with pytest.raises(Refusal, match="does not fall"):
+        lawful.fit(table, "power_floor:params", draws=0)
+    with pytest.raises(LawfulError, match="'accuracy' rises. Write its error"):
+        lawful.fit(CASES / "acc.csv", draws=0)
+
+
+def test_a_perplexity_is_fitted_by_its_logarithm() -> None:
+    found = lawful.fit(CASES / "ppl.csv", draws=0)
+    assert found.data.loss_unit == "nats"
+    low, high = found.params["alpha"].ci95
+    assert low <= 0.34 <= high
+
+
+@pytest.mark.parametrize("kind", ["decayed", "padding"])
+def test_no_is_no_however_it_is_written(kind: str) -> None:
+    def refusal(name: str) -> str:
+        with pytest.raises(Refusal) as refused:
+            lawful.fit(CASES / name, draws=0)
+        return refused.value.code
+
+    assert {refusal(f"{kind}_{word}.csv") for word in ("FALSE", "0", "no")} == {
+        {"decayed": "undecayed_losses", "padding": "padding_in_loss"}[kind]
+    }
+
+
+def test_a_run_that_was_exported_twice_counts_once() -> None:
+    found = lawful.fit(CASES / "wandb_dup_ts.csv", draws=0)
+    assert (found.goodness.n, round(found.params["alpha"].value, 3)) == (30, 0.341)
+
+
+def test_held_out_as_0_and_1_of_json_and_the_plain_table() -> None:
+    assert alpha("held_int.jsonl") == (15, 0.329)  # 18 runs, 3 of them held out
+    assert alpha("base.csv") == (30, 0.341)
+
+
+def test_the_best_of_a_sweep_is_as_many_runs_as_there_are_points() -> None:
+    best = read_runs(CASES / "lr_sweep.csv", best=["lr"])
+    assert len(best) == len(read_runs(CASES / "lr_sweep_best.csv"))

@@ -361,8 +361,8 @@ def isoflop_command(
     method: Annotated[
         str,
         typer.Option(
-            help="interpolate, local, parabola or cubic.",
-            callback=options.of(Literal["interpolate", "local", "parabola", "cubic"]),
+            help="interpolate, local, parabola or cubic; given: each row is the best of its budget already.",
+            callback=options.of(Literal["interpolate", "local", "parabola", "cubic", "given"]),
         ),
     ] = "interpolate",
     by: By = None,
@@ -516,9 +516,11 @@ def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
 
     if by is None:
         return [("", table)]
+    from lawful.fitting.arms import arm_name
+
     values = list(dict.fromkeys(table.values(by)))
     return [
-        (str(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
+        (arm_name(value), dataclasses.replace(table, rows=tuple(row for row in table if row.get(by) == value)))
         for value in values
     ]
 

@@ -12,6 +12,7 @@ from lawful.errors import TableError
 from lawful.laws import Array, Axes, Law, Shape, Term, Values
 
 ARM = "arm"  # the axis that holds each row's arm, as its index
+NAMELESS = "(empty)"  # what an arm without a name is called
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class ArmsLaw(Law):
             values = [float(values[name]) for values in by_arm]
             out += values if name in self.own else [float(np.mean(values))]
         return out
+
+
+def arm_name(cell: object) -> str:
+    """What an arm is called in sentences and as a key; an empty cell is an arm, too."""
+    return NAMELESS if cell is None or not str(cell).strip() else str(cell)
 
 
 def refuse_alike(arms: Iterable[str], by: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lawful.checks import AnyFloat, NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.arms import arm_name
 from lawful.fitting.cautions import about_clusters
 from lawful.fitting.data import read_table
 from lawful.fitting.default_law import resolved
@@ -105,7 +106,7 @@ def crossover(
     table.expect(by)
     choice = resolved(law, table, axes=1)
     law = choice.law
-    pair = _two(arms, list(dict.fromkeys(str(value) for value in table.values(by))), by)
+    pair = _two(arms, list(dict.fromkeys(map(arm_name, table.values(by)))), by)
     joint = fit_both(table, by, pair, law, columns)  # it refuses mixtures over both arms
     fits = {
         arm: fit(_of_arm(table, by, arm), law, draws=draws, seed=seed + number, cluster=cluster)
@@ -116,7 +117,7 @@ def crossover(
 
 
 def _of_arm(table: Observations, by: str, arm: str) -> Observations:
-    return table.where(lambda row: str(row.get(by)) == arm, f"another {by}")
+    return table.where(lambda row: arm_name(row.get(by)) == arm, f"another {by}")
 
 
 def _two(arms: tuple[str, str] | None, present: list[str], by: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from lawful.fitting.replicates import (
 from lawful.laws import Array, Axes, Law
 from lawful.tables import Observations, as_text, is_empty, read_by_role
 from lawful.tables.lacking import lacking
-from lawful.tables.pooled import pooled, unread
+from lawful.tables.pooled import best_of, pooled, unread
 from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
@@ -182,11 +182,11 @@ def refuse_pooled(observations: Observations, column: Mapping[str, str], told: S
         named = "; ".join(
             f"{name!r} ({', '.join(levels[:4])}{', ...' if len(levels) > 4 else ''})" for name, levels in found.items()
         )
-        first = shell_word(next(iter(found)))
+        first, best = shell_word(next(iter(found))), best_of(next(iter(found)))
         raise Refusal(
             "pooled_settings",
             f"{observations.source}: runs at one point of the law differ in {named}: they are no replicates. Fit each "
-            f"apart (--by {first}), choose (--where {first}=VALUE, or --best-over {first}), or call it noise "
+            f"apart (--by {first}), choose (--where {first}=VALUE{best and f', or {best}'}), or call it noise "
             f"(--as-noise {first}).",
         )
 
@@ -236,9 +236,17 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             name = observations.rows[row].get("run") or f"row {row + 1} of those fitted"
             raise TableError(
                 f"{observations.source}: {name}, column {column[axis]!r}: expected a positive count ({axis}), "
-                "got an empty cell."
+                f"got an empty cell.{_merged(observations, column[axis])}"
             )
     return values
+
+
+def _merged(observations: Observations, column: str) -> str:
+    """What to say of cells that are empty below one that is filled, as those of a spreadsheet that were merged."""
+    is_blank = [is_empty(row.get(column)) for row in observations]
+    if is_blank[0] or sum(is_blank) < len(is_blank) / 3:
+        return ""
+    return " Where cells were merged, the first alone has their value: fill it down (pandas: df[...].ffill())."
 
 
 def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:

@@ -20,12 +20,11 @@ from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs
 from lawful.tables.lacking import lacking
 
-Method = Literal["interpolate", "local", "parabola", "cubic"]
-GIVEN: Literal["optima as given"] = "optima as given"  # in place of a method
+Method = Literal["interpolate", "local", "parabola", "cubic", "given"]
 Counted = Literal["params", "tokens"]
 COUNTED: tuple[Counted, Counted] = ("params", "tokens")
 Convention = Literal["recorded", "C = 6 N D"]
-METHODS: tuple[Method, ...] = ("interpolate", "local", "parabola", "cubic")
+METHODS: tuple[Method, ...] = ("interpolate", "local", "parabola", "cubic")  # that read an optimum off a curve
 SAME_BUDGET = 0.1  # relative: runs whose FLOPs differ by less share a curve
 WIDEST_BUDGET = 0.2  # of one curve in all: where budgets follow each other more closely, there are no curves
 LEAST_ON_CURVE = 4
@@ -61,7 +60,7 @@ class IsoFlop:
     loss_unit           what the losses are in; empty where the table does not say
     """
 
-    method: Method | Literal["optima as given"]
+    method: Method
     convention: Convention
     curves: tuple[Curve, ...]
     N_exponent: float
@@ -89,19 +88,20 @@ def isoflop(
     flops: str | None = None,
     loss: str | None = None,
 ) -> IsoFlop:
-    """Read the optimum of each budget off its curve and fit its growth. The source may also be a table of optima, the
-    best size or data at each budget (columns N_opt, D_opt or N*, D*, and FLOPs): these are taken as they are.
+    """Read the optimum of each budget off its curve and fit its growth.
 
     method   interpolate (Akima's spline through log loss), local (parabola through the lowest run and its neighbours),
-             parabola or cubic (through the whole curve: biased where it is off-centre or asymmetric)
+             parabola or cubic (through the whole curve: biased where it is off-centre or asymmetric), or given: each
+             row is an optimum already. A table with the best size or data at each budget under such names (N_opt and
+             D_opt, N* and D*, optimal params) is always taken so.
     Raises Refusal with fewer than 3 bracketed budgets.
     """
-    if method not in METHODS:
-        raise DeclarationError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
+    if method not in (*METHODS, "given"):
+        raise DeclarationError(f"method: expected one of {', '.join(METHODS)} or given, got {method!r}.")
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
-    if table.is_of_optima:
+    if table.is_of_optima or method == "given":
         return _through(table)
     runs = _runs(table)
     groups = budgets_of(runs.flops)
@@ -111,7 +111,8 @@ def isoflop(
         raise Refusal(
             "too_few_budgets",
             f"{len(known)} of {len(curves)} budgets have at least {LEAST_ON_CURVE} runs "
-            f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides.",
+            f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides."
+            + ("" if len(groups) else " If each row is the best of its budget already: --method given."),
         )
     by_method: dict[str, Line] = {}
     for other in METHODS:
@@ -178,7 +179,7 @@ def _through(table: Observations) -> IsoFlop:
         )
     ]
     return IsoFlop(
-        GIVEN,
+        "given",
         runs.convention,
         tuple(curves),
         sizes.slope,

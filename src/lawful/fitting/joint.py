@@ -11,7 +11,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
-from lawful.fitting.arms import ARM, ArmsLaw, refuse_alike
+from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, beside, limits, problem_of, robust_sigma
 from lawful.fitting.replicates import cells_of
@@ -41,7 +41,7 @@ def arm_sample(
     """
     data = sample(source, law, columns, by=by, check=False)
     data.observations.expect(by)
-    names = [str(row.get(by, "")) for row in data.observations]
+    names = [arm_name(row.get(by)) for row in data.observations]
     arms = tuple(dict.fromkeys(names if keep is None else keep))
     refuse_alike(dict.fromkeys(names), by)
     if keep is not None and (missing := [name for name in keep if name not in names]):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import checked
-from lawful.errors import TableError
-from lawful.fitting.data import LEAST_LEVELS, ROLES
+from lawful.errors import Refusal, TableError
+from lawful.fitting.data import LEAST_LEVELS, ROLES, sample
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
 from lawful.tables import Observations, as_text, is_empty, read_rows
 from lawful.tables.lacking import lacking
-from lawful.tables.pooled import pooled, unread
+from lawful.tables.pooled import best_of, pooled, unread
 from lawful.tables.read import in_roles, selected
 from lawful.tables.roles import option_of, shell_word
 from lawful.tables.standard_input import STANDARD_INPUT
@@ -94,7 +94,7 @@ class TableCheck:
             some = ", ".join(levels[:SHOWN]) + (", ..." if len(levels) > SHOWN else "")
             lines.append(
                 f"Runs at one point differ in {name!r} ({some}): no replicates. Use --by {shell_word(name)}, --where "
-                f"{shell_word(name)}=VALUE, --best-over {shell_word(name)} or --as-noise {shell_word(name)}."
+                f"{shell_word(name)}=VALUE{(best := best_of(name)) and f', {best}'} or --as-noise {shell_word(name)}."
             )
         if self.carried or self.refused:
             lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
@@ -174,7 +174,14 @@ def check(
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
-    law = resolved(None, table).law.spec
+    chosen = resolved(None, table).law
+    try:
+        sample(table, chosen, {}, check=False)
+    except Refusal:
+        pass  # too few rows, or the like: `vary` and `refused` say so
+    except TableError as error:
+        return _unusable(table, str(error).removeprefix(f"{raw.source}: "))
+    law = chosen.spec
     name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(
         source=table.source,

@@ -43,6 +43,13 @@ _INDIAN_THOUSANDS = re.compile(r"[+-]?[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d+)?", re.A
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?", re.ASCII)
 _GAP_THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?:[.,]\d+)?", re.ASCII)
 _LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1.234 and 1,234: a decimal, or thousands
+# 2x10^7, 2 × 10⁷, 10**8
+_TIMES_TEN = re.compile(
+    r"(?:(?P<front>[+-]?\d+(?:[.,]\d+)?) ?[x×·*] ?)?"
+    r"10(?:(?:\^|\*\*)(?P<power>[+-]?\d+)|(?P<raised>[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))",
+    re.ASCII | re.IGNORECASE,
+)
+_RAISED = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 _MULTIPLES = {
     **dict.fromkeys(("k", "thousand"), 1e3),
     **dict.fromkeys(("m", "mn", "mio", "million", "millions"), 1e6),
@@ -131,6 +138,8 @@ def written_number(text: str, point: Point | None) -> int | float | None:
     """The number that a text writes, with thousands apart and with this sign before the decimals; None where it is no
     number, or one of two, as 1,234 is where the sign is not known."""
     text = text.strip()
+    if powers := _TIMES_TEN.fullmatch(text):
+        text = f"{powers['front'] or 1}e{powers['power'] or powers['raised'].translate(_RAISED)}"
     if point != ",":
         if (number := plain_number(text)) is not None:
             return number
@@ -154,8 +163,8 @@ def written_number(text: str, point: Point | None) -> int | float | None:
 def written_count(text: str, point: Point | None) -> float | None:
     """As written_number, and 11M, 1.3B, 7e9 tokens, 350 million."""
     parts = _MULTIPLE.fullmatch(" ".join(text.split()))
-    if parts is None:
-        return None
+    if parts is None or _TIMES_TEN.fullmatch(text.strip()):
+        return written_number(text, point)
     number = written_number(parts["number"], point)
     if number is None or not parts["unit"]:
         return number

@@ -155,7 +155,7 @@ def _put_error_bars(
     named = [roles["stderr"]] if "stderr" in roles else error_bars(table.columns, loss.column) if loss else []
     if loss is None or not named:
         return []
-    sizes = {column: factors.get(column, standard_errors_in(column)) for column in named}
+    sizes = {column: factors.get(column, standard_errors_in(column, loss.column)) for column in named}
     if "stderr" in roles and math.isnan(sizes[roles["stderr"]]):
         sizes[roles["stderr"]] = 1.0  # as the user told it
     numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in named}
@@ -164,7 +164,7 @@ def _put_error_bars(
     whole = [c for c in named if sizes[c] > 0 and bool((numbers[c][counts] > 0).all())]
     if not whole or not counts.any():
         gaps = [c for c in named if sizes[c] > 0]
-        why = "not each run has one" if gaps else "its name does not say what it is, such as a standard error"
+        why = "not each run has one" if gaps else "its name does not say that it is a standard error of that"
         return [
             f"error bars {named[0]!r} of {loss.column!r}: no fit weighs by them, as {why} "
             f"({option_of('stderr')} COLUMN names standard errors)"
@@ -222,7 +222,7 @@ def _expect_numbers(table: Observations, role: str) -> None:
     """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
     words = {word for group in VOCABULARY[role] for word in group}
     for column in table.columns:
-        if name_of(column).path not in words:
+        if name_of(column).path not in words and name_of(column).letter != LETTERS.get(role, "none"):
             continue
         filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
         texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]

@@ -11,6 +11,7 @@ from lawful import unpack
 from lawful.checks import shown
 from lawful.errors import MissingDependency, TableError
 from lawful.storage.json_files import MOST_JSON_BYTES, no_json, parse_json, reading
+from lawful.tables.header import MOST_ROWS, header_of
 from lawful.tables.text import MOST_CELLS, text_lines
 
 Row = Mapping[str, Any]
@@ -153,7 +154,8 @@ def feather_rows(path: Path) -> list[Row]:
 
 
 def excel_rows(path: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """The first sheet that has cells: its first row is the header. Formulas give the values that were saved."""
+    """The first sheet that has columns; its first row is the header, below a title. Formulas give the values that were
+    saved."""
     try:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
@@ -172,19 +174,28 @@ def excel_rows(path: Path) -> tuple[list[Row], tuple[str, ...]]:
         book.close()
     if not filled:
         raise TableError(f"{path}: expected a header and rows, got an empty workbook.")
-    title, cells = filled[0]
-    cells = [row for row in cells if any(cell is not None for cell in row)]
-    used = [i for i in range(len(cells[0])) if any(i < len(row) and row[i] is not None for row in cells)]
-    if nameless := [i for i in used if cells[0][i] is None]:
+    # a sheet of notes has one column
+    title, cells = next(((name, rows) for name, rows in filled if any(_filled(row) > 1 for row in rows)), filled[0])
+    cells = [row for row in cells if _filled(row)]
+    top = header_of([["" if cell is None else str(cell).strip() for cell in row] for row in cells[:MOST_ROWS]])
+    used = [
+        i for i in range(len(top.names)) if any(i < len(row) and row[i] is not None for row in cells[top.rows - 1 :])
+    ]
+    if nameless := [i for i in used if not top.names[i]]:
         raise TableError(f"{path}: sheet {title!r}: column {nameless[0] + 1} has cells and no name in the first row.")
-    names = [str(cells[0][i]).strip() for i in used]
+    names = [top.names[i] for i in used]
     _expect_table(path, names, 0)
     rows: list[Row] = [
-        {name: row[i] if i < len(row) else None for name, i in zip(names, used, strict=True)} for row in cells[1:]
+        {name: row[i] if i < len(row) else None for name, i in zip(names, used, strict=True)}
+        for row in cells[top.rows :]
     ]
-    others = [name for name, _ in filled[1:]]
+    others = [name for name, _ in filled if name != title]
     said = f"sheet {title!r}" + (f" (not {', '.join(map(repr, others))})" if others else "")
-    return rows, (said,)
+    return rows, (said, *top.said)
+
+
+def _filled(row: Sequence[Any]) -> int:
+    return sum(cell is not None for cell in row)
 
 
 def _expect_table(path: Path, names: Sequence[str], cells: int) -> None:

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from lawful.tables.cells import counts_of, is_empty
+from lawful.tables.cells import counts_of, is_empty, plain_number
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
 from lawful.tables.roles import is_accuracy, like, option_of, shell_word
@@ -29,6 +29,12 @@ def lacking(table: Observations, *roles: str) -> str:
             "No column is recognised as the loss: this is a table of optima, the best size or data at each budget. "
             f"`lawful isoflop {shell_word(table.source)}` tells how they grow with compute. For a law of the loss, "
             "bring the runs that they were found from, or name the loss at the optima with --loss-column COLUMN."
+        )
+    if sum(plain_number(column) is not None for column in table.columns) > 1:
+        return (
+            f"No column is recognised as the {names}, and columns are called by numbers: the table has no header, or "
+            "it is a grid of sizes and lengths. Write the names of the columns into a first line; of a grid, one row "
+            "for each run (pandas: DataFrame.melt)."
         )
     numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in table.columns}
     found = {role: like(role, numbers) for role in roles if role in ("params", "tokens", "loss")}

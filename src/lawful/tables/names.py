@@ -129,7 +129,7 @@ def _without_unit(column: str) -> tuple[str, float, str]:
         if (
             column[i] in " _.-"
             and (unit := UNITS.get(tail.lower()))
-            and (len(tail) > 1 or (column[i] == "_" and i > 1))
+            and (len(tail) > 1 or (column[i] == "_" and i > 1) or re.search(r"[ _]in$", column[:i]))
         ):
             return re.sub(r"[ _]in$", "", column[:i]), unit, tail
     if (unit := UNITS.get(column.lower())) == PF_DAY:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations, grouped, is_time
-from lawful.tables.roles import is_named_for_a_role, like, option_of, shell_word
+from lawful.tables.roles import is_accuracy, is_named_for_a_role, like, option_of, shell_word
 from lawful.tables.vocabulary import SPREADS
 
 # the seed of a run, or the number of a replicate: runs that differ in nothing else are replicates
@@ -28,12 +30,14 @@ SETTINGS = frozenset(
         "sequence_length mixture"
     ).split()
 )
+_SIZE = re.compile(r"(?<![\d.])\d+(?:\.\d+)?[MBmb](?![A-Za-z0-9])")
 _RESULTS = ("loss", "ppl", "perplexity", "acc", "accuracy", "bpb", "error", "score", "grad_norm", "norm")
 _TIMES = frozenset(
     "timestamp created created_at updated_at runtime duration time wall_time walltime seconds elapsed hostname host "
     "gpu gpus node user date started finished start_time end_time notes tags sweep url path".split()
 )
 _LENGTHS = frozenset(("steps", "step", "global_step", "iteration", "iterations", "iter", "iters", "epoch", "epochs"))
+_DATA = frozenset("dataset data corpus tokenizer vocab_size vocabulary split domain language".split())
 _MULTIPLES = frozenset(("multiple", "multiplier", "ratio", "overtraining", "chinchilla"))  # of tokens, to each size
 _PLACES = frozenset("step global_step iteration iter epoch epochs steps status state held_out".split())
 
@@ -71,6 +75,12 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
         ):
             found[column] = levels
     return found
+
+
+def best_of(column: str) -> str:
+    """The option that takes the best run over a setting; empty where losses at its values are no choice between runs,
+    but of other data."""
+    return "" if name_of(column).path in _DATA else f"--best-over {shell_word(column)}"
 
 
 def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = ()) -> str:
@@ -114,7 +124,50 @@ def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
                 f"Say how many tokens are in one{why}: --tokens-column {word} --unit {word}={unit}; or take one row of "
                 f"each run: --reduce last; or call it noise: --as-noise {word}."
             )
+        if _falls_with(table, roles, sizes, numbers[column]) and _may_be_amount(column, numbers[column]):
+            word = shell_word(column)
+            return (
+                f"{table.source}: no column is recognised as the tokens, and the losses of each size fall with "
+                f"{column!r}. If it is the data or compute of a run, say so: --tokens-column {word} or --flops-column "
+                f"{word}, with --unit; or say what else it is: --by {word} (fit each apart), or --as-noise {word}."
+            )
+    if role == "params" and (found := [c for c in table.columns if c not in told and _has_sizes(table, c)]):
+        word = shell_word(found[0])
+        return (
+            f"{table.source}: no column is recognised as the params, and the names in {found[0]!r} have sizes, such as "
+            f"{table.rows[0][found[0]]!r}. Write these into a column `params`; or fit each apart: --by {word}; or call "
+            f"it noise: --as-noise {word}."
+        )
     return ""
+
+
+def _falls_with(table: Observations, roles: Mapping[str, str], sizes: Sequence[Any], amounts: np.ndarray) -> bool:
+    """Whether at each of three sizes or more the loss falls from each amount to the next, of three or more: by chance
+    that comes once in two hundred tables."""
+    if "loss" not in roles:
+        return False
+    losses = counts_of([row.get(roles["loss"], "") for row in table.rows])
+    groups: dict[Any, list[tuple[float, float]]] = {}
+    for size, amount, loss in zip(sizes, amounts, losses, strict=True):
+        groups.setdefault(size, []).append((float(amount), float(loss)))
+    large = [sorted(group) for group in groups.values() if len({amount for amount, _ in group}) > 2]
+    return len(large) > 2 and all(
+        first < second and above > below
+        for group in large
+        for (first, above), (second, below) in zip(group, group[1:], strict=False)
+    )
+
+
+def _may_be_amount(column: str, numbers: np.ndarray) -> bool:
+    """Shares and scores rise as the loss falls, too."""
+    known = numbers[np.isfinite(numbers)]
+    return _may_be_setting(column) and not is_accuracy(column) and bool((known > 0).all()) and float(known.max()) > 1
+
+
+def _has_sizes(table: Observations, column: str) -> bool:
+    """A column of names, each with a size in it: gpt-125M, pythia-1.4b."""
+    names = {cell for row in table.rows if isinstance(cell := row.get(column, ""), str) and not is_empty(cell)}
+    return len(names) > 1 and all(_SIZE.search(name) for name in names)
 
 
 def _tokens_in_a_step(numbers: Mapping[str, np.ndarray]) -> tuple[str, str]:

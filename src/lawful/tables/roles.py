@@ -281,11 +281,13 @@ def error_bars(columns: Sequence[str], loss: str) -> list[str]:
     return found
 
 
-def standard_errors_in(column: str) -> float:
-    """How many standard errors are in one of a column of error bars, by its name; NaN where it does not say: a standard
-    deviation may be of seeds, steps or tokens, and the ends of an interval are none."""
+def standard_errors_in(column: str, loss: str) -> float:
+    """How many standard errors of the loss are in one of a column of error bars, by its name; NaN where it does not
+    say: a standard deviation may be of seeds, steps or tokens, the ends of an interval are none, train_loss_se is of
+    another loss than val_loss, and loss_se_percent or rel_loss_se of its share."""
     words = set(name_of(column).key.split("_"))
-    if words & ENDS:
+    of = words - SPREADS - ERRORS - HALVES - {"standard", "bar", "95"}
+    if words & ENDS or not of <= set(name_of(loss).key.split("_")):
         return math.nan
     if words & STANDARD_ERRORS or ({"std", "standard"} & words and words & ERRORS):
         return 1.0

@@ -100,7 +100,7 @@ def _read(source: Any, named: Sequence[str]) -> Observations:
         )
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".bz2", ".xz")), "").lower()
     said: tuple[str, ...] = ()
-    if kind in (".csv", ".tsv", ".txt", ".dat"):
+    if kind in (".csv", ".tsv", ".txt", ".dat", ".md"):
         rows, said, lone = _of_text(path, named)
         return Observations(rows, str(path), said=said, lone=lone)
     if kind in (".json", ".jsonl") and (readers := plugins.readers_of(path)):
@@ -124,7 +124,7 @@ def _of_reader(path: Path, readers: Sequence[plugins.Reader]) -> Observations:
     """What the first of the registered readers for a folder or file makes of it."""
     if not readers:
         what = "observations.csv, or what a run tracker writes" if path.is_dir() else "a table by its name"
-        known = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .feather or .xlsx"
+        known = ".csv, .tsv, .txt, .md, .json, .jsonl, .parquet, .feather or .xlsx"
         got = "neither" if path.is_dir() else (repr(path.suffix) if path.suffix else "no suffix")
         raise TableError(f"{path}: expected {what} ({known}), got {got}.")
     rows, said = plugins.separated(readers[0].rows(path))

@@ -14,6 +14,7 @@ from pathlib import Path
 from lawful.errors import TableError
 from lawful.storage.json_files import MOST_LINE_BYTES, reading
 from lawful.tables.cells import plain_number
+from lawful.tables.header import MOST_ROWS, header_of
 from lawful.unpack import MOST_AT_ONCE, Unpacked
 
 MOST_CELLS = 50_000_000  # of a table; Parquet packs: a few bytes may stand for billions of rows
@@ -135,6 +136,9 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
     if not any(line.strip() for line in lines):
         raise TableError(f"{path}: expected a header and rows, got an empty file.")
     lines, comments = _header_in_comment(lines, comments)
+    if ".md" in path.suffixes:
+        lines = [line.replace("**", "") if line.lstrip().startswith("|") else "\n" for line in lines]
+    lines, preface = (lines, ()) if told else _without_preface(lines)
     delimiter = told[1] if told else _delimiter(path, lines)
     rows, ends = [], []
     unread: list[int] = []
@@ -148,7 +152,9 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
                     _blank(row, unread)
             _blank(cells, unread)
     rows, ends = _without_blank_tail(rows, ends)
-    header, rows, ends = rows[0], rows[1:], ends[1:]
+    top = header_of([[cell.strip() for cell in cells] for cells in rows[:MOST_ROWS]])
+    said += (*preface, *top.said)
+    header, rows, ends = top.names, rows[top.rows :], ends[top.rows :]
     if header and not header[-1].strip() and all(not row[-1].strip() for row in rows if len(row) == len(header)):
         header = header[:-1]  # each line ends with what separates the columns
     rows = [row[:-1] if len(row) == len(header) + 1 and not row[-1].strip() else row for row in rows]
@@ -175,6 +181,25 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
     if delimiter != usual:
         said += (f"columns separated by {DELIMITERS.get(delimiter, repr(delimiter))}",)
     return TextTable(header=header, rows=rows, lines=ends, said=said, delimiter=delimiter)
+
+
+def _without_preface(lines: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Without lines of text above a table, as `Table 3: our runs`: they have none of the signs that cut all below them
+    into columns, the first of which are names."""
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    for number, i in enumerate(filled[1 : MOST_ROWS + 1], start=1):
+        if set('"\t;|') & set(lines[filled[number - 1]]):  # in quotes, a name may have an end of line; else a table
+            break
+        for sign in (sign for sign in DELIMITERS if sign not in (" ", *"".join(lines[j] for j in filled[:number]))):
+            cells = [cell.strip() for cell in lines[i].split(sign)]
+            if len(cells) < 2 or any(plain_number(cell) is not None for cell in cells):
+                continue
+            counts = _counts([lines[j] for j in filled[number : number + _SNIFFED]], sign)
+            if counts is not None and len(counts) == 1 and min(counts) > 1 and len(filled) > number + 1:
+                left = [lines[j].strip() for j in filled[:number]]
+                kept = ["\n" if j < i else line for j, line in enumerate(lines)]
+                return kept, (f"{len(left)} line{'s' * (len(left) > 1)} above the table left out: {left[0][:60]!r}",)
+    return lines, ()
 
 
 def _measured(rows: Sequence[Sequence[str]], may_tell: Callable[[str], bool]) -> list[int]:

@@ -107,7 +107,8 @@ LETTERS = {"params": "N", "tokens": "D", "flops": "C", "loss": "L", "unique_toke
 ACTIVE = frozenset(VOCABULARY["params"][-1])
 # tokens for each parameter: with the parameters, the tokens
 RATIOS = frozenset(
-    "tokens_per_param tokens_per_parameter tokens_per_params token_param_ratio tokens_to_params tpp".split()
+    "tokens_per_param tokens_per_parameter tokens_per_params token_param_ratio tokens_to_params tpp tokens_param "
+    "tokens_params tokens_parameter d_n".split()
 )
 # passes over the training split: with the unique tokens, the tokens
 EPOCHS = frozenset(("epochs", "num_epochs", "n_epochs", "num_train_epochs"))
