@@ -26,11 +26,13 @@ def is_of_chart(column: str) -> bool:
 
 def of_chart(table: Observations) -> Observations:
     """The table with a row for each point of each run, where it is a chart of W&B; else as it is."""
-    columns = table.columns
+    columns = dict.fromkeys(table.columns)
     series = [column for column in columns if all(f"{column}{end}" in columns for end in ENDS)]
+    if not series:
+        return table
     ends = {f"{column}{end}" for column in series for end in ENDS}
     axes = [column for column in columns if column not in ends and column not in series]
-    if not series or len(axes) != 1:
+    if len(axes) != 1:
         return table
     axis, places = axes[0], {column: _place(column) for column in series}
     if not all(run for run, _ in places.values()):
