@@ -123,7 +123,7 @@ def _of_reader(path: Path) -> Observations:
         got = "neither" if path.is_dir() else (repr(path.suffix) if path.suffix else "no suffix")
         raise TableError(f"{path}: expected {what} ({known}), got {got}.")
     rows, said = plugins.separated(readers[0].rows(path))
-    if readers[1:]:
+    if readers[1:] and not readers[0].is_outer:  # that one reads through the others
         others = ", ".join(reader.about.partition(":")[0] or type(reader).__name__ for reader in readers[1:])
         said = (*said, f"not read, though they are there: {others}")
     about = readers[0].about
