@@ -279,6 +279,19 @@ def test_a_metric_of_mlflow_without_its_step_is_not_one_of_step_0(tmp_path: Path
         read_runs(tmp_path / "mlruns")
 
 
+def test_evaluations_with_other_numbers_of_examples_are_not_taken_for_one(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "lm_eval", tmp_path / "results")
+    file = sorted((tmp_path / "results").rglob("results_*.json"))[0]
+    value = json.loads(file.read_text())
+    value["n-shot"] = {"wikitext": 0}
+    file.write_text(json.dumps(value))
+    value["n-shot"] = {"wikitext": 5}
+    value["results"]["wikitext"]["bits_per_byte,none"] += 0.1
+    file.with_name("results_later.json").write_text(json.dumps(value))
+    with pytest.raises(TableError, match="'wikitext' .* with 0 examples in the prompt and one with 5"):
+        read_runs(tmp_path / "results", loss="wikitext/bits_per_byte")
+
+
 def test_olmes_gives_a_column_for_each_task(tmp_path: Path) -> None:
     for model in ("a", "b"):
         (tmp_path / model).mkdir()
