@@ -113,7 +113,8 @@ def column_of(pairs: Sequence[tuple[float, float]], column: int) -> list[float]:
 
 def spent(program: str) -> tuple[float, float]:
     """Seconds of the processor and MB at most of a process that runs the program."""
-    tail = "\nimport resource; print('\\n', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
+    # of the program itself: ru_maxrss would begin at the size of this process, which started it
+    tail = "\nprint('\\n', next(int(l.split()[1]) / 1e3 for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", program + tail], capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
