@@ -15,6 +15,7 @@ from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting.isoflop import isoflop
 from lawful.report.evidence import read_evidence
 from lawful.tables import COLUMNS, read_rows, read_runs
+from lawful.tables.cells import number_or_text, numbers_or_texts
 from records import write_plan
 
 YES = ("yes", "Yes", "YES", "y", "true", "True", "TRUE", "T", "t", "1", "1.0", "on", "x", "X", " yes ")
@@ -470,3 +471,30 @@ def test_exact_flops_are_counted_on_finished_runs_alone() -> None:
     assert exact_cost([*rows, *half])(np.array([1e8])) == pytest.approx(7e8)
     with pytest.raises(TableError, match="flops has empty cells"):
         exact_cost([*rows[1:], {**rows[0], "flops": ""}])
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "nan", "inf", "3_14", "٣", "1-2", "1.2.3", "-", ".", "e5", "+-5", "1e", "0x1", "n/a", "½"]
+)
+def test_a_column_is_read_at_once_as_cell_by_cell(odd: str) -> None:
+    plain = [
+        "0",
+        "-5",
+        "+7",
+        "007",
+        "1.",
+        ".5",
+        "-.5e-3",
+        "1.e5",
+        "1E400",
+        "9" * 299 + "9",
+        "9" * 301,
+        "1.0",
+        "1e3",
+        "",
+    ]
+    for cells in (plain, [*plain, odd], [odd], [odd, "1.5"], plain[:10]):
+        for is_number in (True, False):
+            found = numbers_or_texts(cells, is_number=is_number)
+            expected = [number_or_text(cell, is_number=is_number) for cell in cells]
+            assert [(type(a), a) for a in found] == [(type(b), b) for b in expected]

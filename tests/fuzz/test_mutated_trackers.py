@@ -145,13 +145,17 @@ def stands_in(content: bytes) -> set[float]:
 def library_numbers(path: Path) -> set[float]:
     """What the format's own library reads, of files that hold numbers as bytes."""
     if path.suffix in (".parquet", ".feather", ".xlsx"):
-        import pandas
+        if path.suffix == ".xlsx":
+            import pandas
 
-        table = {".parquet": pandas.read_parquet, ".feather": pandas.read_feather, ".xlsx": pandas.read_excel}
-        read = table[path.suffix](path)
-        return {
-            float(cell) for cells in read.to_dict("list").values() for cell in cells if isinstance(cell, (int, float))
-        }
+            columns = pandas.read_excel(path).to_dict("list")
+        else:  # without pandas, which reads notes of its own in the file
+            import pyarrow.feather
+            import pyarrow.parquet
+
+            read = pyarrow.parquet.read_table if path.suffix == ".parquet" else pyarrow.feather.read_table
+            columns = read(path).to_pydict()
+        return {float(cell) for cells in columns.values() for cell in cells if isinstance(cell, (int, float))}
     if path.suffix == ".db":
         with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as base:
             names = [name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -172,6 +176,7 @@ def judged(source: Path, damaged: Path, whole: Observations) -> bool:
         assert len(str(error)) < 3000, error
         return False
     known = {*numbers_of(whole), 0.0}  # MLflow reads a metric without a step as of step 0
+    known |= {*range(len(table.rows) + 1)} if damaged.name == "chart.csv" else set()  # places of points
     new = {number for number in numbers_of(table) if number not in known and math.isfinite(number)}
     if new:
         there = library_numbers(damaged)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from lawful import fit, plugins, read_runs
-from lawful.errors import MissingDependency, TableError
+from lawful.errors import LawfulError, MissingDependency, TableError
 
 DATA = Path(__file__).parent / "data"
 
@@ -51,6 +51,68 @@ def test_a_restart_from_a_checkpoint_sets_aside_what_came_after_it(tmp_path: Pat
     table = read_runs(tmp_path)
     assert [(row["step"], row["val_loss"]) for row in table] == [(1, 4.0), (2, 4.0), (3, 3.0), (4, 2.0)]
     assert any("3 in 1 runs" in said for said in table.said)
+
+
+@pytest.mark.parametrize("names", [("eval/c4/loss", "eval/wiki/loss"), ("val_c4_loss", "val_wiki_loss")])
+def test_a_training_loss_is_not_taken_where_a_validation_loss_names_its_data(names: tuple[str, str]) -> None:
+    rows = [
+        {"params": 10**i, "tokens": 10 ** (i + 2), "train/loss": 4 - 0.1 * i} | dict.fromkeys(names, 4.1 - 0.2 * i)
+        for i in range(6, 10)
+    ]
+    first, second = names
+    read_runs([{**row, second: 4.3} for row in rows], loss=first)
+    with pytest.raises(TableError, match=f"'{first}' and '{second}' could each be the loss"):
+        read_runs([{**row, second: 4.3} for row in rows])
+
+
+def test_two_writers_at_once_are_refused_and_a_restart_is_not(tmp_path: Path) -> None:
+    """Ranks that log into one folder: their losses are of one moment, and differ."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    for shift, loss in ((0.0, 4.0), (0.5, 4.5)):
+        with (tmp_path / f"events.out.tfevents.{shift:.1f}.host").open("wb") as file:
+            for step in (1, 2, 3):
+                summary = Summary(value=[Summary.Value(tag="val_loss", simple_value=loss)])
+                event = Event(wall_time=1e9 + step + shift, step=step, summary=summary)
+                RecordWriter(file).write(event.SerializeToString())
+    with pytest.raises(TableError, match="two at once: 'val_loss' at step 1 is 4 in .* and 4.5 in"):
+        read_runs(tmp_path)
+
+
+def test_the_experiments_of_mlflow_are_told_apart(tmp_path: Path) -> None:
+    """The same sizes on two data sets, an experiment each: nothing else in the runs says so."""
+    pytest.importorskip("yaml")
+    shutil.copytree(DATA / "mlflow" / "mlruns", tmp_path / "mlruns")
+    (first,) = (
+        meta.parent for meta in (tmp_path / "mlruns").glob("*/meta.yaml") if list(meta.parent.glob("*/metrics"))
+    )
+    second = tmp_path / "mlruns" / "777"
+    shutil.copytree(first, second)
+    for meta in [second / "meta.yaml", *second.glob("*/meta.yaml")]:
+        text = meta.read_text().replace("name: ladder", "name: wiki").replace("run_id: ", "run_id: w")
+        meta.write_text(text.replace(first.name, "777"))
+    for file in second.glob("*/metrics/val/loss"):
+        lines = [line.split(" ") for line in file.read_text().splitlines()]
+        file.write_text("".join(f"{time} {float(value) + 1} {step}\n" for time, value, step in lines))
+    table = read_runs(tmp_path / "mlruns")
+    assert {row["experiment"] for row in table} == {"ladder", "wiki"}
+    with pytest.raises(LawfulError, match="experiment"):
+        fit(tmp_path / "mlruns", "chinchilla", draws=0)
+    assert "experiment" not in read_runs(DATA / "mlflow" / "mlruns").columns
+
+
+def test_losses_on_two_data_sets_of_the_trainer_are_asked_about(tmp_path: Path) -> None:
+    """eval_dataset={"c4": ..., "wiki": ...} writes eval_c4_loss and eval_wiki_loss; the training loss is no answer."""
+    for i in range(3):
+        history = [{"loss": 3.0, "step": 1}, {"eval_c4_loss": 3.5 - i, "step": 1}, {"eval_wiki_loss": 3.6, "step": 1}]
+        (tmp_path / f"r{i}").mkdir()
+        state = {"global_step": 1, "log_history": [{**entry, "params": 10**i * 1000} for entry in history]}
+        (tmp_path / f"r{i}" / "trainer_state.json").write_text(json.dumps(state))
+    with pytest.raises(TableError, match="'eval_c4_loss' and 'eval_wiki_loss' could each be the loss"):
+        read_runs(tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
@@ -215,6 +277,19 @@ def test_a_metric_of_mlflow_without_its_step_is_not_one_of_step_0(tmp_path: Path
     file.write_text(file.read_text() + "1795837487604 4.5 \n")
     with pytest.raises(TableError, match="expected the number of a step, got ''"):
         read_runs(tmp_path / "mlruns")
+
+
+def test_evaluations_with_other_numbers_of_examples_are_not_taken_for_one(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "lm_eval", tmp_path / "results")
+    file = sorted((tmp_path / "results").rglob("results_*.json"))[0]
+    value = json.loads(file.read_text())
+    value["n-shot"] = {"wikitext": 0}
+    file.write_text(json.dumps(value))
+    value["n-shot"] = {"wikitext": 5}
+    value["results"]["wikitext"]["bits_per_byte,none"] += 0.1
+    file.with_name("results_later.json").write_text(json.dumps(value))
+    with pytest.raises(TableError, match="'wikitext' .* with 0 examples in the prompt and one with 5"):
+        read_runs(tmp_path / "results", loss="wikitext/bits_per_byte")
 
 
 def test_olmes_gives_a_column_for_each_task(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_of_one_run_the_name_is_left_out(tmp_path: Path) -> None:
     assert "train_loss__MIN" not in table.columns
 
 
+def test_a_point_without_its_value_is_left_out_and_said_and_one_out_of_its_range_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "chart.csv"
+    text = "tokens,a - loss,a - loss__MIN,a - loss__MAX\n100000000,4,4,4\n200000000,,3,9\n400000000,3,3,3\n"
+    path.write_text(text)
+    table = read_runs(path)
+    assert [row["loss"] for row in table] == [4, 3] and any("1 of 3 rows left out" in said for said in table.said)
+    path.write_text(text.replace("000,3,3,3", "000,3.5,3,3"))
+    with pytest.raises(TableError, match="row 3, column 'a - loss': expected a value from 3 to 3"):
+        read_runs(path)
+
+
 def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "chart.csv"
     one = "a - loss,a - loss__MIN,a - loss__MAX"

@@ -33,6 +33,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     files, others = of_kind(path, _is_results, RESULTS) if path.is_dir() else ([path], [])
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     replaced: dict[str, int] = {}
+    shots: dict[tuple[str, str, str], Any] = {}
     found = [(file, json_object(file)) for file in files]
     for file, value in sorted(found, key=lambda pair: (_date(pair[1]), str(pair[0]))):
         results, config = value.get("results"), value.get("config") or {}
@@ -52,6 +53,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         for task, metrics in results.items():
             if not isinstance(metrics, dict):
                 raise TableError(f"{file}: results, {task}: expected metrics by name, got {type(metrics).__name__}.")
+            own = _shots(value, task)
+            if (former := shots.setdefault((*key, task), own)) != own:
+                raise TableError(
+                    f"{file}: expected one evaluation of {task!r} of {name!r}, got one with {former} examples in the "
+                    f"prompt and one with {own}; they are no replicates: put each into a folder of its own."
+                )
             for metric, cell in metrics.items():
                 if isinstance(cell, (int, float)) and not isinstance(cell, bool):
                     column = f"{task}/{metric.removesuffix(',none').replace(',', '/')}"
@@ -60,6 +67,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     yield from runs.values()
     yield from others
     yield from counted("numbers of an earlier evaluation of the same task are replaced", replaced)
+
+
+def _shots(value: Mapping[str, Any], task: str) -> Any:
+    """How many examples the prompt of a task has; None where the file does not say it."""
+    told = value.get("n-shot")
+    return told.get(task) if isinstance(told, dict) else None
 
 
 def _date(value: Mapping[str, Any]) -> float:

@@ -49,10 +49,13 @@ def _is_run(meta: Path) -> bool:
 
 @dataclass
 class _Run:
-    """series: metric -> its records: time, step, value."""
+    """experiment   its name, or its number where that is not told
+    series       metric -> its records: time, step, value
+    """
 
     id: str
     name: str
+    experiment: str
     status: str
     is_deleted: bool
     params: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +63,10 @@ class _Run:
 
 
 def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
-    """The rows of the runs: the metrics of one step together, of values at one step the one logged last."""
+    """The rows of the runs: the metrics of one step together, of values at one step the one logged last. Where the runs
+    are of several experiments, each row says of which."""
+    runs = list(runs)
+    are_several = len({run.experiment for run in runs if not run.is_deleted}) > 1
     deleted, without, again = [], [], {}
     for run in runs:
         if run.is_deleted:
@@ -77,6 +83,7 @@ def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
         if not table:
             without.append(run.id)
         fixed = {"run": run.id, "name": run.name, "status": run.status}
+        fixed |= {"experiment": run.experiment} if are_several else {}
         fixed |= {f"params.{name}": typed(value) for name, value in run.params.items()}
         rows = held_by_run([table[step] for step in sorted(table)])
         for step, row in zip(sorted(table), rows, strict=True):
@@ -107,6 +114,7 @@ def _of_files(path: Path) -> Iterator[_Run]:
         yield _Run(
             id=str(about.get("run_id", meta.parent.name)),
             name=str(about.get("run_name", "")),
+            experiment=_experiment(meta.parent.parent, str(about.get("experiment_id", ""))),
             status=_STATUS.get(status, status),
             is_deleted=about.get("lifecycle_stage") != "active",
             params={name: text_of(file, MOST_PARAM_BYTES).strip() for name, file in _named(meta.parent / "params")},
@@ -114,11 +122,28 @@ def _of_files(path: Path) -> Iterator[_Run]:
         )
 
 
+def _experiment(folder: Path, number: str) -> str:
+    """The name of the experiment whose runs lie in this folder."""
+    meta = folder / META
+    if not meta.is_file() or meta.is_symlink():
+        return number
+    about = yaml_of(meta)
+    return str(about.get("name", number)) if isinstance(about, Mapping) else number
+
+
 def _of_database(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     with database(path) as connection:
+        experiments = dict(database_rows(path, connection, "experiments", ("experiment_id", "name")))
+        columns: tuple[str, ...] = ("run_uuid", "name", "status", "lifecycle_stage", "experiment_id")
         runs = {
-            row[0]: _Run(id=str(row[0]), name=str(row[1] or ""), status=str(row[2]), is_deleted=row[3] != "active")
-            for row in database_rows(path, connection, "runs", ("run_uuid", "name", "status", "lifecycle_stage"))
+            row[0]: _Run(
+                id=str(row[0]),
+                name=str(row[1] or ""),
+                status=str(row[2]),
+                is_deleted=row[3] != "active",
+                experiment=str(experiments.get(row[4], row[4])),
+            )
+            for row in database_rows(path, connection, "runs", columns)
         }
         for run, name, value in database_rows(path, connection, "params", ("run_uuid", "key", "value")):
             if run in runs:

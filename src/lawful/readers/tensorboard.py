@@ -149,7 +149,8 @@ def _read(folder: Path, files: list[Path]) -> _Log:
         what = f"{folder}: reading TensorBoard logs"
         raise MissingDependency.of("tensorboard", extra="tensorboard", what=what, error=error) from None
     log = _Log()
-    began = []
+    began: list[tuple[float, str, Path, list[Any]]] = []
+    seen: dict[tuple[str, int], tuple[float, Path]] = {}
     for file in files:
         events = []
         for record in _records(file, log):
@@ -157,6 +158,7 @@ def _read(folder: Path, files: list[Path]) -> _Log:
                 events.append(Event.FromString(record))
         began.append((events[0].wall_time if events else 0.0, file.name, file, events))
     kinds: dict[str, str] = {}
+    times = {file: (start, max((e.wall_time for e in events), default=start)) for start, _, file, events in began}
     for _, _, file, events in sorted(began, key=lambda entry: entry[:2]):
         for event in events:
             for value in event.summary.value:
@@ -180,12 +182,25 @@ def _read(folder: Path, files: list[Path]) -> _Log:
                     number = float(cell)
                 else:
                     continue
+                former, other = seen.get((value.tag, event.step), (number, file))
+                if former != number and number == number and _at_once(times[other], times[file]):
+                    raise TableError(
+                        f"{folder}: expected one writer at a time, got two at once: {value.tag!r} at step {event.step} "
+                        f"is {former:g} in {other.name} and {number:g} in {file.name}. They may be the ranks of one "
+                        "training, or two runs: give each a folder of its own, or keep one of them."
+                    )
+                seen[value.tag, event.step] = number, file
                 series = log.series.setdefault(value.tag, [])
                 while series and series[-1][0] >= event.step:
                     series.pop()
                     log.again += 1
                 series.append((event.step, number))
     return log
+
+
+def _at_once(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two spans of time overlap: a restart comes after what it goes on with."""
+    return one != other and max(one[0], other[0]) < min(one[1], other[1])
 
 
 def _setting(value: Any) -> Any:

@@ -28,7 +28,7 @@ HEAD = b":W&B"  # of the file, then two bytes 0xBEE1 and the version
 # fields of Record, and of the messages in it, in wandb_internal.proto
 _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
 _KEY, _NESTED_KEY, _VALUE_JSON = 1, 2, 16
-_RUN_ID, _RUN_CONFIG, _DISPLAY_NAME = 1, 4, 8
+_RUN_ID, _PROJECT, _RUN_CONFIG, _GROUP, _DISPLAY_NAME = 1, 3, 4, 6, 8
 MOST_RUNS = 100_000  # of a project, through the API
 
 
@@ -54,6 +54,8 @@ class _Run:
 
     id: str = ""
     name: str = ""
+    project: str = ""
+    group: str = ""
     exit_code: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +70,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         if torn:
             yield Remark(f"{file}: the last record is torn, as a killed writer leaves it")
     again = {}
+    told = [name for name in ("project", "group") if len({getattr(run, name) for run in runs.values()}) > 1]
     for run in runs.values():
         table, again[run.id] = by_step(run.history, restarts=True)
         logged = {name for row in table.values() for name in row}
@@ -75,7 +78,9 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         if own or not table:
             table.setdefault(max(table, default=0), {}).update(own)
         state = "unfinished" if run.exit_code is None else "failed" if run.exit_code else "finished"
-        fixed = {"run": run.id, "name": run.name, "status": state, **run.config}
+        fixed = {"run": run.id, "name": run.name, "status": state}
+        fixed |= {name: getattr(run, name) for name in told}  # what is different may be the data set
+        fixed |= run.config
         for step, row in zip(table, held_by_run(list(table.values())), strict=True):
             if row:
                 yield {**fixed, "step": step, **row}
@@ -104,6 +109,7 @@ def _read(file: Path, runs: dict[str, _Run]) -> bool:
             raise TableError(f"{place}: expected a record of W&B, got one that does not parse.") from None
     run = runs.setdefault(own.id or file.stem.removeprefix("run-"), _Run(id=own.id or file.stem.removeprefix("run-")))
     run.name = own.name or run.name
+    run.project, run.group = own.project or run.project, own.group or run.group
     run.exit_code = own.exit_code
     run.config.update(own.config)
     run.summary.update(own.summary)
@@ -141,6 +147,10 @@ def _apply(run: _Run, record: bytes) -> None:
                     run.config.update(settings(Path(run.id), _config(part)))
                 elif isinstance(part, bytes) and number == _RUN_ID:
                     run.id = part.decode()
+                elif isinstance(part, bytes) and number == _PROJECT:
+                    run.project = part.decode()
+                elif isinstance(part, bytes) and number == _GROUP:
+                    run.group = part.decode()
                 elif isinstance(part, bytes) and number == _DISPLAY_NAME:
                     run.name = part.decode()
         elif kind == _EXIT:

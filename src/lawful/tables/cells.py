@@ -33,6 +33,7 @@ _NOT_FINISHED = frozenset(
 
 # ASCII digits alone: Python's float reads 3_14 as 314, and digits of other scripts
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_OF_NO_NUMBER = re.compile(r"[^0-9.eE+\-\n]")
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _TAIL = r"(?:[eE][+-]?\d+)?"
@@ -80,6 +81,20 @@ def number_or_text(cell: str, *, is_number: bool) -> Any:
     if number is not None:
         return number
     return "" if cell.lower() == "nan" or (is_number and cell.lower() in EMPTY) else cell
+
+
+def numbers_or_texts(cells: Sequence[str], *, is_number: bool) -> list[Any]:
+    """A column of a text file, each cell as number_or_text reads it.
+
+    Most columns hold plain numbers only. They are told by their letters, the column at once, and int() and float() read
+    them: what these read beside plain numbers (3_14, nan, Arabic digits) has other letters.
+    """
+    if not _OF_NO_NUMBER.search("\n".join(cells)) and max(map(len, cells), default=0) <= DIGITS:
+        try:
+            return [int(cell) if cell.lstrip("+-").isdigit() else float(cell) if cell else "" for cell in cells]
+        except ValueError:
+            pass  # a cell like 1-2 or 1.2.3
+    return [number_or_text(cell, is_number=is_number) for cell in cells]
 
 
 def point_of(cells: Iterable[str]) -> Point | None:
@@ -195,6 +210,8 @@ def read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
 
 def as_float(cell: Any) -> float:
     """NaN where it is empty or no number."""
+    if type(cell) is float:
+        return cell
     if isinstance(cell, bool) or not isinstance(cell, Real):
         return math.nan
     try:

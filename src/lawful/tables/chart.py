@@ -26,11 +26,13 @@ def is_of_chart(column: str) -> bool:
 
 def of_chart(table: Observations) -> Observations:
     """The table with a row for each point of each run, where it is a chart of W&B; else as it is."""
-    columns = table.columns
+    columns = dict.fromkeys(table.columns)
     series = [column for column in columns if all(f"{column}{end}" in columns for end in ENDS)]
+    if not series:
+        return table
     ends = {f"{column}{end}" for column in series for end in ENDS}
     axes = [column for column in columns if column not in ends and column not in series]
-    if not series or len(axes) != 1:
+    if len(axes) != 1:
         return table
     axis, places = axes[0], {column: _place(column) for column in series}
     if not all(run for run, _ in places.values()):
@@ -46,9 +48,11 @@ def of_chart(table: Observations) -> Observations:
     runs: dict[str, list[str]] = {}
     for column, (run, _) in places.items():
         runs.setdefault(run, []).append(column)
+    _expect_within(table, series)
     several = 0
     for run, own in runs.items():
-        points = [row for row in table.rows if any(not is_empty(row.get(column)) for column in own)]
+        cells = [f"{column}{end}" for column in own for end in ("", *ENDS)]
+        points = [row for row in table.rows if any(not is_empty(row.get(cell)) for cell in cells)]
         several += sum(_stands_for_several(row, own) for row in points)
         is_counted = name_of(axis).path == "step" or any(places[column][1] == "step" for column in own)
         for number, row in enumerate(points, start=1):
@@ -73,6 +77,23 @@ def _place(column: str) -> tuple[str, str]:
     """The run and the metric of a column."""
     run, _, metric = column.rpartition(BETWEEN)
     return run.strip(), "step" if metric.strip() == "_step" else metric.strip()
+
+
+def _expect_within(table: Observations, series: Sequence[str]) -> None:
+    """Raises TableError where a value is not between the lowest and the highest that stand beside it."""
+    for number, row in enumerate(table.rows, start=1):
+        for column in series:
+            found = [row.get(f"{column}{end}") for end in (ENDS[0], "", ENDS[1])]
+            numbers = [cell for cell in found if isinstance(cell, (int, float))]
+            if len(numbers) < len(found):
+                continue
+            low, value, high = numbers
+            room = 1e-9 * max(abs(low), abs(high))  # the mean of equal numbers may differ from them in its last digits
+            if not low - room <= value <= high + room:
+                raise TableError(
+                    f"{table.source}: row {number}, column {column!r}: expected a value from {low:g} to {high:g}, as "
+                    f"the columns beside it say, got {value:g}; the file is damaged, or no chart of W&B."
+                )
 
 
 def _stands_for_several(row: Mapping[str, Any], columns: Sequence[str]) -> bool:

@@ -33,6 +33,7 @@ from lawful.tables.roles import (
     error_bars,
     is_accuracy,
     is_far_from_6nd,
+    may_be_validation,
     option_of,
     shell_word,
     standard_errors_in,
@@ -200,7 +201,7 @@ def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np
         name = name_of(column)
         names = [name, name.of] if name.of else [name]
         is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
-        if column in told or is_known:
+        if column in told or is_known or may_be_validation(column):
             found[column] = counts_of([row.get(column, "") for row in table.rows])
     return found
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lawful.errors import TableError
-from lawful.tables.names import Name, name_of
+from lawful.tables.names import LOSS_WORDS, Name, name_of
 from lawful.tables.vocabulary import (
     ACCURACIES,
     ACTIVE,
@@ -93,15 +93,22 @@ def choose(source: str, columns: Mapping[str, Numbers], role: str, taken: Mappin
     """
     used = {choice.column for choice in taken.values()}
     names = {column: name_of(column) for column in columns if column not in used and _is_used(columns[column])}
-    for place in ("path", "last"):
+    kinds: Sequence[int] = range(len(VOCABULARY[role]))
+    passes = [("path", kinds), ("last", kinds)]
+    if role == "loss":  # any loss on validation data goes before one of training
+        others = [number for number in kinds if number != TRAIN]
+        passes = [("path", others), ("last", others), ("path", [TRAIN]), ("last", [TRAIN])]
+    for place, numbers in passes:
         groups = {column: _group(role, name, place) for column, name in names.items()}
-        for number in range(len(VOCABULARY[role])):
+        for number in numbers:
             fits = [column for column, group in groups.items() if group == number]
             fits = [column for column in fits if column == role] or fits
             if not fits:
                 continue
             if role == "params":
                 _expect_no_active(source, fits[0], names, columns)
+            if role == "loss" and number == TRAIN:  # eval_c4_loss: on validation data, by a name of its own
+                _expect_one(source, role, [fits[0], *filter(may_be_validation, names)], columns)
             mates = [column for column, group in groups.items() if group == number]
             if number == 0 and role != "loss":
                 mates += [c for c, name in names.items() if _is_letter(role, name, c, columns, taken)]
@@ -154,6 +161,12 @@ def _kinds_of_loss(name: Name) -> list[Kind]:
     return [
         kind for number, kind in enumerate(KINDS["loss"]) if number == group or {name.path, name.last} & set(kind.names)
     ]
+
+
+def may_be_validation(column: str) -> bool:
+    """Whether a name that is not in the vocabulary says that it is of a loss on validation data: eval_c4_loss."""
+    words = set(name_of(column).path.split("_"))
+    return bool(words & ON[VALIDATION] and words & LOSS_WORDS)
 
 
 def _one_of(

@@ -23,6 +23,7 @@ from lawful.tables.cells import (
     is_state,
     number_or_text,
     numbers_of,
+    numbers_or_texts,
     plain_number,
     point_of,
     torn,
@@ -128,7 +129,7 @@ def _of_reader(path: Path, readers: Sequence[plugins.Reader]) -> Observations:
         got = "neither" if path.is_dir() else (repr(path.suffix) if path.suffix else "no suffix")
         raise TableError(f"{path}: expected {what} ({known}), got {got}.")
     rows, said = plugins.separated(readers[0].rows(path))
-    if readers[1:]:
+    if readers[1:] and not readers[0].is_outer:  # that one reads through the others
         others = ", ".join(reader.about.partition(":")[0] or type(reader).__name__ for reader in readers[1:])
         said = (*said, f"not read, though they are there: {others}")
     about = readers[0].about
@@ -167,20 +168,22 @@ def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ..
             frozenset(),
         )
     columns, said = _typed_columns(path, header, text)
-    raw = dict(zip(header, zip(*text.rows, strict=True), strict=True)) if text.rows else {}
-    lone = {name for name in header if name in raw and are_lone(map(str.strip, raw[name]))}
+    texts = zip(header, zip(*text.rows, strict=True), strict=False)  # of no rows there are no columns
+    lone = {name for name, cells in texts if are_lone(map(str.strip, cells))}
+    del texts
+    text.rows.clear()  # a million rows of texts take half of a gigabyte
     rows = tuple(dict(zip(header, cells, strict=True)) for cells in zip(*columns, strict=True))
     return rows, text.said + said, frozenset(lone)
 
 
 def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[list[list[Any]], tuple[str, ...]]:
-    columns = [[unquoted(cell.strip()) for cell in cells] for cells in zip(*text.rows, strict=True)]
+    columns = [list(map(unquoted, map(str.strip, cells))) for cells in zip(*text.rows, strict=True)]
     kinds = [COLUMNS[name][0] if name in COLUMNS else "" for name in header]
     odd = {}
     for i, cells in enumerate(columns):
         if kinds[i] in ("text", "yes/no"):
             continue
-        parsed = [number_or_text(cell, is_number=bool(kinds[i])) for cell in cells]
+        parsed = numbers_or_texts(cells, is_number=bool(kinds[i]))
         strange = [cell for cell in parsed if isinstance(cell, str) and not is_empty(cell)]
         if strange and all(set(cell) <= set("+-0123456789.,eE '’\u00a0\u2009\u202f") for cell in strange):
             odd[i] = cells

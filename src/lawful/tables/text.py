@@ -92,6 +92,8 @@ def _lines(path: Path, stream: Unpacked, *, is_own: bool) -> tuple[list[str], bo
         if is_own:
             raise
         texts, is_utf8 = [line.decode("cp1252", errors="replace") for line in raw], False
+    if not any("\r" in text for text in texts):
+        return texts, is_utf8
     return [part for text in texts for part in _parts(text)], is_utf8
 
 
@@ -150,7 +152,9 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
                 unread = _measured(rows, may_tell)
                 for row in rows[1:]:
                     _blank(row, unread)
-            _blank(cells, unread)
+            if unread:
+                _blank(cells, unread)
+    del lines  # a million take 150 MB
     rows, ends = _without_blank_tail(rows, ends)
     top = header_of([[cell.strip() for cell in cells] for cells in rows[:MOST_ROWS]])
     said += (*preface, *top.said)
@@ -229,6 +233,9 @@ def _without_rules(
     names = set(header) - {""}
     left, again = [], 0
     for place, cells in enumerate(rows):
+        if place and names.isdisjoint(map(str.strip, cells)):  # as of nearly every row
+            left.append(place)
+            continue
         stripped = [cell.strip() for cell in cells]
         filled = {cell for cell in stripped if cell}
         if place == 0 and filled and all(map(_RULE.fullmatch, filled)):
@@ -273,6 +280,8 @@ def text_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> Iterato
 def _without_comments(lines: list[str], skipped: int) -> tuple[list[str], int]:
     """The lines, those that are comments or stand before the table blank, so that numbers of lines stay; how many
     comments there were. Within a quoted text a line may begin with #: such a table has no comments."""
+    if not skipped and not any(COMMENT in line for line in lines):
+        return lines, 0
     is_quoted, left, comments = False, [], 0
     for number, line in enumerate(lines):
         if number < skipped:
