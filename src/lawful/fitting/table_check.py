@@ -10,6 +10,8 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import Refusal, TableError
+from lawful.fitting.data import LEAST_LEVELS, ROLES, sample
+from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
 from lawful.tables import Observations, as_text, is_empty, read_rows
