@@ -39,6 +39,8 @@ Cost = Annotated[
         help="6nd, or exact: FLOPs per token as the table counts them.", callback=options.of(Literal["6nd", "exact"])
     ),
 ]
+PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also how it was fitted: solver, certificate, criteria.")]
 Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
 
 
@@ -56,13 +58,20 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(with_options(replay_command))
 
 
-def fit_command(asked: Fitted, by: By = None) -> None:
-    """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
-    if asked.is_as_declared and by is None:
-        _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json)
+def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False) -> None:
+    """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
+    answer."""
+    if asked.is_as_declared and by is None and plot is None:
+        _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
+    if plot is not None and by is not None:
+        raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
     table, law, columns = asked.ask()
+    if plot is not None:
+        table = _named_runs(table, plot)
     fits = {name: asked.fit(part, law, columns) for name, part in _parts(table, by)}
+    if plot is not None:
+        _save_picture(table, next(iter(fits.values())), plot)
     if asked.as_json:
         _print_json(
             [{"by": name, **found.to_json()} for name, found in fits.items()]
@@ -71,7 +80,7 @@ def fit_command(asked: Fitted, by: By = None) -> None:
         )
         return
     for name, found in fits.items():
-        typer.echo((f"{by} = {name}\n" if by else "") + found.summary() + ("\n" if by else ""))
+        typer.echo((f"{by} = {name}\n" if by else "") + _in_words(found, verbose) + ("\n" if by else ""))
 
 
 def predict_command(
@@ -449,8 +458,34 @@ def checklist_command(asked: Fitted) -> None:
         typer.echo(as_text(items))
 
 
-def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
+def _named_runs(table: Any, plot: Path) -> Any:
+    from lawful.fitting.answer_table import with_run_names
+    from lawful.report.figures import expect_kind
+
+    expect_kind(plot)  # before a fit that takes minutes
+    return with_run_names(table)
+
+
+def _save_picture(table: Any, found: Any, plot: Path) -> None:
+    from lawful.fitting.answer_table import answer_of_fit
+    from lawful.report import figures
+    from lawful.report.table_page import picture
+
+    chart = picture(table, (answer_of_fit(table, found),))
+    if chart is not None:
+        figures.save(chart, plot)
+
+
+def _in_words(found: Any, verbose: bool, said: Any = None) -> str:
+    from lawful.fitting.summary import short
+
+    text = short(found, said)
+    return f"{text}\n\nsolver details:\n{found.summary()}" if verbose else text
+
+
+def _answer_folder(source: str, draws: int, seed: int, as_json: bool, verbose: bool) -> None:
     from lawful.fitting.answer import answer_study
+    from lawful.fitting.headline import Headline
     from lawful.report.evidence import answers_beside_counts
     from lawful.storage.atomic import read_only
 
@@ -461,9 +496,12 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
         _print_json([answer.to_json() for answer in answers])
     else:
         for answer in answers:
-            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{answer.sentence}\n")
+            said = Headline(sentence=answer.headline, basis=answer.basis, next_step=answer.next_step)
+            typer.echo(f"{answer.question.name}: {answer.question.asks}")
             if answer.fit is not None:
-                typer.echo(answer.fit.summary() + "\n")
+                typer.echo(_in_words(answer.fit, verbose, said) + "\n")
+            else:
+                typer.echo(f"{answer.headline}\n{answer.basis}\n\n{answer.sentence}\n\nnext: {answer.next_step}\n")
     if answers and all(answer.status == "refused" for answer in answers):
         raise typer.Exit(1)
 

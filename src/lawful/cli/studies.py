@@ -25,6 +25,7 @@ from lawful.executors import SinkName
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
+    from lawful.fitting.answers import Answer
     from lawful.planning.plan import Plan
     from lawful.schema import StudyPlan
     from lawful.study import Study
@@ -280,14 +281,23 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side.")],
-    out: Annotated[Path | None, typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html.")] = None,
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side; or a table of runs.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html. Of a table: TABLE.html."),
+    ] = None,
     law: TrustedLaws = None,
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
-    of one: what each has, side by side; a folder without fits is fitted first."""
+    of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
+    arms compared, as a page."""
     from lawful.conduct import conclude
 
+    if len(folders) == 1 and folders[0].is_file():
+        _report_table(folders[0], out, law)
+        return
     _trust(law)
     if len(folders) == 1 and out is None:
         page = conclude(folders[0], _say)
@@ -309,6 +319,26 @@ def report(
             raise
         raise StoreError(f"{in_words(error)} `--out FILE` writes the page elsewhere.") from error
     print(f"report: {page.resolve()}")
+
+
+def _report_table(source: Path, out: Path | None, law: list[str] | None) -> None:
+    """The page of a table of runs; --law then names the law to fit."""
+    from lawful.fitting.answer_table import answer_table, with_run_names
+    from lawful.report.table_page import write_table_page
+    from lawful.tables import read_by_role, read_rows
+
+    if law is not None and len(law) > 1:
+        raise DeclarationError(f"--law: expected one law for a table, got {len(law)}.")
+    table = with_run_names(read_by_role(read_rows(str(source)), {}))
+    for line in table.said:
+        print(f"read: {line}")
+    answers = answer_table(table, law=law[0] if law else None)
+    out = out or source.with_suffix(".html")
+    told = "".join(f" --law {shlex.quote(one)}" for one in law or [])
+    command = f"lawful report {shlex.quote(str(source))} --out {shlex.quote(str(out))}{told}"
+    write_table_page(table, answers, out, command)
+    _print_answer(answers[0])
+    print(f"report: {out.resolve()}")
 
 
 def sample(
@@ -505,6 +535,10 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
     print(f"runs/ID/worker.log has more. Remove the cause, then try them again: {again}", file=sys.stderr)
 
 
+def _print_answer(answer: Answer) -> None:
+    print(f"{answer.question.asks}\n  {answer.headline}" + (f"\n  {answer.basis}" if answer.basis else ""))
+
+
 def _announce(folder: Path, page: Path) -> None:
     """The answers, a headline each with its interval and n, and where the page is."""
     from lawful.report.evidence import read_evidence
@@ -512,7 +546,7 @@ def _announce(folder: Path, page: Path) -> None:
     evidence = read_evidence(folder)
     for answer in evidence.answers:
         if evidence.parent(answer) is None:
-            print(f"{answer.question.asks}\n  {answer.headline}" + (f"\n  {answer.basis}" if answer.basis else ""))
+            _print_answer(answer)
     print(f"report: {page.resolve()}")
 
 

@@ -105,6 +105,12 @@ def _compared(question: Question, arms: _Arms) -> Answer:
     )
 
 
+def answer_arms(question: Question, each: Sequence[Answer], law: Law, rows: Observations) -> Answer:
+    """The comparison of arms whose own answers are known; rows: of all of them, with their roles."""
+    arms = _Arms([answer.question for answer in each], law, {}, rows, ())
+    return _with_crossings(_compared(question, arms), each, arms)
+
+
 def _refused(
     question: Question, refusal: Exception, sentence: str, excluded: Sequence[Excluded], code: str | None = None
 ) -> Answer:
