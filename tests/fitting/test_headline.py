@@ -77,8 +77,10 @@ def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, wo
 
 def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
     said = headline.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
-    assert said.sentence == "No exponent is quoted: the fitted law does not have the form of these runs."
-    assert "68" not in said.sentence
+    assert said.sentence.endswith("the fitted law does not have the form of these runs.")
+    assert "68" not in said.sentence and "Ten times" not in said.sentence
+    other = headline.of_fit(of_tokens(0.5, warnings=(Warning("undecayed", "severe", "Some."),)))
+    assert other.sentence == "No exponent is quoted: some runs ended before their learning rate had decayed."
 
 
 def test_an_exponent_that_is_not_determined_is_not_stated_and_the_other_is():

@@ -109,7 +109,7 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
         ),
         tag("p", study.question, class_="question"),
         tag("h1", parts.unbroken(words.headline(evidence)), class_="refused" if refused else None),
-        tag("p", parts.powers(said), class_="basis") if (said := words.basis(evidence)) else None,
+        tag("p", parts.unbroken(said), class_="basis") if (said := words.basis(evidence)) else None,
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
         tag("div", parts.chart(lead, has_caption=False), class_="charts lead") if lead else None,
         parts.facts(words.first_facts(evidence), "first"),
