@@ -51,7 +51,9 @@ class Shown:
     study: str
     scale: str
     question: str
-    sentence: str
+    headline: str
+    basis: str
+    doubt: str
     recovered: str
     runs: int
     planned: int
@@ -102,7 +104,9 @@ def show(study: str, pictures: Path | None = None) -> Shown:
             study=study,
             scale=evidence.study.scale,
             question=evidence.study.question,
-            sentence=words.headline(evidence),
+            headline=words.headline(evidence),
+            basis=words.basis(evidence),
+            doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
             recovered=f"Of what was planted, {right} of {len(checked)} were recovered." if checked else "",
             runs=len(evidence.finished),
             planned=len(evidence.runs),
@@ -123,7 +127,9 @@ def page(shown: list[Shown]) -> str:
     for one in shown:
         lines += [f"## {one.study}", "", f"*{one.question}*", ""]
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
-        lines += [_plain(one.sentence) + (f" {one.recovered}" if one.recovered else ""), ""]
+        lines += [f"**{_plain(one.headline)}** {_plain(one.basis[:1].upper() + one.basis[1:])}.", ""]
+        lines += [f"Severest doubt: {_plain(one.doubt)}", ""] if one.doubt else []
+        lines += [one.recovered, ""] if one.recovered else []
         left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"
         link = "" if one.study == "quickstart" else f" [The study](studies/{one.study}.md)."
         lines += [f"{one.scale} scale, {one.runs} runs{left_out}.{link}", ""]

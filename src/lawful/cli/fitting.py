@@ -150,6 +150,7 @@ def allocate_command(
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
     from lawful.fitting.allocate import HOW, exact_cost
+    from lawful.fitting.headline import of_allocation
     from lawful.study import count
 
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
@@ -159,6 +160,7 @@ def allocate_command(
     if asked.as_json:
         _print_plain({"allocation": best, "diminishing_returns": stops})
         return
+    _print_headline(of_allocation(best))
     typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
         typer.echo(f"  {name:17}{_interval(getattr(best, name))}")
@@ -240,6 +242,7 @@ def compare_command(
     from math import isfinite
 
     from lawful.fitting.compare import compare
+    from lawful.fitting.headline import of_arms
     from lawful.fitting.result import interval
 
     table, chosen, columns = asked.read(law)
@@ -248,6 +251,7 @@ def compare_command(
     if asked.as_json:
         _print_plain(found)
         return
+    _print_headline(of_arms(found))
     typer.echo(found.sentence + "\n")
     typer.echo(
         "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
@@ -283,6 +287,7 @@ def crossover_command(
     """Where the curves of two arms cross, if the data establish that they do."""
     from lawful import laws
     from lawful.fitting.crossover import crossover
+    from lawful.fitting.headline import of_crossing
 
     table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
     if x is not None:
@@ -296,6 +301,7 @@ def crossover_command(
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
         _print_plain({**vars(found.crossing), "warnings": found.warnings, "law": law_of, "params": params})
         return
+    _print_headline(of_crossing(found, found.warnings))
     typer.echo(found.sentence)
     _print_cautions(found.warnings)
 
@@ -331,6 +337,9 @@ def _determined(low: float, high: float, digits: str) -> str:
 
 
 def _print_holdout(found: Any) -> None:
+    from lawful.fitting.headline import of_holdout
+
+    _print_headline(of_holdout(found))
     typer.echo(found.sentence)
     for row in found.rows:
         p = row.prediction
@@ -354,6 +363,7 @@ def isoflop_command(
     by: By = None,
 ) -> None:
     """The best size at each budget, read off its curve, and how it grows with compute."""
+    from lawful.fitting.headline import of_isoflop
     from lawful.fitting.isoflop import isoflop
 
     table, *_ = asked.read(suits=lambda law: {"params", "tokens"} <= set(law.inputs))
@@ -364,6 +374,7 @@ def isoflop_command(
         )
         return
     for name, found in out.items():
+        _print_headline(of_isoflop(found))
         low, high = found.N_exponent_ci95
         least, most = found.D_exponent_ci95
         typer.echo(
@@ -540,6 +551,10 @@ def _interval(value: Any) -> str:
     from lawful.fitting.result import interval
 
     return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
+
+
+def _print_headline(said: Any) -> None:
+    typer.echo(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n")
 
 
 def _print_cautions(cautions: Any) -> None:
