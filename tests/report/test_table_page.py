@@ -90,7 +90,7 @@ def test_report_of_a_file_writes_its_page_and_prints_the_headline_that_fit_print
     done = CliRunner().invoke(app, ["report", str(path)], catch_exceptions=False)
     page = (tmp_path / "runs.html").read_text()
     headline = re.search(r"  (Ten times .*)\n", done.stdout)[1]
-    assert headline.replace(" %", "\u00a0%") in page and "lawful report" in page and page.count("<tr>") >= 18
+    assert headline.replace(" %", "\u00a0%") in page and page.count("<tr>") >= 18
     picture = tmp_path / "law.svg"
     fitted = CliRunner().invoke(app, ["fit", str(path), "--plot", str(picture)], catch_exceptions=False).stdout
     assert headline in fitted and "next: " in fitted and "decrement" not in fitted
@@ -104,3 +104,18 @@ def test_a_picture_of_an_unknown_kind_is_refused_before_the_fit(tmp_path):
     write_csv(path, rows({"one": 1.0}), columns=["params", "loss", "seed"])
     done = CliRunner().invoke(app, ["fit", str(path), "--plot", "law.bmp"])
     assert done.exit_code != 0 and "expected a picture that ends in png, svg, pdf" in str(done.exception)
+
+
+def test_a_page_takes_the_columns_and_rows_that_it_is_told_and_a_study_takes_none(tmp_path, fabricate):
+    path = tmp_path / "runs.csv"
+    made = [{**{k: v for k, v in row.items() if k != "loss"}, "final_a": row["loss"]} for row in rows({"one": 1.0})]
+    write_csv(path, made, columns=["params", "final_a", "seed"])
+    told = ["report", str(path), "--loss-column", "final_a", "--where", "params<5e8", "--out", str(tmp_path / "p.html")]
+    done = CliRunner().invoke(app, told, catch_exceptions=False)
+    assert "; 15 runs" in done.stdout and "How does the final a fall" in done.stdout
+    study = fabricate(tmp_path / "study", widths=(16, 32), tokens=(125_000,), seeds=1, held_out=False)
+    for options in (["--where", "params<5e8"], ["--out", str(tmp_path / "p.html")]):
+        refused = CliRunner().invoke(app, ["report", str(study), *options])
+        assert (
+            refused.exit_code != 0 and "for a table" in str(refused.exception) or "or a table" in str(refused.exception)
+        )

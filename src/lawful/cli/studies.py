@@ -18,6 +18,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
+from lawful.cli.asked import Source, with_options
 from lawful.cli.data import show_progress
 from lawful.cli.terminal import console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
@@ -113,7 +114,7 @@ OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, 
 
 
 def register(app: typer.Typer) -> None:
-    for command in (studies, plan, run, resume, status, report, sample):
+    for command in (studies, plan, run, resume, status, with_options(report), sample):
         app.command(rich_help_panel="Studies")(command)
 
 
@@ -281,9 +282,10 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
 
 
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side; or a table of runs.")
-    ],
+    asked: Source,
+    beside: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Another study's folder, to lay beside the first.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html. Of a table: TABLE.html."),
@@ -292,28 +294,32 @@ def report(
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
     of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
-    arms compared, as a page."""
+    arms compared, as a page; the options about columns and rows are for a table."""
     from lawful.conduct import conclude
 
-    if len(folders) == 1 and folders[0].is_file():
-        _report_table(folders[0], out, law)
+    first = Path(asked.source)
+    is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
+    if beside is None and not is_study:
+        _report_table(asked, out, law)
         return
+    if asked.has_options:
+        raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
     _trust(law)
-    if len(folders) == 1 and out is None:
-        page = conclude(folders[0], _say)
-        _announce(folders[0], page)
+    if beside is None:
+        if out is not None:
+            raise DeclarationError("--out: expected two folders or a table; a study's page stands in its folder.")
+        page = conclude(first, _say)
+        _announce(first, page)
         return
-    if len(folders) != 2:
-        raise DeclarationError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
     from lawful.report.beside import write_beside
     from lawful.storage.layout import Store
 
-    for folder in folders:
+    for folder in (first, beside):
         questions = Store(folder).read_study().questions
         if not any(Store(folder).fit(question.name).exists() for question in questions):
             conclude(folder, _say)
     try:
-        page = write_beside(folders[0], folders[1], out)
+        page = write_beside(first, beside, out)
     except OSError as error:
         if out is not None:
             raise
@@ -321,22 +327,19 @@ def report(
     print(f"report: {page.resolve()}")
 
 
-def _report_table(source: Path, out: Path | None, law: list[str] | None) -> None:
+def _report_table(asked: Source, out: Path | None, law: list[str] | None) -> None:
     """The page of a table of runs; --law then names the law to fit."""
     from lawful.fitting.answer_table import answer_table, with_run_names
     from lawful.report.table_page import write_table_page
-    from lawful.tables import read_by_role, read_rows
 
     if law is not None and len(law) > 1:
         raise DeclarationError(f"--law: expected one law for a table, got {len(law)}.")
-    table = with_run_names(read_by_role(read_rows(str(source)), {}))
+    table = with_run_names(asked.table())
     for line in table.said:
         print(f"read: {line}")
     answers = answer_table(table, law=law[0] if law else None)
-    out = out or source.with_suffix(".html")
-    told = "".join(f" --law {shlex.quote(one)}" for one in law or [])
-    command = f"lawful report {shlex.quote(str(source))} --out {shlex.quote(str(out))}{told}"
-    write_table_page(table, answers, out, command)
+    out = out or Path(asked.source).with_suffix(".html")
+    write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
     _print_answer(answers[0])
     print(f"report: {out.resolve()}")
 

@@ -11,7 +11,7 @@ from lawful.fitting.answers import Answer, HeldOut
 from lawful.fitting.asked import arm_names, of_arm
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
-from lawful.fitting.headline import thing_of
+from lawful.fitting.headline import loss_name, thing_of
 from lawful.fitting.result import Fit
 from lawful.laws import Law
 from lawful.schema import Question
@@ -76,7 +76,7 @@ def _question(table: Observations, law: Law | None) -> Question:
     things = [thing_of(axis, table.roles.get(axis)) for axis in (law.inputs if law else ())]
     return Question(
         name="loss",
-        asks=f"How does the {loss.replace('_', ' ')} fall" + (f" with {' and '.join(things)}?" if things else "?"),
+        asks=f"How does the {loss_name(loss)} fall" + (f" with {' and '.join(things)}?" if things else "?"),
         law=law.spec if law else "power",
         params=params,
         tokens=tokens,

@@ -131,7 +131,7 @@ def of_fit(
             return Headline(sentence=_capped(sentence), basis=f"{runs}; {forecast}", next_step=next_step)
         return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
     known, unknown = _cuts(fit, doubts)
-    loss = _loss_name(fit.data.columns["loss"])
+    loss = loss_name(fit.data.columns["loss"])
     if any(one.code == "ridge" for one in doubts):
         sentence = "These runs do not determine the law's parameters one by one: no exponent is quoted"
     elif not known and not unknown:
@@ -225,9 +225,9 @@ def thing_of(axis: str, column: str | None = None) -> str:
     return {"params": "parameters", "flops": "compute"}.get(axis, axis.replace("_", " "))
 
 
-def _loss_name(column: str) -> str:
+def loss_name(column: str) -> str:
     known = {"loss": "loss", "best_weights_loss": "best loss", "bits_per_byte": "loss in bits per byte"}
-    name = known.get(column) or column_title(column) or column.replace("_", " ")
+    name = known.get(column) or column_title(column) or ("loss" if "loss" in column else column.replace("_", " "))
     return name if any(letter.isupper() for letter in name[1:]) else name[:1].lower() + name[1:]
 
 
