@@ -11,11 +11,11 @@ import pytest
 
 from lawful.codes import REFUSALS
 from lawful.fitting import headline
-from lawful.fitting.answers import ArmPair, HeldOut
+from lawful.fitting.answers import Answer, ArmPair, HeldOut
 from lawful.fitting.records import Parameter
 from lawful.laws.chinchilla import Chinchilla
 from lawful.laws.power_floor import PowerFloor
-from lawful.schema import Warning
+from lawful.schema import Question, Warning
 from lawful.study import import_file
 from records import a_fit, comparison
 
@@ -159,3 +159,15 @@ def test_a_parameter_at_its_bound_is_not_stated():
     open_one = Parameter("alpha", 10.0, math.nan, (1.0, math.inf), at_bound="high")
     said = headline.of_fit(dataclasses.replace(fit, params={**fit.params, "alpha": open_one}))
     assert said.sentence.startswith("These runs do not determine how fast the loss falls with tokens")
+
+
+def test_a_severe_doubt_about_the_design_is_said_in_place_of_the_law():
+    found = of_tokens(0.5)
+    asked = Question(name="loss", asks="How?", law="power_floor:tokens")
+    answer = Answer(question=asked, status="answered", sentence="In full.", fit=found)
+    assert answer.with_headline().headline.startswith("Ten times the tokens")
+    mixed = Warning("mixed-schedules", "severe", "Two schedules.")
+    said = answer.with_headline([mixed])
+    assert said.headline == "No exponent is quoted: runs have different learning-rate schedules."
+    unrelated = Warning("data-missing", "severe", "Not here.")
+    assert answer.with_headline([unrelated]).headline == answer.with_headline().headline

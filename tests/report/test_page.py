@@ -367,15 +367,14 @@ def test_a_study_that_asks_of_each_arm_apart_is_answered_by_their_comparison(mak
         Question(name=arm, asks=f"How does the loss of {arm} fall?", law="power_floor:params", where={"arm": arm})
         for arm in arms
     ]
-    folder = make_folder(
-        widths=(16, 24, 40, 64, 96), tokens=(250_000,), arms=arms, held_out=False, questions=asked, seeds=2
-    )
+    folder = make_folder(widths=(16, 24, 40, 64, 96, 160), tokens=(250_000,), arms=arms, questions=asked, seeds=2)
     Store(folder).baselines.unlink()
     answers = answer_study(folder, draws=0)
     assert [answer.name for answer in answers] == ["arms", "gelu", "swiglu"]
     page = write_report(folder)
     (lead, *_) = answers
     assert lead.comparison is not None and lead.comparison.n == 20
+    assert "4 larger runs forecast from the other runs: " in read(page).text["answer"]
     assert first(page.read_text(), "h1") == lead.headline.replace(" %", "\xa0%")
     assert all(arm in lead.headline for arm in arms)
     assert all(answer.headline in read(page).text["answer"].replace("\xa0", " ") for answer in answers[1:])

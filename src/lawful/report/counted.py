@@ -42,7 +42,7 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
         return answer
     before = headline.Headline(sentence=answer.headline, basis=answer.basis, next_step=answer.next_step)
     said = headline.worse_than_counts(before, worse, gaps)
-    answer = replace(answer, headline=said.sentence, basis=said.basis, next_step=said.next_step)
+    answer = answer.saying(said)
     above = [gap for arm in worse for gap in gaps[arm]]
     by = f"by {min(above):.2g} to {max(above):.2g} nats per token"
     if len(worse) < len(gaps):
