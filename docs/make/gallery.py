@@ -54,7 +54,6 @@ class Shown:
     headline: str
     basis: str
     doubt: str
-    recovered: str
     runs: int
     planned: int
 
@@ -98,8 +97,6 @@ def show(study: str, pictures: Path | None = None) -> Shown:
             write_figures([chart], Path(place))
             pictures.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(place) / f"{chart.name}.png", pictures / f"{study}.png")
-        checked = [row for answer in evidence.answers for row in answer.truth]
-        right = sum(row.is_inside for row in checked)
         return Shown(
             study=study,
             scale=evidence.study.scale,
@@ -107,7 +104,6 @@ def show(study: str, pictures: Path | None = None) -> Shown:
             headline=words.headline(evidence),
             basis=words.basis(evidence),
             doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
-            recovered=f"Of what was planted, {right} of {len(checked)} were recovered." if checked else "",
             runs=len(evidence.finished),
             planned=len(evidence.runs),
         )
@@ -129,7 +125,6 @@ def page(shown: list[Shown]) -> str:
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
         lines += [f"**{_plain(one.headline)}** {_plain(one.basis[:1].upper() + one.basis[1:])}.", ""]
         lines += [f"Severest doubt: {_plain(one.doubt)}", ""] if one.doubt else []
-        lines += [one.recovered, ""] if one.recovered else []
         left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"
         link = "" if one.study == "quickstart" else f" [The study](studies/{one.study}.md)."
         lines += [f"{one.scale} scale, {one.runs} runs{left_out}.{link}", ""]

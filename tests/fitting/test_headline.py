@@ -13,6 +13,7 @@ from lawful.codes import REFUSALS
 from lawful.fitting import headline
 from lawful.fitting.answers import Answer, ArmPair, HeldOut
 from lawful.fitting.records import Parameter
+from lawful.fitting.truth import Recovered
 from lawful.laws.chinchilla import Chinchilla
 from lawful.laws.power_floor import PowerFloor
 from lawful.schema import Question, Warning
@@ -171,3 +172,15 @@ def test_a_severe_doubt_about_the_design_is_said_in_place_of_the_law():
     assert said.headline == "No exponent is quoted: runs have different learning-rate schedules."
     unrelated = Warning("data-missing", "severe", "Not here.")
     assert answer.with_headline([unrelated]).headline == answer.with_headline().headline
+
+
+def test_a_study_of_planted_values_says_how_many_were_recovered():
+    first = headline.of_fit(of_tokens(0.5))
+    found = [
+        Recovered(name="alpha", planted=0.5, found=0.51, interval=(0.4, 0.6), is_inside=True),
+        Recovered(name="E", planted=1.0, found=1.3, interval=(1.2, 1.4), is_inside=False),
+    ]
+    said = headline.of_truth(first, found)
+    assert said.sentence == "1 of 2 planted values and verdicts were recovered."
+    assert first.basis in said.basis and said.next_step.startswith("Look at what was not recovered")
+    assert headline.of_truth(first, found[:1]).next_step == first.next_step

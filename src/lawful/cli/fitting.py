@@ -496,7 +496,6 @@ def _in_words(found: Any, verbose: bool, said: Any = None) -> str:
 
 def _answer_folder(source: str, draws: int, seed: int, as_json: bool, verbose: bool) -> None:
     from lawful.fitting.answer import answer_study
-    from lawful.fitting.headline import Headline
     from lawful.report.evidence import answers_beside_counts
     from lawful.storage.atomic import read_only
 
@@ -507,10 +506,9 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool, verbose: b
         _print_json([answer.to_json() for answer in answers])
     else:
         for answer in answers:
-            said = Headline(sentence=answer.headline, basis=answer.basis, next_step=answer.next_step)
             typer.echo(f"{answer.question.name}: {answer.question.asks}")
             if answer.fit is not None:
-                typer.echo(_in_words(answer.fit, verbose, said) + "\n")
+                typer.echo(_in_words(answer.fit, verbose, answer.said) + "\n")
             else:
                 typer.echo(f"{answer.headline}\n{answer.basis}\n\n{answer.sentence}\n\nnext: {answer.next_step}\n")
     if answers and all(answer.status == "refused" for answer in answers):

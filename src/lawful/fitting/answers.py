@@ -139,6 +139,10 @@ class Answer(AnswerRecord):
         said = of_answer(self, self.fit, design)
         return self.saying(said)
 
+    @property
+    def said(self) -> Headline:
+        return Headline(sentence=self.headline, basis=self.basis, next_step=self.next_step)
+
     def saying(self, said: Headline) -> Answer:
         basis = said.basis[:1].upper() + said.basis[1:]
         return replace(self, headline=said.sentence, basis=basis, next_step=said.next_step)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lawful.fitting.records import HeldOutRow
     from lawful.fitting.replay import Replay
     from lawful.fitting.result import Fit
+    from lawful.fitting.truth import Recovered
 
 WORDS, NUMBERS = 25, 2  # of a sentence, at most
 MARGIN = 0.25  # arms are called equal where a larger difference in what they need is excluded
@@ -98,6 +99,16 @@ def of_answer(answer: AnswerRecord, fit: Fit | None, design: Sequence[Warning] =
     if fit is not None:
         return of_fit(fit, answer.held_out, severe, [*answer.warnings, *fit.warnings])
     return Headline(sentence="The question was answered, but its fit is not at hand.")
+
+
+def of_truth(first: Headline, found: Sequence[Recovered]) -> Headline:
+    """Of a study that asks whether what was planted is found. first: of its first question."""
+    right = sum(one.is_inside for one in found)
+    basis = f"a value counts where its 95 % interval holds it, a verdict where it is the planted one; {first.basis}"
+    step = first.next_step if right == len(found) else "Look at what was not recovered: one interval in twenty misses."
+    return Headline(
+        sentence=f"{right} of {len(found)} planted values and verdicts were recovered.", basis=basis, next_step=step
+    )
 
 
 def of_refusal(code: str | None, refusal: str) -> Headline:
