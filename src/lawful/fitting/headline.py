@@ -104,7 +104,8 @@ def of_answer(answer: AnswerRecord, fit: Fit | None, design: Sequence[Warning] =
 def of_truth(first: Headline, found: Sequence[Recovered]) -> Headline:
     """Of a study that asks whether what was planted is found. first: of its first question."""
     right = sum(one.is_inside for one in found)
-    basis = f"a value counts where its 95 % interval holds it, a verdict where it is the planted one; {first.basis}"
+    runs = first.basis.rpartition("; ")[2]  # its interval is of another sentence
+    basis = f"a value counts where its 95 % interval holds it, a verdict where it is the planted one; {runs}"
     step = first.next_step if right == len(found) else "Look at what was not recovered: one interval in twenty misses."
     return Headline(
         sentence=f"{right} of {len(found)} planted values and verdicts were recovered.", basis=basis, next_step=step
