@@ -51,8 +51,9 @@ class Shown:
     study: str
     scale: str
     question: str
-    sentence: str
-    recovered: str
+    headline: str
+    basis: str
+    doubt: str
     runs: int
     planned: int
 
@@ -96,14 +97,13 @@ def show(study: str, pictures: Path | None = None) -> Shown:
             write_figures([chart], Path(place))
             pictures.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(place) / f"{chart.name}.png", pictures / f"{study}.png")
-        checked = [row for answer in evidence.answers for row in answer.truth]
-        right = sum(row.is_inside for row in checked)
         return Shown(
             study=study,
             scale=evidence.study.scale,
             question=evidence.study.question,
-            sentence=words.headline(evidence),
-            recovered=f"Of what was planted, {right} of {len(checked)} were recovered." if checked else "",
+            headline=words.headline(evidence),
+            basis=words.basis(evidence),
+            doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
             runs=len(evidence.finished),
             planned=len(evidence.runs),
         )
@@ -123,7 +123,8 @@ def page(shown: list[Shown]) -> str:
     for one in shown:
         lines += [f"## {one.study}", "", f"*{one.question}*", ""]
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
-        lines += [_plain(one.sentence) + (f" {one.recovered}" if one.recovered else ""), ""]
+        lines += [f"**{_plain(one.headline)}** {_plain(one.basis[:1].upper() + one.basis[1:])}.", ""]
+        lines += [f"Severest doubt: {_plain(one.doubt)}", ""] if one.doubt else []
         left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"
         link = "" if one.study == "quickstart" else f" [The study](studies/{one.study}.md)."
         lines += [f"{one.scale} scale, {one.runs} runs{left_out}.{link}", ""]

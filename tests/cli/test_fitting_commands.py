@@ -54,7 +54,9 @@ def said(*arguments):
 def test_fit_prints_the_law_and_its_intervals(table):
     out = said("fit", table, "--where", "arm=a", *SURFACE)
     assert out.startswith("read: columns: params 'params'") and "\nchinchilla: L = E + A N^-alpha + B D^-beta\n" in out
-    assert "certified" in out
+    assert "\nTenfold parameters cut the size part of the loss by " in out and "\nnext: " in out
+    assert "certified" not in out  # but for --verbose
+    assert "; certified: decrement" in said("fit", table, "--where", "arm=a", "--verbose", *SURFACE)
 
 
 def test_fit_in_json_is_a_fit(table):

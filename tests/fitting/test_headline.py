@@ -11,11 +11,12 @@ import pytest
 
 from lawful.codes import REFUSALS
 from lawful.fitting import headline
-from lawful.fitting.answers import ArmPair, HeldOut
+from lawful.fitting.answers import Answer, ArmPair, HeldOut
 from lawful.fitting.records import Parameter
+from lawful.fitting.truth import Recovered
 from lawful.laws.chinchilla import Chinchilla
 from lawful.laws.power_floor import PowerFloor
-from lawful.schema import Warning
+from lawful.schema import Question, Warning
 from lawful.study import import_file
 from records import a_fit, comparison
 
@@ -77,8 +78,10 @@ def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, wo
 
 def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
     said = headline.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
-    assert said.sentence == "No exponent is quoted: the fitted law does not have the form of these runs."
-    assert "68" not in said.sentence
+    assert said.sentence.endswith("the fitted law does not have the form of these runs.")
+    assert "68" not in said.sentence and "Ten times" not in said.sentence
+    other = headline.of_fit(of_tokens(0.5, warnings=(Warning("undecayed", "severe", "Some."),)))
+    assert other.sentence == "No exponent is quoted: some runs ended before their learning rate had decayed."
 
 
 def test_an_exponent_that_is_not_determined_is_not_stated_and_the_other_is():
@@ -157,3 +160,28 @@ def test_a_parameter_at_its_bound_is_not_stated():
     open_one = Parameter("alpha", 10.0, math.nan, (1.0, math.inf), at_bound="high")
     said = headline.of_fit(dataclasses.replace(fit, params={**fit.params, "alpha": open_one}))
     assert said.sentence.startswith("These runs do not determine how fast the loss falls with tokens")
+
+
+def test_a_severe_doubt_about_the_design_is_said_in_place_of_the_law():
+    found = of_tokens(0.5)
+    asked = Question(name="loss", asks="How?", law="power_floor:tokens")
+    answer = Answer(question=asked, status="answered", sentence="In full.", fit=found)
+    assert answer.with_headline().headline.startswith("Ten times the tokens")
+    mixed = Warning("mixed-schedules", "severe", "Two schedules.")
+    said = answer.with_headline([mixed])
+    assert said.headline == "No exponent is quoted: runs have different learning-rate schedules."
+    unrelated = Warning("data-missing", "severe", "Not here.")
+    assert answer.with_headline([unrelated]).headline == answer.with_headline().headline
+
+
+def test_a_study_of_planted_values_says_how_many_were_recovered():
+    first = headline.of_fit(of_tokens(0.5))
+    found = [
+        Recovered(name="alpha", planted=0.5, found=0.51, interval=(0.4, 0.6), is_inside=True),
+        Recovered(name="E", planted=1.0, found=1.3, interval=(1.2, 1.4), is_inside=False),
+    ]
+    said = headline.of_truth(first, found)
+    assert said.sentence == "1 of 2 planted values and verdicts were recovered."
+    assert first.basis.endswith("; 0 runs") and said.basis.endswith("; 0 runs")
+    assert "67 to 69" not in said.basis and said.next_step.startswith("Look at what was not recovered")
+    assert headline.of_truth(first, found[:1]).next_step == first.next_step

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from lawful.errors import LawfulError, StoreError
+from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer, Excluded, write_answer
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
-from lawful.schema import Warning
+from lawful.schema import Question, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -94,7 +95,7 @@ def test_the_first_heading_is_the_answers_headline_word_for_word_and_its_full_se
     plain = html.unescape((study / "report.md").read_text().replace("\\", ""))
     assert f"**{answer['headline']}**" in plain and answer["basis"] in plain and answer["sentence"] in plain
     page = read(study / "report.html").text
-    assert answer["basis"] in page["answer"] and answer["sentence"] in page["law"]
+    assert answer["basis"] in page["answer"].replace("\xa0", " ") and answer["sentence"] in page["law"]
 
 
 def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt_and_what_to_do(study: Path) -> None:
@@ -102,7 +103,7 @@ def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt
     answer = page[page.index('id="answer"') : page.index('id="law"')]
     assert answer.count('class="plot"') == 1 and 'data-chart="loss_by_size"' in answer
     assert page.count('data-chart="loss_by_size"') == 1
-    text = read(study / "report.html").text["answer"]
+    text = read(study / "report.html").text["answer"].replace("\xa0", " ")
     held = list(read_json(study / "fits" / "loss.json")["held_out"])
     assert f"{sum(row['is_inside'] for row in held)} of {len(held)} came inside the 95 % interval" in text
     assert "The parameters lie on a ridge." in text  # the severest doubt
@@ -358,6 +359,25 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     assert own.sentence in reader.text["question-loss--gelu"].replace("\n", " ")
     assert "arm is not gelu" not in page.read_text()  # the other arm is not an exclusion
     assert "| the floor differs | E | 6 |" in (folder / "report.md").read_text()
+
+
+def test_a_study_that_asks_of_each_arm_apart_is_answered_by_their_comparison(make_folder: Make) -> None:
+    arms = ("gelu", "swiglu")
+    asked = [
+        Question(name=arm, asks=f"How does the loss of {arm} fall?", law="power_floor:params", where={"arm": arm})
+        for arm in arms
+    ]
+    folder = make_folder(widths=(16, 24, 40, 64, 96, 160), tokens=(250_000,), arms=arms, questions=asked, seeds=2)
+    Store(folder).baselines.unlink()
+    answers = answer_study(folder, draws=0)
+    assert [answer.name for answer in answers] == ["arms", "gelu", "swiglu"]
+    page = write_report(folder)
+    (lead, *_) = answers
+    assert lead.comparison is not None and lead.comparison.n == 20
+    assert "4 larger runs forecast from the other runs: " in read(page).text["answer"]
+    assert first(page.read_text(), "h1") == lead.headline.replace(" %", "\xa0%")
+    assert all(arm in lead.headline for arm in arms)
+    assert all(answer.headline in read(page).text["answer"].replace("\xa0", " ") for answer in answers[1:])
 
 
 def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -98,6 +98,12 @@ class Source:
         }
 
     @property
+    def has_options(self) -> bool:
+        """Something other than where the rows are is told."""
+        usual = {field.name: field.default for field in dataclasses.fields(Source)}
+        return any(getattr(self, name) not in (value, []) for name, value in usual.items() if name != "source")
+
+    @property
     def units(self) -> dict[str, str]:
         return _pairs(self.unit)
 

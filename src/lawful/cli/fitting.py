@@ -39,6 +39,8 @@ Cost = Annotated[
         help="6nd, or exact: FLOPs per token as the table counts them.", callback=options.of(Literal["6nd", "exact"])
     ),
 ]
+PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also how it was fitted: solver, certificate, criteria.")]
 Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
 
 
@@ -56,13 +58,20 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(with_options(replay_command))
 
 
-def fit_command(asked: Fitted, by: By = None) -> None:
-    """Fit a law and print it with its uncertainty and warnings. Exits 1 when the data cannot answer."""
-    if asked.is_as_declared and by is None:
-        _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json)
+def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False) -> None:
+    """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
+    answer."""
+    if asked.is_as_declared and by is None and plot is None:
+        _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
+    if plot is not None and by is not None:
+        raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
     table, law, columns = asked.ask()
+    if plot is not None:
+        table = _named_runs(table, plot)
     fits = {name: asked.fit(part, law, columns) for name, part in _parts(table, by)}
+    if plot is not None:
+        _save_picture(table, next(iter(fits.values())), plot)
     if asked.as_json:
         _print_json(
             [{"by": name, **found.to_json()} for name, found in fits.items()]
@@ -71,7 +80,7 @@ def fit_command(asked: Fitted, by: By = None) -> None:
         )
         return
     for name, found in fits.items():
-        typer.echo((f"{by} = {name}\n" if by else "") + found.summary() + ("\n" if by else ""))
+        typer.echo((f"{by} = {name}\n" if by else "") + _in_words(found, verbose) + ("\n" if by else ""))
 
 
 def predict_command(
@@ -157,6 +166,7 @@ def allocate_command(
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
     from lawful.fitting.allocate import HOW, exact_cost
+    from lawful.fitting.headline import of_allocation
     from lawful.study import count
 
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
@@ -166,6 +176,7 @@ def allocate_command(
     if asked.as_json:
         _print_plain({"allocation": best, "diminishing_returns": stops, "loss_unit": found.data.loss_unit})
         return
+    _print_headline(of_allocation(best))
     typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
         unit = _in(found.data.loss_unit) if name == "loss" else ""
@@ -248,6 +259,7 @@ def compare_command(
     from math import isfinite
 
     from lawful.fitting.compare import compare
+    from lawful.fitting.headline import of_arms
     from lawful.fitting.result import interval
 
     table, chosen, columns = asked.read(law)
@@ -256,6 +268,7 @@ def compare_command(
     if asked.as_json:
         _print_plain({**vars(found), "loss_unit": table.loss_unit})
         return
+    _print_headline(of_arms(found))
     typer.echo(found.sentence + (f" Losses are in {table.loss_unit}." if table.loss_unit else "") + "\n")
     typer.echo(
         "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
@@ -291,6 +304,7 @@ def crossover_command(
     """Where the curves of two arms cross, if the data establish that they do."""
     from lawful import laws
     from lawful.fitting.crossover import crossover
+    from lawful.fitting.headline import of_crossing
 
     table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
     if x is not None:
@@ -305,6 +319,7 @@ def crossover_command(
         unit = {"loss_unit": table.loss_unit}
         _print_plain({**vars(found.crossing), **unit, "warnings": found.warnings, "law": law_of, "params": params})
         return
+    _print_headline(of_crossing(found, found.warnings))
     typer.echo(found.sentence)
     _print_cautions(found.warnings)
 
@@ -345,6 +360,9 @@ def _determined(low: float, high: float, digits: str) -> str:
 
 
 def _print_holdout(found: Any) -> None:
+    from lawful.fitting.headline import of_holdout
+
+    _print_headline(of_holdout(found))
     typer.echo(found.sentence)
     for row in found.rows:
         p = row.prediction
@@ -368,6 +386,7 @@ def isoflop_command(
     by: By = None,
 ) -> None:
     """The best size at each budget, read off its curve, and how it grows with compute."""
+    from lawful.fitting.headline import of_isoflop
     from lawful.fitting.isoflop import isoflop
 
     table, *_ = asked.read(suits=lambda law: {"params", "tokens"} <= set(law.inputs))
@@ -378,6 +397,7 @@ def isoflop_command(
         )
         return
     for name, found in out.items():
+        _print_headline(of_isoflop(found))
         low, high = found.N_exponent_ci95
         least, most = found.D_exponent_ci95
         typer.echo(
@@ -474,7 +494,32 @@ def checklist_command(asked: Fitted) -> None:
         typer.echo(as_text(items))
 
 
-def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
+def _named_runs(table: Any, plot: Path) -> Any:
+    from lawful.fitting.answer_table import with_run_names
+    from lawful.report.figures import expect_kind
+
+    expect_kind(plot)  # before a fit that takes minutes
+    return with_run_names(table)
+
+
+def _save_picture(table: Any, found: Any, plot: Path) -> None:
+    from lawful.fitting.answer_table import answer_of_fit
+    from lawful.report import figures
+    from lawful.report.table_page import picture
+
+    chart = picture(table, (answer_of_fit(table, found),))
+    if chart is not None:
+        figures.save(chart, plot)
+
+
+def _in_words(found: Any, verbose: bool, said: Any = None) -> str:
+    from lawful.fitting.summary import short
+
+    text = short(found, said)
+    return f"{text}\n\nsolver details:\n{found.summary()}" if verbose else text
+
+
+def _answer_folder(source: str, draws: int, seed: int, as_json: bool, verbose: bool) -> None:
     from lawful.fitting.answer import answer_study
     from lawful.report.evidence import answers_beside_counts
     from lawful.storage.atomic import read_only
@@ -486,9 +531,11 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool) -> None:
         _print_json([answer.to_json() for answer in answers])
     else:
         for answer in answers:
-            typer.echo(f"{answer.question.name}: {answer.question.asks}\n{answer.sentence}\n")
+            typer.echo(f"{answer.question.name}: {answer.question.asks}")
             if answer.fit is not None:
-                typer.echo(answer.fit.summary() + "\n")
+                typer.echo(_in_words(answer.fit, verbose, answer.said) + "\n")
+            else:
+                typer.echo(f"{answer.headline}\n{answer.basis}\n\n{answer.sentence}\n\nnext: {answer.next_step}\n")
     if answers and all(answer.status == "refused" for answer in answers):
         raise typer.Exit(1)
 
@@ -534,6 +581,10 @@ def _interval(value: Any) -> str:
     from lawful.fitting.result import interval
 
     return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
+
+
+def _print_headline(said: Any) -> None:
+    typer.echo(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n")
 
 
 def _print_cautions(cautions: Any) -> None:

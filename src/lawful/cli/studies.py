@@ -18,6 +18,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
+from lawful.cli.asked import Source, with_options
 from lawful.cli.commands import (
     CommandLine,
     CommandOptions,
@@ -36,6 +37,7 @@ from lawful.schema import SinkName
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
+    from lawful.fitting.answers import Answer
     from lawful.planning.plan import Plan
     from lawful.schema import StudyPlan
     from lawful.study import Study
@@ -131,7 +133,7 @@ OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, 
 
 
 def register(app: typer.Typer) -> None:
-    for command in (studies, plan, run, resume, extend, status, report, sample):
+    for command in (studies, plan, run, resume, extend, status, with_options(report), sample):
         app.command(rich_help_panel="Studies")(command)
 
 
@@ -401,35 +403,66 @@ def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="A study's folder; two: side by side.")],
-    out: Annotated[Path | None, typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html.")] = None,
+    asked: Source,
+    beside: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Another study's folder, to lay beside the first.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html. Of a table: TABLE.html."),
+    ] = None,
     law: TrustedLaws = None,
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
-    of one: what each has, side by side; a folder without fits is fitted first."""
+    of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
+    arms compared, as a page; the options about columns and rows are for a table."""
     from lawful.conduct import conclude
 
-    _trust(law)
-    if len(folders) == 1 and out is None:
-        page = conclude(folders[0], _say)
-        _announce(folders[0], page)
+    first = Path(asked.source)
+    is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
+    if beside is None and not is_study:
+        _report_table(asked, out, law)
         return
-    if len(folders) != 2:
-        raise DeclarationError(f"expected one folder, or two and perhaps --out; got {len(folders)}.")
+    if asked.has_options:
+        raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
+    _trust(law)
+    if beside is None:
+        if out is not None:
+            raise DeclarationError("--out: expected two folders or a table; a study's page stands in its folder.")
+        page = conclude(first, _say)
+        _announce(first, page)
+        return
     from lawful.report.beside import write_beside
     from lawful.storage.layout import Store
 
-    for folder in folders:
+    for folder in (first, beside):
         questions = Store(folder).read_study().questions
         if not any(Store(folder).fit(question.name).exists() for question in questions):
             conclude(folder, _say)
     try:
-        page = write_beside(folders[0], folders[1], out)
+        page = write_beside(first, beside, out)
     except OSError as error:
         if out is not None:
             raise
         raise StoreError(f"{in_words(error)} `--out FILE` writes the page elsewhere.") from error
     print(f"report: {page.resolve()}")
+
+
+def _report_table(asked: Source, out: Path | None, law: list[str] | None) -> None:
+    """The page of a table of runs; --law then names the law to fit."""
+    from lawful.fitting.answer_table import answer_table, with_run_names
+    from lawful.report.table_page import write_table_page
+
+    if law is not None and len(law) > 1:
+        raise DeclarationError(f"--law: expected one law for a table, got {len(law)}.")
+    table = with_run_names(asked.table())
+    for line in table.said:
+        print(f"read: {line}")
+    answers = answer_table(table, law=law[0] if law else None)
+    out = out or Path(asked.source).with_suffix(".html")
+    write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
+    _print_answer(answers[0])
+    print(f"report: {out.resolve()}")
 
 
 def sample(
@@ -681,6 +714,10 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
     print(f"runs/ID/worker.log has more. Remove the cause, then try them again: {again}", file=sys.stderr)
 
 
+def _print_answer(answer: Answer) -> None:
+    print(f"{answer.question.asks}\n  {answer.headline}" + (f"\n  {answer.basis}" if answer.basis else ""))
+
+
 def _announce(folder: Path, page: Path) -> None:
     """The answers, a headline each with its interval and n, and where the page is."""
     from lawful.report.evidence import read_evidence
@@ -688,7 +725,7 @@ def _announce(folder: Path, page: Path) -> None:
     evidence = read_evidence(folder)
     for answer in evidence.answers:
         if evidence.parent(answer) is None:
-            print(f"{answer.question.asks}\n  {answer.headline}" + (f"\n  {answer.basis}" if answer.basis else ""))
+            _print_answer(answer)
     print(f"report: {page.resolve()}")
 
 

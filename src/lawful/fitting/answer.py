@@ -31,6 +31,7 @@ from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
+from lawful.fitting.headline import of_truth
 from lawful.fitting.paired import paired
 from lawful.fitting.registered import Forecast, read_forecasts
 from lawful.fitting.result import Fit
@@ -69,6 +70,8 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         if isinstance(found, _Arms):
             answers.insert(0, _with_crossings(_compared(together, found), answers, found))
     answers = [answer.with_headline(design) for answer in answers]
+    if planted := [row for answer in answers for row in answer.truth]:
+        answers[0] = answers[0].saying(of_truth(answers[0].said, planted))
     for answer in answers:
         write_answer(home.fit(answer.name), answer)
     return answers
@@ -103,6 +106,12 @@ def _compared(question: Question, arms: _Arms) -> Answer:
         comparison=found,
         truth=truth.of_arms(question.truth, found),
     )
+
+
+def answer_arms(question: Question, each: Sequence[Answer], law: Law, rows: Observations) -> Answer:
+    """The comparison of arms whose own answers are known; rows: of all of them, with their roles."""
+    arms = _Arms([answer.question for answer in each], law, {}, rows, ())
+    return _with_crossings(_compared(question, arms), each, arms)
 
 
 def _refused(

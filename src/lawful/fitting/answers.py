@@ -11,7 +11,7 @@ from lawful.checks import AnyFloat, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.comparison import Comparison
 from lawful.fitting.crossover import Crossing
-from lawful.fitting.headline import of_answer
+from lawful.fitting.headline import Headline, of_answer
 from lawful.fitting.older import answer_of_format_1
 from lawful.fitting.paired import Paired
 from lawful.fitting.result import FindLaw, Fit, read_fit
@@ -140,7 +140,15 @@ class Answer(AnswerRecord):
     def with_headline(self, design: Sequence[Warning] = ()) -> Answer:
         """With the headline of what the other fields say. design: what the plan and its runs are warned of."""
         said = of_answer(self, self.fit, design)
-        return replace(self, headline=said.sentence, basis=said.basis, next_step=said.next_step)
+        return self.saying(said)
+
+    @property
+    def said(self) -> Headline:
+        return Headline(sentence=self.headline, basis=self.basis, next_step=self.next_step)
+
+    def saying(self, said: Headline) -> Answer:
+        basis = said.basis[:1].upper() + said.basis[1:]
+        return replace(self, headline=said.sentence, basis=basis, next_step=said.next_step)
 
     def to_json(self) -> dict[str, Json]:
         """Raises DeclarationError where the law cannot be stored."""

@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from lawful.codes import CODES
+from lawful.fitting.result import interval
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.chinchilla import Chinchilla
 from lawful.laws.data_constrained import DataConstrained
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lawful.fitting.records import HeldOutRow
     from lawful.fitting.replay import Replay
     from lawful.fitting.result import Fit
+    from lawful.fitting.truth import Recovered
 
 WORDS, NUMBERS = 25, 2  # of a sentence, at most
 MARGIN = 0.25  # arms are called equal where a larger difference in what they need is excluded
@@ -99,6 +101,17 @@ def of_answer(answer: AnswerRecord, fit: Fit | None, design: Sequence[Warning] =
     return Headline(sentence="The question was answered, but its fit is not at hand.")
 
 
+def of_truth(first: Headline, found: Sequence[Recovered]) -> Headline:
+    """Of a study that asks whether what was planted is found. first: of its first question."""
+    right = sum(one.is_inside for one in found)
+    runs = first.basis.rpartition("; ")[2]  # its interval is of another sentence
+    basis = f"a value counts where its 95 % interval holds it, a verdict where it is the planted one; {runs}"
+    step = first.next_step if right == len(found) else "Look at what was not recovered: one interval in twenty misses."
+    return Headline(
+        sentence=f"{right} of {len(found)} planted values and verdicts were recovered.", basis=basis, next_step=step
+    )
+
+
 def of_refusal(code: str | None, refusal: str) -> Headline:
     why = SHORT_REFUSALS.get(code or "", "the runs cannot answer the question")
     return Headline(sentence=f"No law is claimed: {why}.", basis=refusal, next_step=_advice(code) or "")
@@ -124,9 +137,13 @@ def of_fit(
             sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
             inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
             return Headline(sentence=sentence, basis=inside, next_step=next_step)
+        fall = _percent(_whole_fall(fit))
+        if blocking[0].code == "misfit" and not fall.startswith("-"):
+            sentence = f"From the smallest run to the largest the loss falls by {fall} %, but {why}."
+            return Headline(sentence=_capped(sentence), basis=f"{runs}; {forecast}", next_step=next_step)
         return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
     known, unknown = _cuts(fit, doubts)
-    loss = _loss_name(fit.data.columns["loss"])
+    loss = loss_name(fit.data.columns["loss"])
     if any(one.code == "ridge" for one in doubts):
         sentence = "These runs do not determine the law's parameters one by one: no exponent is quoted"
     elif not known and not unknown:
@@ -153,6 +170,7 @@ def of_fit(
     basis = [f"{_percent(low)} to {_percent(high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
              for one in known for low, high in [one.ci95]]  # fmt: skip
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
+    intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
     return Headline(sentence=_capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
 
 
@@ -204,6 +222,14 @@ def _cuts(fit: Fit, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[str]]:
     return known, unknown
 
 
+def _open_exponents(fit: Fit, doubts: Sequence[Warning]) -> list[str]:
+    """The intervals of the exponents that are not determined."""
+    names = [one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified"]
+    return [
+        f"95 % interval of {name} {interval(*fit.params[name].ci95, '.2g')}" for name in names if name in fit.params
+    ]
+
+
 def thing_of(axis: str, column: str | None = None) -> str:
     """What an axis is an amount of."""
     if column in ("unique_tokens", "seconds"):
@@ -211,16 +237,16 @@ def thing_of(axis: str, column: str | None = None) -> str:
     return {"params": "parameters", "flops": "compute"}.get(axis, axis.replace("_", " "))
 
 
-def _loss_name(column: str) -> str:
+def loss_name(column: str) -> str:
     known = {"loss": "loss", "best_weights_loss": "best loss", "bits_per_byte": "loss in bits per byte"}
-    name = known.get(column) or column_title(column) or column.replace("_", " ")
+    name = known.get(column) or column_title(column) or ("loss" if "loss" in column else column.replace("_", " "))
     return name if any(letter.isupper() for letter in name[1:]) else name[:1].lower() + name[1:]
 
 
 def _whole_fall(fit: Fit) -> float:
-    """The share by which the fitted loss falls from the run with the smallest axes to that with the largest."""
+    """The share by which the loss falls from the run with the smallest axes to that with the largest."""
     rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
-    return 1 - rows[-1].predicted / rows[0].predicted if rows else 0.0
+    return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
 
 
 def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow]) -> str:
@@ -254,7 +280,9 @@ def of_arms(found: Comparison | None, pairs: Sequence[ArmPair] = (), severe: Seq
     runs = _runs(found.n, found.clusters) if found else ""
     seeds = found.more_seeds if found else None
     next_step = (
-        _advice(blocking[0].code) or ""
+        "Compare again under the law that the doubts name, with --law."
+        if blocking and blocking[0].code == "misfit"
+        else _advice(blocking[0].code) or ""
         if blocking
         else f"Train about {seeds.value} more seeds of each arm ({seeds.ci95[0]} to {seeds.ci95[1]}) to see whether "
         "the exponents differ."
@@ -307,7 +335,9 @@ def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[C
         other = next(arm for arm in arms if arm != leader)
         where = _size(crossings[0].axis_name)
         lead = f"{_named(leader)} is ahead of {_named(other)} at every {where} measured"
-        return f"{lead}{_tail(found, leader, 'lead')}.", _p(found)
+        low, high = (_at(crossings[0].axis_name, end) for end in crossings[0].shared_range)
+        basis = f"at {100 * crossings[0].level:.3g} % confidence from {low} to {high}"
+        return f"{lead}{_tail(found, leader, 'lead')}.", basis
     if found is None:
         return f"Neither a crossing nor a steady lead is established between {_listed(arms, 'and')}.", ""
     which = f"{_listed(arms, 'and')} differ, but which needs less for the same loss is not decided"
@@ -531,7 +561,8 @@ def worse_than_counts(before: Headline, worse: Sequence[str], gaps: Mapping[str,
     if len(worse) == len(gaps):
         sentence = "No arm is called ahead: every run has a higher loss than an n-gram count model."
         above = [gap for of_arm in gaps.values() for gap in of_arm]
-        basis = f"{min(above):.2g} to {max(above):.2g} nats per token above that of its own text; {runs} runs"
+        basis = f"{min(above):.2g} to {max(above):.2g} nats per token above the strongest count of its own text"
+        basis = f"each run is {basis}; {runs} runs"
         return Headline(sentence=sentence, basis=basis, next_step=step)
     tail = f"{_listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat an n-gram count"
     sentence = f"{before.sentence.rstrip('.')}; {tail}."

@@ -1,10 +1,11 @@
-"""A fit as text in the manner of statsmodels, warnings first."""
+"""A fit as text: what it answers, in short; or all of it in the manner of statsmodels, warnings first."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from lawful.fitting.headline import Headline, of_fit
 from lawful.fitting.result import interval
 
 if TYPE_CHECKING:
@@ -12,6 +13,47 @@ if TYPE_CHECKING:
 
 DASH = "-"
 MARK = {"severe": "!!", "warning": " !", "note": "  "}
+
+
+def short(fit: Fit, said: Headline | None = None) -> str:
+    """The answer, the parameters with as many digits as their intervals deserve, the doubts, and what to do next.
+
+    said   the headline, where it is not the fit's own
+    """
+    said = of_fit(fit) if said is None else said
+    lines = [said.sentence, said.basis, ""]
+    lines.append(f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}")
+    lines += [fit.model.reading] if fit.model.reading else []
+    rows = [
+        (name, *_rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
+        for name, p in fit.params.items()
+    ]
+    name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines.append(f"{'':{name_width}}  {'value':>{max(value_width, 5)}}  95 % interval")
+    for (name, value, ends, role, bound), p in zip(rows, fit.params.values(), strict=True):
+        notes = "  ".join(part for part in (ends, role, bound if p.at_bound else "") if part)
+        lines.append(f"{name:{name_width}}  {value:>{max(value_width, 5)}}  {notes}".rstrip())
+    if fit.held_out:
+        lines.append(held_out_lines(fit)[0])
+    if fit.warnings:
+        lines += ["", "doubts:", *(f"{MARK[w.severity]} {w.code}: {w.sentence}" for w in fit.warnings)]
+    if said.next_step:
+        lines += ["", f"next: {said.next_step}"]
+    return "\n".join(lines)
+
+
+def _rounded(value: float, low: float, high: float) -> tuple[str, str]:
+    """A value and its interval, to the second digit of the half of its width."""
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
+        return f"{value:.4g}", "" if math.isnan(low) or math.isnan(high) else interval(low, high, ".3g")
+    place = math.floor(math.log10(half)) - 1
+    biggest = max(abs(value), abs(low), abs(high))
+    if biggest >= 1e5 or biggest < 1e-3:
+        digits = min(max(math.floor(math.log10(biggest)) - place + 1, 2), 6)
+        return f"{value:.{digits}g}", interval(low, high, f".{digits}g")
+    decimals = min(max(-place, 0), 6)
+    return f"{value:.{decimals}f}", interval(low, high, f"z.{decimals}f")
 
 
 def summary(fit: Fit) -> str:
@@ -93,7 +135,9 @@ def as_html(fit: Fit) -> str:
         for name, p in fit.params.items()
     )
     g = fit.goodness
+    said = of_fit(fit)
     return (
+        f"<p><b>{escape(said.sentence)}</b><br>{escape(said.basis)}</p>"
         f"<p><b>{escape(fit.law)}</b>: L = {escape(fit.formula)}; n {g.n} in {g.clusters} clusters, "
         f"{'certified' if fit.convergence.is_certified else 'not certified'}</p><ul>{cautions}</ul>"
         "<table><tr><th></th><th>value</th><th>std. error</th><th>95 % interval</th><th></th></tr>"

@@ -250,7 +250,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
         alt=f"{loss_title(shown, loss)} against {axis_title(column)} for {arms}, each with its law.",
-        x=Axis(title=axis_title(column), is_flops=column == "flops"),
+        x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
         y=Axis(title=loss_title(shown, loss)),
         bands=[part.band for part in drawn if part.band],
         lines=[*(part.law for part in drawn), *counts],

@@ -40,9 +40,8 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
     worse = [arm for arm, of_arm in gaps.items() if min(of_arm) > 0]
     if not worse:
         return answer
-    before = headline.Headline(sentence=answer.headline, basis=answer.basis, next_step=answer.next_step)
-    said = headline.worse_than_counts(before, worse, gaps)
-    answer = replace(answer, headline=said.sentence, basis=said.basis, next_step=said.next_step)
+    said = headline.worse_than_counts(answer.said, worse, gaps)
+    answer = answer.saying(said)
     above = [gap for arm in worse for gap in gaps[arm]]
     by = f"by {min(above):.2g} to {max(above):.2g} nats per token"
     if len(worse) < len(gaps):

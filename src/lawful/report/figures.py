@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lawful.errors import DeclarationError
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Chart
 from lawful.storage.atomic import write_bytes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KINDS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 160
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "P", "x": "X"}
 _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (0, (5, 1.6, 1, 1.6))}
@@ -22,15 +24,13 @@ _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (
 
 def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
     """FOLDER/NAME.png and FOLDER/NAME.svg for every chart; the same chart gives the same bytes."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     as_png: Any = FigureCanvasAgg  # their stubs leave print_png and print_svg untyped
     as_svg: Any = FigureCanvasSVG
     written = []
-    # parse_math: a $ in a name from data is a $, no formula
-    with rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True, "text.parse_math": False}):
+    with _settings():
         for chart in drawn:
             figure = draw(chart)
             figure.draw_without_rendering()
@@ -43,6 +43,32 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
                 write_bytes(path, buffer.getvalue())
                 written.append(path)
     return written
+
+
+def save(chart: Chart, path: Path) -> None:
+    """One chart, as the kind of picture that the path's end names. Raises DeclarationError for another end."""
+    kind = expect_kind(path)
+    drawn = io.BytesIO()
+    with _settings():
+        figure = draw(chart)
+        figure.axes[0].set_title(chart.title, loc="left")
+        figure.savefig(drawn, format=kind)
+    write_bytes(path, drawn.getvalue())
+
+
+def expect_kind(path: Path) -> str:
+    """png, svg or pdf. Raises DeclarationError for another end."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise DeclarationError(f"expected a picture that ends in {', '.join(KINDS)}, got {path.name!r}.")
+    return kind
+
+
+def _settings() -> Any:
+    """parse_math: a $ in a name from data is a $, no formula."""
+    from matplotlib import rc_context
+
+    return rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True, "text.parse_math": False})
 
 
 def draw(chart: Chart) -> Figure:

@@ -45,7 +45,7 @@ def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
     if curve is None or not rows:
         return []
     made = [_against(evidence, answer, curve, axis, rows, held) for axis in curve.inputs]
-    if {"params", "tokens"} <= set(curve.inputs):
+    if {"params", "tokens"} <= set(curve.inputs) and any(number(row.get("flops")) for row in rows):
         made.append(_against_compute(evidence, answer, curve, rows, held))
     if held:
         made.append(_forecast(evidence, answer, curve, rows, held))
@@ -94,7 +94,7 @@ def _against(
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {short_name(other)}' if other else ''}."
         + _trend(curve, axis, rows),
-        x=Axis(title=what, is_flops=column.startswith("flops")),
+        x=Axis(title=what, is_flops="compute" in axis_title(column)),
         y=Axis(title=loss_title(rows, question.loss)),
         bands=bands,
         lines=lines,
@@ -286,7 +286,7 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         "A bend along an axis would mean that the law has the wrong shape.",
         alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
         f"{spread:.2g} per cent.",
-        x=Axis(title=axis_title(column), is_flops=column.startswith("flops")),
+        x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
         y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
         points=points,
         references=[Reference(y=0.0, label="")],

@@ -19,6 +19,8 @@ COUNTING = {  # column of the table -> the counting convention in words
     "unique_tokens": "unique training tokens U",
     "flops": "training compute C (exact FLOPs)",
     "flops_6nd": "training compute C (6ND)",
+    "6 params tokens": "training compute C (6ND)",  # of a table without a column of it
+    "params": "parameters N",
 }
 LEVEL = 0.95  # of every band drawn
 OnAxis = float | Sequence[float] | np.ndarray

@@ -41,11 +41,14 @@
     const roomy = width > 640;
     const ink = palette["@ink"], muted = palette["@muted"], grid = palette["@grid"];
     const axis = { gridcolor: grid, linecolor: muted, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: grid, tickfont: { color: muted }, tickangle: 0, automargin: true };
-    const title = (own) => ({ ...own.title, font: { size: 13, color: ink }, standoff: 10 });
+    const title = (own, folds) => {
+      const text = folds && !roomy ? own.title.text.replace(" (", "<br>(") : own.title.text; // a phone is not that high
+      return { text, font: { size: roomy ? 13 : 12, color: ink }, standoff: 10 };
+    };
     const layout = {
       ...spec.layout,
       xaxis: { ...axis, ...thinned(spec.layout.xaxis, Math.max(3, Math.floor((width - 70) / 44))), title: title(spec.layout.xaxis) },
-      yaxis: { ...axis, ...spec.layout.yaxis, title: title(spec.layout.yaxis) },
+      yaxis: { ...axis, ...spec.layout.yaxis, title: title(spec.layout.yaxis, true) },
       ...(paper ? { width, height } : {}),
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",

@@ -17,7 +17,8 @@ from lawful.report.law_curve import law_curve
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.runs import runs
-from lawful.schema import Warning
+from lawful.report.table import Table
+from lawful.schema import Cell, Warning
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
 
@@ -65,8 +66,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         _learned(evidence),
         *(content.html for content in evidence.plugin_contents["baselines"]),
         _training(evidence, drawn),
-        runs(evidence),
-        _repeat(evidence),
+        *([runs(evidence), _repeat(evidence)] if evidence.runs else [_rows(evidence), _again(evidence)]),
     ]
     return parts.document(
         f"{study.name}: {study.question}",
@@ -74,7 +74,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         [section for section in sections if section],
         [interactive.figure(chart) for chart in drawn],
         interactive.palettes(list(drawn)),
-        f"Written by lawful {study.versions.lawful} from {evidence.folder.name}.",
+        f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}.",
         live=live,
     )
 
@@ -102,14 +102,14 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
         tag(
             "p",
             tag("span", study.name, class_="name"),
-            tag("span", f"{study.scale} scale"),
-            tag("span", f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"),
+            tag("span", f"{study.scale} scale") if study.scale else None,
+            tag("span", _how_many_runs(evidence)),
             tag("span", study.created[:10]) if study.created else None,
             class_="eyebrow",
         ),
         tag("p", study.question, class_="question"),
         tag("h1", parts.unbroken(words.headline(evidence)), class_="refused" if refused else None),
-        tag("p", parts.powers(said), class_="basis") if (said := words.basis(evidence)) else None,
+        tag("p", parts.unbroken(said), class_="basis") if (said := words.basis(evidence)) else None,
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
         tag("div", parts.chart(lead, has_caption=False), class_="charts lead") if lead else None,
         parts.facts(words.first_facts(evidence), "first"),
@@ -121,6 +121,40 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
         parts.facts(words.key_facts(evidence), "key"),
         _navigation(evidence),
         id="answer",
+    )
+
+
+def _how_many_runs(evidence: Evidence) -> str:
+    if not evidence.runs:
+        return tables.many(len(evidence.rows), "run")
+    return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"
+
+
+def _rows(evidence: Evidence) -> Html:
+    """The rows of a table that no study made."""
+    names = [name for name in dict.fromkeys(name for row in evidence.rows for name in row) if name != "status"]
+    rows = [tuple(str(row.get(name, "")) for name in names) for row in evidence.rows]
+    numeric = tuple(i for i, name in enumerate(names) if all(_is_number(row.get(name)) for row in evidence.rows))
+    table = Table(title="Every row of the table", header=tuple(names), rows=rows, right=numeric)
+    return tag("section", tag("h2", "Runs"), parts.table(table), id="runs")
+
+
+def _is_number(cell: Cell) -> bool:
+    return tables.number(cell) is not None
+
+
+def _again(evidence: Evidence) -> Html:
+    facts = [("Versions", f"lawful {evidence.study.versions.lawful}")]
+    facts += [
+        ("Fit", f"seed {one.fit.seed}, table {one.fit.data.sha256[:16]}") for one in evidence.fitted[:1] if one.fit
+    ]
+    command = evidence.study.command
+    return tag(
+        "section",
+        tag("h2", "How to repeat it"),
+        tag("pre", tag("code", command)) if command else None,
+        parts.facts(facts, "plain"),
+        id="repeat",
     )
 
 

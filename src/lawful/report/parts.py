@@ -134,7 +134,8 @@ def titled(content: Table, *, folds: bool = False) -> Html:
 def facts(entries: Sequence[tuple[str, str]], kind: str) -> Html | None:
     if not entries:
         return None
-    made = [tag("div", tag("dt", name), tag("dd", powers(text))) for name, text in entries]
+    shown = unbroken if kind == "first" else powers
+    made = [tag("div", tag("dt", name), tag("dd", shown(text))) for name, text in entries]
     return tag("dl", made, class_=f"facts {kind}")
 
 

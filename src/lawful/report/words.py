@@ -120,8 +120,9 @@ def _in_short(sentence: str) -> str:
 
 
 def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
-    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out]
-    items = held_out_of(*asked)
+    arms = answer.comparison.arms if answer.comparison else ()
+    own = evidence.arms_of(answer) or [one for one in evidence.answers if one.arm in arms]
+    items = held_out_of(answer, *own)
     if not items:
         held = any(run.held_out for run in evidence.runs)
         return "The held-out runs are of another question." if held else "No run was held out to test it."

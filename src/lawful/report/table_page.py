@@ -1,0 +1,75 @@
+"""The page of any table of runs: the same first screen as a study's, its law, its doubts, its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lawful
+from lawful.fitting.answers import Answer
+from lawful.fitting.registered import NOTHING
+from lawful.report.charts import Chart
+from lawful.report.evidence import Evidence
+from lawful.report.law_curve import law_curve
+from lawful.report.page import all_charts, leading_chart, page
+from lawful.schema import StudyPlan, Versions
+from lawful.storage.atomic import write_text
+from lawful.tables import Observations, is_finished
+
+
+def write_table_page(table: Observations, answers: Sequence[Answer], out: Path, command: str = "") -> Path:
+    """Write the page and return its path. Raises OSError where it cannot be written."""
+    evidence = evidence_of_table(table, answers, out, command)
+    write_text(out, page(evidence, all_charts(evidence)))
+    return out
+
+
+def picture(table: Observations, answers: Sequence[Answer]) -> Chart | None:
+    """The one chart that shows the answer."""
+    evidence = evidence_of_table(table, answers, Path())
+    return leading_chart(evidence, all_charts(evidence))
+
+
+def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Path, command: str = "") -> Evidence:
+    """A table as a study without a plan: its rows are the runs that ended."""
+    source = Path(table.source).name
+    study = StudyPlan(
+        name=source,
+        question=answers[0].question.asks,
+        arm="arm" if any(answer.arm for answer in answers) else None,
+        runs=(),
+        questions=(answers[0].question,),
+        corpora={},
+        versions=Versions(lawful=lawful.__version__),
+        command=command,
+    )
+    fitted = _as_fitted(answers)
+    rows = tuple({**row, "status": "finished", **fitted.get(str(row["run"]), {})} for row in table if is_finished(row))
+    return Evidence(
+        folder=place,
+        study=study,
+        rows=rows,
+        answers=tuple(answers),
+        unanswered=(),
+        baselines=(),
+        counts={},
+        registered=NOTHING,
+        curves={},
+    )
+
+
+def _as_fitted(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+    """Run -> what the fit read of it, under the names of its columns: compute may follow from size and data."""
+    found: dict[str, dict[str, float]] = {}
+    for answer in answers:
+        curve = law_curve(answer)
+        if curve is None or answer.fit is None:
+            continue
+        loss = answer.question.loss
+        for row in answer.fit.residuals:
+            at = {curve.columns[axis]: row.axes[axis] for axis in curve.inputs}
+            found[row.run] = {**at, loss: row.observed}
+        for held in answer.fit.held_out:
+            at = {curve.columns[axis]: held.prediction.at[axis] for axis in curve.inputs}
+            found[held.run] = {**at, loss: held.observed}
+    return found
