@@ -509,14 +509,14 @@ def _announce(folder: Path, page: Path) -> None:
     """The answers, in a sentence each, and where the page is."""
     from lawful.fitting.absent_law import law_or_absent
     from lawful.fitting.answers import read_answer
+    from lawful.report.evidence import answers_beside_counts
     from lawful.storage.layout import Store
 
     store = Store(folder)
-    for question in store.read_study().questions:
-        path = store.fit(question.name)
-        if path.exists():
-            answer = read_answer(path, law_or_absent)
-            print(f"{question.asks}\n  {answer.sentence or answer.refusal}")
+    paths = [store.fit(question.name) for question in store.read_study().questions]
+    answers = [read_answer(path, law_or_absent) for path in paths if path.exists()]
+    for answer in answers_beside_counts(folder, answers):
+        print(f"{answer.question.asks}\n  {answer.sentence or answer.refusal}")
     print(f"report: {page.resolve()}")
 
 
