@@ -57,8 +57,8 @@ class EqProp(Rule):
 
     tolerance   a phase settles until every position's residual max|tanh(dPhi/dh + nudge) - h| is at most this: a
                 thousandth of beta, to make a relative error of some thousandths
-    max_steps   of a phase, up to ten times as many where few positions settle again; a position that has not settled
-                then gives no gradient, nor one whose response to the smallest nudge is not linear
+    max_steps   of a phase; where few positions have not settled, up to ten times as many for them. A position that has
+                not settled then gives no gradient, nor does one whose response to the smallest nudge is not linear
     """
 
     family_needs: ClassVar[str] = "energy_flops_per_token"
@@ -96,11 +96,14 @@ class EqProp(Rule):
             def rest(h: Tensor, nudge: Tensor | None = None) -> Any:
                 return model.settle(h, held, nudge, tolerance=self.tolerance, max_steps=self.max_steps)
 
+            def loss_at(top: Tensor) -> Tensor:
+                loss: Tensor = task.loss(lambda inputs: model.readout(top), batch)
+                return loss
+
             free = rest(model.start(held))
             top = free.h[-1].clone().requires_grad_()
-            loss = task.loss(lambda inputs: model.readout(top), batch)
-            (loss * scale).backward()
-            error = top.grad / scale
+            loss = loss_at(top)
+            (error,) = torch.autograd.grad(loss, top, retain_graph=True)
             phases = [free, rest(free.h, -self.beta * error)]
             if self.nudging == "centred":
                 phases.append(rest(free.h, self.beta * error))
@@ -116,6 +119,10 @@ class EqProp(Rule):
             )
             if self.nudging == "centred":
                 found = self._nudged_less(model, task, batch, held, found, error)
+            if found.looked_again:
+                loss = loss_at(found.free[-1])
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            torch.autograd.backward(loss * scale, inputs=trained)
             toward, away = (
                 torch.where(found.gives[None, :, :, None], state, found.free) for state in (found.toward, found.away)
             )
@@ -249,13 +256,13 @@ class EqProp(Rule):
         work = family.energy_flops_per_token(context)
         settling = sums["computed"] * work.force + sums["accelerated"] * work.acceleration
         contrast = 2 * (work.potential + work.potential_backward)
-        return float(3 * work.clamp + settling + (3 + 2 * sums["looked_again"]) * work.readout + contrast)
+        return float(3 * work.clamp + settling + (3 + 3 * sums["looked_again"]) * work.readout + contrast)
 
 
 class Phases(NamedTuple):
     """States [depth, batch, time, width] of the free phase and of both sides of the contrast; by position [batch, time]
     what their contrast is divided by, and whether it gives a gradient; the work, see settling.Settled; whether the
-    loss's gradient by the state was computed again."""
+    loss was computed again, at other free states."""
 
     free: Tensor
     toward: Tensor
