@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lawful.cli.studies import _announce
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import read_answer
 from lawful.report.page import write_report
@@ -134,18 +135,21 @@ def test_what_was_held_out_is_a_hollow_mark_of_its_arm_that_the_law_reaches(tmp_
     assert "Hollow marks were held out" in chart.caption
 
 
-def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(tmp_path: Path) -> None:
+def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = made(tmp_path / "study")
     with_corpora(folder)
     for below, is_learned in ((0.5, False), (50.0, True)):
         counts = {f"text-{size}": [{"name": "5-gram", "loss": below}] for size in SIZES}
         write_json(folder / "baselines.json", {"by_corpus": counts})
-        write_report(folder)
-        for name in ("report.html", "report.md"):
-            text = (folder / name).read_text()
+        _announce(folder, write_report(folder))
+        pages = [(folder / name).read_text() for name in ("report.html", "report.md")]
+        for text in (*pages, capsys.readouterr().out):
             assert (" is ahead of " in text) == is_learned
+            assert ("ahead of every other arm" in text) == is_learned
             assert ("No better than counting: each of the 54 runs has a higher loss" in text) != is_learned
-            assert ("none: all worse than counts" in text) != is_learned
+        assert all(("none: all worse than counts" in text) != is_learned for text in pages)
 
 
 def test_an_arm_that_is_worse_than_counts_at_every_size_is_named(tmp_path: Path) -> None:

@@ -275,6 +275,22 @@ def test_a_position_near_a_fold_is_nudged_by_as_little_as_it_needs(
     assert rule.audit(model, NextToken(), batch)["gradient_error"] > MOST_ERROR
 
 
+def test_a_position_on_its_way_past_a_fold_gets_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a minimum has just ended a state moves on slowly, here for about 160 plain steps. The loss is
+    taken where it comes to rest, on the other side."""
+    model, rule = near_a_fold(0.0), EqProp(beta=BETA, tolerance=TOLERANCE, max_steps=40)
+    with torch.no_grad():
+        model.bias[1] -= 3e-4  # type: ignore[index, operator]
+    inputs = tokens().inputs.clamp_min(1)
+    inputs[0, 0] = 0
+    batch = Tokens(inputs=inputs, targets=tokens().targets)
+    found = rule.audit(model, NextToken(), batch)
+    assert found["unsettled_share"] == 0
+    assert found["gradient_error"] < MOST_ERROR / 5
+    monkeypatch.setattr(eqprop, "MORE_STEPS", 1)
+    assert rule.audit(model, NextToken(), batch)["unsettled_share"] > 0
+
+
 def test_a_position_that_has_not_settled_gives_no_gradient() -> None:
     model = model_of("looped_mlp")
     rule = EqProp(beta=0.01, tolerance=1e-14, max_steps=1)

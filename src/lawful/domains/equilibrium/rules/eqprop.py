@@ -26,6 +26,7 @@ MOST_ERROR = 0.05  # of the audited gradient; a run above it was not trained by 
 # distance between them: beta is too large there. The error is about twice the square of the share
 BENT = 0.1
 LESS, TIMES = 1 / 8, 7  # such a position is nudged again with so much less, so many times at most: to 1e-8 from .02
+MORE_STEPS = 10  # so many times max_steps for few such positions: one just past a fold was on its way for 684 steps
 CONTRASTED = 0.1  # distance from the free state at which it is contrasted: its response is linear, fp32 resolves it
 # steps of unrolled backprop that are tried for the same error
 UNROLLED = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -56,8 +57,8 @@ class EqProp(Rule):
 
     tolerance   a phase settles until every position's residual max|tanh(dPhi/dh + nudge) - h| is at most this: a
                 thousandth of beta, to make a relative error of some thousandths
-    max_steps   of a phase; a position that has not settled then gives no gradient, nor one whose response to the
-                smallest nudge is not linear
+    max_steps   of a phase; where few positions have not settled, up to ten times as many for them. A position that has
+                not settled then gives no gradient, nor does one whose response to the smallest nudge is not linear
     """
 
     family_needs: ClassVar[str] = "energy_flops_per_token"
@@ -95,11 +96,14 @@ class EqProp(Rule):
             def rest(h: Tensor, nudge: Tensor | None = None) -> Any:
                 return model.settle(h, held, nudge, tolerance=self.tolerance, max_steps=self.max_steps)
 
+            def loss_at(top: Tensor) -> Tensor:
+                loss: Tensor = task.loss(lambda inputs: model.readout(top), batch)
+                return loss
+
             free = rest(model.start(held))
             top = free.h[-1].clone().requires_grad_()
-            loss = task.loss(lambda inputs: model.readout(top), batch)
-            (loss * scale).backward()
-            error = top.grad / scale
+            loss = loss_at(top)
+            (error,) = torch.autograd.grad(loss, top, retain_graph=True)
             phases = [free, rest(free.h, -self.beta * error)]
             if self.nudging == "centred":
                 phases.append(rest(free.h, self.beta * error))
@@ -115,6 +119,10 @@ class EqProp(Rule):
             )
             if self.nudging == "centred":
                 found = self._nudged_less(model, task, batch, held, found, error)
+            if found.looked_again:
+                loss = loss_at(found.free[-1])
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            torch.autograd.backward(loss * scale, inputs=trained)
             toward, away = (
                 torch.where(found.gives[None, :, :, None], state, found.free) for state in (found.toward, found.away)
             )
@@ -141,11 +149,13 @@ class EqProp(Rule):
         net, exact = copy.deepcopy(model).double(), tuple(part.double() for part in held)
         free, toward, away, reach, gives = (part.clone() for part in found[:5])
         computed, accelerated = found.computed, found.accelerated
+        # The more there are, the fewer: their work is at most that of all positions in max_steps
+        max_steps = self.max_steps * min(MORE_STEPS, found.gives.numel() // len(rows))
 
         def rest(h: Tensor, share: float, nudge: Tensor | None = None) -> Settled:
             nonlocal computed, accelerated
             own, tolerance = net.alone(exact, rows, times), share * self.tolerance
-            settled: Settled = net.settle(h, own, nudge, tolerance=tolerance, max_steps=self.max_steps)
+            settled: Settled = net.settle(h, own, nudge, tolerance=tolerance, max_steps=max_steps)
             computed, accelerated = computed + settled.computed, accelerated + settled.accelerated
             return settled
 
@@ -246,13 +256,13 @@ class EqProp(Rule):
         work = family.energy_flops_per_token(context)
         settling = sums["computed"] * work.force + sums["accelerated"] * work.acceleration
         contrast = 2 * (work.potential + work.potential_backward)
-        return float(3 * work.clamp + settling + (3 + 2 * sums["looked_again"]) * work.readout + contrast)
+        return float(3 * work.clamp + settling + (3 + 3 * sums["looked_again"]) * work.readout + contrast)
 
 
 class Phases(NamedTuple):
     """States [depth, batch, time, width] of the free phase and of both sides of the contrast; by position [batch, time]
     what their contrast is divided by, and whether it gives a gradient; the work, see settling.Settled; whether the
-    loss's gradient by the state was computed again."""
+    loss was computed again, at other free states."""
 
     free: Tensor
     toward: Tensor
