@@ -481,7 +481,10 @@ def refuse_too_little(data: Sample, law: Law, free: int) -> None:
         )
     for axis in law.fitted_axes:
         value = data.values[axis]
-        levels = len(np.unique(np.round(np.log(value), 6)))
+        if axis not in ROLES and set(np.unique(value)) == {0.0, 1.0}:
+            continue  # it says what a row is; nothing is to be learned about its curve
+        with np.errstate(divide="ignore"):
+            levels = len(np.unique(np.round(np.log(value), 6)))
         if levels < LEAST_LEVELS:
             raise Refusal(
                 "too_few_levels",

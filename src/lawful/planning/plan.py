@@ -184,8 +184,8 @@ def cost(study: Study, *, device_name: str = "auto", cores: int = 1) -> Cost:
 def _import_laws(questions: Sequence[Question]) -> None:
     """The laws are imported here, as the study's own code was, so that they may answer later."""
     for question in questions:
-        if question.law_name != "paired":
-            named(question.law_name)
+        if isinstance(question.law, str) and question.law != "paired":
+            named(question.law)
 
 
 def _device(name: str, *, is_elsewhere: bool) -> tuple[torch.device, bool]:
