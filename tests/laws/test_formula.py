@@ -520,3 +520,32 @@ def test_the_command_line_fits_a_formula(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["fit", str(table), "--law", "F + A//N"])
     assert done.exit_code == 1
     assert str(done.exception).endswith("F + A//N\n        ^")
+
+
+def test_runs_are_held_out_where_a_law_has_levels_and_where_an_input_is_zero() -> None:
+    found = lawful.fit(optimizer_rows(), "E + A[optimizer]/N^alpha", draws=0)
+    largest = found.holdout(largest="params")
+    assert len(largest.rows) == 3
+    assert {row.prediction.at["optimizer"] for row in largest.rows} == {"adamw", "muon", "sgd"}
+    assert "optimizer one of adamw, muon, sgd" in found.summary()
+    rng = np.random.default_rng(5)
+    rows = [
+        {"code": a, "web": b, "loss": (2 + 1.1 * np.exp(-1.6 * a + 0.4 * b)) * np.exp(rng.normal(0, 0.001))}
+        for a in (0.0, 0.1, 0.2, 0.3, 0.5)
+        for b in (0.0, 0.1, 0.25, 0.5)
+    ]
+    law = Formula("E + k*exp(s*`code` + t*`web`)", bounds={"s": (-9.0, 9.0), "t": (-9.0, 9.0)})
+    over = lawful.fit(rows, law, draws=0).holdout()
+    assert len(over.rows) == 4
+    assert max(abs(row.error_relative) for row in over.rows) < 0.01
+    assert all(np.isfinite([row.last_value, row.straight_line]).all() for row in over.rows)
+
+
+def test_arms_that_a_law_tells_apart_already_are_not_compared() -> None:
+    with pytest.raises(DeclarationError, match="parameters of its own for each optimizer"):
+        lawful.compare(optimizer_rows(), "optimizer", law="E + A[optimizer]/N^alpha")
+
+
+def test_a_column_that_a_named_law_reads_and_the_table_lacks_is_named() -> None:
+    with pytest.raises(TableError, match="the law reads a column 'bits'; the table has params, tokens, lr, E, loss"):
+        lawful.fit([{**row, "tokens": 1e10 * row["E"]} for row in LR_ROWS], "precision")

@@ -227,15 +227,15 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
     return values
 
 
-def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:
+def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, Any]:
     """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it.
 
     Raises Refusal where the row has no such value: a run that is to come has no seconds yet.
     """
-    at = {}
+    at: dict[str, Any] = {}
     for axis in law.inputs:
         if axis in law.categories:
-            at[axis] = law.level(axis, as_text(row.get(axis, "")))
+            at[axis] = str(law.cell(axis, law.level(axis, as_text(row.get(axis, "")))))
         elif row.get(column[axis]) not in (None, ""):
             at[axis] = float(row[column[axis]])
         elif axis == "flops" and column[axis] == _derived(axis, column):
@@ -279,6 +279,12 @@ def _run_of(row: Mapping[str, Any]) -> str:
 
 
 def _missing(observations: Observations, role: str) -> Any:
+    if role not in (*ROLES, "loss"):
+        raise TableError(
+            f"{observations.source}: the law reads a column {role!r}; the table has {', '.join(observations.columns)}. "
+            "Give the column that name, or write the law with the name that it has here (`lawful explain` shows a "
+            "law's formula)."
+        )
     raise TableError(f"{observations.source}: the law needs {role}. {lacking(observations, role)}")
 
 
