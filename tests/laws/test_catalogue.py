@@ -47,8 +47,8 @@ PLANTED: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
         {
             "params": SIZES[::2],
             "tokens": LENGTHS[::2],
-            "lr": np.geomspace(3e-4, 1e-2, 4),
-            "batch": np.geomspace(1e5, 4e6, 4),
+            "lr": np.geomspace(3e-4, 1e-2, 3),
+            "batch": np.geomspace(1e5, 4e6, 3),
         },
     ),
     "precision": (
@@ -70,7 +70,7 @@ PLANTED: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
     ),
     "downstream_two_steps": (
         {"E": 1.4, "A": 80.0, "alpha": 0.22, "B": 180.0, "beta": 0.24, "eps": 0.76, "k": 1.5, "g": 1.0},
-        {"params": SIZES, "tokens": LENGTHS, "is_error": np.array([0.0, 1.0])},
+        {"params": SIZES[::2], "tokens": LENGTHS[::2], "is_error": np.array([0.0, 1.0])},
     ),
     "downstream_of_loss": ({"eps": 0.85, "k": 2.1, "g": 0.75}, {"upstream_loss": np.linspace(2, 5, 40)}),
     "annealing": (

@@ -8,8 +8,8 @@ LAW = Law(
     "(1 - `is_error`)*(E + A/N^alpha + B/D^beta) + `is_error`*(eps - k*exp(-g*(E + A/N^alpha + B/D^beta)))",
     name="downstream_two_steps",
     source="Gadre et al. 2024, arXiv:2403.08540, both steps at once (chinchilla inside)",
-    bounds={"E": (0.01, 10), "g": (0.01, 50), "eps": (0, 1), "k": (0, 1e6)},
-    start={"E": (0.3, 4), "g": (0.1, 5), "eps": (0.5, 1), "k": (0.3, 30)},
+    bounds={"E": (0.01, 10), "g": (0.01, 50)},
+    start={"E": (0.3, 4), "g": (0.1, 5)},
     meaning={
         "E": "irreducible loss",
         "A": "loss by size at N = 1",
