@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from lawful.conduct import train_study
-from lawful.errors import DeclarationError, StoreError
+from lawful.errors import StoreError
 from lawful.executors.local import Local
-from lawful.fitting.answer import answer_study
 from lawful.schema import (
     CorpusRecord,
     LawData,
@@ -29,7 +28,7 @@ from lawful.schema import (
 )
 from lawful.storage.codec import HASH, read_result, read_study, to_plain, with_hash, write_result, write_study
 from lawful.storage.json_files import plain
-from records import edit_plan, write_plan
+from records import write_plan
 
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
 RUN = PlannedRun(
@@ -227,10 +226,6 @@ def test_what_is_reserved_for_later_versions_is_read_and_refused_by_name_where_i
     write_plan(tmp_path, replace(RUN, kind="command", command=("python", "train.py")))
     with pytest.raises(StoreError, match="no such file, so the command cannot be run"):
         train_study(tmp_path, Local())
-    edit_plan(tmp_path, runs=(RUN,), questions=PLAN.questions[1:])
-    for ask in (lambda: train_study(tmp_path, Local()), lambda: answer_study(tmp_path)):
-        with pytest.raises(DeclarationError, match="question 'own': law: expected the name of a law, got one as data"):
-            ask()
 
 
 def test_a_study_edited_by_hand_is_refused_with_what_to_do(study: Path) -> None:

@@ -23,7 +23,7 @@ from lawful.checks import (
 from lawful.errors import DeclarationError
 
 # Raised when a file of the study's folder changes its meaning. 2: one name for a field, a hash in study.json and
-# result.json; reserved for later versions: laws as data (Question.law)
+# result.json
 FORMAT = 2
 
 Coordinate = str | int | float | bool
@@ -57,11 +57,11 @@ class Warning:
 
 @dataclass(frozen=True, kw_only=True)
 class LawData:
-    """A law as data. Reserved: this version keeps it and cannot fit it.
+    """A formula with its settings, as the law of a question.
 
     formula    of the loss, in the names of columns and parameters
     bounds     parameter -> lowest and highest value
-    starts     parameter -> values from which the search begins
+    starts     parameter -> the range in which its search begins, or one value
     """
 
     formula: str
@@ -74,7 +74,7 @@ class Question:
     """What the fitted law is asked: which law, over which columns of the table, on which rows.
 
     law      name of a law in lawful.laws; or "paired": no law, the arms are compared run by run (fitting/paired.py); or
-             a law as data (reserved)
+             a formula: its text, or LawData where it has bounds or starts of its own
     flops    the column of a law in flops, where it is not the exact count: seconds, for one
     along    paired only: the coordinate whose levels are compared one by one
     where    column -> the value rows must have, or several in a tuple; "max" and "min" mean the largest and smallest
@@ -98,8 +98,6 @@ class Question:
 
     def __post_init__(self) -> None:
         wrong = field_problems(self)
-        if "law" in wrong:
-            wrong["law"] = f"law: expected a text, got {shown(self.law)}"  # the other form is reserved
         problems = list(wrong.values())
         if (self.law == "paired") != (self.along is not None):
             problems.append("the law paired needs along, and along the law paired")
@@ -118,11 +116,16 @@ class Question:
         return known if self.flops is None else {**known, "flops": self.flops}
 
     @property
-    def law_name(self) -> str:
-        """The law's name. Raises DeclarationError for a law as data, which this version cannot fit."""
-        if isinstance(self.law, LawData):
-            raise DeclarationError(f"law: expected the name of a law, got one as data ({shown(self.law.formula)}).")
-        return self.law
+    def law_spec(self) -> str | dict[str, Any]:
+        """The law's name or text; of a formula with settings the data from which `laws.stored` builds it."""
+        if isinstance(self.law, str):
+            return self.law
+        fields: dict[str, Any] = {
+            "text": self.law.formula,
+            "bounds": {name: list(pair) for name, pair in self.law.bounds.items()},
+            "start": {name: own[0] if len(own) == 1 else list(own) for name, own in self.law.starts.items()},
+        }
+        return {"class": "formula", "fields": fields}
 
 
 @dataclass(frozen=True, kw_only=True)

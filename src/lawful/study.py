@@ -31,7 +31,7 @@ from lawful.checks import (
 from lawful.command import Command, CommandRun
 from lawful.command.planned import number_columns, planned_command
 from lawful.errors import DeclarationError, LawfulError
-from lawful.laws import Law, bounds_of, named
+from lawful.laws import Law, bounds_of, label, named, stored
 from lawful.run import STUDY_FILE, Run
 from lawful.schema import Cell, Coordinate, LawData, Observation, PlannedRun, StudyPlan
 from lawful.schema import Question as Question
@@ -303,8 +303,6 @@ def _question_problems(question: Question, study: Study, rows: Sequence[Observat
     numbers = _number_columns(study, rows)
     read = {"loss"}
     law: Law | None = None
-    if isinstance(question.law, LawData):
-        return [*problems, "law: expected the name of a law, got one as data; this version fits named laws only"]
     if question.law == "paired":
         axes = [axis for axis in study._axes if axis != study.arm]
         if question.along not in axes:
@@ -316,16 +314,22 @@ def _question_problems(question: Question, study: Study, rows: Sequence[Observat
         problems += [f"{name}: the law paired has none" for name in ("truth", "fixed") if getattr(question, name)]
     else:
         try:
-            law = named(question.law)
+            law = _law_of(question, numbers, rows)
         except DeclarationError as error:
             problems.append(str(error).removesuffix("."))
             read = {"params", "tokens", "flops", "loss"}
         else:
             read |= _roles_of(question.law, law)
+            own = [axis for axis in law.inputs if axis not in (*ROLES, *law.categories)]
+            problems += [
+                f"law: it reads {name!r}; no column of numbers is called so: there are {nearest(name, sorted(numbers))}"
+                for name in own
+                if name not in numbers
+            ]
     for role, usual in (("params", Question.params), ("tokens", Question.tokens), ("flops", None), ("loss", None)):
         column = getattr(question, role)
         if role not in read and column != usual:
-            problems.append(f"{role}={column!r}: the law {question.law} does not read {role}")
+            problems.append(f"{role}={column!r}: the law {label(question.law_spec)} does not read {role}")
         elif role in read and column is not None and current_name(column) not in numbers:
             problems.append(
                 f"{role}: no column of numbers is called {column!r}; there are {nearest(column, sorted(numbers))}"
@@ -368,7 +372,16 @@ def _matching(question: Question, rows: Sequence[Observation]) -> tuple[list[str
     return problems, left
 
 
-def _roles_of(spec: str, law: Law) -> set[str]:
+def _law_of(question: Question, numbers: set[str], rows: Sequence[Observation]) -> Law:
+    """The question's law; a formula reads the columns that the table will have."""
+    law = named(question.law) if isinstance(question.law, str) else stored(question.law_spec)
+    columns = sorted(numbers | {name for row in rows for name in row})
+    return law.for_table(
+        columns, question.columns, lambda name: sorted({str(row[name]) for row in rows if name in row})
+    )
+
+
+def _roles_of(spec: str | LawData, law: Law) -> set[str]:
     """The roles of columns that a law reads; a power law that does not name its axis takes the one that varies."""
     inputs = {"params", "tokens"} if spec in ("power", "power_floor") else set(law.inputs)
     return inputs | ({"params", "tokens"} if "flops" in inputs else set())
@@ -427,6 +440,9 @@ def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> li
             kind = "a text" if name in verdicts else "a number"
             problems.append(f"truth: {name}: expected {kind}, got {shown(planted)}")
     return problems
+
+
+ROLES = ("params", "tokens", "flops", "unique_tokens")
 
 
 def _is_file_name(name: str) -> bool:

@@ -61,7 +61,11 @@ TEXTS = [
     "E + A/(N/h^2)^a + B*log(N) + N^-c*D^(-c*d)",
     "A*N^-a*`experts`^(-b + c*log(N)/10) + E",
 ]
-BY_LEVEL = ["E[kind] + A/N^alpha[kind]", "E + A[kind]/(N + s[kind])^b", "E + (A/N)^(alpha[kind]/beta) + exp(r[kind]*N)"]
+BY_LEVEL = [
+    "E[kind] + A/N^alpha[kind]",
+    "E + A[kind]/(N + s[kind])^b",
+    "E + (A/N)^(alpha[kind]/beta) + exp(-r[kind]*N)",
+]
 
 
 def points(law: Law, rows: int = 60) -> Axes:
@@ -404,16 +408,28 @@ def test_a_scale_has_levels_and_bounds_hold_for_each() -> None:
     rng, half = np.random.default_rng(9), {"a": 3e7, "b": 3e8}
     rows = [
         {"params": n, "kind": k, "loss": (1 + 2 / (1 + (n / half[k]) ** 0.6)) * np.exp(0.001 * rng.standard_normal())}
-        for n in np.geomspace(1e6, 1e10, 30)
+        for n in np.geomspace(1e6, 1e10, 16)
         for k in half
     ]
-    for bounds in ({}, {"h": (1e5, 1e11)}, {"h[a]": (1e5, 1e11), "h[b]": (1e6, 1e10)}):
+    for bounds in ({}, {"h": (1e5, 1e11)}):
         found = lawful.fit(rows, "E + r/(1 + (N/h[kind])^s)", bounds=bounds, draws=0)
         assert found.convergence.is_certified
-        assert found.params["h[a]"].value == pytest.approx(3e7, rel=0.05)
-        assert found.params["h[b]"].value == pytest.approx(3e8, rel=0.05)
-    held = lawful.fit(rows, "E + r/(1 + (N/h[kind])^s)", bounds={"h[b]": (1e6, 1e8)}, draws=0)
+        assert found.params["h[a]"].value == pytest.approx(3e7, rel=0.1)
+        assert found.params["h[b]"].value == pytest.approx(3e8, rel=0.1)
+    held = lawful.fit(rows, "E + r/(1 + (N/h[kind])^s)", bounds={"h[a]": (1e6, 1e9), "h[b]": (1e6, 1e8)}, draws=0)
     assert 1e6 * (1 - 1e-9) <= held.params["h[b]"].value <= 1e8 * (1 + 1e-9)
+
+
+def test_levels_of_one_scale_are_bounded_together_or_asked_for() -> None:
+    text = "E + r/(1 + (N/h[kind])^s)"
+    columns, levels = ["params", "kind"], {"kind": ("a", "b")}
+    with pytest.raises(DeclarationError, match=r"where to seek h\[b\] cannot be told"):
+        Formula(text, bounds={"h[a]": (1e6, 1e9)}, levels=levels).for_table(columns, {"params": "params"})
+    mixed = Formula("E + exp(-r[kind]*`lr`)", bounds={"r[a]": (1e-3, 1e5), "r[b]": (0.5, 2.0)}, levels=levels)
+    assert mixed.parameters == ("E", "log_r[a]", "r[b]")
+    x = Axes.of({"lr": [0.5, 0.5], "kind": [1.0, 2.0]})
+    got = mixed.predict({"E": 1.0, "log_r[a]": np.log(3.0), "r[b]": 1.5}, x)
+    np.testing.assert_allclose(got, 1 + np.exp([-1.5, -0.75]))
 
 
 def test_a_column_of_levels_must_be_there_and_filled() -> None:
@@ -520,3 +536,32 @@ def test_the_command_line_fits_a_formula(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["fit", str(table), "--law", "F + A//N"])
     assert done.exit_code == 1
     assert str(done.exception).endswith("F + A//N\n        ^")
+
+
+def test_runs_are_held_out_where_a_law_has_levels_and_where_an_input_is_zero() -> None:
+    found = lawful.fit(optimizer_rows(), "E + A[optimizer]/N^alpha", draws=0)
+    largest = found.holdout(largest="params")
+    assert len(largest.rows) == 3
+    assert {row.prediction.at["optimizer"] for row in largest.rows} == {"adamw", "muon", "sgd"}
+    assert "optimizer one of adamw, muon, sgd" in found.summary()
+    rng = np.random.default_rng(5)
+    rows = [
+        {"code": a, "web": b, "loss": (2 + 1.1 * np.exp(-1.6 * a + 0.4 * b)) * np.exp(rng.normal(0, 0.001))}
+        for a in (0.0, 0.1, 0.2, 0.3, 0.5)
+        for b in (0.0, 0.1, 0.25, 0.5)
+    ]
+    law = Formula("E + k*exp(s*`code` + t*`web`)", bounds={"s": (-9.0, 9.0), "t": (-9.0, 9.0)})
+    over = lawful.fit(rows, law, draws=0).holdout()
+    assert len(over.rows) == 4
+    assert max(abs(row.error_relative) for row in over.rows) < 0.01
+    assert all(np.isfinite([row.last_value, row.straight_line]).all() for row in over.rows)
+
+
+def test_arms_that_a_law_tells_apart_already_are_not_compared() -> None:
+    with pytest.raises(DeclarationError, match="parameters of its own for each optimizer"):
+        lawful.compare(optimizer_rows(), "optimizer", law="E + A[optimizer]/N^alpha")
+
+
+def test_a_column_that_a_named_law_reads_and_the_table_lacks_is_named() -> None:
+    with pytest.raises(TableError, match="the law reads a column 'bits'; the table has params, tokens, lr, E, loss"):
+        lawful.fit([{**row, "tokens": 1e10 * row["E"]} for row in LR_ROWS], "precision")

@@ -97,8 +97,8 @@ def test_repeated_tokens_are_worth_less_and_new_ones_the_same():
     assert both[0] > repeated > fresh
 
 
-def test_an_unknown_law_or_axis_is_an_error_that_lists_the_known():
-    with pytest.raises(LawfulError, match="chinchilla.*kaplan"):
+def test_an_unknown_law_or_axis_is_an_error_that_names_what_is_near():
+    with pytest.raises(LawfulError, match="there are chinchilla and others"):
         named("chincilla")
     with pytest.raises(LawfulError, match="params, tokens, flops"):
         named("power_floor:width")

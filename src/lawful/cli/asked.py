@@ -24,7 +24,9 @@ Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
 LawName = Annotated[
     str | None,
-    typer.Option("--law", help="chinchilla, power_floor, ...; a formula, such as 'E + A/N^alpha'; or FILE.py:CLASS."),
+    typer.Option(
+        "--law", help="A name (`lawful laws` lists them); a formula, such as 'E + A/N^alpha'; or FILE.py:CLASS."
+    ),
 ]
 Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law reads; also params, tokens or flops.")]
 ClusterColumn = Annotated[

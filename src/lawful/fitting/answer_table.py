@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lawful.errors import Refusal
@@ -109,8 +110,8 @@ def _held_out(found: Fit) -> tuple[HeldOut, ...]:
         HeldOut(
             run=row.run,
             rung="",
-            params=row.prediction.at.get("params"),
-            tokens=row.prediction.at.get("tokens"),
+            params=_amount(row.prediction.at, "params"),
+            tokens=_amount(row.prediction.at, "tokens"),
             seed=None,
             predicted=row.prediction.value,
             interval=(row.prediction.low, row.prediction.high),
@@ -120,3 +121,8 @@ def _held_out(found: Fit) -> tuple[HeldOut, ...]:
         )
         for row in found.held_out
     )
+
+
+def _amount(at: Mapping[str, float | str], axis: str) -> float | None:
+    value = at.get(axis)
+    return None if isinstance(value, str) else value

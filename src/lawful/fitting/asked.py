@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.answers import Excluded
-from lawful.fitting.default_law import on_its_axis
+from lawful.fitting.default_law import levels_of, on_its_axis
 from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.schema import Cell, Coordinate, Observation, Question, StudyPlan
 from lawful.storage.layout import Store
@@ -43,7 +43,7 @@ def declared(
     for question in study.questions:
         if question.law == "paired" or name not in (None, question.name):
             continue
-        if not (question.law in ("power", "power_floor") or suits(stored(question.law_name))):
+        if not (question.law in ("power", "power_floor") or suits(stored(question.law_spec))):
             continue  # only rows tell the axis of these two
         rows = not_held_out(asked_about(question, table, []))
         law = law_asked(question, rows)
@@ -90,9 +90,10 @@ def expect_laws(study: StudyPlan) -> None:
     study's folder may come from elsewhere, so its text alone imports no file."""
     for question in study.questions:
         try:
-            place, colon, _ = question.law_name.partition(":")
+            spec = question.law_spec
+            place, colon, _ = spec.partition(":") if isinstance(spec, str) else ("", "", "")
             if colon and place not in BUILT_IN:
-                stored(question.law_name)
+                stored(spec)
         except DeclarationError as error:
             raise DeclarationError(f"{study.name}, question {question.name!r}: {error}") from None
 
@@ -203,9 +204,9 @@ def _shown(value: Cell | tuple[Coordinate, ...]) -> str:
 
 def law_asked(question: Question, fitted: Observations) -> Law:
     """The question's law; one of lawful's own that names no axis takes the one that varies. Imports nothing."""
-    spec = question.law_name
-    if spec not in ("power", "power_floor"):
-        law = stored(spec)
+    spec = question.law_spec
+    if not isinstance(spec, str) or spec not in ("power", "power_floor"):
+        law = stored(spec).for_table(fitted.columns, question.columns, lambda name: levels_of(fitted, name))
         to_data(law)  # raises for one that the answer's file could not hold
         return law
     asked = {"params": fitted.known_as(question.params), "tokens": fitted.known_as(question.tokens)}

@@ -71,6 +71,11 @@ def compare(
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     table = read_table(source, columns)
     choice = resolved(law, table)
+    if by in choice.law.categories:
+        raise DeclarationError(
+            f"compare: {choice.law.spec} has parameters of its own for each {by}, which are then the same arms twice. "
+            "Give a law without them; each arm is fitted with its own."
+        )
     fixed, bounds = fixed or {}, bounds or {}
     limits(choice.law, fixed, bounds)  # bad names
     data, arms = arm_sample(table, by, choice.law, columns, fixed=len(fixed))

@@ -249,15 +249,15 @@ def _merged(observations: Observations, column: str) -> str:
     return " Where cells were merged, the first alone has their value: fill it down (pandas: df[...].ffill())."
 
 
-def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, float]:
+def coordinates(row: Mapping[str, Any], law: Law, column: Mapping[str, str]) -> dict[str, Any]:
     """Where a row lies on the law's axes, by the columns a fit was made with, as `_axes_values` has it.
 
     Raises Refusal where the row has no such value: a run that is to come has no seconds yet.
     """
-    at = {}
+    at: dict[str, Any] = {}
     for axis in law.inputs:
         if axis in law.categories:
-            at[axis] = law.level(axis, as_text(row.get(axis, "")))
+            at[axis] = str(law.cell(axis, law.level(axis, as_text(row.get(axis, "")))))
         elif row.get(column[axis]) not in (None, ""):
             at[axis] = float(row[column[axis]])
         elif axis == "flops" and column[axis] == _derived(axis, column):
@@ -301,6 +301,12 @@ def _run_of(row: Mapping[str, Any]) -> str:
 
 
 def _missing(observations: Observations, role: str) -> Any:
+    if role not in (*ROLES, "loss"):
+        raise TableError(
+            f"{observations.source}: the law reads a column {role!r}; the table has {', '.join(observations.columns)}. "
+            "Give the column that name, or write the law with the name that it has here (`lawful explain` shows a "
+            "law's formula)."
+        )
     raise TableError(f"{observations.source}: the law needs {role}. {lacking(observations, role)}")
 
 
@@ -503,7 +509,10 @@ def refuse_too_little(data: Sample, law: Law, free: int) -> None:
         )
     for axis in law.fitted_axes:
         value = data.values[axis]
-        levels = len(np.unique(np.round(np.log(value), 6)))
+        if axis not in ROLES and set(np.unique(value)) == {0.0, 1.0}:
+            continue  # it says what a row is; nothing is to be learned about its curve
+        with np.errstate(divide="ignore"):
+            levels = len(np.unique(np.round(np.log(value), 6)))
         if levels < LEAST_LEVELS:
             raise Refusal(
                 "too_few_levels",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -110,7 +110,10 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
             f"{top}."
         )
     limit = levels[-top] * (1 - SAME_AMOUNT / 2)
-    rows = [{**row.axes, "loss": row.observed, "run": row.run, "cluster": str(row.cluster)} for row in fit.residuals]
+    rows = [
+        {**_cells(fit, row.axes), "loss": row.observed, "run": row.run, "cluster": str(row.cluster)}
+        for row in fit.residuals
+    ]
     if fit.error_bars is not None:
         rows = [
             {**own, "stderr": row.observed * (row.error or 0.0)} for own, row in zip(rows, fit.residuals, strict=True)
@@ -129,13 +132,14 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
         draws=len(fit.draws),
         seed=fit.seed,
     )
-    axes = np.log([[row.axes[axis] for axis in inputs] for row in fit.residuals])
+    axes = np.array([[row.axes[axis] for axis in inputs] for row in fit.residuals])
+    axes = np.where((axes > 0).all(axis=0), np.log(np.where(axes > 0, axes, 1.0)), axes)  # what may be 0 is taken as is
     loss = np.array([row.observed for row in fit.residuals])
     last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[~is_kept])
     out = []
     for i, number in enumerate(np.flatnonzero(~is_kept)):
         row = fit.residuals[number]
-        prediction = smaller.predict(**{axis: row.axes[axis] for axis in inputs}, interval="new_run")
+        prediction = smaller.predict(**_cells(fit, row.axes), interval="new_run")
         scored = scored_row(row.run, prediction, row.observed)
         out.append(HeldOutRun(**vars(scored), amount=float(size[number]), last_value=last[i], straight_line=line[i]))
     errors = np.log([1 + row.error_relative for row in out])
@@ -226,6 +230,11 @@ def _plain_forecasts(fitted: Array, loss: Array, held_out: Array) -> tuple[Array
     return np.array(last), np.exp(slope[0] + (held_out - centre) @ slope[1:])
 
 
+def _cells(fit: Fit, axes: Mapping[str, float]) -> dict[str, Any]:
+    """Inputs as a table has them: numbers, and the names of levels."""
+    return {axis: fit.model.cell(axis, axes[axis]) for axis in fit.model.inputs}
+
+
 def _rms(errors: Array) -> float:
     return float(np.sqrt((errors**2).mean()))
 
@@ -233,4 +242,5 @@ def _rms(errors: Array) -> float:
 def _levels(size: Array) -> Array:
     """Distinct amounts, rising; those within 2 % are one."""
     order = np.sort(size)
-    return np.asarray(order[np.concatenate([[True], np.diff(np.log(order)) > SAME_AMOUNT])])
+    rises = order[1:] > order[:-1] * (1 + SAME_AMOUNT)
+    return np.asarray(order[np.concatenate([[True], rises])])

@@ -124,6 +124,9 @@ class Alternatives:
         most = 1.0
         for axis, value in at.items():
             low, high = domain[axis]
+            if low <= 0:  # an input that may be 0 is taken as it is
+                most = max(most, value / high)
+                continue
             outside = max(np.log(value / high), np.log(low / value), 0.0)
             most = max(most, 1 + outside / max(np.log(high / low), 1e-12))
         return most

@@ -70,7 +70,8 @@ def summary(fit: Fit) -> str:
         stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
         lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
     loss = [f"loss: {fit.data.loss}"] if "loss" in fit.data.columns else []
-    pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data.pivot.items())
+    levels = fit.model.categories
+    pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data.pivot.items() if axis not in levels)
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
     why_not = (*c.problems, *(f"{name} is at its {fit.params[name].at_bound} bound" for name in c.at_bounds))
     certified = "certified" if c.is_certified else f"NOT CERTIFIED ({'; '.join(why_not)})"
@@ -83,7 +84,10 @@ def summary(fit: Fit) -> str:
         f"objective {o.name}{delta}: {o.value:.10g}; {certified}: decrement {c.decrement:.1e}, smallest eigenvalue "
         f"{min(c.eigenvalues):.1e}, {c.agree} of {c.starts} starts agree",
         f"pivot: {pivot}; fitted between "
-        + ", ".join(f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data.domain.items()),
+        + ", ".join(
+            f"{axis} {low:.4g} and {high:.4g}" for axis, (low, high) in fit.data.domain.items() if axis not in levels
+        )
+        + "".join(f"; {axis} one of {', '.join(own[:20])}" for axis, own in levels.items()),
     ]
     if (bars := fit.error_bars) is not None:
         lines.append(

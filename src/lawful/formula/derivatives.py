@@ -102,7 +102,7 @@ def logarithm(node: Node, at: Point) -> Signed:
             return 1.0, Dual(at.pivot[axis])
         case Is():
             return 1.0, Dual(np.where(_is_level(node, at), 0.0, -np.inf))
-        case Switch(column, levels) if any(level.name in at.as_log for level in levels):
+        case Switch(column, levels) if all(level.name in at.as_log for level in levels):
             return 1.0, _of_levels(column, [logarithm(level, at)[1] for level in levels], at)
         case Par(name) if name in at.as_log:
             key = at.as_log[name]
@@ -134,14 +134,11 @@ def _is_level(node: Is, at: Point) -> Any:
 
 
 def _of_levels(column: str, levels: list[Dual], at: Point) -> Dual:
-    """On each row that of its level: of parameters, whose slope is a number."""
-    value: Any = 0.0
-    first: dict[str, Any] = {}
+    """On each row that of its level."""
+    found = Dual(0.0)
     for number, level in enumerate(levels, start=1):
-        is_it = _is_level(Is(column, number), at)
-        value = value + np.where(is_it, level.value, 0.0)
-        first |= {name: slope * is_it for name, slope in level.first.items()}
-    return Dual(value, first)
+        found = _plus(found, _scaled(level, _is_level(Is(column, number), at).astype(float)))
+    return found
 
 
 def constants(node: Node, at: Point) -> dict[int, tuple[Dual, Signed]]:

@@ -64,7 +64,12 @@ def normal(tree: Node, limited: Collection[str], *, keep: Collection[str] = ()) 
     insides = [*terms.values(), *([] if rest is None else [rest])]
     times = Counter(leaf.name for node in insides for leaf in leaves(node) if isinstance(leaf, Par))
     movable = {name for name, kind in kinds.items() if kind in ("scale", "rate")}
+    by_level = [
+        {own.name for own in node.parts} for inside in insides for node in walk(inside) if isinstance(node, Switch)
+    ]
     free = movable - set(limited)
+    for levels in by_level:  # all are fitted in the same units
+        free -= levels if levels & set(limited) else set()
     has_pure_numbers = False
     while True:  # once, but where a scale stands in different units in several places
         work = _Centre(free, has_pure_numbers, {}, Counter(), set())

@@ -20,6 +20,7 @@ import sys
 from abc import ABC
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -459,8 +460,12 @@ def _split(spec: str) -> tuple[str, str, str]:
     place, rest = (str(Path(f"{file}.py").resolve()), rest) if is_file else spec.partition(":")[::2]
     name, _, axis = rest.partition(":")
     if not name:
-        names = ", ".join(registry.found("laws"))
-        raise DeclarationError(f"law: no law is called {spec!r}; there are {names}, or FILE.py:CLASS for your own.")
+        known = registry.found("laws")
+        near = get_close_matches(spec, known, n=3, cutoff=0.5) or ["power", "power_floor", "chinchilla", "coupled"]
+        raise DeclarationError(
+            f"law: no law is called {shown(spec)}; there are {', '.join(near)} and others (`lawful laws`), a formula, "
+            "or FILE.py:CLASS for your own."
+        )
     return place, name, axis
 
 

@@ -16,6 +16,6 @@ LAW = Law(
         "b": "g B: loss by data at D = 1, times g",
         "beta": "exponent of D in the loss",
     },
-    when="Mean error over tasks, for runs that vary in size and data.",
-    when_not="One task with few examples, where chance decides; tasks at chance for all runs.",
+    when="Mean error over tasks, for runs that vary in size and data, where no loss is at hand.",
+    when_not="Losses of the same models are at hand: use downstream_two_steps. Tasks at chance for all runs.",
 )

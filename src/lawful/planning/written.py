@@ -68,8 +68,8 @@ class Plan:
 def import_laws(questions: Sequence[Question]) -> None:
     """The laws are imported here, as the study's own code was, so that they may answer later."""
     for question in questions:
-        if question.law_name != "paired":
-            named(question.law_name)
+        if isinstance(question.law, str) and question.law != "paired":
+            named(question.law)
 
 
 def own_file(path: Path) -> StudyFile:

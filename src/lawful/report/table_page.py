@@ -58,16 +58,16 @@ def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Pat
     )
 
 
-def _as_fitted(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+def _as_fitted(answers: Sequence[Answer]) -> dict[str, dict[str, float | str]]:
     """Run -> what the fit read of it, under the names of its columns: compute may follow from size and data."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | str]] = {}
     for answer in answers:
         curve = law_curve(answer)
         if curve is None or answer.fit is None:
             continue
         loss = answer.question.loss
         for row in answer.fit.residuals:
-            at = {curve.columns[axis]: row.axes[axis] for axis in curve.inputs}
+            at: dict[str, float | str] = {curve.columns[axis]: row.axes[axis] for axis in curve.inputs}
             found[row.run] = {**at, loss: row.observed}
         for held in answer.fit.held_out:
             at = {curve.columns[axis]: held.prediction.at[axis] for axis in curve.inputs}

@@ -12,7 +12,13 @@ from lawful.fitting.estimate import limits
 from lawful.laws import Axes, Law, named, stored, to_data
 from lawful.testing import loaded
 
-SPANS = {"params": (1e6, 1e10), "tokens": (1e8, 1e12), "flops": (1e15, 1e21), "unique_tokens": (1e9, 2e10)}
+SPANS = {
+    "params": (1e6, 1e10),
+    "tokens": (1e8, 1e12),
+    "flops": (1e15, 1e21),
+    "unique_tokens": (1e9, 2e10),
+    "is_error": (0.1, 0.9),
+}
 ANY = (0.5, 2.0)  # of a column: what it holds only the law knows
 LAWS = {name: one() if isinstance(one, type) else one for name, one in loaded("laws").items()}
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
