@@ -72,7 +72,7 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         return Doubt(form, False, None, None)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
-    away, counts = [one.residuals_log for one in points], [len(law.free) + 1 for law in laws]
+    away, counts = [one.residuals_log for one in points], [_sought(one) + 1 for one in points]
     if form.rung is not None and (without := _without(point, data, form.rung)) is not None:
         laws.append(without)
         away.append(_beside(without, data, form.rung))
@@ -137,7 +137,7 @@ def unsuspected(fit: Fit) -> Alternatives | None:
     point, data = _point_of(fit)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
-    counts = np.array([len(law.free) + 1 for law in laws])
+    counts = np.array([_sought(one) + 1 for one in points])
     scores, _ = _compared(points, np.array([one.residuals_log for one in points]), counts, data)
     if not np.isfinite(scores[0]):
         return None
@@ -244,6 +244,17 @@ def _off_bounds(point: Point) -> Point:
         return point
     low[at_bound] = high[at_bound] = point.parameters[at_bound]
     return replace(point, problem=replace(point.problem, low=low, high=high))
+
+
+def _sought(point: Point) -> int:
+    """How many parameters were sought. A coefficient at 0 is none, as the law without its term is a simpler one; a shape
+    that ended at its bound was sought like the others."""
+    from lawful.fitting.estimate import side_of
+
+    coefficients = len(point.problem.law.coefficients)
+    return sum(
+        bool(is_free) and (i >= coefficients or side_of(point, i) is None) for i, is_free in enumerate(point.is_free)
+    )
 
 
 def _sister(name: str, point: Point, data: Sample) -> Sister:
