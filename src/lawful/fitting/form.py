@@ -247,8 +247,8 @@ def _off_bounds(point: Point) -> Point:
 
 
 def _sought(point: Point) -> int:
-    """How many parameters were sought. A coefficient at 0 is none, as the law without its term is a simpler one; a shape
-    that ended at its bound was sought like the others."""
+    """The number of parameters that were sought. A coefficient at 0 does not count: the law without its term is a
+    simpler one. A shape that ended at its bound was sought like the others."""
     from lawful.fitting.estimate import side_of
 
     coefficients = len(point.problem.law.coefficients)

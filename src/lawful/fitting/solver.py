@@ -223,12 +223,12 @@ def _descend(
     misfits[:] = here.misfit
     for _ in range(most_steps):
         w = None if weights is None else weights[active]
-        is_blended = 2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix)
+        has_above = here.above is not None and bool(2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix))
         part = problem.take(active)
         step, decrement = _newton_step(part, theta, here, mix, w, room)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
-        there = local(part, trial, w, room, has_above=is_blended)
+        there = local(part, trial, w, room, has_above=has_above)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         if not is_down.all():
             _follow_valley(part, trial, here, there, is_down, w, room)
