@@ -369,8 +369,10 @@ def _optima(found: solver.Solution) -> Array:
 
 
 def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
-    best = int(np.argmin(found.misfit))
-    floor = max(float(found.misfit[best]), solver.NO_MISFIT * len(problem.loss))
+    nothing = solver.NO_MISFIT * len(problem.loss)
+    is_lowest = found.misfit <= found.misfit.min() + AGREES * nothing  # without noise, misfits differ by rounding alone
+    best = int(np.lexsort((found.decrement, ~is_lowest))[0])
+    floor = max(float(found.misfit[best]), nothing)
     agree = int((found.misfit - found.misfit[best] <= AGREES * floor).sum())
     return Point(
         problem,

@@ -18,7 +18,7 @@ from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.estimate import Point
-from lawful.fitting.joint import CERTIFIED, alone, arm_sample, fit_ladder, pairs_of, shares_noise
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shares_noise, why_not_certified
 from lawful.fitting.one_law import one_law
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
@@ -44,7 +44,7 @@ class JointFit:
 
     @property
     def is_certified(self) -> bool:
-        return self.point.decrement < CERTIFIED
+        return why_not_certified(self.point) is None
 
     @property
     def shared_range(self) -> tuple[float, float]:

@@ -302,7 +302,7 @@ def _follow_valley(
     step = _solved(above[:, :number, :number].copy(), gradient * is_free, is_free, room.ridge[:number])
     at[:, :number] = np.clip(at[:, :number] + step, low, high)
     found = local(part, at, w, room, has_above=there.above is not None)
-    is_better = found.misfit <= here.misfit[chosen]
+    is_better = found.misfit < here.misfit[chosen] * (1 - STALLED)
     kept = chosen[is_better]
     trial[kept] = at[is_better]
     there.put(kept, found.take(is_better))
