@@ -111,8 +111,8 @@ def fit_ladder(
 
 
 def why_not_certified(point: Point) -> str | None:
-    """What forbids a verdict from a joint fit; None where nothing does. An exponent at its bound follows single runs, and
-    the errors there are not those of a straight law."""
+    """What forbids a verdict from a joint fit; None where nothing does. An exponent at its bound follows single runs,
+    and the errors there are not those of a straight law."""
     if not point.decrement < CERTIFIED:
         return f"its relative Newton decrement is {point.decrement:.1e}"
     law = point.problem.law
