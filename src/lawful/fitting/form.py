@@ -306,8 +306,8 @@ def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) 
     F test. count: parameters of each law, and one of the noise."""
     from lawful.fitting.estimate import HUBER, LEAST_DELTA, robust_sigma
 
-    limit = max(HUBER * min(map(robust_sigma, points)), LEAST_DELTA)
-    away = np.abs(away)
+    limit = max(HUBER * float(np.nanmin([robust_sigma(one) for one in points])), LEAST_DELTA)
+    away = np.nan_to_num(np.abs(away), nan=np.inf)  # a law without a loss at some row has no part
     misfit = np.where(away <= limit, away**2, limit * (2 * away - limit)).sum(1)
     around = noise.measure(points[int(np.argmin(misfit[: len(points)]))], data)
     shared = max(around.variance_cluster, 0.0) / (max(around.variance_cluster, 0.0) + around.variance_row)
