@@ -79,7 +79,7 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         counts.append(counts[0] + 1)  # the rung's own level
     scores, tail = _compared(points, np.array(away), np.array(counts), data)
     errors = np.array([law.rmse_log for law in laws])
-    if not np.isfinite(scores).any():  # no more independent rows than parameters: nothing chooses between the laws
+    if not np.isfinite(scores[0]):  # no more independent rows than parameters: nothing chooses between the laws
         is_near = errors[: len(points)] <= NEARLY * np.nanmin(errors[: len(points)])
         form = replace(form, trend=form.whole, rung=None)
         return Doubt(form, form.trend < MISFIT, None, _average(laws, is_near / is_near.sum(), False, data))
