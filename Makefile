@@ -25,7 +25,7 @@ help:
 	@echo "make check-gpu    studies on this machine's GPU, in at most five minutes; a plain image of PyTorch is enough"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
-	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; half an hour"
+	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; 45 minutes"
 	@echo "make bench        lawful beside its peers and this machine's limits, into docs/benchmarks.md; half an hour alone"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 

@@ -414,3 +414,19 @@ def test_labels_are_swapped_in_pairs_where_one_arm_is_noisier():
     # runs less cells less a slope; and of pairs, the half of the runs less a slope
     assert scores[1.0].dof.max() <= 32 - 8 - 1 and len(np.unique(scores[1.0].dof)) > 1
     assert (scores[3.0].dof == 32 - 16 - 1).all()
+
+
+def test_arms_are_not_told_apart_by_an_exponent_at_its_bound():
+    """Runs of the smallest size alone lie above the others of their arm: any steep exponent has that."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for n in np.geomspace(1e5, 1e7, 8):
+        for seed, arm in itertools.product((0, 1), "ab"):
+            loss = 1.5 + 1.2 * (n / 1e6) ** -0.3 if arm == "a" else 3.5 if n < 1.1e5 else 2.9
+            rows.append({"arm": arm, "params": n, "seed": seed, "loss": loss * np.exp(0.004 * rng.standard_normal())})
+    found = lawful.compare(rows, law="power_floor")
+    assert (found.verdict, found.decision) == ("not decided", "not decided")
+    assert "The joint fit is not certified: alpha[b] ended at its bound." in [one.sentence for one in found.warnings]
+    crossing = lawful.crossover(rows, draws=0)
+    assert crossing.at is None and crossing.leader is None
+    assert any("alpha[b] ended at its bound" in one.sentence for one in crossing.warnings)

@@ -1,15 +1,16 @@
 """The form of a law: trends of residuals, sister laws, rungs that stand off, and forecasts that cover the choice."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lawful
-from lawful.fitting import noise, trends, uncertainty
+from lawful.fitting import form, noise, solver, trends, uncertainty
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import best_point, limits
+from lawful.fitting.estimate import beside, best_point, limits
 from lawful.fitting.predict import mean_interval
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.replay import replay
@@ -64,6 +65,27 @@ def looked(rows, law):
     data = sample(rows, named(law), {})
     point = best_point(data, named(law), "robust", *limits(named(law), {}, {}))
     return trends.look(point, data, noise.measure(point, data)), point, data
+
+
+@pytest.mark.parametrize("law", ["coupled", "kaplan", "data_limited"])
+def test_a_race_of_starts_ends_as_low_as_all_starts_would(law):
+    for seed in range(2):
+        data, _ = sample(surface_table(chinchilla, seed), named(law), {}).in_order()
+        raced = beside(data, named(law), *limits(named(law), {}, {}))
+        every = solver.solve(raced.problem, solver.grid_starts(raced.problem)[0])
+        assert raced.misfit <= every.misfit.min() * (1 + 1e-6)
+
+
+def test_a_shape_at_its_bound_counts_as_sought_and_a_floor_at_zero_does_not():
+    """Else a law that ran into its bounds has an advantage in AICc over one that did not need them."""
+    _, point, _ = looked(line_table(0, law=lambda size: line(size) - 1.7), "power_floor")
+    assert point.parameters[0] == 0.0
+    assert form._sought(point) == 2
+    _, point, _ = looked(line_table(0), "power_floor")
+    held = point.parameters[-1]
+    at_bound = point.problem.high.copy()
+    at_bound[-1] = held
+    assert form._sought(replace(point, problem=replace(point.problem, high=at_bound))) == 3
 
 
 @pytest.mark.parametrize(("law", "name"), [(kaplan, "kaplan"), (repeated, "data_limited")])

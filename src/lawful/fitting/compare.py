@@ -27,7 +27,7 @@ from lawful.fitting.data import Sample, read_table
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import Point, fit_sample, limits
 from lawful.fitting.exponents import Difference, differences, more_seeds
-from lawful.fitting.joint import CERTIFIED, arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise
+from lawful.fitting.joint import arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise, why_not_certified
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.result import Fit
@@ -151,7 +151,7 @@ def _compared(
     if is_paired:
         data = replace(data, cluster=pairs_of(data))
     around = noise.measure(last, data).over_all(last.is_free)
-    is_certified = last.decrement < CERTIFIED
+    is_certified = why_not_certified(last) is None
     p = one_law(same, last, around, data, is_paired) if is_certified else 1.0
     tested = {
         own: step_test(point, last, data, groups.every - own) for own, point in by_own.items() if own != groups.every
@@ -239,14 +239,8 @@ def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Warning, ...
     if not is_paired:
         found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
     found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
-    if not point.decrement < CERTIFIED:
-        found.append(
-            Warning(
-                "not_certified",
-                "severe",
-                f"The joint fit is not certified: its relative Newton decrement is {point.decrement:.1e}.",
-            )
-        )
+    if (why := why_not_certified(point)) is not None:
+        found.append(Warning("not_certified", "severe", f"The joint fit is not certified: {why}."))
     joint = point.problem.law
     values = dict(zip(joint.parameters, map(float, point.parameters), strict=True))
     floors = [name for name in joint.coefficients if name.partition("[")[0] in ("E", "floor")]

@@ -17,6 +17,7 @@ from lawful.fitting.data import read_table
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import Gap, JointFit, fit_both
+from lawful.fitting.joint import why_not_certified
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.result import Fit
 from lawful.laws import Array, Law
@@ -260,11 +261,8 @@ def _in_words(piece: tuple[float, float], axis: str) -> str:
 
 def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Warning, ...]:
     found = []
-    if not joint.is_certified:
-        sentence = (
-            f"The fit of both arms is not certified (relative Newton decrement {joint.point.decrement:.1e}): no "
-            "crossing and no lead is named."
-        )
+    if (why := why_not_certified(joint.point)) is not None:
+        sentence = f"The fit of both arms is not certified ({why}): no crossing and no lead is named."
         found.append(Warning("not_certified", "severe", sentence))
     found += about_clusters(joint.data.column.get("cluster", ""), joint.data.n, joint.data.clusters)
     crossings = int((np.diff(np.sign(centre)) != 0).sum())

@@ -30,8 +30,8 @@ STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
 SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
-RACED_STEPS = 20  # of a race of starts: then those that lie lowest go on, as many as GO_ON says
-GO_ON = (4, 2, 1, 1)
+RACED_STEPS = 12  # of a race of starts: then those that lie lowest go on, as many as GO_ON says
+GO_ON = (4, 4, 2, 1, 1)
 CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no test
 LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
 NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
@@ -398,8 +398,10 @@ def _optima(found: solver.Solution) -> Array:
 
 
 def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
-    best = int(np.argmin(found.misfit))
-    floor = max(float(found.misfit[best]), solver.NO_MISFIT * len(problem.loss))
+    nothing = solver.NO_MISFIT * len(problem.loss)
+    is_lowest = found.misfit <= found.misfit.min() + AGREES * nothing  # without noise, misfits differ by rounding alone
+    best = int(np.lexsort((found.decrement, ~is_lowest))[0])
+    floor = max(float(found.misfit[best]), nothing)
     agree = int((found.misfit - found.misfit[best] <= AGREES * floor).sum())
     return Point(
         problem,

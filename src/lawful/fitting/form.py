@@ -72,14 +72,14 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         return Doubt(form, False, None, None)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
-    away, counts = [one.residuals_log for one in points], [len(law.free) + 1 for law in laws]
+    away, counts = [one.residuals_log for one in points], [_sought(one) + 1 for one in points]
     if form.rung is not None and (without := _without(point, data, form.rung)) is not None:
         laws.append(without)
         away.append(_beside(without, data, form.rung))
         counts.append(counts[0] + 1)  # the rung's own level
     scores, tail = _compared(points, np.array(away), np.array(counts), data)
     errors = np.array([law.rmse_log for law in laws])
-    if not np.isfinite(scores).any():  # no more independent rows than parameters: nothing chooses between the laws
+    if not np.isfinite(scores[0]):  # no more independent rows than parameters: nothing chooses between the laws
         is_near = errors[: len(points)] <= NEARLY * np.nanmin(errors[: len(points)])
         form = replace(form, trend=form.whole, rung=None)
         return Doubt(form, form.trend < MISFIT, None, _average(laws, is_near / is_near.sum(), False, data))
@@ -137,7 +137,7 @@ def unsuspected(fit: Fit) -> Alternatives | None:
     point, data = _point_of(fit)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
-    counts = np.array([len(law.free) + 1 for law in laws])
+    counts = np.array([_sought(one) + 1 for one in points])
     scores, _ = _compared(points, np.array([one.residuals_log for one in points]), counts, data)
     if not np.isfinite(scores[0]):
         return None
@@ -249,6 +249,17 @@ def _off_bounds(point: Point) -> Point:
     return replace(point, problem=replace(point.problem, low=low, high=high))
 
 
+def _sought(point: Point) -> int:
+    """The number of parameters that were sought. A coefficient at 0 does not count: the law without its term is a
+    simpler one. A shape that ended at its bound was sought like the others."""
+    from lawful.fitting.estimate import side_of
+
+    coefficients = len(point.problem.law.coefficients)
+    return sum(
+        bool(is_free) and (i >= coefficients or side_of(point, i) is None) for i, is_free in enumerate(point.is_free)
+    )
+
+
 def _sister(name: str, point: Point, data: Sample) -> Sister:
     inner = _off_bounds(point)
     problem = inner.problem
@@ -298,8 +309,8 @@ def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) 
     F test. count: parameters of each law, and one of the noise."""
     from lawful.fitting.estimate import HUBER, LEAST_DELTA, robust_sigma
 
-    limit = max(HUBER * min(map(robust_sigma, points)), LEAST_DELTA)
-    away = np.abs(away)
+    limit = max(HUBER * float(np.nanmin([robust_sigma(one) for one in points])), LEAST_DELTA)
+    away = np.nan_to_num(np.abs(away), nan=np.inf)  # a law without a loss at some row has no part
     misfit = np.where(away <= limit, away**2, limit * (2 * away - limit)).sum(1)
     around = noise.measure(points[int(np.argmin(misfit[: len(points)]))], data)
     shared = max(around.variance_cluster, 0.0) / (max(around.variance_cluster, 0.0) + around.variance_row)

@@ -18,9 +18,9 @@ from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.estimate import Point
-from lawful.fitting.joint import CERTIFIED, alone, arm_sample, fit_ladder, pairs_of, shares_noise
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shares_noise, why_not_certified
 from lawful.fitting.one_law import one_law
-from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
 from lawful.laws import Array, Axes, Law
 
@@ -44,7 +44,7 @@ class JointFit:
 
     @property
     def is_certified(self) -> bool:
-        return self.point.decrement < CERTIFIED
+        return why_not_certified(self.point) is None
 
     @property
     def shared_range(self) -> tuple[float, float]:
@@ -97,14 +97,10 @@ class Gap:
         """The gap in units of its error; negative where the first arm is ahead."""
         return np.asarray(self.value / self.stderr)
 
-    def quantile(self, probability: float) -> Array:
-        """Of Student's t at each point."""
-        return np.array([t_quantile(probability, round(float(dof), 2)) for dof in self.dof])
-
     def ahead(self, level: float) -> Array:
         """At each point by itself: -1 where the first arm is ahead at this level, 1 where the second is, else 0."""
-        is_sure = np.abs(self.scores) > self.quantile(0.5 + level / 2)
-        return np.where(is_sure, np.sign(self.scores), 0.0)
+        confidence = [t_cdf(abs(float(score)), float(dof)) for score, dof in zip(self.scores, self.dof, strict=True)]
+        return np.where(np.array(confidence) > 0.5 + level / 2, np.sign(self.scores), 0.0)
 
     def band(self, level: float) -> float:
         """How many errors the gap may lie off zero somewhere along the points, with this probability, where it is

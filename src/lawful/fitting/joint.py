@@ -13,7 +13,17 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import HUBER, LEAST_DELTA, Point, as_point, beside, limits, problem_of, robust_sigma
+from lawful.fitting.estimate import (
+    HUBER,
+    LEAST_DELTA,
+    Point,
+    as_point,
+    beside,
+    limits,
+    problem_of,
+    robust_sigma,
+    side_of,
+)
 from lawful.fitting.replicates import cells_of
 from lawful.laws import Array, Axes, Law
 
@@ -98,6 +108,19 @@ def fit_ladder(
         grid = solver.grid_starts(problem, keep=4)[0]
         points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
     return points[::-1]
+
+
+def why_not_certified(point: Point) -> str | None:
+    """What forbids a verdict from a joint fit; None where nothing does. An exponent at its bound follows single runs,
+    and the errors there are not those of a straight law."""
+    if not point.decrement < CERTIFIED:
+        return f"its relative Newton decrement is {point.decrement:.1e}"
+    law = point.problem.law
+    first = len(law.coefficients)
+    at_bound = [shape.name for i, shape in enumerate(law.shapes) if side_of(point, first + i) is not None]
+    return (
+        f"{', '.join(at_bound)} ended at {'its bound' if len(at_bound) == 1 else 'their bounds'}" if at_bound else None
+    )
 
 
 def rows_of(data: Sample, index: int, law: Law) -> Sample:

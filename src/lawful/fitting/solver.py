@@ -223,12 +223,12 @@ def _descend(
     misfits[:] = here.misfit
     for _ in range(most_steps):
         w = None if weights is None else weights[active]
-        is_blended = bool(2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix))
+        has_above = here.above is not None and bool(2 * np.count_nonzero(mix >= LEAST_BLEND) > len(mix))
         part = problem.take(active)
         step, decrement = _newton_step(part, theta, here, mix, w, room)
         relative = decrement / np.maximum(here.misfit, NO_MISFIT * problem.rows)
         trial = np.clip(theta + step, part.low, part.high)
-        there = local(part, trial, w, room, has_above=is_blended)
+        there = local(part, trial, w, room, has_above=has_above)
         is_down = (decrement >= 0) & (there.misfit <= here.misfit)
         if not is_down.all():
             _follow_valley(part, trial, here, there, is_down, w, room)
@@ -302,7 +302,7 @@ def _follow_valley(
     step = _solved(above[:, :number, :number].copy(), gradient * is_free, is_free, room.ridge[:number])
     at[:, :number] = np.clip(at[:, :number] + step, low, high)
     found = local(part, at, w, room, has_above=there.above is not None)
-    is_better = found.misfit <= here.misfit[chosen]
+    is_better = found.misfit < here.misfit[chosen] * (1 - STALLED)
     kept = chosen[is_better]
     trial[kept] = at[is_better]
     there.put(kept, found.take(is_better))
