@@ -30,6 +30,7 @@ from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
 
 SAFE_PATH = "lawful"  # what PYTHONSAFEPATH is set to for our own workers; any text switches it on
+PACE_SECONDS = 1.0  # lines that come together tell no speed
 LAST_LINES = 5  # of the output, in the reason of a failure
 LAST_LETTERS = 600
 OUT_OF_MEMORY = ("out of memory", "OutOfMemoryError", "MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -88,11 +89,12 @@ class _Attempt:
         self.says_out_of_memory = False
         self.has_started = False
         self.records = 0
+        self.first_tokens: tuple[float, float] | None = None  # when, and how many
 
     def result(self, mark: str) -> RunRecord:
         metrics = self.place.store.metrics(self.run.id)
-        if not self.is_resumed:
-            write_text(metrics, "", lease=self.place.lease)
+        if not self.is_resumed and metrics.exists():
+            write_text(metrics, "", lease=self.place.lease)  # a new file: one who slept adds to the old one
         with Log(self.place.store.output(self.run.id)) as self.log, metrics.open("a", encoding="utf-8") as self.record:
             arguments = self.run.arguments(str(self.work), is_resumed=self.is_resumed)
             line = self.run.line(str(self.work), is_resumed=self.is_resumed)
@@ -130,7 +132,7 @@ class _Attempt:
             VARIABLE_FOLDER: str(self.work),
             VARIABLE_COORDINATES: json.dumps(dict(self.at)),
         }
-        if self.run.gpus:
+        if self.run.gpus and self.place.gpus:  # else a cluster's scheduler has set it
             own["CUDA_VISIBLE_DEVICES"] = ",".join(self.place.gpus[: self.run.gpus])
         return own | {name: placed(text, str(self.work)) for name, text in self.run.environment}
 
@@ -170,7 +172,22 @@ class _Attempt:
         total = self.run.known.get("tokens")
         if tokens is None and total and self.run.steps and "step" in values:
             tokens = step * total / self.run.steps
-        return {"step": round(step), **({} if tokens is None else {"tokens": tokens}), **kept}
+        line: dict[str, float] = {"step": round(step), **kept}
+        if tokens is not None:
+            line["tokens"] = tokens
+            line |= self._pace(tokens)
+        return line
+
+    def _pace(self, tokens: float) -> dict[str, float]:
+        """Tokens a second since the first tokens that this attempt told of."""
+        now = time.monotonic()
+        if self.first_tokens is None:
+            self.first_tokens = (now, tokens)
+            return {}
+        began, first = self.first_tokens
+        if now - began < PACE_SECONDS or tokens <= first:
+            return {}
+        return {"tokens_per_second": (tokens - first) / (now - began)}
 
     def _judged(self, ended: process.Ended) -> RunRecord:
         found: dict[str, float] = {}
