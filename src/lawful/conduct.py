@@ -101,7 +101,8 @@ def train_study(
     store = Store(folder)
     study = store.read_study()
     if study.is_of_commands:
-        commands_of(store, study)
+        if unfinished(store, study):
+            commands_of(store, study)
     else:
         trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered

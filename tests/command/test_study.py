@@ -21,6 +21,7 @@ from lawful.conduct import conclude, failed_runs, train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
+from lawful.linter import observed
 from lawful.observe import observations
 from lawful.report.progress import study_status
 from lawful.storage.layout import Store
@@ -246,3 +247,23 @@ def test_a_run_that_fails_is_named_and_tried_again(tmp_path: Path) -> None:
     train_study(folder, Local(workers=2))
     assert len(observations(folder)) == 5
     assert not failed_runs(folder)
+
+
+def test_copies_that_a_program_without_a_seed_makes_are_no_replicates(tmp_path: Path) -> None:
+    text = "import sys\nprint(f'val loss {1.5 + 30 / int(sys.argv[1])}', sys.argv[2])"
+    folder = ladder(tmp_path, text, width=[16, 24, 32, 48], seed=range(2))
+    train_study(folder, Local(workers=2), is_anchors_only=True)
+    (warning,) = observed(Store(folder).read_study().runs, observations(folder))
+    assert (warning.code, warning.severity) == ("seed-unused", "severe")
+    assert "(3 times)" in warning.sentence
+
+
+def test_a_run_that_told_nothing_has_not_begun_and_its_plan_may_change(tmp_path: Path) -> None:
+    script(tmp_path, "raise SystemExit('a slip')")
+    plan_one(tmp_path, command())
+    train_study(tmp_path / "out", Local(workers=1))
+    assert only(tmp_path)[1].status == "failed"
+    script(tmp_path, "print('val loss 3')")
+    plan_one(tmp_path, command())
+    train_study(tmp_path / "out", Local(workers=1))
+    assert only(tmp_path)[1].status == "finished"

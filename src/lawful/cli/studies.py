@@ -572,8 +572,10 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
             train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
     except KeyboardInterrupt:
+        of_commands = Store(folder).read_study().is_of_commands
+        done = "every command was ended" if of_commands else "every run was checkpointed"
         print(
-            f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",
+            f"\nstopped; {done}. Go on with: lawful resume {shlex.quote(str(folder))}",
             file=sys.stderr,
         )
         raise SystemExit(130) from None

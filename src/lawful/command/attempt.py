@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,9 +12,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lawful.command import process
 from lawful.command.log import Log
@@ -88,6 +89,7 @@ class _Attempt:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.says_out_of_memory = False
         self.has_started = False
+        self.record: IO[str] | None = None
         self.records = 0
         self.first_tokens: tuple[float, float] | None = None  # when, and how many
 
@@ -95,7 +97,7 @@ class _Attempt:
         metrics = self.place.store.metrics(self.run.id)
         if not self.is_resumed and metrics.exists():
             write_text(metrics, "", lease=self.place.lease)  # a new file: one who slept adds to the old one
-        with Log(self.place.store.output(self.run.id)) as self.log, metrics.open("a", encoding="utf-8") as self.record:
+        with Log(self.place.store.output(self.run.id)) as self.log, contextlib.ExitStack() as self.open_files:
             arguments = self.run.arguments(str(self.work), is_resumed=self.is_resumed)
             line = self.run.line(str(self.work), is_resumed=self.is_resumed)
             self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} in {self.run.cwd}: {line}".encode(errors="replace"))
@@ -150,7 +152,8 @@ class _Attempt:
     def _poll(self, *, is_over: bool = False) -> None:
         for number, source in enumerate(self.sources):
             self._take(number, source.poll(is_over=is_over))
-        self.record.flush()
+        if self.record is not None:
+            self.record.flush()
 
     def _take(self, number: int, found: Sequence[Values]) -> None:
         for values in found:
@@ -158,7 +161,14 @@ class _Attempt:
             if not math.isfinite(values.get("loss", 0.0)) and self.first_not_finite is None:
                 self.first_not_finite = values.get("step", math.nan)
             if curve := self._curve(values):
-                self.record.write(json.dumps(plain(curve)) + "\n")
+                self._record().write(json.dumps(plain(curve)) + "\n")
+
+    def _record(self) -> IO[str]:
+        """The run's record, made with its first line: a run that told nothing has not begun."""
+        if self.record is None:
+            path = self.place.store.metrics(self.run.id)
+            self.record = self.open_files.enter_context(path.open("a", encoding="utf-8"))
+        return self.record
 
     def _curve(self, values: Values) -> dict[str, float]:
         """A line of the run's record, as our own runs write it; empty where the values are no point of a curve."""
@@ -266,7 +276,7 @@ class _Attempt:
 
 def echo(line: bytes) -> None:
     """To standard error, as it came."""
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         sys.stderr.buffer.write(line + b"\n")
         sys.stderr.buffer.flush()
 
