@@ -108,7 +108,7 @@ TrustedLaws = Annotated[
 ]
 Trust = Annotated[
     str | None,
-    typer.Option(help="Let the study's own Python file run, named by 12 digits or more of its SHA-256."),
+    typer.Option(help="Let the study's own Python file, or its commands, run: 12 digits or more of their SHA-256."),
 ]
 Echo = Annotated[
     bool,

@@ -109,6 +109,8 @@ class _Worker:
 
     def _expect_same_code(self, run: CommandRun) -> None:
         """Raises StoreError where the program is another than it was when the study was planned."""
+        if not Path(run.cwd).is_dir():
+            raise StoreError(f"{run.cwd}: expected the folder in which the command runs, got none of this name.")
         now = time.monotonic()
         if run.cwd not in self._codes or now - self._codes[run.cwd][0] > CODE_SECONDS:
             self._codes[run.cwd] = (now, Code(Path(run.cwd)))
