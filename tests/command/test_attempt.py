@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -20,6 +21,7 @@ from lawful.command.attempt import Place, Stopped, train
 from lawful.command.log import Log
 from lawful.command.record import CommandRun
 from lawful.schema import RunRecord
+from lawful.storage.codec import read_result, write_result
 from lawful.storage.json_files import read_jsonl
 
 
@@ -318,3 +320,40 @@ def test_a_log_is_bounded_and_keeps_its_end(tmp_path: Path) -> None:
     kept = (tmp_path / "output.log.1").read_bytes() + (tmp_path / "output.log").read_bytes()
     assert len(kept) < 2100
     assert kept.endswith(b"line 998\nline 999\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ('{"step": NaN, "loss": 3.0, "tokens": 5, "flops": Infinity}', "finished", ""),
+        ('{"loss": 3.0, "tokens": 0}', "failed", "counts of at least 1, got tokens 0.0"),
+        ('{"loss": 3.0, "tokens": -Infinity}', "failed", "got tokens -inf"),
+        ('{"loss": 1e308, "tokens": 5}', "diverged", "the loss is 1e+308"),
+        ('{"loss": true, "tokens": 5}', "failed", "no loss was found"),
+        ('{"loss": "3.0", "tokens": 5}', "failed", "no loss was found"),
+        ('{"loss": 3.0, "tokens": 5', "failed", "no loss was found"),
+        ("[" * 100_000, "failed", "no loss was found"),
+    ],
+)
+def test_odd_numbers_end_in_a_result_that_can_be_read(tmp_path: Path, line: str, status: str, says: str) -> None:
+    (tmp_path / "line.json").write_text(line)
+    text = "import shutil, sys; shutil.copyfile('line.json', sys.argv[1] + '/m')"
+    reads = JSONLines("m", loss="loss", tokens="tokens", step="step")
+    result = run_of(tmp_path, text, "{folder}", tokens=None, reads=reads)
+    assert result.status == status
+    assert says in result.reason
+    path = store(tmp_path).result(only_id(tmp_path))
+    write_result(path, result)
+    assert read_result(path).status == status
+
+
+def test_a_full_disk_is_no_fault_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = one(tmp_path, "print('val loss 3')")
+
+    def full(log: Log, line: bytes) -> None:
+        if line.startswith(b"val"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Log, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        again(tmp_path, run)

@@ -23,9 +23,10 @@ from lawful.command.reads import COLUMNS, LOG_FILE
 from lawful.command.record import CommandRun
 from lawful.command.sources import Source, Values, opened
 from lawful.command.template import placed
-from lawful.errors import LawfulError, in_words
+from lawful.errors import in_words
 from lawful.schema import Cell, Coordinate, RunRecord
 from lawful.storage.atomic import write_text
+from lawful.storage.codec import MOST
 from lawful.storage.json_files import plain
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
@@ -112,10 +113,10 @@ class _Attempt:
                     seconds=None if self.run.minutes is None else 60 * self.run.minutes,
                     grace_seconds=self.run.grace_seconds,
                 )
-            except OSError as error:
+            except process.NotStarted as refused:
                 if not Path(self.run.cwd).is_dir():
                     return self._failed(f"the folder in which it runs, {self.run.cwd}, is not there")
-                return self._failed(f"{arguments[0]!r} cannot be started: {in_words(error)}")
+                return self._failed(f"{arguments[0]!r} cannot be started: {in_words(refused.error)}")
             self.has_started = True
             self._poll(is_over=True)
         if ended.cause == "stopped":
@@ -152,13 +153,14 @@ class _Attempt:
     def _poll(self, *, is_over: bool = False) -> None:
         for number, source in enumerate(self.sources):
             self._take(number, source.poll(is_over=is_over))
+        self.log.flush()
         if self.record is not None:
             self.record.flush()
 
     def _take(self, number: int, found: Sequence[Values]) -> None:
         for values in found:
             self.latest[number].update(values)
-            if not math.isfinite(values.get("loss", 0.0)) and self.first_not_finite is None:
+            if not _is_measurement(values.get("loss", 0.0)) and self.first_not_finite is None:
                 self.first_not_finite = values.get("step", math.nan)
             if curve := self._curve(values):
                 self._record().write(json.dumps(plain(curve)) + "\n")
@@ -174,6 +176,7 @@ class _Attempt:
         """A line of the run's record, as our own runs write it; empty where the values are no point of a curve."""
         losses = {"validation_loss": values.get("loss"), "loss": values.get("loss_train")}
         kept = {name: value for name, value in losses.items() if value is not None}
+        values = {name: value for name, value in values.items() if _is_measurement(value)}
         if not kept:
             return {}
         self.records += 1
@@ -204,7 +207,7 @@ class _Attempt:
         for latest in self.latest:
             found = {**latest, **found}
         loss = found.get("loss")
-        if loss is not None and not math.isfinite(loss):
+        if loss is not None and not _is_measurement(loss):
             return self._diverged(loss, found)
         if ended.cause == "time":
             return self._failed(f"stopped at its time limit of {self.run.minutes:g} minutes")
@@ -212,21 +215,20 @@ class _Attempt:
             return self._failed(self._why(ended))
         if missing := [name for name in self.run.measured if name not in found]:
             return self._failed("; ".join(map(self._not_found, missing)))
-        if odd := [name for name in self.run.measured if not math.isfinite(found[name])]:
-            return self._failed(f"expected finite numbers, got {', '.join(f'{name} {found[name]}' for name in odd)}")
-        try:
-            return RunRecord(status="finished", measured=self._columns(found, ended))
-        except LawfulError as error:
-            return self._failed(str(error))
+        odd = [name for name in self.run.measured if not _is_measurement(found[name])]
+        odd += [name for name in ("params", "tokens", "flops") if name not in odd and found.get(name, 1) < 1]
+        if odd:
+            told = ", ".join(f"{name} {found[name]}" for name in odd)
+            return self._failed(f"expected finite numbers, and counts of at least 1, got {told}")
+        return RunRecord(status="finished", measured=self._columns(found, ended))
 
     def _columns(self, found: Mapping[str, float], ended: process.Ended) -> dict[str, Cell]:
         known: dict[str, float] = dict(self.run.known)
-        told = {name: value for name, value in found.items() if name not in known and name != "step"}
-        for name in ("params", "tokens", "flops"):
-            if name in told:
-                if told[name] < 1:
-                    raise LawfulError(f"{name}: expected a count of at least 1, got {told[name]:g}")
-                told[name] = round(told[name])
+        told = {
+            name: round(value) if name in ("params", "tokens", "flops") else value
+            for name, value in found.items()
+            if name not in known and name != "step" and _is_measurement(value)
+        }
         both = {**told, **known}
         columns: dict[str, Cell] = {COLUMNS[name]: value for name, value in told.items()}
         if "params" in both and "tokens" in both:
@@ -272,6 +274,10 @@ class _Attempt:
         log = self.place.store.output(self.run.id)
         said = f"; its last lines: {last}" if last else "; it wrote nothing"
         return RunRecord(status="failed", reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)")
+
+
+def _is_measurement(value: float) -> bool:
+    return math.isfinite(value) and abs(value) < MOST
 
 
 def echo(line: bytes) -> None:

@@ -27,6 +27,9 @@ class Log:
         self._file.write(line + b"\n")
         self._size += len(line) + 1
 
+    def flush(self) -> None:
+        self._file.flush()
+
     def __enter__(self) -> Log:
         return self
 

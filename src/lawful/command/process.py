@@ -37,6 +37,14 @@ class Ended:
     out_of_memory: bool = False
 
 
+class NotStarted(Exception):
+    """The program could not be started; `error` is the system's."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def run(
     arguments: Sequence[str],
     *,
@@ -48,7 +56,7 @@ def run(
     seconds: float | None,
     grace_seconds: float,
 ) -> Ended:
-    """Run the program until it ends, is told to stop, or its time is over. Raises OSError where it cannot be started.
+    """Run the program until it ends, is told to stop, or its time is over. Raises NotStarted where it cannot be.
 
     output    called with each line of what it writes, standard error included, without the line's end
     tick      called about twice a second
@@ -56,17 +64,20 @@ def run(
     left of its process group. Linux also kills it when this process dies.
     """
     began, kills_before = time.monotonic(), _oom_kills()
-    process = subprocess.Popen(
-        arguments,
-        cwd=cwd,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=_die_with_parent if _libc is not None else None,
-        bufsize=0,
-    )
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if _libc is not None else None,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise NotStarted(error) from error
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
