@@ -107,3 +107,22 @@ def test_a_new_study_runs_as_it_is(here: Path) -> None:
     done = CliRunner().invoke(app, ["run", "my_study.py", "--only", "bins=4,seed=0", "--echo", "--out", "out"])
     assert done.exit_code == 0, done.output
     assert "bins=4,seed=0: finished, loss 0.09" in done.output
+
+
+def test_a_received_folder_is_read_and_runs_only_what_is_trusted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [f"{sys.executable} train.py {{width}}", "--grid", "width=16,24", "--params", "{width}", "--tokens", "1"]
+    asked = ["run", "--command", *asked, "--reads", "log: val loss {loss}", "--out", "out"]
+    assert CliRunner().invoke(app, [*asked, "--only", "width=16", "--echo"]).exit_code == 0
+    (here / "ran").unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here / "another_user"))
+    monkeypatch.setattr(trust, "_remembered", set())
+    for reading in (["status", "out"], ["report", "out"]):
+        assert CliRunner().invoke(app, reading).exit_code == 0
+    refused = CliRunner().invoke(app, ["resume", "out", "--echo"])
+    told = re.search(r"they would run as programs, .* say so: --trust (\w{12})", str(refused.exception))
+    assert told
+    assert "train.py 24" in str(refused.exception)
+    assert not (here / "ran").exists()
+    allowed = CliRunner().invoke(app, ["resume", "out", "--echo", "--trust", told[1]])
+    assert "width=24: finished" in allowed.output
+    assert (here / "ran").exists()

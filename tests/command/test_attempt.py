@@ -329,6 +329,7 @@ def test_a_log_is_bounded_and_keeps_its_end(tmp_path: Path) -> None:
         ('{"loss": 3.0, "tokens": 0}', "failed", "counts of at least 1, got tokens 0.0"),
         ('{"loss": 3.0, "tokens": -Infinity}', "failed", "got tokens -inf"),
         ('{"loss": 1e308, "tokens": 5}', "diverged", "the loss is 1e+308"),
+        ('{"loss": 1' + 400 * "0" + ', "tokens": 5}', "diverged", "the loss is 1e+300"),
         ('{"loss": true, "tokens": 5}', "failed", "no loss was found"),
         ('{"loss": "3.0", "tokens": 5}', "failed", "no loss was found"),
         ('{"loss": 3.0, "tokens": 5', "failed", "no loss was found"),
@@ -357,3 +358,21 @@ def test_a_full_disk_is_no_fault_of_the_program(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Log, "write", full)
     with pytest.raises(OSError, match="No space left"):
         again(tmp_path, run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the variables of a process")
+def test_children_in_groups_of_their_own_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
+    """torchrun starts its ranks so."""
+    text = """
+    import pathlib, signal, subprocess, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    pathlib.Path("child").write_text(str(child.pid))
+    time.sleep(60)
+    """
+    run = one(tmp_path, text, grace_seconds=0.2)
+    with pytest.raises(Stopped):
+        again(tmp_path, run, should_stop=(tmp_path / "child").exists)
+    time.sleep(0.1)
+    state = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"

@@ -84,8 +84,8 @@ class _Attempt:
         if not is_resumed:
             shutil.rmtree(self.work, ignore_errors=True)  # what an attempt left that cannot be continued
         self.work.mkdir(parents=True, exist_ok=True)
-        self.sources: list[Source] = [opened(source, self.work, Path(run.cwd)) for source in run.sources]
-        self.latest: list[dict[str, float]] = [{} for _ in run.sources]
+        self.sources: list[Source] = [opened(source, self.work, Path(run.cwd)) for source in run.reads]
+        self.latest: list[dict[str, float]] = [{} for _ in run.reads]
         self.first_not_finite: float | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.says_out_of_memory = False
@@ -118,6 +118,8 @@ class _Attempt:
                     return self._failed(f"the folder in which it runs, {self.run.cwd}, is not there")
                 return self._failed(f"{arguments[0]!r} cannot be started: {in_words(refused.error)}")
             self.has_started = True
+            if ended.cause != "itself" or ended.status:
+                process.kill_orphans(mark)  # torchrun's ranks, for one, are in groups of their own
             self._poll(is_over=True)
         if ended.cause == "stopped":
             raise Stopped
@@ -264,7 +266,7 @@ class _Attempt:
     def _not_found(self, name: str) -> str:
         looked = [
             f"{source.looked_for if len(source.names) == 1 else source.names[name]} in {one.place}"
-            for source, one in zip(self.run.sources, self.sources, strict=True)
+            for source, one in zip(self.run.reads, self.sources, strict=True)
             if name in source.names
         ]
         return f"the command ended well, and no {name} was found: looked for {' and '.join(looked)}"

@@ -6,7 +6,6 @@ import functools
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
 from lawful.command.reads import COLUMNS, LOGGED, Reads
@@ -37,7 +36,7 @@ class CommandRun:
     is_shell: bool = False
     resume: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    reads: tuple[Any, ...] = ()  # Reads; a type that from_json has built already
+    reads: tuple[Reads, ...] = ()
     unit: str = ""
     counts: tuple[tuple[str, int], ...] = ()
     steps: PositiveInt | None = None
@@ -59,10 +58,6 @@ class CommandRun:
         return digest_of({name: value for name, value in own.items() if name not in _NOT_IN_ID})
 
     @property
-    def sources(self) -> tuple[Reads, ...]:
-        return self.reads
-
-    @property
     def known(self) -> dict[str, int]:
         return dict(self.counts)
 
@@ -70,7 +65,7 @@ class CommandRun:
     def measured(self) -> tuple[str, ...]:
         """What the output must tell before the run counts as finished: the loss, the counts that it alone knows, and
         what else the declaration names. Of lawful.log's names it may leave out the others."""
-        read = {name for source in self.sources for name in _required(source)}
+        read = {name for source in self.reads for name in _required(source)}
         return tuple(name for name in COLUMNS if name in read and name not in self.known)
 
     @property

@@ -101,7 +101,7 @@ def _shared_files(rungs: list[Rung]) -> dict[str, str]:
     problems = {}
     for rung in rungs:
         assert isinstance(rung.run, CommandRun)
-        for source in rung.run.sources:
+        for source in rung.run.reads:
             if isinstance(source, LogPattern):
                 continue
             path = Path("/own") / placed(source.file, "/own")
