@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
@@ -75,13 +75,17 @@ class CommandRun:
 
     def line(self, folder: str, *, is_resumed: bool = False) -> str:
         arguments = self.arguments(folder, is_resumed=is_resumed)
-        text = arguments[2] if self.is_shell else shlex.join(arguments)
-        return text.replace("'{folder}'", "{folder}")
+        return arguments[2] if self.is_shell else joined(arguments)
 
     def arguments(self, folder: str, *, is_resumed: bool = False) -> list[str]:
         words = [*self.words, *(self.resume if is_resumed else ())]
         made = [placed(word, folder, is_quoted=self.is_shell) for word in words]
         return ["/bin/sh", "-c", " ".join(made)] if self.is_shell else made
+
+
+def joined(arguments: Sequence[str]) -> str:
+    """The words as one command line; {folder} stands in it without quotes."""
+    return shlex.join(word.replace("{folder}", "@folder@") for word in arguments).replace("@folder@", "{folder}")
 
 
 def _required(source: Reads) -> Iterable[str]:
