@@ -164,6 +164,7 @@ def test_the_time_limit_is_said(tmp_path: Path) -> None:
 
 COUNTED = """
 import pathlib, sys
+pathlib.Path(sys.argv[2], "checkpoint").touch()
 tries = pathlib.Path(sys.argv[1])
 tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
 print(sys.argv[2:])
@@ -175,17 +176,17 @@ print("val loss 3")
 
 
 def test_a_run_that_failed_is_tried_again_with_the_arguments_to_go_on(tmp_path: Path) -> None:
-    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=2, resume="--resume {folder}")
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries {{folder}}", retries=2, resume="--resume {folder}")
     assert result.measured["loss"] == 3
     planned, *_ = store(tmp_path).read_study().runs
     work = store(tmp_path).work(planned.run).absolute()
     output = store(tmp_path).output(planned.run).read_text()
-    assert output.count(f"['--resume', '{work}']") == 2
-    assert output.count("[]") == 1
+    assert output.count(f"['{work}', '--resume', '{work}']") == 2
+    assert output.count(f"['{work}']") == 1
 
 
 def test_a_run_that_fails_more_often_stays_failed(tmp_path: Path) -> None:
-    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=1)
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries {{folder}}", retries=1)
     assert result.status == "failed"
     assert (tmp_path / "tries").read_text() == "xx"
 
@@ -376,3 +377,22 @@ def test_children_in_groups_of_their_own_end_with_a_program_that_was_killed(tmp_
     time.sleep(0.1)
     state = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_run_whose_first_attempt_left_nothing_does_not_go_on_from_it(tmp_path: Path) -> None:
+    text = (
+        "import os, sys; print(sys.argv[2:]); sys.exit('a slip') if not os.path.exists('go') else print('val loss 3')"
+    )
+    run = one(tmp_path, text, "{folder}", resume="--resume")
+    assert again(tmp_path, run).status == "failed"
+    (tmp_path / "go").touch()
+    assert again(tmp_path, run).measured["loss"] == 3
+    assert "--resume" not in store(tmp_path).output(run.id).read_text()
+
+
+def test_a_run_that_cannot_go_on_says_what_to_remove(tmp_path: Path) -> None:
+    text = "import sys; open(sys.argv[1] + '/checkpoint', 'w'); sys.exit('a slip')"
+    run = one(tmp_path, text, "{folder}", resume="--resume")
+    assert "remove that folder" not in again(tmp_path, run).reason
+    work = store(tmp_path).work(run.id).absolute()
+    assert f"it went on from {work}: remove that folder to have the run begin anew" in again(tmp_path, run).reason

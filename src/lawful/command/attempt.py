@@ -69,12 +69,19 @@ def train(run: CommandRun, at: Mapping[str, Coordinate], place: Place) -> RunRec
     if has_begun:
         process.kill_orphans(mark)
     for left in reversed(range(run.retries + 1)):
-        attempt = _Attempt(run, at, place, is_resumed=has_begun and bool(run.resume))
+        attempt = _Attempt(run, at, place, is_resumed=has_begun and _can_go_on(run, place.store))
         result = attempt.result(mark)
         has_begun = True
         if result.status != "failed" or not left or not attempt.has_started:
             return result
     raise AssertionError("unreachable")
+
+
+def _can_go_on(run: CommandRun, store: Store) -> bool:
+    """Whether the arguments to go on are added: not where an attempt that writes to its folder left nothing there."""
+    if not run.resume or not any("{folder}" in word for word in run.words):
+        return bool(run.resume)
+    return any(name != LOG_FILE for name in os.listdir(store.work(run.id)))
 
 
 class _Attempt:
@@ -275,6 +282,8 @@ class _Attempt:
         last = " | ".join(self.last_lines)[-LAST_LETTERS:]
         log = self.place.store.output(self.run.id)
         said = f"; its last lines: {last}" if last else "; it wrote nothing"
+        if self.is_resumed:
+            said += f"; it went on from {self.work}: remove that folder to have the run begin anew"
         return RunRecord(status="failed", reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)")
 
 
