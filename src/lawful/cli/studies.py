@@ -524,7 +524,7 @@ def _executor(
     gpus_per_run: float,
     processes_per_run: int,
     shard: bool,
-    echo: bool,
+    echo: bool = False,
     **of_one: Any,
 ) -> Executor:
     """of_one    options that one kind of executor has alone"""
