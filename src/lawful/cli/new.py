@@ -26,7 +26,7 @@ def rung(bins: int, seed: int) -> Command:
     return Command(
         # Your trainer. Each {{name}} is an argument of this function, or a further keyword of Command;
         # {{folder}} is a folder of the run's own, for what it writes.
-        "python {trainer} --bins {{bins}} --seed {{seed}}",
+        "python {trainer} {{bins}} {{seed}}",
         params=bins,  # N: a number, a formula such as "12*{{depth}}*{{width}}^2", or leave it out and read it
         tokens=20_000,  # D: what the run sees in training
         # Where the loss is: a pattern over the output, JSONLines("metrics.jsonl", loss="val/loss"),
@@ -35,7 +35,7 @@ def rung(bins: int, seed: int) -> Command:
         unit="squared error",
         steps=20_000,  # if it is known: for the live table and the curves
         cwd=".",  # the folder in which the command runs, beside this file; its commit becomes part of the run's id
-        # gpus=1, minutes=60, retries=1, resume="--resume {{folder}}"
+        # gpus=1, minutes=60, retries=1, resume="resume_from={{folder}}"
     )
 
 
@@ -50,14 +50,11 @@ study = Study(
 
 TRAINER = '''"""A stand-in for your trainer, so that the study runs as it is: a step function is fitted to a curve."""
 
-import argparse
 import math
 import random
+import sys
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--bins", type=int)
-parser.add_argument("--seed", type=int)
-options = parser.parse_args()
+bins, seed = int(sys.argv[1]), int(sys.argv[2])
 
 
 def sample(random: random.Random, count: int) -> list[tuple[float, float]]:
@@ -65,14 +62,14 @@ def sample(random: random.Random, count: int) -> list[tuple[float, float]]:
     return [(x, math.sin(6 * x) + random.gauss(0, 0.1)) for x in points]
 
 
-train, validation = sample(random.Random(options.seed), 20_000), sample(random.Random(10**6), 20_000)
-sums, counts = [0.0] * options.bins, [0] * options.bins
+train, validation = sample(random.Random(seed), 20_000), sample(random.Random(10**6), 20_000)
+sums, counts = [0.0] * bins, [0] * bins
 for step, (x, y) in enumerate(train, start=1):
-    sums[int(x * options.bins)] += y
-    counts[int(x * options.bins)] += 1
+    sums[int(x * bins)] += y
+    counts[int(x * bins)] += 1
     if step % 5_000 == 0:
         means = [total / count if count else 0.0 for total, count in zip(sums, counts)]
-        loss = sum((y - means[int(x * options.bins)]) ** 2 for x, y in validation) / len(validation)
+        loss = sum((y - means[int(x * bins)]) ** 2 for x, y in validation) / len(validation)
         print(f"step {step}: val loss {loss:.6f}", flush=True)
 '''
 

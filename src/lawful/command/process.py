@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -213,12 +214,12 @@ def _signal(group: int, number: int) -> None:
 def _oom_kills() -> int:
     """How many processes the kernel has ended in our cgroup for want of memory; 0 where it does not say."""
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").rpartition("::")[2].strip()
         for folder in (f"/sys/fs/cgroup{own}", "/sys/fs/cgroup"):
             events = Path(folder, "memory.events")
             if events.exists():
-                facts = dict(line.split() for line in events.read_text(encoding="ascii").splitlines())
-                return int(facts.get("oom_kill", 0))
-    except (OSError, ValueError):
+                found = re.search(r"^oom_kill (\d+)$", events.read_text(encoding="utf-8"), re.MULTILINE | re.ASCII)
+                return int(found[1]) if found else 0
+    except OSError:
         pass
     return 0
