@@ -172,6 +172,7 @@ coverage-full: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/overheads.py
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/commands.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attained.py 2> /dev/null
 	$(BIN)/python benchmarks/quickstart.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_parallel.py

@@ -346,7 +346,7 @@ def test_an_axis_of_numpy_gives_plain_coordinates() -> None:
         ({"at": {"width": [8]}}, "Rung: at"),
         ({"at": {8: 8}}, "Rung: at"),
         ({"at": {"width": math.inf}}, "Rung: at"),
-        ({"run": None}, "Rung: run: expected a Run, got None"),
+        ({"run": None}, "Rung: run: expected a Run or a Command, got None"),
         ({"bracket": 0.0}, "Rung: bracket: expected a number above 0"),
         ({"held_out": "no"}, "Rung: held_out"),
         ({"at": {"seed": "x"}}, "Rung: at: seed: expected a whole number, got 'x'"),
@@ -605,7 +605,7 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Rung(at={}, run=None)", r"my_study\.py:3: Rung: run: expected a Run, got None"),
+        ("Rung(at={}, run=None)", r"my_study\.py:3: Rung: run: expected a Run or a Command, got None"),
         ("def study(): return 3", r"my_study\.py: expected study\(\) to return a Study, got 3"),
         ("def study(): pass", r"expected study\(\) to return a Study, got None"),
         ("def study(*, sizes: int): pass", "no default for sizes; give --set sizes=VALUE"),

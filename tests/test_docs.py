@@ -117,7 +117,8 @@ def _command_fault(words: list[str]) -> str | None:
         if not choices:
             return None  # a placeholder
         command, names = command.get_command(None, choices[0]), [*names, choices[0]]
-    if names[-1] in ("plan", "run") and words and words[0].islower() and not words[0].endswith(".py"):
+    is_name = bool(words) and words[0].islower() and words[0][0] != "-" and not words[0].endswith(".py")
+    if names[-1] in ("plan", "run") and is_name:
         if words[0] not in studies.names():
             return f"there is no built-in study {words[0]}; there are {', '.join(studies.names())}"
     known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}

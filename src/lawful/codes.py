@@ -367,6 +367,11 @@ CONFOUNDS = _all(
             "What a user should know of the data: pieces that were left out, a recording whose clock drifts.",
             "`lawful data verify NAME` lists all of it. Mend the files, or go on without them.",
         ),
+        "seed-unused": (
+            "Commands that differ in their seed alone gave exactly the same losses: the noise between runs would be "
+            "taken for none.",
+            "Hand the seed to the program, have it print more digits, or take the seed out of the grid.",
+        ),
         "code-unknown": (
             "A command runs in a folder that is in no git repository, and names no file there: nothing tells which "
             "state of the program made a loss.",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lawful.checks import NaturalInt, checked
-from lawful.command.trusted import commands_of
+from lawful.command.trusted import trusted_commands
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
@@ -101,7 +101,8 @@ def train_study(
     store = Store(folder)
     study = store.read_study()
     if study.is_of_commands:
-        commands_of(store, study)
+        if unfinished(store, study):
+            trusted_commands(store, study)
     else:
         trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lawful.schema import Coordinate, CorpusRecord, Observation, PlannedRun, Severity, Warning
+from lawful.schema import Cell, Coordinate, CorpusRecord, Observation, PlannedRun, Severity, Warning
 from lawful.tables import is_finished
 
 Others = tuple[tuple[str, Coordinate], ...]  # a run's coordinates but one, by name
@@ -67,7 +67,25 @@ def observed(rungs: Sequence[PlannedRun], rows: Iterable[Observation]) -> list[W
     if padded:
         text = f"padding counts in the loss of {len(padded)} runs: their losses are of padding as much as of data."
         found.append(Warning("padding", "severe", text))
-    return [*found, *_brackets(rungs, rows)]
+    return [*found, *_copies(rungs, rows), *_brackets(rungs, rows)]
+
+
+def _copies(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Warning]:
+    """Commands that differ in their seed alone and have the same loss, digit for digit: the program takes no seed."""
+    losses = {str(row.get("run")): row.get("loss") for row in rows if is_finished(row)}
+    groups: dict[Others, list[Cell]] = defaultdict(list)
+    for rung in rungs:
+        if rung.kind == "command" and losses.get(rung.run) not in (None, ""):
+            groups[_but("seed", rung)].append(losses[rung.run])
+    several = [found for found in groups.values() if len(found) > 1]
+    same = sum(len(set(found)) == 1 for found in several)
+    if not several or same < len(several):
+        return []
+    text = (
+        f"runs that differ in their seed alone have one loss, digit for digit ({same} times): the seed does not reach "
+        "the program, or the loss was read with too few digits. They are copies and no replicates."
+    )
+    return [Warning("seed-unused", "severe", text)]
 
 
 def _sizes(fitted: Sequence[PlannedRun]) -> list[Warning]:

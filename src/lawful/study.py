@@ -69,6 +69,8 @@ class Rung:
         given = {"at": at, "run": run, "held_out": held_out, "bracket": bracket}
         for name, value in given.items():
             object.__setattr__(self, name, value)
+        if not isinstance(run, (Run, Command, CommandRun)):
+            raise DeclarationError(f"Rung: run: expected a Run or a Command, got {shown(run)}.")
         if isinstance(run, Command):
             object.__setattr__(self, "run", run.filled(at))
         check_fields(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -20,6 +21,7 @@ from lawful.command.attempt import Place, Stopped, train
 from lawful.command.log import Log
 from lawful.command.record import CommandRun
 from lawful.schema import RunRecord
+from lawful.storage.codec import read_result, write_result
 from lawful.storage.json_files import read_jsonl
 
 
@@ -63,6 +65,8 @@ def test_lines_of_json_in_the_runs_folder_are_read_with_their_curve(tmp_path: Pa
     assert result.measured["loss"] == 3.0
     planned, *_ = store(tmp_path).read_study().runs
     lines = list(read_jsonl(store(tmp_path).metrics(planned.run)))
+    for line in lines:
+        line.pop("tokens_per_second", None)
     assert lines == [{"step": step, "tokens": 1000.0 * step, "validation_loss": 4 - step / 10} for step in (0, 5, 10)]
 
 
@@ -160,6 +164,7 @@ def test_the_time_limit_is_said(tmp_path: Path) -> None:
 
 COUNTED = """
 import pathlib, sys
+pathlib.Path(sys.argv[2], "checkpoint").touch()
 tries = pathlib.Path(sys.argv[1])
 tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
 print(sys.argv[2:])
@@ -171,17 +176,17 @@ print("val loss 3")
 
 
 def test_a_run_that_failed_is_tried_again_with_the_arguments_to_go_on(tmp_path: Path) -> None:
-    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=2, resume="--resume {folder}")
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries {{folder}}", retries=2, resume="--resume {folder}")
     assert result.measured["loss"] == 3
     planned, *_ = store(tmp_path).read_study().runs
     work = store(tmp_path).work(planned.run).absolute()
     output = store(tmp_path).output(planned.run).read_text()
-    assert output.count(f"['--resume', '{work}']") == 2
-    assert output.count("[]") == 1
+    assert output.count(f"['{work}', '--resume', '{work}']") == 2
+    assert output.count(f"['{work}']") == 1
 
 
 def test_a_run_that_fails_more_often_stays_failed(tmp_path: Path) -> None:
-    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries", retries=1)
+    result = run_of(tmp_path, COUNTED, f"{tmp_path}/tries {{folder}}", retries=1)
     assert result.status == "failed"
     assert (tmp_path / "tries").read_text() == "xx"
 
@@ -316,3 +321,78 @@ def test_a_log_is_bounded_and_keeps_its_end(tmp_path: Path) -> None:
     kept = (tmp_path / "output.log.1").read_bytes() + (tmp_path / "output.log").read_bytes()
     assert len(kept) < 2100
     assert kept.endswith(b"line 998\nline 999\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ('{"step": NaN, "loss": 3.0, "tokens": 5, "flops": Infinity}', "finished", ""),
+        ('{"loss": 3.0, "tokens": 0}', "failed", "counts of at least 1, got tokens 0.0"),
+        ('{"loss": 3.0, "tokens": -Infinity}', "failed", "got tokens -inf"),
+        ('{"loss": 1e308, "tokens": 5}', "diverged", "the loss is 1e+308"),
+        ('{"loss": 1' + 400 * "0" + ', "tokens": 5}', "diverged", "the loss is 1e+300"),
+        ('{"loss": true, "tokens": 5}', "failed", "no loss was found"),
+        ('{"loss": "3.0", "tokens": 5}', "failed", "no loss was found"),
+        ('{"loss": 3.0, "tokens": 5', "failed", "no loss was found"),
+        ("[" * 100_000, "failed", "no loss was found"),
+    ],
+)
+def test_odd_numbers_end_in_a_result_that_can_be_read(tmp_path: Path, line: str, status: str, says: str) -> None:
+    (tmp_path / "line.json").write_text(line)
+    text = "import shutil, sys; shutil.copyfile('line.json', sys.argv[1] + '/m')"
+    reads = JSONLines("m", loss="loss", tokens="tokens", step="step")
+    result = run_of(tmp_path, text, "{folder}", tokens=None, reads=reads)
+    assert result.status == status
+    assert says in result.reason
+    path = store(tmp_path).result(only_id(tmp_path))
+    write_result(path, result)
+    assert read_result(path).status == status
+
+
+def test_a_full_disk_is_no_fault_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = one(tmp_path, "print('val loss 3')")
+
+    def full(log: Log, line: bytes) -> None:
+        if line.startswith(b"val"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Log, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        again(tmp_path, run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the variables of a process")
+def test_children_in_groups_of_their_own_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
+    """torchrun starts its ranks so."""
+    text = """
+    import pathlib, signal, subprocess, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    pathlib.Path("child").write_text(str(child.pid))
+    time.sleep(60)
+    """
+    run = one(tmp_path, text, grace_seconds=0.2)
+    with pytest.raises(Stopped):
+        again(tmp_path, run, should_stop=(tmp_path / "child").exists)
+    time.sleep(0.1)
+    state = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_run_whose_first_attempt_left_nothing_does_not_go_on_from_it(tmp_path: Path) -> None:
+    text = (
+        "import os, sys; print(sys.argv[2:]); sys.exit('a slip') if not os.path.exists('go') else print('val loss 3')"
+    )
+    run = one(tmp_path, text, "{folder}", resume="--resume")
+    assert again(tmp_path, run).status == "failed"
+    (tmp_path / "go").touch()
+    assert again(tmp_path, run).measured["loss"] == 3
+    assert "--resume" not in store(tmp_path).output(run.id).read_text()
+
+
+def test_a_run_that_cannot_go_on_says_what_to_remove(tmp_path: Path) -> None:
+    text = "import sys; open(sys.argv[1] + '/checkpoint', 'w'); sys.exit('a slip')"
+    run = one(tmp_path, text, "{folder}", resume="--resume")
+    assert "remove that folder" not in again(tmp_path, run).reason
+    work = store(tmp_path).work(run.id).absolute()
+    assert f"it went on from {work}: remove that folder to have the run begin anew" in again(tmp_path, run).reason

@@ -36,6 +36,7 @@ def test_names_are_filled_and_the_folder_is_put_in_when_the_run_begins() -> None
         *("python", "train.py", "--n_layer=3", "--n_embd=192", "--max_iters=100", "--seed=0", "--out_dir=/a b")
     ]
     assert run.known == {"params": 12 * 3 * 192**2, "tokens": 1_638_400, "flops": 6 * 12 * 3 * 192**2 * 1_638_400}
+    assert run.text == "python train.py --n_layer=3 --n_embd=192 --max_iters=100 --seed=0 --out_dir={folder}"
     assert run.steps == 100
     assert run.unit == "nats_per_token"
 

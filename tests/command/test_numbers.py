@@ -85,3 +85,8 @@ def test_the_log_of_nanochat_that_lost_its_counts_is_read() -> None:
     assert [values for values in lines if values] == [{"params": 135_266_304}]
     lines = [found("Total number of training tokens: {tokens}", line) for line in log]
     assert [values for values in lines if values] == [{"tokens": 1_310_720_000}]
+    assert found("Total training FLOPs estimate: {flops}", "Total training FLOPs estimate: 1.063e+18") == {
+        "flops": 1.063e18
+    }
+    line = "Step 00500 | Validation bpb: 0.912345"
+    assert found("Step {step} | Validation bpb: {loss}", line) == {"step": 500, "loss": 0.912345}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from commands import QUESTION, VAL_LOSS, command, only, plan, plan_one, script, store
 from lawful import trust
@@ -21,13 +24,15 @@ from lawful.conduct import conclude, failed_runs, train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
+from lawful.linter import observed
 from lawful.observe import observations
-from lawful.report.progress import study_status
+from lawful.report.progress import status_table, study_status
 from lawful.storage.layout import Store
 from lawful.study import Study, grid
 
 TRAIN = """
 import sys
+import threading
 width, seed = int(sys.argv[1]), int(sys.argv[2])
 print(f"val loss {1.5 + 30 * (48 * width**2) ** -0.4 * (1 + 0.001 * (seed - 1))}")
 """
@@ -246,3 +251,43 @@ def test_a_run_that_fails_is_named_and_tried_again(tmp_path: Path) -> None:
     train_study(folder, Local(workers=2))
     assert len(observations(folder)) == 5
     assert not failed_runs(folder)
+
+
+def test_copies_that_a_program_without_a_seed_makes_are_no_replicates(tmp_path: Path) -> None:
+    text = "import sys\nprint(f'val loss {1.5 + 30 / int(sys.argv[1])}', sys.argv[2])"
+    folder = ladder(tmp_path, text, width=[16, 24, 32, 48], seed=range(2))
+    train_study(folder, Local(workers=2), is_anchors_only=True)
+    (warning,) = observed(Store(folder).read_study().runs, observations(folder))
+    assert (warning.code, warning.severity) == ("seed-unused", "severe")
+    assert "(3 times)" in warning.sentence
+
+
+def test_a_run_that_told_nothing_has_not_begun_and_its_plan_may_change(tmp_path: Path) -> None:
+    script(tmp_path, "raise SystemExit('a slip')")
+    plan_one(tmp_path, command())
+    train_study(tmp_path / "out", Local(workers=1))
+    assert only(tmp_path)[1].status == "failed"
+    script(tmp_path, "print('val loss 3')")
+    plan_one(tmp_path, command())
+    train_study(tmp_path / "out", Local(workers=1))
+    assert only(tmp_path)[1].status == "finished"
+
+
+def test_what_runs_is_seen_in_the_live_table(tmp_path: Path) -> None:
+    text = (
+        "import pathlib, sys, time\nprint('val loss 9')\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)\n"
+        + TRAIN
+    )
+    folder = ladder(tmp_path, text, width=[16, 24, 32, 48, 64], seed=[0])
+    thread = threading.Thread(target=train_study, args=(folder, Local(workers=2)), kwargs={"is_anchors_only": True})
+    thread.start()
+    until(lambda: sum(run.loss == 9 for run in study_status(folder).runs) == 2)
+    status = study_status(folder)
+    assert (status.counts["running"], status.counts["waiting"], status.share_done) == (2, 3, 0.0)
+    assert {(run.step, run.steps) for run in status.runs if run.state == "running"} == {(1, 0)}
+    console = Console(width=80, file=io.StringIO())
+    console.print(status_table(status))
+    assert "9.0000" in console.file.getvalue()  # type: ignore[attr-defined]
+    (tmp_path / "go").touch()
+    thread.join()
+    assert study_status(folder).counts["finished"] == 4

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from commands import command, plan, script
 from lawful.conduct import groups, train_study
+from lawful.errors import DeviceError
 from lawful.executors import local
 from lawful.executors.local import Local, _cores
 from lawful.observe import observations
@@ -17,7 +20,7 @@ from lawful.planning.plan import make_plan
 from lawful.planning.probes import Probes
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
-from lawful.study import import_file
+from lawful.study import grid, import_file
 from lawful.train import worker
 
 DEADLY = '''
@@ -159,3 +162,36 @@ def test_held_out_runs_fewer_than_the_cores_have_the_idle_ones_too_where_that_pa
     }
     seconds[2] = 0.9
     assert planned() == {8: 1, 12: 1, 16: 1}
+
+
+@pytest.mark.parametrize(
+    ("visible", "settings", "slots"),
+    [
+        ("0,1,2,3", {"gpus": 1}, ["0", "1", "2", "3"]),
+        ("GPU-a, GPU-b,GPU-c", {"gpus": 2}, ["GPU-a,GPU-b"]),
+        ("MIG-1,MIG-2", {"gpus": 1, "gpu_share": 0.5}, ["MIG-1", "MIG-2", "MIG-1", "MIG-2"]),
+        ("0,1,-1,2", {"gpus": 1}, ["0", "1"]),
+        ("0,1", {"cores": 1}, [""] * 3),
+    ],
+)
+def test_each_command_that_runs_at_once_has_gpus_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, settings: dict[str, Any], slots: list[str]
+) -> None:
+    script(tmp_path, "")
+    plan(tmp_path, grid(lambda seed: command("{seed}", **settings), seed=range(9))).write(tmp_path / "out")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(local, "available_cores", lambda: 3)
+    study = Store(tmp_path / "out").read_study()
+    groups = [[planned.run] for planned in study.runs]
+    workers = local.command_workers(Local(), tmp_path / "out", study, groups)
+    assert [part.partition("--gpus ")[2] for part in (" ".join(worker._command) for worker in workers)] == slots
+
+
+def test_commands_that_need_more_gpus_than_there_are_do_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, "")
+    plan(tmp_path, grid(lambda seed: command("{seed}", gpus=2), seed=range(2))).write(tmp_path / "out")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(DeviceError, match="expected at least 2 GPUs here, as a command asks, got 1"):
+        Local().submit(tmp_path / "out", [[planned.run] for planned in Store(tmp_path / "out").read_study().runs])

@@ -110,7 +110,7 @@ TrustedLaws = Annotated[
 ]
 Trust = Annotated[
     str | None,
-    typer.Option(help="Let the study's own Python file run, named by 12 digits or more of its SHA-256."),
+    typer.Option(help="Let the study's own Python file, or its commands, run: 12 digits or more of their SHA-256."),
 ]
 Echo = Annotated[
     bool,
@@ -616,7 +616,7 @@ def _executor(
     gpus_per_run: float,
     processes_per_run: int,
     shard: bool,
-    echo: bool,
+    echo: bool = False,
     **of_one: Any,
 ) -> Executor:
     """of_one    options that one kind of executor has alone"""
@@ -664,8 +664,10 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
             train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
     except KeyboardInterrupt:
+        of_commands = Store(folder).read_study().is_of_commands
+        done = "every command was ended" if of_commands else "every run was checkpointed"
         print(
-            f"\nstopped; every run was checkpointed. Go on with: lawful resume {shlex.quote(str(folder))}",
+            f"\nstopped; {done}. Go on with: lawful resume {shlex.quote(str(folder))}",
             file=sys.stderr,
         )
         raise SystemExit(130) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,9 +12,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lawful.command import process
 from lawful.command.log import Log
@@ -22,14 +23,16 @@ from lawful.command.reads import COLUMNS, LOG_FILE
 from lawful.command.record import CommandRun
 from lawful.command.sources import Source, Values, opened
 from lawful.command.template import placed
-from lawful.errors import LawfulError, in_words
+from lawful.errors import in_words
 from lawful.schema import Cell, Coordinate, RunRecord
 from lawful.storage.atomic import write_text
+from lawful.storage.codec import MOST
 from lawful.storage.json_files import plain
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
 
 SAFE_PATH = "lawful"  # what PYTHONSAFEPATH is set to for our own workers; any text switches it on
+PACE_SECONDS = 1.0  # lines that come together tell no speed
 LAST_LINES = 5  # of the output, in the reason of a failure
 LAST_LETTERS = 600
 OUT_OF_MEMORY = ("out of memory", "OutOfMemoryError", "MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -66,12 +69,19 @@ def train(run: CommandRun, at: Mapping[str, Coordinate], place: Place) -> RunRec
     if has_begun:
         process.kill_orphans(mark)
     for left in reversed(range(run.retries + 1)):
-        attempt = _Attempt(run, at, place, is_resumed=has_begun and bool(run.resume))
+        attempt = _Attempt(run, at, place, is_resumed=has_begun and _can_go_on(run, place.store))
         result = attempt.result(mark)
         has_begun = True
         if result.status != "failed" or not left or not attempt.has_started:
             return result
     raise AssertionError("unreachable")
+
+
+def _can_go_on(run: CommandRun, store: Store) -> bool:
+    """Whether the arguments to go on are added: not where an attempt that writes to its folder left nothing there."""
+    if not run.resume or not any("{folder}" in word for word in run.words):
+        return bool(run.resume)
+    return any(name != LOG_FILE for name in os.listdir(store.work(run.id)))
 
 
 class _Attempt:
@@ -81,19 +91,21 @@ class _Attempt:
         if not is_resumed:
             shutil.rmtree(self.work, ignore_errors=True)  # what an attempt left that cannot be continued
         self.work.mkdir(parents=True, exist_ok=True)
-        self.sources: list[Source] = [opened(source, self.work, Path(run.cwd)) for source in run.sources]
-        self.latest: list[dict[str, float]] = [{} for _ in run.sources]
+        self.sources: list[Source] = [opened(source, self.work, Path(run.cwd)) for source in run.reads]
+        self.latest: list[dict[str, float]] = [{} for _ in run.reads]
         self.first_not_finite: float | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.says_out_of_memory = False
         self.has_started = False
+        self.record: IO[str] | None = None
         self.records = 0
+        self.first_tokens: tuple[float, float] | None = None  # when, and how many
 
     def result(self, mark: str) -> RunRecord:
         metrics = self.place.store.metrics(self.run.id)
-        if not self.is_resumed:
-            write_text(metrics, "", lease=self.place.lease)
-        with Log(self.place.store.output(self.run.id)) as self.log, metrics.open("a", encoding="utf-8") as self.record:
+        if not self.is_resumed and metrics.exists():
+            write_text(metrics, "", lease=self.place.lease)  # a new file: one who slept adds to the old one
+        with Log(self.place.store.output(self.run.id)) as self.log, contextlib.ExitStack() as self.open_files:
             arguments = self.run.arguments(str(self.work), is_resumed=self.is_resumed)
             line = self.run.line(str(self.work), is_resumed=self.is_resumed)
             self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} in {self.run.cwd}: {line}".encode(errors="replace"))
@@ -108,11 +120,13 @@ class _Attempt:
                     seconds=None if self.run.minutes is None else 60 * self.run.minutes,
                     grace_seconds=self.run.grace_seconds,
                 )
-            except OSError as error:
+            except process.NotStarted as refused:
                 if not Path(self.run.cwd).is_dir():
                     return self._failed(f"the folder in which it runs, {self.run.cwd}, is not there")
-                return self._failed(f"{arguments[0]!r} cannot be started: {in_words(error)}")
+                return self._failed(f"{arguments[0]!r} cannot be started: {in_words(refused.error)}")
             self.has_started = True
+            if ended.cause != "itself" or ended.status:
+                process.kill_orphans(mark)  # torchrun's ranks, for one, are in groups of their own
             self._poll(is_over=True)
         if ended.cause == "stopped":
             raise Stopped
@@ -130,7 +144,7 @@ class _Attempt:
             VARIABLE_FOLDER: str(self.work),
             VARIABLE_COORDINATES: json.dumps(dict(self.at)),
         }
-        if self.run.gpus:
+        if self.run.gpus and self.place.gpus:  # else a cluster's scheduler has set it
             own["CUDA_VISIBLE_DEVICES"] = ",".join(self.place.gpus[: self.run.gpus])
         return own | {name: placed(text, str(self.work)) for name, text in self.run.environment}
 
@@ -148,20 +162,30 @@ class _Attempt:
     def _poll(self, *, is_over: bool = False) -> None:
         for number, source in enumerate(self.sources):
             self._take(number, source.poll(is_over=is_over))
-        self.record.flush()
+        self.log.flush()
+        if self.record is not None:
+            self.record.flush()
 
     def _take(self, number: int, found: Sequence[Values]) -> None:
         for values in found:
             self.latest[number].update(values)
-            if not math.isfinite(values.get("loss", 0.0)) and self.first_not_finite is None:
+            if not _is_measurement(values.get("loss", 0.0)) and self.first_not_finite is None:
                 self.first_not_finite = values.get("step", math.nan)
             if curve := self._curve(values):
-                self.record.write(json.dumps(plain(curve)) + "\n")
+                self._record().write(json.dumps(plain(curve)) + "\n")
+
+    def _record(self) -> IO[str]:
+        """The run's record, made with its first line: a run that told nothing has not begun."""
+        if self.record is None:
+            path = self.place.store.metrics(self.run.id)
+            self.record = self.open_files.enter_context(path.open("a", encoding="utf-8"))
+        return self.record
 
     def _curve(self, values: Values) -> dict[str, float]:
         """A line of the run's record, as our own runs write it; empty where the values are no point of a curve."""
         losses = {"validation_loss": values.get("loss"), "loss": values.get("loss_train")}
         kept = {name: value for name, value in losses.items() if value is not None}
+        values = {name: value for name, value in values.items() if _is_measurement(value)}
         if not kept:
             return {}
         self.records += 1
@@ -170,14 +194,29 @@ class _Attempt:
         total = self.run.known.get("tokens")
         if tokens is None and total and self.run.steps and "step" in values:
             tokens = step * total / self.run.steps
-        return {"step": round(step), **({} if tokens is None else {"tokens": tokens}), **kept}
+        line: dict[str, float] = {"step": round(step), **kept}
+        if tokens is not None:
+            line["tokens"] = tokens
+            line |= self._pace(tokens)
+        return line
+
+    def _pace(self, tokens: float) -> dict[str, float]:
+        """Tokens a second since the first tokens that this attempt told of."""
+        now = time.monotonic()
+        if self.first_tokens is None:
+            self.first_tokens = (now, tokens)
+            return {}
+        began, first = self.first_tokens
+        if now - began < PACE_SECONDS or tokens <= first:
+            return {}
+        return {"tokens_per_second": (tokens - first) / (now - began)}
 
     def _judged(self, ended: process.Ended) -> RunRecord:
         found: dict[str, float] = {}
         for latest in self.latest:
             found = {**latest, **found}
         loss = found.get("loss")
-        if loss is not None and not math.isfinite(loss):
+        if loss is not None and not _is_measurement(loss):
             return self._diverged(loss, found)
         if ended.cause == "time":
             return self._failed(f"stopped at its time limit of {self.run.minutes:g} minutes")
@@ -185,21 +224,20 @@ class _Attempt:
             return self._failed(self._why(ended))
         if missing := [name for name in self.run.measured if name not in found]:
             return self._failed("; ".join(map(self._not_found, missing)))
-        if odd := [name for name in self.run.measured if not math.isfinite(found[name])]:
-            return self._failed(f"expected finite numbers, got {', '.join(f'{name} {found[name]}' for name in odd)}")
-        try:
-            return RunRecord(status="finished", measured=self._columns(found, ended))
-        except LawfulError as error:
-            return self._failed(str(error))
+        odd = [name for name in self.run.measured if not _is_measurement(found[name])]
+        odd += [name for name in ("params", "tokens", "flops") if name not in odd and found.get(name, 1) < 1]
+        if odd:
+            told = ", ".join(f"{name} {found[name]}" for name in odd)
+            return self._failed(f"expected finite numbers, and counts of at least 1, got {told}")
+        return RunRecord(status="finished", measured=self._columns(found, ended))
 
     def _columns(self, found: Mapping[str, float], ended: process.Ended) -> dict[str, Cell]:
         known: dict[str, float] = dict(self.run.known)
-        told = {name: value for name, value in found.items() if name not in known and name != "step"}
-        for name in ("params", "tokens", "flops"):
-            if name in told:
-                if told[name] < 1:
-                    raise LawfulError(f"{name}: expected a count of at least 1, got {told[name]:g}")
-                told[name] = round(told[name])
+        told = {
+            name: round(value) if name in ("params", "tokens", "flops") else value
+            for name, value in found.items()
+            if name not in known and name != "step" and _is_measurement(value)
+        }
         both = {**told, **known}
         columns: dict[str, Cell] = {COLUMNS[name]: value for name, value in told.items()}
         if "params" in both and "tokens" in both:
@@ -235,7 +273,7 @@ class _Attempt:
     def _not_found(self, name: str) -> str:
         looked = [
             f"{source.looked_for if len(source.names) == 1 else source.names[name]} in {one.place}"
-            for source, one in zip(self.run.sources, self.sources, strict=True)
+            for source, one in zip(self.run.reads, self.sources, strict=True)
             if name in source.names
         ]
         return f"the command ended well, and no {name} was found: looked for {' and '.join(looked)}"
@@ -244,12 +282,18 @@ class _Attempt:
         last = " | ".join(self.last_lines)[-LAST_LETTERS:]
         log = self.place.store.output(self.run.id)
         said = f"; its last lines: {last}" if last else "; it wrote nothing"
+        if self.is_resumed:
+            said += f"; it went on from {self.work}: remove that folder to have the run begin anew"
         return RunRecord(status="failed", reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)")
+
+
+def _is_measurement(value: float) -> bool:
+    return math.isfinite(value) and abs(value) < MOST
 
 
 def echo(line: bytes) -> None:
     """To standard error, as it came."""
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         sys.stderr.buffer.write(line + b"\n")
         sys.stderr.buffer.flush()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import TracebackType
 
-from lawful.storage.atomic import open_log
+from lawful.storage.atomic import open_log, set_log_aside
 
 MOST_BYTES = 8 * 2**20  # of the file; there are two at most
 
@@ -22,11 +21,14 @@ class Log:
     def write(self, line: bytes) -> None:
         if self._size > self._most:
             self._file.close()
-            os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
+            set_log_aside(self._path)
             self._file = open_log(self._path)
             self._size = 0
         self._file.write(line + b"\n")
         self._size += len(line) + 1
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def __enter__(self) -> Log:
         return self

@@ -38,7 +38,7 @@ def planned_command(
         flops=known.get("flops", 0),
         flops_6nd=6 * known["params"] * known["tokens"] if has_both else 0,
         steps=run.steps or 1,
-        batch_tokens=1,
+        batch_tokens=max(1, known.get("tokens", 1) // (run.steps or 1)),
         context=1,
         learning_rate=0.0,
         schedule="",

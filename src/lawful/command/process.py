@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -37,6 +38,14 @@ class Ended:
     out_of_memory: bool = False
 
 
+class NotStarted(Exception):
+    """The program could not be started; `error` is the system's."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def run(
     arguments: Sequence[str],
     *,
@@ -48,7 +57,7 @@ def run(
     seconds: float | None,
     grace_seconds: float,
 ) -> Ended:
-    """Run the program until it ends, is told to stop, or its time is over. Raises OSError where it cannot be started.
+    """Run the program until it ends, is told to stop, or its time is over. Raises NotStarted where it cannot be.
 
     output    called with each line of what it writes, standard error included, without the line's end
     tick      called about twice a second
@@ -56,17 +65,20 @@ def run(
     left of its process group. Linux also kills it when this process dies.
     """
     began, kills_before = time.monotonic(), _oom_kills()
-    process = subprocess.Popen(
-        arguments,
-        cwd=cwd,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=_die_with_parent if _libc is not None else None,
-        bufsize=0,
-    )
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if _libc is not None else None,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise NotStarted(error) from error
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
@@ -202,12 +214,12 @@ def _signal(group: int, number: int) -> None:
 def _oom_kills() -> int:
     """How many processes the kernel has ended in our cgroup for want of memory; 0 where it does not say."""
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").rpartition("::")[2].strip()
         for folder in (f"/sys/fs/cgroup{own}", "/sys/fs/cgroup"):
             events = Path(folder, "memory.events")
             if events.exists():
-                facts = dict(line.split() for line in events.read_text(encoding="ascii").splitlines())
-                return int(facts.get("oom_kill", 0))
-    except (OSError, ValueError):
+                found = re.search(r"^oom_kill (\d+)$", events.read_text(encoding="utf-8"), re.MULTILINE | re.ASCII)
+                return int(found[1]) if found else 0
+    except OSError:
         pass
     return 0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
 from lawful.command.reads import COLUMNS, LOGGED, Reads
@@ -37,7 +36,7 @@ class CommandRun:
     is_shell: bool = False
     resume: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    reads: tuple[Any, ...] = ()  # Reads; a type that from_json has built already
+    reads: tuple[Reads, ...] = ()
     unit: str = ""
     counts: tuple[tuple[str, int], ...] = ()
     steps: PositiveInt | None = None
@@ -59,10 +58,6 @@ class CommandRun:
         return digest_of({name: value for name, value in own.items() if name not in _NOT_IN_ID})
 
     @property
-    def sources(self) -> tuple[Reads, ...]:
-        return self.reads
-
-    @property
     def known(self) -> dict[str, int]:
         return dict(self.counts)
 
@@ -70,7 +65,7 @@ class CommandRun:
     def measured(self) -> tuple[str, ...]:
         """What the output must tell before the run counts as finished: the loss, the counts that it alone knows, and
         what else the declaration names. Of lawful.log's names it may leave out the others."""
-        read = {name for source in self.sources for name in _required(source)}
+        read = {name for source in self.reads for name in _required(source)}
         return tuple(name for name in COLUMNS if name in read and name not in self.known)
 
     @property
@@ -80,13 +75,17 @@ class CommandRun:
 
     def line(self, folder: str, *, is_resumed: bool = False) -> str:
         arguments = self.arguments(folder, is_resumed=is_resumed)
-        text = arguments[2] if self.is_shell else shlex.join(arguments)
-        return text.replace("'{folder}'", "{folder}")
+        return arguments[2] if self.is_shell else joined(arguments)
 
     def arguments(self, folder: str, *, is_resumed: bool = False) -> list[str]:
         words = [*self.words, *(self.resume if is_resumed else ())]
         made = [placed(word, folder, is_quoted=self.is_shell) for word in words]
         return ["/bin/sh", "-c", " ".join(made)] if self.is_shell else made
+
+
+def joined(arguments: Sequence[str]) -> str:
+    """The words as one command line; {folder} stands in it without quotes."""
+    return shlex.join(word.replace("{folder}", "@folder@") for word in arguments).replace("@folder@", "{folder}")
 
 
 def _required(source: Reads) -> Iterable[str]:

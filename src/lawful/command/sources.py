@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lawful.command import numbers
 from lawful.command.reads import COLUMNS, JSONLines, LogPattern, Reads, TableFile
@@ -19,6 +18,7 @@ from lawful.errors import LawfulError
 Values = Mapping[str, float]  # what is read, such as loss and step -> its number
 MOST_LINE_BYTES = 2**20  # of JSON; a longer one is passed over
 TAIL_BYTES = 4096  # by which a file that was continued is told from one that was written anew
+MOST = 10**300  # of a whole number
 TABLE_SECONDS = 10.0  # between two looks at a table while it grows
 
 
@@ -200,7 +200,7 @@ def _record(line: bytes, names: Mapping[str, str]) -> Values:
     return _numbers((name, _at(value, key)) for name, key in names.items())
 
 
-def _at(value: Any, key: str) -> Any:
+def _at(value: object, key: str) -> object:
     """value[key], or value[a][b] for a key like a/b or a.b."""
     if not isinstance(value, dict):
         return None
@@ -210,13 +210,13 @@ def _at(value: Any, key: str) -> Any:
     return _at(value.get(first), rest) if sign else None
 
 
-def _numbers(cells: Iterable[tuple[str, Any]]) -> dict[str, float]:
+def _numbers(cells: Iterable[tuple[str, object]]) -> dict[str, float]:
     found = {}
     for name, cell in cells:
         if isinstance(cell, str) and cell.strip().lower() in ("nan", "inf", "-inf", "infinity", "-infinity"):
-            cell = float(cell)
-        if isinstance(cell, (int, float)) and not isinstance(cell, bool) and abs(cell) < 1e300 or cell != cell:
             found[name] = float(cell)
+        elif isinstance(cell, int) and not isinstance(cell, bool):
+            found[name] = float(min(max(cell, -MOST), MOST))  # of hundreds of digits, too large for a float
         elif isinstance(cell, float):
             found[name] = cell
     return found

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lawful import trust
 from lawful.command.record import CommandRun
 from lawful.errors import DeclarationError, StoreError
-from lawful.run import from_json, to_json
+from lawful.run import from_json
 from lawful.schema import StudyPlan
 from lawful.storage import codec
-from lawful.storage.json_files import read_json
+from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
 
 SHOWN = 3  # commands in a message
+Commands = Mapping[str, Json]  # run -> its run.json
 
 
-def read_commands(store: Store, study: StudyPlan) -> dict[str, CommandRun]:
-    """The commands of a study by run, as its folder has them. Raises StoreError where one is missing or was edited."""
+def read_commands(store: Store, study: StudyPlan) -> Commands:
+    """The commands of a study, as its folder has them. Raises StoreError where one is missing."""
     found = {}
     for planned in study.runs:
         path = store.run(planned.run)
@@ -23,21 +26,26 @@ def read_commands(store: Store, study: StudyPlan) -> dict[str, CommandRun]:
             raise StoreError(
                 f"{path}: no such file, so the command cannot be run; `lawful run STUDY --out {store.folder}` plans it."
             )
-        run = from_json(read_json(path))
-        if not isinstance(run, CommandRun) or run.id != planned.run:
-            raise StoreError(
-                f"{path}: expected the command {planned.run}, got one whose hash is another; it was edited."
-            )
-        found[planned.run] = run
+        found[planned.run] = read_json(path)
     return found
 
 
-def hash_of(commands: dict[str, CommandRun]) -> str:
+def hash_of(commands: Commands) -> str:
     """SHA-256 of all that the commands say, whatever their order."""
-    return codec.digest([to_json(commands[run]) for run in sorted(commands)])
+    return codec.digest([commands[run] for run in sorted(commands)])
 
 
-def commands_of(store: Store, study: StudyPlan, *, trusted: str = "") -> dict[str, CommandRun]:
+def command_of(commands: Commands, run_id: str, store: Store) -> CommandRun:
+    """One of the commands. Raises StoreError where it was edited."""
+    run = from_json(commands[run_id])
+    if not isinstance(run, CommandRun) or run.id != run_id:
+        raise StoreError(
+            f"{store.run(run_id)}: expected the command {run_id}, got one whose hash is another; it was edited."
+        )
+    return run
+
+
+def trusted_commands(store: Store, study: StudyPlan, *, trusted: str = "") -> Commands:
     """As read_commands; raises StoreError where they may not run.
 
     trusted    the hash that whoever started this process allowed
@@ -47,8 +55,8 @@ def commands_of(store: Store, study: StudyPlan, *, trusted: str = "") -> dict[st
     if own != trusted and not trust.is_trusted(own):
         raise StoreError(
             f"{store.study} has commands (SHA-256 {own}) that you have not planned or run before: they would run as "
-            f"programs, with your rights: {_listed(commands)}. Read them first, in runs/*/run.json; if you trust "
-            f"them, say so: --trust {own[: trust.FEWEST_DIGITS]}"
+            f"programs, with your rights: {_listed(commands, store)}. Read them first, in runs/*/run.json; if you "
+            f"trust them, say so: --trust {own[: trust.FEWEST_DIGITS]}"
         )
     return commands
 
@@ -64,7 +72,8 @@ def allow(digits: str, store: Store, study: StudyPlan) -> None:
     trust.remember(own, f"commands of {store.folder.resolve()}")
 
 
-def _listed(commands: dict[str, CommandRun]) -> str:
-    texts = list(dict.fromkeys(f"in {run.cwd}: {run.text}" for run in commands.values()))
+def _listed(commands: Commands, store: Store) -> str:
+    runs = [command_of(commands, run_id, store) for run_id in commands]
+    texts = list(dict.fromkeys(f"in {run.cwd}: {run.text}" for run in runs))
     more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return "; ".join(text[:300] for text in texts[:SHOWN]) + more

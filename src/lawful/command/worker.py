@@ -21,7 +21,7 @@ from pathlib import Path
 from lawful.command import attempt
 from lawful.command.code import Code
 from lawful.command.record import CommandRun
-from lawful.command.trusted import commands_of
+from lawful.command.trusted import Commands, command_of, trusted_commands
 from lawful.errors import LawfulError, StoreError
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
 from lawful.storage.atomic import is_disk_full
@@ -82,7 +82,7 @@ class _Worker:
         try:
             if run_id not in self._planned:
                 raise StoreError(f"{self.store.study}: expected the run {run_id} in the plan, got a plan without it.")
-            planned, run = self._planned[run_id], self._commands[run_id]
+            planned, run = self._planned[run_id], command_of(self._commands, run_id, self.store)
             self._expect_same_code(run)
         except LawfulError as error:
             return RunRecord(status="failed", reason=str(error))
@@ -104,11 +104,13 @@ class _Worker:
         return {planned.run: planned for planned in self._study.runs}
 
     @functools.cached_property
-    def _commands(self) -> dict[str, CommandRun]:
-        return commands_of(self.store, self._study, trusted=self.trusted)
+    def _commands(self) -> Commands:
+        return trusted_commands(self.store, self._study, trusted=self.trusted)
 
     def _expect_same_code(self, run: CommandRun) -> None:
         """Raises StoreError where the program is another than it was when the study was planned."""
+        if not Path(run.cwd).is_dir():
+            raise StoreError(f"{run.cwd}: expected the folder in which the command runs, got none of this name.")
         now = time.monotonic()
         if run.cwd not in self._codes or now - self._codes[run.cwd][0] > CODE_SECONDS:
             self._codes[run.cwd] = (now, Code(Path(run.cwd)))

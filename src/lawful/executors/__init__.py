@@ -98,7 +98,7 @@ class Executor(ABC):
                 f"{store.study}: expected none of --processes-per-run, --log and --shard: its runs are commands of "
                 "other programs, which take options of their own."
             )
-        own = trusted.hash_of(trusted.commands_of(store, study))
+        own = trusted.hash_of(trusted.trusted_commands(store, study))
         echo = ["--echo"] if self.is_echoed else []
         return ["-m", "lawful.command.worker", str(store.folder), "-", "--trust", own, *echo]
 

@@ -92,16 +92,18 @@ def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Seq
     if executor.device not in ("auto", "cpu"):
         raise DeviceError(f"--device: the commands of a study choose theirs, with gpus=...; got {executor.device!r}.")
     own = {run_id for group in groups for run_id in group}
-    commands = [run for run_id, run in trusted.commands_of(Store(folder), study).items() if run_id in own]
+    store = Store(folder)
+    found = trusted.trusted_commands(store, study)
+    commands = [trusted.command_of(found, run_id, store) for run_id in own]
     gpus = max(run.gpus for run in commands)
     count = executor.workers or max(1, available_cores() // max(run.cores for run in commands))
     slots = [""] * count
     if gpus:
-        found = devices.visible_gpus()
-        if len(found) < gpus:
-            raise DeviceError(f"gpus: expected at least {gpus} GPUs here, as a command asks, got {len(found)}.")
+        here = devices.visible_gpus()
+        if len(here) < gpus:
+            raise DeviceError(f"gpus: expected at least {gpus} GPUs here, as a command asks, got {len(here)}.")
         on_each = 1 if gpus > 1 else int(1 / max(run.gpu_share for run in commands) + 1e-9)
-        slots = [",".join(found[first : first + gpus]) for first in range(0, len(found) - gpus + 1, gpus)] * on_each
+        slots = [",".join(here[first : first + gpus]) for first in range(0, len(here) - gpus + 1, gpus)] * on_each
         slots = slots[: executor.workers or len(slots)]
     slots = slots[: 1 if executor.is_echoed else len(groups)]
     command, environment = executor.command(folder), executor.environment()

@@ -69,8 +69,8 @@ def _training(fit: Fit, study: StudyPlan | None) -> _Items:
     sizes = fit.data.domain.get("params")
     tokens = fit.data.domain.get("tokens")
     corpora = study.corpora if study else {}
-    rates = sorted({planned.learning_rate for planned in runs})
-    schedules = sorted({planned.schedule for planned in runs})
+    rates = sorted({planned.learning_rate for planned in runs if "learning_rate" not in planned.unknown})
+    schedules = sorted({planned.schedule for planned in runs if "schedule" not in planned.unknown})
     return [
         (
             "How many models are trained?",

@@ -86,7 +86,8 @@ def _settled(run: CommandRun, base: Path, codes: dict[Path, Code]) -> CommandRun
     if not folder.is_dir():
         raise DeclarationError(f"cwd: expected a folder, got {folder}, which is none")
     program = run.arguments("folder")[0]
-    there = folder / program if "/" in program else shutil.which(program)
+    path = dict(run.environment).get("PATH")
+    there = folder / program if "/" in program else shutil.which(program, path=path)
     if there is None or not Path(there).exists():
         raise DeclarationError(f"expected a program that is installed, got {program!r}")
     if folder not in codes:
@@ -100,7 +101,7 @@ def _shared_files(rungs: list[Rung]) -> dict[str, str]:
     problems = {}
     for rung in rungs:
         assert isinstance(rung.run, CommandRun)
-        for source in rung.run.sources:
+        for source in rung.run.reads:
             if isinstance(source, LogPattern):
                 continue
             path = Path("/own") / placed(source.file, "/own")

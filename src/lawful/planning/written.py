@@ -60,7 +60,7 @@ class Plan:
                 path = store.run(run.id)
                 if not path.exists() or (isinstance(run, CommandRun) and read_json(path) != to_json(run)):
                     write_json(path, to_json(run))
-            if commands := {run.id: run for run in self.runs.values() if isinstance(run, CommandRun)}:
+            if commands := {run.id: to_json(run) for run in self.runs.values() if isinstance(run, CommandRun)}:
                 trust.remember(trusted.hash_of(commands), f"commands of {folder.resolve()}")
             replace_plan(folder, self.study)
 

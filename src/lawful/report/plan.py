@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lawful.command.record import joined
 from lawful.report import tables
 from lawful.report.progress import clock_seconds
 from lawful.schema import PlannedRun, StudyPlan
@@ -62,7 +62,7 @@ def _commands(plan: StudyPlan) -> Table:
             tables.count(columns.get("tokens")),
             tables.flops(planned.flops).removesuffix("FLOPs").replace(" ", "") if "flops" in columns else tables.DASH,
         )
-        table.add_row(Text("  " + tables.printable(shlex.join(planned.command).replace("'{folder}'", "{folder}"))))
+        table.add_row(Text("  " + tables.printable(joined(planned.command))))
     return table
 
 

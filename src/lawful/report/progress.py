@@ -32,7 +32,11 @@ _started: dict[Path, float | None] = {}  # when the runs that have ended began
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """A waiting run with a step above 0 was stopped part way, and will go on. `ended_at`: seconds since 1970."""
+    """A waiting run with a step above 0 was stopped part way, and will go on.
+
+    steps    0 where only the run knows how many there will be
+    ended_at    seconds since 1970
+    """
 
     run: str
     rung: str
@@ -127,7 +131,7 @@ def status_table(status: StudyStatus) -> Table:
         for run in running[:MOST_RUNNING]:
             table.add_row(
                 Text(_label(run)),
-                f"{run.step}/{run.steps}",
+                f"{run.step}/{run.steps}" if run.steps else f"{run.step}",
                 tables.loss(run.loss),
                 tables.count(run.tokens_per_second),
                 tables.seconds(run.seconds_left),
@@ -169,13 +173,14 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
 
 
 def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
-    reached = planned.steps if result.status == "finished" else int(result.number("diverged_at_step") or 0)
+    steps = _steps(planned)
+    reached = steps if result.status == "finished" else int(result.number("diverged_at_step") or 0)
     return RunStatus(
         run=planned.run,
         rung=planned.rung,
         state=result.status,
         step=reached,
-        steps=planned.steps,
+        steps=steps,
         loss=result.number("loss"),
         tokens_per_second=result.number("tokens_per_second"),
         seconds_left=0.0,
@@ -192,7 +197,7 @@ def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
     loss = last.get("validation_loss", last.get("selection_loss", last.get("loss")))
     is_running = is_claimed(here.claim(planned.run))
     left: float | None = None
-    if is_running and speed:
+    if is_running and speed and _steps(planned):
         left = (planned.steps - step) * planned.batch_tokens / speed * pace.overhead
     elif planned.seconds_estimate is not None:
         share = min(max(planned.steps - step, 0) / max(planned.own_steps, 1), 1.0)
@@ -202,7 +207,7 @@ def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
         rung=planned.rung,
         state="running" if is_running else "waiting",
         step=step,
-        steps=planned.steps,
+        steps=_steps(planned),
         loss=number(loss),
         tokens_per_second=speed,
         seconds_left=left,
@@ -210,6 +215,11 @@ def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
         reason="",
         ended_at=None,
     )
+
+
+def _steps(planned: PlannedRun) -> int:
+    """How many steps the run has; 0 where only the run itself knows."""
+    return 0 if "steps" in planned.unknown else planned.steps
 
 
 @dataclass(frozen=True)
@@ -265,6 +275,8 @@ def _share(run: RunStatus, own_steps: int) -> float:
     """Of the run's own work that is done; a run that ended early will not go on."""
     if run.state in ("finished", "diverged", "failed"):
         return 1.0
+    if not run.steps:
+        return 0.0
     return 1 - min(max(run.steps - run.step, 0) / max(own_steps, 1), 1.0)
 
 

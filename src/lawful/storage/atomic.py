@@ -134,6 +134,11 @@ def open_log(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
+def set_log_aside(path: Path) -> None:
+    """Rename a log that is full to NAME.1, in place of the former one."""
+    os.replace(path, path.with_name(f"{path.name}.1"))
+
+
 def sync_file(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 

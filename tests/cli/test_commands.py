@@ -1,0 +1,128 @@
+"""A study from options alone, and the file that `lawful new` writes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lawful import trust
+from lawful.cli import app
+from lawful.cli.commands import values_of
+from lawful.errors import DeclarationError
+from lawful.observe import observations
+
+TRAIN = """
+import pathlib, sys
+pathlib.Path("ran").touch()
+print(f"val loss {1.5 + 30 * (48 * int(sys.argv[1]) ** 2) ** -0.4:.4f}")
+"""
+ASKED = [
+    *("--command", f"{sys.executable} train.py {{width}} {{seed}}", "--grid", "width=16,24,32,48,64 seed=0..1"),
+    *("--params", "12*4*{width}^2", "--tokens", "1e7", "--reads", "log: val loss {loss}", "--hold-out", "width=64"),
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "train.py").write_text(TRAIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trust, "_remembered", set())
+    return tmp_path
+
+
+def lawful(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "lawful", *arguments], capture_output=True, text=True)
+
+
+def test_a_plan_shows_every_command_and_starts_none(here: Path) -> None:
+    done = CliRunner().invoke(app, ["plan", *ASKED], env={"COLUMNS": "300"})
+    assert done.exit_code == 0, done.output
+    assert len(re.findall(r"train\.py \d+ [01]", done.output)) == 10
+    assert "10 commands" in done.output
+    assert not (here / "ran").exists()
+
+
+def test_one_run_in_the_foreground_shows_its_output_then_the_rest_gives_a_page(here: Path) -> None:
+    done = lawful("run", *ASKED, "--out", "out", "--only", "width=16,seed=0", "--echo")
+    assert done.returncode == 0, done.stderr
+    assert "val loss 2.1940" in done.stderr
+    assert re.search(r"width=16,seed=0: finished, loss 2\.194", done.stdout)
+    assert not (here / "out" / "report.html").exists()
+    done = lawful("resume", "out")
+    assert done.returncode == 0, done.stderr
+    assert "2 held-out runs were predicted within" in done.stdout
+    assert len(observations(here / "out")) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "expected a study (a name, or the path of its Python file) or --command, got neither"),
+        (["run", "quickstart", *ASKED], "got both"),
+        (["run", "--grid", "a=1"], "--grid: expected --command beside it"),
+        (["plan", *ASKED, "--scale", "quick"], "--scale, --set: a study that is given by --command has none"),
+        (["plan", *ASKED, "--reads", "logs: x"], "--reads: expected 'log: val loss {loss}'"),
+        (["plan", *ASKED[:2], "--grid", "width=16"], "{seed} has no value"),
+        (["plan", "--command", "nothing_like_this {a}", "--grid", "a=1..4"], "expected a program that is installed"),
+        (["run", *ASKED, "--out", "out", "--device", "cuda"], "--device"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_sentence(here: Path, arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code != 0
+    assert says in str(done.exception)
+    assert not (here / "ran").exists()
+
+
+def test_values_of_a_grid_are_numbers_where_they_are_written_so() -> None:
+    found = values_of("--grid", "width=64,96 seed=0..2 lr=1e-3,.5 tokens=1e6 act=gelu,relu n=-2..-1")
+    assert found == {
+        "width": [64, 96],
+        "seed": [0, 1, 2],
+        "lr": [0.001, 0.5],
+        "tokens": [1_000_000],
+        "act": ["gelu", "relu"],
+        "n": [-2, -1],
+    }
+    assert type(found["tokens"][0]) is int
+
+
+@pytest.mark.parametrize("text", ["width", "width=", "width=1,,2", "a=1 a=2", "a=5..2", "a=0..99999999999", "1=2"])
+def test_a_grid_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(DeclarationError, match="--grid: "):
+        values_of("--grid", text)
+
+
+def test_a_new_study_runs_as_it_is(here: Path) -> None:
+    assert lawful("new", "my_study.py", "--trainer", "command").returncode == 0
+    again = lawful("new", "my_study.py")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    done = CliRunner().invoke(app, ["plan", "my_study.py"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["run", "my_study.py", "--only", "bins=4,seed=0", "--echo", "--out", "out"])
+    assert done.exit_code == 0, done.output
+    assert "bins=4,seed=0: finished, loss 0.09" in done.output
+
+
+def test_a_received_folder_is_read_and_runs_only_what_is_trusted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [f"{sys.executable} train.py {{width}}", "--grid", "width=16,24", "--params", "{width}", "--tokens", "1"]
+    asked = ["run", "--command", *asked, "--reads", "log: val loss {loss}", "--out", "out"]
+    assert CliRunner().invoke(app, [*asked, "--only", "width=16", "--echo"]).exit_code == 0
+    (here / "ran").unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here / "another_user"))
+    monkeypatch.setattr(trust, "_remembered", set())
+    for reading in (["status", "out"], ["report", "out"]):
+        assert CliRunner().invoke(app, reading).exit_code == 0
+    refused = CliRunner().invoke(app, ["resume", "out", "--echo"])
+    told = re.search(r"they would run as programs, .* say so: --trust (\w{12})", str(refused.exception))
+    assert told
+    assert "train.py 24" in str(refused.exception)
+    assert not (here / "ran").exists()
+    allowed = CliRunner().invoke(app, ["resume", "out", "--echo", "--trust", told[1]])
+    assert "width=24: finished" in allowed.output
+    assert (here / "ran").exists()
