@@ -100,7 +100,7 @@ def test_an_extension_that_is_killed_before_its_plan_is_written_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lawful.planning.plan.replace_plan", die)
+        patch.setattr("lawful.planning.written.replace_plan", die)
         with pytest.raises(KeyboardInterrupt):
             extend(folder, toy((*WIDTHS, 64)))
     assert Store(folder).study.read_bytes() == former

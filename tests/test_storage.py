@@ -211,6 +211,8 @@ LAYOUT = {  # every path that a Store gives, as it is below the folder
     "planning": lambda here: here.planning,
     "runs/ab/claims": lambda here: here.claim("ab"),
     "runs/ab/worker.log": lambda here: here.log("ab"),
+    "runs/ab/work": lambda here: here.work("ab"),
+    "runs/ab/output.log": lambda here: here.output("ab"),
     "runs/ab/checkpoints": lambda here: here.checkpoints("ab"),
 }
 

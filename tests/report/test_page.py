@@ -281,7 +281,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     page = write_report(folder)
     wanted = "No law is claimed: the runs take too few different sizes or budgets."
     assert first(page.read_text(), "h1") == wanted
-    assert refusal in read(page).text["answer"]
+    assert refusal[:1].upper() + refusal[1:] in read(page).text["answer"]
     assert "No law is claimed" in page.read_text()
     shown = [str(attributes["data-chart"]) for _, attributes in read(page).tags if attributes.get("class") == "plot"]
     assert shown == ["loss_runs", "training_curves"]

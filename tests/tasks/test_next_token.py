@@ -69,6 +69,6 @@ def test_pieces_of_a_masked_batch_add_up_to_the_gradient_of_the_whole() -> None:
 
 
 def test_the_two_names_of_the_mark_are_one_number() -> None:
-    from lawful import corpora
+    from lawful import token_data
 
-    assert corpora.IGNORED == IGNORED == nn.CrossEntropyLoss().ignore_index
+    assert token_data.IGNORED == IGNORED == nn.CrossEntropyLoss().ignore_index

@@ -47,6 +47,7 @@ SHORT_DOUBTS = {
     "misfit": "the fitted law does not have the form of these runs",
     "not_certified": "the fit found no certain optimum",
     "padding": "padding counts in the loss",
+    "seed-unused": "runs that differ in their seed alone have the same loss",
     "mixed-schedules": "runs have different learning-rate schedules",
     "undecayed": "some runs ended before their learning rate had decayed",
     "far_extrapolation": "it lies too far outside the runs",
