@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful.errors import LawfulError, MissingDependency, TableError
-from lawful.plugins import Remark
-from lawful.storage.json_files import MOST_JSON_BYTES, MOST_NESTED, no_json, parse_json, reading
+from lawful.plugins import RawRow, Remark
+from lawful.storage.json_files import MOST_JSON_BYTES, MOST_NESTED, Json, no_json, parse_json, reading
 from lawful.tables.cells import number_or_text
 from lawful.tables.formats import flattened, once_each
 from lawful.tables.names import name_of
@@ -123,7 +123,7 @@ def json_of(path: Path) -> Any:
         raise TableError(f"{path}: expected JSON, got {no_json(error)}.") from None
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Json]:
     """As json_of, of a file that holds an object."""
     value = json_of(path)
     if not isinstance(value, dict):
@@ -216,7 +216,7 @@ def typed(cell: Any) -> Any:
     return number_or_text(cell, is_number=False) if isinstance(cell, str) else cell
 
 
-def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Any]:
+def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Json]:
     """The settings of a run as cells under names with a prefix, nested ones as a.b."""
     if values in (None, ""):
         return {}
@@ -229,7 +229,7 @@ def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Any
     return {f"{prefix}.{name}": typed(value) for name, value in flat.items()}
 
 
-def held_by_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def held_by_run(rows: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """The rows of one run, each with what the run has one of (parameters, a seed), also where it was not logged at each
     step."""
     first: dict[str, list[Any]] = {}
@@ -259,12 +259,12 @@ def counted(what: str, counts: Mapping[str, int]) -> Iterator[Remark]:
         yield Remark(f"{what}: {sum(counts.values())} in {len(counts)} runs ({names})")
 
 
-def by_step(records: Iterable[tuple[int, Mapping[str, Any]]], *, restarts: bool) -> tuple[dict[int, Any], int]:
+def by_step(records: Iterable[tuple[int, RawRow]], *, restarts: bool) -> tuple[dict[int, Any], int]:
     """Step -> what was logged at it, in the order of steps; and how many values or steps were replaced.
 
     restarts   a step that is not above the one before begins a restart: what was logged from it on is left out
     """
-    table: dict[int, dict[str, Any]] = {}
+    table: dict[int, dict[str, Json]] = {}
     replaced, last = 0, None
     for step, values in records:
         if restarts and last is not None and step <= last:
@@ -287,9 +287,7 @@ def step_of(place: object, value: Any) -> int:
     return int(number)
 
 
-def rows_or_refuse(
-    source: object, what: str, parts: Iterable[Mapping[str, Any] | Remark]
-) -> Iterator[Mapping[str, Any] | Remark]:
+def rows_or_refuse(source: object, what: str, parts: Iterable[RawRow | Remark]) -> Iterator[RawRow | Remark]:
     """The parts; TableError where no row is among them, or where the source is a pipe, socket or device."""
     if isinstance(source, Path) and not source.is_dir() and not source.is_file():
         raise TableError(f"{source}: expected {what}, got no file, or a pipe, socket or device.")
