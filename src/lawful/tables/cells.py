@@ -205,7 +205,7 @@ def written_count(text: str, point: Point | None) -> float | None:
 def read_numbers(cells: Sequence[Cell], *, is_count: bool) -> list[Cell]:
     """The cells as numbers where they are, in text or not; else as they are."""
     kinds = set(map(type, cells))
-    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)] if str in kinds else []
+    texts = [cell for cell in cells if cell and isinstance(cell, str) and not is_empty(cell)] if str in kinds else []
     if not texts:
         return list(cells)
     try:
@@ -238,8 +238,11 @@ def as_float(cell: Cell | Real) -> float:
 
 def counts_of(cells: Sequence[Cell]) -> np.ndarray:
     """A column as float64: 7B is 7e9; NaN where a cell is empty or no number."""
-    if set(map(type, cells)) == {float}:
-        return np.array(cells)
+    if set(map(type, cells)) <= {int, float}:
+        try:
+            return np.array(cells, dtype=float)
+        except OverflowError:
+            pass  # an integer of more than 308 digits is infinite
     return np.array([as_float(cell) for cell in read_numbers(cells, is_count=True)])
 
 

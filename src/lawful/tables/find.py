@@ -417,7 +417,8 @@ def _text_role(table: Observations, role: str, taken: Mapping[str, Choice]) -> s
 
 
 def _names_runs(table: Observations, cells: Sequence[str], taken: Mapping[str, Choice]) -> bool:
-    named = [i for i, cell in enumerate(cells) if not is_empty(cell)]
+    empty = set(filter(is_empty, set(cells)))
+    named = [i for i, cell in enumerate(cells) if cell not in empty]
     if len({cells[i] for i in named}) == len(named):
         return True  # each row is a run of its own
     if "params" not in taken:

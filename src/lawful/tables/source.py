@@ -41,6 +41,7 @@ from lawful.tables.standard_input import DASH, STANDARD_INPUT, standard_input
 from lawful.tables.text import read_text
 from lawful.tables.write import is_quoted, unquoted
 
+_SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"  # of ASCII, as str.strip() takes them off
 _OF_ODD_NUMBERS = frozenset("+-0123456789.,eE '’\u00a0\u2009\u202f")
 MOST_PROBLEMS = 8  # in one message
 # other names of the columns that decide whether a run is fitted
@@ -183,8 +184,15 @@ def _of_text(path: Path, named: Sequence[str]) -> tuple[Sequence[Row], tuple[str
     return Columns(dict(zip(header, cells, strict=False))), text.said + said, lone
 
 
-def _stripped(cells: Sequence[str]) -> list[str]:
-    return [cell.strip() for cell in cells]
+def _shared(cells: Sequence[Cell]) -> list[Cell]:
+    """Equal texts as one object: all rows of a run have its name."""
+    first: dict[str, str] = {}
+    return [first.setdefault(cell, cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def _stripped(cells: list[str]) -> list[str]:
+    text = "".join(cells)
+    return cells if text.isascii() and not any(space in text for space in _SPACES) else [cell.strip() for cell in cells]
 
 
 def _typed_columns(
@@ -193,17 +201,17 @@ def _typed_columns(
     columns: list[Sequence[Cell]] = []
     odd = {}
     for i, name in enumerate(header[: len(texts)]):
-        cells = list(map(unquoted, texts[i])) if any("'" in cell for cell in texts[i]) else texts[i]
+        cells = list(map(unquoted, texts[i])) if "'" in "".join(texts[i]) else texts[i]
         texts[i] = []  # a column of texts takes more room than one of numbers
         kind = COLUMNS[name][0] if name in COLUMNS else ""
         if kind in ("text", "yes/no"):
-            columns.append(cells)
+            columns.append(_shared(cells))
             continue
         parsed = numbers_or_texts(cells, is_number=bool(kind))
-        strange = {cell for cell in parsed if isinstance(cell, str) and not is_empty(cell)}
+        strange = {cell for cell in parsed if isinstance(cell, str) and cell and not is_empty(cell)}
         if strange and all(set(cell) <= _OF_ODD_NUMBERS for cell in strange):
             odd[i] = cells
-        columns.append(parsed)
+        columns.append(_shared(parsed) if 0 < len(strange) < len(parsed) / 2 else parsed)
     commas = []
     point: Point | None = "," if delimiter == ";" else None  # spreadsheets write semicolons for that reason
     for i, cells in odd.items():
