@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import RawRow, Reader, Remark, readers_of, separated
@@ -81,5 +80,5 @@ def _written(job: Path) -> tuple[list[RawRow], tuple[str, ...]]:
     return list(table.rows), table.said
 
 
-def _is_table(values: Iterable[Any]) -> bool:
+def _is_table(values: Iterable[Json]) -> bool:
     return any(isinstance(value, list) for value in values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import RawRow, Reader, Remark
@@ -34,7 +33,7 @@ def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files, others = of_kind(path, _is_results, RESULTS) if path.is_dir() else ([path], [])
     runs: dict[tuple[str, str], dict[str, Json]] = {}
     replaced: dict[str, int] = {}
-    shots: dict[tuple[str, str, str], Any] = {}
+    shots: dict[tuple[str, str, str], Json] = {}
     found = [(file, json_object(file)) for file in files]
     for file, value in sorted(found, key=lambda pair: (_date(pair[1]), str(pair[0]))):
         results, config = value.get("results"), value.get("config") or {}
@@ -71,7 +70,7 @@ def _rows(path: Path) -> Iterator[RawRow | Remark]:
     yield from counted("numbers of an earlier evaluation of the same task are replaced", replaced)
 
 
-def _shots(value: RawRow, task: str) -> Any:
+def _shots(value: RawRow, task: str) -> Json:
     """How many examples the prompt of a task has; None where the file does not say it."""
     told = value.get("n-shot")
     return told.get(task) if isinstance(told, dict) else None

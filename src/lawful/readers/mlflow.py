@@ -82,7 +82,7 @@ def _joined(runs: Iterable[_Run]) -> Iterator[RawRow | Remark]:
                 table.setdefault(step, {})[f"metrics.{name}"] = row[""]
         if not table:
             without.append(run.id)
-        fixed = {"run": run.id, "name": run.name, "status": run.status}
+        fixed: dict[str, Json] = {"run": run.id, "name": run.name, "status": run.status}
         fixed |= {"experiment": run.experiment} if are_several else {}
         fixed |= {f"params.{name}": typed(value) for name, value in run.params.items()}
         rows = held_by_run([table[step] for step in sorted(table)])

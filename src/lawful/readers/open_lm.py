@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from lawful.errors import TableError
 from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import any_below, begin_of, json_object, of_kind, rows_or_refuse, settings
+from lawful.storage.json_files import Json
 
 _KEPT = ("loss", "loss_tokens_lower_95", "loss_tokens_upper_95")
 
@@ -51,7 +51,7 @@ def _rows(path: Path) -> Iterator[RawRow | Remark]:
         yield row
 
 
-def _name(data: Any, number: int) -> str:
+def _name(data: Json, number: int) -> str:
     """A validation set is named by the folder that its shards are in."""
     first = data[0] if isinstance(data, list) and data else data
     return PurePosixPath(first).parent.name or first if isinstance(first, str) else f"validation {number}"

@@ -61,7 +61,7 @@ def _rows(path: Path) -> Iterator[RawRow | Remark]:
     yield from trials.values()
 
 
-def _param(path: Path, value: Any, distribution: Any) -> Any:
+def _param(path: Path, value: float, distribution: Json) -> Json:
     """The value of a parameter: a choice is stored by its place in the list, a whole number as a float."""
     if not isinstance(distribution, dict) or not isinstance(distribution.get("attributes"), dict):
         raise TableError(f"{path}: expected the distribution of a parameter, got {distribution!r:.60}.")
@@ -69,12 +69,14 @@ def _param(path: Path, value: Any, distribution: Any) -> Any:
         place = int(value)
         if not isinstance(choices, list) or not 0 <= place < len(choices):
             raise TableError(f"{path}: expected a choice of a parameter, got number {place}.")
-        return choices[place]
+        choice: Json = choices[place]
+        return choice
     return int(value) if str(distribution.get("name", "")).startswith("Int") else value
 
 
-def _json(path: Path, text: Any) -> Any:
+def _json(path: Path, text: Json) -> Json:
     try:
-        return parse_json(str(text))
+        value: Json = parse_json(str(text))
     except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: expected JSON in a cell, got {no_json(error)}.") from None
+    return value

@@ -12,6 +12,7 @@ from typing import Any
 from lawful.errors import MissingDependency, TableError
 from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import begin_of, counted, files_below, held_by_run, holds, rows_or_refuse, run_name
+from lawful.schema import Cell
 from lawful.storage.json_files import Json, reading
 
 EVENTS = "events.out.tfevents.*"
@@ -203,7 +204,7 @@ def _at_once(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and max(one[0], other[0]) < min(one[1], other[1])
 
 
-def _setting(value: Any) -> Any:
+def _setting(value: Any) -> Cell:
     kind = value.WhichOneof("kind")
     cell = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else ""
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell

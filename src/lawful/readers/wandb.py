@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import MissingDependency, TableError
 from lawful.plugins import RawRow, Reader, Remark
@@ -167,7 +166,7 @@ def _flat(items: RawRow) -> dict[str, Json]:
     return flattened({name: cell for name, cell in items.items() if not (isinstance(cell, dict) and "_type" in cell)})
 
 
-def _items(message: bytes, field_number: int) -> Iterator[tuple[str, Any]]:
+def _items(message: bytes, field_number: int) -> Iterator[tuple[str, Json]]:
     """Key and value of each item of a history, summary or config record."""
     for number, part in _fields(message):
         if number == field_number and isinstance(part, bytes):
