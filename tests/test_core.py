@@ -24,7 +24,8 @@ PATH = re.compile(r"`?(?:lawful/|src/lawful/)?domains/[\w./]+`?|lawful\.domains\
 CORE = [
     path
     for path in SOURCE.rglob("*")
-    if path.suffix in (".py", ".js", ".css") and "domains" not in path.parts
+    if path.suffix in (".py", ".js", ".css")
+    and "domains" not in path.parts
     # the names that columns of other people's tables have
     and path != SOURCE / "tables" / "vocabulary.py"
 ]

@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lawful import registry
+from lawful.storage.json_files import Json
+
+RawRow = Mapping[str, Json]  # a row of a source: column -> cell, which is parsed when the table is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +79,11 @@ class Reader(ABC):
         return path.is_file() and path.suffix.lower() in self.suffixes
 
     @abstractmethod
-    def rows(self, path: Path) -> Iterable[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterable[RawRow | Remark]:
         """A mapping from column to cell for each run, or for each step of each run's log: with columns `run` and `step`
         then; and remarks. Raises a LawfulError that names the file where it is damaged."""
 
-    def rows_at(self, address: str) -> Iterable[Mapping[str, Any] | Remark]:
+    def rows_at(self, address: str) -> Iterable[RawRow | Remark]:
         """As rows, of an address that begins with its scheme."""
         raise NotImplementedError(f"{type(self).__name__} reads no addresses")
 
@@ -118,7 +121,7 @@ def reader_at(address: str) -> Reader | None:
     return next((reader for reader in readers if reader.scheme == scheme), None)
 
 
-def separated(parts: Iterable[Mapping[str, Any] | Remark]) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+def separated(parts: Iterable[RawRow | Remark]) -> tuple[list[RawRow], tuple[str, ...]]:
     """The rows that a reader gives, and the texts of its remarks, each once."""
     rows, said = [], []
     for part in parts:

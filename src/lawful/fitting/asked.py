@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def _matching(
             ]
             if not present:
                 raise Refusal("no_rows", f"where: no run that may be fitted has a value of {column}.")
-            value = max(present) if wanted == "max" else min(present)
+            value = (max if wanted == "max" else min)(present, key=_amount)
         reason = f"{column} is not {_MOST.get(str(wanted), '')}{_shown(value)}"
         table = _with_cell(table, column, (value,), excluded, reason)
     if not len(table):
@@ -193,6 +194,11 @@ def _with_cell(
 
 
 _MOST = {"max": "the largest, ", "min": "the smallest, "}
+
+
+def _amount(cell: Cell) -> tuple[float, str]:
+    """The order of cells: numbers, then texts."""
+    return (cell, "") if isinstance(cell, (int, float)) else (math.inf, str(cell))
 
 
 def _shown(value: Cell | tuple[Coordinate, ...]) -> str:

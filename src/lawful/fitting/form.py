@@ -15,6 +15,7 @@ from lawful.fitting.replicates import spread_of
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import LEAST_DOF, MISFIT, MOST_ROWS, SUSPECTED, Form, Rung, is_at, look
 from lawful.laws import ONE_AXIS, Array, Axes, Law, named, on_axis
+from lawful.schema import Observation
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
@@ -193,7 +194,7 @@ def _point_of(fit: Fit) -> tuple[Point, Sample]:
     from lawful.tables import by_role
 
     values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
-    rows = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
+    rows: list[Observation] = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
     x, loss = Axes.of(values, fit.data.pivot), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
     spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0

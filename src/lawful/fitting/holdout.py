@@ -14,7 +14,7 @@ from lawful.fitting.cautions import rests_on
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import HeldOutRow, Prediction
 from lawful.laws import Array
-from lawful.schema import Warning
+from lawful.schema import Observation, Warning
 from lawful.tables import by_role
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
             f"{top}."
         )
     limit = levels[-top] * (1 - SAME_AMOUNT / 2)
-    rows = [
+    rows: list[Observation] = [
         {**_cells(fit, row.axes), "loss": row.observed, "run": row.run, "cluster": str(row.cluster)}
         for row in fit.residuals
     ]

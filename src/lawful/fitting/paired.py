@@ -77,7 +77,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
     cells: dict[str, dict[Any, dict[Any, float]]] = {}
     clusters: dict[tuple[str, Any, Any], Any] = {}
     for row in table:
-        if row.get(loss) not in (None, ""):
+        if (cell := row.get(loss)) is not None and cell != "":
             arm, level, seed = str(row[by]), row[along], row["seed"]
             if (arm, level, seed) in clusters:
                 raise Refusal(
@@ -85,7 +85,7 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
                     f"{arm}: expected one run of each {along} and seed, got several at {along} = {level}, seed {seed}; "
                     "they differ in something else (a size, a budget). Choose one with --where, or compare by a law.",
                 )
-            cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(row[loss])
+            cells.setdefault(arm, {}).setdefault(level, {})[seed] = float(cell)
             clusters[arm, level, seed] = row.get("cluster") or (seed if along in LENGTHS else (level, seed))
     arms = tuple(cells)
     refuse_alike(arms, by)

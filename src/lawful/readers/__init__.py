@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lawful.errors import LawfulError, MissingDependency, TableError
-from lawful.plugins import Remark
-from lawful.storage.json_files import MOST_JSON_BYTES, MOST_NESTED, no_json, parse_json, reading
+from lawful.plugins import RawRow, Remark
+from lawful.storage.json_files import MOST_JSON_BYTES, MOST_NESTED, Json, no_json, parse_json, reading
 from lawful.tables.cells import number_or_text
 from lawful.tables.formats import flattened, once_each
 from lawful.tables.names import name_of
@@ -112,18 +112,19 @@ def text_of(path: Path, most: int = MOST_JSON_BYTES) -> str:
         return path.read_text(encoding="utf-8-sig")
 
 
-def json_of(path: Path) -> Any:
+def json_of(path: Path) -> Json:
     """The value of a JSON file. Raises TableError that names the file."""
     text = text_of(path)
     try:
-        return parse_json(text, object_pairs_hook=once_each)
+        value: Json = parse_json(text, object_pairs_hook=once_each)
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: expected JSON, got {no_json(error)}.") from None
+    return value
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Json]:
     """As json_of, of a file that holds an object."""
     value = json_of(path)
     if not isinstance(value, dict):
@@ -131,7 +132,7 @@ def json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def yaml_of(path: Path) -> Any:
+def yaml_of(path: Path) -> Json:
     """The value of a YAML file, in which each scalar is a text: no tag makes an object, no date or octal number is
     guessed. An alias is the text *NAME. Raises TableError that names the file."""
     text = text_of(path, MOST_YAML_BYTES)
@@ -160,9 +161,10 @@ def yaml_of(path: Path) -> Any:
     with reading(path, "YAML", TableError):
         loader = Loader(text)
         try:
-            return loader.get_single_data()
+            value: Json = loader.get_single_data()
         finally:
             loader.dispose()
+    return value
 
 
 @contextmanager
@@ -211,12 +213,12 @@ def database_rows(path: Path, connection: sqlite3.Connection, table: str, column
     return rows
 
 
-def typed(cell: Any) -> Any:
+def typed(cell: Json) -> Json:
     """A text as the number that it writes, where it writes one."""
     return number_or_text(cell, is_number=False) if isinstance(cell, str) else cell
 
 
-def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Any]:
+def settings(source: Path, values: Json, prefix: str = "config") -> dict[str, Json]:
     """The settings of a run as cells under names with a prefix, nested ones as a.b."""
     if values in (None, ""):
         return {}
@@ -229,10 +231,10 @@ def settings(source: Path, values: Any, prefix: str = "config") -> dict[str, Any
     return {f"{prefix}.{name}": typed(value) for name, value in flat.items()}
 
 
-def held_by_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def held_by_run(rows: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """The rows of one run, each with what the run has one of (parameters, a seed), also where it was not logged at each
     step."""
-    first: dict[str, list[Any]] = {}
+    first: dict[str, list[Json]] = {}
     for row in rows:
         for column, cell in row.items():
             if _is_of_run(column):
@@ -259,12 +261,12 @@ def counted(what: str, counts: Mapping[str, int]) -> Iterator[Remark]:
         yield Remark(f"{what}: {sum(counts.values())} in {len(counts)} runs ({names})")
 
 
-def by_step(records: Iterable[tuple[int, Mapping[str, Any]]], *, restarts: bool) -> tuple[dict[int, Any], int]:
+def by_step(records: Iterable[tuple[int, RawRow]], *, restarts: bool) -> tuple[dict[int, dict[str, Json]], int]:
     """Step -> what was logged at it, in the order of steps; and how many values or steps were replaced.
 
     restarts   a step that is not above the one before begins a restart: what was logged from it on is left out
     """
-    table: dict[int, dict[str, Any]] = {}
+    table: dict[int, dict[str, Json]] = {}
     replaced, last = 0, None
     for step, values in records:
         if restarts and last is not None and step <= last:
@@ -279,7 +281,7 @@ def by_step(records: Iterable[tuple[int, Mapping[str, Any]]], *, restarts: bool)
     return {step: table[step] for step in sorted(table)}, replaced
 
 
-def step_of(place: object, value: Any) -> int:
+def step_of(place: object, value: Json) -> int:
     """A step as a whole number. Raises TableError where it is none."""
     number = typed(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)) or number != number or abs(number) > 2**53:
@@ -287,9 +289,7 @@ def step_of(place: object, value: Any) -> int:
     return int(number)
 
 
-def rows_or_refuse(
-    source: object, what: str, parts: Iterable[Mapping[str, Any] | Remark]
-) -> Iterator[Mapping[str, Any] | Remark]:
+def rows_or_refuse(source: object, what: str, parts: Iterable[RawRow | Remark]) -> Iterator[RawRow | Remark]:
     """The parts; TableError where no row is among them, or where the source is a pipe, socket or device."""
     if isinstance(source, Path) and not source.is_dir() and not source.is_file():
         raise TableError(f"{source}: expected {what}, got no file, or a pipe, socket or device.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import (
     by_step,
     counted,
@@ -22,7 +21,7 @@ from lawful.readers import (
     run_name,
     step_of,
 )
-from lawful.storage.json_files import parse_json
+from lawful.storage.json_files import Json, parse_json
 
 STATE, WEIGHTS = "trainer_state.json", "model.safetensors"
 MOST_HEADER_BYTES = 10**8  # what safetensors itself allows
@@ -37,11 +36,11 @@ class HuggingFace(Reader):
     def reads(self, path: Path) -> bool:
         return path.name == STATE and path.is_file() if not path.is_dir() else holds(path, STATE)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "trainer_state.json with a log_history", _rows(path))
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files = list(files_below(path, STATE)) if path.is_dir() else [path]
     root = path if path.is_dir() else path.parent
     runs: dict[Path, list[Path]] = {}
@@ -67,7 +66,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         yield Remark(f"params: the numbers in {WEIGHTS}, of {counted_in} runs")
 
 
-def _records(file: Path, state: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(file: Path, state: RawRow) -> Iterator[tuple[int, dict[str, Json]]]:
     history = state.get("log_history")
     if not isinstance(history, list):
         raise TableError(f"{file}: expected a list `log_history`, got {type(history).__name__}.")

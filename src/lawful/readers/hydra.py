@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark, readers_of, separated
+from lawful.plugins import RawRow, Reader, Remark, readers_of, separated
 from lawful.readers import any_below, files_below, json_of, rows_or_refuse, run_name, settings, yaml_of
+from lawful.storage.json_files import Json
 from lawful.tables.source import read_rows
 
 OVERRIDES, CONFIG = "overrides.yaml", "config.yaml"
@@ -22,7 +22,7 @@ class Hydra(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_job, OVERRIDES)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "Hydra jobs that wrote a table or a JSON object", _rows(path))
 
 
@@ -34,7 +34,7 @@ def _jobs(path: Path) -> Iterator[Path]:
     return (file.parent.parent for file in filter(_is_job, files_below(path, OVERRIDES)))
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     without = []
     for job in _jobs(path):
         run = run_name(path, job)
@@ -51,7 +51,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         yield Remark(f"{len(without)} jobs wrote nothing that is read: {', '.join(without[:5])}")
 
 
-def _settings(job: Path) -> dict[str, Any]:
+def _settings(job: Path) -> dict[str, Json]:
     """The whole configuration of a job, or its overrides where that was not kept."""
     file = job / ".hydra" / CONFIG
     if file.is_file() and not file.is_symlink():
@@ -63,7 +63,7 @@ def _settings(job: Path) -> dict[str, Any]:
     return settings(job, {name: value for name, _, value in pairs})
 
 
-def _written(job: Path) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+def _written(job: Path) -> tuple[list[RawRow], tuple[str, ...]]:
     """The rows that a job wrote: by a tracker, or as the one table or JSON object in its folder."""
     if reader := next((reader for reader in readers_of(job) if not reader.is_outer), None):
         rows, said = separated(reader.rows(job))
@@ -80,5 +80,5 @@ def _written(job: Path) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
     return list(table.rows), table.said
 
 
-def _is_table(values: Iterable[Any]) -> bool:
+def _is_table(values: Iterable[Json]) -> bool:
     return any(isinstance(value, list) for value in values)

@@ -3,12 +3,11 @@ settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import (
     any_below,
     begin_of,
@@ -30,7 +29,7 @@ class Keras(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_log, "*.csv", "*.log")
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "logs of Keras' CSVLogger", _rows(path))
 
 
@@ -40,7 +39,7 @@ def _is_log(file: Path) -> bool:
     return first == b"epoch" and b"step" not in others and any(name.endswith(b"loss") for name in others)
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     again: dict[str, int] = {}
     no_metrics = []
     files, others = of_kind(path, _is_log, "*.csv", "*.log")

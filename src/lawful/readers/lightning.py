@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import (
     any_below,
     begin_of,
@@ -32,7 +31,7 @@ class Lightning(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_metrics, METRICS)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "Lightning's metrics.csv", _rows(path))
 
 
@@ -42,7 +41,7 @@ def _is_metrics(file: Path) -> bool:
     return b"step" in header and (b"epoch" in header or file.with_name(HPARAMS).is_file())
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     replaced: dict[str, int] = {}
     files, others = of_kind(path, _is_metrics, METRICS)
     for file in files:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import any_below, begin_of, counted, json_object, of_kind, rows_or_refuse
+from lawful.storage.json_files import Json
 
 RESULTS = "results*.json"
 
@@ -19,7 +19,7 @@ class LMEval(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_results, RESULTS) if path.is_dir() else _is_results(path)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "results of lm-eval", _rows(path))
 
 
@@ -29,11 +29,11 @@ def _is_results(file: Path) -> bool:
     return begin.lstrip()[:1] == b"{" and b'"results"' in begin[:40] and b'"alias"' in begin and b'",' in begin
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files, others = of_kind(path, _is_results, RESULTS) if path.is_dir() else ([path], [])
-    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    runs: dict[tuple[str, str], dict[str, Json]] = {}
     replaced: dict[str, int] = {}
-    shots: dict[tuple[str, str, str], Any] = {}
+    shots: dict[tuple[str, str, str], Json] = {}
     found = [(file, json_object(file)) for file in files]
     for file, value in sorted(found, key=lambda pair: (_date(pair[1]), str(pair[0]))):
         results, config = value.get("results"), value.get("config") or {}
@@ -62,19 +62,20 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
             for metric, cell in metrics.items():
                 if isinstance(cell, (int, float)) and not isinstance(cell, bool):
                     column = f"{task}/{metric.removesuffix(',none').replace(',', '/')}"
-                    replaced[row["run"]] = replaced.get(row["run"], 0) + (column in row and row[column] != cell)
+                    run = str(row["run"])
+                    replaced[run] = replaced.get(run, 0) + (column in row and row[column] != cell)
                     row[column] = cell
     yield from runs.values()
     yield from others
     yield from counted("numbers of an earlier evaluation of the same task are replaced", replaced)
 
 
-def _shots(value: Mapping[str, Any], task: str) -> Any:
+def _shots(value: RawRow, task: str) -> Json:
     """How many examples the prompt of a task has; None where the file does not say it."""
     told = value.get("n-shot")
     return told.get(task) if isinstance(told, dict) else None
 
 
-def _date(value: Mapping[str, Any]) -> float:
+def _date(value: RawRow) -> float:
     date = value.get("date")
     return float(date) if isinstance(date, (int, float)) else 0.0

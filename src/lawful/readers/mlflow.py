@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import (
     any_below,
     begin_of,
@@ -25,6 +24,7 @@ from lawful.readers import (
     typed,
     yaml_of,
 )
+from lawful.storage.json_files import Json
 
 META = "meta.yaml"
 # RunStatus of mlflow/protos/service.proto
@@ -39,7 +39,7 @@ class MLflow(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_run, META, depth=3) if path.is_dir() else _TABLES <= tables_of(path)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "MLflow runs with metrics", _rows(path) if path.is_dir() else _of_database(path))
 
 
@@ -58,11 +58,11 @@ class _Run:
     experiment: str
     status: str
     is_deleted: bool
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Json] = field(default_factory=dict)
     series: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
 
 
-def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
+def _joined(runs: Iterable[_Run]) -> Iterator[RawRow | Remark]:
     """The rows of the runs: the metrics of one step together, of values at one step the one logged last. Where the runs
     are of several experiments, each row says of which."""
     runs = list(runs)
@@ -72,7 +72,7 @@ def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
         if run.is_deleted:
             deleted.append(run.id)
             continue
-        table: dict[int, dict[str, Any]] = {}
+        table: dict[int, dict[str, Json]] = {}
         again[run.id] = 0
         for name, records in run.series.items():
             ordered = sorted(records, key=lambda record: record[:2])
@@ -82,7 +82,7 @@ def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
                 table.setdefault(step, {})[f"metrics.{name}"] = row[""]
         if not table:
             without.append(run.id)
-        fixed = {"run": run.id, "name": run.name, "status": run.status}
+        fixed: dict[str, Json] = {"run": run.id, "name": run.name, "status": run.status}
         fixed |= {"experiment": run.experiment} if are_several else {}
         fixed |= {f"params.{name}": typed(value) for name, value in run.params.items()}
         rows = held_by_run([table[step] for step in sorted(table)])
@@ -95,7 +95,7 @@ def _joined(runs: Iterable[_Run]) -> Iterator[Mapping[str, Any] | Remark]:
         yield Remark(f"{len(without)} runs without a metric are left out: {', '.join(without[:3])}")
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     return _joined(_of_files(path))
 
 
@@ -131,7 +131,7 @@ def _experiment(folder: Path, number: str) -> str:
     return str(about.get("name", number)) if isinstance(about, Mapping) else number
 
 
-def _of_database(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _of_database(path: Path) -> Iterator[RawRow | Remark]:
     with database(path) as connection:
         experiments = dict(database_rows(path, connection, "experiments", ("experiment_id", "name")))
         columns: tuple[str, ...] = ("run_uuid", "name", "status", "lifecycle_stage", "experiment_id")

@@ -6,12 +6,11 @@ The lines follow the public source of karpathy/nanochat.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import any_below, begin_of, counted, of_kind, rows_or_refuse, text_of
 
 LOGS = ("*.log", "*.txt")
@@ -35,7 +34,7 @@ class Nanochat(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_log, *LOGS) if path.is_dir() else path.suffix in (".log", "") and _is_log(path)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "nanochat logs with a validation", _rows(path))
 
 
@@ -44,7 +43,7 @@ def _is_log(file: Path) -> bool:
     return b"Estimated FLOPs per token: " in begin and b"Total batch size " in begin
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     untrained: dict[str, int] = {}
     unread: dict[str, int] = {}
     again: dict[str, int] = {}

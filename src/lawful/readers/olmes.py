@@ -6,13 +6,13 @@ and model_config.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import begin_of, files_below, holds, rows_or_refuse, run_name, settings
+from lawful.storage.json_files import Json
 from lawful.tables.formats import json_lines
 
 METRICS = "metrics-all.jsonl"
@@ -25,13 +25,13 @@ class Olmes(Reader):
     def reads(self, path: Path) -> bool:
         return holds(path, METRICS) if path.is_dir() else path.name == METRICS and begin_of(path, 1) == b"{"
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, f"metrics in {METRICS}", _rows(path))
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     for file in files_below(path, METRICS) if path.is_dir() else [path]:
-        row: dict[str, Any] = {"run": run_name(path if path.is_dir() else path.parent, file.parent)}
+        row: dict[str, Json] = {"run": run_name(path if path.is_dir() else path.parent, file.parent)}
         tasks, _ = json_lines(file)
         for number, task in enumerate(tasks, start=1):
             name = task.get("task_config.metadata.alias") or task.get("task_name")

@@ -5,13 +5,13 @@ The fields follow the public files of that repository.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import any_below, begin_of, json_object, of_kind, rows_or_refuse, settings
+from lawful.storage.json_files import Json
 
 _KEPT = ("loss", "loss_tokens_lower_95", "loss_tokens_upper_95")
 
@@ -22,7 +22,7 @@ class OpenLM(Reader):
     def reads(self, path: Path) -> bool:
         return any_below(path, _is_model, "*.json") if path.is_dir() else path.suffix == ".json" and _is_model(path)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "models of open_lm", _rows(path))
 
 
@@ -31,7 +31,7 @@ def _is_model(file: Path) -> bool:
     return begin.lstrip()[:1] == b"{" and b'"hyperparameters"' in begin and b'"dataset_name"' in begin
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files, others = of_kind(path, _is_model, "*.json") if path.is_dir() else ([path], [])
     yield from others
     for file in files:
@@ -51,7 +51,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         yield row
 
 
-def _name(data: Any, number: int) -> str:
+def _name(data: Json, number: int) -> str:
     """A validation set is named by the folder that its shards are in."""
     first = data[0] if isinstance(data, list) and data else data
     return PurePosixPath(first).parent.name or first if isinstance(first, str) else f"validation {number}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lawful.errors import TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import database, database_rows, rows_or_refuse, tables_of
-from lawful.storage.json_files import no_json, parse_json
+from lawful.storage.json_files import Json, no_json, parse_json
 
 _TABLES = {"studies", "trials", "trial_params", "trial_values", "trial_user_attributes"}
 
@@ -20,11 +20,11 @@ class Optuna(Reader):
     def reads(self, path: Path) -> bool:
         return not path.is_dir() and _TABLES <= tables_of(path)
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "Optuna trials", _rows(path))
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     with database(path) as connection:
 
         def rows(table: str, *columns: str) -> list[Any]:
@@ -36,7 +36,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
             for study, key, text in rows("study_system_attributes", "study_id", "key", "value_json")
             if key == "study:metric_names"
         }
-        trials: dict[Any, dict[str, Any]] = {}
+        trials: dict[Any, dict[str, Json]] = {}
         studies = {}
         for trial, study, number, state in rows("trials", "trial_id", "study_id", "number", "state"):
             run = f"{names.get(study, study)}/{number}" if len(names) > 1 else number
@@ -61,7 +61,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     yield from trials.values()
 
 
-def _param(path: Path, value: Any, distribution: Any) -> Any:
+def _param(path: Path, value: float, distribution: Json) -> Json:
     """The value of a parameter: a choice is stored by its place in the list, a whole number as a float."""
     if not isinstance(distribution, dict) or not isinstance(distribution.get("attributes"), dict):
         raise TableError(f"{path}: expected the distribution of a parameter, got {distribution!r:.60}.")
@@ -69,12 +69,14 @@ def _param(path: Path, value: Any, distribution: Any) -> Any:
         place = int(value)
         if not isinstance(choices, list) or not 0 <= place < len(choices):
             raise TableError(f"{path}: expected a choice of a parameter, got number {place}.")
-        return choices[place]
+        choice: Json = choices[place]
+        return choice
     return int(value) if str(distribution.get("name", "")).startswith("Int") else value
 
 
-def _json(path: Path, text: Any) -> Any:
+def _json(path: Path, text: Json) -> Json:
     try:
-        return parse_json(str(text))
+        value: Json = parse_json(str(text))
     except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: expected JSON in a cell, got {no_json(error)}.") from None
+    return value

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lawful.errors import MissingDependency, TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import begin_of, counted, files_below, held_by_run, holds, rows_or_refuse, run_name
-from lawful.storage.json_files import reading
+from lawful.schema import Cell
+from lawful.storage.json_files import Json, reading
 
 EVENTS = "events.out.tfevents.*"
 MOST_EVENT_BYTES = 2**28  # of one event; pictures and graphs are such events, too
@@ -34,7 +35,7 @@ class TensorBoard(Reader):
             return holds(path, EVENTS)
         return "tfevents" in path.name and bool(begin_of(path, 1))
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "TensorBoard logs", _rows(path))
 
 
@@ -49,13 +50,13 @@ class _Log:
     """
 
     series: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Json] = field(default_factory=dict)
     status: str = ""
     again: int = 0
     torn: list[str] = field(default_factory=list)
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files = list(files_below(path, EVENTS)) if path.is_dir() else [path]
     root = path if path.is_dir() else path.parent
     folders: dict[Path, list[Path]] = {}
@@ -65,7 +66,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
     again: dict[str, int] = {}
     not_finite: dict[str, dict[str, int]] = {}
     for name, parts in _runs(root, logs).items():
-        table: dict[int, dict[str, Any]] = {}
+        table: dict[int, dict[str, Json]] = {}
         for tag, series in _columns(parts).items():
             for step, value in series:
                 table.setdefault(step, {})[tag] = value
@@ -84,7 +85,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         yield from counted(f"{tag!r} is NaN or infinite", counts)
 
 
-def _in_order(table: dict[int, dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+def _in_order(table: dict[int, dict[str, Json]]) -> list[tuple[int, dict[str, Json]]]:
     steps = sorted(table)
     return list(zip(steps, held_by_run([table[step] for step in steps]), strict=True))
 
@@ -203,7 +204,7 @@ def _at_once(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and max(one[0], other[0]) < min(one[1], other[1])
 
 
-def _setting(value: Any) -> Any:
+def _setting(value: Any) -> Cell:
     kind = value.WhichOneof("kind")
     cell = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else ""
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell

@@ -11,15 +11,14 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import MissingDependency, TableError
-from lawful.plugins import Reader, Remark
+from lawful.plugins import RawRow, Reader, Remark
 from lawful.readers import begin_of, by_step, counted, files_below, held_by_run, holds, rows_or_refuse, settings
-from lawful.storage.json_files import parse_json
+from lawful.storage.json_files import Json, parse_json
 from lawful.tables.formats import flattened
 
 RECORDS = "run-*.wandb"
@@ -41,10 +40,10 @@ class WandB(Reader):
             return holds(path, RECORDS)
         return path.suffix == ".wandb" and begin_of(path, 4) == HEAD
 
-    def rows(self, path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows(self, path: Path) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(path, "W&B runs", _rows(path))
 
-    def rows_at(self, address: str) -> Iterator[Mapping[str, Any] | Remark]:
+    def rows_at(self, address: str) -> Iterator[RawRow | Remark]:
         return rows_or_refuse(address, "W&B runs", _rows_of_project(address))
 
 
@@ -57,12 +56,12 @@ class _Run:
     project: str = ""
     group: str = ""
     exit_code: int | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
-    history: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    config: dict[str, Json] = field(default_factory=dict)
+    summary: dict[str, Json] = field(default_factory=dict)
+    history: list[tuple[int, dict[str, Json]]] = field(default_factory=list)
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows(path: Path) -> Iterator[RawRow | Remark]:
     files = list(files_below(path, RECORDS)) if path.is_dir() else [path]
     runs: dict[str, _Run] = {}
     for file in sorted(files, key=_time):  # a run that was resumed has several
@@ -78,7 +77,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any] | Remark]:
         if own or not table:
             table.setdefault(max(table, default=0), {}).update(own)
         state = "unfinished" if run.exit_code is None else "failed" if run.exit_code else "finished"
-        fixed = {"run": run.id, "name": run.name, "status": state}
+        fixed: dict[str, Json] = {"run": run.id, "name": run.name, "status": state}
         fixed |= {name: getattr(run, name) for name in told}  # what is different may be the data set
         fixed |= run.config
         for step, row in zip(table, held_by_run(list(table.values())), strict=True):
@@ -158,16 +157,16 @@ def _apply(run: _Run, record: bytes) -> None:
             run.exit_code = codes[0] if codes else 0
 
 
-def _config(message: bytes) -> dict[str, Any]:
+def _config(message: bytes) -> dict[str, Json]:
     return {name: value for name, value in _items(message, 1) if not name.startswith("_wandb")}
 
 
-def _flat(items: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(items: RawRow) -> dict[str, Json]:
     """Cells of numbers and texts; pictures and the like, which are objects with a `_type`, are none."""
     return flattened({name: cell for name, cell in items.items() if not (isinstance(cell, dict) and "_type" in cell)})
 
 
-def _items(message: bytes, field_number: int) -> Iterator[tuple[str, Any]]:
+def _items(message: bytes, field_number: int) -> Iterator[tuple[str, Json]]:
     """Key and value of each item of a history, summary or config record."""
     for number, part in _fields(message):
         if number == field_number and isinstance(part, bytes):
@@ -246,7 +245,7 @@ def _records(file: Path, torn: list[bool]) -> Iterator[bytes]:
                 parts = []
 
 
-def _rows_of_project(address: str) -> Iterator[Mapping[str, Any] | Remark]:
+def _rows_of_project(address: str) -> Iterator[RawRow | Remark]:
     """A row for each run of wandb://entity/project: its config, and its summary, which has the last value of each
     metric."""
     place = address.partition("://")[2].strip("/")

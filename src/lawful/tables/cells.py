@@ -5,14 +5,17 @@ from __future__ import annotations
 import decimal
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.schema import Cell
 
+Number = int | float
+Row = Mapping[str, Cell]  # a row of a table: column -> cell
 DIGITS = 300  # of a decimal that is read as a whole number
 Point = Literal[".", ","]  # what stands before the decimals of a number
 
@@ -33,7 +36,7 @@ _NOT_FINISHED = frozenset(
 
 # ASCII digits alone: Python's float reads 3_14 as 314, and digits of other scripts
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_OF_NO_NUMBER = re.compile(r"[^0-9.eE+\-\n]")
+_OF_NUMBERS = b"0123456789.eE+-\n"
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _TAIL = r"(?:[eE][+-]?\d+)?"
@@ -72,7 +75,7 @@ def plain_number(text: str) -> int | float | None:
     return None
 
 
-def number_or_text(cell: str, *, is_number: bool) -> Any:
+def number_or_text(cell: str, *, is_number: bool) -> Number | str:
     """A cell of a text file; is_number: of a column that lawful knows to hold numbers, where `n/a` is empty."""
     cell = cell.strip()
     if len(cell) > DIGITS:
@@ -83,14 +86,17 @@ def number_or_text(cell: str, *, is_number: bool) -> Any:
     return "" if cell.lower() == "nan" or (is_number and cell.lower() in EMPTY) else cell
 
 
-def numbers_or_texts(cells: Sequence[str], *, is_number: bool) -> list[Any]:
+def numbers_or_texts(cells: Sequence[str], *, is_number: bool) -> list[Number | str]:
     """A column of a text file, each cell as number_or_text reads it.
 
     Most columns hold plain numbers only. They are told by their letters, the column at once, and int() and float() read
     them: what these read beside plain numbers (3_14, nan, Arabic digits) has other letters.
     """
-    if not _OF_NO_NUMBER.search("\n".join(cells)) and max(map(len, cells), default=0) <= DIGITS:
+    text = "\n".join(cells)
+    if text.isascii() and not text.encode().translate(None, _OF_NUMBERS) and max(map(len, cells), default=0) <= DIGITS:
         try:
+            if text.count(".") == len(cells):  # one in each, or float() refuses
+                return list(map(float, cells))
             return [int(cell) if cell.lstrip("+-").isdigit() else float(cell) if cell else "" for cell in cells]
         except ValueError:
             pass  # a cell like 1-2 or 1.2.3
@@ -116,11 +122,16 @@ def point_of(cells: Iterable[str]) -> Point | None:
 
 def are_lone(cells: Iterable[str]) -> bool:
     """Whether each of these texts is like 1.234, or each like 1,234: a number with decimals, or one of thousands."""
-    filled = [cell for cell in cells if cell.lower() not in EMPTY]
-    return bool(filled) and all(map(_LONE.fullmatch, filled)) and len({"," in cell for cell in filled}) == 1
+    signs = set()
+    for cell in cells:
+        if cell.lower() not in EMPTY:
+            if not _LONE.fullmatch(cell):
+                return False
+            signs.add("," in cell)
+    return len(signs) == 1
 
 
-def torn(cells: Sequence[Any], point: Point | None) -> list[str]:
+def torn(cells: Sequence[Cell], point: Point | None) -> list[str]:
     """The texts whose number is in doubt beside the other cells of their column: 3.123 among cells like 3,12 may be
     thousands; 156 647 among cells like 1567890 has lost a digit sooner than it was written so."""
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
@@ -134,7 +145,7 @@ def torn(cells: Sequence[Any], point: Point | None) -> list[str]:
     return found
 
 
-def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | None:
+def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Number | str] | None:
     """A column of texts as numbers and empty cells, where each is one of these in one way of writing decimals; None
     where they are not, or where nothing tells which of two numbers they are.
 
@@ -145,8 +156,12 @@ def numbers_of(cells: Sequence[str], point: Point | None = None) -> list[Any] | 
     point = point_of(cells) or point
     if torn(cells, point):
         return None
-    numbers = ["" if cell.lower() in EMPTY else written_number(cell, point) for cell in cells]
-    return None if any(number is None for number in numbers) else numbers
+    numbers: list[Number | str] = []
+    for cell in cells:
+        if (number := "" if cell.lower() in EMPTY else written_number(cell, point)) is None:
+            return None
+        numbers.append(number)
+    return numbers
 
 
 def written_number(text: str, point: Point | None) -> int | float | None:
@@ -187,9 +202,10 @@ def written_count(text: str, point: Point | None) -> float | None:
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
-def read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
+def read_numbers(cells: Sequence[Cell], *, is_count: bool) -> list[Cell]:
     """The cells as numbers where they are, in text or not; else as they are."""
-    texts = [cell for cell in cells if isinstance(cell, str) and not is_empty(cell)]
+    kinds = set(map(type, cells))
+    texts = [cell for cell in cells if cell and isinstance(cell, str) and not is_empty(cell)] if str in kinds else []
     if not texts:
         return list(cells)
     try:
@@ -208,7 +224,7 @@ def read_numbers(cells: Sequence[Any], *, is_count: bool) -> list[Any]:
     ]
 
 
-def as_float(cell: Any) -> float:
+def as_float(cell: Cell | Real) -> float:
     """NaN where it is empty or no number."""
     if type(cell) is float:
         return cell
@@ -220,8 +236,13 @@ def as_float(cell: Any) -> float:
         return math.inf
 
 
-def counts_of(cells: Sequence[Any]) -> np.ndarray:
+def counts_of(cells: Sequence[Cell]) -> np.ndarray:
     """A column as float64: 7B is 7e9; NaN where a cell is empty or no number."""
+    if set(map(type, cells)) <= {int, float}:
+        try:
+            return np.array(cells, dtype=float)
+        except OverflowError:
+            pass  # an integer of more than 308 digits is infinite
     return np.array([as_float(cell) for cell in read_numbers(cells, is_count=True)])
 
 
@@ -231,9 +252,9 @@ def has_unit(text: str) -> bool:
     return bool(parts and parts["unit"])
 
 
-def as_plain(cell: Any) -> Any:
-    """A cell as text, a number, a truth value or, of JSON, a list or mapping of these; "" for what says that there is
-    nothing."""
+def as_plain(cell: Any) -> Cell:
+    """A value of JSON or of another library as text, a number or a truth value; "" for what says that there is nothing.
+    A list or mapping is the text that Python prints for it."""
     if isinstance(cell, str):
         return cell.strip()
     if isinstance(cell, (bool, int)):
@@ -255,34 +276,41 @@ def as_plain(cell: Any) -> Any:
         except OverflowError:  # a fraction of large integers
             return str(cell)
     if isinstance(cell, Mapping):
-        return {str(name): as_plain(value) for name, value in cell.items()}
+        return str({str(name): as_plain(value) for name, value in cell.items()})
     if isinstance(cell, (list, tuple)):
-        return [as_plain(value) for value in cell]
+        return str([as_plain(value) for value in cell])
     return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)  # times; anything else
 
 
-def as_text(cell: Any) -> Any:
+def as_text(cell: Any) -> str:
     """7 and 7.0 (a column of numbers with a gap, in pandas) are the text 7."""
     if type(cell) is str:
         return cell.strip()
     cell = as_plain(cell)
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
-    return str(cell) if isinstance(cell, (bool, int, float)) else cell
+    return str(cell)
 
 
-def as_number(cell: Any) -> Any:
+def texts_of(cells: Sequence[Cell]) -> list[str]:
+    """A column as texts."""
+    if set(map(type, cells)) == {str}:
+        return [cell.strip() for cell in cells if isinstance(cell, str)]
+    return [as_text(cell) for cell in cells]
+
+
+def as_number(cell: Any) -> Cell:
     """A cell of a column that lawful knows to hold numbers, where `n/a` is empty."""
     cell = as_plain(cell)
     return "" if isinstance(cell, str) and cell.lower() in EMPTY else cell
 
 
-def is_empty(cell: Any) -> bool:
+def is_empty(cell: Cell) -> bool:
     """Whether a cell of numbers holds nothing."""
     return cell is None or cell == "" or (isinstance(cell, str) and cell.strip().lower() in EMPTY)
 
 
-def yes_or_no(cell: Any) -> bool | str | None:
+def yes_or_no(cell: Cell) -> bool | str | None:
     """True, False, "" for an empty cell, None for a cell that is none of these."""
     text = str(cell).strip().lower()
     if text in _YES_NO:
@@ -293,23 +321,23 @@ def yes_or_no(cell: Any) -> bool | str | None:
     return None if number not in (0, 1) else number == 1
 
 
-def first_said(row: Mapping[str, Any], columns: Sequence[str], is_nothing: Any) -> tuple[str, Any]:
+def first_said(row: Row, columns: Sequence[str], is_nothing: Callable[[Cell], bool]) -> tuple[str, Cell]:
     """The first of these columns with something in it, and its cell: two trackers' tables, one below the other, have
     some rows under one name and some under another."""
     return next(((name, row[name]) for name in columns if not is_nothing(row.get(name, ""))), (columns[0], ""))
 
 
-def is_finished(row: Mapping[str, Any]) -> bool:
+def is_finished(row: Row) -> bool:
     """Whether a run's status says so, in the words of lawful or of a tracker; an empty status, or none, says yes."""
     status = row.get("status", "")
     return status in ("finished", "", None) or in_words(status) in _FINISHED
 
 
-def is_state(status: Any) -> bool:
+def is_state(status: Cell) -> bool:
     """Whether the text is the state of a run in the words of some tracker or cluster: CANCELLED by 1000 is one."""
     words = in_words(status)
     return words in _FINISHED or words in _NOT_FINISHED or words.split(" ")[0].strip(":+,;()") in _NOT_FINISHED
 
 
-def in_words(status: Any) -> str:
+def in_words(status: Cell) -> str:
     return " ".join(str(status).lower().replace("_", " ").replace("-", " ").split())

@@ -6,12 +6,12 @@ lowest and highest of the values that one point stands for: it shows at most som
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from lawful.errors import TableError
-from lawful.tables.cells import is_empty
+from lawful.schema import Cell
+from lawful.tables.cells import Row, is_empty
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
 
@@ -44,7 +44,7 @@ def of_chart(table: Observations) -> Observations:
     metrics = list(dict.fromkeys(metric for _, metric in places.values()))
     if metrics == ["step"]:
         return table
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Cell]] = []
     runs: dict[str, list[str]] = {}
     for column, (run, _) in places.items():
         runs.setdefault(run, []).append(column)
@@ -96,5 +96,5 @@ def _expect_within(table: Observations, series: Sequence[str]) -> None:
                 )
 
 
-def _stands_for_several(row: Mapping[str, Any], columns: Sequence[str]) -> bool:
+def _stands_for_several(row: Row, columns: Sequence[str]) -> bool:
     return any(row.get(f"{column}{ENDS[0]}") != row.get(f"{column}{ENDS[1]}") for column in columns)

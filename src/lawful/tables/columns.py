@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
+T = TypeVar("T")
 # name -> (unit or kind, what it is)
 COLUMNS: dict[str, tuple[str, str]] = {
     "study": ("text", "name of the study"),
@@ -97,7 +98,7 @@ def current_name(column: str) -> str:
     return BEST + column.removeprefix("best_") if column.startswith("best_") and BEST not in column else column
 
 
-def with_current_names(row: Mapping[str, Any]) -> dict[str, Any]:
+def with_current_names(row: Mapping[str, T]) -> dict[str, T]:
     """A row that lawful wrote, its former names replaced."""
     return {current_name(name): value for name, value in row.items()}
 

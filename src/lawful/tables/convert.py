@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import TableError
+from lawful.schema import Cell
+from lawful.tables.cells import Row
 from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.roles import ROLES
 
@@ -27,7 +28,7 @@ def tidy(table: Observations) -> Observations:
     name = Path(table.source).name or table.source
     rows = []
     for number, row in zip(numbers, table.rows, strict=False):
-        new: dict[str, Any] = {role: row.get(table.roles[role], "") for role in ROLES if role in table.roles}
+        new: dict[str, Cell] = {role: row.get(table.roles[role], "") for role in ROLES if role in table.roles}
         new |= {FILE: row.get(FILE) or name, ROW: row.get(ROW) or number}
         for column, cell in row.items():
             if column not in taken and column not in (FILE, ROW):
@@ -60,9 +61,9 @@ def merged(tables: Sequence[Observations]) -> Observations:
             )
             + ": losses in different units are not one curve. A column `loss_unit` says which they are in."
         )
-    seen: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-    rows: list[Mapping[str, Any]] = []
-    twice: list[Mapping[str, Any]] = []
+    seen: dict[tuple[Cell, ...], Row] = {}
+    rows: list[Row] = []
+    twice: list[Row] = []
     for number, part in enumerate(parts):
         for row in part:
             key = tuple(row.get(role) for role in sorted(roles[0])) + (

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.schema import Cell
 from lawful.tables.cells import (
     as_float,
-    as_text,
     counts_of,
     has_unit,
     in_words,
     is_empty,
     is_finished,
     read_numbers,
+    texts_of,
     written_count,
 )
 from lawful.tables.lacking import rises
@@ -81,7 +81,7 @@ def with_roles(
     if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
         roles = {role: role for role in ROLES if role in table.columns} | roles
     if table.is_of_study or table.roles:
-        filled = {name for name in table.columns if any(not is_empty(row.get(name)) for row in table.rows)}
+        filled = {name for name in table.columns if not all(map(is_empty, table.cells(name)))}
         for role, names in _OWN_NAMES.items():
             if role not in roles and (found := next((name for name in names if name in filled), None)):
                 roles[role] = found
@@ -109,22 +109,23 @@ def with_roles(
     if "flops" not in taken or taken["flops"].column not in factors:
         _expect_6nd(table, taken, numbers, told)
     _expect_counts(table, taken, numbers, told, factors)
-    rows = [dict(row) for row in table.rows]
-    columns = []
+    read, columns = table, []
     converted = dict(table.converted)
     for role, choice in taken.items():
-        roles[role] = _put_numbers(table, rows, role, choice)
+        read, roles[role] = _with_numbers(read, role, choice)
         if roles[role] != choice.column:
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
-    bars = _put_error_bars(table, rows, roles, taken, converted, factors)
+    spreads, bars = _error_bars(table, roles, taken, converted, factors)
+    if spreads:
+        read = read.with_cells(roles["stderr"], spreads)
     for role in ("cluster", "arm"):
-        if role not in roles and (found := _text_role(table, role, taken)):
-            roles[role] = found
-            columns.append(f"{role} {found!r}")
+        if role not in roles and (name := _text_role(table, role, taken)):
+            roles[role] = name
+            columns.append(f"{role} {name!r}")
     return (
-        replace(table, rows=tuple(rows), said=(*table.said, *_said(table, columns, taken), *bars), converted=converted),
+        replace(read, said=(*table.said, *_said(table, columns, taken), *bars), converted=converted),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
@@ -132,7 +133,7 @@ def with_roles(
 def _said(table: Observations, columns: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:
     """How the columns were read, in sentences."""
     said = [f"columns: {', '.join(columns)}"] if columns else ["columns: none is recognised"]
-    if units := list(dict.fromkeys(str(row["loss_unit"]) for row in table.rows if row.get("loss_unit"))):
+    if units := list(dict.fromkeys(str(cell) for cell in table.cells("loss_unit") if cell)):
         said.append(f"the loss is in {', '.join(units).replace('_', ' ')}, as loss_unit says")
     if {"params", "flops"} <= taken.keys() and "tokens" not in taken:
         n, c = (taken[role].column for role in ("params", "flops"))
@@ -140,33 +141,32 @@ def _said(table: Observations, columns: Sequence[str], taken: Mapping[str, Choic
     return said
 
 
-def _put_error_bars(
+def _error_bars(
     table: Observations,
-    rows: list[dict[str, Any]],
     roles: dict[str, str],
     taken: Mapping[str, Choice],
     converted: dict[str, str],
     factors: Mapping[str, float],
-) -> list[str]:
-    """The standard errors of the loss into the rows, and their role; what is to be said of error bars.
+) -> tuple[list[Cell], list[str]]:
+    """The standard errors of the loss, of which the column is put into `roles`; what is to be said of error bars.
 
     They are taken where a name says what they are, and each finished run with a loss has one.
     """
     loss = taken.get("loss")
     named = [roles["stderr"]] if "stderr" in roles else error_bars(table.columns, loss.column) if loss else []
     if loss is None or not named:
-        return []
+        return [], []
     sizes = {column: factors.get(column, standard_errors_in(column, loss.column)) for column in named}
     if "stderr" in roles and math.isnan(sizes[roles["stderr"]]):
         sizes[roles["stderr"]] = 1.0  # as the user told it
-    numbers = {column: counts_of([row.get(column, "") for row in table.rows]) for column in named}
-    losses = counts_of([row.get(loss.column, "") for row in table.rows])
+    numbers = {column: counts_of(table.cells(column)) for column in named}
+    losses = counts_of(table.cells(loss.column))
     counts = np.array([is_finished(row) for row in table.rows]) & (losses > 0)
     whole = [c for c in named if sizes[c] > 0 and bool((numbers[c][counts] > 0).all())]
     if not whole or not counts.any():
         gaps = [c for c in named if sizes[c] > 0]
         why = "not each run has one" if gaps else "its name does not say that it is a standard error of that"
-        return [
+        return [], [
             f"error bars {named[0]!r} of {loss.column!r}: no fit weighs by them, as {why} "
             f"({option_of('stderr')} COLUMN names standard errors)"
         ]
@@ -187,10 +187,10 @@ def _put_error_bars(
         notes.insert(0, f"{half}times {sizes[column]:.3g}")
     if notes:
         roles["stderr"] = converted[column] = f"standard error of {loss.column}"
-    for row, number in zip(rows, spread[column], strict=True):
-        row[roles["stderr"]] = float(number) if math.isfinite(number) else ""
     about = f" ({'; '.join(notes)})" if notes else ""
-    return [f"error bars of {loss.column!r}: {column!r}{about}; rows weigh by them ({option_of('stderr')} none: not)"]
+    return [float(number) if math.isfinite(number) else "" for number in spread[column]], [
+        f"error bars of {loss.column!r}: {column!r}{about}; rows weigh by them ({option_of('stderr')} none: not)"
+    ]
 
 
 def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np.ndarray]:
@@ -202,7 +202,7 @@ def _numbers_by_column(table: Observations, told: Sequence[str]) -> dict[str, np
         names = [name, name.of] if name.of else [name]
         is_known = any({part.path, part.last} & words or part.letter in {*LETTERS.values(), "P"} for part in names)
         if column in told or is_known or may_be_validation(column):
-            found[column] = counts_of([row.get(column, "") for row in table.rows])
+            found[column] = counts_of(table.cells(column))
     return found
 
 
@@ -255,7 +255,7 @@ def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: 
     for choice in taken.values():
         if choice.unit == 1 or choice.column in factors:
             continue
-        cells = [cell for row in table.rows if isinstance(cell := row.get(choice.column), str) and not is_empty(cell)]
+        cells = [cell for cell in table.cells(choice.column) if isinstance(cell, str) and not is_empty(cell)]
         twice = next((cell for cell in cells if has_unit(cell)), None)
         if twice is not None:
             raise TableError(
@@ -264,25 +264,20 @@ def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: 
             )
 
 
-def _put_numbers(table: Observations, rows: list[dict[str, Any]], role: str, choice: Choice) -> str:
-    """The numbers of a role into the rows, under the column's own name, or under a new one where they are converted;
+def _with_numbers(table: Observations, role: str, choice: Choice) -> tuple[Observations, str]:
+    """The table with the numbers of a role under the column's own name, or under a new one where they are converted;
     that name."""
     column = choice.column
-    cells = read_numbers([row.get(column, "") for row in rows], is_count=role in COUNTS)
-    if choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also:
-        new = _new_name(choice)
-        for row, cell in zip(rows, cells, strict=True):
-            row[new] = _converted(cell, choice, row)
-        for other in choice.also:
-            name = _put_numbers(table, rows, role, other)
-            for row in rows:
-                if is_empty(row[new]) and not is_empty(row.get(name, "")):
-                    row[new] = row[name]
-        return new
-    for row, cell in zip(rows, cells, strict=True):
-        if column in row:
-            row[column] = cell
-    return column
+    cells = read_numbers(table.cells(column), is_count=role in COUNTS)
+    if not (choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also):
+        return table.with_cells(column, cells), column
+    new = _new_name(choice)
+    factors = table.cells(choice.times)
+    cells = [_converted(cell, choice, factor) for cell, factor in zip(cells, factors, strict=True)]
+    for other in choice.also:
+        table, name = _with_numbers(table, role, other)
+        cells = [own if is_empty(cell) else cell for cell, own in zip(cells, table.cells(name), strict=True)]
+    return table.with_cells(new, cells), new
 
 
 def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
@@ -310,7 +305,7 @@ def _new_name(choice: Choice) -> str:
     return " or ".join([name, *(other.column for other in choice.also)])
 
 
-def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
+def _converted(cell: Cell, choice: Choice, factor: Cell) -> Cell:
     number = as_float(cell)
     if number != number:
         return cell
@@ -318,12 +313,12 @@ def _converted(cell: Any, choice: Choice, row: Mapping[str, Any]) -> Any:
         return math.log(number) if number > 0 else -math.inf
     if choice.base:
         try:
-            return choice.base**number
+            return float(choice.base**number)
         except OverflowError:
             return math.inf
     exact = number * choice.unit
     if choice.times:
-        exact *= as_float(row.get(choice.times))
+        exact *= as_float(factor)
         if exact != exact:
             return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
@@ -412,7 +407,7 @@ def _text_role(table: Observations, role: str, taken: Mapping[str, Choice]) -> s
             name = name_of(column)
             if column in {choice.column for choice in taken.values()} or not {name.path, name.key} & set(group):
                 continue
-            cells = [as_text(row.get(column, "")) for row in table.rows]
+            cells = texts_of(table.cells(column))
             if all(map(is_empty, cells)):
                 continue
             if role == "cluster" and name.path != "cluster" and not _names_runs(table, cells, taken):
@@ -421,16 +416,16 @@ def _text_role(table: Observations, role: str, taken: Mapping[str, Choice]) -> s
     return None
 
 
-def _names_runs(table: Observations, cells: Sequence[Any], taken: Mapping[str, Choice]) -> bool:
-    named = [i for i, cell in enumerate(cells) if not is_empty(cell)]
-    if len({str(cells[i]) for i in named}) == len(named):
+def _names_runs(table: Observations, cells: Sequence[str], taken: Mapping[str, Choice]) -> bool:
+    empty = set(filter(is_empty, set(cells)))
+    named = [i for i, cell in enumerate(cells) if cell not in empty]
+    if len({cells[i] for i in named}) == len(named):
         return True  # each row is a run of its own
     if "params" not in taken:
         return True
-    sizes: dict[str, set[str]] = {}
-    for i in named:
-        sizes.setdefault(str(cells[i]), set()).add(str(table.rows[i].get(taken["params"].column)))
-    return all(len(of_run) == 1 for of_run in sizes.values())
+    sizes = table.cells(taken["params"].column)
+    one: dict[str, Cell] = {}
+    return all(one.setdefault(cells[i], sizes[i]) == sizes[i] for i in named)
 
 
 def summaries(table: Observations) -> dict[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from lawful import unpack
 from lawful.checks import shown
 from lawful.errors import MissingDependency, TableError
-from lawful.storage.json_files import MOST_JSON_BYTES, no_json, parse_json, reading
+from lawful.storage.json_files import MOST_JSON_BYTES, Json, no_json, parse_json, reading
 from lawful.tables.header import MOST_ROWS, header_of
 from lawful.tables.text import MOST_CELLS, text_lines
 
@@ -60,7 +60,7 @@ def json_table(path: Path) -> tuple[list[Row], tuple[str, ...]]:
     return rows, (*said, how)
 
 
-def _of_json(path: Path, value: Any) -> tuple[list[Row], str]:
+def _of_json(path: Path, value: Json) -> tuple[list[Row], str]:
     if isinstance(value, dict) and {"columns", "data"} <= value.keys() and isinstance(value["columns"], list):
         names = [str(name) for name in value["columns"]]
         records = [dict(zip(names, cells, strict=False)) for cells in value["data"] if isinstance(cells, list)]
@@ -111,7 +111,7 @@ def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once_each(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     """The members of a JSON object. Raises TableError where two have one name: the last would hide the others."""
     found = dict(pairs)
     if len(found) < len(pairs):

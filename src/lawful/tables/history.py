@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from lawful.errors import TableError
-from lawful.tables.cells import as_float, counts_of, is_empty, written_count
+from lawful.tables.cells import Row, as_float, counts_of, is_empty, written_count
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations, grouped
 from lawful.tables.roles import shell_word
@@ -28,11 +28,12 @@ def step_column(table: Observations) -> str | None:
     return next((column for column in table.columns if name_of(column).path in STEPS), None)
 
 
-def _runs(rows: Sequence[Mapping[str, Any]], column: str) -> list[list[int]]:
+def _runs(table: Observations, column: str) -> list[list[int]]:
     """The places of the rows of each run; a row that names none is a run of its own."""
-    named = [run for run in grouped(rows, [column]) if not is_empty(rows[run[0]].get(column, ""))]
-    alone = [[place] for place, row in enumerate(rows) if is_empty(row.get(column, ""))]
-    return [*named, *alone]
+    names = table.cells(column)
+    runs = [(run, is_empty(names[run[0]])) for run in grouped(table, [column])]
+    alone = [[place] for run, is_nameless in runs if is_nameless for place in run]
+    return [*(run for run, is_nameless in runs if not is_nameless), *sorted(alone)]
 
 
 def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observations, dict[str, str]]:
@@ -42,21 +43,21 @@ def with_runs(table: Observations, roles: Mapping[str, str]) -> tuple[Observatio
     if step is None or "loss" not in roles:
         return table, dict(roles)
     roles = dict(roles)
-    rows, said = table.rows, list(table.said)
+    found, said = table, list(table.said)
     if "cluster" not in roles:
-        rows = _numbered(table, roles, step)
+        found = table.with_cells(RUN, _numbers(table, roles, step))
         roles["cluster"] = RUN
-    runs = _runs(rows, roles["cluster"])
-    loss = roles["loss"]
-    is_at_several_steps = any(len({rows[place].get(step) for place in run}) > 1 for run in runs)
-    is_sparse = any(len({is_empty(rows[place].get(loss)) for place in run}) > 1 for run in runs)
+    runs = _runs(found, roles["cluster"])
+    loss, steps = roles["loss"], table.cells(step)
+    is_filled = [not is_empty(cell) for cell in table.cells(loss)]
+    is_at_several_steps = any(len({steps[place] for place in run}) > 1 for run in runs)
+    is_sparse = any(len({is_filled[place] for place in run}) > 1 for run in runs)
     if not is_at_several_steps and not is_sparse:
         return table, {role: name for role, name in roles.items() if name != RUN}
-    found = replace(table, rows=rows)
-    blank = sum(is_empty(row.get(loss)) for row in rows)
-    if blank:
-        found = found.where(lambda row: not is_empty(row.get(loss)), f"no {loss} at this step")
-        said.append(f"{blank} of {len(rows)} rows left out: they have no {loss!r} at their step")
+    if not all(is_filled):
+        found = found.kept(is_filled, f"no {loss} at this step")
+        blank = len(table) - len(found)
+        said.append(f"{blank} of {len(table)} rows left out: they have no {loss!r} at their step")
     of = repr(roles["cluster"]) if roles["cluster"] != RUN else "all but what was logged"
     said.append(
         f"a history: {len(found.rows)} rows of {len(runs)} runs (told apart by {of}), kept as correlated observations; "
@@ -73,11 +74,13 @@ def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
     step = step_column(table)
     if step is None or "cluster" not in roles:
         return
-    runs = [[table.rows[place] for place in places] for places in _runs(table.rows, roles["cluster"])]
-    several = [run for run in runs if len({row.get(step) for row in run}) > 1]
-    sizes = {run[0].get(roles["params"]) for run in several} if "params" in roles else set()
-    if not several or any(len({row.get(axis) for row in run}) > 1 for run in several for axis in axes):
+    steps = table.cells(step)
+    several = [run for run in _runs(table, roles["cluster"]) if len({steps[place] for place in run}) > 1]
+    amounts = [table.cells(axis) for axis in axes]
+    if not several or any(len({cells[place] for place in run}) > 1 for cells in amounts for run in several):
         return
+    params = table.cells(roles["params"]) if "params" in roles else []
+    sizes = {params[run[0]] for run in several if params}
     if not axes and len(sizes) < 2:
         return  # learning curves: a law of the step itself
     what = f"{axes[0]!r} is the same at each step: the whole run's" if axes else "no column has tokens or FLOPs"
@@ -88,24 +91,21 @@ def expect_progress(table: Observations, roles: Mapping[str, str]) -> None:
     )
 
 
-def _numbered(table: Observations, roles: Mapping[str, str], step: str) -> tuple[Mapping[str, Any], ...]:
-    """The rows, each with the number of its run: those that agree in every column but step, tokens, FLOPs, losses and
-    what else was logged (numbers with decimals, and times)."""
+def _numbers(table: Observations, roles: Mapping[str, str], step: str) -> list[str]:
+    """The run of each row by a number: those that agree in every column but step, tokens, FLOPs, losses and what else
+    was logged (numbers with decimals, and times) are of one run."""
     changing = {step, *(roles[role] for role in ("tokens", "flops", "loss") if role in roles)}
     told = [column for column in table.columns if column not in changing and not _is_logged(table, column)]
     numbers: dict[tuple[str, ...], int] = {}
-    rows = []
-    for row in table.rows:
-        key = tuple(str(row.get(column, "")) for column in told)
-        rows.append({**row, RUN: f"run {numbers.setdefault(key, len(numbers) + 1)}"})
-    return tuple(rows)
+    keys = zip(*(map(str, table.cells(column)) for column in told), strict=True) if told else [()] * len(table)
+    return [f"run {numbers.setdefault(key, len(numbers) + 1)}" for key in keys]
 
 
 def _is_logged(table: Observations, column: str) -> bool:
     """A value of the moment, not a setting of the run: a time, or numbers of which no two rows have the same."""
     if name_of(column).path in _OF_TIME or name_of(column).path.endswith("loss"):
         return True
-    cells = [row.get(column) for row in table.rows if not is_empty(row.get(column))]
+    cells = [cell for cell in table.cells(column) if not is_empty(cell)]
     is_measured = all(isinstance(cell, float) and not cell.is_integer() for cell in cells)
     return is_measured and len(set(cells)) > len(cells) / 2
 
@@ -128,37 +128,33 @@ def reduced(table: Observations, roles: Mapping[str, str], how: str) -> Observat
     is_known = how in ("last", "min") or (name == "step" and number == number) or (name == "ema" and 0 <= number < 1)
     if not is_known:
         raise TableError(f"reduce: expected last, min, step=NUMBER, or ema=WEIGHT below 1; got {how!r}.")
-    runs = _runs(table.rows, roles["cluster"])
-    steps = counts_of([row.get(step) for row in table.rows])
-    taken: dict[int, Mapping[str, Any]] = {}
+    runs = _runs(table, roles["cluster"])
+    steps = counts_of(table.cells(step))
+    losses = [as_float(cell) for cell in table.cells(roles["loss"])]
+    taken: dict[int, Row] = {}
     for places in runs:
         places.sort(key=lambda place: steps[place] if steps[place] == steps[place] else 0.0)
-        run = [table.rows[place] for place in places]
-        chosen, row = _one(table.source, run, name, number, steps[places], roles["loss"])
-        taken[places[chosen]] = row
+        run = [losses[place] for place in places]
+        place = places[_one(table.source, run, name, number, steps[places])]
+        taken[place] = {**table.rows[place], roles["loss"]: _mean(run, number)} if name == "ema" else table.rows[place]
     said = tuple(part for part in table.said if not part.startswith("a history:"))
     said += (f"{len(table.rows)} rows of {len(runs)} runs reduced: {how}",)
     return replace(table.replaced(taken, f"another row of its run is taken ({how})"), said=said)
 
 
-def _one(
-    source: str, run: Sequence[Mapping[str, Any]], how: str, value: float, steps: np.ndarray, loss: str
-) -> tuple[int, Mapping[str, Any]]:
-    """The place of the row that stands for a run, whose rows are in the order of their steps; and the row."""
-    last = len(run) - 1
+def _one(source: str, losses: Sequence[float], how: str, value: float, steps: np.ndarray) -> int:
+    """The place of the row that stands for a run, whose rows are in the order of their steps."""
     if how == "min":
-        losses = [as_float(row.get(loss)) for row in run]
-        lowest = min(range(len(run)), key=lambda place: losses[place] if losses[place] > 0 else math.inf)
-        return lowest, run[lowest]
+        return min(range(len(losses)), key=lambda place: losses[place] if losses[place] > 0 else math.inf)
     if how == "step":
         at = np.flatnonzero(steps == value)
         if not len(at):
             span = f"{steps[0]:g} to {steps[-1]:g}"
             raise TableError(f"{source}: reduce: no row at step {value:g} in a run with steps {span}.")
-        return int(at[0]), run[at[0]]
-    if how == "ema":
-        mean = as_float(run[0][loss])
-        for row in run[1:]:
-            mean = value * mean + (1 - value) * as_float(row[loss])
-        return last, {**run[-1], loss: mean}
-    return last, run[-1]
+        return int(at[0])
+    return len(losses) - 1
+
+
+def _mean(losses: Sequence[float], weight: float) -> float:
+    """Over a run so far: each loss weighs 1 - weight beside the mean before it."""
+    return functools.reduce(lambda mean, loss: weight * mean + (1 - weight) * loss, losses)

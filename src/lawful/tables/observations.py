@@ -10,18 +10,20 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.schema import Cell
 from lawful.storage.json_files import plain
-from lawful.tables.cells import as_text, is_empty, is_finished
+from lawful.tables.cells import Row, is_empty, is_finished, texts_of
 from lawful.tables.columns import current_name
 from lawful.tables.roles import measure_of
+from lawful.tables.rows import Columns, chosen
 
 COPY = "the same as an earlier row in all but its name"
 LEAST_DIGITS = 6  # of a loss: at a spread of 1 % between runs, two agree in six digits by chance in about 1 of 10,000
@@ -54,9 +56,9 @@ class Observations:
     is_of_optima  each row is the best size or data at a budget, not a run
     """
 
-    rows: tuple[Mapping[str, Any], ...]
+    rows: Sequence[Row]
     source: str = "memory"
-    dropped: tuple[Mapping[str, Any], ...] = ()
+    dropped: tuple[Row, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     said: tuple[str, ...] = ()
     converted: Mapping[str, str] = field(default_factory=dict)
@@ -67,16 +69,34 @@ class Observations:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+    def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
     @functools.cached_property
     def columns(self) -> list[str]:
+        if isinstance(self.rows, Columns):
+            return list(self.rows.cells)
         return list(dict.fromkeys(itertools.chain.from_iterable(self.rows)))
 
-    def values(self, column: str) -> list[Any]:
+    def values(self, column: str) -> list[Cell]:
         self.expect(column)
         return [row.get(column) for row in self.rows]
+
+    def cells(self, column: str) -> Sequence[Cell]:
+        """As values; "" where a row, or the table, has no such column."""
+        if isinstance(self.rows, Columns):
+            return self.rows.cells.get(column) or [""] * len(self.rows)
+        return [row.get(column, "") for row in self.rows]
+
+    def with_cells(self, column: str, cells: Sequence[Cell]) -> Observations:
+        """The table with these cells in a column, a new one or in place of the former; a row that has no such column
+        gets none for an empty cell."""
+        if isinstance(self.rows, Columns):
+            return replace(self, rows=Columns({**self.rows.cells, column: cells}))
+        pairs = zip(self.rows, cells, strict=True)
+        return replace(
+            self, rows=tuple(row if cell == "" and column not in row else {**row, column: cell} for row, cell in pairs)
+        )
 
     def known_as(self, column: str) -> str:
         """The column's name here, where it was asked for by a former one, or is held in other units."""
@@ -87,23 +107,22 @@ class Observations:
         """Shape (rows,), float64; an empty cell is NaN. Raises TableError for a text that is no number."""
         cells = self.values(column)
         try:
-            return np.array([np.nan if is_empty(cell) else float(cell) for cell in cells])
+            return np.array([_number(cell) for cell in cells])
         except (TypeError, ValueError):
             number, cell = next((i, c) for i, c in enumerate(cells, start=1) if not _is_number(c))
             raise TableError(
                 f"{self.source}: row {number}, column {column!r}: expected a number, got {cell!r}."
             ) from None
 
-    def where(
-        self, keep: Callable[[Mapping[str, Any]], bool], reason: str | Callable[[Mapping[str, Any]], str]
-    ) -> Observations:
+    def where(self, keep: Callable[[Row], bool], reason: str | Callable[[Row], str]) -> Observations:
         """The rows for which `keep` holds; the others are recorded in `dropped` with the reason."""
-        is_kept = [keep(row) for row in self.rows]
-        if all(is_kept):
-            return self
-        return self._with(is_kept, tuple(itertools.compress(self.rows, is_kept)), reason)
+        return self.kept([keep(row) for row in self.rows], reason)
 
-    def replaced(self, rows: Mapping[int, Mapping[str, Any]], reason: str) -> Observations:
+    def kept(self, is_kept: Sequence[bool], reason: str | Callable[[Row], str]) -> Observations:
+        """As where; is_kept: of each row."""
+        return self if all(is_kept) else self._with(is_kept, chosen(self.rows, is_kept), reason)
+
+    def replaced(self, rows: Mapping[int, Row], reason: str) -> Observations:
         """The rows at these places (from 0), as they are given; the others are recorded in `dropped`."""
         is_kept = [place in rows for place in range(len(self.rows))]
         return self._with(is_kept, tuple(rows[place] for place in sorted(rows)), reason)
@@ -111,8 +130,8 @@ class Observations:
     def _with(
         self,
         is_kept: Sequence[bool],
-        kept: tuple[Mapping[str, Any], ...],
-        reason: str | Callable[[Mapping[str, Any]], str],
+        kept: Sequence[Row],
+        reason: str | Callable[[Row], str],
     ) -> Observations:
         if all(is_kept):
             return replace(self, rows=kept)
@@ -121,11 +140,13 @@ class Observations:
         left = tuple(
             {
                 "row": number,
-                "run": row.get("run", ""),
-                "rung": row.get("rung", ""),
-                "reason": reason if isinstance(reason, str) else reason(row),
+                "run": run,
+                "rung": rung,
+                "reason": reason if isinstance(reason, str) else reason(self.rows[place]),
             }
-            for number, row, is_here in zip(numbers, self.rows, is_kept, strict=False)
+            for place, (number, run, rung, is_here) in enumerate(
+                zip(numbers, self.cells("run"), self.cells("rung"), is_kept, strict=False)
+            )
             if not is_here
         )
         return replace(self, rows=kept, dropped=self.dropped + left)
@@ -165,7 +186,7 @@ class Observations:
             if is_name or is_time(column, cells):
                 names.add(column)
         told = [column for column in self.columns if column not in names]
-        seen: set[Any] = set()
+        seen: set[tuple[Cell, ...]] = set()
         found = set()
         for number, row in enumerate(self.rows):
             key = identity(row, told)
@@ -190,14 +211,14 @@ class Observations:
             raise TableError(f"{self.source}: no column {column!r}; it has {', '.join(self.columns)}.")
 
 
-def is_time(column: str, cells: Sequence[Any]) -> bool:
+def is_time(column: str, cells: Sequence[Cell]) -> bool:
     """Whether a column says when something was done: by its name, exported_at, or as all its cells are dates."""
     if column.lower().endswith(("_at", "timestamp", "_date", "_time")) and column.lower() != "train_time":
         return True
     return bool(cells) and all(isinstance(cell, str) and _DATE.match(cell) for cell in cells)
 
 
-def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
+def by_role(rows: Sequence[Row]) -> Observations:
     """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `cluster`,
     or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
@@ -209,31 +230,27 @@ def by_role(rows: Sequence[Mapping[str, Any]]) -> Observations:
     return Observations(tuple(rows), roles=roles)
 
 
-def is_of_ladder(row: Mapping[str, Any]) -> bool:
+def is_of_ladder(row: Row) -> bool:
     """Whether the run is a rung: not there to try another learning rate, not a fine-tuning."""
     return why_off_ladder(row) is None
 
 
-def why_off_ladder(row: Mapping[str, Any]) -> str | None:
+def why_off_ladder(row: Row) -> str | None:
     return next((why for column, why in OFF_LADDER.items() if row.get(column) not in ("", None)), None)
 
 
-def grouped(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[int]]:
+def grouped(table: Observations, columns: Sequence[str]) -> list[list[int]]:
     """The places of the rows that say the same in these columns."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(tuple(str(as_text(row.get(column, ""))) for column in columns), []).append(place)
+    texts = zip(*(texts_of(table.cells(column)) for column in columns), strict=True) if columns else [()] * len(table)
+    for place, key in enumerate(texts):
+        groups.setdefault(key, []).append(place)
     return list(groups.values())
 
 
-def identity(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
+def identity(row: Row, columns: Sequence[str]) -> tuple[Cell, ...]:
     """Equal for rows that say the same in every column."""
-    cells = tuple(map(row.get, columns))
-    try:
-        hash(cells)
-    except TypeError:  # lists and the like
-        return json.dumps(plain(cells), sort_keys=True)
-    return cells
+    return tuple(map(row.get, columns))
 
 
 def _digits(value: float) -> int:
@@ -241,8 +258,13 @@ def _digits(value: float) -> int:
     return len(f"{decimal.Decimal(repr(float(value))).normalize():f}".replace(".", "").replace("-", "").strip("0"))
 
 
-def _is_number(cell: Any) -> bool:
+def _number(cell: Cell) -> float:
+    """NaN where the cell is empty. Raises ValueError for a text that is no number."""
+    return math.nan if cell is None or is_empty(cell) else float(cell)
+
+
+def _is_number(cell: Cell) -> bool:
     try:
-        return is_empty(cell) or float(cell) is not None
+        return _number(cell) is not None
     except (TypeError, ValueError):
         return False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from lawful.schema import Cell
 from lawful.tables.cells import as_text, counts_of, is_empty
 from lawful.tables.columns import COLUMNS
 from lawful.tables.names import name_of
@@ -54,7 +54,7 @@ def pooled(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
     if not axes:
         return {}
     apart = [*axes, *told]
-    points = grouped(table.rows, apart)
+    points = grouped(table, apart)
     several = [[table.rows[place] for place in places] for places in points if len(places) > 1]
     if not several:
         return {}
@@ -141,13 +141,13 @@ def unread(table: Observations, roles: Mapping[str, str], told: Sequence[str] = 
     return ""
 
 
-def _falls_with(table: Observations, roles: Mapping[str, str], sizes: Sequence[Any], amounts: np.ndarray) -> bool:
+def _falls_with(table: Observations, roles: Mapping[str, str], sizes: Sequence[Cell], amounts: np.ndarray) -> bool:
     """Whether at each of three sizes or more the loss falls from each amount to the next, of three or more: by chance
     that comes once in two hundred tables."""
     if "loss" not in roles:
         return False
     losses = counts_of([row.get(roles["loss"], "") for row in table.rows])
-    groups: dict[Any, list[tuple[float, float]]] = {}
+    groups: dict[Cell, list[tuple[float, float]]] = {}
     for size, amount, loss in zip(sizes, amounts, losses, strict=True):
         groups.setdefault(size, []).append((float(amount), float(loss)))
     large = [sorted(group) for group in groups.values() if len({amount for amount, _ in group}) > 2]

@@ -14,13 +14,14 @@ from typing import Any
 
 from lawful.checks import checked
 from lawful.errors import TableError
-from lawful.tables.cells import are_lone, is_empty, is_finished
+from lawful.schema import Cell
+from lawful.tables.cells import Row, are_lone, as_float, is_empty, is_finished
 from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
 from lawful.tables.optima import optima_of
 from lawful.tables.roles import ROLES
-from lawful.tables.source import read_rows, refuse
+from lawful.tables.source import read_columns, refuse
 from lawful.tables.sweep import best_over
 from lawful.tables.where import condition
 
@@ -103,7 +104,7 @@ def read_by_role(
     told = [*filter(None, columns.values()), *(units or {}), *best, *where, *as_noise]
     if isinstance(source, Observations) and source.roles and not (told or reduce):
         return source  # read and checked before
-    table = selected(read_rows(source, told), where, as_noise)
+    table = selected(read_columns(source, told), where, as_noise)
     return in_roles(table, columns, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
 
 
@@ -153,7 +154,7 @@ def in_roles(
     return best_over(table.where(is_finished, _not_finished), roles, best) if best else table
 
 
-def _not_finished(row: Mapping[str, Any]) -> str:
+def _not_finished(row: Row) -> str:
     return f"not finished: {row['status']}"
 
 
@@ -165,7 +166,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
     rows = []
     columns = table.columns
     odd = {} if table.is_of_study else {**summaries(table), **marks(table, roles)}
-    seen: dict[Any, int] = {}
+    seen: dict[tuple[Cell, ...], int] = {}
     for number, row in enumerate(table.rows, start=1):
         typed = dict(row)
         if is_finished(row):
@@ -207,7 +208,7 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
         bad = iter(problems.values())
         return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad).lstrip(",: "))
     losses = [row.get(roles.get("loss", "")) for row in table.rows]
-    if all(isinstance(cell, Real) and cell < 0 for cell in losses):
+    if all(as_float(cell) < 0 for cell in losses):
         raise TableError(
             f"{table.source}: column {roles['loss']!r}: expected positive losses, got negative numbers alone. If they "
             "are log-likelihoods, the loss is the same number without the sign: write that."
@@ -221,7 +222,7 @@ def _expected(role: str) -> str:
     return {"loss": "a positive loss", "stderr": "a positive standard error"}.get(role, f"a positive count ({role})")
 
 
-def _positive(value: Any) -> float:
+def _positive(value: Cell | Real) -> float:
     """A cell as a positive finite float; TableError says what it is instead."""
     if value in (None, ""):
         raise TableError("got an empty cell (NaN, N/A and the like are empty, too)")
@@ -238,7 +239,7 @@ def _positive(value: Any) -> float:
     return exact
 
 
-def _hint(value: Any) -> str:
+def _hint(value: Cell | Real) -> str:
     if isinstance(value, str) and value.endswith("%"):
         return " (write it as a number, without the sign for per cent)"
     if isinstance(value, str) and "±" in value:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lawful import plugins
 from lawful.errors import TableError
+from lawful.schema import Cell
 from lawful.storage.layout import Store
 from lawful.tables import formats
 from lawful.tables.cells import (
     Point,
+    Row,
     are_lone,
     as_number,
     as_plain,
@@ -34,10 +36,13 @@ from lawful.tables.columns import COLUMNS, current_name, with_current_names
 from lawful.tables.names import name_of
 from lawful.tables.observations import OWN, Observations
 from lawful.tables.pooled import may_tell
+from lawful.tables.rows import Columns
 from lawful.tables.standard_input import DASH, STANDARD_INPUT, standard_input
-from lawful.tables.text import TextTable, read_text
+from lawful.tables.text import read_text
 from lawful.tables.write import is_quoted, unquoted
 
+_SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"  # of ASCII, as str.strip() takes them off
+_OF_ODD_NUMBERS = frozenset("+-0123456789.,eE '’\u00a0\u2009\u202f")
 MOST_PROBLEMS = 8  # in one message
 # other names of the columns that decide whether a run is fitted
 _ALSO_CALLED = {
@@ -62,18 +67,23 @@ def read_rows(source: Any, named: Sequence[str] = ()) -> Observations:
 
     Raises TableError that names the rows whose yes/no or status cannot be read.
     """
+    table = read_columns(source, named)
+    return replace(table, rows=tuple(table.rows))
+
+
+def read_columns(source: Any, named: Sequence[str] = ()) -> Observations:
+    """As read_rows; the rows of a text file are kept as columns."""
     if isinstance(source, Observations):
         table = replace(source, rows=tuple(_plain_rows(source.rows)))
     else:
         table = of_chart(_under_current_names(_read(source, named)))
     problems: list[str] = []
     for name, columns in _deciding(table.columns).items():
-        if name == "status":
-            problems += _read_status(table.rows, columns)
-        else:
-            problems += _read_yes_no(table.rows, name, columns)
+        cells, odd = _states(table, columns) if name == "status" else _yes_and_no(table, columns)
+        table = table.with_cells(name, cells)
+        problems += odd
     refuse(table.source, problems)
-    return replace(table)  # without the columns that it remembers
+    return table
 
 
 def _read(source: Any, named: Sequence[str]) -> Observations:
@@ -145,7 +155,7 @@ def _of_address(address: str) -> Observations:
     return Observations(tuple(_plain_rows(rows)), address, said=(reader.about, *said) if reader.about else said)
 
 
-def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...], frozenset[str]]:
+def _of_text(path: Path, named: Sequence[str]) -> tuple[Sequence[Row], tuple[str, ...], frozenset[str]]:
     """The typed rows of a text file, how it was read, and the columns whose cells are all like 1.234."""
     text = read_text(
         path,
@@ -167,29 +177,43 @@ def _of_text(path: Path, named: Sequence[str]) -> tuple[tuple[dict[str, Any], ..
             (),
             frozenset(),
         )
-    columns, said = _typed_columns(path, header, text)
-    texts = zip(header, zip(*text.rows, strict=True), strict=False)  # of no rows there are no columns
-    lone = {name for name, cells in texts if are_lone(map(str.strip, cells))}
-    del texts
+    columns = [_stripped([row[i] for row in text.rows]) for i in range(len(header))] if text.rows else []
     text.rows.clear()  # a million rows of texts take half of a gigabyte
-    rows = tuple(dict(zip(header, cells, strict=True)) for cells in zip(*columns, strict=True))
-    return rows, text.said + said, frozenset(lone)
+    lone = frozenset(name for name, cells in zip(header, columns, strict=False) if are_lone(cells))
+    cells, said = _typed_columns(path, header, columns, text.delimiter)
+    return Columns(dict(zip(header, cells, strict=False))), text.said + said, lone
 
 
-def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[list[list[Any]], tuple[str, ...]]:
-    columns = [list(map(unquoted, map(str.strip, cells))) for cells in zip(*text.rows, strict=True)]
-    kinds = [COLUMNS[name][0] if name in COLUMNS else "" for name in header]
+def _shared(cells: Sequence[Cell]) -> list[Cell]:
+    """Equal texts as one object: all rows of a run have its name."""
+    first: dict[str, str] = {}
+    return [first.setdefault(cell, cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def _stripped(cells: list[str]) -> list[str]:
+    text = "".join(cells)
+    return cells if text.isascii() and not any(space in text for space in _SPACES) else [cell.strip() for cell in cells]
+
+
+def _typed_columns(
+    path: Path, header: Sequence[str], texts: list[list[str]], delimiter: str
+) -> tuple[list[Sequence[Cell]], tuple[str, ...]]:
+    columns: list[Sequence[Cell]] = []
     odd = {}
-    for i, cells in enumerate(columns):
-        if kinds[i] in ("text", "yes/no"):
+    for i, name in enumerate(header[: len(texts)]):
+        cells = list(map(unquoted, texts[i])) if "'" in "".join(texts[i]) else texts[i]
+        texts[i] = []  # a column of texts takes more room than one of numbers
+        kind = COLUMNS[name][0] if name in COLUMNS else ""
+        if kind in ("text", "yes/no"):
+            columns.append(_shared(cells))
             continue
-        parsed = numbers_or_texts(cells, is_number=bool(kinds[i]))
-        strange = [cell for cell in parsed if isinstance(cell, str) and not is_empty(cell)]
-        if strange and all(set(cell) <= set("+-0123456789.,eE '’\u00a0\u2009\u202f") for cell in strange):
+        parsed = numbers_or_texts(cells, is_number=bool(kind))
+        strange = {cell for cell in parsed if isinstance(cell, str) and cell and not is_empty(cell)}
+        if strange and all(set(cell) <= _OF_ODD_NUMBERS for cell in strange):
             odd[i] = cells
-        columns[i] = parsed
+        columns.append(_shared(parsed) if 0 < len(strange) < len(parsed) / 2 else parsed)
     commas = []
-    point: Point | None = "," if text.delimiter == ";" else None  # spreadsheets write semicolons for that reason
+    point: Point | None = "," if delimiter == ";" else None  # spreadsheets write semicolons for that reason
     for i, cells in odd.items():
         try:
             own = point_of(cell for cell in cells if "," in cell)
@@ -203,7 +227,7 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
         if numbers is None:
             continue
         commas_in = sum(_is_comma_decimal(cell, number) for cell, number in zip(cells, numbers, strict=True))
-        if commas_in and text.delimiter == "," and 2 * commas_in < sum(number != "" for number in numbers):
+        if commas_in and delimiter == "," and 2 * commas_in < sum(number != "" for number in numbers):
             continue  # one cell like 12,34 in a column of whole numbers is damaged sooner than written so
         columns[i] = numbers
         if commas_in:
@@ -213,11 +237,11 @@ def _typed_columns(path: Path, header: Sequence[str], text: TextTable) -> tuple[
     return columns, (f"a comma before the decimals of {', '.join(map(repr, commas))}",)
 
 
-def _is_comma_decimal(cell: str, number: Any) -> bool:
+def _is_comma_decimal(cell: str, number: Cell) -> bool:
     return "," in cell and number != "" and number != plain_number(cell.replace(",", ""))
 
 
-def _own_parser(column: str) -> Any:
+def _own_parser(column: str) -> Callable[[str], Cell]:
     """How the cells of a column of a table that lawful wrote are read: as text where the schema says so (yes and no
     come later), else as numbers where they read as such."""
     kind = _own_kind(column)
@@ -233,9 +257,9 @@ def _own_kind(column: str) -> str:
     return plugins.columns()[column].unit if column in plugins.columns() else ""
 
 
-def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _plain_rows(rows: Iterable[formats.Row]) -> Iterator[dict[str, Cell]]:
     """Rows of a source whose cells have types, as `_of_text` gives those of a text."""
-    parsers: dict[str, Any] = {}
+    parsers: dict[str, Callable[[Any], Cell]] = {}
     for row in rows:
         for name in row.keys() - parsers.keys():
             kind = _own_kind(name) if row.keys() >= OWN else COLUMNS[name][0] if name in COLUMNS else ""
@@ -267,31 +291,30 @@ def _deciding(columns: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _read_yes_no(rows: Iterable[Any], name: str, columns: Sequence[str]) -> list[str]:
-    """Put True, False or "" under `name` into each row that has a cell of it; the problems found."""
+def _yes_and_no(table: Observations, columns: Sequence[str]) -> tuple[list[Cell], list[str]]:
+    """True, False or "" for each row, as the first of these columns says that has something in it; the problems
+    found."""
+    found: list[Cell] = []
     problems = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table.rows, start=1):
         column, cell = first_said(row, columns, lambda cell: cell not in (True, False) and yes_or_no(cell) == "")
-        if cell is True or cell is False:
-            row[name] = cell
-            continue
-        value = yes_or_no(cell)
+        value = cell if cell is True or cell is False else yes_or_no(cell)
         if value is None:
             problems.append(
                 f"row {number}, column {column!r}: expected yes or no (or true and false, t and f, y and n, on and "
                 f"off, 1 and 0, x and an empty cell), got {cell!r}."
             )
-        if value != "" or column in row:
-            row[name] = value
-    return problems
+        found.append(value)
+    return found, problems
 
 
-def _read_status(rows: Iterable[Any], columns: Sequence[str]) -> list[str]:
-    """Put the cell under `status` into each row; the words that nobody knows, each once."""
+def _states(table: Observations, columns: Sequence[str]) -> tuple[list[Cell], list[str]]:
+    """The state of each row; the words that nobody knows, each once."""
+    found: list[Cell] = []
     unknown: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table.rows, start=1):
         column, cell = first_said(row, columns, lambda cell: cell == "")
-        row["status"] = cell
+        found.append(cell)
         if cell == "" or is_state(cell):
             continue
         unknown.setdefault(
@@ -300,7 +323,7 @@ def _read_status(rows: Iterable[Any], columns: Sequence[str]) -> list[str]:
             f"failed, crashed or running, got {cell!r}. Write one of these, or give the column another name if it "
             "holds something else.",
         )
-    return list(unknown.values())
+    return found, list(unknown.values())
 
 
 def refuse(source: str, problems: Sequence[str], hint: str = "") -> None:

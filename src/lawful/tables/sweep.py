@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.schema import Cell
+from lawful.tables.cells import Row, as_float
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations, grouped
 from lawful.tables.pooled import SEEDS
@@ -17,7 +18,6 @@ from lawful.tables.pooled import SEEDS
 MOST_AROUND = 5  # runs of a sweep through which a parabola is laid: the best and its neighbours
 LEAST_AROUND = 3
 LOCAL = 4.0  # how far neighbours may lie apart for a parabola between them to be true
-Row = Mapping[str, Any]
 
 
 def best_over(table: Observations, roles: Mapping[str, str], settings: Sequence[str]) -> Observations:
@@ -40,7 +40,7 @@ def best_over(table: Observations, roles: Mapping[str, str], settings: Sequence[
             "it, got none."
         )
     sweeps = [[table.rows[place] for place in sweep] for sweep in places]
-    lowest = [min(sweep, key=lambda place: float(table.rows[place][loss])) for sweep in places]
+    lowest = [min(sweep, key=lambda place: as_float(table.rows[place][loss])) for sweep in places]
     rows = {place: table.rows[place] for place in lowest}
     setting = settings[0]
     if len(settings) > 1 or not all(_is_positive(row.get(setting)) for row in table.rows):
@@ -74,21 +74,21 @@ def _sweeps(table: Observations, roles: Mapping[str, str], settings: Sequence[st
     """The places of the rows of each sweep."""
     axes = [roles[role] for role in ("params", "tokens", "flops", "unique_tokens", "arm") if role in roles]
     seeds = [column for column in table.columns if name_of(column).path in SEEDS]
-    return grouped(table.rows, [column for column in [*axes, *seeds] if column not in settings])
+    return grouped(table, [column for column in [*axes, *seeds] if column not in settings])
 
 
 def _is_at_edge(sweep: Sequence[Row], setting: str, loss: str) -> bool:
-    values = sorted(float(row[setting]) for row in sweep)
-    return float(min(sweep, key=lambda row: float(row[loss]))[setting]) in (values[0], values[-1])
+    values = sorted(as_float(row[setting]) for row in sweep)
+    return as_float(min(sweep, key=lambda row: as_float(row[loss]))[setting]) in (values[0], values[-1])
 
 
 def _window(sweep: Sequence[Row], setting: str, loss: str) -> list[Row]:
     """The best run of a sweep and its neighbours; none where a parabola through them would not be local."""
-    by_setting = sorted(sweep, key=lambda row: float(row[setting]))
-    values = [float(row[setting]) for row in by_setting]
+    by_setting = sorted(sweep, key=lambda row: as_float(row[setting]))
+    values = [as_float(row[setting]) for row in by_setting]
     if len(set(values)) < len(values):
         return []  # replicates that nothing tells apart
-    best = min(range(len(by_setting)), key=lambda i: float(by_setting[i][loss]))
+    best = min(range(len(by_setting)), key=lambda i: as_float(by_setting[i][loss]))
     first = last = best
     while last - first + 1 < MOST_AROUND:
         before = first > 0 and values[first] / values[first - 1] <= LOCAL
@@ -120,8 +120,8 @@ class Bottom:
 
 def _bottom(window: Sequence[Row], setting: str, loss: str) -> Bottom | None:
     """The bottom of the parabola by least squares; None where it has none within the window."""
-    logs = np.log([float(row[setting]) for row in window])
-    target = np.log([float(row[loss]) for row in window])
+    logs = np.log([as_float(row[setting]) for row in window])
+    target = np.log([as_float(row[loss]) for row in window])
     middle = float(logs.mean())
     u = logs - middle
     design = np.stack([np.ones(len(u)), u, u**2], axis=1)
@@ -138,5 +138,5 @@ def _bottom(window: Sequence[Row], setting: str, loss: str) -> Bottom | None:
     )
 
 
-def _is_positive(cell: Any) -> bool:
+def _is_positive(cell: Cell) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool) and 0 < cell < math.inf

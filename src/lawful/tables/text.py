@@ -47,7 +47,7 @@ class TextTable:
     """
 
     header: list[str]
-    rows: list[list[str]]
+    rows: list[tuple[str, ...]]
     lines: list[int]
     said: tuple[str, ...]
     delimiter: str
@@ -142,18 +142,16 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
         lines = [line.replace("**", "") if line.lstrip().startswith("|") else "\n" for line in lines]
     lines, preface = (lines, ()) if told else _without_preface(lines)
     delimiter = told[1] if told else _delimiter(path, lines)
-    rows, ends = [], []
+    rows: list[tuple[str, ...]] = []  # of tuples of texts the garbage collector keeps no account
+    ends = []
     unread: list[int] = []
     for end, cells in text_rows(path, lines, delimiter):
         if cells and (len(cells) > 1 or cells[0].strip() or delimiter != " "):
-            rows.append(cells)
+            rows.append(_blanked(cells, unread) if unread else tuple(cells))
             ends.append(end)
             if len(rows) == _SAMPLE and len(lines) * len(rows[0]) > MANY_CELLS:
                 unread = _measured(rows, may_tell)
-                for row in rows[1:]:
-                    _blank(row, unread)
-            if unread:
-                _blank(cells, unread)
+                rows[1:] = [_blanked(row, unread) for row in rows[1:]]
     del lines  # a million take 150 MB
     rows, ends = _without_blank_tail(rows, ends)
     top = header_of([[cell.strip() for cell in cells] for cells in rows[:MOST_ROWS]])
@@ -162,10 +160,10 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
     if header and not header[-1].strip() and all(not row[-1].strip() for row in rows if len(row) == len(header)):
         header = header[:-1]  # each line ends with what separates the columns
     rows = [row[:-1] if len(row) == len(header) + 1 and not row[-1].strip() else row for row in rows]
-    for number, (end, cells) in enumerate(zip(ends, rows, strict=True), start=1):
-        if len(cells) != len(header):
+    for number, (end, row) in enumerate(zip(ends, rows, strict=True) if set(map(len, rows)) - {len(header)} else (), 1):
+        if len(row) != len(header):
             raise TableError(
-                f"{path}: row {number} (line {end}): expected {len(header)} cells, got {len(cells)} "
+                f"{path}: row {number} (line {end}): expected {len(header)} cells, got {len(row)} "
                 "(a number with thousands separators needs quotes, and so does a text with "
                 f"{DELIMITERS.get(delimiter, repr(delimiter))})."
             )
@@ -173,7 +171,7 @@ def read_text(path: Path, may_tell: Callable[[str], bool] = lambda column: True)
     if unread:
         names = [header[i] for i in unread]
         kept = [i for i in range(len(header)) if i not in set(unread)]
-        header, rows = [header[i] for i in kept], [[cells[i] for i in kept] for cells in rows]
+        header, rows = [header[i] for i in kept], [tuple([cells[i] for i in kept]) for cells in rows]
         said += (f"{len(names)} columns of measured numbers not kept ({', '.join(map(repr, names[:3]))}, ...)",)
     header, rows, ends, again = _without_rules(path, header, rows, ends)
     said += again
@@ -218,15 +216,17 @@ def _measured(rows: Sequence[Sequence[str]], may_tell: Callable[[str], bool]) ->
     return found
 
 
-def _blank(cells: list[str], places: Sequence[int]) -> None:
+def _blanked(cells: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
+    found = list(cells)
     for place in places:
-        if place < len(cells):
-            cells[place] = ""
+        if place < len(found):
+            found[place] = ""
+    return tuple(found)
 
 
 def _without_rules(
-    path: Path, header: list[str], rows: list[list[str]], ends: list[int]
-) -> tuple[list[str], list[list[str]], list[int], tuple[str, ...]]:
+    path: Path, header: list[str], rows: list[tuple[str, ...]], ends: list[int]
+) -> tuple[list[str], list[tuple[str, ...]], list[int], tuple[str, ...]]:
     """Without the header where it is repeated, as in two exports one below the other, and the line of dashes below the
     header of a table in Markdown. Raises TableError for another header among the rows: what is below it has other
     columns."""
@@ -298,11 +298,11 @@ def _without_comments(lines: list[str], skipped: int) -> tuple[list[str], int]:
 def _header_in_comment(lines: list[str], comments: int) -> tuple[list[str], int]:
     """numpy.savetxt writes the header as a comment: the last comment before rows of numbers alone is taken for it,
     where it has as many names. Other comments before the table become blank lines."""
-    begun = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENT)]
-    before = [i for i, line in enumerate(lines[: begun[0]] if begun else lines) if line.strip()]
-    lines = list(lines)
-    if before and begun:
-        names, cells = lines[before[-1]].lstrip()[1:].strip(), lines[begun[0]].strip()
+    filled = (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENT))
+    begun = next(filled, len(lines))
+    before = [i for i, line in enumerate(lines[:begun]) if line.strip()]
+    if before and begun < len(lines):
+        names, cells = lines[before[-1]].lstrip()[1:].strip(), lines[begun].strip()
         sign = next((sign for sign in DELIMITERS if sign in cells), " ")
         both = [part.split(sign) if sign != " " else part.split() for part in (names, cells)]
         is_numbers = all(plain_number(cell.strip()) is not None for cell in both[1])
@@ -350,7 +350,7 @@ def _counts(lines: Sequence[str], sign: str) -> set[int] | None:
         return None
 
 
-def _without_blank_tail(rows: list[list[str]], ends: list[int]) -> tuple[list[list[str]], list[int]]:
+def _without_blank_tail(rows: list[tuple[str, ...]], ends: list[int]) -> tuple[list[tuple[str, ...]], list[int]]:
     """A spreadsheet writes rows of empty cells below a table."""
     last = len(rows)
     while last > 1 and len(rows[last - 1]) > 1 and not any(map(str.strip, rows[last - 1])):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from lawful.errors import DeclarationError
-from lawful.tables.cells import as_float, is_empty, written_count, yes_or_no
+from lawful.schema import Cell
+from lawful.tables.cells import Row, as_float, is_empty, written_count, yes_or_no
 
 _SIGNS = ("!=", "<=", ">=", "=", "<", ">")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-Condition = Callable[[Mapping[str, Any]], bool]
+Condition = Callable[[Row], bool]
 
 
 def condition(text: str, columns: Sequence[str]) -> Condition:
@@ -69,7 +69,7 @@ def _is_value(column: str, value: str) -> Condition:
     truth = yes_or_no(value)  # held_out=yes is True in the table
     number = written_count(value, ".")
 
-    def is_value(row: Mapping[str, Any]) -> bool:
+    def is_value(row: Row) -> bool:
         cell = row.get(column)
         if column == "held_out" and cell in (None, "") and value:
             cell = False  # an empty cell says no
@@ -82,6 +82,6 @@ def _is_value(column: str, value: str) -> Condition:
     return is_value
 
 
-def _number(cell: Any) -> float:
+def _number(cell: Cell) -> float:
     """NaN, which is neither below nor above any number, where it is none."""
     return as_float(written_count(cell, None) if isinstance(cell, str) else cell)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from lawful.errors import TableError
+from lawful.schema import Cell
 from lawful.storage.atomic import write_text
+from lawful.tables.cells import Row
 from lawful.tables.columns import COLUMNS
 from lawful.tables.text import text_lines, text_rows
 
@@ -43,7 +45,7 @@ def _quoted(text: str) -> str:
     return text
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str] | None = None) -> None:
     """Schema columns first and in order, then any others; numbers keep every digit (repr round-trips)."""
     rows = list(rows)
     extra = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in COLUMNS]
@@ -58,7 +60,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
     write_text(path, buffer.getvalue())
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Cell) -> Cell:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -83,7 +83,13 @@ class Typing(Section):
         write_json(home.details(planned.run), {"validation": to_plain(details)})
         write_result(home.result(planned.run), RunRecord(status="finished"))
         rates = {"cer": 0.2, "cer_insertions": 0.0, "cer_deletions": 0.1, "cer_substitutions": 0.1, "blank_share": 0.8}
-        row = {"run": planned.run, "rung": planned.rung, "status": "finished", "params_non_embedding": 10_000, **rates}
+        row: Observation = {
+            "run": planned.run,
+            "rung": planned.rung,
+            "status": "finished",
+            "params_non_embedding": 10_000,
+            **rates,
+        }
         write_csv(home.observations, [row])
         answer_people(folder)
 
