@@ -69,6 +69,14 @@ def test_rows_that_cannot_be_fitted_are_a_page_that_says_so(tmp_path):
     assert "No law is claimed: " in page and answer.basis in page and "of 0 runs" not in page
 
 
+def test_a_page_that_asks_does_not_write_the_name_of_its_file_with_another_first_letter(tmp_path):
+    path = tmp_path / "sweep.csv"
+    made = [{"optimizer": row.pop("arm"), **row} for row in rows({"adam": 1.0, "muon": 1.3})]
+    write_csv(path, made, columns=["optimizer", "params", "seed", "loss"])
+    (answer,) = answer_table(with_run_names(read_by_role(str(path), {})), draws=0)
+    assert answer.basis.startswith("Runs at one point of the law differ in 'optimizer'")
+
+
 def test_every_fitted_row_of_a_table_is_a_mark_of_the_chart_that_leads():
     made = rows({"one": 1.0}, held_out=True)
     evidence = evidence_of_table(read(made), answers_of(made), Path("page.html"))

@@ -554,7 +554,7 @@ def of_holdout(found: Holdout) -> Headline:
     """Whether the forecasts of the largest runs held."""
     severe = [one for one in found.warnings if one.severity == "severe" and one.code not in (*OF_EXPONENTS, "misfit")]
     inside = sum(row.is_inside for row in found.rows)
-    basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {found.fit.goodness.n} runs"
+    basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {counted(found.fit)}"
     if severe:
         return Headline(sentence=f"The forecasts are not judged: {_short(severe[0])}.", basis=basis)
     reach, error = _factor(found.reach), _percent(found.rmse_log)

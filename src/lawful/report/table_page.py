@@ -65,7 +65,8 @@ def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Pat
 
 
 def _as_fitted(answers: Sequence[Answer]) -> dict[tuple[str, float | None], dict[str, float | str]]:
-    """Run and loss (a run of a history has many) -> what the fit read of it, under the names of its columns: compute may follow from size and data."""
+    """Run and loss (a run of a history has many) -> what the fit read of it, under the names of its columns:
+    compute may follow from size and data."""
     found: dict[tuple[str, float | None], dict[str, float | str]] = {}
     for answer in answers:
         curve = law_curve(answer)
