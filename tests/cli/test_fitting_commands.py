@@ -93,7 +93,10 @@ def test_allocate(table):
     out = said("allocate", table, "--where", "arm=a", "--flops", "1e21", "--threshold", "0.02", *SURFACE)
     assert "waste at most 5 % of the compute" in out
     assert "buys less than 0.02 (given)" in out
-    assert "params" in json.loads(said("allocate", table, "--flops", "1e21", "--json", *SURFACE))["allocation"]
+    assert (
+        "params"
+        in json.loads(said("allocate", table, "--where", "arm=a", "--flops", "1e21", "--json", *SURFACE))["allocation"]
+    )
 
 
 def test_compare(table):
@@ -231,10 +234,13 @@ def test_checklist(table):
         (("fit", "{table}", "--law", "chincilla"), "no law is called"),
         (("fit", "{table}", "--loss-column", "wer"), "no column 'wer'"),
         (("fit", "{table}", "--where", "width=3"), "COLUMN=VALUE"),
-        (("fit", "{table}", "--law", "chinchilla", "--where", "params<2e7"), "distinct value"),
+        (("fit", "{table}", "--law", "chinchilla", "--where", "params<1e8", "--where", "arm=a"), "distinct value"),
         (("fit", "{table}", "--law", "power_floor"), "both params and tokens vary"),
         (("crossover", "{table}"), "both params and tokens vary"),
-        (("predict", "{table}", "--params", "1e9"), "chinchilla is fitted, as params and tokens vary apart"),
+        (
+            ("predict", "{table}", "--params", "1e9", "--where", "arm=a"),
+            "chinchilla is fitted, as params and tokens vary apart",
+        ),
         (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
         (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
         (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "--cost: expected one of 6nd, exact"),
@@ -291,7 +297,9 @@ def test_bounds_and_fixed_values_are_told_and_reach_every_command_that_fits(tabl
     assert "needs" in said("compare", table, "--fixed", "E=1.8", "--bounds", "alpha=0.02:5")
     given = json.loads(said("allocate", table, "--where", "arm=a", "--flops", "1e20", "--fixed", "beta=0.5", "--json"))
     assert given["allocation"]["N_exponent"]["value"] > 0.55
-    assert "of 0.35" in said("replay", table, "--law", "chinchilla", "--claim", "alpha=0.35", "--fixed", "E=1.8")
+    assert "of 0.35" in said(
+        "replay", table, "--where", "arm=a", "--law", "chinchilla", "--claim", "alpha=0.35", "--fixed", "E=1.8"
+    )
     for flag, text in (("--bounds", "alpha=1"), ("--bounds", "alpha=a:b"), ("--fixed", "E"), ("--fixed", "gamma=1")):
         failed = run("fit", table, flag, text)
         assert failed.exit_code != 0 and not isinstance(failed.exception, TypeError)

@@ -185,3 +185,28 @@ def test_a_study_of_planted_values_says_how_many_were_recovered():
     assert first.basis.endswith("; 0 runs") and said.basis.endswith("; 0 runs")
     assert "67 to 69" not in said.basis and said.next_step.startswith("Look at what was not recovered")
     assert headline.of_truth(first, found[:1]).next_step == first.next_step
+
+
+def test_of_three_arms_compared_at_one_loss_none_is_called_ahead_over_the_whole_range():
+    found = comparison("exponents differ", alpha=(0.1, (0.05, 0.15)), times=(0.6, (0.55, 0.65)))
+    (one,) = found.multipliers
+    against = {("gelu", "relu"): (1.4, (1.3, 1.5)), ("swiglu", "relu"): (1.9, (1.8, 2.0))}
+    more = [dataclasses.replace(one, first=a, second=b, value=v, ci95=ci) for (a, b), (v, ci) in against.items()]
+    found = dataclasses.replace(found, arms=("gelu", "swiglu", "relu"), multipliers=(one, *more))
+    said = headline.of_arms(dataclasses.replace(found, decision="exponents differ"))
+    assert said.sentence == (
+        "swiglu needs the fewest tokens of the three arms at a middle loss; their exponents differ, so the order may "
+        "change with scale."
+    )
+    assert "against gelu, the next," in said.basis
+    assert count.is_quotable(said.sentence)
+
+
+def test_the_rows_of_a_history_are_not_called_runs():
+    rows = [{"run": f"{run}", "tokens": 1e6 * step, "loss": 2.0} for run in range(5) for step in range(1, 21)]
+    found = a_fit(PowerFloor("tokens"), {"E": 1.0, "a_pivot": 2.0, "alpha": 0.5}, rows)
+    found = dataclasses.replace(found, goodness=dataclasses.replace(found.goodness, clusters=5))
+    assert headline.of_fit(found).basis.endswith("100 rows of 5 runs")
+    branches = [{**row, "run": f"{number}"} for number, row in enumerate(rows)]
+    found = a_fit(PowerFloor("tokens"), found.values, branches, goodness=found.goodness)
+    assert headline.of_fit(found).basis.endswith("100 runs in 5 clusters")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.cli import app
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import Fit
 from lawful.fitting.holdout import is_held
 from lawful.fitting.records import HeldOutRow
@@ -120,3 +120,26 @@ def test_an_average_over_laws_is_not_called_the_law():
     found = lawful.fit(line(lambda n: 1 + 3 * (1 + n / 1e7) ** -0.3, 0.001), "power_floor:params", draws=0).holdout()
     assert found.rows[0].prediction.laws
     assert "an average over" in found.sentence and "the law predicted" not in found.sentence
+
+
+def test_a_run_that_is_held_out_is_held_out_with_its_earlier_rows():
+    dice = np.random.default_rng(3)
+    rows = [
+        {"params": n, "tokens": 1e8 * step, "run": f"r{i}",
+         "loss": float(chinchilla_loss(n, 1e8 * step) * np.exp(0.001 * dice.standard_normal()))}
+        for i, n in enumerate(np.geomspace(1e6, 1e9, 7))
+        for step in (1, 2, 4, 8, 16, 32)
+    ]  # fmt: skip
+    found = lawful.fit(rows, "chinchilla", draws=0).holdout()
+    assert [row.run for row in found.rows] == ["r6"]
+    assert {row.run for row in found.fit.residuals} == {f"r{i}" for i in range(6)}
+    assert "Fitted on 36 rows of 6 runs" in found.sentence
+    with pytest.raises(Refusal, match="do not reach the largest tokens"):
+        lawful.fit(rows, "chinchilla", draws=0).holdout(largest="tokens")
+
+
+def test_a_single_law_that_forecasts_is_named_and_not_called_an_average():
+    bent = line(lambda n: 1 + 20 * n**-0.1 * (1 + n / 1e7) ** -0.4, 0.001, number=16)
+    found = lawful.fit(bent, "power_floor:params", draws=0).holdout()
+    assert list(found.rows[0].prediction.laws) == ["broken_power:params"]
+    assert "broken_power:params predicted" in found.sentence and "average" not in found.sentence

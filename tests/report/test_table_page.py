@@ -66,7 +66,15 @@ def test_rows_that_cannot_be_fitted_are_a_page_that_says_so(tmp_path):
     (answer,) = answers_of(made)
     assert answer.status == "refused" and answer.headline.startswith("No law is claimed: ")
     page = write_table_page(read(made), [answer], tmp_path / "page.html").read_text()
-    assert "No law is claimed: " in page and answer.basis in page
+    assert "No law is claimed: " in page and answer.basis in page and "of 0 runs" not in page
+
+
+def test_a_page_that_asks_does_not_write_the_name_of_its_file_with_another_first_letter(tmp_path):
+    path = tmp_path / "sweep.csv"
+    made = [{"optimizer": row.pop("arm"), **row} for row in rows({"adam": 1.0, "muon": 1.3})]
+    write_csv(path, made, columns=["optimizer", "params", "seed", "loss"])
+    (answer,) = answer_table(with_run_names(read_by_role(str(path), {})), draws=0)
+    assert answer.basis.startswith("Runs at one point of the law differ in 'optimizer'")
 
 
 def test_every_fitted_row_of_a_table_is_a_mark_of_the_chart_that_leads():
@@ -74,6 +82,21 @@ def test_every_fitted_row_of_a_table_is_a_mark_of_the_chart_that_leads():
     evidence = evidence_of_table(read(made), answers_of(made), Path("page.html"))
     lead = leading_chart(evidence, all_charts(evidence))
     assert lead is not None and sum(len(points.x) for points in lead.points) == len(made)
+
+
+def test_each_row_of_a_history_keeps_its_own_tokens_and_loss_on_the_page():
+    dice = random.Random(5)
+    made = [
+        {"run": f"r{n:g}", "params": n, "tokens": 1e8 * step,
+         "loss": (1.5 + 300 * n**-ALPHA + 300 * (1e8 * step) ** -0.3) * math.exp(dice.gauss(0, 0.001))}
+        for n in (1e6, 4e6, 1.6e7, 6.4e7, 2.56e8)
+        for step in range(1, 9)
+    ]  # fmt: skip
+    evidence = evidence_of_table(read(made), answers_of(made), Path("page.html"))
+    assert [(row["tokens"], row["loss"]) for row in evidence.rows] == [(row["tokens"], row["loss"]) for row in made]
+    lead = leading_chart(evidence, all_charts(evidence))
+    assert lead is not None and sum(len(points.x) for points in lead.points) == len(made)
+    assert "fitted to 40 rows" in lead.caption
 
 
 def test_a_table_of_size_and_data_without_a_column_of_compute_is_drawn_against_6nd(tmp_path):

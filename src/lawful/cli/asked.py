@@ -119,7 +119,7 @@ class Source:
             where=self.where or (),
             units=self.units,
             reduce=self.reduce,
-            best=_names(self.best_over),
+            best=names_of(self.best_over),
             as_noise=self.as_noise or (),
             skip_bad_rows=self.skip_bad_rows,
         )
@@ -292,7 +292,7 @@ def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any
     return found, columns if x == axis and x in table.roles else {**columns, axis: table.roles.get(x, x)}
 
 
-def _names(text: str | None) -> list[str]:
+def names_of(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lawful.cli.asked import Source, Table, with_options
+from lawful.cli.asked import Source, Table, names_of, with_options
 from lawful.errors import DeclarationError
 
 MOST_LISTED = 8  # rows that were left out
@@ -33,6 +33,9 @@ def check_command(asked: Table) -> None:
         "where": asked.where or (),
         "as_noise": asked.as_noise or (),
         "units": asked.units,
+        "reduce": asked.reduce,
+        "best": names_of(asked.best_over),
+        "skip_bad_rows": asked.skip_bad_rows,
     }
     found = check(asked.source, **how)
     typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2) if asked.as_json else found.summary())

@@ -51,7 +51,7 @@ def answer_table(
         rows = table.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
         return (answer_arms(asked, each, choice.law, rows).with_headline(), *each)
     except Refusal as refusal:
-        return (_refused(asked, refusal),)
+        return (_refused(table, asked, refusal),)
 
 
 def _of_arm(table: Observations, asked: Question, law: Law, arm: str, draws: int, seed: int) -> Answer:
@@ -63,7 +63,7 @@ def _of_law(table: Observations, asked: Question, law: Law, draws: int, seed: in
     try:
         return _answered(asked, fit(table, law, draws=draws, seed=seed))
     except Refusal as refusal:
-        return _refused(asked, refusal)
+        return _refused(table, asked, refusal)
 
 
 def answer_of_fit(table: Observations, found: Fit) -> Answer:
@@ -98,9 +98,10 @@ def _answered(asked: Question, found: Fit) -> Answer:
     ).with_headline()
 
 
-def _refused(asked: Question, refusal: Refusal) -> Answer:
+def _refused(table: Observations, asked: Question, refusal: Refusal) -> Answer:
+    why = str(refusal).removeprefix(f"{table.source}: ")  # the page is of this table
     return Answer(
-        question=asked, status="refused", refusal=str(refusal), sentence=f"Refused: {refusal}", code=refusal.code
+        question=asked, status="refused", refusal=why, sentence=f"Refused: {why}", code=refusal.code
     ).with_headline()
 
 

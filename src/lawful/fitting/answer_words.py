@@ -8,6 +8,7 @@ import numpy as np
 
 from lawful.fitting.answers import ArmPair, HeldOut
 from lawful.fitting.crossover import Crossing
+from lawful.fitting.headline import counted
 from lawful.fitting.result import Fit, interval
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.saturating import Saturating
@@ -41,10 +42,7 @@ def law_sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     if "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
         text += f" towards {floor.value:z.3f} {interval(*floor.ci95, 'z.3f')}"
-    runs = f"{found.goodness.n} runs"
-    if found.goodness.clusters < found.goodness.n:
-        runs += f" in {found.goodness.clusters} clusters"
-    text += f" ({runs}, 95 % intervals)"
+    text += f" ({counted(found)}, 95 % intervals)"
     if held:
         worst = max(abs(row.error_relative) for row in held)
         inside = sum(row.is_inside for row in held)

@@ -216,7 +216,8 @@ def _about_data(fit: Fit) -> list[Warning]:
                 "few_dof",
                 "warning",
                 f"{g.n} runs for {len(fit.free)} parameters leave "
-                f"{g.n - len(fit.free)} degrees of freedom: the fit cannot be checked by its residuals.",
+                f"{g.n - len(fit.free)} degree{'s' * (g.n - len(fit.free) != 1)} of freedom: the "
+                "fit cannot be checked by its residuals.",
             )
         )
     if g.clusters < g.n and g.clusters < 10:
@@ -338,7 +339,10 @@ def _bars_disagree(bars: ErrorBars) -> Warning:
 
 def _reasons(dropped: Sequence[Observation]) -> str:
     reasons = [str(row["reason"]) for row in dropped]
-    return ", ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
+    counts = {reason: reasons.count(reason) for reason in reasons}
+    return "; ".join(
+        f"{n} {'in ' if reason.startswith('column ') else ''}{reason.rstrip('.')}" for reason, n in counts.items()
+    )
 
 
 def _about_choices(fit: Fit) -> list[Warning]:

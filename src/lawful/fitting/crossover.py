@@ -125,7 +125,8 @@ def _two(arms: tuple[str, str] | None, present: list[str], by: str) -> tuple[str
     if arms is None:
         if len(present) != 2:
             raise DeclarationError(
-                f"{by}: expected two arms, got {', '.join(present)}; name two with arms=(first, second)."
+                f"{by}: expected two arms, got {', '.join(present)}. Name two: --arms FIRST,SECOND (in Python "
+                "arms=(first, second))."
             )
         return present[0], present[1]
     if missing := [arm for arm in arms if arm not in present]:

@@ -154,6 +154,7 @@ def sample(
         refuse_mixtures(observations)
         own = [column[axis] for axis in law.inputs if axis not in ROLES and axis in column]
         refuse_pooled(observations, column, [by, *own] if by else own)
+        refuse_arms(observations, [by, *own])
     x = Axes.of(values)
     apart = _arm_codes(observations, by or column.get("arm"))
     if by_row:
@@ -189,6 +190,32 @@ def refuse_pooled(observations: Observations, column: Mapping[str, str], told: S
             f"apart (--by {first}), choose (--where {first}=VALUE{best and f', or {best}'}), or call it noise "
             f"(--as-noise {first}).",
         )
+
+
+def refuse_arms(observations: Observations, told: Sequence[str | None] = ()) -> None:
+    """Raises Refusal where one law would be fitted to the rows of several arms.
+
+    told   columns by which runs are told apart, or which the law reads
+    """
+    arms = arms_of(observations)
+    if len(arms) < 2 or observations.roles["arm"] in told:
+        return
+    column = shell_word(observations.roles["arm"])
+    raise Refusal(
+        "pooled_settings",
+        f"{observations.source}: expected the runs of one arm, got {', '.join(arms[:4])}"
+        f"{', ...' if len(arms) > 4 else ''} in {observations.roles['arm']!r}. Compare them (lawful compare), fit each "
+        f"apart (--by {column}), choose one (--where {column}=VALUE), or call it noise (--as-noise {column}).",
+    )
+
+
+def arms_of(observations: Observations) -> list[str]:
+    """The arms of a user's table that one law would pool; none where the arm is called noise. A study declares which
+    arms its questions are asked of."""
+    column = observations.roles.get("arm")
+    if column is None or column in observations.noise or observations.is_of_study:
+        return []
+    return list(dict.fromkeys(str(as_text(row.get(column, ""))) for row in observations))
 
 
 def _arm_codes(observations: Observations, by: str | None) -> Array:

@@ -130,7 +130,7 @@ def of_fit(
     doubts = [*severe, *(one for one in said if one.severity == "severe")]
     blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
     forecast = _forecasts(held)
-    runs = _runs(fit.goodness.n, fit.goodness.clusters)
+    runs = counted(fit)
     next_step = _next_of_fit(fit, doubts, said)
     if blocking:
         why = _short(blocking[0], fit)
@@ -322,7 +322,27 @@ def _claim(arms: Sequence[str], found: Comparison | None, crossings: Sequence[Cr
             sentence, basis = _crossing(crossed[0])
             return f"{sentence[:-1]}; of {many} arms none is ahead throughout.", basis
         return f"The {many} arms differ, but none is shown to be ahead of all others.", _p(found)
-    return f"{_named(best)} is ahead of the other {_many(len(arms) - 1)} arms over the range of the runs.", _p(found)
+    if found is None or crossings:
+        ahead = f"{_named(best)} is ahead of the other {_many(len(arms) - 1)} arms over the range of the runs."
+        return ahead, _p(found)
+    return _least_of(best, arms, found)
+
+
+def _least_of(best: str, arms: Sequence[str], found: Comparison) -> tuple[str, str]:
+    """The arm that needs least at one loss: where no crossing was sought, nothing is known of other losses."""
+    of = found.multipliers[0].of
+    least = f"{_named(best)} needs the {'fewest' if of.endswith('s') else 'least'} {of} of the {_many(len(arms))} arms"
+    order = {
+        "exponents differ": "their exponents differ, so the order may change with scale",
+        "exponents agree": "their exponents agree",
+    }.get(found.decision, "whether the order changes with scale is not decided")
+    pairs = len(found.multipliers)
+    gains = [(one, gain) for one in found.multipliers if (gain := _gain(one, pairs)) and gain.better == best]
+    nearest, gain = min(gains, key=lambda pair: abs(math.log(pair[0].value)))
+    other = nearest.second if nearest.first == best else nearest.first
+    return f"{least} at a middle loss; {order}.", gain.basis.replace(
+        "interval", f"interval against {_named(other)}, the next,", 1
+    )
 
 
 def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[Crossing]) -> tuple[str, str]:
@@ -519,7 +539,7 @@ def of_isoflop(found: IsoFlop) -> Headline:
     severe = [one for one in found.warnings if one.severity == "severe"]
     low, high = found.N_exponent_ci95
     budgets = sum(one.params is not None for one in found.curves)
-    basis = f"95 % interval of the exponent {low:.2f} to {high:.2f}; {budgets} budgets"
+    basis = f"95 % interval {_factor(10**low)} to {_factor(10**high)} times the parameters; {budgets} budgets"
     if severe:
         sentence = f"How the best size grows with compute is not decided: {_short(severe[0])}."
         return Headline(sentence=_capped(sentence), basis=basis, next_step=_advice(severe[0].code) or "")
@@ -535,7 +555,7 @@ def of_holdout(found: Holdout) -> Headline:
     """Whether the forecasts of the largest runs held."""
     severe = [one for one in found.warnings if one.severity == "severe" and one.code not in (*OF_EXPONENTS, "misfit")]
     inside = sum(row.is_inside for row in found.rows)
-    basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {found.fit.goodness.n} runs"
+    basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {counted(found.fit)}"
     if severe:
         return Headline(sentence=f"The forecasts are not judged: {_short(severe[0])}.", basis=basis)
     reach, error = _factor(found.reach), _percent(found.rmse_log)
@@ -608,6 +628,14 @@ def _capped(sentence: str) -> str:
         sentence = sentence.rpartition(";")[0] + "."
     words = sentence.split()
     return sentence if len(words) <= WORDS else " ".join(words[: WORDS - 1]) + " …"
+
+
+def counted(fit: Fit) -> str:
+    """What a fit rests on. The rows of a history are no runs: several are of one run."""
+    n, clusters, runs = fit.goodness.n, fit.goodness.clusters, len({row.run for row in fit.residuals})
+    if not 0 < runs < n:
+        return _runs(n, clusters)
+    return f"{n} rows of {runs} run{'s' * (runs > 1)}" + (f" in {clusters} clusters" if clusters < runs else "")
 
 
 def _runs(n: int, clusters: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import rests_on
+from lawful.fitting.headline import counted
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import HeldOutRow, Prediction
 from lawful.laws import Array
@@ -68,7 +69,7 @@ class Holdout:
         inside = sum(row.is_inside for row in self.rows)
         runs = "1 run" if len(self.rows) == 1 else f"{len(self.rows)} runs"
         return (
-            f"Fitted on {self.fit.goodness.n} runs, {self._forecaster} predicted {runs} at up to "
+            f"Fitted on {counted(self.fit)}, {self._forecaster} predicted {runs} at up to "
             f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of "
             f"{100 * self.rmse_log:.2f} % (mean {100 * self.bias_log:+.2f} %); {inside} of {len(self.rows)} lay "
             f"inside their 95 % intervals. {self._verdict_in_words} For comparison, the rms error of a straight line "
@@ -81,7 +82,7 @@ class Holdout:
         """The law; or the laws that the forecasts average over, the one with most weight first."""
         weights = self.rows[0].prediction.laws
         names = sorted(weights, key=lambda name: -weights[name])
-        return f"an average over {' and '.join(names)}" if names else "the law"
+        return f"an average over {' and '.join(names)}" if len(names) > 1 else names[0] if names else "the law"
 
     @property
     def _verdict_in_words(self) -> str:
@@ -118,11 +119,17 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
         rows = [
             {**own, "stderr": row.observed * (row.error or 0.0)} for own, row in zip(rows, fit.residuals, strict=True)
         ]
-    is_kept = size < limit
+    is_held_out = size >= limit
+    runs = np.array([row.run for row in fit.residuals])
+    is_kept = ~np.isin(runs, runs[is_held_out])  # the earlier rows of a run that is held out are no forecast of it
     kept = [row for row, is_here in zip(rows, is_kept, strict=True) if is_here]
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     if not kept:
-        raise Refusal("too_few_points", "holdout: nothing is left to fit.")
+        raise Refusal(
+            "too_few_points",
+            f"holdout: expected runs that do not reach the largest {words}, got none: nothing is left to fit. Hold out "
+            "by another amount (--largest).",
+        )
     smaller = refit(
         by_role(kept),
         fit.model,
@@ -135,15 +142,15 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
     axes = np.array([[row.axes[axis] for axis in inputs] for row in fit.residuals])
     axes = np.where((axes > 0).all(axis=0), np.log(np.where(axes > 0, axes, 1.0)), axes)  # what may be 0 is taken as is
     loss = np.array([row.observed for row in fit.residuals])
-    last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[~is_kept])
+    last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[is_held_out])
     out = []
-    for i, number in enumerate(np.flatnonzero(~is_kept)):
+    for i, number in enumerate(np.flatnonzero(is_held_out)):
         row = fit.residuals[number]
         prediction = smaller.predict(**_cells(fit, row.axes), interval="new_run")
         scored = scored_row(row.run, prediction, row.observed)
         out.append(HeldOutRun(**vars(scored), amount=float(size[number]), last_value=last[i], straight_line=line[i]))
     errors = np.log([1 + row.error_relative for row in out])
-    observed = loss[~is_kept]
+    observed = loss[is_held_out]
     chosen = tuple(one for one in fit.warnings if one.code == "law_chosen")
     return Holdout(
         smaller,

@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal, TableError
-from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.data import Sample, refuse_arms, refuse_mixtures, refuse_too_little, sample
 from lawful.fitting.estimate import Point, best_point, limits
 from lawful.fitting.form import doubt
 from lawful.fitting.noise import measure
@@ -101,6 +101,7 @@ def isoflop(
     table = read_runs(source, params=params, tokens=tokens, flops=flops, loss=loss).of_ladder()
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
+    refuse_arms(table)
     if table.is_of_optima or method == "given":
         return _through(table)
     runs = _runs(table)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.errors import DeclarationError, Refusal
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
@@ -50,7 +50,12 @@ def arm_sample(
     fixed   how many of the law's parameters are
     """
     data = sample(source, law, columns, by=by, check=False)
-    data.observations.expect(by)
+    if by not in data.observations.columns:
+        others = [column for column in data.observations.columns if column not in data.column.values()]
+        raise TableError(
+            f"{data.observations.source}: expected a column that names the arms, got none called {by!r}. "
+            + (f"Name it (--by COLUMN): {', '.join(others)}." if others else "Write one, or fit one law to all rows.")
+        )
     names = [arm_name(row.get(by)) for row in data.observations]
     arms = tuple(dict.fromkeys(names if keep is None else keep))
     refuse_alike(dict.fromkeys(names), by)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.checks import checked
 from lawful.errors import Refusal, TableError
-from lawful.fitting.data import LEAST_LEVELS, ROLES, sample
+from lawful.fitting.data import LEAST_LEVELS, ROLES, arms_of, sample
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
 from lawful.schema import Observation
@@ -55,6 +55,7 @@ class TableCheck:
     said      how it was read
     problem   why it cannot be used as it is; empty: it can
     vary      whether size and data can be told apart
+    arms      what the table compares, where that is more than one
     pooled    settings that differ between runs of one size and length -> their values
     carried   laws that the table can carry
     refused   the others -> why not
@@ -68,6 +69,7 @@ class TableCheck:
     dropped: tuple[Observation, ...]
     problem: str
     vary: str
+    arms: tuple[str, ...]
     pooled: Mapping[str, list[str]]
     carried: tuple[str, ...]
     refused: Mapping[str, str]
@@ -83,13 +85,16 @@ class TableCheck:
         ]
         lines.append("")
         if self.problem:
-            return "\n".join([*lines, f"It cannot be used as it is. {self.problem}"])
+            return "\n".join([*lines, f"It cannot be used as it is. {self.problem[:1].upper()}{self.problem[1:]}"])
         if self.dropped:
             reasons: dict[str, int] = {}
             for row in self.dropped:
                 reasons[str(row["reason"])] = reasons.get(str(row["reason"]), 0) + 1
             lines += [f"left out: {count} rows: {reason}" for reason, count in reasons.items()]
         lines.append(self.vary)
+        if self.arms:
+            some = ", ".join(self.arms[:SHOWN]) + (", ..." if len(self.arms) > SHOWN else "")
+            lines.append(f"The runs are of {len(self.arms)} arms ({some}): one law for all would pool them.")
         for name, levels in self.pooled.items():
             some = ", ".join(levels[:SHOWN]) + (", ..." if len(levels) > SHOWN else "")
             lines.append(
@@ -118,6 +123,9 @@ def check(
     units: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
     as_noise: Sequence[str] = (),
+    reduce: str | None = None,
+    best: Sequence[str] = (),
+    skip_bad_rows: bool = False,
 ) -> TableCheck:
     """Look at a table before a law is fitted to it.
 
@@ -133,6 +141,8 @@ def check(
         Conditions of the rows that count: "params >= 1e8", "optimizer in adam,lion", "val_loss is not missing".
     as_noise
         Settings that differ between runs at one point and are noise to the user.
+    reduce, best, skip_bad_rows
+        As `read_runs` takes them.
 
     Returns
     -------
@@ -155,7 +165,9 @@ def check(
     named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
     raw = selected(read_rows(source, named), where, as_noise)
     try:
-        table = raw if raw.roles and not (any(told.values()) or units) else in_roles(raw, told, units=units)
+        how: Any = {"units": units, "reduce": reduce, "best": best, "skip_bad_rows": skip_bad_rows}
+        is_read = raw.roles and not (any(told.values()) or any(how.values()))
+        table = raw if is_read else in_roles(raw, told, **how)
         if table.is_of_optima and "loss" not in table.roles:
             return _of_optima(table)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
@@ -173,6 +185,8 @@ def check(
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
+    options += [f"--reduce {reduce}"] * bool(reduce) + ["--skip-bad-rows"] * skip_bad_rows
+    options += [f"--best-over {','.join(map(shell_word, best))}"] * bool(best)
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
     chosen = resolved(None, table).law
     try:
@@ -192,9 +206,12 @@ def check(
         problem="",
         vary=VARY[vary].format(n=names["params"], d=names["tokens"]),
         pooled=pooled(rows, rows.roles, rows.noise),
+        arms=tuple(arms) if len(arms := arms_of(rows)) > 1 else (),
         carried=carried,
         refused=refused,
-        command=" ".join(["lawful fit", name, "--law", law, *options]) if carried else "",
+        command=" ".join([f"lawful {'compare' if len(arms) > 1 else 'fit'}", name, "--law", law, *options])
+        if carried
+        else "",
     )
 
 
@@ -213,6 +230,7 @@ def _unusable(table: Observations, problem: str) -> TableCheck:
         dropped=table.dropped,
         problem=problem,
         vary="",
+        arms=(),
         pooled={},
         carried=(),
         refused={},

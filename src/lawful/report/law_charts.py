@@ -133,9 +133,11 @@ def _caption(
     curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow], coloured_by: str, off: Sequence[str]
 ) -> str:
     formula = tables.formula(curve.formula, curve.inputs[0], curve.columns[curve.inputs[0]])
+    runs = len({row.get("run") for row in rows})
+    is_history = runs < len(rows)
     text = (
-        f"Each mark is a run, each curve the law {formula} fitted to "
-        f"{tables.many(len(rows), 'run')}, its shade the 95 % band of the mean curve."
+        f"Each mark is {'a row of a run' if is_history else 'a run'}, each curve the law {formula} fitted to "
+        f"{tables.many(len(rows), 'row' if is_history else 'run')}, its shade the 95 % band of the mean curve."
     )
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."

@@ -103,7 +103,7 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
             "p",
             tag("span", study.name, class_="name"),
             tag("span", f"{study.scale} scale") if study.scale else None,
-            tag("span", _how_many_runs(evidence)),
+            tag("span", words.how_many_runs(evidence)),
             tag("span", study.created[:10]) if study.created else None,
             class_="eyebrow",
         ),
@@ -122,12 +122,6 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
         _navigation(evidence),
         id="answer",
     )
-
-
-def _how_many_runs(evidence: Evidence) -> str:
-    if not evidence.runs:
-        return tables.many(len(evidence.rows), "run")
-    return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"
 
 
 def _rows(evidence: Evidence) -> Html:

@@ -12,6 +12,7 @@ from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import law_curve
 from lawful.report.page import all_charts, leading_chart, page
+from lawful.report.tables import number
 from lawful.schema import StudyPlan, Versions
 from lawful.storage.atomic import write_text
 from lawful.tables import Observations, is_finished
@@ -44,7 +45,12 @@ def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Pat
         command=command,
     )
     fitted = _as_fitted(answers)
-    rows = tuple({**row, "status": "finished", **fitted.get(str(row["run"]), {})} for row in table if is_finished(row))
+    loss = answers[0].question.loss
+    rows = tuple(
+        {**row, "status": "finished", **fitted.get((str(row["run"]), number(row.get(loss))), {})}
+        for row in table
+        if is_finished(row)
+    )
     return Evidence(
         folder=place,
         study=study,
@@ -58,9 +64,10 @@ def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Pat
     )
 
 
-def _as_fitted(answers: Sequence[Answer]) -> dict[str, dict[str, float | str]]:
-    """Run -> what the fit read of it, under the names of its columns: compute may follow from size and data."""
-    found: dict[str, dict[str, float | str]] = {}
+def _as_fitted(answers: Sequence[Answer]) -> dict[tuple[str, float | None], dict[str, float | str]]:
+    """Run and loss (a run of a history has many) -> what the fit read of it, under the names of its columns:
+    compute may follow from size and data."""
+    found: dict[tuple[str, float | None], dict[str, float | str]] = {}
     for answer in answers:
         curve = law_curve(answer)
         if curve is None or answer.fit is None:
@@ -68,8 +75,8 @@ def _as_fitted(answers: Sequence[Answer]) -> dict[str, dict[str, float | str]]:
         loss = answer.question.loss
         for row in answer.fit.residuals:
             at: dict[str, float | str] = {curve.columns[axis]: row.axes[axis] for axis in curve.inputs}
-            found[row.run] = {**at, loss: row.observed}
+            found[row.run, row.observed] = {**at, loss: row.observed}
         for held in answer.fit.held_out:
             at = {curve.columns[axis]: held.prediction.at[axis] for axis in curve.inputs}
-            found[held.run] = {**at, loss: held.observed}
+            found[held.run, held.observed] = {**at, loss: held.observed}
     return found

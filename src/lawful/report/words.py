@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lawful.fitting.answers import Answer, HeldOut
+from lawful.fitting.headline import counted
 from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence
@@ -155,9 +156,8 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     if answer and answer.fit:
-        goodness = answer.fit.goodness
         return [
-            ("Fitted on", f"{goodness.n} runs, {goodness.clusters} clusters"),
+            ("Fitted on", counted(answer.fit)),
             ("Law", f"L = {fit_formula(answer.fit)}"),
         ]
     if answer and (found := answer.comparison):
@@ -167,7 +167,16 @@ def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[s
             ("Arms", ", ".join(found.arms)),
             ("Verdict", found.verdict if decision == found.verdict else f"{found.verdict}; {decision}"),
         ]
-    return [("Finished", f"{len(evidence.finished)} of {len(evidence.runs)} runs")]
+    finished = f"{len(evidence.finished)} of {len(evidence.runs)} runs"
+    return [("Finished", finished if evidence.runs else how_many_runs(evidence))]
+
+
+def how_many_runs(evidence: Evidence) -> str:
+    """How many ended, of those planned; of a table, which has no plan, how many runs its rows are of."""
+    if evidence.runs:
+        return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"
+    runs = tables.many(len({row.get("run", number) for number, row in enumerate(evidence.rows)}), "run")
+    return runs if runs == tables.many(len(evidence.rows), "run") else f"{len(evidence.rows)} rows of {runs}"
 
 
 def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
