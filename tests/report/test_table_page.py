@@ -57,6 +57,10 @@ def test_a_table_of_two_arms_is_answered_by_their_comparison():
     lead, *each = answers_of(rows({"gelu": 1.0, "swiglu": 1.25}))
     assert [one.arm for one in each] == ["gelu", "swiglu"] and lead.comparison is not None
     assert lead.headline.startswith("swiglu needs 2") and "fewer parameters than gelu" in lead.headline  # 1 - 1/1.25
+    made = rows({"gelu": 1.0, "swiglu": 1.25})
+    evidence = evidence_of_table(read(made), [lead, *each], Path("page.html"))
+    chart = leading_chart(evidence, all_charts(evidence))
+    assert chart is not None and chart.title == "The arms and their laws"  # which nowhere cross
     saved = float(re.search(r"needs ([\d.]+) %", lead.headline)[1])
     assert saved == pytest.approx(20, abs=2)
 

@@ -241,11 +241,12 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     hollow = [part.hollow for part in drawn if part.hollow]
     shown = [row for part in drawn for row in part.rows]
     arms = ", ".join(part.marks.name for part in drawn)
+    cross = any(pair.crossing is not None and pair.crossing.at is not None for pair in answer.crossings)
     return Chart(
         name=f"{name}_arms",
         kind="law",
         question=name,
-        title="The arms, their laws and where they cross",
+        title="The arms, their laws and where they cross" if cross else "The arms and their laws",
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
         + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
