@@ -112,7 +112,7 @@ def test_a_cell_that_says_neither_yes_nor_no_is_refused_by_name(tmp_path: Path, 
         path = as_csv(tmp_path / "runs.csv", planted(**{column: (cell, "no")}))
         with pytest.raises(TableError, match=rf"row 21, column '{column}': expected yes or no .*, got '?{cell}'?"):
             read_runs(path)
-    with pytest.raises(TableError, match=r"row 21, column 'held_out'.*got \[1\]"):
+    with pytest.raises(TableError, match=r"row 21, column 'held_out'.*got '\[1\]'"):
         read_runs(planted(held_out=([1], False)))
 
 
