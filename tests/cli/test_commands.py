@@ -70,6 +70,7 @@ def test_one_run_in_the_foreground_shows_its_output_then_the_rest_gives_a_page(h
         (["plan", *ASKED[:2], "--grid", "width=16"], "{seed} has no value"),
         (["plan", "--command", "nothing_like_this {a}", "--grid", "a=1..4"], "expected a program that is installed"),
         (["run", *ASKED, "--out", "out", "--device", "cuda"], "--device"),
+        (["plan", *ASKED[:-1], "width=48,64"], "--hold-out: expected one value of width, got 2"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(here: Path, arguments: list[str], says: str) -> None:

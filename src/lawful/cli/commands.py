@@ -83,7 +83,11 @@ class CommandOptions:
             raise DeclarationError(f"--gpus-per-run: of a command expected a whole number, got {gpus:g}.")
         text, reads = self.command, [read_of(one) for one in self.reads] or [LOGGED]
         axes = values_of("--grid", self.grid or "")
-        held_out = {name: values[0] for name, values in values_of("--hold-out", self.hold_out or "").items()}
+        held_out = {}
+        for name, values in values_of("--hold-out", self.hold_out or "").items():
+            if len(values) > 1:
+                raise DeclarationError(f"--hold-out: expected one value of {name}, got {len(values)}.")
+            held_out[name] = values[0]
 
         def rung(**at: Coordinate) -> Command:
             from lawful.command import Command
