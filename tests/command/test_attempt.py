@@ -459,3 +459,17 @@ def test_a_program_that_writes_to_a_folder_that_a_variable_names_begins_anew_whe
     (run,) = planned.runs.values()
     assert isinstance(run, CommandRun)
     assert again(tmp_path, run).status == "finished"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are of a run")
+def test_a_process_in_a_group_of_its_own_ends_with_a_program_that_ended_well(tmp_path: Path) -> None:
+    text = """
+    import subprocess, sys
+    left = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    open("pid", "w").write(str(left.pid))
+    print("val loss 3")
+    """
+    assert run_of(tmp_path, text).status == "finished"
+    pid = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

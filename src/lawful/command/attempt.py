@@ -128,7 +128,7 @@ class _Attempt:
                     return self._failed(f"the folder in which it runs, {self.run.cwd}, is not there")
                 return self._failed(f"{arguments[0]!r} cannot be started: {in_words(refused.error)}")
             self.has_started = True
-            if ended.cause != "itself" or ended.status:
+            if ended.cause != "itself" or ended.status or ended.has_left:
                 process.kill_orphans(mark)  # torchrun's ranks, for one, are in groups of their own
             self._poll(is_over=True)
         if ended.cause == "stopped":

@@ -31,12 +31,14 @@ class Ended:
     """status    exit status; negative: the signal that ended it
     cause     how it came to its end: by itself, stopped by us, or at its time limit
     seconds   by the clock
+    has_left  whether its output is still held open: by a process that it started in a group of its own
     """
 
     status: int
     cause: Literal["itself", "stopped", "time"]
     seconds: float
     out_of_memory: bool = False
+    has_left: bool = False
 
 
 class NotStarted(Exception):
@@ -115,9 +117,10 @@ def run(
                 os.close(over)
         _signal(process.pid, signal.SIGKILL)  # what it left behind
         taken = 0
-        while taken < DRAIN_BYTES and (read := _read(pipe)):
-            taken += len(read)
-            rest = _lines(rest + read, output)
+        left: bytes | None = b""
+        while taken < DRAIN_BYTES and (left := _read(pipe)):
+            taken += len(left)
+            rest = _lines(rest + left, output)
         if rest:
             _lines(rest + b"\n", output)
     finally:
@@ -129,6 +132,7 @@ def run(
         status=process.returncode,
         cause=cause,
         seconds=time.monotonic() - began,
+        has_left=left != b"",
         out_of_memory=process.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) and _oom_kills() > kills_before,
     )
 
