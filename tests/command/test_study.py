@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from commands import QUESTION, VAL_LOSS, command, only, plan, plan_one, script, store
+from commands import QUESTION, VAL_LOSS, command, one, only, plan, plan_one, script, store
 from lawful import trust
+from lawful.cli.studies import _say_failed
 from lawful.command import Command, LogPattern, trusted
 from lawful.command.code import Code
 from lawful.conduct import conclude, failed_runs, train_study
@@ -314,3 +315,9 @@ def test_a_file_that_an_option_names_is_part_of_the_code(tmp_path: Path) -> None
     before = Code(tmp_path).of(["python", "--config=small.yaml"])
     (tmp_path / "small.yaml").write_text("width: 2")
     assert "" != before != Code(tmp_path).of(["python", "--config=small.yaml"])
+
+
+def test_the_log_of_a_command_that_failed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one(tmp_path, "pass")
+    _say_failed(tmp_path / "out", [("seed=0", "the command ended with exit status 1")])
+    assert "runs/ID/output.log has more" in capsys.readouterr().err

@@ -132,10 +132,10 @@ def _range(option: str, text: str) -> list[Coordinate]:
 
 
 def _value(text: str) -> Coordinate:
-    """A number where it is written as one: 1e6 is the whole number 1000000."""
-    if re.fullmatch(r"-?\d+", text, re.ASCII):
+    """A number where it is written as one: 1e6 is the whole number 1000000, and 007 a text."""
+    if re.fullmatch(r"-?(0|[1-9]\d*)", text, re.ASCII):
         return int(text)
-    if re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII):
+    if re.fullmatch(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?", text, re.ASCII):
         number = float(text)
         return int(number) if "." not in text and "-" not in text and number.is_integer() else number
     return text
