@@ -70,6 +70,7 @@ def test_one_run_in_the_foreground_shows_its_output_then_the_rest_gives_a_page(h
         (["plan", *ASKED[:2], "--grid", "width=16"], "{seed} has no value"),
         (["plan", "--command", "nothing_like_this {a}", "--grid", "a=1..4"], "expected a program that is installed"),
         (["run", *ASKED, "--out", "out", "--device", "cuda"], "--device"),
+        (["plan", *ASKED[:-1], "width=48,64"], "--hold-out: expected one value of width, got 2"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(here: Path, arguments: list[str], says: str) -> None:
@@ -80,13 +81,13 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(here: Path, argument
 
 
 def test_values_of_a_grid_are_numbers_where_they_are_written_so() -> None:
-    found = values_of("--grid", "width=64,96 seed=0..2 lr=1e-3,.5 tokens=1e6 act=gelu,relu n=-2..-1")
+    found = values_of("--grid", "width=64,96 seed=0..2 lr=1e-3,.5 tokens=1e6 act=gelu,007 n=-2..-1")
     assert found == {
         "width": [64, 96],
         "seed": [0, 1, 2],
         "lr": [0.001, 0.5],
         "tokens": [1_000_000],
-        "act": ["gelu", "relu"],
+        "act": ["gelu", "007"],
         "n": [-2, -1],
     }
     assert type(found["tokens"][0]) is int

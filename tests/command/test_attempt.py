@@ -396,3 +396,80 @@ def test_a_run_that_cannot_go_on_says_what_to_remove(tmp_path: Path) -> None:
     assert "remove that folder" not in again(tmp_path, run).reason
     work = store(tmp_path).work(run.id).absolute()
     assert f"it went on from {work}: remove that folder to have the run begin anew" in again(tmp_path, run).reason
+
+
+REWRITTEN = """
+import json, os, sys, time
+for loss in [3, 2, 1]:
+    with open(sys.argv[1] + "/m.json", "w") as file:
+        file.write(json.dumps({"step": 10 ** (3 - loss) if sys.argv[2:] else 1, "loss": loss}) + "\\n")
+    time.sleep(0.7)  # it is looked at in between
+"""
+
+
+@pytest.mark.parametrize("arguments", ["{folder}", "{folder} grows"])
+def test_a_file_that_is_written_anew_while_the_run_trains_tells_its_last_loss(tmp_path: Path, arguments: str) -> None:
+    result = run_of(tmp_path, REWRITTEN, arguments, reads=JSONLines("m.json", loss="loss", step="step"))
+    assert result.measured["loss"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", "step,loss\n1,4.0\n2,nan\n3,\n"),
+        ("m.csv", "step;loss\n1;4.0\n2;NaN\n"),
+        ("m.jsonl", '{"step": 1, "loss": 4.0}\n{"step": 2, "loss": NaN}\n{"step": 3}\n'),
+        ("trainer_state.json", '{"log_history": [{"step": 1, "eval_loss": 4.0}, {"step": 2, "eval_loss": NaN}]}'),
+    ],
+)
+def test_a_table_whose_last_loss_is_nan_tells_a_divergence(tmp_path: Path, name: str, content: str) -> None:
+    text = f"import sys; open(sys.argv[1] + '/{name}', 'w').write({content!r})"
+    loss = "eval_loss" if name == "trainer_state.json" else "loss"
+    assert run_of(tmp_path, text, "{folder}", reads=TableFile(name, loss=loss)).status == "diverged"
+
+
+def test_a_row_of_an_earlier_attempt_is_not_read(tmp_path: Path) -> None:
+    text = """
+    import os, sys
+    path = sys.argv[1] + "/m.csv"
+    if not os.path.exists(path):
+        open(path, "w").write("step,loss,rate\\n1,9.0,0.1\\n")
+        sys.exit(1)
+    open(path, "a").write("2,,0.1\\n")
+    """
+    reads = TableFile("m.csv", loss="loss")
+    result = run_of(tmp_path, text, "{folder}", reads=reads, retries=1, resume="--resume")
+    assert result.status == "failed"
+    assert "1 rows of this attempt" in result.reason
+
+
+def test_a_count_in_millions_is_none(tmp_path: Path) -> None:
+    reads = (LogPattern("params (M): {params}"), LogPattern("val loss {loss}"))
+    result = run_of(tmp_path, "print('params (M): 10.65'); print('val loss 3')", params=None, reads=reads)
+    assert result.status == "failed"
+    assert "whole counts of at least 1, got params 10.65" in result.reason
+
+
+def test_a_program_that_writes_to_a_folder_that_a_variable_names_begins_anew_where_nothing_is_in_it(
+    tmp_path: Path,
+) -> None:
+    text = "import sys; print('val loss 3') if sys.argv[1:] == [] and TRIED else sys.exit(1)"
+    script(tmp_path, f"import os; TRIED = os.path.exists('tried'); open('tried', 'w')\n{text}")
+    planned = plan_one(tmp_path, command(environment={"OUT": "{folder}"}, retries=1, resume="--resume"))
+    (run,) = planned.runs.values()
+    assert isinstance(run, CommandRun)
+    assert again(tmp_path, run).status == "finished"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are of a run")
+def test_a_process_in_a_group_of_its_own_ends_with_a_program_that_ended_well(tmp_path: Path) -> None:
+    text = """
+    import subprocess, sys
+    left = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    open("pid", "w").write(str(left.pid))
+    print("val loss 3")
+    """
+    assert run_of(tmp_path, text).status == "finished"
+    pid = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

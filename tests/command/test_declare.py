@@ -15,6 +15,7 @@ from lawful.errors import DeclarationError
 from lawful.run import from_json, to_json
 
 AT = {"depth": 3, "seed": 0}
+LOSS = LogPattern("val loss {loss}")
 
 
 def nanogpt(**changes: Any) -> Command:
@@ -129,3 +130,32 @@ def test_a_file_of_another_run_is_never_read(tmp_path: Path) -> None:
 
     with pytest.raises(DeclarationError, match="seed=0 and seed=1 read the same file /tmp/shared.jsonl"):
         plan(tmp_path, grid(rung, seed=[0, 1]))
+
+
+@pytest.mark.parametrize(
+    "line", ["python t.py {width} > log.txt", "python t.py {width} 2>&1", "python {width} && ls", "A=1 python {width}"]
+)
+def test_what_only_a_shell_understands_is_refused_without_one(line: str) -> None:
+    with pytest.raises(DeclarationError, match="only a shell"):
+        Command(line, params=1, tokens=1, reads=LOSS).filled({"width": 1})
+
+
+def test_signs_of_a_shell_in_quotes_are_arguments() -> None:
+    run = Command("python '>' --say=\"a > b\" it\\'s {width}", params=1, tokens=1, reads=LOSS).filled({"width": 1})
+    assert run.words == ("python", ">", "--say=a > b", "it's", "1")
+
+
+@pytest.mark.parametrize("line", ["echo '{name}'", 'echo "so {name}"', "echo ok; cd '{folder}'; echo {name}"])
+def test_a_name_in_quotes_of_a_shell_is_refused(line: str) -> None:
+    with pytest.raises(DeclarationError, match="outside of quotes"):
+        Command(line, params=1, tokens=1, reads=LOSS, shell=True).filled({"name": "$(id)"})
+
+
+def test_a_name_beside_quotes_of_a_shell_is_filled() -> None:
+    line = "echo 'a' \"it's\" \\' '{{' {name}"
+    assert Command(line, params=1, tokens=1, reads=LOSS, shell=True).filled({"name": "b c"}).text.endswith("'b c'")
+
+
+def test_a_command_with_nul_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="NUL"):
+        Command("python 'a\0' {width}", params=1, tokens=1, reads=LOSS).filled({"width": 1})

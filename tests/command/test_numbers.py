@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -90,3 +91,29 @@ def test_the_log_of_nanochat_that_lost_its_counts_is_read() -> None:
     }
     line = "Step 00500 | Validation bpb: 0.912345"
     assert found("Step {step} | Validation bpb: {loss}", line) == {"step": 500, "loss": 0.912345}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("loss={loss}", "loss=3,214"),  # with a decimal comma
+        ("loss {loss}", "loss 3.2×10^-1"),
+        ("params {params}", "params 1 234 567"),
+        ("params {params}", "params 1'234'567"),
+        ("params {params}", "params 1\u202f234"),
+    ],
+)
+def test_a_part_of_a_number_is_none(pattern: str, line: str) -> None:
+    assert found(pattern, line) is None
+
+
+def test_what_has_a_group_of_three_digits_after_it_may_be_whole() -> None:
+    assert found("step {step}", "step 12 100 ms") == {"step": 12}
+    assert found("tokens {tokens}", "tokens 2000 345") == {"tokens": 2000}
+    assert found("loss {loss}", "loss 1,234.5") == {"loss": 1234.5}
+
+
+def test_a_flood_of_digits_is_read_in_a_moment() -> None:
+    began = time.process_time()
+    assert found("loss {loss}", "loss " + "1" * 60_000 + "x") is None
+    assert time.process_time() - began < 1

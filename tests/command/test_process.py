@@ -146,3 +146,10 @@ def test_what_a_killed_worker_left_is_found_by_its_mark_also_outside_its_group(t
     finally:
         other.kill()
         other.wait()
+
+
+def test_what_takes_the_cursor_back_ends_a_line_and_a_number_is_not_cut(tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    long = b"a" * (process.MOST_LINE_BYTES - 3)
+    assert process._lines(b"1 %\b\b\b2 %\x1b[1G3 %\r\n" + long + b" 3.21\n", lines.append) == b""
+    assert lines == [b"1 %", b"2 %", b"3 %", long, b" 3.21"]

@@ -17,18 +17,23 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from commands import QUESTION, VAL_LOSS, command, only, plan, plan_one, script, store
+from commands import QUESTION, VAL_LOSS, command, one, only, plan, plan_one, script, store
 from lawful import trust
+from lawful.cli.studies import _say_failed
 from lawful.command import Command, LogPattern, trusted
+from lawful.command.code import Code
 from lawful.conduct import conclude, failed_runs, train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.linter import observed
-from lawful.observe import observations
+from lawful.observe import observations, write_observations
 from lawful.report.progress import status_table, study_status
+from lawful.schema import RunRecord
+from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.study import Study, grid
+from lawful.tables.source import read_rows
 
 TRAIN = """
 import sys
@@ -291,3 +296,28 @@ def test_what_runs_is_seen_in_the_live_table(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     thread.join()
     assert study_status(folder).counts["finished"] == 4
+
+
+def test_a_study_whose_runs_all_failed_ends_with_their_reasons(tmp_path: Path) -> None:
+    """Each reason has a semicolon in it: the header was taken for a line of text above a table of semicolons."""
+    script(tmp_path, "raise SystemExit(1)")
+    ladder = grid(lambda width: command("{width}", params=12 * width), width=[1, 2, 4, 8])
+    plan(tmp_path, ladder).write(tmp_path / "out")
+    for planned in store(tmp_path).read_study().runs:
+        failed = RunRecord(status="failed", reason="the command ended with exit status 1; it wrote nothing")
+        write_result(store(tmp_path).result(planned.run), failed)
+    write_observations(tmp_path / "out")
+    assert [row["status"] for row in read_rows(tmp_path / "out").rows] == ["failed"] * 4
+
+
+def test_a_file_that_an_option_names_is_part_of_the_code(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("width: 1")
+    before = Code(tmp_path).of(["python", "--config=small.yaml"])
+    (tmp_path / "small.yaml").write_text("width: 2")
+    assert "" != before != Code(tmp_path).of(["python", "--config=small.yaml"])
+
+
+def test_the_log_of_a_command_that_failed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one(tmp_path, "pass")
+    _say_failed(tmp_path / "out", [("seed=0", "the command ended with exit status 1")])
+    assert "runs/ID/output.log has more" in capsys.readouterr().err

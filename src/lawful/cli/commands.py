@@ -83,7 +83,11 @@ class CommandOptions:
             raise DeclarationError(f"--gpus-per-run: of a command expected a whole number, got {gpus:g}.")
         text, reads = self.command, [read_of(one) for one in self.reads] or [LOGGED]
         axes = values_of("--grid", self.grid or "")
-        held_out = {name: values[0] for name, values in values_of("--hold-out", self.hold_out or "").items()}
+        held_out = {}
+        for name, values in values_of("--hold-out", self.hold_out or "").items():
+            if len(values) > 1:
+                raise DeclarationError(f"--hold-out: expected one value of {name}, got {len(values)}.")
+            held_out[name] = values[0]
 
         def rung(**at: Coordinate) -> Command:
             from lawful.command import Command
@@ -128,10 +132,10 @@ def _range(option: str, text: str) -> list[Coordinate]:
 
 
 def _value(text: str) -> Coordinate:
-    """A number where it is written as one: 1e6 is the whole number 1000000."""
-    if re.fullmatch(r"-?\d+", text, re.ASCII):
+    """A number where it is written as one: 1e6 is the whole number 1000000, and 007 a text."""
+    if re.fullmatch(r"-?(0|[1-9]\d*)", text, re.ASCII):
         return int(text)
-    if re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII):
+    if re.fullmatch(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?", text, re.ASCII):
         number = float(text)
         return int(number) if "." not in text and "-" not in text and number.is_integer() else number
     return text

@@ -704,8 +704,10 @@ def _say_ended(folder: Path, only: str) -> None:
 def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
     """The last lines of a study in which runs failed."""
     from lawful.report.tables import many
+    from lawful.storage.layout import Store
 
     sys.stdout.flush()
+    log = "output.log" if Store(folder).read_study().is_of_commands else "worker.log"
     stand = "stands" if len(failed) == 1 else "stand"
     print(f"lawful: {many(len(failed), 'run')} failed and {stand} in no fit:", file=sys.stderr)
     for label, reason in failed[:MOST_FAILED]:
@@ -713,7 +715,7 @@ def _say_failed(folder: Path, failed: list[tuple[str, str]]) -> None:
     if len(failed) > MOST_FAILED:
         print(f"  and {len(failed) - MOST_FAILED} more", file=sys.stderr)
     again = f"lawful resume {shlex.quote(str(folder))}"
-    print(f"runs/ID/worker.log has more. Remove the cause, then try them again: {again}", file=sys.stderr)
+    print(f"runs/ID/{log} has more. Remove the cause, then try them again: {again}", file=sys.stderr)
 
 
 def _print_answer(answer: Answer) -> None:

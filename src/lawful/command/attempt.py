@@ -35,6 +35,8 @@ SAFE_PATH = "lawful"  # what PYTHONSAFEPATH is set to for our own workers; any t
 PACE_SECONDS = 1.0  # lines that come together tell no speed
 LAST_LINES = 5  # of the output, in the reason of a failure
 LAST_LETTERS = 600
+COUNTED = ("params", "tokens", "flops")
+SURELY_COUNTED = 1e6  # of this size a number is no count in millions
 OUT_OF_MEMORY = ("out of memory", "OutOfMemoryError", "MemoryError", "std::bad_alloc", "Cannot allocate memory")
 VARIABLE_FOLDER, VARIABLE_COORDINATES = "LAWFUL_LOG_FOLDER", "LAWFUL_COORDINATES"  # as lawful.log reads them
 
@@ -79,7 +81,8 @@ def train(run: CommandRun, at: Mapping[str, Coordinate], place: Place) -> RunRec
 
 def _can_go_on(run: CommandRun, store: Store) -> bool:
     """Whether the arguments to go on are added: not where an attempt that writes to its folder left nothing there."""
-    if not run.resume or not any("{folder}" in word for word in run.words):
+    texts = (*run.words, *(text for _, text in run.environment))
+    if not run.resume or not any("{folder}" in text for text in texts):
         return bool(run.resume)
     return any(name != LOG_FILE for name in os.listdir(store.work(run.id)))
 
@@ -125,7 +128,7 @@ class _Attempt:
                     return self._failed(f"the folder in which it runs, {self.run.cwd}, is not there")
                 return self._failed(f"{arguments[0]!r} cannot be started: {in_words(refused.error)}")
             self.has_started = True
-            if ended.cause != "itself" or ended.status:
+            if ended.cause != "itself" or ended.status or ended.has_left:
                 process.kill_orphans(mark)  # torchrun's ranks, for one, are in groups of their own
             self._poll(is_over=True)
         if ended.cause == "stopped":
@@ -225,16 +228,16 @@ class _Attempt:
         if missing := [name for name in self.run.measured if name not in found]:
             return self._failed("; ".join(map(self._not_found, missing)))
         odd = [name for name in self.run.measured if not _is_measurement(found[name])]
-        odd += [name for name in ("params", "tokens", "flops") if name not in odd and found.get(name, 1) < 1]
+        odd += [name for name in COUNTED if name not in odd and not _is_count(found.get(name, 1))]
         if odd:
             told = ", ".join(f"{name} {found[name]}" for name in odd)
-            return self._failed(f"expected finite numbers, and counts of at least 1, got {told}")
+            return self._failed(f"expected finite numbers, and whole counts of at least 1, got {told}")
         return RunRecord(status="finished", measured=self._columns(found, ended))
 
     def _columns(self, found: Mapping[str, float], ended: process.Ended) -> dict[str, Cell]:
         known: dict[str, float] = dict(self.run.known)
         told = {
-            name: round(value) if name in ("params", "tokens", "flops") else value
+            name: round(value) if name in COUNTED else value
             for name, value in found.items()
             if name not in known and name != "step" and _is_measurement(value)
         }
@@ -285,6 +288,11 @@ class _Attempt:
         if self.is_resumed:
             said += f"; it went on from {self.work}: remove that folder to have the run begin anew"
         return RunRecord(status="failed", reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)")
+
+
+def _is_count(value: float) -> bool:
+    """Whole, but for large ones that were averaged or rounded: 10.65 may be millions. NaN tells nothing."""
+    return math.isnan(value) or value >= SURELY_COUNTED or (value >= 1 and value == round(value))
 
 
 def _is_measurement(value: float) -> bool:

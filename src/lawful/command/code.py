@@ -48,9 +48,10 @@ class Code:
     def _named(self, words: Sequence[str]) -> list[Path]:
         """The files that stand in the folder by a name that is a word of the command."""
         found = []
-        for word in dict.fromkeys([*words, *" ".join(words).split()]):  # the latter of a text for a shell
+        texts = [*words, *" ".join(words).split()]  # the latter of a text for a shell
+        for word in dict.fromkeys([*texts, *(text.partition("=")[2] for text in texts)]):  # --config=small.yaml
             try:
-                if not os.path.isabs(word) and (self.folder / word).is_file():
+                if word and not os.path.isabs(word) and (self.folder / word).is_file():
                     found.append(Path(word))
             except (OSError, ValueError):
                 continue  # a word that can be no path

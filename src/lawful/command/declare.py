@@ -21,7 +21,7 @@ from lawful.checks import (
 from lawful.command import arithmetic
 from lawful.command.reads import LOGGED, JSONLines, LogPattern, Reads, TableFile
 from lawful.command.record import CommandRun
-from lawful.command.template import FOLDER, filled, names_in, words_of
+from lawful.command.template import FOLDER, check_shell, filled, names_in, words_of
 from lawful.errors import DeclarationError
 from lawful.schema import Coordinate
 
@@ -132,6 +132,8 @@ class Command:
             counts = self._counts(values)
         except DeclarationError as error:
             raise DeclarationError(f"Command: {error}.") from None
+        if self.shell:
+            check_shell(f"{self.command} {self.resume}")
         words = (self.command,) if self.shell else words_of(self.command)
         extra = (self.resume,) if self.shell and self.resume else () if self.shell else words_of(self.resume)
         if not words or not words[0].strip():

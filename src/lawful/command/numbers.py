@@ -15,10 +15,16 @@ UNITS = {
 }
 COUNTS = ("step", "params", "tokens", "flops")  # numbers that may have a unit; a loss has none
 _COLOURS = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]")
-_NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_PLAIN = r"\d[\d_]*+\.?\d*+|\.\d++"  # possessive: a digit is never given back, so a flood of digits costs its length
+_COUNT = rf"[-+]?(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|{_PLAIN})(?:[eE][-+]?\d+)?"
+# a loss of 3,214 may have a decimal comma: a comma groups digits only where a point follows
+_NUMBER = rf"[-+]?(?:\d{{1,3}}(?:,\d{{3}})+\.\d+|{_PLAIN})(?:[eE][-+]?\d+)?"
 _NOT_FINITE = r"[-+]?(?:nan|inf(?:inity)?)"
 _UNIT = rf"(?: ?(?:{'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w]))?"
 _OTHER_UNIT = r"(?! ?[kKMGTPE](?i:tok|param|flop|i?b\b))"  # 1.5 GFLOPs is neither 1.5 nor known to be 1.5e9
+# what groups digits elsewhere (1'234, 1\u202f234), and powers (3.2×10^3): a number before them is no whole one
+_GOES_ON = r"(?!['\u2019\u00a0\u2009\u202f]\d{3}(?!\d)|[ ]?[×*\u00b7][ ]?10\b)"
+_GROUPED = r"(?:(?<=\d{4})|(?!(?: \d{3})++(?![\w.,])))"  # 1 234 567, of counts
 _PART = re.compile(r"\{(\w+)\}|(\.\.\.)|(\s+)|([^\s{}.]+|[{}.])")
 _SIGNS = re.compile(r"([:=|,;()\[\]])")
 
@@ -71,8 +77,10 @@ def compiled(pattern: str, known: tuple[str, ...]) -> re.Pattern[str]:
 
 def _number_named(name: str) -> str:
     unit = _UNIT if name in COUNTS else ""
+    number = _COUNT if name in COUNTS or name == "_" else _NUMBER
+    goes_on = _GOES_ON + (_GROUPED if name in COUNTS and name != "step" else "")
     group = f"(?P<{name}>" if name != "_" else "(?:"
-    return rf"[ \t]*{group}{_NUMBER}{unit}|(?i:{_NOT_FINITE}))(?![\w%]|[.,]\d){_OTHER_UNIT}"
+    return rf"[ \t]*{group}{number}{unit}|(?i:{_NOT_FINITE}))(?![\w%]|[.,]\d){goes_on}{_OTHER_UNIT}"
 
 
 def _literal(piece: str) -> str:

@@ -21,6 +21,7 @@ TICK_SECONDS = 0.5  # between two looks at files and at the clock, while nothing
 MOST_LINE_BYTES = 2**16  # of output; longer lines are cut into such pieces
 DRAIN_BYTES = 2**24  # that are read at most after the program has ended
 
+_LINE_END = re.compile(rb"\r?\n|\r|\x08+|\x1b\[[01]?G")
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -30,12 +31,14 @@ class Ended:
     """status    exit status; negative: the signal that ended it
     cause     how it came to its end: by itself, stopped by us, or at its time limit
     seconds   by the clock
+    has_left  whether its output is still held open: by a process that it started in a group of its own
     """
 
     status: int
     cause: Literal["itself", "stopped", "time"]
     seconds: float
     out_of_memory: bool = False
+    has_left: bool = False
 
 
 class NotStarted(Exception):
@@ -114,9 +117,10 @@ def run(
                 os.close(over)
         _signal(process.pid, signal.SIGKILL)  # what it left behind
         taken = 0
-        while taken < DRAIN_BYTES and (read := _read(pipe)):
-            taken += len(read)
-            rest = _lines(rest + read, output)
+        left: bytes | None = b""
+        while taken < DRAIN_BYTES and (left := _read(pipe)):
+            taken += len(left)
+            rest = _lines(rest + left, output)
         if rest:
             _lines(rest + b"\n", output)
     finally:
@@ -128,6 +132,7 @@ def run(
         status=process.returncode,
         cause=cause,
         seconds=time.monotonic() - began,
+        has_left=left != b"",
         out_of_memory=process.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) and _oom_kills() > kills_before,
     )
 
@@ -193,17 +198,22 @@ def _read(pipe: int) -> bytes | None:
 
 
 def _lines(text: bytes, output: Callable[[bytes], None]) -> bytes:
-    """Hand over the whole lines; what is left. A carriage return ends a line too: progress bars write no other end."""
-    *lines, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    """Hand over the whole lines; what is left. What takes the cursor back ends a line too: progress bars write no other
+    end."""
+    *lines, rest = _LINE_END.split(text)
     for line in lines:
-        while len(line) > MOST_LINE_BYTES:
-            output(line[:MOST_LINE_BYTES])
-            line = line[MOST_LINE_BYTES:]
-        output(line)
-    while len(rest) > MOST_LINE_BYTES:
-        output(rest[:MOST_LINE_BYTES])
-        rest = rest[MOST_LINE_BYTES:]
-    return rest
+        output(_cut(line, output))
+    return _cut(rest, output)
+
+
+def _cut(line: bytes, output: Callable[[bytes], None]) -> bytes:
+    """Hand over the beginning of a line that is too long; what is left. It is cut at blanks, so that no number is."""
+    while len(line) > MOST_LINE_BYTES:
+        end = line.rfind(b" ", 1, MOST_LINE_BYTES)
+        end = MOST_LINE_BYTES if end < 0 else end
+        output(line[:end])
+        line = line[end:]
+    return line
 
 
 def _signal(group: int, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -19,6 +20,7 @@ Values = Mapping[str, float]  # what is read, such as loss and step -> its numbe
 MOST_LINE_BYTES = 2**20  # of JSON; a longer one is passed over
 TAIL_BYTES = 4096  # by which a file that was continued is told from one that was written anew
 MOST = 10**300  # of a whole number
+MOST_TABLE_BYTES = 2**26  # of a table in which NaN is looked for
 TABLE_SECONDS = 10.0  # between two looks at a table while it grows
 
 
@@ -91,7 +93,8 @@ class _Followed(Source):
         self._names = source.names
         self._path = path
         self._before = _Before.of(path)
-        self._start: int | None = None  # where this attempt's part begins
+        self._start: int | None = None  # up to where this attempt's part is read
+        self._tail = b""  # the bytes before that place, by which a file that was written anew is noticed
         self._rest = b""
         self._trouble = "no such file"
 
@@ -110,14 +113,16 @@ class _Followed(Source):
         if before is not None and (facts.st_mtime_ns, facts.st_ino) == before.changed and facts.st_size == before.size:
             self._trouble = "the file is older than this attempt"
             return []
-        if self._start is None or facts.st_size < self._start:
+        if self._start is None or facts.st_size < self._start or _tail(self._path, self._start) != self._tail:
             is_continued = before is not None and facts.st_size >= before.size
             is_continued = is_continued and before is not None and _tail(self._path, before.size) == before.tail
-            self._start, self._rest = before.size if is_continued and before is not None else 0, b""
+            self._start, self._tail = (before.size, before.tail) if is_continued and before is not None else (0, b"")
+            self._rest = b""
         with self._path.open("rb") as file:
             file.seek(self._start)
             read = file.read()
         self._start += len(read)
+        self._tail = (self._tail + read)[-TAIL_BYTES:]
         *lines, self._rest = (self._rest + read).split(b"\n")
         if is_over:
             lines.append(self._rest)
@@ -135,6 +140,7 @@ class _Table(Source):
     def __init__(self, source: TableFile, path: Path) -> None:
         self._names, self._path = source.names, path
         self._seen = self._state()
+        self._before = [] if self._seen is None else self._read()
         self._trouble = "no such file"
         self._looked = -math.inf
 
@@ -151,17 +157,26 @@ class _Table(Source):
             return []
         return self._rows(is_over=is_over)
 
-    def _rows(self, *, is_over: bool) -> list[Values]:
+    def _read(self) -> list[Mapping[str, object]]:
         from lawful.tables.source import read_rows
 
         try:
-            rows = read_rows(self._path)
+            return list(read_rows(self._path))
         except (LawfulError, OSError) as error:
             self._trouble = " ".join(str(error).split())[:300]
             return []
-        self._trouble = f"{len(rows)} rows"
+
+    def _rows(self, *, is_over: bool) -> list[Values]:
+        self._trouble = ""
+        rows, earlier = self._read(), len(self._before)
+        if len(rows) > earlier and rows[:earlier] == self._before:
+            rows = rows[earlier:]  # an earlier attempt wrote the others
+        self._trouble = self._trouble or f"{len(rows)} rows of this attempt"
         found = [_numbers((name, row.get(column)) for name, column in self._names.items()) for row in rows]
-        return [values for values in (found if is_over else found[-1:]) if values]
+        found = found if is_over else found[-1:]
+        if is_over:  # the readers of tables take NaN for an empty cell
+            found.append({name: math.nan for name, column in self._names.items() if _ends_in_nan(self._path, column)})
+        return [values for values in found if values]
 
     def _state(self) -> object:
         """What tells whether it was written again; of a folder, its newest file."""
@@ -175,6 +190,32 @@ class _Table(Source):
     @property
     def place(self) -> str:
         return f"{self._path} ({self._trouble})"
+
+
+def _ends_in_nan(path: Path, column: str) -> bool:
+    """Whether the last cell of a column that is not empty is NaN, in a text table or JSON."""
+    is_text = path.suffix in (".csv", ".tsv", ".json", ".jsonl") and path.is_file()
+    if not is_text or path.stat().st_size > MOST_TABLE_BYTES:
+        return False
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if "nan" not in text.lower():
+        return False
+    if path.suffix in (".json", ".jsonl"):
+        cells = re.findall(rf'"{re.escape(column)}"\s*:\s*"?([-+.\w]+)', text)
+    else:
+        tables = [_text_rows(text, sign) for sign in ",;\t"]
+        rows: list[list[str]] = next((one for one in tables if column in one[0]), [[]])
+        place = rows[0].index(column) if column in rows[0] else 0
+        cells = [row[place] for row in rows[1:] if place < len(row)]
+    filled = [cell.lower().lstrip("-+") for cell in cells if cell]
+    return bool(filled) and filled[-1] == "nan"
+
+
+def _text_rows(text: str, sign: str) -> list[list[str]]:
+    try:
+        return [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=sign)] or [[]]
+    except csv.Error:  # a cell of more than 131,072 letters
+        return [[]]
 
 
 def _changed(path: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import string
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,10 @@ from lawful.checks import shown
 from lawful.errors import DeclarationError
 from lawful.schema import Coordinate
 
+# words by which a shell joins, sends and ends commands
+_FOR_A_SHELL = re.compile(r"[|&;]+|[0-9]?>{1,2}(?:&[0-9])?|<{1,3}|[0-9&]?>{1,2}[^=>&][^>]*")
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 FOLDER = "folder"  # the run's own folder for what it writes; its path is known when the run begins
 
 
@@ -31,11 +36,32 @@ def names_in(text: str) -> list[str]:
 def words_of(command: str) -> tuple[str, ...]:
     """The program and its arguments, split as a shell does before anything is filled in: a value never splits."""
     try:
-        return tuple(shlex.split(command))
+        words = tuple(shlex.split(command))
     except ValueError as error:
         raise DeclarationError(
             f"command: expected a command line, got {shown(command)} ({str(error).lower()})"
         ) from None
+    signs = [word for word in _QUOTED.sub("quoted", command).split() if _FOR_A_SHELL.fullmatch(word)]
+    if signs or (words and _ASSIGNMENT.match(words[0])):
+        raise DeclarationError(
+            f"command: expected words for a program, got {shown(signs[0] if signs else words[0])}, which only a shell "
+            "understands: put it in quotes if the program shall have it; else use shell=True or environment={...}, or "
+            "`sh -c '...'`"
+        )
+    return words
+
+
+def check_shell(command: str) -> None:
+    """Raises DeclarationError where a name stands in quotes: its value comes with its own."""
+    quote = ""
+    for sign in re.findall(r"\\.|['\"]|\{\{|\{\w[^}]*\}", command, flags=re.DOTALL):
+        if sign.startswith("{") and sign != "{{" and quote:
+            raise DeclarationError(
+                f"command: expected {sign} outside of quotes, since its value is quoted for the shell, got it inside "
+                f"of {quote}: {shown(command)}"
+            )
+        if sign in ("'", '"') and quote in ("", sign):
+            quote = "" if quote else sign
 
 
 def filled(text: str, values: Mapping[str, Coordinate], *, is_quoted: bool = False) -> str:
@@ -72,6 +98,8 @@ def _as_text(value: Coordinate, part: _Part) -> str:
 
 
 def _parts(text: str) -> Iterator[_Part]:
+    if "\0" in text:
+        raise DeclarationError(f"command: expected a text without the character NUL, got {shown(text)}")
     try:
         found = list(string.Formatter().parse(text))
     except ValueError as error:

@@ -32,6 +32,7 @@ _BOMS = {
 }
 _SEP = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a spreadsheet's own first line
 _RULE = re.compile(r":?-+:?|=+")  # of a table in Markdown
+SURELY_COLUMNS = 2  # of more than so many, no line of text has as many commas by chance
 _SNIFFED = 2**16  # bytes or lines that decide the encoding and what separates the columns
 
 
@@ -189,6 +190,10 @@ def _without_preface(lines: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """Without lines of text above a table, as `Table 3: our runs`: they have none of the signs that cut all below them
     into columns, the first of which are names."""
     filled = [i for i, line in enumerate(lines) if line.strip()]
+    for sign in set(DELIMITERS) - {" "}:
+        counts = _counts([lines[i] for i in filled[:_SNIFFED]], sign)
+        if counts is not None and len(counts) == 1 and min(counts) > SURELY_COLUMNS:
+            return lines, ()  # its first line is cut as all are: names, whatever other signs stand in every row below
     for number, i in enumerate(filled[1 : MOST_ROWS + 1], start=1):
         if set('"\t;|') & set(lines[filled[number - 1]]):  # in quotes, a name may have an end of line; else a table
             break
