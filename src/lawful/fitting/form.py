@@ -134,7 +134,7 @@ def unsuspected(fit: Fit) -> Alternatives | None:
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
     if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
-    point, data = _point_of(fit)
+    point, data = point_of(fit)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     counts = np.array([_sought(one) + 1 for one in points])
@@ -182,11 +182,11 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
 
 def of_fit(fit: Fit) -> Doubt:
     """Of a finished fit."""
-    point, data = _point_of(fit)
+    point, data = point_of(fit)
     return doubt(point, data, noise.measure(point, data))
 
 
-def _point_of(fit: Fit) -> tuple[Point, Sample]:
+def point_of(fit: Fit) -> tuple[Point, Sample]:
     """The point of a finished fit, and its rows, which stand in its residuals."""
     from lawful.fitting.error_bars import relative_noise
     from lawful.fitting.estimate import Point, limits, problem_of
