@@ -197,7 +197,7 @@ CAUTIONS = _all(
         ),
         "another_law": (
             "Runs were left out and predicted: the error of another law of the same axes is at most half of this "
-            "law's, and smaller for each part left out.",
+            "law's, smaller for each part left out, and its AICc on all runs is lower.",
             "Fit it with `--law NAME` and compare the forecasts, which follow no such ranking by themselves.",
         ),
         "rung_off": (

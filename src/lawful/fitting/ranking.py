@@ -17,7 +17,7 @@ from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import ranked as by_severity
 from lawful.fitting.data import LEAST_LEVELS, Sample
-from lawful.fitting.form import LINE, SURFACE, point_of
+from lawful.fitting.form import LINE, SURFACE, for_parameters, point_of
 from lawful.fitting.records import Ranked
 from lawful.fitting.trends import MOST_ROWS
 from lawful.laws import BUILT_IN, FORMULA, ONE_AXIS, Array, Law, named, on_axis
@@ -32,6 +32,7 @@ OF_SURFACE = (*SURFACE, "overtrained")
 OF_LINE = (*LINE, "shifted")
 LARGEST = (0.125, 0.25)  # shares of the runs, and of the sizes, that are left out as the largest, in turn
 GROUPS = 5  # into which the sizes are split, at most
+CLEARLY = 2.0  # in AICc over all rows, by which the other law must be the better there, too
 SPARE = 2  # rows that a fit has beyond its parameters
 FAR_BETTER = 2.0  # times the other law's error: an error so much larger is said
 
@@ -46,12 +47,13 @@ class Tried:
     law: Law
     errors: Mapping[str, Array]
     noise: float
+    aicc: float
 
     @property
     def record(self) -> Ranked:
         by_kind = {kind: float(np.sqrt((own**2).mean())) for kind, own in self.errors.items()}
         whole = float(np.exp(np.mean(np.log(np.maximum(list(by_kind.values()), max(self.noise, 1e-9))))))
-        return Ranked(self.law.spec, by_kind, whole)
+        return Ranked(self.law.spec, by_kind, whole, self.aicc)
 
 
 def with_ranking(fit: Fit) -> Fit:
@@ -64,10 +66,11 @@ def with_ranking(fit: Fit) -> Fit:
 
 
 def about_ranking(fit: Fit, ranking: tuple[Ranked, ...]) -> tuple[Warning, ...]:
-    """Where another law predicts runs left out far better, and no doubt about the form names it already."""
+    """Where another law predicts runs left out far better, fits all of them better, too, and no doubt about the form
+    names it already."""
     best, own = ranking[0], next(one for one in ranking if one.law == fit.law)
     is_worse_everywhere = all(own.left_out[kind] > error for kind, error in best.left_out.items())
-    if own.error < FAR_BETTER * best.error or not is_worse_everywhere:
+    if own.error < FAR_BETTER * best.error or not is_worse_everywhere or best.aicc > own.aicc - CLEARLY:
         return ()
     if any(f"--law {best.law}." in one.sentence for one in fit.warnings):
         return ()
@@ -167,4 +170,7 @@ def _tried(point: Point, data: Sample, masks: Mapping[str, list[Array]]) -> Trie
         return None
     parts = iter(row[mask] for row, mask in zip(away, each, strict=True))
     errors = {kind: np.concatenate([next(parts) for _ in own]) for kind, own in masks.items()}
-    return Tried(law, errors, robust_sigma(point))
+    rows, away_of_all = data.n, point.residuals_log
+    deviance = rows * np.log(max(float(away_of_all @ away_of_all), 1e-300) / rows)
+    aicc = float(deviance + for_parameters(rows, int(point.is_free.sum()) + 1))
+    return Tried(law, errors, robust_sigma(point), aicc)

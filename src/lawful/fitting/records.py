@@ -142,11 +142,13 @@ class Ranked:
 
     left_out   what was left out -> the rms error of log loss there
     error      their geometric mean, none counted below the noise about the law
+    aicc       of the law on all rows
     """
 
     law: str
     left_out: Mapping[str, AnyFloat]
     error: AnyFloat
+    aicc: AnyFloat
 
 
 @dataclass(frozen=True, kw_only=True)
