@@ -195,6 +195,11 @@ CAUTIONS = _all(
             "a fixed value may not be that of the runs, or these are too few to try another law.",
             "Nothing, inside the data. For a forecast far outside, compare the laws with `lawful predict --law NAME`.",
         ),
+        "another_law": (
+            "Runs were left out and predicted: the error of another law of the same axes is at most half of this "
+            "law's, smaller for each part left out, and its AICc on all runs is lower.",
+            "Fit it with `--law NAME` and compare the forecasts, which follow no such ranking by themselves.",
+        ),
         "rung_off": (
             "All runs of one size (or number of tokens) lie on one side of the law that the other runs follow.",
             "Look whether they are undertrained, at the edge of their learning rates, or of another precision. Fit "

@@ -61,6 +61,8 @@ def register(app: typer.Typer) -> None:
 def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False) -> None:
     """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
     answer."""
+    from lawful.fitting.ranking import with_ranking
+
     if asked.is_as_declared and by is None and plot is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
@@ -69,7 +71,7 @@ def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Ve
     table, law, columns = asked.ask()
     if plot is not None:
         table = _named_runs(table, plot)
-    fits = {name: asked.fit(part, law, columns) for name, part in _parts(table, by)}
+    fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in _parts(table, by)}
     if plot is not None:
         _save_picture(table, next(iter(fits.values())), plot)
     if asked.as_json:

@@ -88,6 +88,7 @@ def fit(
     data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
     found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
     from lawful.fitting.cautions import ranked
+    from lawful.fitting.ranking import with_ranking
 
     said = [] if choice.caution is None else [choice.caution]
     if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
@@ -95,7 +96,8 @@ def fit(
 
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
-    return replace(found, warnings=ranked((*found.warnings, *said)))
+    found = replace(found, warnings=ranked((*found.warnings, *said)))
+    return with_ranking(found) if law is None else found
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such

@@ -135,7 +135,7 @@ def unsuspected(fit: Fit) -> Alternatives | None:
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
     if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
-    point, data = _point_of(fit)
+    point, data = point_of(fit)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     counts = np.array([_sought(one) + 1 for one in points])
@@ -152,7 +152,7 @@ def cannot_tell(fit: Fit) -> bool:
     rows, count = fit.goodness.n, len(fit.free) + 1
     if not _sisters_of(fit.model):
         return False
-    return rows <= count + 2 or _for_parameters(rows, count + 1) - _for_parameters(rows, count) > CONTENDER
+    return rows <= count + 2 or for_parameters(rows, count + 1) - for_parameters(rows, count) > CONTENDER
 
 
 def _without_again(scores: Array, errors: Array, laws: int) -> Array:
@@ -183,11 +183,11 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
 
 def of_fit(fit: Fit) -> Doubt:
     """Of a finished fit."""
-    point, data = _point_of(fit)
+    point, data = point_of(fit)
     return doubt(point, data, noise.measure(point, data))
 
 
-def _point_of(fit: Fit) -> tuple[Point, Sample]:
+def point_of(fit: Fit) -> tuple[Point, Sample]:
     """The point of a finished fit, and its rows, which stand in its residuals."""
     from lawful.fitting.error_bars import relative_noise
     from lawful.fitting.estimate import Point, limits, problem_of
@@ -280,7 +280,7 @@ def _sister(name: str, point: Point, data: Sample) -> Sister:
     )
 
 
-def _for_parameters(rows: float, count: int) -> float:
+def for_parameters(rows: float, count: int) -> float:
     """What AICc adds for them; infinite where rows are too few."""
     return 2 * count + 2 * count * (count + 1) / (rows - count - 1) if rows > count + 1 else np.inf
 
@@ -317,7 +317,7 @@ def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) 
     shared = max(around.variance_cluster, 0.0) / (max(around.variance_cluster, 0.0) + around.variance_row)
     rows = data.n / (1 + (data.n / data.clusters - 1) * shared)
     least = max(float(misfit.min()) * 1e-12, 1e-300)
-    scores = rows * np.log(np.maximum(misfit, least)) + np.array([_for_parameters(rows, k) for k in count])
+    scores = rows * np.log(np.maximum(misfit, least)) + np.array([for_parameters(rows, k) for k in count])
 
     def tail(i: int) -> float:
         more, dof = max(int(count[i] - count[0]), 1), rows - count[i] + 1

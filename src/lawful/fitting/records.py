@@ -136,6 +136,21 @@ class HeldOutRow:
     is_inside: bool
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A law of the fit's axes, and how it predicts runs that it is not fitted to.
+
+    left_out   what was left out -> the rms error of log loss there
+    error      their geometric mean, none counted below the noise about the law
+    aicc       of the law on all rows
+    """
+
+    law: str
+    left_out: Mapping[str, AnyFloat]
+    error: AnyFloat
+    aicc: AnyFloat
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitData:
     """Facts of the rows that were fitted.
@@ -206,6 +221,7 @@ class FitRecord:
                       in `goodness` are then those at the pivot
     error_bars        of the losses, where rows weigh by them; sigmas in `goodness` are then those of a typical row
     held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
+    ranking       the laws of these axes by their errors on runs left out, the best first; empty where it was not asked
     """
 
     formula: str
@@ -227,3 +243,4 @@ class FitRecord:
     spread_slopes: Mapping[str, AnyFloat] = field(default_factory=dict)
     held_out: tuple[HeldOutRow, ...] = ()
     error_bars: ErrorBars | None = None
+    ranking: tuple[Ranked, ...] = ()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lawful.fitting.result import Fit
 
 DASH = "-"
+SHOWN = 3  # laws of a ranking
 MARK = {"severe": "!!", "warning": " !", "note": "  "}
 
 
@@ -35,6 +36,7 @@ def short(fit: Fit, said: Headline | None = None) -> str:
         lines.append(f"{name:{name_width}}  {value:>{max(value_width, 5)}}  {notes}".rstrip())
     if fit.held_out:
         lines.append(held_out_lines(fit)[0])
+    lines += ranking_lines(fit)
     if fit.warnings:
         lines += ["", "doubts:", *(f"{MARK[w.severity]} {w.code}: {w.sentence}" for w in fit.warnings)]
     if said.next_step:
@@ -97,6 +99,7 @@ def summary(fit: Fit) -> str:
         )
     if fit.held_out:
         lines += held_out_lines(fit)
+    lines += ranking_lines(fit)
     under = fit.sensitivity.objective
     shapes = [s.name for s in fit.model.shapes]
     if under and shapes:
@@ -107,6 +110,19 @@ def summary(fit: Fit) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def ranking_lines(fit: Fit) -> list[str]:
+    """The laws that predict runs left out best, and the fitted one, whatever its place."""
+    places = list(enumerate(fit.ranking, start=1))
+    own = [(place, one) for place, one in places if one.law == fit.law]
+    shown = places[:SHOWN] if own[:1] and own[0][0] <= SHOWN else [*places[: SHOWN - 1], *own]
+    out = [""] if shown else []
+    for place, one in shown:
+        parts = ", ".join(f"{kind} {100 * error:.2g} %" for kind, error in one.left_out.items())
+        mark = " (fitted here)" if one.law == fit.law else ""
+        out.append(f"{place}. {one.law}{mark}: error on runs left out {100 * one.error:.2g} % ({parts})")
+    return out
 
 
 def held_out_lines(fit: Fit) -> list[str]:
