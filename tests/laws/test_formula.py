@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -631,3 +632,21 @@ def test_arms_that_a_law_tells_apart_already_are_not_compared() -> None:
 def test_a_column_that_a_named_law_reads_and_the_table_lacks_is_named() -> None:
     with pytest.raises(TableError, match="the law reads a column 'bits'; the table has params, tokens, lr, E, loss"):
         lawful.fit([{**row, "tokens": 1e10 * row["E"]} for row in LR_ROWS], "precision")
+
+
+def test_a_table_has_a_page_with_a_law_of_free_sign(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    lines = ["params,tokens,mix,loss"]
+    for n in np.geomspace(1e6, 1e9, 5):
+        for mix in (0.1, 0.5, 1.0):
+            loss = (1.7 + 300 * n**-0.3 - 0.2 * mix) * np.exp(0.002 * rng.standard_normal())
+            lines.append(f"{n:.0f},10000000000,{mix},{loss}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines))
+    page = str(tmp_path / "page.html")
+    asked = ["report", str(tmp_path / "runs.csv"), "--out", page, "--law", "E + A/N^alpha + k*mix", "--bounds"]
+    done = CliRunner().invoke(app, [*asked, "k=-inf:inf"])
+    assert done.exit_code == 0, done.output
+    assert "the loss falls by" in done.output
+    assert re.search(r"[-−]0\.(19|20)", Path(page).read_text()), "the coefficient, below 0"
+    wrong = CliRunner().invoke(app, [*asked, "q=0:1"])
+    assert "--bounds: q: expected parameters of a formula" in str(wrong.exception)
