@@ -423,14 +423,15 @@ def _keep_best(study: Study) -> bool:
 
 def _parameter_problems(question: Question, law: Law, *, is_of_arms: bool) -> list[str]:
     problems = []
-    of_law = law.parameters
-    bounds = bounds_of(law)
-    for name, value in question.fixed.items():
+    held, fixed = law.holding(question.fixed)
+    of_law = held.parameters
+    bounds = bounds_of(held)
+    for name, value in fixed.items():
         if name not in of_law:
             problems.append(f"fixed: {law.name} has no parameter {name!r}; it has {', '.join(of_law)}")
         elif not bounds[name][0] <= value <= bounds[name][1]:
             problems.append(f"fixed: {name} lies from {bounds[name][0]:g} to {bounds[name][1]:g}, got {value:g}")
-    if set(of_law) <= set(question.fixed):
+    if set(of_law) <= set(fixed):
         problems.append(f"fixed: every parameter of {law.name} is fixed; nothing is left to fit")
     verdicts = ("verdict", "decision") if is_of_arms else ()
     known = (*of_law, *(("multiplier", *verdicts) if is_of_arms else ()))

@@ -65,3 +65,11 @@ def test_a_formula_may_read_a_coordinate_of_the_study_and_its_levels() -> None:
     study = toy_study.study(widths=(8, 16, 32), steps=(20, 40, 80), seeds=2)
     for law in ("E + A/N^alpha + B*`width`^-b", "E[seed] + A/N^alpha"):
         dataclasses.replace(study, questions=[Question(name="size", asks="How?", law=law)])
+
+
+def test_a_question_fixes_a_parameter_in_the_units_of_the_formula() -> None:
+    study = toy_study.study(widths=(8, 16, 32), steps=(20, 40, 80))
+    law = "E + A/N^alpha + B/D^beta"
+    dataclasses.replace(study, questions=[Question(name="size", asks="How?", law=law, fixed={"A": 400.0})])
+    with pytest.raises(DeclarationError, match="fixed: A: expected a number from 0 to inf, got -1"):
+        dataclasses.replace(study, questions=[Question(name="size", asks="How?", law=law, fixed={"A": -1.0})])

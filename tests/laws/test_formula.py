@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.cli import app
-from lawful.errors import DeclarationError, LawfulError, TableError
+from lawful.errors import DeclarationError, LawfulError, Refusal, TableError
 from lawful.fitting import solver
 from lawful.fitting.estimate import limits
 from lawful.formula import parse
@@ -230,6 +231,7 @@ def _words(text: str) -> list[str]:
         ("E" + " + N" * 240, "", "at most 400 numbers, names and operations"),
         ("input(E) + E/N", "E/N", "as an input and as a parameter"),
         ("E + A*bend(N, a, 1/(1 + w))", "bend", "width of bend"),
+        ("E + A/N^alpha + B/D²", "²", "a power is written N^2"),
     ],
 )
 def test_a_wrong_formula_is_an_error_with_a_caret_under_the_place(text: str, place: str, says: str) -> None:
@@ -448,6 +450,57 @@ def test_a_signed_coefficient_is_found_where_bounds_allow_it() -> None:
     assert lawful.fit(rows, text, draws=0).params["q"].value >= 0
 
 
+@pytest.mark.parametrize(("text", "name"), [("F + A/N^a + q*lr", "q"), ("F + A*exp(-q*lr)/N^a", "q")])
+def test_where_only_a_sign_is_in_the_way_the_refusal_says_so(text: str, name: str) -> None:
+    rng = np.random.default_rng(6)
+    way = -40.0 if "exp" not in text else 40.0
+    rows = [
+        {**row, "loss": (2 + 40 * row["params"] ** -0.3 + way * row["lr"]) * np.exp(0.002 * rng.standard_normal())}
+        for row in LR_ROWS
+    ]
+    with pytest.raises(Refusal, match=f"with {name} at a bound.*--bounds {name}=LOW:HIGH") as caught:
+        lawful.fit(rows, text, draws=0)
+    assert "does not fall" not in str(caught.value), "it does, or it rises, and the law cannot follow"
+    assert lawful.fit(rows, text, bounds={name: (-500.0, 500.0)}, draws=0).params[name].value < 0
+
+
+def test_a_base_whose_exponent_is_an_input_is_found() -> None:
+    """r^lr times a power of N: on each row another power of r, which takes up no unit of N."""
+    rng = np.random.default_rng(5)
+    rows = [
+        {**row, "loss": (1.7 + 300 * (row["params"] * 0.3 ** (100 * row["lr"])) ** -0.3) * (1 + noise)}
+        for row, noise in zip(LR_ROWS, 0.001 * rng.standard_normal(len(LR_ROWS)), strict=True)
+    ]
+    fit = lawful.fit(rows, "F + A/(N*r^(100*lr))^a")
+    for name, planted in {"F": 1.7, "A": 300, "r": 0.3, "a": 0.3}.items():
+        assert fit.params[name].ci95[0] < planted < fit.params[name].ci95[1]
+
+
+def test_a_fixed_value_is_in_the_units_of_the_formula_and_leaves_the_fit_that_bounds_around_it_give() -> None:
+    rows = [{**row, "loss": 1.7 + 300 * row["params"] ** -0.3 + 5 * np.exp(-row["lr"] / 0.004)} for row in LR_ROWS]
+    text = "F + A/N^a + k*exp(-lr/h)"
+    fixed = lawful.fit(rows, text, fixed={"A": 310.0, "h": 0.004}, draws=0)
+    assert fixed.formula == "F + 310/N^a + k*exp(-`lr`/0.004)"
+    near = lawful.fit(rows, text, bounds={"A": (309.999, 310.001), "h": (0.0039999, 0.0040001)}, draws=0)
+    for name in ("F", "a", "k"):
+        assert fixed.params[name].value == pytest.approx(near.params[name].value, rel=1e-4)
+    assert stored(to_data(fixed.model)).formula == fixed.formula
+    with pytest.raises(DeclarationError, match="fixed: h: expected a number from 0 to inf, got -1"):
+        lawful.fit(rows, text, fixed={"h": -1.0}, draws=0)
+
+
+@pytest.mark.parametrize(("text", "names"), [("E0 + F + A/N^a", "E0 and F"), ("F + (A/N^a)^b", "log_A and a and b")])
+def test_parameters_that_stand_for_one_another_are_named(text: str, names: str) -> None:
+    rng = np.random.default_rng(5)
+    rows = [
+        {"params": n, "loss": (1.7 + 300 * n**-0.3) * np.exp(0.002 * rng.standard_normal())}
+        for n in np.geomspace(1e6, 1e9, 12)
+    ]
+    sentences = [one.sentence for one in lawful.fit(rows, text, draws=0).warnings if one.code == "not_certified"]
+    assert len(sentences) == 1
+    assert f"Other values of {names} together fit as well" in sentences[0]
+
+
 def test_a_law_that_is_no_number_on_the_rows_is_refused() -> None:
     with pytest.raises(DeclarationError, match="a logarithm or a root of what is negative"):
         lawful.fit(LR_ROWS, "F + A/N^a + k*sqrt(log(lr))")
@@ -472,6 +525,20 @@ def test_two_arms_are_compared_under_a_formula_as_under_the_hand_written_law() -
     ]
     mine, theirs = (lawful.compare(rows, "arm", law=law) for law in ("E + A/N^alpha", "power_floor:params"))
     assert mine.sentence == theirs.sentence
+
+
+def test_arms_are_compared_under_bounds_and_values_in_the_units_of_the_formula() -> None:
+    rng = np.random.default_rng(4)
+    rows = [
+        {"arm": arm, "params": n, "loss": (1.7 + factor * 400 * n**-0.34) * np.exp(0.003 * rng.standard_normal())}
+        for arm, factor in (("a", 1.0), ("b", 0.93))
+        for n in np.geomspace(1e7, 1e10, 12)
+    ]
+    free = lawful.compare(rows, "arm", law="E + A/N^alpha")
+    wide = lawful.compare(rows, "arm", law="E + A/N^alpha", bounds={"A": (0, np.inf)})
+    assert wide.sentence == free.sentence
+    held = lawful.compare(rows, "arm", law="E + A/N^alpha", fixed={"A": 400.0})
+    assert held.sentence == lawful.compare(rows, "arm", law="E + 400/N^alpha").sentence
 
 
 def test_random_texts_are_formulas_or_lawfuls_own_errors() -> None:
@@ -565,3 +632,21 @@ def test_arms_that_a_law_tells_apart_already_are_not_compared() -> None:
 def test_a_column_that_a_named_law_reads_and_the_table_lacks_is_named() -> None:
     with pytest.raises(TableError, match="the law reads a column 'bits'; the table has params, tokens, lr, E, loss"):
         lawful.fit([{**row, "tokens": 1e10 * row["E"]} for row in LR_ROWS], "precision")
+
+
+def test_a_table_has_a_page_with_a_law_of_free_sign(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    lines = ["params,tokens,mix,loss"]
+    for n in np.geomspace(1e6, 1e9, 5):
+        for mix in (0.1, 0.5, 1.0):
+            loss = (1.7 + 300 * n**-0.3 - 0.2 * mix) * np.exp(0.002 * rng.standard_normal())
+            lines.append(f"{n:.0f},10000000000,{mix},{loss}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines))
+    page = str(tmp_path / "page.html")
+    asked = ["report", str(tmp_path / "runs.csv"), "--out", page, "--law", "E + A/N^alpha + k*mix", "--bounds"]
+    done = CliRunner().invoke(app, [*asked, "k=-inf:inf"])
+    assert done.exit_code == 0, done.output
+    assert "the loss falls by" in done.output
+    assert re.search(r"[-−]0\.(19|20)", Path(page).read_text()), "the coefficient, below 0"
+    wrong = CliRunner().invoke(app, [*asked, "q=0:1"])
+    assert "--bounds: q: expected parameters of a formula" in str(wrong.exception)

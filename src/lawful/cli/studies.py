@@ -18,7 +18,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
-from lawful.cli.asked import Source, with_options
+from lawful.cli.asked import Bounds, Source, limited, with_options
 from lawful.cli.commands import (
     CommandLine,
     CommandOptions,
@@ -412,6 +412,7 @@ def report(
         typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html. Of a table: TABLE.html."),
     ] = None,
     law: TrustedLaws = None,
+    bounds: Bounds = None,
 ) -> None:
     """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
     of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
@@ -421,9 +422,9 @@ def report(
     first = Path(asked.source)
     is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
     if beside is None and not is_study:
-        _report_table(asked, out, law)
+        _report_table(asked, out, law, bounds)
         return
-    if asked.has_options:
+    if asked.has_options or bounds:
         raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
     _trust(law)
     if beside is None:
@@ -448,17 +449,25 @@ def report(
     print(f"report: {page.resolve()}")
 
 
-def _report_table(asked: Source, out: Path | None, law: list[str] | None) -> None:
-    """The page of a table of runs; --law then names the law to fit."""
+def _report_table(asked: Source, out: Path | None, law: list[str] | None, bounds: list[str] | None) -> None:
+    """The page of a table of runs; --law then names the law to fit, and --bounds where the parameters of a formula are
+    sought."""
     from lawful.fitting.answer_table import answer_table, with_run_names
+    from lawful.laws import with_bounds
     from lawful.report.table_page import write_table_page
 
     if law is not None and len(law) > 1:
         raise DeclarationError(f"--law: expected one law for a table, got {len(law)}.")
+    if bounds and law is None:
+        raise DeclarationError("--bounds: expected a formula beside it, --law FORMULA.")
+    chosen, others = with_bounds(law[0], limited(bounds, None)["bounds"]) if law else (None, {})
+    if others:
+        named = law[0] if law else ""
+        raise DeclarationError(f"--bounds: {', '.join(others)}: expected parameters of a formula, --law {named!r}.")
     table = with_run_names(asked.table())
     for line in table.said:
         print(f"read: {line}")
-    answers = answer_table(table, law=law[0] if law else None)
+    answers = answer_table(table, law=chosen)
     out = out or Path(asked.source).with_suffix(".html")
     write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
     _print_answer(answers[0])

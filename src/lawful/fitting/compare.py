@@ -32,7 +32,7 @@ from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.result import Fit
 from lawful.fitting.uncertainty import AT_BOUND
-from lawful.laws import Law
+from lawful.laws import Law, with_bounds
 from lawful.schema import Warning
 
 MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
@@ -70,22 +70,25 @@ def compare(
         raise DeclarationError(f"floor: expected own or shared, got {floor!r}.")
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     table = read_table(source, columns)
+    if law is not None:
+        law, bounds = with_bounds(law, bounds or {})
     choice = resolved(law, table)
     if by in choice.law.categories:
         raise DeclarationError(
             f"compare: {choice.law.spec} has parameters of its own for each {by}, which are then the same arms twice. "
             "Give a law without them; each arm is fitted with its own."
         )
-    fixed, bounds = fixed or {}, bounds or {}
-    limits(choice.law, fixed, bounds)  # bad names
-    data, arms = arm_sample(table, by, choice.law, columns, fixed=len(fixed))
+    bounds = bounds or {}
+    arms_law, fixed = choice.law.holding(fixed or {})
+    limits(arms_law, fixed, bounds)  # bad names
+    data, arms = arm_sample(table, by, arms_law, columns, fixed=len(fixed))
     fits = {
         arm: fit_sample(
-            rows_of(data, index, choice.law), choice.law, fixed=fixed, bounds=bounds, draws=0, has_sensitivity=False
+            rows_of(data, index, arms_law), arms_law, fixed=fixed, bounds=bounds, draws=0, has_sensitivity=False
         )
         for index, arm in enumerate(arms)
     }
-    found = _compared(data, choice.law, fits, by, floor, paired, matters, fixed, bounds)
+    found = _compared(data, arms_law, fits, by, floor, paired, matters, fixed, bounds)
     said = [*([choice.caution] if choice.caution else []), *_of_arms(fits), *found.warnings]
     return replace(found, warnings=tuple(said))
 

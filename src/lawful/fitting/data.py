@@ -262,7 +262,8 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
             row = int(np.flatnonzero(~np.isfinite(values[axis]))[0])
             name = observations.rows[row].get("run") or f"row {row + 1} of those fitted"
             raise TableError(
-                f"{observations.source}: {name}, column {column[axis]!r}: expected a positive count ({axis}), "
+                f"{observations.source}: {name}, column {column[axis]!r}: expected "
+                f"{f'a positive count ({axis})' if axis in ROLES else 'a number'}, "
                 f"got an empty cell.{_merged(observations, column[axis])}"
             )
     return values

@@ -36,6 +36,7 @@ CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no te
 LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
 NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
 NO_FALL = 0.05  # level of the test that it falls at all
+SINGULAR = 1e-9  # a scaled eigenvalue of smaller size is 0 but for rounding
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 
 
@@ -85,13 +86,14 @@ def fit(
         law, bounds = with_bounds(law, bounds or {})
     table = read_table(source, columns)
     choice = resolved(law, table)
-    data = sample(table, choice.law, columns, keep_held_out=keep_held_out)
-    found = fit_sample(data, choice.law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    law, fixed = choice.law.holding(fixed or {})
+    data = sample(table, law, columns, keep_held_out=keep_held_out)
+    found = fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
     from lawful.fitting.cautions import ranked
     from lawful.fitting.ranking import with_ranking
 
     said = [] if choice.caution is None else [choice.caution]
-    if not keep_held_out and (kept_back := held_out_sample(table, choice.law, columns)) is not None:
+    if not keep_held_out and (kept_back := held_out_sample(table, law, columns)) is not None:
         from lawful.fitting.holdout import about_held_out, score_held_out
 
         found = replace(found, held_out=score_held_out(found, kept_back))
@@ -216,11 +218,26 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
         if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
             column = data.column.get(axis, axis)
             named_so = axis if column == axis else f"{axis} ({column})"
+            if limiting := _limiting(point, axis):
+                raise Refusal(
+                    "no_fall",
+                    f"{problem.law.spec} fits no better than without {named_so} in these {data.n} runs, with "
+                    f"{' and '.join(limiting)} at a bound. Where the loss may go the other way with {column}, give "
+                    f"other bounds: --bounds {limiting[0]}=LOW:HIGH (-inf:inf for a coefficient of either sign). Else "
+                    f"take runs over a wider range of {column}, or a law that does not read it.",
+                )
             raise Refusal(
                 "no_fall",
                 f"The loss does not fall with {named_so} in these {data.n} runs: {problem.law.spec} fits no better "
                 f"than without it. Take runs over a wider range of {column}, or a law that does not read it.",
             )
+
+
+def _limiting(point: Point, axis: str) -> list[str]:
+    """Those parameters at a bound by which a law reads a column."""
+    law = point.problem.law
+    at_bounds = {name for i, name in enumerate(law.parameters) if side_of(point, i)}
+    return [of_text for name, of_text in law.ways_along(axis).items() if name in at_bounds]
 
 
 def _slope(data: Sample, law: Law, axis: str) -> float:
@@ -424,14 +441,19 @@ def _certificate(point: Point) -> Convergence:
     here = solver.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
     size = 1 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
-    eigenvalues = np.linalg.eigvalsh(matrix * size[:, None] * size[None, :]) if len(size) else np.array([1.0])
+    scaled = matrix * size[:, None] * size[None, :] if len(size) else np.eye(1)
+    eigenvalues, directions = np.linalg.eigh(scaled)
     problems = []
     if not point.decrement < 1e-9:
         problems.append(f"the relative Newton decrement is {point.decrement:.1e}, not below 1e-9")
-    if not eigenvalues[0] > 0:
+    if abs(eigenvalues[0]) < SINGULAR:
+        moved = [str(name) for name in np.array(names)[inside][np.abs(directions[:, 0]) > 0.1]]
+        problems.append(
+            "the Hessian is singular to rounding: a flat ridge, the parameters are not identified. "
+            f"Other values of {' and '.join(moved)} together fit as well"
+        )
+    elif not eigenvalues[0] > 0:
         problems.append("the Hessian is not positive definite at the point")
-    elif eigenvalues[0] < 1e-9:
-        problems.append("the Hessian is singular to rounding: a flat ridge, the parameters are not identified")
     if point.agree < 2:
         problems.append(f"only {point.agree} of {point.starts} starts reached the best misfit")
     return Convergence(

@@ -7,6 +7,7 @@ doubt. Arms are called equal only where a margin is excluded.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -596,7 +597,7 @@ def _next_of_fit(fit: Fit, doubts: Sequence[Warning], warnings: Sequence[Warning
     """The advice for the severest warning that has one; else how far the law reaches."""
     better = fit.known_doubt.better if fit.known_doubt else None
     if better is not None and any(one.code == "misfit" for one in doubts):
-        return f"Try --law {better.law.spec}, which fits better, and look at the residuals."
+        return f"Try --law {shlex.quote(better.law.spec)}, which fits better, and look at the residuals."
     ranked = [*doubts, *(one for one in warnings if one.severity == "warning"), *warnings]
     for one in ranked:
         known = _advice(one.code)

@@ -245,7 +245,8 @@ class _Centre:
         for part in node.parts if isinstance(node, Prod) else (node,):
             base, exponent = (part.base, part.exponent) if isinstance(part, Pow) else (part, ONE)
             names = tuple(own.name for own in leaves(base) if isinstance(own, Par))
-            if isinstance(base, Par | Switch) and set(names) <= self.free:
+            is_fixed = not any(isinstance(leaf, In) for leaf in leaves(exponent))  # r^x has another power on each row
+            if is_fixed and isinstance(base, Par | Switch) and set(names) <= self.free:
                 return names, exponent
         return None
 

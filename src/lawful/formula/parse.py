@@ -169,6 +169,10 @@ class _Parser:
         if found and found.lastgroup:
             self.kind, self.token = found.lastgroup, found.group(found.lastgroup)
             self.at, self.position = found.start(found.lastgroup) - (self.kind == "column"), found.end()
+            odd = [k for k, sign in enumerate(self.token) if not f"a{sign}".isidentifier()]
+            if self.kind == "name" and odd:  # N² would be a parameter of that name
+                says = f"no name holds {self.token[odd[0]]!r}: a power is written N^2, an odd column between backticks."
+                wrong(self.text, self.at + odd[0], says)
             return
         rest = self.text[self.position :]
         self.at = self.position + len(rest) - len(rest.lstrip())

@@ -203,6 +203,14 @@ class Law(ABC):
         """The law with those bounds that are its own settings, and the other bounds."""
         return self, bounds
 
+    def holding(self, fixed: Mapping[str, float]) -> tuple[Law, Mapping[str, float]]:
+        """The law in whose text some of these values stand for their parameters, and the other values."""
+        return self, fixed
+
+    def ways_along(self, axis: str) -> Mapping[str, str]:
+        """Fitted parameters whose bounds say which way the loss goes along a column -> their names for readers."""
+        return {}
+
     @property
     def reading(self) -> str:
         """Which names are inputs and which parameters, where the law's text leaves it open."""

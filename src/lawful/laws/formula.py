@@ -201,6 +201,42 @@ class Formula(Law):
         }
         return dataclasses.replace(law, start=start), others
 
+    def holding(self, fixed: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
+        """A parameter that is fitted in other units than those of the text, such as A, is known by its number there."""
+        own = {name: fixed[name] for name, fitted in self.fitted_names.items() if name in fixed and name != fitted}
+        own = {name: value for name, value in own.items() if name not in self._by_level}
+        for name, value in own.items():
+            low, high = self.bounds.get(name, (0.0, math.inf))
+            is_inside = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+            if not is_inside or (name in self.as_log and value <= 0):
+                raise DeclarationError(
+                    f"fixed: {name}: expected a number from {low:g} to {high:g}, got {shown(value)}."
+                )
+        if not own:
+            return self, dict(fixed)
+        law = dataclasses.replace(
+            self,
+            text=_with_numbers(self.text, own),
+            derive={name: _with_numbers(text, own) for name, text in self.derive.items()},
+            bounds={name: pair for name, pair in self.bounds.items() if name not in own},
+            start={name: pair for name, pair in self.start.items() if name not in own},
+        )
+        return law, {name: value for name, value in fixed.items() if name not in own}
+
+    def ways_along(self, axis: str) -> dict[str, str]:
+        if axis in ROLES.values():
+            return {}  # along these a loss falls
+        form = self.normal
+        inside = [phi for phi in (*form.terms.values(), form.rest) if phi is not None and In(axis) in leaves(phi)]
+        names = [name for name, phi in form.terms.items() if In(axis) in leaves(phi)]
+        names += [leaf.name for phi in inside for leaf in leaves(phi) if isinstance(leaf, Par)]
+        return {self.fitted_names[name]: name for name in names}
+
+    @functools.cached_property
+    def _by_level(self) -> frozenset[str]:
+        """Parameters of one level: A[muon]."""
+        return frozenset(part.name for node in walk(self.tree) if isinstance(node, Switch) for part in node.parts)
+
     @property
     def reading(self) -> str:
         roles = {axis: f"{letter} ({axis})" for letter, axis in ROLES.items()}
@@ -378,6 +414,16 @@ class Formula(Law):
         of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
+
+
+def _with_numbers(text: str, values: Mapping[str, float]) -> str:
+    """A formula with numbers in place of some parameters."""
+    places = {leaf for leaf in leaves(parse(text)) if isinstance(leaf, Name) and leaf.name in values}
+    for name in sorted(places, key=lambda name: -name.at):
+        if name.reading != "input":
+            number = repr(float(values[name.name])).removesuffix(".0")
+            text = text[: name.at] + (f"({number})" if number[0] == "-" else number) + text[name.end :]
+    return text
 
 
 def _at_pivot(name: str) -> str:
