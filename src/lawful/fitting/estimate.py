@@ -82,6 +82,7 @@ def fit(
         "cluster": cluster,
         "stderr": stderr,
     }
+    is_named = law is not None
     if law is not None:
         law, bounds = with_bounds(law, bounds or {})
     table = read_table(source, columns)
@@ -99,7 +100,7 @@ def fit(
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
     found = replace(found, warnings=ranked((*found.warnings, *said)))
-    return with_ranking(found) if law is None else found
+    return found if is_named else with_ranking(found)
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such

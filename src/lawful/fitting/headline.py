@@ -226,7 +226,7 @@ def _cuts(fit: Fit, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[str]]:
 
 def _open_exponents(fit: Fit, doubts: Sequence[Warning]) -> list[str]:
     """The intervals of the exponents that are not determined."""
-    names = [one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified"]
+    names = dict.fromkeys(one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified")
     return [
         f"95 % interval of {name} {interval(*fit.params[name].ci95, '.2g')}" for name in names if name in fit.params
     ]
