@@ -195,7 +195,7 @@ def check(
         pass  # too few rows, or the like: `vary` and `refused` say so
     except TableError as error:
         return _unusable(table, str(error).removeprefix(f"{raw.source}: "))
-    law = chosen.spec
+    law = chosen.spec if chosen.spec in carried or not carried else carried[0]
     name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(
         source=table.source,
