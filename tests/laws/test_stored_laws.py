@@ -68,6 +68,7 @@ ROWS = [
     {"params": n, "tokens": 1e3 * n**0.5, "loss": 2 + 900 * n**-0.5, "arm": "b" if i % 2 else "a"}
     for i, n in enumerate(np.geomspace(1e6, 1e9, 12))
 ]
+RUNS = [{name: row[name] for name in ("params", "tokens", "loss")} for row in ROWS]  # a fit is of one arm
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ KINDS = {
 def test_a_fit_predicts_by_its_own_law_before_and_after_it_is_stored(own: str, kind: str, tmp_path: Path) -> None:
     name, fields = KINDS[kind]
     law = instance(own, name, **fields)
-    found = fit(ROWS, law, draws=20)
+    found = fit(RUNS, law, draws=20)
     assert found.model is law
     at = {axis: {"params": 1e8, "tokens": 3e7}[axis] for axis in law.inputs}
     by_hand = law.predict(found.values, laws.Axes.of({axis: [v] for axis, v in at.items()}, found.data.pivot))[0]
@@ -109,7 +110,7 @@ def test_a_fit_predicts_by_its_own_law_before_and_after_it_is_stored(own: str, k
 
 def test_a_law_of_a_notebook_answers_in_memory_and_is_not_stored(tmp_path: Path) -> None:
     law = notebook_law(0.25)
-    found = fit(ROWS, law, draws=20)
+    found = fit(RUNS, law, draws=20)
     by_hand = found.params["E"].value + found.params["a"].value * (1e8 / found.data.pivot["params"]) ** -0.25
     assert found.loss(found.values, {"params": 1e8})[0] == pytest.approx(by_hand, rel=1e-12)
     assert found.holdout(top=1).fit.model is law
@@ -143,7 +144,7 @@ def test_a_law_of_a_function_or_with_a_function_inside_is_not_stored(own: str) -
         pass
 
     with pytest.raises(DeclarationError, match="Local cannot be stored: it is defined inside a function"):
-        fit(ROWS, Local(), draws=0).to_json()
+        fit(RUNS, Local(), draws=0).to_json()
     with pytest.raises(DeclarationError, match="Fixed cannot be stored: its field exponent is a function"):
         laws.to_data(instance(own, "Fixed", exponent=lambda: 0.5))
     with pytest.raises(DeclarationError, match="its field exponent is a list"):
@@ -159,7 +160,7 @@ def test_fields_come_back_as_they_were(own: str) -> None:
 def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
     trap = tmp_path / "trap.py"
     trap.write_text(OWN + f"\nopen({str(tmp_path / 'sprung')!r}, 'w').close()\n", encoding="utf-8")
-    raw = fit(ROWS, instance(own, "Fixed"), draws=0).to_json()
+    raw = fit(RUNS, instance(own, "Fixed"), draws=0).to_json()
     for law in (
         {"class": f"{trap}:Fixed", "fields": {"exponent": 0.5}},
         {"class": "trap:Fixed", "fields": {"exponent": 0.5}},
@@ -189,7 +190,7 @@ def test_reading_a_fit_runs_no_file(tmp_path: Path, own: str) -> None:
 
 
 def test_a_stored_fit_of_an_own_law_takes_no_other_law(tmp_path: Path, own: str) -> None:
-    raw = fit(ROWS, instance(own, "Fixed", exponent=0.25), draws=0).to_json()
+    raw = fit(RUNS, instance(own, "Fixed", exponent=0.25), draws=0).to_json()
     for other, why in (
         ("power_floor:params", "made with .*:Fixed, got PowerFloor"),
         (f"{own}:Copied", "got Copied"),
@@ -201,7 +202,7 @@ def test_a_stored_fit_of_an_own_law_takes_no_other_law(tmp_path: Path, own: str)
 
 
 def test_a_law_that_was_edited_since_is_not_taken_for_the_one_that_was_fitted(own: str) -> None:
-    found = fit(ROWS, f"{own}:Fixed", draws=0)
+    found = fit(RUNS, f"{own}:Fixed", draws=0)
     raw = found.to_json()
     assert Fit.from_json(raw).model == found.model
     # of the same length, within the same second: what a cached .pyc would not see
@@ -218,10 +219,10 @@ def test_a_law_that_was_edited_since_is_not_taken_for_the_one_that_was_fitted(ow
 
 @pytest.mark.parametrize("spec", ["power:params", "power_floor:tokens"])
 def test_an_old_fit_of_our_own_laws_is_read_and_one_of_a_copy_is_refused(spec: str, own: str) -> None:
-    found = fit(ROWS, spec, draws=0)
+    found = fit(RUNS, spec, draws=0)
     old = {**found.to_json(), "format": 1, "law": spec}
     assert Fit.from_json(old) == found
-    copied = fit(ROWS, instance(own, "Copied", axis="params"), draws=0)
+    copied = fit(RUNS, instance(own, "Copied", axis="params"), draws=0)
     assert not isinstance(copied.model, PowerFloor)
     old = {**copied.to_json(), "format": 1, "law": "power_floor:params"}
     with pytest.raises(DeclarationError, match="another law than the one that was fitted"):
@@ -235,7 +236,7 @@ def answer(found: Fit) -> Answer:
 
 
 def test_the_curve_of_a_report_is_that_of_the_fits_own_law(own: str) -> None:
-    found = fit(ROWS, instance(own, "Copied"), draws=20)
+    found = fit(RUNS, instance(own, "Copied"), draws=20)
     curve = law_curve(answer(found))
     assert curve is not None
     assert curve.predict(params=1e8)[0] == pytest.approx(found.predict(params=1e8).value, rel=1e-12)
@@ -258,7 +259,7 @@ def test_texts_of_own_laws_name_file_class_and_axis(own: str) -> None:
         with pytest.raises(DeclarationError, match=why):
             laws.named(text)
     with pytest.raises(DeclarationError, match=r"got <class .*; write PowerFloor\(\)\."):
-        fit(ROWS, PowerFloor, draws=0)  # type: ignore[arg-type]
+        fit(RUNS, PowerFloor, draws=0)  # type: ignore[arg-type]
 
 
 def test_a_law_that_needs_a_setting_says_so_and_is_read_back(tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_a_law_that_needs_a_setting_says_so_and_is_read_back(tmp_path: Path) -> 
     path.write_text(OWN.replace("exponent: float = 0.5", "exponent: float"), encoding="utf-8")
     with pytest.raises(DeclarationError, match=r"Fixed needs exponent; write mine = Fixed\(\.\.\.\)"):
         laws.named(f"{path}:Fixed")
-    raw = fit(ROWS, f"{path}:mine", draws=0).to_json()
+    raw = fit(RUNS, f"{path}:mine", draws=0).to_json()
     sys.modules.pop(str(path))
     assert Fit.from_json(raw, law=f"{path}:Fixed").model.exponent == 0.25  # type: ignore[attr-defined]
 
@@ -279,7 +280,7 @@ def test_two_files_of_one_name_hold_two_laws(tmp_path: Path, own: str, monkeypat
     found = {}
     for folder in ("one", "two"):
         monkeypatch.chdir(tmp_path / folder)
-        found[folder] = fit(ROWS, "law.py:Fixed", draws=0)
+        found[folder] = fit(RUNS, "law.py:Fixed", draws=0)
     assert found["one"].model.exponent == 0.5  # type: ignore[attr-defined]
     assert found["two"].model.exponent == 0.25  # type: ignore[attr-defined]
     assert Fit.from_json(found["one"].to_json()) == found["one"]
@@ -298,7 +299,7 @@ def test_shapes_with_bounds_are_a_setting_that_is_stored(tmp_path: Path) -> None
         encoding="utf-8",
     )
     law = type(laws.named(f"{path}:Bounded"))(bounds=(0.4, 0.6))  # type: ignore[call-arg]
-    found = fit(ROWS, law, draws=0)
+    found = fit(RUNS, law, draws=0)
     again = Fit.from_json(json.loads(json.dumps(found.to_json())))
     assert again.model.shapes == (Shape("alpha", 0.4, 0.6),)
     assert again.params["alpha"].value == pytest.approx(0.5, rel=1e-4)
@@ -361,21 +362,21 @@ def test_what_a_law_holds_beside_its_fields_is_not_lost(tmp_path: Path) -> None:
         for name, how in (("OwnInit", "knee"), ("Slot", "place"), ("Given", "at"))
     ]
     for name, law in [("Bent", by_hand), *hidden]:
-        found = fit(ROWS, law, draws=0)
+        found = fit(RUNS, law, draws=0)
         with pytest.raises(
             DeclarationError, match=f"{name} cannot be stored: built from its own fields it has another"
         ):
             found.to_json()
     law = instance(str(path), "Follows", at=1e10)
     assert law.seen is law.seen  # type: ignore[attr-defined]
-    found = fit(ROWS, law, draws=0)
+    found = fit(RUNS, law, draws=0)
     found.to_json(tmp_path / "fit.json")
     again = Fit.from_json(tmp_path / "fit.json", law=f"{path}:Follows")
     assert again.predict(params=1e13).value == found.predict(params=1e13).value
 
 
 def test_data_that_is_no_fit_is_refused_in_one_line() -> None:
-    whole = fit(ROWS, "power_floor:params", draws=0).to_json()
+    whole = fit(RUNS, "power_floor:params", draws=0).to_json()
     for spoilt, said in (
         ({"format": 2}, "law: expected a law's class and fields, got None"),
         ({**whole, "data": {}}, "data: expected the field columns, got none"),

@@ -95,12 +95,17 @@ def numbers_or_texts(cells: Sequence[str], *, is_number: bool) -> list[Number | 
     text = "\n".join(cells)
     if text.isascii() and not text.encode().translate(None, _OF_NUMBERS) and max(map(len, cells), default=0) <= DIGITS:
         try:
-            if text.count(".") == len(cells):  # one in each, or float() refuses
-                return list(map(float, cells))
-            return [int(cell) if cell.lstrip("+-").isdigit() else float(cell) if cell else "" for cell in cells]
+            return _plain_numbers(cells, are_decimal=text.count(".") == len(cells))
         except ValueError:
             pass  # a cell like 1-2 or 1.2.3
     return [number_or_text(cell, is_number=is_number) for cell in cells]
+
+
+def _plain_numbers(cells: Sequence[str], *, are_decimal: bool) -> list[Number | str]:
+    """ValueError where a cell is no number. are_decimal: there are as many points as cells."""
+    if are_decimal:  # one in each, or float() refuses
+        return list(map(float, cells))
+    return [int(cell) if cell.lstrip("+-").isdigit() else float(cell) if cell else "" for cell in cells]
 
 
 def point_of(cells: Iterable[str]) -> Point | None:
