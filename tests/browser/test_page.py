@@ -142,8 +142,9 @@ def test_on_paper_every_chart_is_drawn_light_inside_its_box_and_nothing_stays_fo
     boxes = page.evaluate(
         """() => [...document.querySelectorAll(".plot")].map((plot) => {
           const box = plot.getBoundingClientRect(), svg = plot.querySelector(".main-svg").getBoundingClientRect();
-          const caption = plot.closest("figure").querySelector("figcaption").getBoundingClientRect();
-          return [svg.bottom - box.bottom, svg.right - document.documentElement.clientWidth, svg.bottom - caption.top];
+          const figure = plot.closest("figure"), caption = figure.querySelector("figcaption");
+          const end = caption ? caption.getBoundingClientRect().top : figure.getBoundingClientRect().bottom;
+          return [svg.bottom - box.bottom, svg.right - document.documentElement.clientWidth, svg.bottom - end];
         })"""
     )
     assert len(boxes) == 6
