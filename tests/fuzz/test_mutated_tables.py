@@ -97,15 +97,16 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     return content
 
 
-def strict_rows(kind: str, content: bytes) -> list[dict[str, Any]]:
-    """As csv and json of the standard library read it. Raises ValueError where they do not."""
+def strict_rows(kind: str, content: bytes, *, above: int = 0) -> list[dict[str, Any]]:
+    """As csv and json of the standard library read it, from below the lines above the table. Raises ValueError where
+    they do not."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
     if kind in SIGNS:
         lines = [line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#")]
-        table = [cells for cells in csv.reader(lines, delimiter=SIGNS[kind], strict=True) if cells]
+        table = [cells for cells in csv.reader(lines, delimiter=SIGNS[kind], strict=True) if cells][above:]
         header = [name.strip() for name in table[0]]
         rows = [cells for cells in table[1:] if [cell.strip() for cell in cells] != header]  # a repeated header is said
         return [dict(zip(header, cells, strict=False)) for cells in rows]
@@ -127,7 +128,7 @@ def strict_number(kind: str, cell: Any, *, is_count: bool) -> float | None:
     if not isinstance(cell, str):
         return None
     cell = cell.strip()
-    if kind == ".txt" and re.fullmatch(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", cell, re.ASCII):
+    if kind == ".txt" and re.fullmatch(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?(?: ?[kKmMbB])?", cell, re.ASCII):
         cell = cell.replace(",", ".")
     if PLAIN.fullmatch(cell):
         return float(cell)
@@ -144,7 +145,8 @@ def judged(kind: str, content: bytes, path: Path) -> bool:
     except LawfulError as error:
         assert path.name in str(error), error
         return False
-    strict = strict_rows(kind, content)
+    left_out = re.match(r"(\d+) lines? above the table left out", " ".join(table.said))
+    strict = strict_rows(kind, content, above=int(left_out[1]) if left_out else 0)
     gone = {row["row"] for row in table.dropped}
     kept = [row for number, row in enumerate(strict, start=1) if number not in gone]
     assert len(kept) == len(table), (table.said, table.dropped)

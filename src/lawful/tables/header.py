@@ -71,7 +71,8 @@ def _are_groups(names: Sequence[str], below: Sequence[str]) -> bool:
     own = [cell for cell in below if cell]
     is_of_groups = len(set(names)) < len(names) or "" in names
     are_names = all(any(map(str.isalpha, cell)) for cell in own) and not _has_number(below)  # no rule of dashes
-    return is_of_groups and are_names and len(own) > 1 and len(own) >= sum(map(bool, names))
+    is_repeated = sum(map(bool, names)) > 0 and all(name in ("", cell) for name, cell in zip(names, below, strict=True))
+    return is_of_groups and not is_repeated and are_names and len(own) > 1 and len(own) >= sum(map(bool, names))
 
 
 def _has_number(row: Sequence[str]) -> bool:
