@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import math
-import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from lawful.command import attempt
@@ -28,6 +27,7 @@ from lawful.storage.atomic import is_disk_full
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease, LeaseLost, claimed
+from lawful.storage.worker_input import ids_from_input
 
 INTERRUPTED, DISK_FULL = 75, 74  # exit statuses, as those of train/worker.py
 CODE_SECONDS = 5.0  # for which the state of a folder's code is taken to be what it was
@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
     worker = _Worker(Store(options.folder), options, stop)
-    ids = _ids_from_input(stop) if options.run_id == "-" else iter([options.run_id])
-    for run_id in ids:
+    lines = ids_from_input(stop) if options.run_id == "-" else iter([[options.run_id]])
+    for run_id in itertools.chain.from_iterable(lines):
         status = worker.train(run_id)
         print(f"{run_id} {status}", flush=True)
         if status in ("interrupted", "disk full"):
@@ -121,23 +121,6 @@ class _Worker:
                 f"{run.cwd}: expected the code as it was when the study was planned ({planned}), got {code or 'none'}; "
                 "plan again with `lawful run`, which keeps what is done, or take the changes back."
             )
-
-
-def _ids_from_input(stop: threading.Event) -> Iterator[str]:
-    """The id of each line as it arrives; a reader thread notices the end of the input even while a command runs."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            lines.put(line.strip())
-            if line.strip() == "end":
-                return
-        stop.set()
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := lines.get()) is not None and line != "end":
-        yield from line.split()
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

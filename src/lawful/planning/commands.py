@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,8 +14,8 @@ from lawful.command.code import Code
 from lawful.command.declare import settled
 from lawful.command.template import placed
 from lawful.errors import DeclarationError
-from lawful.planning.written import Plan, import_laws, own_file, versions
-from lawful.schema import Reported, StudyPlan, Warning
+from lawful.planning.written import Plan, import_laws, study_plan
+from lawful.schema import Warning
 from lawful.study import Rung, Study, planned_run
 
 
@@ -52,31 +51,10 @@ def plan_commands(
     refuse_lines("the commands cannot be run", [f"{label}: {why}." for why, label in problems.items()])
     planned = [planned_run(rung, study.arm) for rung in rungs]
     most = max(run.cores for _, run in runs)
-    own = StudyPlan(
-        name=study.name,
-        question=study.question,
-        scale=study.scale,
-        settings=dict(settings or {}),
-        held_out=dict(study.held_out),
-        arm=study.arm,
-        faults=tuple(study.faults),
-        reported=tuple(
-            Reported(at=entry["at"], figures={name: value for name, value in entry.items() if name != "at"})
-            for entry in study.reported
-        ),
+    own = replace(
+        study_plan(study, rungs, planned, settings=settings, command=command, study_file=study_file),
         workers=workers or max(1, cores // most),
-        axes={
-            name: tuple(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
-            for name in dict.fromkeys(name for rung in rungs for name in rung.at)
-        },
-        runs=tuple(planned),
-        questions=tuple(study.questions),
-        corpora={},
         warnings=(*_of_code(rungs), *linter.declared_commands(planned, study.arm)),
-        versions=versions(),
-        command=command,
-        study_file=None if study_file is None else own_file(study_file),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     return Plan(study=own, runs={run.run: rung.run for run, rung in zip(planned, rungs, strict=True)})
 

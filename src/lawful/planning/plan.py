@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +16,11 @@ from lawful.errors import DataError, DeviceError, MissingDependency
 from lawful.planning import placement
 from lawful.planning.probes import Probes, Progress, Shape, silent
 from lawful.planning.written import Plan as Plan
-from lawful.planning.written import import_laws, own_file, versions
+from lawful.planning.written import import_laws, study_plan
 from lawful.run import Precision, Run, to_json
 from lawful.schema import (
     CorpusRecord,
     PlannedRun,
-    Reported,
-    StudyPlan,
     Warning,
 )
 from lawful.study import Rung, Study, planned_run
@@ -72,39 +69,19 @@ def make_plan(
         runs = [replace(run, seconds_estimate=estimate) for run, estimate in zip(runs, seconds, strict=True)]
     runs, workers = placement.place(study.questions, rungs, runs, room=room, probes=probes)
     device.return_memory(where)  # to the workers
-    planned = StudyPlan(
-        name=study.name,
-        question=study.question,
-        scale=study.scale,
-        settings=dict(settings or {}),
-        held_out=dict(study.held_out),
-        arm=study.arm,
-        faults=tuple(study.faults),
-        reported=tuple(
-            Reported(at=entry["at"], figures={name: value for name, value in entry.items() if name != "at"})
-            for entry in study.reported
-        ),
+    planned = replace(
+        study_plan(study, rungs, runs, settings=settings, command=command, study_file=study_file),
         precision=" and ".join(sorted({run.precision for run in runs})),
         precision_probe=precision_probe,
         device=where.type,
         gpus=gpus,
         workers=workers,
-        axes={
-            name: tuple(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
-            for name in dict.fromkeys(name for rung in rungs for name in rung.at)
-        },
-        runs=tuple(runs),
-        questions=tuple(study.questions),
         corpora=corpora,
         warnings=(
             *([Warning("data-missing", "severe", missing)] if missing else ()),
             *linter.declared(runs, corpora, study.arm),
             *batches_in_pieces(rungs, probes),
         ),
-        versions=versions(),
-        command=command,
-        study_file=None if study_file is None else own_file(study_file),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     return Plan(study=planned, runs={rung.training.id: rung.training for rung in rungs}, missing_data=missing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,13 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.laws import named
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Run, to_json
-from lawful.schema import Question, StudyFile, StudyPlan, Versions
+from lawful.schema import PlannedRun, Question, Reported, StudyFile, StudyPlan, Versions
 from lawful.storage.atomic import write_json
 from lawful.storage.cache import sha256_of
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
+from lawful.study import Rung, Study
 
 PLANNING_PATIENCE = 1.0  # seconds in which a process that died while planning is told from one that lives
 
@@ -63,6 +65,42 @@ class Plan:
             if commands := {run.id: to_json(run) for run in self.runs.values() if isinstance(run, CommandRun)}:
                 trust.remember(trusted.hash_of(commands), f"commands of {folder.resolve()}")
             replace_plan(folder, self.study)
+
+
+def study_plan(
+    study: Study,
+    rungs: Sequence[Rung],
+    runs: Sequence[PlannedRun],
+    *,
+    settings: Mapping[str, str] | None,
+    command: str,
+    study_file: Path | None,
+) -> StudyPlan:
+    """What the declaration says, with the planned runs; what was measured or prepared for them is still to be added."""
+    return StudyPlan(
+        name=study.name,
+        question=study.question,
+        scale=study.scale,
+        settings=dict(settings or {}),
+        held_out=dict(study.held_out),
+        arm=study.arm,
+        faults=tuple(study.faults),
+        reported=tuple(
+            Reported(at=entry["at"], figures={name: value for name, value in entry.items() if name != "at"})
+            for entry in study.reported
+        ),
+        axes={
+            name: tuple(dict.fromkeys(rung.at[name] for rung in rungs if name in rung.at))
+            for name in dict.fromkeys(name for rung in rungs for name in rung.at)
+        },
+        runs=tuple(runs),
+        questions=tuple(study.questions),
+        corpora={},  # of commands none
+        versions=versions(),
+        command=command,
+        study_file=None if study_file is None else own_file(study_file),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def import_laws(questions: Sequence[Question]) -> None:

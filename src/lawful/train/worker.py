@@ -13,7 +13,6 @@ import contextlib
 import functools
 import math
 import os
-import queue
 import shutil
 import signal
 import sys
@@ -36,6 +35,7 @@ from lawful.storage.codec import write_result
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import LEASE_SECONDS, Lease, LeaseLost, claimed
+from lawful.storage.worker_input import ids_from_input
 from lawful.study import own_module
 from lawful.train import device, loop, parallel
 from lawful.train.sinks import open_sinks
@@ -76,7 +76,7 @@ def _lead(store: Store, options: argparse.Namespace, stop: threading.Event) -> i
         return EXIT.get(status, 1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
-    for ids in _ids_from_input(stop):
+    for ids in ids_from_input(stop):
         found = train_runs(store, ids, options, stop)
         print("\n".join(f"{run_id} {status}" for run_id, status in zip(ids, found, strict=True)), flush=True)
         for status in found:
@@ -294,23 +294,6 @@ def _branch_steps(study: StudyPlan, planned: PlannedRun | None) -> frozenset[int
 def _delete_checkpoints(store: Store, run_id: str) -> None:
     """The final weights stay; what was needed to go on does not."""
     shutil.rmtree(store.checkpoints(run_id), ignore_errors=True)
-
-
-def _ids_from_input(stop: threading.Event) -> Iterator[list[str]]:
-    """The ids of each line as it arrives; a reader thread notices the end of the input even while a run is training."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            lines.put(line.strip())
-            if line.strip() == "end":
-                return
-        stop.set()
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := lines.get()) is not None and line != "end":
-        yield line.split()
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
