@@ -29,7 +29,7 @@ from scipy.optimize import minimize
 import lawful
 from lawful.errors import LawfulError
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import best_point, limits
+from lawful.fitting.search import best_point, limits
 from lawful.laws import Axes, named
 from lawful.storage.atomic import write_json
 from lawful.tables import by_role

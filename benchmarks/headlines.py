@@ -24,18 +24,19 @@ from pathlib import Path
 
 import lawful
 from lawful.codes import REFUSALS
-from lawful.fitting import headline
+from lawful.fitting import headline, headline_arms, headline_fit, headline_text
 from lawful.fitting.allocate import Allocation, Interval
-from lawful.fitting.answers import ArmPair, HeldOut
+from lawful.fitting.answer_records import ArmPair
 from lawful.fitting.comparison import Comparison, Decision, Verdict
 from lawful.fitting.crossover import Crossing
 from lawful.fitting.exponents import Difference, MoreSeeds
-from lawful.fitting.headline import Headline
+from lawful.fitting.headline_text import Headline
 from lawful.fitting.holdout import Holdout
 from lawful.fitting.holdout import Verdict as HoldoutVerdict
 from lawful.fitting.isoflop import Curve, IsoFlop
 from lawful.fitting.multiplier import Multiplier
 from lawful.fitting.paired import Gap, Paired
+from lawful.fitting.records import HeldOut
 from lawful.fitting.replay import Replay
 from lawful.fitting.replay import Verdict as ReplayVerdict
 from lawful.fitting.result import Fit
@@ -59,7 +60,7 @@ def numbers_of(sentence: str) -> int:
 
 
 def is_quotable(sentence: str) -> bool:
-    return 0 < words_of(sentence) <= headline.WORDS and numbers_of(sentence) <= headline.NUMBERS
+    return 0 < words_of(sentence) <= headline_text.WORDS and numbers_of(sentence) <= headline_text.NUMBERS
 
 
 def recorded() -> Iterator[tuple[str, Headline]]:
@@ -94,7 +95,7 @@ def _law(dice: random.Random) -> Headline:
     }
     said = _doubts(dice, dice.sample(SEVERE, dice.choice((0, 0, 1, 2))), list(moved))
     found = dataclasses.replace(found, params={**found.params, **moved}, warnings=said, known_doubt=None)
-    return headline.of_fit(found, [_held(dice) for _ in range(dice.choice((0, 1, 8)))])
+    return headline_fit.of_fit(found, [_held(dice) for _ in range(dice.choice((0, 1, 8)))])
 
 
 @cache
@@ -150,7 +151,7 @@ def _arms(dice: random.Random) -> Headline:
         warnings=_doubts(dice, dice.sample(SEVERE, dice.choice((0, 0, 1)))),
     )
     crossings = tuple(ArmPair(arms=pair, crossing=_crossing(dice, pair)) for pair in pairs)
-    said = headline.of_arms(found, dice.choice(((), crossings)))
+    said = headline_arms.of_arms(found, dice.choice(((), crossings)))
     if dice.random() < 0.3:  # beside counts
         worse = dice.sample(arms, dice.randrange(1, len(arms) + 1))
         return headline.worse_than_counts(said, worse, {arm: [dice.uniform(0.1, 2)] for arm in arms})
@@ -199,7 +200,7 @@ def _crossing(dice: random.Random, arms: tuple[str, str]) -> Crossing:
 
 def _crossover(dice: random.Random) -> Headline:
     arms = tuple(dice.sample(ARMS, 2))
-    return headline.of_crossing(
+    return headline_arms.of_crossing(
         _crossing(dice, (arms[0], arms[1])), _doubts(dice, dice.sample(SEVERE, dice.choice((0, 1))))
     )
 
@@ -217,7 +218,7 @@ def _paired(dice: random.Random) -> Headline:
     found = Paired(
         "unique_tokens", arms, dict.fromkeys(arms, 2.0), arms[0], dice.random() < 0.5, tuple(gaps), 6, "", ()
     )
-    return headline.of_paired(found, _doubts(dice, dice.sample(SEVERE, dice.choice((0, 0, 1)))))
+    return headline_arms.of_paired(found, _doubts(dice, dice.sample(SEVERE, dice.choice((0, 0, 1)))))
 
 
 def _allocation(dice: random.Random) -> Headline:

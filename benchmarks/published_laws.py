@@ -29,7 +29,7 @@ import lawful
 from lawful.errors import Refusal
 from lawful.fitting import solver
 from lawful.fitting.data import sample as data_of
-from lawful.fitting.estimate import best_point, limits
+from lawful.fitting.search import best_point, limits
 from lawful.laws import named
 
 Rows = list[dict[str, Any]]

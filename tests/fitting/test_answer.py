@@ -13,8 +13,9 @@ from lawful.cli import app
 from lawful.conduct import train_study
 from lawful.errors import LawfulError, TableError
 from lawful.fitting.answer import answer_study
+from lawful.fitting.answer_records import ArmPair
 from lawful.fitting.answer_words import crossings_sentence
-from lawful.fitting.answers import Answer, ArmPair, read_answers
+from lawful.fitting.answers import Answer, read_answers
 from lawful.fitting.asked import declared
 from lawful.fitting.crossover import Crossing
 from lawful.schema import Question

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planted import runs_with_checkpoints, single_runs, two_arms
 
-from lawful.fitting import estimate, uncertainty
+from lawful.fitting import search, uncertainty
 from lawful.fitting.compare import compare
 from lawful.fitting.data import sample
 from lawful.laws import named
@@ -35,11 +35,11 @@ def coverage(case, clusters, repeats, draws=400):
     """Share of data sets whose interval holds the planted exponent, by exponent."""
     name, make = CASES[case]
     law = named(name)
-    low, high = estimate.limits(law, {}, {})
+    low, high = search.limits(law, {}, {})
     held = dict.fromkeys(TRUTH[name], 0)
     for seed in range(repeats):
         data = sample(make(np.random.default_rng([clusters, seed]), clusters), law, {})
-        point = estimate.best_point(data, law, "robust", low, high)
+        point = search.best_point(data, law, "robust", low, high)
         bootstraps = clusters >= uncertainty.MANY_CLUSTERS
         spread = uncertainty.estimate(point, data, draws=draws if bootstraps else 0, seed=seed)
         for exponent, truth in TRUTH[name].items():

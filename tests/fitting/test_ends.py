@@ -12,8 +12,8 @@ import lawful
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.search import best_point, limits
 from lawful.laws import named
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"

@@ -10,10 +10,10 @@ import pytest
 import lawful
 from lawful.fitting import form, noise, solver, trends, uncertainty
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import beside, best_point, limits
 from lawful.fitting.predict import mean_interval
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.replay import replay
+from lawful.fitting.search import beside, best_point, limits
 from lawful.laws import named
 
 PARAMS, TOKENS = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 4)))

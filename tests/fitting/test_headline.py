@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lawful.codes import REFUSALS
-from lawful.fitting import headline
-from lawful.fitting.answers import Answer, ArmPair, HeldOut
-from lawful.fitting.records import Parameter
+from lawful.fitting import headline, headline_arms, headline_fit, headline_text
+from lawful.fitting.answer_records import ArmPair
+from lawful.fitting.answers import Answer
+from lawful.fitting.records import HeldOut, Parameter
 from lawful.fitting.truth import Recovered
 from lawful.laws.chinchilla import Chinchilla
 from lawful.laws.power_floor import PowerFloor
@@ -60,7 +61,7 @@ def test_words_and_numbers_are_counted_as_a_reader_counts_them(sentence, words, 
 
 
 def test_an_exponent_is_said_as_what_ten_times_the_amount_does():
-    said = headline.of_fit(of_tokens(0.5), held(4, 0))
+    said = headline_fit.of_fit(of_tokens(0.5), held(4, 0))
     cut = 100 * (1 - 10**-0.5)  # 68 %, by hand
     low, high = (100 * (1 - 10 ** -(0.5 * share)) for share in (0.97, 1.03))
     wanted = f"Ten times the tokens cut the reducible loss by {cut:.0f} %; held-out forecasts held."
@@ -73,53 +74,53 @@ def test_an_exponent_is_said_as_what_ten_times_the_amount_does():
     [(0, 0, "nothing was held out"), (7, 1, "mostly held"), (0, 3, "failed"), (2, 2, "failed")],
 )
 def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, words):
-    assert words in headline.of_fit(of_tokens(0.5), held(inside, outside)).sentence
+    assert words in headline_fit.of_fit(of_tokens(0.5), held(inside, outside)).sentence
 
 
 def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
-    said = headline.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
+    said = headline_fit.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
     assert said.sentence.endswith("the fitted law does not have the form of these runs.")
     assert "68" not in said.sentence and "Ten times" not in said.sentence
-    other = headline.of_fit(of_tokens(0.5, warnings=(Warning("undecayed", "severe", "Some."),)))
+    other = headline_fit.of_fit(of_tokens(0.5, warnings=(Warning("undecayed", "severe", "Some."),)))
     assert other.sentence == "No exponent is quoted: some runs ended before their learning rate had decayed."
 
 
 def test_an_exponent_that_is_not_determined_is_not_stated_and_the_other_is():
     values = {"E": 1.0, "A_pivot": 1.0, "B_pivot": 1.0, "alpha": 0.3, "beta": 0.4}
     doubt = Warning("not_identified", "severe", "beta (0.4, 95 % interval [0.1, 1.2]): not determined.")
-    said = headline.of_fit(a_fit(Chinchilla(), values, warnings=(doubt,)))
+    said = headline_fit.of_fit(a_fit(Chinchilla(), values, warnings=(doubt,)))
     assert "50 %" in said.sentence and "what more tokens bring is not determined" in said.sentence
     assert "60 %" not in said.sentence
 
 
 def test_the_arm_that_needs_less_is_named_with_what_it_saves():
     found = comparison("coefficients differ", alpha=(0.0, (-0.1, 0.1)), times=(0.92, (0.871, 0.972)))
-    said = headline.of_arms(found)
+    said = headline_arms.of_arms(found)
     assert said.sentence == (
         "swiglu needs 8 % fewer tokens than gelu for the same loss; whether the gain grows with scale is not decided."
     )
     assert "2.8 to 13 %" in said.basis and "12 runs" in said.basis
-    other = headline.of_arms(dataclasses.replace(found, multipliers=(dataclasses.replace(
+    other = headline_arms.of_arms(dataclasses.replace(found, multipliers=(dataclasses.replace(
         found.multipliers[0], value=1 / 0.92, ci95=(1 / 0.972, 1 / 0.871)),)))  # fmt: skip
     assert other.sentence.startswith("gelu needs 8 % fewer tokens than swiglu")
 
 
 def test_equal_is_said_only_where_a_margin_is_excluded():
     close = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(1.01, (0.97, 1.05)))
-    assert headline.of_arms(close).sentence == (
+    assert headline_arms.of_arms(close).sentence == (
         "gelu and swiglu need the same tokens for the same loss, to within 5 %."
     )
     wide = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(1.05, (0.655, 1.67)))
-    assert headline.of_arms(wide).sentence == (
+    assert headline_arms.of_arms(wide).sentence == (
         "Which of gelu and swiglu is better is not decided: 1.7 times the tokens for the same loss is not excluded."
     )
     unknown = comparison("no difference shown", alpha=(0.0, (-0.1, 0.1)), times=(math.nan, (math.nan, math.nan)))
-    assert "same" not in headline.of_arms(unknown).sentence
+    assert "same" not in headline_arms.of_arms(unknown).sentence
 
 
 def test_a_doubt_about_the_law_leaves_no_arm_ahead():
     found = comparison("exponents differ", alpha=(0.1, (0.05, 0.15)), times=(0.5, (0.4, 0.6)))
-    said = headline.of_arms(found, (), (MISFIT,))
+    said = headline_arms.of_arms(found, (), (MISFIT,))
     assert said.sentence.startswith("Which of gelu and swiglu is better is not decided")
     assert not count.numbers_of(said.sentence)
 
@@ -127,7 +128,7 @@ def test_a_doubt_about_the_law_leaves_no_arm_ahead():
 def test_of_several_pairs_of_arms_an_interval_is_wider_than_of_one():
     found = comparison("coefficients differ", alpha=(0.0, (-0.1, 0.1)), times=(0.92, (0.85, 0.995)))
     (one,) = found.multipliers
-    assert headline._gain(one, 1) is not None and headline._gain(one, 3) is None
+    assert headline_arms._gain(one, 1) is not None and headline_arms._gain(one, 3) is None
 
 
 def test_arms_that_cross_are_said_with_where_and_the_set():
@@ -135,7 +136,7 @@ def test_arms_that_cross_are_said_with_where_and_the_set():
     crossing = dataclasses.replace(
         crossing, at=2e10, leader=None, axis_name="flops", set95=((1e10, 4e10),), shared_range=(1e9, 1e12)
     )
-    said = headline.of_arms(None, (ArmPair(arms=("gelu", "swiglu"), crossing=crossing),))
+    said = headline_arms.of_arms(None, (ArmPair(arms=("gelu", "swiglu"), crossing=crossing),))
     assert said.sentence == "gelu is ahead below 2e10 FLOPs, swiglu above it."
     assert "1e10 FLOPs to 4e10 FLOPs" in said.basis
 
@@ -148,7 +149,7 @@ def test_every_refusal_has_its_own_short_reason():
 
 
 def test_worse_than_counting_takes_back_who_is_ahead():
-    before = headline.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
+    before = headline_text.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
     both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]})
     assert both.sentence.startswith("No arm is called ahead") and "0.1 to 0.4 nats per token" in both.basis
     one = headline.worse_than_counts(before, ["b"], {"a": [-0.1], "b": [0.4]})
@@ -158,7 +159,7 @@ def test_worse_than_counting_takes_back_who_is_ahead():
 def test_a_parameter_at_its_bound_is_not_stated():
     fit = of_tokens(0.5)
     open_one = Parameter("alpha", 10.0, math.nan, (1.0, math.inf), at_bound="high")
-    said = headline.of_fit(dataclasses.replace(fit, params={**fit.params, "alpha": open_one}))
+    said = headline_fit.of_fit(dataclasses.replace(fit, params={**fit.params, "alpha": open_one}))
     assert said.sentence.startswith("These runs do not determine how fast the loss falls with tokens")
 
 
@@ -175,7 +176,7 @@ def test_a_severe_doubt_about_the_design_is_said_in_place_of_the_law():
 
 
 def test_a_study_of_planted_values_says_how_many_were_recovered():
-    first = headline.of_fit(of_tokens(0.5))
+    first = headline_fit.of_fit(of_tokens(0.5))
     found = [
         Recovered(name="alpha", planted=0.5, found=0.51, interval=(0.4, 0.6), is_inside=True),
         Recovered(name="E", planted=1.0, found=1.3, interval=(1.2, 1.4), is_inside=False),
@@ -193,7 +194,7 @@ def test_of_three_arms_compared_at_one_loss_none_is_called_ahead_over_the_whole_
     against = {("gelu", "relu"): (1.4, (1.3, 1.5)), ("swiglu", "relu"): (1.9, (1.8, 2.0))}
     more = [dataclasses.replace(one, first=a, second=b, value=v, ci95=ci) for (a, b), (v, ci) in against.items()]
     found = dataclasses.replace(found, arms=("gelu", "swiglu", "relu"), multipliers=(one, *more))
-    said = headline.of_arms(dataclasses.replace(found, decision="exponents differ"))
+    said = headline_arms.of_arms(dataclasses.replace(found, decision="exponents differ"))
     assert said.sentence == (
         "swiglu needs the fewest tokens of the three arms at a middle loss; their exponents differ, so the order may "
         "change with scale."
@@ -206,7 +207,7 @@ def test_the_rows_of_a_history_are_not_called_runs():
     rows = [{"run": f"{run}", "tokens": 1e6 * step, "loss": 2.0} for run in range(5) for step in range(1, 21)]
     found = a_fit(PowerFloor("tokens"), {"E": 1.0, "a_pivot": 2.0, "alpha": 0.5}, rows)
     found = dataclasses.replace(found, goodness=dataclasses.replace(found.goodness, clusters=5))
-    assert headline.of_fit(found).basis.endswith("100 rows of 5 runs")
+    assert headline_fit.of_fit(found).basis.endswith("100 rows of 5 runs")
     branches = [{**row, "run": f"{number}"} for number, row in enumerate(rows)]
     found = a_fit(PowerFloor("tokens"), found.values, branches, goodness=found.goodness)
-    assert headline.of_fit(found).basis.endswith("100 runs in 5 clusters")
+    assert headline_fit.of_fit(found).basis.endswith("100 runs in 5 clusters")

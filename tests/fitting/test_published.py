@@ -62,7 +62,7 @@ def test_bootstrap_errors_agree_with_the_replication():
 def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better():
     from lawful.fitting import solver, uncertainty
     from lawful.fitting.data import sample
-    from lawful.fitting.estimate import best_point, limits
+    from lawful.fitting.search import best_point, limits
     from lawful.laws import named
 
     law = named("chinchilla")

@@ -109,7 +109,7 @@ def test_of_a_law_of_one_axis_the_largest_sizes_and_groups_of_sizes_are_left_out
     from lawful.fitting.form import point_of
 
     found = lawful.fit(line(), "power_floor:params", draws=0)
-    masks = left_out(point_of(found)[1])
+    masks = left_out(point_of(found, found.model)[1])
     assert {kind: [int(mask.sum()) for mask in own] for kind, own in masks.items()} == {
         "largest sizes": [2, 4],
         "groups of sizes": [4, 4, 4, 2, 2],

@@ -11,9 +11,9 @@ import lawful
 from lawful.fitting import solver
 from lawful.fitting.crossover import crossover
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import best_point, limits
-from lawful.fitting.predict import run_spread
+from lawful.fitting.fitted import run_spread
 from lawful.fitting.replicates import resolution, shared_p, spread_of, spread_slopes
+from lawful.fitting.search import best_point, limits
 from lawful.laws import Axes, named
 
 SIZES = np.geomspace(1e5, 1e7, 8)

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from lawful.errors import LawfulError
 from lawful.fitting import solver
-from lawful.fitting.estimate import limits
+from lawful.fitting.search import limits
 from lawful.laws import Axes, named
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.absent_law import law_or_absent
-from lawful.fitting.answers import Answer, ArmPair, Excluded, HeldOut, SisterLaw, read_answer, write_answer
-from lawful.fitting.records import Parameter, Sensitivity, WithoutRun
+from lawful.fitting.answer_records import ArmPair, Excluded, SisterLaw
+from lawful.fitting.answers import Answer, read_answer, write_answer
+from lawful.fitting.records import HeldOut, Parameter, Sensitivity, WithoutRun
 from lawful.fitting.truth import Recovered
 from lawful.laws.power_floor import PowerFloor
 from lawful.schema import Observation, Question, Warning

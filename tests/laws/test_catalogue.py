@@ -16,8 +16,8 @@ from lawful.codes import CODES
 from lawful.errors import LawfulError
 from lawful.fitting import solver
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import limits
 from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.search import limits
 from lawful.laws import FORMULA, Law, named
 from lawful.laws.formula import ROLES, Formula
 from lawful.testing.test_laws import LAWS

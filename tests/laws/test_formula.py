@@ -16,7 +16,7 @@ import lawful
 from lawful.cli import app
 from lawful.errors import DeclarationError, LawfulError, Refusal, TableError
 from lawful.fitting import solver
-from lawful.fitting.estimate import limits
+from lawful.fitting.search import limits
 from lawful.formula import parse
 from lawful.laws import Axes, Law, named, stored, to_data
 from lawful.laws.formula import Formula

@@ -5,7 +5,7 @@ import pytest
 
 from lawful.errors import LawfulError
 from lawful.fitting import fit, solver
-from lawful.fitting.estimate import limits
+from lawful.fitting.search import limits
 from lawful.laws import Axes, named
 
 # parameters at which each law is checked, ordinary ones

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from lawful import tables
-from lawful.fitting.answers import Answer, HeldOut, SisterLaw, write_answer
-from lawful.fitting.records import Sensitivity, WithoutRun
+from lawful.fitting.answer_records import SisterLaw
+from lawful.fitting.answers import Answer, write_answer
+from lawful.fitting.records import HeldOut, Sensitivity, WithoutRun
 from lawful.laws.chinchilla import Chinchilla
 from lawful.schema import CorpusRecord, PlannedRun, Question, Versions, Warning
 from lawful.storage.atomic import write_json

@@ -18,7 +18,8 @@ import pytest
 
 from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
-from lawful.fitting.answers import Answer, Excluded, write_answer
+from lawful.fitting.answer_records import Excluded
+from lawful.fitting.answers import Answer, write_answer
 from lawful.report.interactive import plotly_script
 from lawful.report.page import write_report
 from lawful.schema import Question, Warning

@@ -261,8 +261,8 @@ def compare_command(
     from math import isfinite
 
     from lawful.fitting.compare import compare
-    from lawful.fitting.headline import of_arms
-    from lawful.fitting.result import interval
+    from lawful.fitting.headline_arms import of_arms
+    from lawful.fitting.number_text import interval
 
     table, chosen, columns = asked.read(law)
     how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
@@ -306,7 +306,7 @@ def crossover_command(
     """Where the curves of two arms cross, if the data establish that they do."""
     from lawful import laws
     from lawful.fitting.crossover import crossover
-    from lawful.fitting.headline import of_crossing
+    from lawful.fitting.headline_arms import of_crossing
 
     table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
     if x is not None:
@@ -355,7 +355,7 @@ def _amount(value: float | str, digits: str = ".4g") -> str:
 
 
 def _determined(low: float, high: float, digits: str) -> str:
-    from lawful.fitting.result import interval
+    from lawful.fitting.number_text import interval
     from lawful.fitting.uncertainty import determined
 
     return interval(*determined(low, high), digits)
@@ -580,7 +580,7 @@ def _in(unit: str) -> str:
 
 
 def _interval(value: Any) -> str:
-    from lawful.fitting.result import interval
+    from lawful.fitting.number_text import interval
 
     return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
 

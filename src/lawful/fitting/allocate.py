@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
-from lawful.fitting.predict import OUTSIDE, run_spread, too_far
+from lawful.fitting.fitted import FittedLaw, run_spread
+from lawful.fitting.predict import OUTSIDE, too_far
+from lawful.fitting.sisters import Alternatives
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
 from lawful.schema import Warning
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
-    from lawful.fitting.sisters import Alternatives
 
 WASTE = 0.05  # share of the compute that the band of sizes may waste
 CELLS = 261  # of the range that is searched for the best size: 20 or so per decade, then by golden section
@@ -78,7 +76,7 @@ class Allocation:
     warnings: tuple[Warning, ...]
 
 
-def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Allocation:
+def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None) -> Allocation:
     """Minimise the fitted loss at a budget.
 
     cost   FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
@@ -152,7 +150,7 @@ def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: Flo
     return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), growth, fed)
 
 
-def _drawn(fit: Fit, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
+def _drawn(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
     """The fitted law with the fit's draws; or the laws that forecasts average over, each with as many draws as its
     weight says."""
     if among is not None:
@@ -166,7 +164,7 @@ def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
     return {name: np.array([value]) for name, value in values.items()}
 
 
-def _exponents(fit: Fit) -> dict[str, Interval]:
+def _exponents(fit: FittedLaw) -> dict[str, Interval]:
     """Of the best size and data against C = 6 N D, where the law has them in closed form: the fit's own."""
     known = {name: fit.derived[name] for name in ("N_exponent", "D_exponent") if name in fit.derived}
     return {name: Interval(p.value, *p.ci95) for name, p in known.items()}
@@ -335,7 +333,7 @@ class DiminishingReturns:
     warnings: tuple[Warning, ...]
 
 
-def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> DiminishingReturns:
+def diminishing_returns(fit: FittedLaw, *, threshold: float | None = None) -> DiminishingReturns:
     """Where a doubling stops paying: below `threshold` in the loss's unit, by default the spread between runs.
 
     There is no knee in a power law: the point depends on the threshold, which is therefore part of the answer.
@@ -380,7 +378,7 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
     )
 
 
-def _largest(fit: Fit, axis: str) -> float:
+def _largest(fit: FittedLaw, axis: str) -> float:
     if axis in fit.data.domain:
         return float(fit.data.domain[axis][1])
     return max(6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals)
@@ -407,7 +405,7 @@ def _last_worth(law: Surface, values: Mapping[str, Array], axis: str, largest: f
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[..., Interval]:
+def _interval_maker(fit: FittedLaw, widen: float | None = None) -> Callable[..., Interval]:
     if widen is None:
         widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
 
@@ -426,7 +424,7 @@ def _interval_maker(fit: Fit, widen: float | None = None) -> Callable[..., Inter
     return make
 
 
-def _needs_surface(fit: Fit, what: str) -> None:
+def _needs_surface(fit: FittedLaw, what: str) -> None:
     if set(fit.model.inputs) != {"params", "tokens"}:
         raise DeclarationError(
             f"{what}: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(fit.model.inputs)}."
@@ -434,7 +432,7 @@ def _needs_surface(fit: Fit, what: str) -> None:
         )
 
 
-def _cautions(fit: Fit, at: Mapping[str, float]) -> tuple[Warning, ...]:
+def _cautions(fit: FittedLaw, at: Mapping[str, float]) -> tuple[Warning, ...]:
     """How far outside the data the best point lies; said however little it is."""
     far = too_far(fit, at, "The best allocation lies")
     if far:

@@ -13,8 +13,9 @@ import numpy as np
 from lawful import linter
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import truth
+from lawful.fitting.answer_records import ArmPair, Excluded, SisterLaw
 from lawful.fitting.answer_words import crossings_sentence, law_sentence
-from lawful.fitting.answers import Answer, ArmPair, Excluded, HeldOut, SisterLaw, write_answer
+from lawful.fitting.answers import Answer, write_answer
 from lawful.fitting.asked import (
     arm_names,
     asked_about,
@@ -33,6 +34,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
 from lawful.fitting.headline import of_truth
 from lawful.fitting.paired import paired
+from lawful.fitting.records import HeldOut
 from lawful.fitting.registered import Forecast, read_forecasts
 from lawful.fitting.result import Fit
 from lawful.laws import Law

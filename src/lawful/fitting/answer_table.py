@@ -8,11 +8,12 @@ from dataclasses import replace
 from lawful.errors import Refusal
 from lawful.fitting.answer import answer_arms
 from lawful.fitting.answer_words import law_sentence
-from lawful.fitting.answers import Answer, HeldOut
+from lawful.fitting.answers import Answer
 from lawful.fitting.asked import arm_names, of_arm
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
-from lawful.fitting.headline import loss_name, thing_of
+from lawful.fitting.headline_fit import loss_name, thing_of
+from lawful.fitting.records import HeldOut
 from lawful.fitting.result import Fit
 from lawful.laws import Law
 from lawful.schema import Question

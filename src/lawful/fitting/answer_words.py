@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lawful.fitting.answers import ArmPair, HeldOut
+from lawful.fitting.answer_records import ArmPair
 from lawful.fitting.crossover import Crossing
-from lawful.fitting.headline import counted
-from lawful.fitting.result import Fit, interval
+from lawful.fitting.number_text import counted, interval
+from lawful.fitting.records import HeldOut
+from lawful.fitting.result import Fit
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title

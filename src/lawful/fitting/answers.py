@@ -3,128 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
 
-from lawful.checks import AnyFloat, shown
+from lawful.checks import shown
 from lawful.errors import DeclarationError, StoreError
-from lawful.fitting.comparison import Comparison
-from lawful.fitting.crossover import Crossing
-from lawful.fitting.headline import Headline, of_answer
+from lawful.fitting.answer_records import AnswerRecord
+from lawful.fitting.asked import questions_of
+from lawful.fitting.headline import of_answer
+from lawful.fitting.headline_text import Headline
 from lawful.fitting.older import answer_of_format_1
-from lawful.fitting.paired import Paired
 from lawful.fitting.result import FindLaw, Fit, read_fit
-from lawful.fitting.truth import Recovered
-from lawful.schema import FORMAT, Question, Warning
+from lawful.schema import FORMAT, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import HASH, converted, expect_unchanged, to_plain, with_hash
 from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """A run of which a law that did not see it says the loss (with the interval for a new run), beside what came.
-
-    is_registered    forecast in forecasts.json before the run began
-    """
-
-    run: str
-    rung: str
-    params: float | None
-    tokens: float | None
-    seed: int | None
-    predicted: AnyFloat
-    interval: tuple[AnyFloat, AnyFloat]
-    observed: float
-    error_relative: AnyFloat
-    is_inside: bool
-    is_registered: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Excluded:
-    """A run that the question leaves out, and why."""
-
-    run: str
-    rung: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SisterLaw:
-    """Another law on the same rows; its numbers are None where the rows refuse it.
-
-    fixed             parameters of it that were not fitted
-    delta_aicc        its AICc minus that of the law which answers
-    held_out_error    mean absolute error of its forecasts
-    """
-
-    law: str
-    fixed: Mapping[str, float]
-    formula: str
-    refusal: str | None = None
-    n: int | None = None
-    aicc: AnyFloat | None = None
-    delta_aicc: AnyFloat | None = None
-    params: Mapping[str, AnyFloat] = field(default_factory=dict)
-    held_out_error: AnyFloat | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmPair:
-    """Two arms along a law's one axis: where they cross, or why that cannot be had."""
-
-    arms: tuple[str, str]
-    refusal: str | None = None
-    crossing: Crossing | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerRecord:
-    """One question answered or refused, without the fit.
-
-    headline    the answer as one can quote it, in at most 25 words and two numbers (fitting/headline.py)
-    basis       its interval and n
-    next_step   what to do next
-    sentence    the answer in full, with every interval
-    also        sister laws on the same rows
-    comparison  of the arms, or None
-    crossings   of every two arms along a law's one axis
-    paired      of the arms run by run, or None
-    truth       what was known beforehand beside what was found
-    added       runs that were added to a finished study and are fitted now: what was forecast of each before it began,
-                beside what came
-    code        of the refusal, where it has one
-    """
-
-    question: Question
-    status: Literal["answered", "refused"]
-    refusal: str | None = None
-    headline: str = ""
-    basis: str = ""
-    next_step: str = ""
-    sentence: str
-    held_out: tuple[HeldOut, ...] = ()
-    excluded: tuple[Excluded, ...] = ()
-    warnings: tuple[Warning, ...] = ()
-    also: tuple[SisterLaw, ...] = ()
-    comparison: Comparison | None = None
-    crossings: tuple[ArmPair, ...] = ()
-    paired: Paired | None = None
-    truth: tuple[Recovered, ...] = ()
-    added: tuple[HeldOut, ...] = ()
-    code: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.question.name
-
-    @property
-    def arm(self) -> str | None:
-        """The one arm that the question is about."""
-        return self.question.arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +93,6 @@ def answer_in(path: Path, raw: Mapping[str, Json], find: FindLaw | None = None) 
 def read_answers(folder: str | Path) -> list[Answer]:
     """What answer_study wrote, in the order of the study's questions; questions not yet answered are absent."""
     home = Store(Path(folder))
-    from lawful.fitting.asked import questions_of
-
     names = [question.name for question in questions_of(home.read_study())]
     paths = [path for name in names for path in (home.fit(name), *home.fits(f"{name}--"))]
     return [read_answer(path) for path in paths if path.exists()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.answers import Excluded
+from lawful.fitting.answer_records import Excluded
 from lawful.fitting.default_law import levels_of, on_its_axis
 from lawful.laws import BUILT_IN, Law, stored, to_data
 from lawful.schema import Cell, Coordinate, Observation, Question, StudyPlan

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawful.fitting import solver
+from lawful.fitting import search, solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
+from lawful.fitting.fitted import FittedLaw, run_spread
+from lawful.fitting.form import Doubt, Fixed
+from lawful.fitting.number_text import interval
 from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
-from lawful.fitting.result import Fit, interval
+from lawful.fitting.search import OBJECTIVES, Point, best_point
+from lawful.fitting.sisters import Alternatives, Sister
+from lawful.fitting.trends import MISFIT, SUSPECTED
 from lawful.laws import Axes
 from lawful.schema import Observation, Warning
-
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
-    from lawful.fitting.form import Doubt, Fixed
-    from lawful.fitting.sisters import Alternatives, Sister
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
 COARSE_SHARE = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
@@ -30,10 +29,8 @@ LACKING = 0.005  # level of the F test against replicates: with the tests of for
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
 
 
-def sensitivity(fit: Fit, data: Sample, point: Point) -> Sensitivity:
+def sensitivity(fit: FittedLaw, data: Sample, point: Point) -> Sensitivity:
     """The same law under every named objective, and without each of the rows that fit worst."""
-    from lawful.fitting.estimate import OBJECTIVES, best_point
-
     law = point.problem.law
     under: dict[str, dict[str, float]] = {}
     for objective in OBJECTIVES:
@@ -49,10 +46,8 @@ def sensitivity(fit: Fit, data: Sample, point: Point) -> Sensitivity:
 COUNTS = {"params": ("params_non_embedding", "params_total"), "flops": ("flops", "flops_6nd")}
 
 
-def _counted_otherwise(fit: Fit, data: Sample, point: Point) -> dict[str, dict[str, float]]:
+def _counted_otherwise(fit: FittedLaw, data: Sample, point: Point) -> dict[str, dict[str, float]]:
     """The shapes under every other count of the same thing that the table holds; one data set gave .835 or .707."""
-    from lawful.fitting.estimate import best_point
-
     law, out = point.problem.law, {}
     for axis in law.inputs:
         for name in COUNTS.get(axis, ()):
@@ -71,13 +66,13 @@ def _counted_otherwise(fit: Fit, data: Sample, point: Point) -> dict[str, dict[s
 
 def _without_one(data: Sample, point: Point) -> tuple[WithoutRun, ...]:
     """For the worst-fitting rows."""
-    from lawful.fitting.estimate import SEARCHED_ROWS
-
     rows = np.argsort(-np.abs(point.residuals))[:SUSPECTS]
     weights = np.ones((len(rows), data.n))
     weights[np.arange(len(rows)), rows] = 0
     starts = np.repeat(point.parameters[None], len(rows), axis=0)
-    found = solver.solve(point.problem, starts, weights, is_near=data.n > SEARCHED_ROWS)  # one of many moves little
+    found = solver.solve(
+        point.problem, starts, weights, is_near=data.n > search.SEARCHED_ROWS
+    )  # one of many moves little
     names = point.problem.law.parameters
     runs = data.run_names
     return tuple(
@@ -86,7 +81,7 @@ def _without_one(data: Sample, point: Point) -> tuple[WithoutRun, ...]:
     )
 
 
-def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
+def cautions(fit: FittedLaw, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
     """Of a fit; the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
@@ -102,7 +97,7 @@ def ranked(found: Iterable[Warning]) -> tuple[Warning, ...]:
 CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
 
 
-def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Warning, ...]:
+def rests_on(fit: FittedLaw, among: Alternatives | None = None) -> tuple[Warning, ...]:
     """What a reader of an answer must know of the fit that it rests on: how its law came about, and what is severe.
 
     among   the laws that the answer averages over: then every doubt about the form is said, with them
@@ -118,7 +113,7 @@ def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Warning, ...]
     return (*form, *(caution for caution in said if caution.code not in {one.code for one in form}))
 
 
-def how_chosen(fit: Fit) -> str:
+def how_chosen(fit: FittedLaw) -> str:
     """For the end of an error about the law: how it came about, where the user did not name it."""
     chosen = next((caution.sentence for caution in fit.warnings if caution.code == "law_chosen"), None)
     return "" if chosen is None else f" {chosen} Name another law where you know better."
@@ -126,8 +121,6 @@ def how_chosen(fit: Fit) -> str:
 
 def about_form(doubt: Doubt) -> list[Warning]:
     """Of the law's form: at most one."""
-    from lawful.fitting.trends import MISFIT, SUSPECTED
-
     if (rung := doubt.form.rung) is not None:
         side = "above" if rung.shift > 0 else "below"
         sentence = (
@@ -167,7 +160,7 @@ def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Warning:
     return Warning("form_uncertain", "note", f"The value given for {names} may not be that of these runs {free}")
 
 
-def _about_convergence(fit: Fit) -> list[Warning]:
+def _about_convergence(fit: FittedLaw) -> list[Warning]:
     found = []
     c = fit.convergence
     if c.problems:
@@ -207,7 +200,7 @@ def _about_convergence(fit: Fit) -> list[Warning]:
     return found
 
 
-def _about_data(fit: Fit) -> list[Warning]:
+def _about_data(fit: FittedLaw) -> list[Warning]:
     found = []
     g = fit.goodness
     if g.n - len(fit.free) < 3:
@@ -303,10 +296,8 @@ def about_rounding(losses: Sequence[float], spread: float) -> list[Warning]:
     return [Warning("rounded", "warning", sentence)]
 
 
-def _noise_varies(fit: Fit) -> Warning:
+def _noise_varies(fit: FittedLaw) -> Warning:
     """The spread of replicates at either end of the data. What the law misses is not a part of it."""
-    from lawful.fitting.predict import run_spread
-
     typical = run_spread(fit)
     of_replicates = (fit.goodness.sigma_run or typical) / max(typical, 1e-300)
     ends = []
@@ -345,7 +336,7 @@ def _reasons(dropped: Sequence[Observation]) -> str:
     )
 
 
-def _about_choices(fit: Fit) -> list[Warning]:
+def _about_choices(fit: FittedLaw) -> list[Warning]:
     found = []
     shapes = [s.name for s in fit.model.shapes if s.name in fit.free]
     for name in shapes:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from lawful.fitting.fitted import FittedLaw
 from lawful.schema import CorpusRecord, PlannedRun, StudyPlan
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Item:
     answer: str | None
 
 
-def checklist(fit: Fit, study: StudyPlan | None = None) -> tuple[Item, ...]:
+def checklist(fit: FittedLaw, study: StudyPlan | None = None) -> tuple[Item, ...]:
     """Every item of the paper's four parts. `study` is what study.json holds, where the runs are a study's."""
     sections = {
         "scaling law hypothesis": _hypothesis(fit),
@@ -48,7 +45,7 @@ def as_text(items: tuple[Item, ...]) -> str:
 _Items = list[tuple[str, str | None]]
 
 
-def _hypothesis(fit: Fit) -> _Items:
+def _hypothesis(fit: FittedLaw) -> _Items:
     fixed = [f"{name} = {p.value:g} (fixed)" for name, p in fit.params.items() if p.role == "fixed"]
     axes = "; ".join(f"{axis}: {fit.data.columns.get(axis, axis)}" for axis in fit.model.inputs)
     additive = len(fit.model.coefficients) > 1
@@ -64,7 +61,7 @@ def _hypothesis(fit: Fit) -> _Items:
     ]
 
 
-def _training(fit: Fit, study: StudyPlan | None) -> _Items:
+def _training(fit: FittedLaw, study: StudyPlan | None) -> _Items:
     runs = study.runs if study else ()
     sizes = fit.data.domain.get("params")
     tokens = fit.data.domain.get("tokens")
@@ -115,7 +112,7 @@ def _versions(study: StudyPlan | None) -> str | None:
     return f"lawful {study.versions.lawful}, commit {study.versions.commit}; {study.command}".strip("; ")
 
 
-def _collection(fit: Fit) -> _Items:
+def _collection(fit: FittedLaw) -> _Items:
     clustered = fit.goodness.clusters < fit.goodness.n
     dropped = fit.data.dropped
     return [
@@ -140,7 +137,7 @@ def _collection(fit: Fit) -> _Items:
     ]
 
 
-def _fitting(fit: Fit) -> _Items:
+def _fitting(fit: FittedLaw) -> _Items:
     c, g = fit.convergence, fit.goodness
     delta = "" if fit.objective.delta is None else f" with delta {fit.objective.delta:.3g}"
     alternatives = ", ".join(name for name in fit.sensitivity.objective if name != fit.objective.name)

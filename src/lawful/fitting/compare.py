@@ -25,13 +25,13 @@ from lawful.fitting.cautions import about_clusters, about_rounding, rests_on
 from lawful.fitting.comparison import ALPHA, Comparison, Decision, Explanation, Floor, Verdict, sentence
 from lawful.fitting.data import Sample, read_table
 from lawful.fitting.default_law import resolved
-from lawful.fitting.estimate import Point, fit_sample, limits
 from lawful.fitting.exponents import Difference, differences, more_seeds
+from lawful.fitting.fit_sample import fit_sample
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.joint import arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise, why_not_certified
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
-from lawful.fitting.result import Fit
-from lawful.fitting.uncertainty import AT_BOUND
+from lawful.fitting.search import AT_BOUND, Point, limits
 from lawful.laws import Law, with_bounds
 from lawful.schema import Warning
 
@@ -93,7 +93,7 @@ def compare(
     return replace(found, warnings=tuple(said))
 
 
-def _of_arms(fits: Mapping[str, Fit]) -> list[Warning]:
+def _of_arms(fits: Mapping[str, FittedLaw]) -> list[Warning]:
     """What is severe about the fit of each arm alone, and what its law does not read."""
     return [replace(one, sentence=f"{arm}: {one.sentence}") for arm, fitted in fits.items() for one in rests_on(fitted)]
 
@@ -137,7 +137,7 @@ def _groups(law: Law, floor: Floor, fixed: Mapping[str, float]) -> _Groups:
 def _compared(
     data: Sample,
     law: Law,
-    fits: Mapping[str, Fit],
+    fits: Mapping[str, FittedLaw],
     by: str,
     floor: Floor,
     paired: bool | None,

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.isoflop import LEAST_CURVES, LEAST_ON_CURVE, Curve, Line, Runs, budgets_of, curve_of
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
 
 BUDGETS = (
     5  # of an envelope, spread evenly over the compute at which its curves have a lowest point; neighbours share runs
@@ -43,7 +41,7 @@ class Reading:
     budgets: int
 
 
-def readings(fit: Fit, flops: float, price: Callable[[Array], Array]) -> tuple[Reading, ...]:
+def readings(fit: FittedLaw, flops: float, price: Callable[[Array], Array]) -> tuple[Reading, ...]:
     """What the rows of a fit of params and tokens say by themselves about the best size at a budget; empty where they
     have neither curves of equal compute nor an envelope."""
     size = np.array([row.axes["params"] for row in fit.residuals])

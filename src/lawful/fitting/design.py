@@ -13,7 +13,8 @@ from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import rests_on
-from lawful.fitting.predict import log_slopes, run_spread
+from lawful.fitting.fitted import run_spread
+from lawful.fitting.predict import log_slopes
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named

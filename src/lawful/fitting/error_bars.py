@@ -15,6 +15,7 @@ import numpy as np
 
 from lawful.fitting.data import Sample
 from lawful.fitting.records import ErrorBars
+from lawful.fitting.search import best_point
 from lawful.laws import Array, Law
 
 ROUNDS = 3  # of fitting and weighing: the extra variance then moves by less than a hundredth of it
@@ -24,8 +25,6 @@ HALVINGS = 60
 
 def weighed(data: Sample, law: Law, low: Array, high: Array) -> tuple[Sample, ErrorBars | None]:
     """The rows with their noise relative to each other, and how the bars agree with the scatter about the law."""
-    from lawful.fitting.estimate import best_point
-
     if data.errors is None:
         return data, None
     dof = max(data.n - int((low < high).sum()), 1)

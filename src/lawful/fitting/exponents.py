@@ -13,8 +13,8 @@ from lawful.checks import AnyFloat
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.estimate import Point
 from lawful.fitting.quantiles import t_cdf, t_quantile
+from lawful.fitting.search import Point
 from lawful.laws import Law
 
 DETECT = 2.8  # standard errors that a difference must have to be seen at 5 % four times in five (1.96 + .84)

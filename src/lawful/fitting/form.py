@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
+from lawful.fitting.error_bars import relative_noise
 from lawful.fitting.quantiles import f_tail
+from lawful.fitting.records import FitRecord
 from lawful.fitting.replicates import spread_of
+from lawful.fitting.search import (
+    HUBER,
+    LEAST_DELTA,
+    Point,
+    beside,
+    best_point,
+    limits,
+    problem_of,
+    robust_sigma,
+    side_of,
+)
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import LEAST_DOF, MISFIT, MOST_ROWS, SUSPECTED, Form, Rung, is_at, look
 from lawful.laws import ONE_AXIS, Array, Axes, Law, named, on_axis
 from lawful.schema import Observation
-
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
-    from lawful.fitting.result import Fit
+from lawful.tables import by_role
 
 FAR_BETTER = 0.0005  # level at which a sister law fits better, where a trend is suspected as well: also severe
 MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
@@ -109,8 +119,6 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
 def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
     """Values that are fixed are the user's own knowledge, which no other law would heed, and answers keep to them. The
     same law with them free tests them: of all tests of a wrong value it has the most power."""
-    from lawful.fitting.estimate import best_point, limits
-
     law, low, high = point.problem.law, point.problem.low, point.problem.high
     if data.n < len(law.parameters) + LEAST_DOF:
         return Doubt(form, form.trend < MISFIT, None, None)
@@ -130,12 +138,12 @@ def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
     return Doubt(replace(form, rung=None), is_misfit, laws[1], None, Fixed(fixed, p))
 
 
-def unsuspected(fit: Fit) -> Alternatives | None:
+def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
     """What a forecast averages over where no test suspects the form: the absence of a trend in a few runs does not
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
     if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
-    point, data = point_of(fit)
+    point, data = point_of(fit, law)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     counts = np.array([_sought(one) + 1 for one in points])
@@ -147,10 +155,11 @@ def unsuspected(fit: Fit) -> Alternatives | None:
     return None if weights[0] > MOSTLY else _average(laws, weights, True, data)
 
 
-def cannot_tell(fit: Fit) -> bool:
+def cannot_tell(fit: FitRecord, law: Law) -> bool:
     """Whether the runs are so few that no law with one more parameter could have a part in a forecast."""
-    rows, count = fit.goodness.n, len(fit.free) + 1
-    if not _sisters_of(fit.model):
+    free = sum(fit.params[name].role == "fitted" for name in law.parameters)
+    rows, count = fit.goodness.n, free + 1
+    if not _sisters_of(law):
         return False
     return rows <= count + 2 or for_parameters(rows, count + 1) - for_parameters(rows, count) > CONTENDER
 
@@ -181,19 +190,15 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
     return Alternatives(tuple(laws[i] for i in chosen), tuple(float(weights[i]) for i in chosen), is_fitting, data.n)
 
 
-def of_fit(fit: Fit) -> Doubt:
+def of_fit(fit: FitRecord, law: Law) -> Doubt:
     """Of a finished fit."""
-    point, data = point_of(fit)
+    point, data = point_of(fit, law)
     return doubt(point, data, noise.measure(point, data))
 
 
-def point_of(fit: Fit) -> tuple[Point, Sample]:
+def point_of(fit: FitRecord, law: Law) -> tuple[Point, Sample]:
     """The point of a finished fit, and its rows, which stand in its residuals."""
-    from lawful.fitting.error_bars import relative_noise
-    from lawful.fitting.estimate import Point, limits, problem_of
-    from lawful.tables import by_role
-
-    values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in fit.model.inputs}
+    values = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in law.inputs}
     rows: list[Observation] = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
     x, loss = Axes.of(values, fit.data.pivot), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
@@ -203,17 +208,15 @@ def point_of(fit: Fit) -> tuple[Point, Sample]:
     data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread, errors, noise_by_bars)
     data, _ = data.in_order()
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
-    low, high = limits(fit.model, fixed, fit.bounds)
-    problem = problem_of(data, fit.model, low, high, is_log=fit.objective.is_log, delta=fit.objective.delta)
-    parameters = np.array([fit.values[name] for name in fit.model.parameters])
+    low, high = limits(law, fixed, fit.bounds)
+    problem = problem_of(data, law, low, high, is_log=fit.objective.is_log, delta=fit.objective.delta)
+    parameters = np.array([fit.params[name].value for name in law.parameters])
     misfit = float(solver.misfit(problem, parameters[None])[0])
     return Point(problem, parameters, misfit, 0.0, 0, 0, 0, fit.objective.delta), data
 
 
 def _sister_points(point: Point, data: Sample) -> list[Point]:
     """The laws of the same axes that the rows can carry."""
-    from lawful.fitting.estimate import beside, limits
-
     own, found = point.problem.law, []
     for law in _sisters_of(own):
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
@@ -240,8 +243,6 @@ def _name(point: Point) -> str:
 
 def _off_bounds(point: Point) -> Point:
     """The same with the parameters at their bounds held there."""
-    from lawful.fitting.estimate import side_of
-
     low, high = point.problem.low.copy(), point.problem.high.copy()
     at_bound = [i for i in range(len(low)) if side_of(point, i) is not None]
     if not at_bound:
@@ -253,8 +254,6 @@ def _off_bounds(point: Point) -> Point:
 def _sought(point: Point) -> int:
     """The number of parameters that were sought. A coefficient at 0 does not count: the law without its term is a
     simpler one. A shape that ended at its bound was sought like the others."""
-    from lawful.fitting.estimate import side_of
-
     coefficients = len(point.problem.law.coefficients)
     return sum(
         bool(is_free) and (i >= coefficients or side_of(point, i) is None) for i, is_free in enumerate(point.is_free)
@@ -287,8 +286,6 @@ def for_parameters(rows: float, count: int) -> float:
 
 def _without(point: Point, data: Sample, rung: Rung) -> Sister | None:
     """The same law on the rows beside the rung. None where these do not determine it."""
-    from lawful.fitting.estimate import beside
-
     kept = data.take(np.flatnonzero(~is_at(data, rung)))
     law, problem = point.problem.law, point.problem
     if kept.n <= int(point.is_free.sum()) + LEAST_DOF:
@@ -308,8 +305,6 @@ def _compared(points: Sequence[Point], away: Array, count: Array, data: Sample) 
     """AICc of each law, from Huber's function of its log residuals, shape (laws, rows), at one threshold for all, and
     over as many rows as are independent; and tail(i), the probability of so large a gain of law i over the first by an
     F test. count: parameters of each law, and one of the noise."""
-    from lawful.fitting.estimate import HUBER, LEAST_DELTA, robust_sigma
-
     limit = max(HUBER * float(np.nanmin([robust_sigma(one) for one in points])), LEAST_DELTA)
     away = np.nan_to_num(np.abs(away), nan=np.inf)  # a law without a loss at some row has no part
     misfit = np.where(away <= limit, away**2, limit * (2 * away - limit)).sum(1)

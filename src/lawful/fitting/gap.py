@@ -17,10 +17,10 @@ from lawful.errors import DeclarationError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.estimate import Point
 from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shares_noise, why_not_certified
 from lawful.fitting.one_law import one_law
 from lawful.fitting.quantiles import t_cdf
+from lawful.fitting.search import Point
 from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
 from lawful.laws import Array, Axes, Law
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import rests_on
-from lawful.fitting.headline import counted
+from lawful.fitting.data import Sample
+from lawful.fitting.default_law import resolved
+from lawful.fitting.fit_sample import fit_table
+from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.number_text import counted
+from lawful.fitting.predict import predict_one
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import HeldOutRow, Prediction
 from lawful.laws import Array
 from lawful.schema import Observation, Warning
 from lawful.tables import by_role
 
-if TYPE_CHECKING:
-    from lawful.fitting.data import Sample
-    from lawful.fitting.result import Fit
-
 SAME_AMOUNT = 0.02  # amounts that differ by less, relatively, are one
 Largest = Literal["compute", "params", "tokens"]
 Verdict = Literal["held", "no use", "missed"]
+Fitted = TypeVar("Fitted", bound=FittedLaw)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class HeldOutRun(HeldOutRow):
 
 
 @dataclass(frozen=True)
-class Holdout:
+class Holdout(Generic[Fitted]):
     """fit: of the other runs. largest: what they were held out by, in words: compute (as 6 N D for a law of both), or
     one of the law's axes.
 
@@ -52,7 +54,7 @@ class Holdout:
     straight_line_rmse_log   of a straight line (a plane) through log loss along the logarithms of the law's axes
     """
 
-    fit: Fit
+    fit: Fitted
     largest: str
     verdict: Verdict
     rows: tuple[HeldOutRun, ...]
@@ -94,14 +96,12 @@ class Holdout:
         }[self.verdict]
 
 
-def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdout:
+def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fitted]:
     """Refit without the `top` largest amounts and predict them. Raises Refusal where too little is left.
 
     largest   what the runs are ordered by: compute (6 N D) for a law of params and tokens where none is given, else the
               law's axis
     """
-    from lawful.fitting.estimate import fit as refit
-
     inputs = fit.model.inputs
     words, size = _amounts(fit, largest)
     levels = _levels(size)
@@ -130,9 +130,11 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
             f"holdout: expected runs that do not reach the largest {words}, got none: nothing is left to fit. Hold out "
             "by another amount (--largest).",
         )
-    smaller = refit(
-        by_role(kept),
-        fit.model,
+    table = by_role(kept)
+    smaller = fit_table(
+        table,
+        resolved(fit.model, table).law,
+        {},
         objective=fit.objective.name,
         fixed=fixed,
         bounds=fit.bounds,
@@ -146,14 +148,14 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
     out = []
     for i, number in enumerate(np.flatnonzero(is_held_out)):
         row = fit.residuals[number]
-        prediction = smaller.predict(**_cells(fit, row.axes), interval="new_run")
+        prediction = predict_one(smaller, {axis: row.axes[axis] for axis in inputs}, "new_run", LEVEL)
         scored = scored_row(row.run, prediction, row.observed)
         out.append(HeldOutRun(**vars(scored), amount=float(size[number]), last_value=last[i], straight_line=line[i]))
     errors = np.log([1 + row.error_relative for row in out])
     observed = loss[is_held_out]
     chosen = tuple(one for one in fit.warnings if one.code == "law_chosen")
     return Holdout(
-        smaller,
+        type(fit).of(smaller),
         words,
         _verdict(out),
         tuple(out),
@@ -172,12 +174,12 @@ def scored_row(run: str, prediction: Prediction, observed: float) -> HeldOutRow:
     return HeldOutRow(run, prediction, observed, error, prediction.low <= observed <= prediction.high)
 
 
-def score_held_out(fit: Fit, data: Sample) -> tuple[HeldOutRow, ...]:
+def score_held_out(fit: FittedLaw, data: Sample) -> tuple[HeldOutRow, ...]:
     """The rows of a table that it holds out, predicted for one more run and then looked at."""
     return tuple(
         scored_row(
             run,
-            fit.predict(**{axis: float(values[i]) for axis, values in data.values.items()}, interval="new_run"),
+            predict_one(fit, {axis: float(values[i]) for axis, values in data.values.items()}, "new_run", LEVEL),
             float(data.loss[i]),
         )
         for i, run in enumerate(data.run_names)
@@ -211,7 +213,7 @@ def _verdict(rows: Sequence[HeldOutRun]) -> Verdict:
     return "no use" if says_nothing else "held"
 
 
-def _amounts(fit: Fit, largest: Largest | None) -> tuple[str, Array]:
+def _amounts(fit: FittedLaw, largest: Largest | None) -> tuple[str, Array]:
     inputs = fit.model.inputs
     is_surface = {"params", "tokens"} <= set(inputs)
     axis = {None: None if is_surface else inputs[0], "compute": None if is_surface else "flops"}.get(largest, largest)
@@ -237,7 +239,7 @@ def _plain_forecasts(fitted: Array, loss: Array, held_out: Array) -> tuple[Array
     return np.array(last), np.exp(slope[0] + (held_out - centre) @ slope[1:])
 
 
-def _cells(fit: Fit, axes: Mapping[str, float]) -> dict[str, Any]:
+def _cells(fit: FittedLaw, axes: Mapping[str, float]) -> Observation:
     """Inputs as a table has them: numbers, and the names of levels."""
     return {axis: fit.model.cell(axis, axes[axis]) for axis in fit.model.inputs}
 

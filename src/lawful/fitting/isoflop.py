@@ -11,10 +11,10 @@ import numpy as np
 from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.data import Sample, refuse_arms, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import Point, best_point, limits
 from lawful.fitting.form import doubt
 from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail, t_quantile
+from lawful.fitting.search import Point, best_point, limits
 from lawful.laws import Array, Law, named
 from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs

@@ -13,7 +13,8 @@ from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
 from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
-from lawful.fitting.estimate import (
+from lawful.fitting.replicates import cells_of
+from lawful.fitting.search import (
     HUBER,
     LEAST_DELTA,
     Point,
@@ -24,7 +25,6 @@ from lawful.fitting.estimate import (
     robust_sigma,
     side_of,
 )
-from lawful.fitting.replicates import cells_of
 from lawful.laws import Array, Axes, Law
 
 CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is

@@ -11,8 +11,8 @@ from lawful.checks import AnyFloat
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.estimate import Point
 from lawful.fitting.quantiles import t_quantile
+from lawful.fitting.search import Point
 from lawful.fitting.uncertainty import LEAST_STEP, gradient
 from lawful.laws import Array, Axes
 

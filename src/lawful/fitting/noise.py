@@ -20,17 +20,14 @@ Sources: Huber 1981, section 7.6, for few rows per parameter; Rao 1971 (MINQUE);
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.fitting import solver
 from lawful.fitting.arms import ARM
 from lawful.fitting.data import Sample
+from lawful.fitting.search import Point
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
 
 LEAST_VARIANCE = 1e-24  # of log losses with no noise at all, so that nothing is divided by zero
 LEAST_DOF = 5.0  # of an arm's residuals, from which on it has a variance of its own: Welch's t then has 5 or more

@@ -10,10 +10,10 @@ import numpy as np
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.estimate import Point
 from lawful.fitting.joint import axes_of, floors, pairs_of
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.replicates import cells_of, relative_spread, spread_slopes
+from lawful.fitting.search import Point
 from lawful.laws import Array
 
 FACTOR_WEIGHT = 2.0  # the level's share of a coefficient beside that of a floor or an exponent: the usual finding. With

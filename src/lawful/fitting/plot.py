@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
+from lawful.fitting.fitted import FittedLaw
 
 
-def plot(fit: Fit) -> Any:
+def plot(fit: FittedLaw) -> Any:
     """A matplotlib Figure, not tied to any window; save it with figure.savefig."""
     from matplotlib.figure import Figure
 

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import about_form, how_chosen, rests_on
+from lawful.fitting.fitted import FittedLaw, relative_spread, run_spread
+from lawful.fitting.form import cannot_tell
 from lawful.fitting.quantiles import LEVEL, t_quantile
+from lawful.fitting.records import Interval, Prediction
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, says_nothing, widening
 from lawful.laws import Array, Axes
-
-if TYPE_CHECKING:
-    from lawful.fitting.records import Interval, Prediction
-    from lawful.fitting.result import Fit
-    from lawful.schema import Warning
+from lawful.schema import Warning
 
 OUTSIDE, FAR_OUTSIDE = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
 BY_DIGITS = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 
-def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
-    from lawful.fitting.records import Prediction
-
+def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
     at = checked(fit, at)
     value = float(fit.loss(fit.values, at)[0])
     among, spread = fit.alternatives, run_spread(fit, at)
@@ -33,7 +29,7 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
         low, high = mean_interval(fit, at, level)
     else:
         value, low, high = map(float, among.interval(at, level, fit.data.domain))
-        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * _relative_spread(fit, at)
+        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * relative_spread(fit, at)
     if interval == "new_run":
         reach = t_quantile(0.5 + level / 2, fit.dof) * spread
         low = value * np.exp(-np.hypot(np.log(value / low), reach))
@@ -51,12 +47,9 @@ def predict_one(fit: Fit, at: Mapping[str, float], interval: Interval, level: fl
     return Prediction(value, float(low), float(high), level, interval, where, factor, warnings, laws)
 
 
-def _about_few(fit: Fit) -> tuple[Warning, ...]:
+def _about_few(fit: FittedLaw) -> tuple[Warning, ...]:
     """Of a forecast beyond the data, where no law but the fitted one could have a part in it."""
-    from lawful.fitting.form import cannot_tell
-    from lawful.schema import Warning
-
-    if fit.alternatives is not None or not cannot_tell(fit):
+    if fit.alternatives is not None or not cannot_tell(fit, fit.model):
         return ()
     sentence = (
         f"{fit.goodness.n} runs are too few to tell {fit.law} from a law with one more parameter: this interval "
@@ -65,7 +58,7 @@ def _about_few(fit: Fit) -> tuple[Warning, ...]:
     return (Warning("form_uncertain", "note", sentence),)
 
 
-def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+def checked(fit: FittedLaw, at: Mapping[str, float]) -> dict[str, float]:
     """The law's own axes, positive; FLOPs stand for the axis that params or tokens leave open, through C = 6 N D."""
     inputs = fit.model.inputs
     at = dict(at)
@@ -84,7 +77,7 @@ def checked(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     return at
 
 
-def mean_interval(fit: Fit, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
+def mean_interval(fit: FittedLaw, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
     """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
     value = float(fit.loss(fit.values, at)[0])
     if fit.interval_method == BOOTSTRAP:
@@ -94,12 +87,12 @@ def mean_interval(fit: Fit, at: Mapping[str, float], level: float = LEVEL) -> tu
     return float(value * np.exp(-reach)), float(value * np.exp(reach))
 
 
-def mean_stderr_log(fit: Fit, at: Mapping[str, float]) -> float:
+def mean_stderr_log(fit: FittedLaw, at: Mapping[str, float]) -> float:
     slope = log_slopes(fit, at)
     return float(np.sqrt(max(slope @ np.array(fit.covariance) @ slope, 0.0)))
 
 
-def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
+def log_slopes(fit: FittedLaw, at: Mapping[str, float]) -> Array:
     """d log L / d parameter at one point, for the free parameters."""
     law = fit.model
     x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data.pivot)
@@ -110,32 +103,13 @@ def log_slopes(fit: Fit, at: Mapping[str, float]) -> Array:
     return free
 
 
-def run_spread(fit: Fit, at: Mapping[str, float] | None = None) -> float:
-    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger. Where it
-    changes with size, that at a point (default: in the middle of the data), outside the data never less than at their
-    edge."""
-    rows, free = fit.goodness.n, len(fit.free)
-    typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
-    return typical if at is None else typical * _relative_spread(fit, at)
-
-
-def _relative_spread(fit: Fit, at: Mapping[str, float]) -> float:
-    """The noise at a point in units of that in the middle of the data."""
-    log_relative = 0.0
-    for axis, slope in fit.spread_slopes.items():
-        low, high = fit.data.domain[axis]
-        here = min(at[axis], high) if slope < 0 else max(at[axis], low)
-        log_relative += slope * np.log(here / fit.data.pivot[axis])
-    return float(np.exp(log_relative))
-
-
-def extrapolation(fit: Fit, at: Mapping[str, float]) -> float:
+def extrapolation(fit: FittedLaw, at: Mapping[str, float]) -> float:
     """The largest factor by which a point lies outside the fitted range of an axis, or of the compute or the tokens per
     parameter that two axes make; 1 inside."""
     return max(_distances(fit, at).values())
 
 
-def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+def _distances(fit: FittedLaw, at: Mapping[str, float]) -> dict[str, float]:
     """Words for a direction -> the factor beyond the data along it."""
     ranges = {axis: (value, *fit.data.domain[axis]) for axis, value in at.items()}
     if {"params", "tokens"} <= set(at):
@@ -148,10 +122,8 @@ def _distances(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def too_far(fit: Fit, at: Mapping[str, float], lead: str) -> tuple[Warning, ...]:
+def too_far(fit: FittedLaw, at: Mapping[str, float], lead: str) -> tuple[Warning, ...]:
     """A caution from OUTSIDE on, a severe one from FAR_OUTSIDE on; `lead` opens its sentence."""
-    from lawful.schema import Warning
-
     distances = _distances(fit, at)
     words = max(distances, key=lambda direction: distances[direction])
     factor = distances[words]

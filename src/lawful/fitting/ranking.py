@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,15 +17,15 @@ from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import ranked as by_severity
 from lawful.fitting.data import LEAST_LEVELS, Sample
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.form import LINE, SURFACE, for_parameters, point_of
 from lawful.fitting.records import Ranked
+from lawful.fitting.search import Point, beside, limits, robust_sigma
 from lawful.fitting.trends import MOST_ROWS
 from lawful.laws import BUILT_IN, FORMULA, ONE_AXIS, Array, Law, named, on_axis
 from lawful.schema import Warning
 
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
-    from lawful.fitting.result import Fit
+Fitted = TypeVar("Fitted", bound=FittedLaw)
 
 # laws of a loss that falls: the catalogue also has laws of error rates and rising metrics over the same axes
 OF_SURFACE = (*SURFACE, "overtrained")
@@ -56,7 +56,7 @@ class Tried:
         return Ranked(self.law.spec, by_kind, whole, self.aicc)
 
 
-def with_ranking(fit: Fit) -> Fit:
+def with_ranking(fit: Fitted) -> Fitted:
     """The fit with its law's place among the laws of its axes, and a warning where another is far better. The fit as it
     is where runs are too few to leave some out, or no other law reads the same axes."""
     ranking = () if fit.ranking else _ranking(fit)
@@ -65,7 +65,7 @@ def with_ranking(fit: Fit) -> Fit:
     return replace(fit, ranking=ranking, warnings=by_severity((*fit.warnings, *about_ranking(fit, ranking))))
 
 
-def about_ranking(fit: Fit, ranking: tuple[Ranked, ...]) -> tuple[Warning, ...]:
+def about_ranking(fit: FittedLaw, ranking: tuple[Ranked, ...]) -> tuple[Warning, ...]:
     """Where another law predicts runs left out far better, fits all of them better, too, and no doubt about the form
     names it already."""
     best, own = ranking[0], next(one for one in ranking if one.law == fit.law)
@@ -82,11 +82,11 @@ def about_ranking(fit: Fit, ranking: tuple[Ranked, ...]) -> tuple[Warning, ...]:
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities: it then has no part
-def _ranking(fit: Fit) -> tuple[Ranked, ...]:
+def _ranking(fit: FittedLaw) -> tuple[Ranked, ...]:
     laws = _laws_beside(fit.model)
     if not laws:
         return ()
-    point, data = point_of(fit)
+    point, data = point_of(fit, fit.model)
     if data.n > MOST_ROWS:  # rows drawn at random are enough to order laws
         data = data.take(np.sort(np.random.default_rng(0).choice(data.n, MOST_ROWS, replace=False)))
         point = _on(data, point)
@@ -138,8 +138,6 @@ def _is_possible(law: Law, masks: Mapping[str, list[Array]]) -> bool:
 
 
 def _fitted(law: Law, data: Sample, masks: Mapping[str, list[Array]]) -> Point | None:
-    from lawful.fitting.estimate import beside, limits
-
     if not _is_possible(law, masks):
         return None
     try:
@@ -157,8 +155,6 @@ def _on(data: Sample, point: Point) -> Point:
 def _tried(point: Point, data: Sample, masks: Mapping[str, list[Array]]) -> Tried | None:
     """The fits without some rows start at the point of all rows, with its threshold. None where the law is no number on
     a row left out, or rows are too few."""
-    from lawful.fitting.estimate import robust_sigma
-
     law = point.problem.law
     if not _is_possible(law, masks):
         return None

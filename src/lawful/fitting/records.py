@@ -136,6 +136,26 @@ class HeldOutRow:
     is_inside: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """A run of which a law that did not see it says the loss (with the interval for a new run), beside what came.
+
+    is_registered    forecast in forecasts.json before the run began
+    """
+
+    run: str
+    rung: str
+    params: float | None
+    tokens: float | None
+    seed: int | None
+    predicted: AnyFloat
+    interval: tuple[AnyFloat, AnyFloat]
+    observed: float
+    error_relative: AnyFloat
+    is_inside: bool
+    is_registered: bool = False
+
+
 @dataclass(frozen=True)
 class Ranked:
     """A law of the fit's axes, and how it predicts runs that it is not fitted to.

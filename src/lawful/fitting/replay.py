@@ -21,8 +21,9 @@ from lawful.fitting.crossover import crossover
 from lawful.fitting.data import read_table
 from lawful.fitting.default_law import Choice, how_counts_vary, resolved
 from lawful.fitting.estimate import fit
+from lawful.fitting.number_text import interval
 from lawful.fitting.quantiles import chi_squared_quantile
-from lawful.fitting.result import Fit, interval
+from lawful.fitting.result import Fit
 from lawful.laws import Law, named
 from lawful.schema import Warning
 from lawful.tables import Observations

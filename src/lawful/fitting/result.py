@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
 from lawful import laws
 from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, shown
 from lawful.errors import DeclarationError, StoreError
+from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
+from lawful.fitting.checklist import Item, checklist
+from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.holdout import Holdout, Largest, holdout
 from lawful.fitting.older import from_format_2
+from lawful.fitting.plot import plot
+from lawful.fitting.predict import predict_one
 from lawful.fitting.quantiles import LEVEL
-from lawful.fitting.records import FitRecord, Interval, Parameter, Prediction
-from lawful.laws import Array, Axes, Law, Values
+from lawful.fitting.records import FitRecord, Interval, Prediction
+from lawful.fitting.summary import as_html, summary
+from lawful.laws import Axes, Law
+from lawful.schema import StudyPlan
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import converted, to_plain
 from lawful.storage.json_files import Json, read_json
-
-if TYPE_CHECKING:
-    from lawful.fitting.allocate import Allocation, DiminishingReturns
-    from lawful.fitting.checklist import Item
-    from lawful.fitting.form import Doubt
-    from lawful.fitting.holdout import Holdout
-    from lawful.fitting.sisters import Alternatives
-    from lawful.schema import StudyPlan
 
 FORMAT = 3  # 1 held the law as text; 2 the runs left out one by one as loose objects
 SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
@@ -36,59 +35,9 @@ StoredLaw = str | Mapping[str, Json]  # its class and fields: laws.stored builds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(FitRecord):
-    """The result of `lawful.fit`: the record and its law. Every field survives JSON.
-
-    model         the law itself, in JSON its class and fields (laws.to_data); `law` and `formula` are texts for readers
-    known_doubt   of a fit made in this process, its `doubt`; not stored
-    """
-
-    model: Law
-    known_doubt: Doubt | None = field(default=None, repr=False, compare=False)
-
-    @functools.cached_property
-    def doubt(self) -> Doubt:
-        """Whether the law's form is that of the runs; see lawful.fitting.form."""
-        from lawful.fitting.form import of_fit
-
-        return self.known_doubt or of_fit(self)
-
-    @functools.cached_property
-    def alternatives(self) -> Alternatives | None:
-        """The laws that a forecast averages over; None where it is the fitted law's own."""
-        from lawful.fitting.form import unsuspected
-
-        doubt = self.doubt
-        is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
-        return doubt.alternatives if is_decided else unsuspected(self)
-
-    @property
-    def domain(self) -> Mapping[str, Sequence[float]]:
-        """Axis -> smallest and largest of the data."""
-        return self.data.domain
-
-    @property
-    def law(self) -> str:
-        return self.model.spec
-
-    @property
-    def free(self) -> tuple[str, ...]:
-        return tuple(name for name in self.model.parameters if self.params[name].role == "fitted")
-
-    @property
-    def derived(self) -> dict[str, Parameter]:
-        return {name: parameter for name, parameter in self.params.items() if parameter.role == "derived"}
-
-    @property
-    def values(self) -> dict[str, float]:
-        """The law's own parameters, fitted and fixed."""
-        return {name: self.params[name].value for name in self.model.parameters}
-
-    @property
-    def drawn(self) -> dict[str, Array]:
-        """The draws by parameter name, each of shape (draws,)."""
-        table = np.array(self.draws, dtype=float).reshape(-1, len(self.model.parameters))
-        return dict(zip(self.model.parameters, table.T, strict=True))
+class Fit(FittedLaw):
+    """The result of `lawful.fit`: the fitted law, and the questions that it answers. Every field survives JSON but
+    known_doubt."""
 
     def predict(
         self,
@@ -104,8 +53,6 @@ class Fit(FitRecord):
         """The loss at one point; `others` are the columns that a formula reads: a number, or the name of a level.
         interval="mean": of the curve itself; "new_run": of one more run's loss, which adds the spread between runs.
         Raises LawfulError when an axis of the law is missing or one it lacks is given."""
-        from lawful.fitting.predict import predict_one
-
         given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
         at = {
             name: self.model.level(name, value)
@@ -118,40 +65,26 @@ class Fit(FitRecord):
 
     def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
-        from lawful.fitting.allocate import allocate
-
         return allocate(self, flops=argument("flops", flops, PositiveFloat), cost=cost)
 
     def diminishing_returns(self, *, threshold: float | None = None) -> DiminishingReturns:
         """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
-        from lawful.fitting.allocate import diminishing_returns
-
         return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
 
-    def holdout(self, *, top: int = 1, largest: Literal["compute", "params", "tokens"] | None = None) -> Holdout:
+    def holdout(self, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fit]:
         """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the
         forecasts held; see lawful.fitting.holdout."""
-        from lawful.fitting.holdout import Largest, holdout
-
         return holdout(
             self, top=argument("top", top, PositiveInt), largest=argument("largest", largest, Largest | None)
         )
 
     def checklist(self, study: StudyPlan | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
-        from lawful.fitting.checklist import checklist
-
         return checklist(self, study)
 
     def plot(self) -> Any:
         """A matplotlib figure: the data and the law on the left, the residuals on the right."""
-        from lawful.fitting.plot import plot
-
         return plot(self)
-
-    def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
-        """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
-        return self.model.predict(values, Axes.of(at, self.data.pivot))
 
     def to_json(self, path: str | Path | None = None) -> dict[str, Json]:
         """Plain data, also written whole to `path` where one is given. Raises DeclarationError where the law cannot be
@@ -187,8 +120,6 @@ class Fit(FitRecord):
 
     def summary(self) -> str:
         """Text in the manner of statsmodels, warnings first."""
-        from lawful.fitting.summary import summary
-
         return summary(self)
 
     def __str__(self) -> str:
@@ -196,22 +127,7 @@ class Fit(FitRecord):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        from lawful.fitting.summary import as_html
-
         return as_html(self)
-
-
-def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) -> str:
-    """[0.31, 0.37]; or what of it the data determine: at least 0.31, at most 0.37, not determined.
-
-    A positive number is at least 0 anyway: from 0 to infinity is not determined.
-    """
-    first, last = (f"{end:{digits}}" for end in (low, high))
-    if math.isfinite(low) and math.isfinite(high):
-        return f"[{first:>{width}}, {last:>{width}}]"
-    if math.isfinite(high):
-        return f"at most {last}"
-    return f"at least {first}" if math.isfinite(low) and low != 0 else "not determined"
 
 
 FindLaw = Callable[[StoredLaw, FitRecord], Law]

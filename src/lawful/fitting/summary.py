@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from lawful.fitting.headline import Headline, of_fit
-from lawful.fitting.result import interval
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
+from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.headline_fit import of_fit
+from lawful.fitting.headline_text import Headline
+from lawful.fitting.number_text import interval
 
 DASH = "-"
 SHOWN = 3  # laws of a ranking
 MARK = {"severe": "!!", "warning": " !", "note": "  "}
 
 
-def short(fit: Fit, said: Headline | None = None) -> str:
+def short(fit: FittedLaw, said: Headline | None = None) -> str:
     """The answer, the parameters with as many digits as their intervals deserve, the doubts, and what to do next.
 
     said   the headline, where it is not the fit's own
@@ -58,7 +56,7 @@ def _rounded(value: float, low: float, high: float) -> tuple[str, str]:
     return f"{value:.{decimals}f}", interval(low, high, f"z.{decimals}f")
 
 
-def summary(fit: Fit) -> str:
+def summary(fit: FittedLaw) -> str:
     g, c, o = fit.goodness, fit.convergence, fit.objective
     lines = [f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"]
     lines += [fit.model.reading] if fit.model.reading else []
@@ -112,7 +110,7 @@ def summary(fit: Fit) -> str:
     return "\n".join(lines)
 
 
-def ranking_lines(fit: Fit) -> list[str]:
+def ranking_lines(fit: FittedLaw) -> list[str]:
     """The laws that predict runs left out best, and the fitted one, whatever its place."""
     places = list(enumerate(fit.ranking, start=1))
     own = [(place, one) for place, one in places if one.law == fit.law]
@@ -125,7 +123,7 @@ def ranking_lines(fit: Fit) -> list[str]:
     return out
 
 
-def held_out_lines(fit: Fit) -> list[str]:
+def held_out_lines(fit: FittedLaw) -> list[str]:
     """How the fit predicted the rows that its table holds out: in all, then the ten it predicted worst."""
     rows = sorted(fit.held_out, key=lambda row: -abs(row.error_relative))
     inside = sum(row.is_inside for row in rows)
@@ -144,7 +142,7 @@ def held_out_lines(fit: Fit) -> list[str]:
     return [*lines, f"  and {len(rows) - 10} more"] if len(rows) > 10 else lines
 
 
-def as_html(fit: Fit) -> str:
+def as_html(fit: FittedLaw) -> str:
     """A table of parameters under the warnings, for notebooks."""
     from html import escape
 

@@ -11,17 +11,14 @@ drawn as if it were noise. The larger of the two probabilities counts.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import f_tail, t_cdf
+from lawful.fitting.search import HUBER, Point, robust_sigma
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
 
 MISFIT = 0.003  # level of the test of trends, of a severe warning
 SUSPECTED = 0.1  # level of the test of trends from which on sister laws are fitted, and forecasts average over them
@@ -83,8 +80,6 @@ class _Lens:
 
     @classmethod
     def of(cls, point: Point, data: Sample, around: noise.Noise) -> _Lens:
-        from lawful.fitting.estimate import HUBER, robust_sigma
-
         on_log = replace(point.problem, is_log=True)
         slopes = solver.slopes(on_log, point.parameters)[:, point.is_free]
         raw = -point.residuals_log

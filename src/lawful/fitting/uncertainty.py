@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
+from lawful.fitting.search import AT_BOUND, Point
 from lawful.laws import Array, bounds_of
-
-if TYPE_CHECKING:
-    from lawful.fitting.estimate import Point
 
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
@@ -32,7 +30,6 @@ LARGEST_MOVE = 50.0  # of a log loss in a draw: further, no law descends, and wh
 DECADES = 12.0  # more than lie between the smallest and the largest run ever made: an interval of them says nothing
 ANY_SHARE = 1e-3  # a share that may be as small as this and as large as all but this may be any
 RELATIVE_STEP, LEAST_STEP = 1e-6, 1e-9  # of differences: of a number, and where it is 0
-AT_BOUND = 1e-6  # of a parameter's unit: what lies so near to a bound lies at it
 PROFILE_ROUNDS = 40  # of the search for the ends of profiles: 5 to 10 are usual
 PINNED_STARTS = 3  # from a grid, where a value is to count as outside
 PROFILE_AGREES = 1e-3  # relative: an end is known to that share of t

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from lawful.fitting.answers import Answer, HeldOut, SisterLaw
+from lawful.fitting.answer_records import SisterLaw
+from lawful.fitting.answers import Answer
 from lawful.fitting.comparison import Comparison
-from lawful.fitting.records import Objective, Parameter
+from lawful.fitting.records import HeldOut, Objective, Parameter
 from lawful.fitting.result import Fit
 from lawful.fitting.uncertainty import says_nothing
 from lawful.report import tables

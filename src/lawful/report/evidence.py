@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lawful import linter, tables
+from lawful import linter, registry, tables
 from lawful.errors import StoreError
 from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer, answer_in, read_answer
 from lawful.fitting.asked import questions_of
 from lawful.fitting.registered import Forecasts, read_forecasts
+from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
-from lawful.report.section import Content, Place, contents_of
 from lawful.report.tables import number
 from lawful.schema import Observation, PlannedRun, Question, StudyPlan, Warning
 from lawful.storage.json_files import read_bytes, read_json
@@ -67,8 +67,12 @@ class Evidence:
 
     @functools.cached_property
     def plugin_contents(self) -> dict[Place, list[Content]]:
-        """What the sections of plug-ins say."""
-        return contents_of(self)
+        """What every registered section says of the study, by place."""
+        by_place: dict[Place, list[Content]] = {"doubts": [], "baselines": []}
+        for section in registry.every("sections").values():
+            if content := section().content(self):
+                by_place[section.after].append(content)
+        return by_place
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:

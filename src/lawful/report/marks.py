@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lawful.fitting.answers import Answer, HeldOut
+from lawful.fitting.answers import Answer
+from lawful.fitting.records import HeldOut
 from lawful.plugins import column_title
 from lawful.report import charts, tables
 from lawful.report.charts import Points, Reference

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lawful.fitting.answers import Answer, HeldOut
-from lawful.fitting.headline import counted
+from lawful.fitting.answers import Answer
+from lawful.fitting.number_text import counted
+from lawful.fitting.records import HeldOut
 from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence

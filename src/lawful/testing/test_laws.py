@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lawful.fitting import solver
-from lawful.fitting.estimate import limits
+from lawful.fitting.search import limits
 from lawful.laws import Axes, Law, named, stored, to_data
 from lawful.testing import loaded
 

@@ -1,0 +1,95 @@
+"""FittedLaw: a law, its parameters with their uncertainty, and whether its form is that of the runs. Immutable."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Self
+
+import numpy as np
+
+from lawful.fitting.form import Doubt, of_fit, unsuspected
+from lawful.fitting.records import FitRecord, Parameter
+from lawful.fitting.sisters import Alternatives
+from lawful.laws import Array, Axes, Law, Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedLaw(FitRecord):
+    """The record of a fit and its law.
+
+    model         the law itself, in JSON its class and fields (laws.to_data); `law` and `formula` are texts for readers
+    known_doubt   of a fit made in this process, its `doubt`; not stored
+    """
+
+    model: Law
+    known_doubt: Doubt | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, fitted: FittedLaw) -> Self:
+        """The same fit as this class."""
+        return cls(**{one.name: getattr(fitted, one.name) for one in fields(FittedLaw)})
+
+    @functools.cached_property
+    def doubt(self) -> Doubt:
+        """Whether the law's form is that of the runs; see lawful.fitting.form."""
+        return self.known_doubt or of_fit(self, self.model)
+
+    @functools.cached_property
+    def alternatives(self) -> Alternatives | None:
+        """The laws that a forecast averages over; None where it is the fitted law's own."""
+        doubt = self.doubt
+        is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
+        return doubt.alternatives if is_decided else unsuspected(self, self.model)
+
+    @property
+    def domain(self) -> Mapping[str, Sequence[float]]:
+        """Axis -> smallest and largest of the data."""
+        return self.data.domain
+
+    @property
+    def law(self) -> str:
+        return self.model.spec
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        return tuple(name for name in self.model.parameters if self.params[name].role == "fitted")
+
+    @property
+    def derived(self) -> dict[str, Parameter]:
+        return {name: parameter for name, parameter in self.params.items() if parameter.role == "derived"}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The law's own parameters, fitted and fixed."""
+        return {name: self.params[name].value for name in self.model.parameters}
+
+    @property
+    def drawn(self) -> dict[str, Array]:
+        """The draws by parameter name, each of shape (draws,)."""
+        table = np.array(self.draws, dtype=float).reshape(-1, len(self.model.parameters))
+        return dict(zip(self.model.parameters, table.T, strict=True))
+
+    def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
+        """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
+        return self.model.predict(values, Axes.of(at, self.data.pivot))
+
+
+def run_spread(fit: FittedLaw, at: Mapping[str, float] | None = None) -> float:
+    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger. Where it
+    changes with size, that at a point (default: in the middle of the data), outside the data never less than at their
+    edge."""
+    rows, free = fit.goodness.n, len(fit.free)
+    typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
+    return typical if at is None else typical * relative_spread(fit, at)
+
+
+def relative_spread(fit: FittedLaw, at: Mapping[str, float]) -> float:
+    """The noise at a point in units of that in the middle of the data."""
+    log_relative = 0.0
+    for axis, slope in fit.spread_slopes.items():
+        low, high = fit.data.domain[axis]
+        here = min(at[axis], high) if slope < 0 else max(at[axis], low)
+        log_relative += slope * np.log(here / fit.data.pivot[axis])
+    return float(np.exp(log_relative))

@@ -1,0 +1,195 @@
+"""The headline of a fit: how the loss falls, and whether the forecasts of held-out runs held."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.headline_text import OF_EXPONENTS, Headline, advice, capped, short_doubt
+from lawful.fitting.holdout import are_held
+from lawful.fitting.number_text import amount_of, counted, interval, percent
+from lawful.fitting.records import HeldOut, HeldOutRow
+from lawful.fitting.uncertainty import says_nothing
+from lawful.laws.chinchilla import Chinchilla
+from lawful.laws.data_constrained import DataConstrained
+from lawful.laws.data_limited import DataLimited
+from lawful.laws.power import Power
+from lawful.laws.power_floor import PowerFloor
+from lawful.laws.saturating import Saturating
+from lawful.plugins import column_title
+from lawful.schema import Warning
+
+
+def of_fit(
+    fit: FittedLaw,
+    held: Sequence[HeldOut] | Sequence[HeldOutRow] = (),
+    severe: Sequence[Warning] = (),
+    warnings: Sequence[Warning] | None = None,
+) -> Headline:
+    """How the loss falls, in words; whether the forecasts of held-out runs held."""
+    held = held or fit.held_out
+    said = fit.warnings if warnings is None else warnings
+    doubts = [*severe, *(one for one in said if one.severity == "severe")]
+    blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
+    forecast = _forecasts(held)
+    runs = counted(fit)
+    next_step = _next_of_fit(fit, doubts, said)
+    if blocking:
+        why = short_doubt(blocking[0], fit)
+        if held and forecast == "held-out forecasts held" and blocking[0].code == "misfit":
+            sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
+            inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
+            return Headline(sentence=sentence, basis=inside, next_step=next_step)
+        fall = percent(_whole_fall(fit))
+        if blocking[0].code == "misfit" and not fall.startswith("-"):
+            sentence = f"From the smallest run to the largest the loss falls by {fall} %, but {why}."
+            return Headline(sentence=capped(sentence), basis=f"{runs}; {forecast}", next_step=next_step)
+        return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
+    known, unknown = _cuts(fit, doubts)
+    loss = loss_name(fit.data.columns["loss"])
+    if any(one.code == "ridge" for one in doubts):
+        sentence = "These runs do not determine the law's parameters one by one: no exponent is quoted"
+    elif not known and not unknown:
+        sentence = f"From the smallest run to the largest, the {loss} falls by {percent(_whole_fall(fit))} %"
+    elif not known:
+        sentence = f"These runs do not determine how fast the {loss} falls with {' or '.join(unknown)}"
+    elif len(known) == 1 and not unknown:
+        (cut,) = known
+        part = "odds" if cut.is_odds else "" if cut.is_whole else "reducible"
+        of = f"the odds of the {loss}" if cut.is_odds else f"the {part} {loss}".replace("  ", " ")
+        sentence = f"Ten times the {cut.thing} {cut.verb} {of} by {percent(cut.share)} %"
+    elif len(known) == 1:
+        (cut,) = known
+        sentence = (
+            f"Ten times the {cut.thing} {cut.verb} the {cut.part} part of the {loss} by {percent(cut.share)} %; what "
+            f"more {unknown[0]} {'bring' if unknown[0].endswith('s') else 'brings'} is not determined"
+        )
+    else:
+        first, second = known[:2]
+        sentence = (
+            f"Tenfold {first.thing} {first.verb} the {first.part} part of the {loss} by {percent(first.share)} %, "
+            f"tenfold {second.thing} the {second.part} part by {percent(second.share)} %"
+        )
+    basis = [f"{percent(low)} to {percent(high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
+             for one in known for low, high in [one.ci95]]  # fmt: skip
+    intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
+    intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
+    return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """By what share ten times an amount cuts its part of the loss. part: what that part is called, of several."""
+
+    thing: str
+    part: str
+    share: float
+    ci95: tuple[float, float]
+    is_whole: bool = False
+    is_odds: bool = False
+
+    @property
+    def verb(self) -> str:
+        return "cut" if self.thing.endswith("s") else "cuts"
+
+
+PARTS = {"params": "size", "tokens": "data", "flops": "compute"}
+POWER_TERMS = (Power, PowerFloor, Saturating, Chinchilla, DataConstrained, DataLimited)  # c x^-exponent, an axis each
+
+
+def _cuts(fit: FittedLaw, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[str]]:
+    """Of a law with a power of each axis: what is determined, and the axes of which it is not."""
+    if type(fit.model) not in POWER_TERMS:
+        return [], []
+    known, unknown = [], []
+    open_ones = {one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified"}
+    names = [name for name in ("alpha", "beta") if name in fit.params]
+    for name, axis in zip(names, fit.model.inputs, strict=False):
+        exponent, thing = fit.params[name], thing_of(axis, fit.data.columns.get(axis))
+        if exponent.role != "fitted":
+            continue
+        if name in open_ones or exponent.at_bound or not all(map(math.isfinite, exponent.ci95)):
+            unknown.append(thing)
+            continue
+        low, high = (1 - 10 ** -max(end, 0.0) for end in exponent.ci95)
+        known.append(
+            _Cut(
+                thing=thing,
+                part=PARTS.get(axis, axis),
+                share=1 - 10**-exponent.value,
+                ci95=(low, high),
+                is_whole=isinstance(fit.model, Power),
+                is_odds=isinstance(fit.model, Saturating),
+            )
+        )
+    return known, unknown
+
+
+def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
+    """The intervals of the exponents that are not determined."""
+    names = dict.fromkeys(one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified")
+    return [
+        f"95 % interval of {name} {interval(*fit.params[name].ci95, '.2g')}" for name in names if name in fit.params
+    ]
+
+
+def thing_of(axis: str, column: str | None = None) -> str:
+    """What an axis is an amount of."""
+    if column in ("unique_tokens", "seconds"):
+        return {"unique_tokens": "text", "seconds": "time"}[column]
+    return {"params": "parameters", "flops": "compute"}.get(axis, axis.replace("_", " "))
+
+
+def loss_name(column: str) -> str:
+    known = {"loss": "loss", "best_weights_loss": "best loss", "bits_per_byte": "loss in bits per byte"}
+    name = known.get(column) or column_title(column) or ("loss" if "loss" in column else column.replace("_", " "))
+    return name if any(letter.isupper() for letter in name[1:]) else name[:1].lower() + name[1:]
+
+
+def _whole_fall(fit: FittedLaw) -> float:
+    """The share by which the loss falls from the run with the smallest axes to that with the largest."""
+    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
+
+
+def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow]) -> str:
+    if not held:
+        return "nothing was held out"
+    if all(says_nothing(*_ends(row)) for row in held):
+        return "held-out forecasts say nothing"
+    inside = sum(row.is_inside for row in held)
+    if inside == len(held):
+        return "held-out forecasts held"
+    return "held-out forecasts mostly held" if are_held(inside, len(held)) else "held-out forecasts failed"
+
+
+def _ends(row: HeldOut | HeldOutRow) -> tuple[float, float]:
+    prediction = getattr(row, "prediction", None)
+    return (prediction.low, prediction.high) if prediction is not None else row.interval  # type: ignore[union-attr]
+
+
+def _worst(held: Sequence[HeldOut] | Sequence[HeldOutRow]) -> str:
+    return percent(max(abs(row.error_relative) for row in held))
+
+
+def _next_of_fit(fit: FittedLaw, doubts: Sequence[Warning], warnings: Sequence[Warning]) -> str:
+    """The advice for the severest warning that has one; else how far the law reaches."""
+    better = fit.known_doubt.better if fit.known_doubt else None
+    if better is not None and any(one.code == "misfit" for one in doubts):
+        return f"Try --law {shlex.quote(better.law.spec)}, which fits better, and look at the residuals."
+    ranked = [*doubts, *(one for one in warnings if one.severity == "warning"), *warnings]
+    for one in ranked:
+        known = advice(one.code)
+        if known and not known.startswith(("Nothing", "Believe", "Read", "Name")) and one.severity != "note":
+            return known
+    columns = fit.data.columns
+    own = ("unique_tokens", "seconds")
+    ends = [
+        amount_of(columns[axis] if columns.get(axis) in own else axis, high)
+        for axis, (_, high) in fit.data.domain.items()
+    ]
+    reach = " and ".join(ends)
+    return f"Predict with it up to {reach}; train one run on the way before you rely on it further out." if ends else ""
