@@ -125,19 +125,22 @@ def test_trust_takes_twelve_digits_of_a_hash_that_the_folder_names(tmp_path: Pat
 
 
 def test_a_worker_runs_a_study_file_only_where_its_parent_says_so(
-    toy_folder: Callable[..., Path], nobody_trusted: Path
+    toy_folder: Callable[..., Path],
+    nobody_trusted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    from lawful.train import worker
+
     folder = toy_folder(widths=(8, 16), steps=(20,))
     parent = Local().command(folder)
     run_id = Store(folder).read_study().runs[0].run
     assert parent[parent.index("--trust") + 1] == sha256_of(TOY)
-    elsewhere = {**os.environ, "XDG_CONFIG_HOME": str(nobody_trusted / "of another machine"), "OMP_NUM_THREADS": "1"}
-    told = ["-m", "lawful.train.worker", str(folder), run_id]
-    refused = subprocess.run([sys.executable, *told], env=elsewhere, capture_output=True, text=True, timeout=300)
-    assert refused.returncode == 1 and f"--trust {sha256_of(TOY)[:12]}" in refused.stderr
-    words = [*told, "--trust", sha256_of(TOY)]
-    done = subprocess.run([sys.executable, *words], env=elsewhere, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(nobody_trusted / "of another machine"))
+    monkeypatch.setattr(trust, "_remembered", set())
+    told = [str(folder), run_id, "--device", "cpu"]
+    assert worker.main(told) == 1 and f"--trust {sha256_of(TOY)[:12]}" in capsys.readouterr().err
+    assert worker.main([*told, "--trust", sha256_of(TOY)]) == 0
 
 
 def test_what_runs_is_the_file_that_was_hashed_not_a_compiled_one_beside_it(tmp_path: Path, mark: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from in_process import lawful
 from lawful.conduct import conclude
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
@@ -20,14 +21,6 @@ from lawful.storage.layout import Store
 
 def terminal() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}  # with the cache and configuration of the tests
-
-
-def lawful(*words: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lawful", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=terminal())
-    assert done.returncode == expect, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture

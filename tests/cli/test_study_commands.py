@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from in_process import Here, lawful
+from lawful.conduct import train_study
+from lawful.executors.local import Local
 from lawful.planning.plan import make_plan
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -21,24 +24,25 @@ TOY = str(Path(__file__).parents[1] / "toy_study.py")
 SMALL = ("--set", "widths=8,12,16,24,32", "--set", "steps=20,40,80")
 
 
-def lawful(*words: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lawful", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == expect, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
-    """A toy study run whole, once, by the command."""
+    """A toy study run whole, once, by the command and its workers, each a process of its own."""
     folder = tmp_path_factory.mktemp("runs") / "toy"
-    done = lawful("run", TOY, *SMALL, "--out", folder, "--device", "cpu")
+    command = [sys.executable, "-m", "lawful", "run", TOY, *SMALL, "--out", str(folder), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert f"report: {folder / 'report.html'}" in done.stdout
     assert "15 of 15 runs finished" in done.stderr  # plain lines where there is no terminal
     return folder
 
 
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local executor starts no process."""
+    monkeypatch.setattr(Local, "submit", Here().submit)
+
+
+@pytest.mark.usefixtures("workers_here")
 def test_a_study_is_extended_and_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "toy"
     shutil.copytree(folder, out)
@@ -88,7 +92,7 @@ def test_running_again_trains_nothing_and_changes_no_observation(folder: Path) -
     before = (folder / "observations.csv").read_bytes()
     written = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/result.json")}
     lawful("run", TOY, *SMALL, "--out", folder, "--device", "cpu")
-    lawful("resume", folder)
+    train_study(folder, Local())  # as `lawful resume` does before its report
     assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/result.json")} == written
     assert (folder / "observations.csv").read_bytes() == before
 
@@ -100,6 +104,7 @@ def test_another_study_is_not_run_into_the_folder(folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_study_in_which_runs_failed_says_so_last_and_on_the_page_and_ends_with_status_3(tmp_path: Path) -> None:
     file, folder = tmp_path / "mine.py", tmp_path / "out"
     text = Path(TOY).read_text()
@@ -136,6 +141,7 @@ def test_the_fit_command_reads_the_folder(folder: Path) -> None:
     assert fit
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_only_trains_what_it_names_and_a_resume_the_rest(tmp_path: Path, own_cache: Path) -> None:
     folder = tmp_path / "part"
     done = lawful("run", TOY, "--set", "widths=8,16", "--set", "steps=20", "--out", folder, "--only", "width=8,*")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from commands import command, plan, script
 from lawful.conduct import groups, train_study
@@ -23,46 +24,25 @@ from lawful.storage.lease import claimed
 from lawful.study import grid, import_file
 from lawful.train import worker
 
-DEADLY = '''
-"""Does one run that kills its worker spoil the others?"""
+TOY = Path(__file__).parents[1] / "toy_study.py"
+Folder = Callable[..., Path]
+
+DEADLY = """
 import os
-from dataclasses import dataclass
-from lawful.corpora.python_docs import PythonDocs
-from lawful.families.decoder import Decoder
-from lawful.rules.backprop import Backprop
-from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Study, grid
-from lawful.tasks.next_token import NextToken
 
 @dataclass(frozen=True, kw_only=True)
 class Deadly(Backprop):
     def gradients(self, model, task, batch, *, scale):
         os.kill(os.getpid(), 9)
-
-def rung(width, seed):
-    corpus = PythonDocs()
-    return Run(
-        family=Decoder(vocab_size=corpus.vocab_size, width=width, depth=1, heads=1, context=8),
-        corpus=corpus, task=NextToken(), rule=Deadly() if width == 4 else Backprop(),
-        optimizer=AdamW(learning_rate=1e-2), schedule=Schedule(warmup_steps=2), steps=60, batch_size=4, context=8,
-        eval_every=60, eval_tokens=64, init_seed=seed,
-    )
-
-study = Study(
-    name="deadly", question="?", ladder=grid(rung, width=(4, 8), seed=(0,)),
-    questions=[Question(name="size", asks="?", law="power_floor:params")],
-)
-'''
-
-TOY = Path(__file__).parents[1] / "toy_study.py"
-Folder = Callable[..., Path]
+"""
 
 
 def test_a_run_that_kills_its_worker_fails_with_the_reason_and_the_others_finish(tmp_path: Path) -> None:
     path = tmp_path / "deadly.py"
-    path.write_text(DEADLY)
+    path.write_text(TOY.read_text().replace("rule=Backprop()", "rule=Deadly() if width == 8 else Backprop()") + DEADLY)
     folder = tmp_path / "study"
-    make_plan(import_file(path).study, device_name="cpu", study_file=path, is_timed=False).write(folder)
+    declared = import_file(path).study(widths=(8, 12, 16), steps=(20,))  # the last is held out, and does not begin
+    make_plan(declared, device_name="cpu", study_file=path, is_timed=False).write(folder)
     train_study(folder, Local(workers=1, device="cpu"))
     killed, whole = observations(folder)
     assert killed["status"] == "failed" and "killed by signal 9" in killed["reason"]
@@ -154,12 +134,15 @@ def test_held_out_runs_fewer_than_the_cores_have_the_idle_ones_too_where_that_pa
     assert planned() == {8: 1, 12: 1, 16: 2}
     folder = toy_folder(widths=(8, 12, 16), steps=(20,))
     make_plan(declared, device_name="cpu", study_file=TOY, workers=2).write(folder)
-    train_study(folder, Local(device="cpu"))
-    assert {row["rung"]: row["numerics"].split("threads=")[1][0] for row in observations(folder)} == {
-        "width=8,steps=20,seed=0": "1",
-        "width=12,steps=20,seed=0": "1",
-        "width=16,steps=20,seed=0": "2",
-    }
+    small, _, held_out = Store(folder).read_study().runs
+    before = torch.get_num_threads()
+    try:
+        for row in (small, held_out):
+            assert worker.main([str(folder), row.run, "--device", "cpu", *_cores(Local(device="cpu"), 0, 1)]) == 0
+    finally:
+        torch.set_num_threads(before)
+    threads = {row["run"]: row["numerics"].split("threads=")[1][0] for row in observations(folder)}
+    assert (threads[small.run], threads[held_out.run]) == ("1", "2")
     seconds[2] = 0.9
     assert planned() == {8: 1, 12: 1, 16: 1}
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -76,15 +74,10 @@ def test_products_in_bf16_are_timed_beside_those_in_fp32_within_a_second() -> No
 
 def test_the_profiler_says_nothing_where_nothing_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
     """torch 2.10 to 2.12 warned at every use, 2.13 prints when a stretch begins and ends; here of the CPU's work."""
-    code = (
-        "import warnings; warnings.simplefilter('error')\n"
-        "import torch; from lawful.train import device\n"
-        "for _ in range(2):\n"
-        "    with device.profiled(torch.profiler.ProfilerActivity.CPU) as recorded:\n"
-        "        torch.ones(300, 300) @ torch.ones(300, 300)\n"
-        "    assert any(event.key == 'aten::mm' and event.count == 1 for event in recorded.key_averages())\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    for _ in range(2):
+        with device.profiled(torch.profiler.ProfilerActivity.CPU) as recorded:
+            _ = torch.ones(300, 300) @ torch.ones(300, 300)
+        assert any(event.key == "aten::mm" and event.count == 1 for event in recorded.key_averages())
     assert capfd.readouterr() == ("", "")
 
 

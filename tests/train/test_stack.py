@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from in_process import Here
 from lawful.conduct import groups, train_study
 from lawful.executors import stacks
-from lawful.executors.local import Local
 from lawful.kernels import block
 from lawful.observe import observations
 from lawful.planning.plan import make_plan
@@ -242,9 +242,9 @@ def test_a_stacked_study_comes_to_the_same_table(tmp_path: Path, toy_folder: Fol
         [[40, 40], [20, 20]],
         [[40], [20]],  # the third seed
     ]
-    train_study(folder, Local(workers=1, device="cpu"))
+    train_study(folder, Here())
     plain = toy_folder("plain", widths=(8, 16, 24), steps=(20, 40), seeds=3)
-    train_study(plain, Local(workers=2, device="cpu"))
+    train_study(plain, Here())
     rows, others = ({row["run"]: row for row in observations(one)} for one in (folder, plain))
     assert rows.keys() == others.keys() and len(rows) == 18
     assert sum(row["numerics"].endswith("stacked=2") for row in rows.values()) == 12

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import datetime
 import os
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lawful import devices
 from lawful.errors import DeclarationError, DeviceError
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 PATIENCE = datetime.timedelta(days=7)  # of processes that wait for the next run
 
@@ -93,7 +96,7 @@ def add_up(model: nn.Module, loss: torch.Tensor) -> torch.Tensor:
     """The loss summed over the processes; and so is each gradient, in place. FSDP has summed those that it holds."""
     if processes() == 1:
         return loss
-    plain = [p.grad for p in model.parameters() if p.grad is not None and not isinstance(p.grad, DTensor)]
+    plain = [p.grad for p in model.parameters() if p.grad is not None and not _is_sharded(p.grad)]
     if plain:
         flat = torch.cat([gradient.flatten() for gradient in plain])
         dist.all_reduce(flat)
@@ -118,12 +121,24 @@ def shard(model: nn.Module) -> None:
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor that may be sharded; every process must ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_sharded(tensor) else tensor
 
 
 def like(full: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
     """`full`, sharded where `example` is and has its shape."""
-    if not isinstance(example, DTensor) or full.shape != example.shape:
-        return full
-    here = full.to(example.device)  # every process has all of it, and keeps its part: nothing is sent
-    return distribute_tensor(here, example.device_mesh, example.placements, src_data_rank=None)
+    if full.shape == example.shape and _is_sharded(example):
+        from torch.distributed.tensor import distribute_tensor
+
+        here = full.to(example.device)  # every process has all of it, and keeps its part: nothing is sent
+        return distribute_tensor(here, example.device_mesh, example.placements, src_data_rank=None)
+    return full
+
+
+def _is_sharded(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+    """Asked only where several processes train one run: the import of torch.distributed.tensor, with sympy, takes a
+    third of the processor time in which a worker starts."""
+    if not dist.is_initialized():
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
