@@ -14,6 +14,7 @@ from lawful.fitting import noise, solver, uncertainty
 from lawful.fitting.data import sample
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.search import best_point, limits
+from lawful.fitting.starts import grid_starts
 from lawful.laws import named
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
@@ -49,7 +50,7 @@ def rise_by_scipy(point, around, name, value, starts):
     def residuals(rest):
         theta = np.array(point.parameters)
         theta[others], theta[held] = rest, value
-        return solver.residuals(problem, theta[None])[0] / problem.scale
+        return problem.residuals(theta[None])[0] / problem.scale
 
     bounds = problem.low[others], problem.high[others]
     found = [
@@ -68,7 +69,7 @@ def test_the_ends_of_profiles_are_those_of_scipy_from_many_starts(study):
     dofs = {name: around.dof(axis) for name, axis in zip(point.problem.law.parameters, np.eye(5), strict=True)}
     found = uncertainty.profile_intervals(point, around, dofs)
     assert found["E"][0] == 0.0
-    starts = [point.parameters, *solver.grid_starts(point.problem, keep=60, cells=60)[0][::30]]
+    starts = [point.parameters, *grid_starts(point.problem, keep=60, cells=60)[0][::30]]
     for name, ends in found.items():
         value = point.parameters[point.problem.law.parameters.index(name)]
         target = t_quantile(0.975, dofs[name])

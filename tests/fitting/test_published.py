@@ -63,6 +63,7 @@ def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better()
     from lawful.fitting import solver, uncertainty
     from lawful.fitting.data import sample
     from lawful.fitting.search import best_point, limits
+    from lawful.fitting.starts import grid_starts
     from lawful.laws import named
 
     law = named("chinchilla")
@@ -71,8 +72,8 @@ def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better()
     draws = uncertainty.resample(point, data, draws=2 * uncertainty.PILOTS, seed=1)
     picks = np.random.default_rng(1).integers(0, 240, (2 * uncertainty.PILOTS, 240))
     weights = np.stack([np.bincount(row, minlength=240) for row in picks]).astype(float)
-    reached = solver.misfit(point.problem, draws, weights)
-    starts = solver.grid_starts(point.problem, weights, keep=3, cells=400)[:, 2]
+    reached = point.problem.misfit(draws, weights)
+    starts = grid_starts(point.problem, weights, keep=3, cells=400)[:, 2]
     third = solver.solve(point.problem, starts, weights)
     assert (reached <= third.misfit * (1 + 1e-9)).all()
 

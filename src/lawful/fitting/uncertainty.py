@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise, solver
 from lawful.fitting.data import Sample
+from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
 from lawful.fitting.search import AT_BOUND, Point
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, bounds_of
 
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
@@ -96,7 +98,7 @@ def _from_profiles(
     ci95 = profile_intervals(point, around, dofs)
     drawn = redraw(point, data, around, draws=draws, seed=seed)
     table = law.derived(dict(zip(law.parameters, drawn.T, strict=True)), data.x.pivot)
-    least = solver.negligible(point.problem, point.parameters, LEAST_STEP)
+    least = derivatives.negligible(point.problem, point.parameters, LEAST_STEP)
     for name, value in derived.items():
 
         def value_of(parameters: Array, name: str = name) -> Any:
@@ -119,7 +121,7 @@ def _in_range(point: Point, ci95: Mapping[str, tuple[float, float]]) -> dict[str
     """Ends that the data determine. An end at a bound of the search is none: it becomes the end of what a parameter can
     be at all (0 or minus infinity, infinity). A bound that was asked for stays."""
     law, (lows, highs) = point.problem.law, search_limits(point.problem, point.parameters)
-    own, unit = bounds_of(law), solver.units(point.problem)
+    own, unit = bounds_of(law), point.problem.units()
     found = {}
     for name, (low, high) in ci95.items():
         if name in law.parameters:
@@ -222,16 +224,16 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
     return {name: (float(low), float(high)) for name, (low, high) in zip(names, ends.reshape(-1, 2), strict=True)}
 
 
-def search_limits(problem: solver.Problem, parameters: Array) -> Array:
+def search_limits(problem: Problem, parameters: Array) -> Array:
     """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
     coefficient what makes a thousand times the losses of its term."""
-    largest = solver.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
+    largest = derivatives.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
     reach = np.append(largest, np.full(len(problem.law.shapes), np.inf))
     return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
 
 
 def _pinned(
-    problem: solver.Problem,
+    problem: Problem,
     which: Array,
     at: Array,
     starts: list[Array],
@@ -257,7 +259,7 @@ def _pinned(
     others = np.empty(0, dtype=int)
     if len(above):
         grids = [
-            solver.grid_starts(replace(problem, low=lows[i], high=highs[i]), keep=PINNED_STARTS, cells=GRID_CELLS)[0]
+            grid_starts(replace(problem, low=lows[i], high=highs[i]), keep=PINNED_STARTS, cells=GRID_CELLS)[0]
             for i in above
         ]
         others = np.concatenate([above, np.repeat(above, [len(grid) for grid in grids])])
@@ -293,15 +295,15 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
     weights = _counts(rng, draws, number)[:, data.cluster]
 
     pilots = weights[:PILOTS]
-    from_grid = solver.grid_starts(problem, pilots, keep=1, cells=GRID_CELLS)[:, 0]
+    from_grid = grid_starts(problem, pilots, keep=1, cells=GRID_CELLS)[:, 0]
     from_point = np.repeat(point.parameters[None], len(pilots), axis=0)
     rough = [solver.solve(problem, start, pilots, tolerance=solver.ROUGH) for start in (from_grid, from_point)]
     known = np.concatenate([point.parameters[None], *(found.parameters for found in rough)])
-    start = known[solver.misfit_of_each(problem, known, weights).argmin(axis=1)]
+    start = known[problem.misfit_of_each(known, weights).argmin(axis=1)]
     found = solver.solve(problem, start, weights, is_near=True)
 
     known = found.parameters[:PEERS]
-    misfits = solver.misfit_of_each(problem, known, weights)
+    misfits = problem.misfit_of_each(known, weights)
     worse = np.flatnonzero(misfits.min(axis=1) < found.misfit * (1 - BETTER))
     if len(worse):
         start = known[misfits[worse].argmin(axis=1)]
@@ -325,7 +327,7 @@ def _one_step_each(point: Point, data: Sample, draws: int, rng: np.random.Genera
     (Davidson and MacKinnon 1999, "Bootstrap testing in nonlinear models"). Some draws are refitted too; None where
     those disagree, or where a bound holds the optimum."""
     problem, free = point.problem, np.flatnonzero(point.is_free)
-    slope = solver.slopes(problem, point.parameters)[:, free]  # (rows, free)
+    slope = derivatives.slopes(problem, point.parameters)[:, free]  # (rows, free)
     z = point.residuals / problem.scale
     pull = z if problem.is_squares else np.clip(z, -1, 1)
     upper = np.triu_indices(len(free))
@@ -335,7 +337,7 @@ def _one_step_each(point: Point, data: Sample, draws: int, rng: np.random.Genera
     )
     shares = np.zeros((data.clusters, rows.shape[1]))
     np.add.at(shares, data.cluster, rows)
-    whole = solver.local(problem, point.parameters[None], None).hessian[0][np.ix_(free, free)]
+    whole = derivatives.local(problem, point.parameters[None], None).hessian[0][np.ix_(free, free)]
     bend = whole[upper] - rows[:, len(free) :].sum(0)
     drawn = np.repeat(point.parameters[None], draws, axis=0)
     chunk = max(1, solver.ROWS_PER_CHUNK * 64 // data.clusters)
@@ -356,7 +358,7 @@ def _one_step_each(point: Point, data: Sample, draws: int, rng: np.random.Genera
     return drawn if is_inside and np.isfinite(spread).all() and misses.max() < STEP_AGREES else None
 
 
-def _stiff(z: Array, pull: Array, problem: solver.Problem) -> Array:
+def _stiff(z: Array, pull: Array, problem: Problem) -> Array:
     """Second derivative of the misfit by the residual, shape (rows, 1)."""
     return np.asarray((z == pull)[:, None] / problem.scale**2)
 
@@ -476,7 +478,7 @@ def _scales(rng: np.random.Generator, draws: int, dof: int) -> Array:
 def gradient(function: Callable[[Array], Any], at: Array, least: Array | float = LEAST_STEP) -> Array:
     """Central differences of a smooth scalar function.
 
-    least   the smallest step of each argument (solver.negligible)
+    least   the smallest step of each argument (derivatives.negligible)
     """
     slope, steps = np.zeros(len(at)), np.maximum(RELATIVE_STEP * np.abs(at), least)
     for i in range(len(at)):
