@@ -60,7 +60,7 @@ def test_bootstrap_errors_agree_with_the_replication():
 
 
 def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better():
-    from lawful.fitting import solver, uncertainty
+    from lawful.fitting import refits, solver
     from lawful.fitting.data import sample
     from lawful.fitting.search import best_point, limits
     from lawful.fitting.starts import grid_starts
@@ -69,8 +69,8 @@ def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better()
     law = named("chinchilla")
     data = sample(chinchilla_240(), law, {})
     point = best_point(data, law, "hoffmann", *limits(law, {}, {}))
-    draws = uncertainty.resample(point, data, draws=2 * uncertainty.PILOTS, seed=1)
-    picks = np.random.default_rng(1).integers(0, 240, (2 * uncertainty.PILOTS, 240))
+    draws = refits.resample(point, data, draws=2 * refits.PILOTS, seed=1)
+    picks = np.random.default_rng(1).integers(0, 240, (2 * refits.PILOTS, 240))
     weights = np.stack([np.bincount(row, minlength=240) for row in picks]).astype(float)
     reached = point.problem.misfit(draws, weights)
     starts = grid_starts(point.problem, weights, keep=3, cells=400)[:, 2]

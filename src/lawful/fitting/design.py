@@ -119,8 +119,8 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
             )
         names = fit.model.parameters
 
-        def value_of(parameters: Array) -> Any:
-            return fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data.pivot)[target]
+        def value_of(parameters: Array) -> float:
+            return float(fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data.pivot)[target])
 
         whole = gradient(value_of, np.array([fit.values[name] for name in names]))
         return whole[[names.index(name) for name in free]], target

@@ -7,6 +7,8 @@ import numpy as np
 from lawful.fitting.problem import Problem
 from lawful.laws import Array
 
+GRID_CELLS = 49  # of a coarse grid: for the second start of a resample's pilot, and of a profile's point
+
 
 def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, cells: int = 400) -> Array:
     """Starting parameters from a grid over the shapes with the coefficients solved for (variable projection).
