@@ -20,8 +20,9 @@ from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.search import limits
 from lawful.fitting.starts import grid_starts
+from lawful.formula.names import ROLES
 from lawful.laws import FORMULA, Law, named
-from lawful.laws.formula import ROLES, Formula
+from lawful.laws.formula import Formula
 from lawful.testing.test_laws import LAWS
 
 TABLES = 40  # a right 95 % interval misses in 8 or more of them once in 10,000 times
