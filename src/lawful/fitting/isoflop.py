@@ -25,8 +25,9 @@ from lawful.fitting.budget_curves import (
     curve_of,
     level_of_sizes,
 )
-from lawful.fitting.data import Sample, refuse_arms, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.data import Sample, refuse_arms, refuse_too_little, sample
 from lawful.fitting.form import doubt
+from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.search import Point, best_point, limits

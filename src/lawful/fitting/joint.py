@@ -12,7 +12,8 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
-from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.replicates import cells_of
 from lawful.fitting.search import (
     HUBER,

@@ -47,3 +47,9 @@ def with_numbers(text: str, values: Mapping[str, float]) -> str:
             number = repr(float(values[name.name])).removesuffix(".0")
             text = text[: name.at] + (f"({number})" if number[0] == "-" else number) + text[name.end :]
     return text
+
+
+def at_pivot(name: str) -> str:
+    """A_pivot, and A_pivot[adamw]."""
+    base, bracket, level = name.partition("[")
+    return f"{base}_pivot{bracket}{level}"

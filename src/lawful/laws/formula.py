@@ -14,7 +14,7 @@ import numpy as np
 from lawful.checks import shown
 from lawful.errors import DeclarationError
 from lawful.formula import derivatives
-from lawful.formula.names import ROLES, with_columns, with_numbers
+from lawful.formula.names import ROLES, at_pivot, with_columns, with_numbers
 from lawful.formula.normal import Normal, normal
 from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
 from lawful.formula.ranges import RATE, sought
@@ -253,7 +253,7 @@ class Formula(Law):
     def fitted_names(self) -> dict[str, str]:
         """Parameter of the text -> the name of what is fitted for it."""
         form = self.normal
-        names = {name: _at_pivot(name) if name in form.powers else name for name in form.terms}
+        names = {name: at_pivot(name) if name in form.powers else name for name in form.terms}
         for name, kind in form.kinds.items():
             given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
             is_size = kind in ("scale", "size")
@@ -376,12 +376,6 @@ class Formula(Law):
         of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
-
-
-def _at_pivot(name: str) -> str:
-    """A_pivot, and A_pivot[adamw]."""
-    base, bracket, level = name.partition("[")
-    return f"{base}_pivot{bracket}{level}"
 
 
 def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:
