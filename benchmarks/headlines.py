@@ -27,13 +27,14 @@ from lawful.codes import REFUSALS
 from lawful.fitting import headline, headline_arms, headline_fit, headline_text
 from lawful.fitting.allocate import Allocation, Interval
 from lawful.fitting.answer_records import ArmPair
+from lawful.fitting.budget_curves import Curve
 from lawful.fitting.comparison import Comparison, Decision, Verdict
 from lawful.fitting.crossover import Crossing
 from lawful.fitting.exponents import Difference, MoreSeeds
 from lawful.fitting.headline_text import Headline
 from lawful.fitting.holdout import Holdout
 from lawful.fitting.holdout import Verdict as HoldoutVerdict
-from lawful.fitting.isoflop import Curve, IsoFlop
+from lawful.fitting.isoflop import IsoFlop
 from lawful.fitting.multiplier import Multiplier
 from lawful.fitting.paired import Gap, Paired
 from lawful.fitting.records import HeldOut

@@ -27,7 +27,6 @@ import numpy as np
 
 import lawful
 from lawful.errors import Refusal
-from lawful.fitting import solver
 from lawful.fitting.data import sample as data_of
 from lawful.fitting.search import best_point, limits
 from lawful.laws import named
@@ -126,7 +125,7 @@ def data_constrained(data: Path) -> None:
     found = dict(zip(law.parameters, point.parameters, strict=True))
     theirs = np.array([[{"R_D": 15.387756, "R_N": 5.309743}.get(name, value) for name, value in found.items()]])
     print(f"  {len(rows)} runs, the paper's objective (its own notebook: 0.0158259 at R_D 15.39, R_N 5.31)")
-    print(f"  at the published values {solver.misfit(point.problem, theirs)[0] * point.problem.scale**2:.7f}")
+    print(f"  at the published values {point.problem.misfit(theirs)[0] * point.problem.scale**2:.7f}")
     print(f"  at lawful's optimum     {point.objective_value:.7f}: R_D {found['R_D']:.4g}, R_N {found['R_N']:.4g}")
 
 

@@ -10,10 +10,11 @@ from scipy.optimize import least_squares
 
 import lawful
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting import noise, solver, uncertainty
+from lawful.fitting import noise, profiles, refits, solver
 from lawful.fitting.data import sample
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.search import best_point, limits
+from lawful.fitting.starts import grid_starts
 from lawful.laws import named
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
@@ -49,7 +50,7 @@ def rise_by_scipy(point, around, name, value, starts):
     def residuals(rest):
         theta = np.array(point.parameters)
         theta[others], theta[held] = rest, value
-        return solver.residuals(problem, theta[None])[0] / problem.scale
+        return problem.residuals(theta[None])[0] / problem.scale
 
     bounds = problem.low[others], problem.high[others]
     found = [
@@ -66,9 +67,9 @@ def test_the_ends_of_profiles_are_those_of_scipy_from_many_starts(study):
     point, data = point_of(GALLERY / study / "observations.csv")
     around = noise.measure(point, data)
     dofs = {name: around.dof(axis) for name, axis in zip(point.problem.law.parameters, np.eye(5), strict=True)}
-    found = uncertainty.profile_intervals(point, around, dofs)
+    found = profiles.profile_intervals(point, around, dofs)
     assert found["E"][0] == 0.0
-    starts = [point.parameters, *solver.grid_starts(point.problem, keep=60, cells=60)[0][::30]]
+    starts = [point.parameters, *grid_starts(point.problem, keep=60, cells=60)[0][::30]]
     for name, ends in found.items():
         value = point.parameters[point.problem.law.parameters.index(name)]
         target = t_quantile(0.975, dofs[name])
@@ -92,7 +93,7 @@ def test_a_minimisation_that_fails_leaves_an_end_undetermined(monkeypatch):
         return dataclasses.replace(found, misfit=misfit, decrement=np.where(hangs, np.inf, found.decrement))
 
     monkeypatch.setattr(solver, "solve", failing)
-    low, high = uncertainty.profile_intervals(point, around, dict.fromkeys(("E", "a_pivot", "alpha"), 13.0))["E"]
+    low, high = profiles.profile_intervals(point, around, dict.fromkeys(("E", "a_pivot", "alpha"), 13.0))["E"]
     assert np.isnan(low) and high > point.parameters[0]
 
 
@@ -245,4 +246,4 @@ def test_a_ladder_in_one_cluster_is_refused_in_our_words(draws):
 def test_draws_come_to_an_end_whatever_the_noise():
     point, data = point_of(line(np.random.default_rng(0), runs=6, seeds=1), "power_floor")
     wild = dataclasses.replace(noise.measure(point, data), variance_row=1e12, variance_cluster=1e12)
-    assert np.isfinite(uncertainty.redraw(point, data, wild, draws=20, seed=0)).all()
+    assert np.isfinite(refits.redraw(point, data, wild, draws=20, seed=0)).all()

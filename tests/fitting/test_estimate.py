@@ -269,7 +269,7 @@ def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_
     table = [{"params": n, "tokens": d, "loss": y} for n, d, y in zip(params, tokens, losses, strict=True)]
     short = lawful.fit(table, "chinchilla", draws=200)
     monkeypatch.setattr("lawful.fitting.search.SEARCHED_ROWS", 10**9)
-    monkeypatch.setattr("lawful.fitting.uncertainty.MANY_ROWS", 10**9)
+    monkeypatch.setattr("lawful.fitting.refits.MANY_ROWS", 10**9)
     long = lawful.fit(table, "chinchilla", draws=200)
     assert short.draws != long.draws  # the short cut was taken
     for name, parameter in long.params.items():

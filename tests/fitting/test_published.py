@@ -60,19 +60,20 @@ def test_bootstrap_errors_agree_with_the_replication():
 
 
 def test_every_bootstrap_refit_is_a_minimum_that_a_third_start_does_not_better():
-    from lawful.fitting import solver, uncertainty
+    from lawful.fitting import refits, solver
     from lawful.fitting.data import sample
     from lawful.fitting.search import best_point, limits
+    from lawful.fitting.starts import grid_starts
     from lawful.laws import named
 
     law = named("chinchilla")
     data = sample(chinchilla_240(), law, {})
     point = best_point(data, law, "hoffmann", *limits(law, {}, {}))
-    draws = uncertainty.resample(point, data, draws=2 * uncertainty.PILOTS, seed=1)
-    picks = np.random.default_rng(1).integers(0, 240, (2 * uncertainty.PILOTS, 240))
+    draws = refits.resample(point, data, draws=2 * refits.PILOTS, seed=1)
+    picks = np.random.default_rng(1).integers(0, 240, (2 * refits.PILOTS, 240))
     weights = np.stack([np.bincount(row, minlength=240) for row in picks]).astype(float)
-    reached = solver.misfit(point.problem, draws, weights)
-    starts = solver.grid_starts(point.problem, weights, keep=3, cells=400)[:, 2]
+    reached = point.problem.misfit(draws, weights)
+    starts = grid_starts(point.problem, weights, keep=3, cells=400)[:, 2]
     third = solver.solve(point.problem, starts, weights)
     assert (reached <= third.misfit * (1 + 1e-9)).all()
 

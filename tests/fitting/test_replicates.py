@@ -12,6 +12,7 @@ from lawful.fitting import solver
 from lawful.fitting.crossover import crossover
 from lawful.fitting.data import sample
 from lawful.fitting.fitted import run_spread
+from lawful.fitting.problem import Problem
 from lawful.fitting.replicates import resolution, shared_p, spread_of, spread_slopes
 from lawful.fitting.search import best_point, limits
 from lawful.laws import Axes, named
@@ -78,15 +79,13 @@ def test_a_row_of_half_the_noise_pulls_as_four_rows_do():
     loss = loss_at(n) * np.exp(0.01 * rng.standard_normal(9))
     relative = np.where(np.arange(9) % 3 == 0, 0.5, 1.0)
     low, high = np.array([0.0, 0.0, 0.01]), np.array([np.inf, np.inf, 5.0])
-    problem = solver.Problem(law, Axes.of({"params": n}), loss, True, 0.01, True, low, high, relative)
+    problem = Problem(law, Axes.of({"params": n}), loss, True, 0.01, True, low, high, relative)
     plain = replace(problem, relative=1.0)
     start = np.array([[1.4, 1.0, 0.25]])
     ours = solver.solve(problem, start).parameters[0]
     theirs = solver.solve(plain, start, (1 / relative**2)[None]).parameters[0]
     assert ours == pytest.approx(theirs, rel=1e-8)
-    assert solver.residuals(problem, ours[None])[0] * relative == pytest.approx(
-        solver.residuals(plain, ours[None])[0], rel=1e-9
-    )
+    assert problem.residuals(ours[None])[0] * relative == pytest.approx(plain.residuals(ours[None])[0], rel=1e-9)
 
 
 def test_the_interval_of_a_new_run_follows_the_noise_at_its_size():

@@ -14,12 +14,15 @@ import lawful
 from lawful.cli import app
 from lawful.codes import CODES
 from lawful.errors import LawfulError
-from lawful.fitting import solver
+from lawful.fitting import derivatives, solver
 from lawful.fitting.data import sample
+from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.search import limits
+from lawful.fitting.starts import grid_starts
+from lawful.formula.names import ROLES
 from lawful.laws import FORMULA, Law, named
-from lawful.laws.formula import ROLES, Formula
+from lawful.laws.formula import Formula
 from lawful.testing.test_laws import LAWS
 
 TABLES = 40  # a right 95 % interval misses in 8 or more of them once in 10,000 times
@@ -132,8 +135,8 @@ def test_intervals_hold_in_forty_tables(name: str) -> None:
     law = named(name)
     data = sample(lawful.read_runs(table), law, dict.fromkeys(("loss", "cluster")))
     low, high = limits(law, {}, {})
-    exact = solver.Problem(law, data.x, data.loss, True, NOISE, True, low, high)
-    starts = solver.grid_starts(exact)[0]
+    exact = Problem(law, data.x, data.loss, True, NOISE, True, low, high)
+    starts = grid_starts(exact)[0]
     found = solver.solve(exact, starts)
     truth = found.parameters[found.misfit.argmin()]
     assert law.derived(dict(zip(law.parameters, truth, strict=True)), data.x.pivot).keys() <= {
@@ -141,15 +144,15 @@ def test_intervals_hold_in_forty_tables(name: str) -> None:
         *getattr(law, "derive", {}),
     }
     noisy = data.loss * np.exp(NOISE * np.random.default_rng(1).standard_normal((TABLES, len(rows))))
-    many = solver.Problem(law, data.x, noisy, True, NOISE, True, low, high)
+    many = Problem(law, data.x, noisy, True, NOISE, True, low, high)
     fits = solver.solve(many, np.repeat(truth[None], TABLES, axis=0), is_near=True).parameters
     dof = len(rows) - len(truth)
     pulls = []
     for own, losses in zip(fits, noisy, strict=True):
-        one = solver.Problem(law, data.x, losses, True, NOISE, True, low, high)
-        slopes = solver.slopes(one, own)
+        one = Problem(law, data.x, losses, True, NOISE, True, low, high)
+        slopes = derivatives.slopes(one, own)
         size = 1 / np.linalg.norm(slopes, axis=0)
-        variance = (solver.residuals(one, own[None])[0] ** 2).sum() / dof
+        variance = (one.residuals(own[None])[0] ** 2).sum() / dof
         error = np.sqrt(variance * np.diag(np.linalg.inv((slopes * size).T @ (slopes * size)))) * size
         pulls.append((own - truth) / error)
     missed = dict(zip(law.parameters, (np.abs(pulls) > t_quantile(0.975, dof)).sum(axis=0).tolist(), strict=True))

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import lawful
 from lawful.cli import app
 from lawful.errors import DeclarationError, LawfulError, Refusal, TableError
-from lawful.fitting import solver
+from lawful.fitting import derivatives
+from lawful.fitting.problem import Problem
 from lawful.fitting.search import limits
 from lawful.formula import parse
 from lawful.laws import Axes, Law, named, stored, to_data
@@ -106,13 +107,13 @@ def test_gradient_and_hessian_agree_with_central_differences(text: str, is_log: 
     law = Formula(text, levels={"kind": ("x", "y")} if "[" in text else {})
     x, theta = points(law), np.array([ordinary(law)[name] for name in law.parameters])
     loss = law.predict(ordinary(law), x) * np.exp(0.05 * np.random.default_rng(1).standard_normal(60))
-    problem = solver.Problem(law, x, loss, is_log, 0.1, True, *limits(law, {}, {}))
-    here = solver.local(problem, theta[None], None)
+    problem = Problem(law, x, loss, is_log, 0.1, True, *limits(law, {}, {}))
+    here = derivatives.local(problem, theta[None], None)
     steps = 1e-5 * np.eye(len(theta))
     up, down = theta + steps, theta - steps
-    gradient = (solver.misfit(problem, up) - solver.misfit(problem, down)) / 2e-5
+    gradient = (problem.misfit(up) - problem.misfit(down)) / 2e-5
     np.testing.assert_allclose(here.gradient[0], gradient, rtol=1e-5, atol=1e-5 * np.abs(gradient).max())
-    hessian = (solver.local(problem, up, None).gradient - solver.local(problem, down, None).gradient) / 2e-5
+    hessian = (derivatives.local(problem, up, None).gradient - derivatives.local(problem, down, None).gradient) / 2e-5
     np.testing.assert_allclose(here.hessian[0], hessian, rtol=1e-5, atol=1e-6 * np.abs(hessian).max())
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from lawful.errors import LawfulError
-from lawful.fitting import fit, solver
+from lawful.fitting import derivatives, fit, solver
+from lawful.fitting.problem import Problem
 from lawful.fitting.search import limits
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, named
 
 # parameters at which each law is checked, ordinary ones
@@ -38,13 +40,13 @@ def test_gradient_and_hessian_agree_with_central_differences(spec, is_log):
     rng = np.random.default_rng(1)
     loss = law.predict(AT[spec], x) * np.exp(0.05 * rng.standard_normal(48))
     low, high = limits(law, {}, {})
-    problem = solver.Problem(law, x, loss, is_log, 0.1, True, low, high)
-    here = solver.local(problem, theta[None], None)
+    problem = Problem(law, x, loss, is_log, 0.1, True, low, high)
+    here = derivatives.local(problem, theta[None], None)
     steps = 1e-5 * np.eye(len(theta))
     up, down = theta + steps, theta - steps
-    gradient = (solver.misfit(problem, up) - solver.misfit(problem, down)) / 2e-5
+    gradient = (problem.misfit(up) - problem.misfit(down)) / 2e-5
     np.testing.assert_allclose(here.gradient[0], gradient, rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
-    hessian = (solver.local(problem, up, None).gradient - solver.local(problem, down, None).gradient) / 2e-5
+    hessian = (derivatives.local(problem, up, None).gradient - derivatives.local(problem, down, None).gradient) / 2e-5
     np.testing.assert_allclose(here.hessian[0], hessian, rtol=1e-5, atol=1e-6 * np.abs(hessian).max())
 
 
@@ -54,8 +56,8 @@ def test_planted_parameters_are_found(spec):
     values = rows(law, 60)
     x = Axes.of(values)
     low, high = limits(law, {}, {})
-    problem = solver.Problem(law, x, law.predict(AT[spec], x), True, 0.01, True, low, high)
-    found = solver.solve(problem, solver.grid_starts(problem)[0])
+    problem = Problem(law, x, law.predict(AT[spec], x), True, 0.01, True, low, high)
+    found = solver.solve(problem, grid_starts(problem)[0])
     best = dict(zip(law.parameters, found.parameters[found.misfit.argmin()], strict=True))
     assert best == pytest.approx(AT[spec], rel=2e-4)
 

@@ -58,7 +58,7 @@ def explain(code: Name = None) -> None:
 
 
 def _about_law(law: Law) -> str:
-    from lawful.laws.formula import ROLES
+    from lawful.formula.names import ROLES
 
     letters = {axis: f"{letter} ({axis})" for letter, axis in ROLES.items()}
     lines = [law.spec, _indented(law.formula), f"inputs: {', '.join(letters.get(axis, axis) for axis in law.inputs)}"]

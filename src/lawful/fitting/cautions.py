@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from lawful.fitting import search, solver
-from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
+from lawful.fitting.clusters import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED
+from lawful.fitting.data import Sample
 from lawful.fitting.default_law import unread_axis
 from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.form import Doubt, Fixed

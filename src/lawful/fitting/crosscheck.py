@@ -1,6 +1,6 @@
 """The best size read off a table without a law of size and data, to hold an allocation against.
 
-Two readings. The curves of equal compute (isoflop.py), where the table has budgets. And the table's envelope, the first
+Two readings. The curves of equal compute (budget_curves.py), where the table has budgets; and its envelope, the first
 method of the Chinchilla paper (arXiv:2203.15556, 3.1): along the tokens of each size its loss is interpolated, so that
 at any compute that enough sizes reach there is a curve of loss against size. Neither assumes how loss depends on size
 and data together; both assume that the best size is a power of compute, as soon as the budget lies outside the data.
@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from lawful.fitting.budget_curves import LEAST_CURVES, LEAST_ON_CURVE, Curve, Line, Runs, budgets_of, curve_of
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.isoflop import LEAST_CURVES, LEAST_ON_CURVE, Curve, Line, Runs, budgets_of, curve_of
 from lawful.laws import Array
 
 BUDGETS = (

@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import Refusal, TableError
+from lawful.fitting.clusters import cluster_codes
+from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.replicates import (
-    MAY_SHARE,
-    SHARED,
     SpreadSlopes,
-    cells_of,
-    is_coarse,
     relative_spread,
-    resolution,
-    shared_p,
     spread_of,
 )
 from lawful.laws import Array, Axes, Law
@@ -28,21 +24,6 @@ from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 ROLES = ("params", "tokens", "flops", "unique_tokens")  # axes that go by what a column means; others by its name
-LENGTHS = ("tokens", "steps")  # how long a run was: the first that a table has; FLOPs, at one size, say it too
-# what `column` says of clusters that no column names
-BY_SEED = "seed, at each size"
-ACROSS_SIZES = "seed"
-ONE_SEED = "none: all of one seed"
-MAY_BE_SEEDS = "none: seeds may share noise across sizes"
-BY_ROUNDING = "replicates whose losses are rounded"
-# columns that must agree over one fit, and what goes wrong where they do not
-_ONE_VALUE = {
-    "loss_unit": ("mixed_loss_units", "losses in different units are not one curve"),
-    "schedule": ("mixed_schedules", "schedules differ by .07 to .25 nats at equal budget, which the law would absorb"),
-    "decay_fraction": ("mixed_schedules", "a longer decay ends at another loss, which the law would absorb"),
-    "rate_floor": ("mixed_schedules", "a lower floor of the rate ends at another loss, which the law would absorb"),
-    "data_fingerprint": ("mixed_data", "runs on different data are never pooled"),
-}
 
 
 @dataclass(frozen=True)
@@ -160,7 +141,7 @@ def sample(
     if by_row:
         cluster = np.arange(len(observations))
     else:
-        cluster = _cluster_codes(observations, column, by, columns, x, apart, loss)
+        cluster = cluster_codes(observations, column, by, columns, x, apart, loss)
     errors = None
     if "stderr" in column and by is None:  # arms are compared by permuting their labels: rows weigh alike there
         bars = observations.numbers(column["stderr"])
@@ -336,189 +317,6 @@ def _missing(observations: Observations, role: str) -> Any:
             "law's formula)."
         )
     raise TableError(f"{observations.source}: the law needs {role}. {lacking(observations, role)}")
-
-
-def _cluster_codes(
-    observations: Observations,
-    column: dict[str, str],
-    by: str | None,
-    told: Mapping[str, str | None],
-    x: Axes,
-    apart: Array,
-    loss: Array,
-) -> Array:
-    """Rows that share a cluster's name are one; without a column, or with an empty cell, a row is its own.
-
-    Where no column of clusters is named, and each row is a run of its own, three things make rows one, and are recorded
-    in `column`: runs of one seed and size that differ in length begin with the same weights and read the same data, and
-    correlated by .56 to .77 over 16 seeds; runs of one seed at several sizes, where the table shows that they
-    correlate; replicates whose losses are rounded so coarsely that they share the error. A study's own clusters are its
-    trunks, which only some schedules have: there the same holds. Where all would be one cluster, each row stays its
-    own.
-    """
-    each = np.arange(len(observations))
-    name = column.get("cluster")
-    codes = each if name is None else _named_codes(observations, name)
-    is_last_word = told.get("cluster") is not None or (name == "cluster" and not observations.is_of_study)
-    if is_last_word or (len(np.unique(codes)) < len(each) and not observations.is_of_study):
-        return codes
-    by_seed = _seed_codes(observations, column, by)
-    if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
-        if len(np.unique(joined)) == 1:  # of one cluster nothing can be estimated: what the seed does is not seen
-            column["cluster"] = ONE_SEED
-            return codes
-        column["cluster"] = BY_SEED
-        codes = joined
-    across = _codes_across_sizes(observations, column, by, x, apart, loss, codes.max() + 1 == len(each))
-    if across is not None:
-        return across
-    cell = cells_of(x, apart)
-    if codes.max() + 1 == len(each) and is_coarse(resolution(loss), loss, cell):
-        column["cluster"] = BY_ROUNDING
-        return cell
-    return codes
-
-
-def _codes_across_sizes(
-    observations: Observations,
-    column: dict[str, str],
-    by: str | None,
-    x: Axes,
-    apart: Array,
-    loss: Array,
-    each_alone: bool,
-) -> Array | None:
-    """One code for runs of one arm and seed, where the table shows that they share noise across sizes; else None. What
-    is found is recorded in `column`."""
-    if "seed" not in observations.columns or any(row.get("seed") in (None, "") for row in observations):
-        return None
-    if column.get("params") in observations.columns:
-        group = _codes(observations, [column["params"]])
-    elif column.get("cluster") == BY_SEED:
-        return None  # of all lengths already
-    else:
-        group = cells_of(x, np.zeros(len(loss)))
-    seed = _codes(observations, ["seed"])
-    p = shared_p(group, seed, cells_of(x, apart), np.log(loss))
-    if p >= SHARED:
-        if p < MAY_SHARE and each_alone:
-            column["cluster"] = MAY_BE_SEEDS
-        return None
-    column["cluster"] = ACROSS_SIZES
-    return _codes(observations, [name for name in (by, column.get("arm"), "seed") if name in observations.columns])
-
-
-def _codes(observations: Observations, columns: Sequence[str]) -> Array:
-    """One code for rows that agree in these columns."""
-    return np.asarray(np.unique([repr([row.get(c) for c in columns]) for row in observations], return_inverse=True)[1])
-
-
-def _named_codes(observations: Observations, column: str) -> Array:
-    cells = [row.get(column, "") for row in observations]
-    names = [("alone", str(i)) if is_empty(cell) else ("", str(as_text(cell))) for i, cell in enumerate(cells)]
-    codes = {name: code for code, name in enumerate(sorted(set(names)))}
-    return np.array([codes[name] for name in names])
-
-
-def _seed_codes(observations: Observations, column: Mapping[str, str], by: str | None) -> Array | None:
-    """One code for rows of one arm, size and seed at several lengths; None where seed or length is not known."""
-    flops = column.get("flops") if "params" in column else None  # without a size, more may be a larger model
-    lengths = [name for name in (*(column.get(name, name) for name in LENGTHS), flops) if name in observations.columns]
-    if "seed" not in observations.columns or not lengths:
-        return None
-    apart = [name for name in (by, column.get("arm"), column.get("params"), "seed") if name in observations.columns]
-    keys = [tuple(str(row.get(name)) for name in apart) for row in observations]
-    seen: dict[tuple[str, ...], set[str]] = {}
-    for key, row in zip(keys, observations, strict=True):
-        seen.setdefault(key, set()).add(str(row.get(lengths[0])))
-    # rows without a seed, and those of one length, are each their own
-    is_alone = [
-        row.get("seed") in (None, "") or len(seen[key]) == 1 for key, row in zip(keys, observations, strict=True)
-    ]
-    names = [
-        str(number) if alone else repr(key) for number, (key, alone) in enumerate(zip(keys, is_alone, strict=True))
-    ]
-    return np.unique(names, return_inverse=True)[1]
-
-
-def _joined(first: Array, second: Array) -> Array:
-    """The finest clusters that hold both those of `first` and those of `second` whole."""
-    codes = np.unique(first, return_inverse=True)[1]
-    while True:
-        lowest = np.full(second.max() + 1, len(codes))
-        np.minimum.at(lowest, second, codes)
-        merged = lowest[second]
-        back = np.full(codes.max() + 1, len(codes))
-        np.minimum.at(back, codes, merged)
-        if (back[codes] == codes).all():
-            return np.asarray(np.unique(codes, return_inverse=True)[1])
-        codes = back[codes]
-
-
-def _are_cuts_of_one_text(observations: Observations) -> bool:
-    """Judged on the same validation data, and either cut to one size or fitted by their size."""
-    for name in ("validation_fingerprint", "corpus"):
-        found = {row.get(name) for row in observations}
-        if len(found) != 1 or found <= {None, ""}:
-            return False
-    is_axis = observations.roles.get("tokens") == "unique_tokens"
-    return is_axis or len({row.get("unique_tokens") for row in observations}) == 1
-
-
-def refuse_mixtures(observations: Observations) -> None:
-    for name, (code, why) in _ONE_VALUE.items():
-        if name == "data_fingerprint" and _are_cuts_of_one_text(observations):
-            continue
-        if name in observations.columns:
-            found = sorted({str(value) for value in observations.values(name) if value not in (None, "")})
-            if len(found) > 1:
-                raise Refusal(
-                    code,
-                    f"{name}: expected one value in one fit, got {', '.join(found)}; {why}. "
-                    f"Fit them apart, or filter with where.",
-                )
-    if "is_decayed" in observations.columns:
-        undecayed = [row for row in observations if row.get("is_decayed") is False]
-        if undecayed and len(undecayed) < len(observations):
-            raise Refusal(
-                "undecayed_losses",
-                f"{len(undecayed)} of {len(observations)} losses were taken before the "
-                "learning rate had decayed; they are not final losses. Leave them out, or fit them apart.",
-            )
-    _refuse_seconds_of_decays(observations)
-    if any(row.get("masks_padding") is False for row in observations):
-        raise Refusal(
-            "padding_in_loss",
-            "masks_padding is no for some runs: padding counts in their loss, which then "
-            "depends on the batch. Evaluate again with padding masked.",
-        )
-
-
-def _refuse_seconds_of_decays(observations: Observations) -> None:
-    """Until 2026-11 `seconds` of a branch were of its decay alone (there was no seconds_spent): 5 times too few at a
-    decay of a fifth, which turned an exponent of .98 into 1.68."""
-    is_own = {"study", "cluster", "steps", "flops"} <= set(observations.columns)
-    if not is_own or "seconds" not in observations.roles.values():
-        return
-    longest: dict[Any, float] = {}
-    for row in observations:
-        longest[row.get("cluster")] = max(longest.get(row.get("cluster"), 0.0), float(row.get("steps") or 0))
-
-    def is_of_decay(row: Mapping[str, Any]) -> bool:
-        if row.get("seconds_spent") not in (None, ""):
-            return False
-        if row.get("flops_spent") not in (None, ""):
-            return float(row["flops_spent"]) < 0.999 * float(row["flops"])  # a table may be rounded
-        # the oldest tables do not say what was spent: in a cluster, all but the longest may be branches
-        return float(row.get("steps") or 0) < longest[row.get("cluster")]
-
-    if partial := sum(map(is_of_decay, observations)):
-        raise Refusal(
-            "seconds_of_decay",
-            f"seconds: {partial} of {len(observations)} runs are branches of a trunk whose seconds are of their decay "
-            "alone: an earlier version of lawful recorded them so. Train them again in a new folder, fit another "
-            "column (flops), or add a column seconds_per_step x steps to the table and name that.",
-        )
 
 
 def refuse_too_little(data: Sample, law: Law, free: int) -> None:

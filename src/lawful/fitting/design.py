@@ -11,10 +11,11 @@ import numpy as np
 
 from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
-from lawful.fitting import solver
+from lawful.fitting import derivatives
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.fitted import run_spread
 from lawful.fitting.predict import log_slopes
+from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
@@ -118,8 +119,8 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
             )
         names = fit.model.parameters
 
-        def value_of(parameters: Array) -> Any:
-            return fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data.pivot)[target]
+        def value_of(parameters: Array) -> float:
+            return float(fit.model.derived(dict(zip(names, parameters, strict=True)), fit.data.pivot)[target])
 
         whole = gradient(value_of, np.array([fit.values[name] for name in names]))
         return whole[[names.index(name) for name in free]], target
@@ -203,12 +204,12 @@ def power(
     if not (loss > 0).all():
         raise DeclarationError(f"power: expected values that give a loss above 0, got {expected}.")
     bounds = np.full(len(law.parameters), np.nan)
-    problem = solver.Problem(law, x, loss, True, sigma, True, bounds, bounds)
-    slopes = solver.slopes(problem, np.array([expected[p] for p in law.parameters]))
+    problem = Problem(law, x, loss, True, sigma, True, bounds, bounds)
+    slopes = derivatives.slopes(problem, np.array([expected[p] for p in law.parameters]))
     shifted = {**expected, name: expected[name] + shift}
     refuse("power", [f"shift: {text.removeprefix('value: ')}" for text in _unlikely(law, {name: shifted[name]})])
     # a smaller exponent leaves the floor less clear: the arm that has it has the larger error
-    second_slopes = solver.slopes(problem, np.array([shifted[p] for p in law.parameters]))
+    second_slopes = derivatives.slopes(problem, np.array([shifted[p] for p in law.parameters]))
     n, p = slopes.shape
     shared = [law.parameters.index("E")] if floor == "shared" and "E" in law.parameters else []
     own = [i for i in range(p) if i not in shared]

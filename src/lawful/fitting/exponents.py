@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lawful.checks import AnyFloat
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import t_cdf, t_quantile
@@ -107,7 +107,7 @@ def more_seeds(
     moved = rng.standard_normal((SEEDS_DRAWS, len(values))) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     drawn = np.maximum(point.parameters + moved, point.problem.low)
     at = np.concatenate([point.parameters[None], drawn])
-    mixing = np.linalg.qr(solver.slopes_of_each(point.problem, at) * point.is_free, mode="r")
+    mixing = np.linalg.qr(derivatives.slopes_of_each(point.problem, at) * point.is_free, mode="r")
     inverses = np.linalg.pinv(mixing, rcond=1e-14)
     found = []
     for d in apart:

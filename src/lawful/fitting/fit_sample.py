@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from lawful.errors import Refusal
-from lawful.fitting import noise, solver, uncertainty
+from lawful.fitting import derivatives, noise, solver, uncertainty
 from lawful.fitting.cautions import cautions, sensitivity
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.error_bars import weighed
@@ -19,6 +19,7 @@ from lawful.fitting.form import doubt
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
 from lawful.fitting.search import FEW_STARTS, Point, best_point, limits, robust_sigma, side_of
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, Law
 from lawful.tables import Observations
 
@@ -110,14 +111,14 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
     axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
     there."""
     problem, sigma = point.problem, robust_sigma(point)
-    logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    logs = np.log(np.maximum(problem.levels(point.parameters), 1e-300))
     is_at_bound = any(side_of(point, i) for i in range(len(point.parameters)))
     for axis in problem.law.fitted_axes:
         held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
-        fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
+        fall = np.ptp(logs - np.log(np.maximum(held.levels(point.parameters), 1e-300)))
         if fall > CLEAR_FALL * sigma and not is_at_bound:
             continue
-        starts = np.concatenate([point.parameters[None], solver.grid_starts(held, keep=FEW_STARTS)[0]])
+        starts = np.concatenate([point.parameters[None], grid_starts(held, keep=FEW_STARTS)[0]])
         without = float(solver.solve(held, starts).misfit.min())
         nothing = solver.NO_MISFIT * data.n
         dof = max(data.n - int(point.is_free.sum()), 1)
@@ -158,7 +159,7 @@ def _certificate(point: Point) -> Convergence:
     names = point.problem.law.parameters
     sides = {name: side for i, name in enumerate(names) if (side := side_of(point, i))}
     inside = np.array([bool(f) and name not in sides for name, f in zip(names, point.is_free, strict=True)])
-    here = solver.local(point.problem, point.parameters[None], None)
+    here = derivatives.local(point.problem, point.parameters[None], None)
     matrix = here.hessian[0][np.ix_(inside, inside)]
     size = 1 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
     scaled = matrix * size[:, None] * size[None, :] if len(size) else np.eye(1)
@@ -190,8 +191,8 @@ def _certificate(point: Point) -> Convergence:
 
 def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, float]) -> dict[str, Parameter]:
     out = {}
-    problem, units = point.problem, solver.units(point.problem)
-    units[: len(problem.law.coefficients)] = solver.largest_of_interest(problem, point.parameters, units[0])
+    problem, units = point.problem, point.problem.units()
+    units[: len(problem.law.coefficients)] = derivatives.largest_of_interest(problem, point.parameters, units[0])
     ranges = np.minimum(problem.high - problem.low, units * LARGEST_STDERR)
     for i, name in enumerate(point.problem.law.parameters):
         value = float(point.parameters[i])

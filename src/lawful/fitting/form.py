@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lawful.fitting import noise, solver
+from lawful.fitting import noise
 from lawful.fitting.data import Sample
 from lawful.fitting.error_bars import relative_noise
 from lawful.fitting.quantiles import f_tail
@@ -211,7 +211,7 @@ def point_of(fit: FitRecord, law: Law) -> tuple[Point, Sample]:
     low, high = limits(law, fixed, fit.bounds)
     problem = problem_of(data, law, low, high, is_log=fit.objective.is_log, delta=fit.objective.delta)
     parameters = np.array([fit.params[name].value for name in law.parameters])
-    misfit = float(solver.misfit(problem, parameters[None])[0])
+    misfit = float(problem.misfit(parameters[None])[0])
     return Point(problem, parameters, misfit, 0.0, 0, 0, 0, fit.objective.delta), data
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import DeclarationError
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shares_noise, why_not_certified
@@ -62,7 +62,7 @@ class JointFit:
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
         steps = np.maximum(
-            RELATIVE_STEP * np.abs(parameters), solver.negligible(self.point.problem, parameters, LEAST_STEP)
+            RELATIVE_STEP * np.abs(parameters), derivatives.negligible(self.point.problem, parameters, LEAST_STEP)
         )
         for i in range(len(parameters)):
             step = np.zeros(len(parameters))

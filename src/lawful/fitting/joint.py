@@ -12,7 +12,8 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
-from lawful.fitting.data import Sample, refuse_mixtures, refuse_too_little, sample
+from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.replicates import cells_of
 from lawful.fitting.search import (
     HUBER,
@@ -25,6 +26,7 @@ from lawful.fitting.search import (
     robust_sigma,
     side_of,
 )
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Axes, Law
 
 CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is
@@ -110,7 +112,7 @@ def fit_ladder(
                 point = as_point(problem, solver.solve(problem, first), delta)
                 delta = max(HUBER * _noisiest(point, data), LEAST_DELTA)
         problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
-        grid = solver.grid_starts(problem, keep=4)[0]
+        grid = grid_starts(problem, keep=4)[0]
         points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
     return points[::-1]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lawful.checks import AnyFloat
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import t_quantile
@@ -65,7 +65,10 @@ def multiplier(
 
     # the gap stays zero as the shift follows the parameters
     steepness = (level(point.parameters, second, shift + 1e-5) - level(point.parameters, second, shift - 1e-5)) / 2e-5
-    slope = -gradient(gap, point.parameters, solver.negligible(point.problem, point.parameters, LEAST_STEP)) / steepness
+    slope = (
+        -gradient(gap, point.parameters, derivatives.negligible(point.problem, point.parameters, LEAST_STEP))
+        / steepness
+    )
     compute_axes = len({"params", "tokens"} & set(axes)) or 1
     stderr = compute_axes * float(np.sqrt(slope @ around.covariance @ slope))
     reach = min(t_quantile(0.975, around.dof(slope)) * stderr, 700.0)

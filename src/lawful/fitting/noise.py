@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lawful.fitting import solver
+from lawful.fitting import derivatives
 from lawful.fitting.arms import ARM
 from lawful.fitting.data import Sample
 from lawful.fitting.search import Point
@@ -82,12 +82,12 @@ def measure(point: Point, data: Sample) -> Noise:
     """The noise around a fitted point. Never raises: a singular design gives infinite variances."""
     free = point.is_free
     n, p = data.n, int(free.sum())
-    slopes = solver.slopes(point.problem, point.parameters)[:, free]
+    slopes = derivatives.slopes(point.problem, point.parameters)[:, free]
     pseudo = pseudo_values(point, point.residuals)
     inside = _share_inside(point)
     least = LEAST_VARIANCE * (1.0 if point.problem.is_log else float(np.median(data.loss)) ** 2)
     variance = max(float((pseudo**2).sum()) / max(n - p, 1), least)
-    unit = solver.units(point.problem)[free]  # so that losses of 1e-10 leave the slopes of one order
+    unit = point.problem.units()[free]  # so that losses of 1e-10 leave the slopes of one order
     basis, mixing = np.linalg.qr(slopes * unit)  # the slopes are nearly collinear; an orthonormal basis of them is not
     inverse = unit[:, None] * np.linalg.pinv(mixing, rcond=1e-14)
     plain = variance * inverse @ inverse.T

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
 from lawful.fitting.joint import axes_of, floors, pairs_of
@@ -61,8 +61,8 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     assert isinstance(joint, ArmsLaw) and isinstance(one, ArmsLaw)
     law, arms = joint.base, joint.arms
     common = np.array(joint.spread_out([one.of_arm(same.parameters, 0)] * len(arms)))
-    slopes = solver.slopes(full.problem, common)
-    raw = solver.residuals(full.problem, common[None])[0]
+    slopes = derivatives.slopes(full.problem, common)
+    raw = full.problem.residuals(common[None])[0]
     place = {name: [joint.parameters.index(own) for own in joint.names(name)] for name in law.parameters}
     place = {name: columns for name, columns in place.items() if full.is_free[columns[0]]}
     together = np.stack([slopes[:, columns].sum(axis=1) for columns in place.values()], axis=1)

@@ -20,7 +20,7 @@ import numpy as np
 from lawful.checks import AnyFloat
 from lawful.errors import Refusal
 from lawful.fitting.arms import refuse_alike
-from lawful.fitting.data import LENGTHS
+from lawful.fitting.clusters import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.replicates import COARSE, resolution
 from lawful.schema import Warning

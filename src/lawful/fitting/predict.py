@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from lawful.errors import DeclarationError
-from lawful.fitting import solver
+from lawful.fitting import derivatives
 from lawful.fitting.cautions import about_form, how_chosen, rests_on
 from lawful.fitting.fitted import FittedLaw, relative_spread, run_spread
 from lawful.fitting.form import cannot_tell
+from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import LEVEL, t_quantile
 from lawful.fitting.records import Interval, Prediction
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, says_nothing, widening
@@ -97,8 +98,8 @@ def log_slopes(fit: FittedLaw, at: Mapping[str, float]) -> Array:
     law = fit.model
     x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data.pivot)
     open_ended = np.full(len(law.parameters), np.inf)
-    problem = solver.Problem(law, x, np.ones(1), True, 1.0, True, -open_ended, open_ended)
-    slopes = solver.slopes(problem, np.array([fit.values[name] for name in law.parameters]))[0]
+    problem = Problem(law, x, np.ones(1), True, 1.0, True, -open_ended, open_ended)
+    slopes = derivatives.slopes(problem, np.array([fit.values[name] for name in law.parameters]))[0]
     free: Array = slopes[[law.parameters.index(name) for name in fit.free]]
     return free
 

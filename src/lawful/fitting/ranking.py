@@ -161,7 +161,7 @@ def _tried(point: Point, data: Sample, masks: Mapping[str, list[Array]]) -> Trie
     each = np.array([mask for own in masks.values() for mask in own])
     starts = np.repeat(point.parameters[None], len(each), axis=0)
     found = solver.solve(point.problem, starts, (~each).astype(float), tolerance=solver.ROUGH, is_near=True)
-    away = np.log(solver.levels(point.problem, found.parameters)) - np.log(data.loss)
+    away = np.log(point.problem.levels(found.parameters)) - np.log(data.loss)
     if not np.isfinite(away).all():
         return None
     parts = iter(row[mask] for row, mask in zip(away, each, strict=True))

@@ -10,8 +10,10 @@ import numpy as np
 
 from lawful.checks import shown
 from lawful.errors import DeclarationError, TableError
-from lawful.fitting import solver
+from lawful.fitting import derivatives, solver
 from lawful.fitting.data import Sample
+from lawful.fitting.problem import Problem
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
@@ -33,7 +35,7 @@ AT_BOUND = 1e-6  # of a parameter's unit: what lies so near to a bound lies at i
 class Point:
     """The best point found, and what shows that it is one."""
 
-    problem: solver.Problem
+    problem: Problem
     parameters: Array
     misfit: float
     decrement: float
@@ -48,7 +50,7 @@ class Point:
 
     @property
     def residuals(self) -> Array:
-        residuals: Array = solver.residuals(self.problem, self.parameters[None])[0]
+        residuals: Array = self.problem.residuals(self.parameters[None])[0]
         return residuals
 
     @property
@@ -71,7 +73,7 @@ def side_of(point: Point, i: int) -> str | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
-    reach = solver.negligible(point.problem, point.parameters, AT_BOUND)[i]
+    reach = derivatives.negligible(point.problem, point.parameters, AT_BOUND)[i]
     return "low" if value - low <= reach else "high" if high - value <= reach else None
 
 
@@ -172,16 +174,16 @@ def robust_sigma(point: Point) -> float:
     return float(1.4826 * np.median(np.abs(point.residuals_log)) * np.sqrt(n / max(n - free, 1)))
 
 
-def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
+def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> Problem:
     scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
-    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
+    return Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
 
 
-def _minimise(problem: solver.Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:
+def _minimise(problem: Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:
     """is_raced   starts that lag behind are left there"""
     number = STARTS if delta is None or delta > NARROW else 2 * STARTS  # a narrow Huber has more local optima
     few = _thinned(problem)
-    starts = solver.grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
+    starts = grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
     if near is not None:
         starts = np.concatenate([near[None], starts])
     _refuse_zeros(few, starts)
@@ -199,7 +201,7 @@ def _minimise(problem: solver.Problem, delta: float | None, near: Array | None, 
     return replace(point, starts=rough.starts, agree=rough.agree)
 
 
-def _raced(problem: solver.Problem, starts: Array) -> solver.Solution:
+def _raced(problem: Problem, starts: Array) -> solver.Solution:
     """In rounds of RACED_STEPS, after which the lowest go on. The race ends when the first of few has arrived."""
     found = solver.solve(problem, starts, most_steps=RACED_STEPS)
     for number in GO_ON:
@@ -209,7 +211,7 @@ def _raced(problem: solver.Problem, starts: Array) -> solver.Solution:
     return found
 
 
-def _refuse_zeros(problem: solver.Problem, starts: Array) -> None:
+def _refuse_zeros(problem: Problem, starts: Array) -> None:
     """Raises TableError where an input is 0 in a row, and the law has no finite value there."""
     zeros = {axis: np.isneginf(log) for axis, log in problem.x.logs.items() if np.isneginf(log).any()}
     if not zeros:
@@ -227,7 +229,7 @@ def _refuse_zeros(problem: solver.Problem, starts: Array) -> None:
             )
 
 
-def _thinned(problem: solver.Problem) -> solver.Problem:
+def _thinned(problem: Problem) -> Problem:
     """The same on rows drawn from a large table: to find the optimum's basin takes no more."""
     if problem.rows <= SEARCHED_ROWS:
         return problem
@@ -244,7 +246,7 @@ def _optima(found: solver.Solution) -> Array:
     return np.concatenate([order[:1], order[1:][is_another]])
 
 
-def as_point(problem: solver.Problem, found: solver.Solution, delta: float | None) -> Point:
+def as_point(problem: Problem, found: solver.Solution, delta: float | None) -> Point:
     nothing = solver.NO_MISFIT * len(problem.loss)
     is_lowest = found.misfit <= found.misfit.min() + AGREES * nothing  # without noise, misfits differ by rounding alone
     best = int(np.lexsort((found.decrement, ~is_lowest))[0])

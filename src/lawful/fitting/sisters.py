@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lawful.fitting import solver
+from lawful.fitting import derivatives
+from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.laws import Array, Axes, Law, bounds_of
 
@@ -38,8 +39,8 @@ class Sister:
         """Log loss at one point, and its standard error."""
         x = Axes.of({axis: [value] for axis, value in at.items()}, self.pivot)
         ends = np.full(len(self.law.parameters), np.inf)
-        problem = solver.Problem(self.law, x, np.ones(1), True, 1.0, True, -ends, ends)
-        slopes = solver.slopes(problem, np.array([self.values[name] for name in self.law.parameters]))[0]
+        problem = Problem(self.law, x, np.ones(1), True, 1.0, True, -ends, ends)
+        slopes = derivatives.slopes(problem, np.array([self.values[name] for name in self.law.parameters]))[0]
         own = slopes[[self.law.parameters.index(name) for name in self.free]]
         value = float(np.log(self.loss(self.values, at)[0]))
         return value, float(np.sqrt(max(own @ self.covariance @ own, 0.0)))

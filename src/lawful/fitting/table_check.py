@@ -165,9 +165,10 @@ def check(
     named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
     raw = selected(read_rows(source, named), where, as_noise)
     try:
-        how: Any = {"units": units, "reduce": reduce, "best": best, "skip_bad_rows": skip_bad_rows}
-        is_read = raw.roles and not (any(told.values()) or any(how.values()))
-        table = raw if is_read else in_roles(raw, told, **how)
+        is_read = raw.roles and not any((*told.values(), units, reduce, best, skip_bad_rows))
+        table = raw
+        if not is_read:
+            table = in_roles(raw, told, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
         if table.is_of_optima and "loss" not in table.roles:
             return _of_optima(table)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
@@ -178,23 +179,28 @@ def check(
     problem = problem or unread(table, table.roles, table.noise).removeprefix(f"{raw.source}: ")
     if problem:
         return _unusable(table, problem)
-    rows = fitted_rows(table)
-    names = {role: table.roles.get(role, role) for role in ("params", "tokens")}
-    vary = how_counts_vary(table)
-    carried, refused = _laws(rows, vary)
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
     options += [f"--reduce {reduce}"] * bool(reduce) + ["--skip-bad-rows"] * skip_bad_rows
     options += [f"--best-over {','.join(map(shell_word, best))}"] * bool(best)
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
+    return _usable(table, options)
+
+
+def _usable(table: Observations, options: Sequence[str]) -> TableCheck:
+    """Which laws a table without a problem can carry. options: of the command line, by which it was read."""
+    rows = fitted_rows(table)
+    names = {role: table.roles.get(role, role) for role in ("params", "tokens")}
+    vary = how_counts_vary(table)
+    carried, refused = _laws(rows, vary)
     chosen = resolved(None, table).law
     try:
         sample(table, chosen, {}, check=False)
     except Refusal:
         pass  # too few rows, or the like: `vary` and `refused` say so
     except TableError as error:
-        return _unusable(table, str(error).removeprefix(f"{raw.source}: "))
+        return _unusable(table, str(error).removeprefix(f"{table.source}: "))
     law = chosen.spec if chosen.spec in carried or not carried else carried[0]
     name = "-" if table.source == STANDARD_INPUT else shell_word(table.source)
     return TableCheck(

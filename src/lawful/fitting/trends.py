@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import f_tail, t_cdf
 from lawful.fitting.search import HUBER, Point, robust_sigma
@@ -81,7 +81,7 @@ class _Lens:
     @classmethod
     def of(cls, point: Point, data: Sample, around: noise.Noise) -> _Lens:
         on_log = replace(point.problem, is_log=True)
-        slopes = solver.slopes(on_log, point.parameters)[:, point.is_free]
+        slopes = derivatives.slopes(on_log, point.parameters)[:, point.is_free]
         raw = -point.residuals_log
         limit = max(HUBER * robust_sigma(point), 1e-12)
         size = np.bincount(data.cluster).astype(float)

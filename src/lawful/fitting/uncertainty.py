@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.fitting import noise, solver
+from lawful.fitting import derivatives, noise
 from lawful.fitting.data import Sample
+from lawful.fitting.profiles import profile_intervals, search_limits
 from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
+from lawful.fitting.refits import redraw, resample
 from lawful.fitting.search import AT_BOUND, Point
 from lawful.laws import Array, bounds_of
 
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 MOST_WHITENED = 2_000  # rows in clusters for which a lack of fit is tested: the work grows as the cube
-PILOTS = 64  # draws that descend from two starts; the others start at the best of their optima
-GRID_CELLS = 49  # of the grid from which each pilot takes its second start
-PEERS = 512  # optima of other draws against which each draw's is held
-BETTER = 1e-9  # relative: another optimum is better by more than rounding
-MANY_ROWS, INDEPENDENT = 10_000, 1_000  # rows and clusters from which on a draw is one Newton step from the optimum
-COUNTED_AT_ONCE = 2**17  # clusters drawn: more does not fit in a core's cache
-CHECKED = 8  # draws that are refitted as well
-STEP_AGREES = 0.1  # standard errors by which such a step may miss the refit, in the draws that are also refitted
-LARGEST_MOVE = 50.0  # of a log loss in a draw: further, no law descends, and what is drawn says nothing anyway
 DECADES = 12.0  # more than lie between the smallest and the largest run ever made: an interval of them says nothing
 ANY_SHARE = 1e-3  # a share that may be as small as this and as large as all but this may be any
 RELATIVE_STEP, LEAST_STEP = 1e-6, 1e-9  # of differences: of a number, and where it is 0
-PROFILE_ROUNDS = 40  # of the search for the ends of profiles: 5 to 10 are usual
-PINNED_STARTS = 3  # from a grid, where a value is to count as outside
-PROFILE_AGREES = 1e-3  # relative: an end is known to that share of t
-PROFILE_CLOSE = 1e-4  # of the reach: values inside and outside that are so close are one end
 BOOTSTRAP = "bootstrap over clusters, percentiles"
 PROFILE = "profile likelihood, t quantiles"
 
@@ -96,11 +84,11 @@ def _from_profiles(
     ci95 = profile_intervals(point, around, dofs)
     drawn = redraw(point, data, around, draws=draws, seed=seed)
     table = law.derived(dict(zip(law.parameters, drawn.T, strict=True)), data.x.pivot)
-    least = solver.negligible(point.problem, point.parameters, LEAST_STEP)
+    least = derivatives.negligible(point.problem, point.parameters, LEAST_STEP)
     for name, value in derived.items():
 
-        def value_of(parameters: Array, name: str = name) -> Any:
-            return law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name]
+        def value_of(parameters: Array, name: str = name) -> float:
+            return float(law.derived(dict(zip(law.parameters, parameters, strict=True)), data.x.pivot)[name])
 
         slope = gradient(value_of, point.parameters, least)[free]
         stderr[name] = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
@@ -119,7 +107,7 @@ def _in_range(point: Point, ci95: Mapping[str, tuple[float, float]]) -> dict[str
     """Ends that the data determine. An end at a bound of the search is none: it becomes the end of what a parameter can
     be at all (0 or minus infinity, infinity). A bound that was asked for stays."""
     law, (lows, highs) = point.problem.law, search_limits(point.problem, point.parameters)
-    own, unit = bounds_of(law), solver.units(point.problem)
+    own, unit = bounds_of(law), point.problem.units()
     found = {}
     for name, (low, high) in ci95.items():
         if name in law.parameters:
@@ -159,206 +147,6 @@ def _symmetric(value: float, reach: float, *, is_share: bool) -> tuple[float, fl
         factor = math.exp(min(reach / value, 700.0))
         return value / factor, value * factor
     return value - reach, value + reach
-
-
-@np.errstate(invalid="ignore")  # what is not known is nan
-def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Per parameter, the values at which the misfit, minimised over the others, is not too much above its minimum.
-
-    The rise is measured as t^2: scaled as if rows were independent, then by how much clusters widen this parameter.
-    All ends are sought at once, by the secant rule on the signed root of the rise, which is nearly a straight line.
-    A minimisation that stops short gives a rise that is too large, so a value counts as outside only where its
-    minimisation is certified; elsewhere the step from the last value inside is halved. An end that is never certified
-    is nan: not determined.
-    """
-    problem, names = point.problem, list(dofs)
-    which = np.repeat([problem.law.parameters.index(name) for name in names], 2)
-    side = np.tile([-1.0, 1.0], len(names))
-    target = np.repeat([t_quantile(0.5 + LEVEL / 2, dofs[name]) for name in names], 2)
-    plain = np.diag(around.plain)
-    widen = np.where(plain > 0, np.diag(around.covariance) / np.where(plain > 0, plain, 1.0), 1.0)
-    scale = np.repeat(around.steepness / np.maximum(widen, 1e-300), 2)
-    step = target * np.repeat(np.sqrt(np.diag(around.covariance)), 2)
-    centre = point.parameters[which]
-    bound = np.where(side < 0, *search_limits(problem, point.parameters)[:, which])
-    ends = np.full(len(which), np.nan)
-    inner, rise_inner = centre.copy(), np.zeros(len(which))
-    outer, rise_outer = np.full((2, len(which)), np.nan)  # nan: nothing is known to be outside
-    doubtful = np.full(len(which), np.nan)  # a value whose minimisation was not certified
-    near = np.repeat(point.parameters[None], len(which), axis=0)  # the parameters at `inner`
-    slope = np.zeros_like(near)  # of the others along the profile, from the last two values inside
-    far = near.copy()  # the parameters at `outer`
-    at = centre + side * np.minimum(step, np.abs(bound - centre))
-    for round_ in range(PROFILE_ROUNDS):
-        j = np.flatnonzero(np.isnan(ends) & np.isfinite(at))
-        if not len(j):
-            break
-        moved = near[j] + slope[j] * (at[j] - inner[j])[:, None]
-        enough = point.misfit + target[j] ** 2 / (2 * scale[j])
-        found, is_solved = _pinned(problem, which[j], at[j], [near[j], moved], far[j], enough, point.misfit)
-        rise = np.sqrt(np.maximum(2 * (found.misfit - point.misfit) * scale[j], 0.0))
-        is_inside = rise < target[j]
-        is_end = is_solved & (np.abs(rise - target[j]) < PROFILE_AGREES * target[j]) | is_inside & (at[j] == bound[j])
-        ends[j[is_end]] = at[j[is_end]]
-
-        k = j[is_inside]
-        slope[k] = (found.parameters[is_inside] - near[k]) / np.where(at == inner, np.inf, at - inner)[k, None]
-        inner[k], rise_inner[k], near[k] = at[k], rise[is_inside], found.parameters[is_inside]
-        is_outside = ~is_inside & is_solved
-        k = j[is_outside]
-        outer[k], rise_outer[k], far[k] = at[k], rise[is_outside], found.parameters[is_outside]
-        k = j[~is_inside & ~is_solved]
-        doubtful[k] = at[k]
-        is_close = np.abs(outer - inner) < PROFILE_CLOSE * np.abs(outer - centre)  # where the profile jumps
-        ends = np.where(np.isnan(ends) & is_close, outer, ends)
-
-        share = np.clip((target - rise_inner) / np.maximum(rise_outer - rise_inner, 1e-12), 0.02, 0.98)
-        between = inner + (share if round_ % 4 < 3 else 0.5) * (outer - inner)
-        growth = np.clip(1.1 * (target / np.maximum(rise_inner, 1e-3 * target) - 1), 0.1, 9.0)
-        further = inner + side * growth * np.maximum(np.abs(inner - centre), step / 4)
-        at = np.where(np.isnan(outer), np.clip(further, *np.sort([centre, bound], axis=0)), between)
-        is_past = side * (at - doubtful) >= 0
-        at = np.where(is_past, (inner + doubtful) / 2, at)
-    return {name: (float(low), float(high)) for name, (low, high) in zip(names, ends.reshape(-1, 2), strict=True)}
-
-
-def search_limits(problem: solver.Problem, parameters: Array) -> Array:
-    """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
-    coefficient what makes a thousand times the losses of its term."""
-    largest = solver.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
-    reach = np.append(largest, np.full(len(problem.law.shapes), np.inf))
-    return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
-
-
-def _pinned(
-    problem: solver.Problem,
-    which: Array,
-    at: Array,
-    starts: list[Array],
-    far: Array,
-    enough: Array,
-    least: float,
-) -> tuple[solver.Solution, Array]:
-    """The misfit minimised with parameter `which` held at `at`, and whether that is certified: another Newton step
-    would change the rise above the `least` misfit by too little to matter, or several starts agree.
-
-    Where the given starts leave a misfit of `enough` or more, the other side's and those of a grid are tried as well.
-    """
-    rows = np.arange(len(which))
-    lows, highs = (np.repeat(end[None], len(which), axis=0) for end in (problem.low, problem.high))
-    lows[rows, which] = highs[rows, which] = at
-
-    def solved(owner: Array, start: Array) -> solver.Solution:
-        return solver.solve(replace(problem, low=lows[owner], high=highs[owner]), start)
-
-    owner = np.tile(rows, len(starts))
-    found = solved(owner, np.concatenate(starts))
-    above = rows[_lowest(found, owner, rows).misfit >= enough]
-    others = np.empty(0, dtype=int)
-    if len(above):
-        grids = [
-            solver.grid_starts(replace(problem, low=lows[i], high=highs[i]), keep=PINNED_STARTS, cells=GRID_CELLS)[0]
-            for i in above
-        ]
-        others = np.concatenate([above, np.repeat(above, [len(grid) for grid in grids])])
-        found = solver.joined([found, solved(others, np.concatenate([far[above], *grids]))])
-    every = np.concatenate([owner, others])
-    best = _lowest(found, every, rows)
-    tolerance = PROFILE_AGREES * np.maximum(enough - least, solver.NO_MISFIT * problem.rows)
-    is_best = found.misfit - best.misfit[every] < tolerance[every]
-    agree = np.bincount(others[is_best[len(owner) :]], minlength=len(rows))
-    return best, (best.decrement * best.misfit < tolerance) | (agree > 1)
-
-
-def _lowest(found: solver.Solution, owner: Array, rows: Array) -> solver.Solution:
-    """The best of each owner's."""
-    order = np.lexsort((found.misfit, owner))
-    first = order[np.searchsorted(owner[order], rows)]
-    return solver.Solution(found.parameters[first], found.misfit[first], found.decrement[first], found.steps[first])
-
-
-def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
-    """Refits with clusters drawn with replacement, shape (draws, parameters).
-
-    The misfits of all draws at many parameters are one matrix product. So the pilots' optima, each the better of two
-    starts, are the grid from which the draws start; and in the end each draw is held against the optima of many others,
-    and descends again from any that is better.
-    """
-    if draws == 0:
-        return np.empty((0, len(point.parameters)))
-    problem, number = point.problem, data.clusters
-    rng = np.random.default_rng(seed)
-    if data.n >= MANY_ROWS and number >= INDEPENDENT and (steps := _one_step_each(point, data, draws, rng)) is not None:
-        return steps
-    weights = _counts(rng, draws, number)[:, data.cluster]
-
-    pilots = weights[:PILOTS]
-    from_grid = solver.grid_starts(problem, pilots, keep=1, cells=GRID_CELLS)[:, 0]
-    from_point = np.repeat(point.parameters[None], len(pilots), axis=0)
-    rough = [solver.solve(problem, start, pilots, tolerance=solver.ROUGH) for start in (from_grid, from_point)]
-    known = np.concatenate([point.parameters[None], *(found.parameters for found in rough)])
-    start = known[solver.misfit_of_each(problem, known, weights).argmin(axis=1)]
-    found = solver.solve(problem, start, weights, is_near=True)
-
-    known = found.parameters[:PEERS]
-    misfits = solver.misfit_of_each(problem, known, weights)
-    worse = np.flatnonzero(misfits.min(axis=1) < found.misfit * (1 - BETTER))
-    if len(worse):
-        start = known[misfits[worse].argmin(axis=1)]
-        found.parameters[worse] = solver.solve(problem, start, weights[worse], is_near=True).parameters
-    return found.parameters
-
-
-def _counts(rng: np.random.Generator, draws: int, number: int) -> Array:
-    """How often each cluster is drawn, shape (draws, clusters)."""
-    counts = np.empty((draws, number))
-    block = max(1, COUNTED_AT_ONCE // number)
-    for first in range(0, draws, block):
-        size = min(block, draws - first)
-        picks = rng.integers(0, number, (size, number)) + number * np.arange(size)[:, None]
-        counts[first : first + size] = np.bincount(picks.ravel(), minlength=size * number).reshape(size, number)
-    return counts
-
-
-def _one_step_each(point: Point, data: Sample, draws: int, rng: np.random.Generator) -> Array | None:
-    """Each draw as one Newton step from the optimum: of the same order as a refit, at the cost of a matrix product
-    (Davidson and MacKinnon 1999, "Bootstrap testing in nonlinear models"). Some draws are refitted too; None where
-    those disagree, or where a bound holds the optimum."""
-    problem, free = point.problem, np.flatnonzero(point.is_free)
-    slope = solver.slopes(problem, point.parameters)[:, free]  # (rows, free)
-    z = point.residuals / problem.scale
-    pull = z if problem.is_squares else np.clip(z, -1, 1)
-    upper = np.triu_indices(len(free))
-    rows = np.concatenate(  # of each row: its share of the gradient, and of the Hessian where the law is straight
-        [slope * (pull / problem.scale)[:, None], (slope[:, upper[0]] * slope[:, upper[1]]) * _stiff(z, pull, problem)],
-        axis=1,
-    )
-    shares = np.zeros((data.clusters, rows.shape[1]))
-    np.add.at(shares, data.cluster, rows)
-    whole = solver.local(problem, point.parameters[None], None).hessian[0][np.ix_(free, free)]
-    bend = whole[upper] - rows[:, len(free) :].sum(0)
-    drawn = np.repeat(point.parameters[None], draws, axis=0)
-    chunk = max(1, solver.ROWS_PER_CHUNK * 64 // data.clusters)
-    for first in range(0, draws, chunk):
-        counts = _counts(rng, min(chunk, draws - first), data.clusters)
-        sums = counts @ shares
-        hessian = np.empty((len(sums), len(free), len(free)))
-        hessian[:, upper[0], upper[1]] = hessian[:, upper[1], upper[0]] = sums[:, len(free) :] + bend
-        step = -np.linalg.solve(hessian, sums[:, : len(free), None])[..., 0]
-        drawn[first : first + len(step), free] += step
-        if first == 0:
-            few = counts[: min(CHECKED, len(counts))]
-    start = drawn[: len(few)].clip(problem.low, problem.high)
-    refitted = solver.solve(problem, start, few[:, data.cluster], is_near=True).parameters
-    spread = drawn[:, free].std(axis=0)
-    is_inside = ((drawn > problem.low) & (drawn < problem.high))[:, free].all()
-    misses = np.abs(drawn[: len(few)] - refitted)[:, free] / spread
-    return drawn if is_inside and np.isfinite(spread).all() and misses.max() < STEP_AGREES else None
-
-
-def _stiff(z: Array, pull: Array, problem: solver.Problem) -> Array:
-    """Second derivative of the misfit by the residual, shape (rows, 1)."""
-    return np.asarray((z == pull)[:, None] / problem.scale**2)
 
 
 def replicates(
@@ -439,44 +227,10 @@ def percentiles(
     return centre + (low - centre) * widen, centre + (high - centre) * widen
 
 
-def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed: int) -> Array:
-    """Refits to losses drawn from the fitted law and its noise, shape (draws, parameters), for few clusters.
-
-    Each draw first draws the variances, as scaled inverse chi-squared with their degrees of freedom, so that the refits
-    spread as Student's t and not as a normal.
-    """
-    if draws == 0:
-        return np.empty((0, len(point.parameters)))
-    rng = np.random.default_rng(seed)
-    free = int(point.is_free.sum())
-    row_dof, cluster_dof = around.rows - free, data.clusters - free
-    shared = max(around.variance_cluster, 0.0)
-    if shared > 0:
-        row_dof = around.rows - data.clusters
-    relative = point.problem.relative * np.sqrt(around.uneven)
-    shake = np.sqrt(around.variance_row) * rng.standard_normal((draws, data.n)) * _scales(rng, draws, row_dof)
-    effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
-    move = (shake + effect[:, data.cluster]) * relative
-    level = point.fitted
-    losses = (
-        level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE))
-        if point.problem.is_log
-        else np.maximum(level + move, 0.01 * level)
-    )
-    problem = replace(point.problem, loss=losses)
-    from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
-    return from_point.parameters
-
-
-def _scales(rng: np.random.Generator, draws: int, dof: int) -> Array:
-    dof = max(dof, 3)  # fewer would give draws without a variance
-    return np.sqrt(dof / rng.chisquare(dof, (draws, 1)))
-
-
-def gradient(function: Callable[[Array], Any], at: Array, least: Array | float = LEAST_STEP) -> Array:
+def gradient(function: Callable[[Array], float], at: Array, least: Array | float = LEAST_STEP) -> Array:
     """Central differences of a smooth scalar function.
 
-    least   the smallest step of each argument (solver.negligible)
+    least   the smallest step of each argument (derivatives.negligible)
     """
     slope, steps = np.zeros(len(at)), np.maximum(RELATIVE_STEP * np.abs(at), least)
     for i in range(len(at)):

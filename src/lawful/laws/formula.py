@@ -14,15 +14,12 @@ import numpy as np
 from lawful.checks import shown
 from lawful.errors import DeclarationError
 from lawful.formula import derivatives
+from lawful.formula.names import ROLES, at_pivot, with_columns, with_numbers
 from lawful.formula.normal import Normal, normal
 from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
+from lawful.formula.ranges import RATE, sought
 from lawful.laws import ONE_AXIS, Axes, Law, Levels, Shape, Term, Values
 
-ROLES = {"N": "params", "D": "tokens", "C": "flops", "U": "unique_tokens"}
-# names that a column may have and a parameter, too: single letters, and what the papers call exponents
-USUAL = frozenset("alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau omega".split())
-# bounds of a parameter and where starts are laid, by kind; published exponents reach 5.66
-EXPONENT, RATE, SCALE = (1e-3, 20.0, (0.05, 1.5)), (1e-4, 1e4, (0.05, 100.0)), (-30.0, 30.0, (-5.0, 5.0))
 MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
 ENDS = (0.0, math.inf, -math.inf)  # of bounds that are the same in every unit
 
@@ -134,28 +131,9 @@ class Formula(Law):
     def for_table(self, columns: Collection[str], roles: Mapping[str, str], levels: Levels | None = None) -> Formula:
         """The law with the columns that it names between backticks, and the levels of those that have some. Raises
         DeclarationError for a name that may be a column and a parameter."""
-        text, names = self.text, [leaf for leaf in leaves(parse(self.text)) if isinstance(leaf, Name)]
-        role_of = {roles[role]: role for role in ROLES.values() if role in roles}
+        names = [leaf for leaf in leaves(parse(self.text)) if isinstance(leaf, Name)]
         known = {*self.bounds, *self.start, *self.meaning, *("x" if self.axis else ())}
-        for name in sorted({name for name in names if not name.reading}, key=lambda name: -name.at):
-            if name.name not in columns or name.name in known:
-                continue
-            if name.name in ROLES:
-                if roles.get(ROLES[name.name], name.name) == name.name:
-                    continue
-                other = f"input({ROLES[name.name]})"
-            elif len(name.name) == 1 or name.name.lower() in USUAL:
-                other = f"param({name.name})"
-            else:
-                read_as = role_of.get(name.name, name.name)
-                text = f"{text[: name.at]}`{read_as}`{text[name.end :]}"
-                continue
-            wrong(
-                self.text,
-                name.at,
-                f"{name.name} may be the column of that name or not: write input({name.name}) for the column, else "
-                f"{other}.",
-            )
+        text = with_columns(self.text, {column for column in columns if column not in known}, roles)
         law = dataclasses.replace(self, text=text)._with_levels(names, columns, levels)
         if circular := {"loss", roles.get("loss")} & set(law.inputs):
             raise DeclarationError(f"law: {self.text!r} reads {circular.pop()}, which is what it should give.")
@@ -216,8 +194,8 @@ class Formula(Law):
             return self, dict(fixed)
         law = dataclasses.replace(
             self,
-            text=_with_numbers(self.text, own),
-            derive={name: _with_numbers(text, own) for name, text in self.derive.items()},
+            text=with_numbers(self.text, own),
+            derive={name: with_numbers(text, own) for name, text in self.derive.items()},
             bounds={name: pair for name, pair in self.bounds.items() if name not in own},
             start={name: pair for name, pair in self.start.items() if name not in own},
         )
@@ -275,7 +253,7 @@ class Formula(Law):
     def fitted_names(self) -> dict[str, str]:
         """Parameter of the text -> the name of what is fitted for it."""
         form = self.normal
-        names = {name: _at_pivot(name) if name in form.powers else name for name in form.terms}
+        names = {name: at_pivot(name) if name in form.powers else name for name in form.terms}
         for name, kind in form.kinds.items():
             given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
             is_size = kind in ("scale", "size")
@@ -337,29 +315,13 @@ class Formula(Law):
         return found
 
     def _shape(self, name: str, kind: str) -> Shape:
-        fitted, start = self.fitted_names[name], self.start.get(name)
-        bounds, is_log = self.bounds.get(name), name in self.as_log
-        if bounds is None and (kind == "place" or (kind == "size" and start is None)):
+        given = self.bounds.get(name), self.start.get(name)
+        if given[0] is None and (kind == "place" or (kind == "size" and given[1] is None)):
             raise DeclarationError(
                 f"law: where to seek {name} cannot be told from {self.text!r}: give its bounds, {name}=LOW:HIGH, or "
                 f"bounds={{{name!r}: (LOW, HIGH)}} in Python."
             )
-        low, high, starts = EXPONENT if kind == "exponent" else SCALE if is_log else RATE
-        if is_log:
-            bounds, start = (own and (_log(own[0], own[1]), math.log(own[1])) for own in (bounds, start))
-        if bounds is not None:
-            if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1])):
-                raise DeclarationError(f"law: bounds: {name}: expected two finite numbers, got {self.bounds[name]}.")
-            low, high = bounds
-            usual = (max(low, starts[0] if low >= 0 else -starts[1]), min(high, starts[1]))  # of either sign
-            starts = usual if kind in ("exponent", "rate") and usual[0] < usual[1] else bounds
-        elif start is not None and is_log:
-            low, high = start[0] + SCALE[0], start[1] + SCALE[1]
-        if start is not None:
-            if not (low <= start[0] and start[1] <= high):
-                raise DeclarationError(f"law: start: {name}: expected it inside its bounds, got {self.start[name]}.")
-            starts = start
-        return Shape(fitted, low, high, starts)
+        return Shape(self.fitted_names[name], *sought(name, kind, *given, is_log=name in self.as_log))
 
     @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -414,27 +376,6 @@ class Formula(Law):
         of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
-
-
-def _with_numbers(text: str, values: Mapping[str, float]) -> str:
-    """A formula with numbers in place of some parameters."""
-    places = {leaf for leaf in leaves(parse(text)) if isinstance(leaf, Name) and leaf.name in values}
-    for name in sorted(places, key=lambda name: -name.at):
-        if name.reading != "input":
-            number = repr(float(values[name.name])).removesuffix(".0")
-            text = text[: name.at] + (f"({number})" if number[0] == "-" else number) + text[name.end :]
-    return text
-
-
-def _at_pivot(name: str) -> str:
-    """A_pivot, and A_pivot[adamw]."""
-    base, bracket, level = name.partition("[")
-    return f"{base}_pivot{bracket}{level}"
-
-
-def _log(low: float, high: float) -> float:
-    """Of a lowest value; 0 is as far below the highest as scales are sought."""
-    return math.log(low) if low > 0 else math.log(high) + SCALE[0]
 
 
 def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:

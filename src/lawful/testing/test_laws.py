@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lawful.fitting import solver
+from lawful.fitting import derivatives, solver
+from lawful.fitting.problem import Problem
 from lawful.fitting.search import limits
+from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, Law, named, stored, to_data
 from lawful.testing import loaded
 
@@ -39,7 +41,7 @@ def problem_of(law: Law, *, is_log: bool, scatter: float) -> Any:
     x = Axes.of({axis: np.exp(rng.uniform(low, high, 60)) for axis, (low, high) in spans.items()})
     loss = law.predict(ordinary(law), x) * np.exp(scatter * rng.standard_normal(60))
     lowest, highest = limits(law, {}, {})
-    return solver.Problem(law, x, loss, is_log, 0.1 if scatter else 0.01, True, lowest, highest)
+    return Problem(law, x, loss, is_log, 0.1 if scatter else 0.01, True, lowest, highest)
 
 
 @each_law
@@ -47,19 +49,19 @@ def problem_of(law: Law, *, is_log: bool, scatter: float) -> Any:
 def test_gradient_and_hessian_agree_with_central_differences(law: Law, is_log: bool) -> None:
     problem = problem_of(law, is_log=is_log, scatter=0.05)
     theta = np.array([ordinary(law)[name] for name in law.parameters])
-    here = solver.local(problem, theta[None], None)
+    here = derivatives.local(problem, theta[None], None)
     steps = 1e-5 * np.eye(len(theta))
     up, down = theta + steps, theta - steps
-    gradient = (solver.misfit(problem, up) - solver.misfit(problem, down)) / 2e-5
+    gradient = (problem.misfit(up) - problem.misfit(down)) / 2e-5
     np.testing.assert_allclose(here.gradient[0], gradient, rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
-    hessian = (solver.local(problem, up, None).gradient - solver.local(problem, down, None).gradient) / 2e-5
+    hessian = (derivatives.local(problem, up, None).gradient - derivatives.local(problem, down, None).gradient) / 2e-5
     np.testing.assert_allclose(here.hessian[0], hessian, rtol=1e-5, atol=1e-6 * np.abs(hessian).max())
 
 
 @each_law
 def test_planted_parameters_are_found(law: Law) -> None:
     problem = problem_of(law, is_log=True, scatter=0.0)
-    found = solver.solve(problem, solver.grid_starts(problem)[0])
+    found = solver.solve(problem, grid_starts(problem)[0])
     best = dict(zip(law.parameters, found.parameters[found.misfit.argmin()], strict=True))
     assert best == pytest.approx(ordinary(law), rel=2e-4)
 

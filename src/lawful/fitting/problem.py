@@ -1,0 +1,86 @@
+"""What a fit minimises: a law's residuals on rows, and their misfit.
+
+The misfit is  F = sum_i w_i rho(r_i / scale)  with r the residual of log L (or of L) and rho the Huber function with a
+threshold (1, or infinity for least squares). Dividing by the scale makes tolerances mean the same for every objective:
+scipy's L-BFGS-B on an unscaled mean loss stops after two iterations far above the optimum and reports success.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lawful.laws import Array, Axes, Law
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised. Parameters stand in the law's order: coefficients, then shapes.
+
+    loss        observed, shape (rows,), or (problems, rows) where each problem has losses of its own
+    is_log      residuals are log L - log loss; else L - loss
+    scale       of the residuals: Huber's delta, or sigma for squares
+    relative    noise of each row in units of that at the pivot, shape (rows,); 1 where it is the same everywhere. Every
+                residual and slope is divided by it
+    is_squares  squares instead of Huber
+    low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
+    """
+
+    law: Law
+    x: Axes
+    loss: Array
+    is_log: bool
+    scale: float
+    is_squares: bool
+    low: Array
+    high: Array
+    relative: Array | float = 1.0
+
+    @functools.cached_property
+    def target(self) -> Array:
+        return np.asarray(np.log(self.loss) if self.is_log else self.loss)
+
+    def take(self, rows: slice | Array) -> Problem:
+        """The same for some of the problems, where each has bounds or losses of its own."""
+        if self.low.ndim == 1 and self.loss.ndim == 1:
+            return self
+        low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
+        return replace(self, low=low, high=high, loss=loss)
+
+    @property
+    def scales(self) -> Array | float:
+        return self.scale * self.relative
+
+    @property
+    def rows(self) -> int:
+        return int(self.loss.shape[-1])
+
+    def units(self) -> Array:
+        """Of each parameter: coefficients are losses, shapes are of the order of 1."""
+        typical = float(np.median(self.loss))
+        return np.repeat([typical, 1.0], [len(self.law.coefficients), len(self.law.shapes)])
+
+    def levels(self, parameters: Array) -> Array:
+        """The law's losses, (problems, rows), at parameters of shape (problems, parameters); or without problems."""
+        return self.law.predict(dict(zip(self.law.parameters, parameters.T, strict=True)), self.x)
+
+    def residuals(self, parameters: Array) -> Array:
+        """Shape (problems, rows), in the residual's own unit, over the row's relative noise."""
+        level = self.levels(parameters)
+        away: Array = (np.log(np.maximum(level, 1e-300)) if self.is_log else level) - self.target
+        return away if isinstance(self.relative, float) else away / self.relative
+
+    def misfit(self, parameters: Array, weights: Array | None = None) -> Array:
+        """Of each problem at its own parameters, shape (problems,)."""
+        rho = self._rho(parameters)
+        return np.asarray((rho if weights is None else weights * rho).sum(-1))
+
+    def misfit_of_each(self, candidates: Array, weights: Array) -> Array:
+        """Of every problem at every candidate, shape (problems, candidates): one matrix product."""
+        return np.asarray(weights @ self._rho(candidates).T)
+
+    def _rho(self, parameters: Array) -> Array:
+        z = np.abs(self.residuals(parameters)) / self.scale
+        return np.asarray(0.5 * z**2 if self.is_squares else np.where(z <= 1, 0.5 * z**2, z - 0.5))
