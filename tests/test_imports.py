@@ -41,7 +41,7 @@ import sys
 sys.modules |= {{"torch": None, "scipy.stats": None}}
 import {", ".join(f"lawful.{part}" for part in parts)}
 from lawful.plugins import analyses
-assert analyses()
+analyses()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
