@@ -83,13 +83,15 @@ for module in pkgutil.walk_packages(lawful.__path__, "lawful."):
     run(core, "-c", code.replace("CORE", repr(str(core))))
 
 
-def test_the_core_finds_its_studies_and_plans_one_without_the_domains(core: Path, tmp_path: Path) -> None:
-    said = run(core, "-m", "lawful", "studies", "--json")
-    assert '"quickstart"' in said
-    assert "extract" not in run(core, "-m", "lawful", "data", "--help")
+def test_the_core_finds_its_studies_and_commands_without_the_domains(core: Path) -> None:
     code = """
+from typer.testing import CliRunner
 from lawful import registry, studies
+from lawful.cli import app
 from lawful.run import from_json
+assert '"quickstart"' in CliRunner().invoke(app, ["studies", "--json"]).stdout
+helped = CliRunner().invoke(app, ["data", "--help"]).stdout
+assert "prepare" in helped and "extract" not in helped
 assert registry.domains() == () and registry.find("laws", "chinchilla")
 try:
     from_json({"is": "lawful.families.absent:Absent"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,21 @@ def toy(widths: tuple[int, ...] = WIDTHS, *, seeds: int = 1, run: dict[str, Any]
     return replace(toy_study.study(widths=widths, steps=(20,), seeds=seeds, **(run or {})), questions=[SIZE])
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def finished(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study."""
-    folder = tmp_path / "toy"
+    folder = tmp_path_factory.mktemp("finished") / "toy"
     make_plan(toy(), device_name="cpu", is_timed=False).write(folder)
     train_study(folder, Planted())
     write_observations(folder)
     answer_study(folder)
     return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return shutil.copytree(finished, tmp_path / "toy")
 
 
 def extend(folder: Path, study: Study) -> None:

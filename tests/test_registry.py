@@ -296,7 +296,6 @@ def test_a_law_a_reader_and_a_command_of_a_package_are_used_by_name(cosmos: Path
     (tmp_path / "runs.scsv").write_text(f"params;loss\n{rows}\n")
     out = python(cosmos, "-m", "lawful", "fit", "runs.scsv", "--law", "dimming", "--json", cwd=tmp_path)
     assert '"class": "dimming"' in out
-    assert "point" in python(cosmos, "-m", "lawful", "data", "--help")
     assert python(cosmos, "-m", "lawful", "data", "point") == "pointed\n"
 
 

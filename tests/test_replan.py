@@ -43,15 +43,21 @@ def planned(study: Study, **settings: str) -> Plan:
     return make_plan(study, device_name="cpu", is_timed=False, settings=settings)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def finished(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that is finished: planned, every run ended, forecast and fitted."""
-    folder = tmp_path / "toy"
+    folder = tmp_path_factory.mktemp("finished") / "toy"
     planned(toy()).write(folder)
     train_study(folder, Planted())
     write_observations(folder)
     answer_study(folder)
     return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return shutil.copytree(finished, tmp_path / "toy")
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -91,22 +91,28 @@ def show(study: str, pictures: Path | None = None) -> Shown:
         folder = Path(place) / study
         shutil.copytree(RECORDS / study, folder)
         answer_study(folder)
-        evidence = read_evidence(folder)
-        if pictures is not None:
-            (chart,) = [chart for chart in all_charts(evidence) if chart.name == CHARTS[study][0]]
+        return show_fitted(study, folder, pictures)
+
+
+def show_fitted(study: str, folder: Path, pictures: Path | None = None) -> Shown:
+    """What is shown of a study that has been fitted; its chart is drawn into `pictures`."""
+    evidence = read_evidence(folder)
+    if pictures is not None:
+        (chart,) = [chart for chart in all_charts(evidence) if chart.name == CHARTS[study][0]]
+        pictures.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as place:
             write_figures([chart], Path(place))
-            pictures.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(place) / f"{chart.name}.png", pictures / f"{study}.png")
-        return Shown(
-            study=study,
-            scale=evidence.study.scale,
-            question=evidence.study.question,
-            headline=words.headline(evidence),
-            basis=words.basis(evidence),
-            doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
-            runs=len(evidence.finished),
-            planned=len(evidence.runs),
-        )
+    return Shown(
+        study=study,
+        scale=evidence.study.scale,
+        question=evidence.study.question,
+        headline=words.headline(evidence),
+        basis=words.basis(evidence),
+        doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
+        runs=len(evidence.finished),
+        planned=len(evidence.runs),
+    )
 
 
 def page(shown: list[Shown]) -> str:

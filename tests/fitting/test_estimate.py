@@ -261,11 +261,18 @@ def test_noiseless_data_give_the_planted_law():
         assert fit.params[name].value == pytest.approx(planted, rel=1e-4)
 
 
-def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_saw_every_row(monkeypatch):
+@pytest.fixture
+def large(monkeypatch):
+    """4,000 rows count as a large table, since with 10,000, as in earnest, these tests take long."""
+    monkeypatch.setattr("lawful.fitting.estimate.SEARCHED_ROWS", 2_000)
+    monkeypatch.setattr("lawful.fitting.uncertainty.MANY_ROWS", 4_000)
+
+
+def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_saw_every_row(large, monkeypatch):
     """Short cuts for many rows (a search on some of them, one Newton step a draw) must not show in what is said."""
     rng = np.random.default_rng(3)
-    params, tokens = 10 ** rng.uniform(7, 10, 12_000), 10 ** rng.uniform(9, 12, 12_000)
-    losses = chinchilla_loss(params, tokens) * np.exp(0.02 * rng.standard_normal(12_000))
+    params, tokens = 10 ** rng.uniform(7, 10, 8_000), 10 ** rng.uniform(9, 12, 8_000)
+    losses = chinchilla_loss(params, tokens) * np.exp(0.02 * rng.standard_normal(8_000))
     table = [{"params": n, "tokens": d, "loss": y} for n, d, y in zip(params, tokens, losses, strict=True)]
     short = lawful.fit(table, "chinchilla", draws=200)
     monkeypatch.setattr("lawful.fitting.search.SEARCHED_ROWS", 10**9)
@@ -278,12 +285,12 @@ def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_
         assert short.params[name].ci95 == pytest.approx(parameter.ci95, abs=0.05 * parameter.stderr)
 
 
-def test_a_large_table_without_a_floor_is_refitted_since_steps_do_not_stop_at_bounds():
+def test_a_large_table_without_a_floor_is_refitted_since_steps_do_not_stop_at_bounds(large):
     rng = np.random.default_rng(4)
-    params = 10 ** rng.uniform(6, 10, 12_000)
+    params = 10 ** rng.uniform(6, 10, 4_000)
     table = [
         {"params": n, "loss": loss}
-        for n, loss in zip(params, 400 * params**-0.1 * np.exp(0.02 * rng.standard_normal(12_000)), strict=True)
+        for n, loss in zip(params, 400 * params**-0.1 * np.exp(0.02 * rng.standard_normal(4_000)), strict=True)
     ]
     fit = lawful.fit(table, "power_floor", draws=200)
     floor = np.array(fit.draws)[:, list(fit.params).index("E")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from in_process import lawful
 from lawful.errors import LawfulError
 from lawful.report import watch as watching
 from lawful.report.watch import ADDRESS, MOST_CONNECTIONS, Watch, _Handler, _Server
@@ -225,16 +227,17 @@ def test_only_the_page_is_served_and_only_to_this_machine_until_ctrl_c(
         process.communicate()
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_it(running: tuple[Path, Callable[[], None]]) -> None:
+def test_a_port_that_is_taken_is_an_error_that_names_it(
+    running: tuple[Path, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "nice", lambda _: 0)  # which the command lowers its own priority with
     folder, _ = running
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "lawful", "watch", str(folder), "--no-open", "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 2
-    assert f"--port: {port} cannot be had" in done.stderr
+        said = lawful("watch", folder, "--no-open", "--port", port, expect=2)
+    assert f"--port: {port} cannot be had" in said.stderr
 
 
 def _listening_addresses(port: int) -> set[str]:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from in_process import Here
 from lawful.conduct import train_study
-from lawful.executors.local import Local
 from lawful.observe import observations
 from lawful.run import Run, from_json
 from lawful.storage.json_files import read_json, read_jsonl
@@ -176,7 +176,7 @@ def kill_now_and_then_until_done(folder: Path, kills: int, seed: int) -> int:
 
 def assert_same_as_undisturbed(toy_folder: Folder, kills: int, steps: tuple[int, ...]) -> None:
     calm = toy_folder("calm", widths=(8, 16), steps=steps)
-    train_study(calm, Local(workers=2, device="cpu"))
+    train_study(calm, Here())
     stormy = toy_folder("stormy", widths=(8, 16), steps=steps)
     hits = kill_now_and_then_until_done(stormy, kills, seed=1)
     assert hits >= min(kills, 2), "the study was over before it could be killed: make it longer"
@@ -189,7 +189,7 @@ def assert_same_as_undisturbed(toy_folder: Folder, kills: int, steps: tuple[int,
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
 def test_a_killed_study_ends_in_the_same_weights_and_observations(toy_folder: Folder) -> None:
-    assert_same_as_undisturbed(toy_folder, kills=2, steps=(800, 2400))
+    assert_same_as_undisturbed(toy_folder, kills=2, steps=(250, 750))
 
 
 @pytest.mark.slow
@@ -199,7 +199,7 @@ def test_twenty_random_kills_end_in_the_same_weights_and_observations(toy_folder
 
 
 def test_ctrl_c_checkpoints_and_a_resume_finishes(toy_folder: Folder) -> None:
-    folder = toy_folder("toy", widths=(8, 16), steps=(4000,))  # seconds of training, so that the signal hits it
+    folder = toy_folder("toy", widths=(8, 16), steps=(1000,))  # seconds of training, so that the signal hits it
     process = study_process(folder)
     records = folder / "runs"
     deadline = time.monotonic() + 60
@@ -209,7 +209,7 @@ def test_ctrl_c_checkpoints_and_a_resume_finishes(toy_folder: Folder) -> None:
     process.wait(timeout=60)
     assert process.returncode != 0
     assert any(folder.glob("runs/*/checkpoints/*/MANIFEST.json")), "nothing was checkpointed"
-    train_study(folder, Local(workers=2, device="cpu"))
+    train_study(folder, Here())
     assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from in_process import Here
 from lawful.conduct import groups, train_study
 from lawful.errors import LawfulError
-from lawful.executors import Executor, Job
 from lawful.fitting.answer import answer_study
 from lawful.observe import observations, write_observations
 from lawful.planning.plan import make_plan
@@ -60,23 +59,6 @@ def ids(store: Store) -> tuple[str, list[str]]:
     """Of the run that is started from, and of those that do."""
     found = [rung for rung in store.read_study().runs if rung.starts_from]
     return found[0].starts_from, [rung.run for rung in found]
-
-
-class Here(Executor):
-    """Trains in this process: starting one costs seconds."""
-
-    def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
-        for run_id in (run_id for group in groups for run_id in group):
-            train_here(Store(folder), run_id)
-        return Over()
-
-
-class Over(Job):
-    def is_over(self) -> bool:
-        return True
-
-    def stop(self) -> None:
-        return None
 
 
 def test_it_begins_with_exactly_the_final_weights_of_the_other(tmp_path: Path) -> None:

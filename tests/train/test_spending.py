@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from in_process import Here
 from lawful.conduct import train_study
-from lawful.executors import Executor, Job, stacks
 from lawful.observe import observations
 from lawful.planning.plan import make_plan
 from lawful.run import Schedule
 from lawful.storage.layout import Store
 from lawful.study import Rung, Study, bracket, import_file
-from lawful.train import worker
 
 TOY = Path(__file__).parents[1] / "toy_study.py"
-
-
-class Here(Executor):
-    """Trains in this process, in the order that it is given: starting a worker costs seconds."""
-
-    def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
-        store = Store(folder)
-        options = worker.parse([str(folder), "-", "--device", "cpu"])
-        rungs = {rung.run: rung for rung in store.read_study().runs}
-        for group in groups:
-            for ids in stacks(rungs, group):
-                worker.train_runs(store, ids, options, threading.Event())
-        return Over()
-
-
-class Over(Job):
-    def is_over(self) -> bool:
-        return True
-
-    def stop(self) -> None:
-        return None
 
 
 def toy(held_out: dict[str, int] | None = None, steps: tuple[int, ...] = (5, 10, 20), seeds: int = 1) -> Study:

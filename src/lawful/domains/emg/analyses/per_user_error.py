@@ -13,13 +13,13 @@ by least squares, draw by draw.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from lawful.domains.emg.records import (
     SPLITS,
@@ -33,6 +33,7 @@ from lawful.domains.emg.records import (
     read_details,
     read_people,
 )
+from lawful.fitting.quantiles import t_quantile
 from lawful.plugins import Analysis
 from lawful.schema import StudyPlan
 from lawful.storage.atomic import write_json
@@ -236,7 +237,7 @@ def _interval(draws: np.ndarray, users: int) -> tuple[float, float]:
 
 def _percentages(users: int) -> list[float]:
     """Of the draws' quantiles for a 95 % interval: 2.5 and 97.5 with many users, nearly 0 and 100 with four."""
-    tail = 100 * float(norm.cdf(-np.sqrt(users / (users - 1)) * student.ppf(0.975, users - 1)))
+    tail = 100 * NormalDist().cdf(-math.sqrt(users / (users - 1)) * t_quantile(0.975, users - 1))
     return [tail, 100 - tail]
 
 
