@@ -14,7 +14,8 @@ from lawful.fitting.crossover import Crossing
 from lawful.fitting.headline import Headline, of_answer
 from lawful.fitting.older import answer_of_format_1
 from lawful.fitting.paired import Paired
-from lawful.fitting.result import FindLaw, Fit, read_fit
+from lawful.fitting.result import Fit
+from lawful.fitting.stored_fit import FindLaw, read_fit
 from lawful.fitting.truth import Recovered
 from lawful.schema import FORMAT, Question, Warning
 from lawful.storage.atomic import write_json
@@ -157,7 +158,7 @@ class Answer(AnswerRecord):
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
-        """The inverse of to_json, checked. find: as in result.read_fit.
+        """The inverse of to_json, checked. find: as in stored_fit.read_fit.
 
         Raises StoreError that names the field, DeclarationError where the law cannot be had.
         """
