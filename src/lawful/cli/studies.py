@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -31,7 +32,7 @@ from lawful.cli.commands import (
     Unit,
 )
 from lawful.cli.data import show_progress
-from lawful.cli.terminal import console
+from lawful.cli.terminal import answer_interrupts, console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
 from lawful.schema import SinkName
 
@@ -90,7 +91,80 @@ Gpus = Annotated[
 ]
 Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
 Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
-Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
+Time = Annotated[
+    str,
+    typer.Option(
+        help="Of Slurm: a task's time limit: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
+    ),
+]
+Parallelism = Annotated[
+    int,
+    typer.Option(
+        "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes-per-run", help="By torchrun, each with its rows of every batch.", callback=options.of(PositiveInt)
+    ),
+]
+Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
+TrustedLaws = Annotated[
+    list[str] | None,
+    typer.Option("--law", help="Import FILE.py:CLASS, a law of your own that a question names; may be repeated."),
+]
+Trust = Annotated[
+    str | None,
+    typer.Option(help="Let the study's own Python file, or its commands, run: 12 digits or more of their SHA-256."),
+]
+Echo = Annotated[
+    bool,
+    typer.Option("--echo", help="Of commands: one after the other, with their output here; no fit, no report."),
+]
+
+
+def _study_names(incomplete: str) -> list[str]:
+    from lawful import studies as built_in
+
+    return [name for name in built_in.names() if name.startswith(incomplete)]
+
+
+StudyName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A built-in study, or the path of your own Python file; or give --command.", autocompletion=_study_names
+    ),
+]
+Only = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option(help="Seconds between checkpoints of a run.", callback=options.of(PositiveFloat))
+]
+Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray, slurm, or an installed package's.")]
+Cpus = Annotated[
+    int,
+    typer.Option(
+        "--cpus-per-run",
+        help="CPU threads of a run; a cluster reserves as many cores.",
+        callback=options.of(PositiveInt),
+    ),
+]
+Gpus = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-run",
+        help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.",
+        callback=options.of(NonNegativeFloat),
+    ),
+]
+Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
+Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
+Time = Annotated[
+    str,
+    typer.Option(
+        help="Of Slurm: a task's time limit: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
+    ),
+]
 Parallelism = Annotated[
     int,
     typer.Option(
@@ -124,6 +198,7 @@ Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
 MOST_FAILED = 5  # runs that are named at the end
 MOST_LETTERS = 300  # of each one's reason
+WIDTH = 80  # columns of the narrowest terminal that is common
 MOST_FORECASTS = 12  # that `lawful extend` prints
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
@@ -140,7 +215,7 @@ def register(app: typer.Typer) -> None:
 def studies(as_json: AsJson = False) -> None:
     """List the built-in studies: question, scales, settings, and what data each needs."""
     from lawful import studies as built_in
-    from lawful.study import declare, settings_of
+    from lawful.study import declare, scales_of, settings_of
 
     found: list[dict[str, Any]] = []
     for name in built_in.names():
@@ -151,20 +226,32 @@ def studies(as_json: AsJson = False) -> None:
             {
                 "name": name,
                 "question": study.question,
+                "scales": list(scales_of(module)),
                 "axes": list(dict.fromkeys(axis for rung in study.ladder for axis in rung.at)),
                 "settings": settings_of(module),
-                "data": [f"{c.name} ({'here' if c.is_available() else 'not on this machine'})" for c in corpora],
+                "data": sorted(
+                    {f"{c.name} ({'here' if c.is_available() else 'not on this machine'})" for c in corpora}
+                ),
             }
         )
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    from rich.table import Table
-
-    table = Table("study", "question", "axes", "data", box=None, pad_edge=False, header_style="bold")
     for entry in found:
-        table.add_row(entry["name"], entry["question"], ", ".join(entry["axes"]), ", ".join(entry["data"]))
-    console().print(table)
+        print(entry["name"])
+        for line in textwrap.wrap(entry["question"], WIDTH - 2):
+            print(f"  {line}")
+        for words, parts in (("scales", entry["scales"]), ("axes", entry["axes"]), ("data", entry["data"])):
+            if parts:
+                print(_wrapped(f"  {words:9} {', '.join(parts)}", 12))
+        for number, (name, about) in enumerate(entry["settings"].items()):
+            print(_wrapped(f"  {'settings' if number == 0 else '':9} {name}: {about}", 14))
+        print()
+    print("Look at one: lawful plan NAME --scale smoke; with a setting: --set NAME=VALUE.")
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def plan(
@@ -667,7 +754,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
 
     if executor.is_echoed and not Store(folder).read_study().is_of_commands:
         raise DeclarationError("--echo: only runs that are commands have an output to show.")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    answer_interrupts("stopping; runs are stopped where they can go on")  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lawful.report.tables import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def answer_interrupts(said: str = "stopping") -> None:
+    """From now on Ctrl+C is answered on standard error at once; then it raises KeyboardInterrupt, as ever. What is
+    going on may take seconds to end."""
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        if sys.stderr is not None:
+            os.write(2, f"\nlawful: {said}.\n".encode())
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, answer)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -58,7 +73,8 @@ def console(*, stderr: bool = False) -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
-    return Guarded(file=raw(sys.stderr if stderr else sys.stdout))
+    # no emoji: rich takes :M: of H:M:S for one
+    return Guarded(file=raw(sys.stderr if stderr else sys.stdout), emoji=False)
 
 
 def raw(stream: Any) -> TextIO:
