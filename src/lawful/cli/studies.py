@@ -19,7 +19,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
-from lawful.cli.asked import Bounds, Source, limited, with_options
+from lawful.cli.asked import Bounds, Fixed, Source, limited, with_options
 from lawful.cli.commands import (
     CommandLine,
     CommandOptions,
@@ -500,18 +500,22 @@ def report(
     ] = None,
     law: TrustedLaws = None,
     bounds: Bounds = None,
+    fixed: Fixed = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Of a table: the column that names the arms (default: arm).")
+    ] = None,
 ) -> None:
-    """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
-    of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
-    arms compared, as a page; the options about columns and rows are for a table."""
+    """Write the page of a table of runs, or of a study again. Of a study, from its folder alone; torch is not needed.
+    Of two studies, or two states of one: what each has, side by side; a folder without fits is fitted first. Of a
+    table: its law, or its arms compared; the options about columns, rows, arms and parameters are for a table."""
     from lawful.conduct import conclude
 
     first = Path(asked.source)
     is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
     if beside is None and not is_study:
-        _report_table(asked, out, law, bounds)
+        _report_table(asked, out, law, bounds, fixed, by)
         return
-    if asked.has_options or bounds:
+    if asked.has_options or bounds or fixed or by:
         raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
     _trust(law)
     if beside is None:
@@ -536,10 +540,17 @@ def report(
     print(f"report: {page.resolve()}")
 
 
-def _report_table(asked: Source, out: Path | None, law: list[str] | None, bounds: list[str] | None) -> None:
-    """The page of a table of runs; --law then names the law to fit, and --bounds where the parameters of a formula are
-    sought."""
-    from lawful.fitting.answer_table import answer_table, with_run_names
+def _report_table(
+    asked: Source,
+    out: Path | None,
+    law: list[str] | None,
+    bounds: list[str] | None,
+    fixed: list[str] | None,
+    by: str | None,
+) -> None:
+    """The page of a table of runs; --law then names the law to fit, --bounds where the parameters of a formula are
+    sought, --fixed those that are known, --by the arms."""
+    from lawful.fitting.answer_table import answer_table, with_arms, with_run_names
     from lawful.laws import with_bounds
     from lawful.report.table_page import write_table_page
 
@@ -552,9 +563,11 @@ def _report_table(asked: Source, out: Path | None, law: list[str] | None, bounds
         named = law[0] if law else ""
         raise DeclarationError(f"--bounds: {', '.join(others)}: expected parameters of a formula, --law {named!r}.")
     table = with_run_names(asked.table())
+    if by is not None:
+        table = with_arms(table, by)
     for line in table.said:
         print(f"read: {line}")
-    answers = answer_table(table, law=chosen)
+    answers = answer_table(table, law=chosen, fixed=limited(None, fixed)["fixed"])
     out = out or Path(asked.source).with_suffix(".html")
     write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
     _print_answer(answers[0])

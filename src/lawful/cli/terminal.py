@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -42,6 +44,20 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
 
     return shown
+
+
+def prose(text: str) -> str:
+    """The text with long lines broken between words where it goes to a terminal; lines with a command stay whole, so
+    that it can be copied."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line
+        if len(line) <= width or "lawful " in line
+        else textwrap.fill(line, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 class Printable:

@@ -148,7 +148,10 @@ def isoflop(
             "too_few_budgets",
             f"{len(known)} of {len(curves)} budgets have at least {LEAST_ON_CURVE} runs "
             f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides."
-            + ("" if len(groups) else " If each row is the best of its budget already: --method given."),
+            if len(groups)
+            else f"No {LEAST_ON_CURVE} runs have the same compute, so there is no curve of loss against size at a "
+            f"budget; {LEAST_CURVES} such budgets are needed. `lawful allocate` reads the best size off a law of size "
+            "and data. If each row is the best of its budget already: --method given.",
         )
     by_method: dict[str, Line] = {}
     for other in METHODS:

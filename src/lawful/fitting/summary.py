@@ -27,7 +27,7 @@ def short(fit: Fit, said: Headline | None = None) -> str:
     lines.append(f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}")
     lines += [fit.model.reading] if fit.model.reading else []
     rows = [
-        (name, *_rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
+        (name, *rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
         for name, p in fit.params.items()
     ]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -51,14 +51,14 @@ MOST_IN_BRIEF = 8  # parameters
 def in_brief(fit: Fit) -> str:
     """The fit in a line or two: for a prompt, a debugger, an error."""
     own = [one for one in fit.params.values() if one.role != "fixed"]
-    parts = [f"{one.name} {' '.join(_rounded(one.value, *one.ci95))}".rstrip() for one in own[:MOST_IN_BRIEF]]
+    parts = [f"{one.name} {' '.join(rounded(one.value, *one.ci95))}".rstrip() for one in own[:MOST_IN_BRIEF]]
     parts += [f"and {len(own) - MOST_IN_BRIEF} more"] * (len(own) > MOST_IN_BRIEF)
     doubts = ", ".join(dict.fromkeys(warning.code for warning in fit.warnings))
     law = fit.law if len(fit.law) <= 60 else f"{fit.law[:57]}..."
     return f"<Fit {law}, n {fit.goodness.n}: {', '.join(parts)}{f'; doubts: {doubts}' if doubts else ''}>"
 
 
-def _rounded(value: float, low: float, high: float) -> tuple[str, str]:
+def rounded(value: float, low: float, high: float) -> tuple[str, str]:
     """A value and its interval, to the second digit of the half of its width."""
     half = (high - low) / 2
     if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
@@ -168,7 +168,7 @@ def as_html(fit: Fit) -> str:
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{value}</td><td>{escape(ends)}</td><td>{escape(_role(p))}</td></tr>"
         for name, p in fit.params.items()
-        for value, ends in [_rounded(p.value, *p.ci95)]
+        for value, ends in [rounded(p.value, *p.ci95)]
     )
     doubts = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
     formula = f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"
