@@ -58,7 +58,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _name_of(command: CommandInfo) -> str:
-    return command.name or getattr(command.callback, "__name__", "")
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
 
 for part in (studies, new, doctor, watch, tables, fitting, data, explain):

@@ -136,63 +136,6 @@ StudyName = Annotated[
         help="A built-in study, or the path of your own Python file; or give --command.", autocompletion=_study_names
     ),
 ]
-Only = Annotated[bool, typer.Option("--anchors-only", help="Leave the held-out rungs for a later resume.")]
-CheckpointSeconds = Annotated[
-    float, typer.Option(help="Seconds between checkpoints of a run.", callback=options.of(PositiveFloat))
-]
-Where = Annotated[str, typer.Option("--executor", help="Where runs go: local, ray, slurm, or an installed package's.")]
-Cpus = Annotated[
-    int,
-    typer.Option(
-        "--cpus-per-run",
-        help="CPU threads of a run; a cluster reserves as many cores.",
-        callback=options.of(PositiveInt),
-    ),
-]
-Gpus = Annotated[
-    float,
-    typer.Option(
-        "--gpus-per-run",
-        help="GPUs that a cluster reserves for a run; of Ray, 0.5 too.",
-        callback=options.of(NonNegativeFloat),
-    ),
-]
-Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
-Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
-Time = Annotated[
-    str,
-    typer.Option(
-        help="Of Slurm: a task's time limit: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
-    ),
-]
-Parallelism = Annotated[
-    int,
-    typer.Option(
-        "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
-    ),
-]
-Processes = Annotated[
-    int,
-    typer.Option(
-        "--processes-per-run", help="By torchrun, each with its rows of every batch.", callback=options.of(PositiveInt)
-    ),
-]
-Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
-TrustedLaws = Annotated[
-    list[str] | None,
-    typer.Option("--law", help="Import FILE.py:CLASS, a law of your own that a question names; may be repeated."),
-]
-Trust = Annotated[
-    str | None,
-    typer.Option(help="Let the study's own Python file, or its commands, run: 12 digits or more of their SHA-256."),
-]
-Echo = Annotated[
-    bool,
-    typer.Option("--echo", help="Of commands: one after the other, with their output here; no fit, no report."),
-]
-StudyName = Annotated[
-    str | None, typer.Argument(help="A built-in study, or the path of your own Python file; or give --command.")
-]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed

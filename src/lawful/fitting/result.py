@@ -116,11 +116,6 @@ class Fit(FitRecord):
         dict
             Name -> (low, high); an end that the data do not determine is 0 or infinite.
 
-        Raises
-        ------
-        DeclarationError
-            The level is below .5, or not below 1.
-
         Notes
         -----
         At .95 these are `ci95`. At another level: percentiles of the bootstrap draws, widened as those of `ci95`; where
@@ -137,7 +132,7 @@ class Fit(FitRecord):
         return conf_int(self, argument("level", level, Part))
 
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap]  # no column of a formula is called `table`
         self,
         *,
         params: float | None = None,
@@ -150,7 +145,7 @@ class Fit(FitRecord):
     ) -> Prediction: ...
 
     @overload
-    def predict(self, table: object, /, *, interval: Interval = "new_run", level: float = LEVEL) -> Predictions: ...
+    def predict(self, table: object, *, interval: Interval = "new_run", level: float = LEVEL) -> Predictions: ...
 
     @overload
     def predict(
@@ -168,7 +163,6 @@ class Fit(FitRecord):
     def predict(
         self,
         table: object = None,
-        /,
         *,
         params: Amount | None = None,
         tokens: Amount | None = None,
@@ -274,11 +268,6 @@ class Fit(FitRecord):
             standardised (in robust sigmas). "draws": one row for each bootstrap draw, one column for each parameter.
         kind
             What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
-
-        Raises
-        ------
-        MissingDependency
-            pandas is asked for and not installed.
 
         Examples
         --------
