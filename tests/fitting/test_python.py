@@ -112,6 +112,19 @@ def test_a_table_in_other_units_than_the_fitted_numbers_is_refused_not_predicted
     assert found.predict(lawful.read_runs(table)).value[0] == pytest.approx(RUNS[0]["loss"], rel=0.02)
 
 
+def test_a_law_with_levels_predicts_tables_and_names_the_row_of_an_unknown_one() -> None:
+    table = pandas.DataFrame(
+        {"optimizer": name, "N": n, "loss": 1.7 + 400 * (gain * n) ** -0.34}
+        for name, gain in (("adam", 1.0), ("muon", 1.5))
+        for n in SIZES
+    )
+    found = lawful.fit(table, "E + A[optimizer]/N^alpha", draws=0)
+    assert found.predict(table).value == pytest.approx(table.loss, rel=1e-4)
+    assert len(found.predict(table[:0])) == 0
+    with pytest.raises(DeclarationError, match="DataFrame, row 2: optimizer: expected one of the levels"):
+        found.predict(table.assign(optimizer=["adam", "lion", *["muon"] * 8]))
+
+
 def test_arrays_of_two_lengths_and_a_bad_place_are_refused(fit: lawful.Fit) -> None:
     with pytest.raises(DeclarationError, match="arrays of one length, got others: params has 2, tokens has 1"):
         fit.predict(params=[1e8, 1e9], tokens=[1e9])

@@ -99,6 +99,8 @@ class Predictions:
 def predict_rows(fit: Fit, source: Any, interval: Interval, level: float) -> Predictions:
     """At each row of a table, by the columns that the fit was made with."""
     table = source if isinstance(source, Observations) else read_rows(source)
+    if not len(table):
+        return Predictions(())
     column = fit.data.columns
     for role in {*fit.model.inputs, *SOURCES} & column.keys() - fit.model.categories.keys():
         if column[role] in table.columns:
@@ -106,8 +108,9 @@ def predict_rows(fit: Fit, source: Any, interval: Interval, level: float) -> Pre
     for axis in fit.model.inputs:
         others = [column.get(role) for role in SOURCES.get(axis, ())]
         if column[axis] not in table.columns and not (others and set(others) <= set(table.columns)):
+            unit = "" if axis in fit.model.categories else ", in units of one"
             raise DeclarationError(
-                f"predict: the fit read {axis} from a column {column[axis]!r}, in units of one; {table.source} has "
+                f"predict: the fit read {axis} from a column {column[axis]!r}{unit}; {table.source} has "
                 f"{', '.join(map(repr, table.columns)) or 'no columns'}. Read it as the fitted table was "
                 f"(lawful.read_runs), or give arrays: predict({axis}=...)."
             )
@@ -115,7 +118,7 @@ def predict_rows(fit: Fit, source: Any, interval: Interval, level: float) -> Pre
     for number, row in enumerate(table, start=1):
         try:
             at = coordinates(row, fit.model, column)
-        except Refusal as lacking:
+        except (DeclarationError, Refusal) as lacking:
             raise DeclarationError(f"predict: {table.source}, row {number}: {lacking}") from None
         points.append(fit.predict(**at, interval=interval, level=level))
     return Predictions(tuple(points))
