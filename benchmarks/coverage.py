@@ -404,7 +404,7 @@ def forecast_of_no_law(truth: float, **at: float) -> Callable[[Rows], Said]:
     """The law is lawful's choice; its forecasts draw on no bootstrap."""
 
     def said(rows: Rows) -> Said:
-        found = lawful.fit(rows, draws=0).predict(**at)
+        found = lawful.fit(rows, draws=0).predict(**at, interval="mean")
         return interval_of((found.low, found.high), truth)
 
     return said

@@ -1,4 +1,4 @@
-"""Runs that one has already: fit a law to a table, predict, compare two arms. No torch is needed.
+"""Runs that one has already: fit a law to a table, predict, allocate, compare two arms. No torch is needed.
 
 The notebook of the same name is made from this file: `make pages`.
 """
@@ -7,48 +7,63 @@ The notebook of the same name is made from this file: `make pages`.
 # # Your own table
 #
 # You trained models elsewhere and have one row for each. This notebook makes up such a table, with a law that is
-# known, so that you can see what is found; then put your own file in its place.
+# known, so that you can see what is found; then put your own file in its place: `pd.read_csv("runs.csv")`.
 
 # %%
-import numpy as np
+import random
+
+import matplotlib.pyplot as plt
+import pandas as pd
 
 import lawful
 
-random = np.random.default_rng(1)
+random.seed(1)
 
 
 def loss(n, d, gain=1.0):
-    return (1.7 + 400 * (gain * n) ** -0.34 + 410 * d**-0.28) * np.exp(0.003 * random.standard_normal())
+    return (1.7 + 400 * (gain * n) ** -0.34 + 410 * d**-0.28) * random.gauss(1, 0.003)
 
 
-rows = [
+runs = pd.DataFrame(
     {"arm": arm, "seed": seed, "N": n, "D": d, "val_loss": loss(n, d, gain)}
     for arm, gain in (("base", 1.0), ("new", 1.3))
-    for n in np.geomspace(1e7, 1e9, 5)
-    for d in np.geomspace(1e9, 6e10, 4)
+    for n in (1e7, 3e7, 1e8, 3e8, 1e9)
+    for d in (1e9, 4e9, 1.6e10, 6.4e10)
     for seed in range(2)
-]
-runs = lawful.read_runs(rows, params="N", tokens="D", loss="val_loss")  # or a path, or a pandas DataFrame
+)
 print(len(runs), "runs")
 
 # %% [markdown]
 # ## Fit
 #
-# Planted: exponents .34 and .28, a floor of 1.7.
+# Planted: exponents .34 and .28, a floor of 1.7. A fit shows its answer, the runs with the law, its parameters with
+# their intervals, and the doubts; each doubt has a code, which `lawful explain CODE` explains.
 
 # %%
-base = runs.where(lambda row: row["arm"] == "base", "the other arm")
-fit = lawful.fit(base, law="chinchilla")
-print(fit.summary())
+base = runs[runs.arm == "base"]
+fit = lawful.fit(base, law="chinchilla", tokens="D", params="N", loss="val_loss")
+fit
+
+# %%
+print(fit["alpha"].value, fit.conf_int(0.9)["alpha"])
+fit.to_frame()
 
 # %% [markdown]
-# Each warning has a code; `lawful explain CODE` says what to do. What was left out of the fit is listed with its
-# reason.
+# ## Look at it
+#
+# Along the size, and against compute with the compute-optimal frontier. The residuals should show no trend.
 
 # %%
-for warning in fit.warnings:
-    print(warning.severity, warning.code)
-print(fit.data.dropped[:1])
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+fit.plot(ax=left)
+fit.plot_compute(ax=right)
+figure.tight_layout()
+
+# %%
+residuals = fit.to_frame("residuals")
+ax = residuals.plot.scatter("D", "residual_log", logx=True, figsize=(5, 3))
+ax.axhline(0, color="0.6")
+print(residuals.residual_log.std())
 
 # %% [markdown]
 # ## Predict
@@ -56,18 +71,25 @@ print(fit.data.dropped[:1])
 # With the interval of one more run. Far outside the data it says so.
 
 # %%
-for n, d in ((3e8, 2e10), (7e10, 1.4e12)):
-    found = fit.predict(params=n, tokens=d)
-    print(f"{n:.0e} parameters, {d:.1e} tokens: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
-    for warning in found.warnings:
-        print("  ", warning.sentence)
+planned = pd.DataFrame({"N": [3e8, 7e10], "D": [2e10, 1.4e12]})
+forecast = fit.predict(planned)
+for warning in forecast.warnings:
+    print(warning.severity, warning.sentence)
+forecast.to_frame()
 
 # %% [markdown]
 # Does it predict what it has not seen? Leave the largest budgets out and try.
 
 # %%
-for row in fit.holdout(top=2).rows:
-    print(f"{row.observed:.3f} came where {row.prediction.value:.3f} was predicted, inside: {row.is_inside}")
+lawful.holdout(fit, top=2)
+
+# %% [markdown]
+# ## Spend a budget
+
+# %%
+best = lawful.allocate(fit, flops=1e20)
+print(f"{best.params.value:.3g} parameters [{best.params.low:.3g}, {best.params.high:.3g}]")
+best
 
 # %% [markdown]
 # ## Compare
@@ -77,20 +99,11 @@ for row in fit.holdout(top=2).rows:
 # %%
 comparison = lawful.compare(runs, by="arm", law="chinchilla")
 print(comparison.decision)
-print(comparison.sentence)
+comparison
 
 # %% [markdown]
-# ## Draw
+# ## Keep it
 
 # %%
-import matplotlib.pyplot as plt
-
-figure, axes = plt.subplots(figsize=(6, 3.6))
-for d in sorted({row["D"] for row in base}):
-    some = [row for row in base if row["D"] == d]
-    sizes = np.geomspace(1e7, 1e9, 40)
-    (line,) = axes.plot(sizes, [fit.predict(params=n, tokens=d).value for n in sizes], label=f"{d:.1e} tokens")
-    axes.scatter([row["N"] for row in some], [row["val_loss"] for row in some], color=line.get_color(), s=14)
-axes.set(xscale="log", xlabel="parameters", ylabel="loss")
-axes.legend()
-figure.tight_layout()
+fit.save("fit.json")
+print(lawful.load("fit.json") == fit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def test_the_notebook_of_ones_own_table_finds_what_it_planted(tmp_path: Path, mo
     assert "80 runs" in said
     assert "exponents agree" in said
     assert "times outside the data" in said
+    assert "True" in said  # of the fit that was saved and read
+    sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert set(re.findall(r"^import (\w+)", sources, re.M)) == {"random", "matplotlib", "pandas", "lawful"}
+    shown = "".join(
+        output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ())
+    )
+    assert "<td>alpha</td>" in shown and '<img alt="Loss against parameters N (N): 40 runs' in shown
     assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
 
 

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from lawful.command import Command, JSONLines, LogPattern, TableFile
     from lawful.conduct import run_study
     from lawful.fitting import Fit, fit
+    from lawful.fitting.allocate import allocate
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
+    from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.replay import replay
+    from lawful.fitting.result import load
     from lawful.fitting.table_check import check
     from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
@@ -41,16 +45,20 @@ __all__ = [
     "Study",
     "TableFile",
     "__version__",
+    "allocate",
     "check",
     "compare",
     "crossover",
     "design",
     "fit",
     "grid",
+    "holdout",
     "isoflop",
+    "load",
     "log",
     "power",
     "read_runs",
+    "replay",
     "run_study",
 ]
 
@@ -68,16 +76,20 @@ _HOMES = {
     "Schedule": "lawful.run",
     "Study": "lawful.study",
     "TableFile": "lawful.command",
+    "allocate": "lawful.fitting.allocate",
     "check": "lawful.fitting.table_check",
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
     "grid": "lawful.study",
+    "holdout": "lawful.fitting.holdout",
     "isoflop": "lawful.fitting.isoflop",
+    "load": "lawful.fitting.result",
     "log": "lawful",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
+    "replay": "lawful.fitting.replay",
     "run_study": "lawful.conduct",
 }
 

@@ -251,20 +251,21 @@ def _unlike(value: Any, kind: Any) -> DeclarationError:
     options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
     is_class = isinstance(value, type) and any(isinstance(one, type) and issubclass(value, one) for one in options)
     hint = f"; write {value.__name__}()" if is_class else ""
-    return DeclarationError(f"expected {_words(kind)}, got {shown(value)}{hint}")
+    return DeclarationError(f"expected {words_of(kind)}, got {shown(value)}{hint}")
 
 
-def _words(kind: Any) -> str:
+def words_of(kind: Any) -> str:
+    """A type as a message has it: "a whole number of at least 1"."""
     base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
     origin, options = typing.get_origin(base), typing.get_args(base)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_words(option) for option in options))
+        return " or ".join(dict.fromkeys(words_of(option) for option in options))
     if origin is typing.Literal:
         return ("one of " if len(options) > 1 else "") + ", ".join(map(str, options))
     if origin is tuple or origin in (collections.abc.Sequence, list):
-        return f"a tuple, each member {_words(options[0])}" if options else "a tuple"
+        return f"a tuple, each member {words_of(options[0])}" if options else "a tuple"
     if origin in (collections.abc.Mapping, dict):
-        return f"a mapping from {_words(options[0])} to {_words(options[1])}"
+        return f"a mapping from {words_of(options[0])} to {words_of(options[1])}"
     known = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", types.NoneType: "None"}
     name = getattr(base, "__name__", str(base))
     words = known.get(base) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

@@ -27,6 +27,7 @@ from lawful.checks import (
     nearest,
     refuse_lines,
     shown,
+    words_of,
 )
 from lawful.command import Command, CommandRun
 from lawful.command.planned import number_columns, planned_command
@@ -589,12 +590,27 @@ def scales_of(module: ModuleType) -> tuple[str, ...]:
 
 
 def settings_of(module: ModuleType) -> dict[str, str]:
-    """The typed settings that a study file takes: name -> "type, default"."""
-    found = getattr(module, "study", None)
-    if isinstance(found, Study) or not callable(found):
-        return {}
-    parameters = inspect.signature(found).parameters.values()
-    return {p.name: f"{p.annotation}, default {p.default}" for p in parameters if p.name != "scale"}
+    """The settings that a study file takes: name -> what it is, and its default where it has one."""
+    kinds = {name: kind for name, kind in _parameters(module).items() if name != "scale"}
+    usual = inspect.signature(module.study).parameters if kinds else {}
+    defaults = {name: usual[name].default for name in kinds}
+    return {
+        name: words_of(_without_none(kind))
+        + ("" if defaults[name] in (None, inspect.Parameter.empty, "", ()) else f", default {_as_set(defaults[name])}")
+        for name, kind in kinds.items()
+    }
+
+
+def _without_none(kind: Any) -> Any:
+    """None beside a type is for leaving the setting out."""
+    options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else ()
+    kept = tuple(option for option in options if option is not type(None))
+    return typing.Union[kept] if kept else kind  # noqa: UP007  # of types that are known only now
+
+
+def _as_set(value: object) -> str:
+    """As --set takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _parameters(module: ModuleType) -> dict[str, Any]:

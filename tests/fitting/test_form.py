@@ -98,7 +98,7 @@ def test_another_form_is_named_and_forecasts_are_its_own(law, name):
             continue
         spoken += 1
         assert name in next(caution.sentence for caution in found.warnings if caution.code == "misfit")
-        forecast = found.predict(**FAR)
+        forecast = found.predict(**FAR, interval="mean")
         assert max(forecast.laws, key=forecast.laws.get) == name
         assert forecast.low < law(*FAR.values()) < forecast.high
         assert forecast.warnings[0].code == "misfit" and name in forecast.warnings[0].sentence
@@ -199,7 +199,7 @@ def test_an_undertrained_top_rung_is_named_and_forecasts_cover_both_fits():
     found = lawful.fit(line_table(int(np.argmax(named_so)), top=1.02), "power_floor", draws=0)
     caution = next(caution for caution in found.warnings if caution.code == "rung_off")
     assert "1e+07" in caution.sentence and "undertrained" in caution.sentence and "above" in caution.sentence
-    forecast = found.predict(params=1e8)
+    forecast = found.predict(params=1e8, interval="mean")
     assert forecast.low < line(1e8) < forecast.high
     assert "power_floor:params without params 1e+07" in forecast.laws
 
@@ -211,7 +211,7 @@ def test_repeated_data_at_five_lengths_is_another_form_and_no_rung():
         rows = surface_table(lambda n, d: repeated(n, d, 1e9, 5.0), seed, params=params, tokens=tokens)
         found = lawful.fit(rows, draws=0)
         assert codes(found) & {"misfit", "rung_off"}
-        forecast = found.predict(**FAR)
+        forecast = found.predict(**FAR, interval="mean")
         assert forecast.laws["data_limited"] > 0.3
         assert forecast.low < repeated(*FAR.values(), 1e9, 5.0) < forecast.high
 
@@ -269,7 +269,7 @@ def test_a_forecast_of_the_right_law_is_little_wider_for_the_laws_that_could_be_
     for seed in range(8):
         found = lawful.fit(surface_table(chinchilla, seed), draws=0)
         assert not codes(found) & {"misfit", "rung_off"}
-        forecast, (low, high) = found.predict(**FAR), mean_interval(found, FAR)
+        forecast, (low, high) = found.predict(**FAR, interval="mean"), mean_interval(found, FAR)
         assert not forecast.laws or max(forecast.laws, key=forecast.laws.get) == "chinchilla"
         ratios.append((forecast.high - forecast.low) / (high - low))
     assert 1 <= np.median(ratios) < 1.2
@@ -282,7 +282,7 @@ def test_a_form_that_no_test_sees_has_a_part_in_the_forecast():
     truth = repeated(*FAR.values(), 3e9)
     for seed in range(10):
         found = lawful.fit(surface_table(lambda n, d: repeated(n, d, 3e9), seed), draws=0)
-        forecast, (low, high) = found.predict(**FAR), mean_interval(found, FAR)
+        forecast, (low, high) = found.predict(**FAR, interval="mean"), mean_interval(found, FAR)
         covered.append(forecast.low <= truth <= forecast.high)
         own.append(low <= truth <= high)
         if forecast.laws:
@@ -297,7 +297,7 @@ def test_a_fixed_value_that_is_wrong_is_said_and_forecasts_keep_to_it():
     assert said.severity == "severe" and "The value given for E is not that of these runs" in said.sentence
     free = lawful.fit(line_table(0), "power_floor", draws=0).params["E"]
     assert f"free, E = {free.value:.3g}" in said.sentence
-    forecast = found.predict(params=1e8)
+    forecast = found.predict(params=1e8, interval="mean")
     assert not forecast.laws and said in forecast.warnings
     assert forecast.value == pytest.approx(float(found.loss(found.values, {"params": 1e8})[0]))
     nearly = [lawful.fit(line_table(seed), "power_floor", fixed={"E": 1.43}, draws=0) for seed in range(6)]
@@ -310,7 +310,7 @@ def test_a_fixed_value_that_is_wrong_is_said_and_forecasts_keep_to_it():
 def test_so_few_runs_that_no_other_law_can_be_tried_are_said_to_be_few_beyond_the_data():
     found = lawful.fit(line_table(1, seeds=1), "power_floor", draws=0)
     assert found.alternatives is None
-    beyond, inside = found.predict(params=1e8), found.predict(params=1e6)
+    beyond, inside = found.predict(params=1e8, interval="mean"), found.predict(params=1e6, interval="mean")
     assert "8 runs are too few to tell" in " ".join(caution.sentence for caution in beyond.warnings)
     assert "too few" not in " ".join(caution.sentence for caution in inside.warnings)
 
@@ -345,7 +345,7 @@ def test_a_floor_held_at_zero_hides_no_bend():
         found = lawful.fit(steeper_table(seed, 1, 0.002), "power_floor", draws=0)
         assert found.params["E"].at_bound == "low"
         assert codes(found) & {"misfit", "form_uncertain"}
-        assert found.predict(params=1e10).laws
+        assert found.predict(params=1e10, interval="mean").laws
 
 
 def test_the_spread_of_replicates_is_not_that_of_a_misfit():
@@ -367,7 +367,7 @@ def test_a_forecast_stands_where_there_are_fewer_clusters_than_parameters():
         rows = [{**row, "loss": row["loss"] * (1.02 if row["seed"] else 1)} for row in rows]
         found = lawful.fit(rows, "power_floor", cluster="seed", draws=0)
         assert found.goodness.clusters == 2
-        forecast = found.predict(params=1e10)
+        forecast = found.predict(params=1e10, interval="mean")
         assert 0 < forecast.low <= forecast.value <= forecast.high < np.inf
         assert sum(forecast.laws.values()) == pytest.approx(1)
 
@@ -381,7 +381,7 @@ def test_where_no_law_fits_all_that_are_near_have_a_part_and_it_is_said():
     params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 1e9, 12), np.geomspace(2e8, 2e10, 12)))
     found = lawful.fit(surface_table(waves, 0, params=params, tokens=tokens), draws=0)
     assert "misfit" in codes(found, "severe")
-    assert len(found.predict(**FAR).laws) > 1
+    assert len(found.predict(**FAR, interval="mean").laws) > 1
     assert "no law known here" in next(c.sentence for c in found.warnings if c.code == "misfit").lower()
 
 

@@ -15,7 +15,8 @@ from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer
 from lawful.fitting.compare import compare
 from lawful.fitting.crossover import crossover
-from lawful.fitting.result import SAME_LOSS, law_of, read_fit
+from lawful.fitting.result import read_fit
+from lawful.fitting.stored_fit import SAME_LOSS, law_of
 from lawful.laws import Law, Shape, Term
 from lawful.laws.power_floor import PowerFloor
 from lawful.report.law_curve import law_curve

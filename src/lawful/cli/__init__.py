@@ -3,29 +3,73 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
 import sysconfig
 import traceback
 from pathlib import Path
+from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
+from lawful import __version__
 from lawful.cli import data, doctor, explain, fitting, new, studies, tables, watch
-from lawful.cli.terminal import guarded
+from lawful.cli.terminal import answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
 
 app = typer.Typer(
     name="lawful",
-    help="Declare a question, train a ladder of small models, fit the law with honest uncertainty, read one page.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# the help lists commands in the order in which people need them
+PANELS = {
+    "Runs that you have": ("check", "fit", "predict", "report", "convert", "merge"),
+    "Questions to a law": (
+        *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay", "checklist"),
+    ),
+    "Train a ladder of runs": ("studies", "new", "plan", "run", "watch", "status", "resume", "extend", "sample"),
+    "Look up": ("explain", "laws", "doctor"),
+}
+
+
+def _told_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"lawful {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lawful(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_told_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Fit scaling laws to finished runs, or train a ladder of small models first; intervals, doubts, one page."""
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.) ", " ".join(text.split()), maxsplit=1)[0]
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
+
+
 for part in (studies, new, doctor, watch, tables, fitting, data, explain):
     part.register(app)
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+app.registered_commands.sort(key=lambda command: list(PANEL_OF).index(_name_of(command)))
+for command in app.registered_commands:
+    command.rich_help_panel = PANEL_OF[_name_of(command)]
+    command.short_help = _first_sentence(command.callback.__doc__ or "")
+for found in app.registered_groups:
+    found.rich_help_panel = "Look up"
 for group in (app, *(found.typer_instance for found in app.registered_groups)):
     for command in group.registered_commands if group else ():
         command.callback = command.callback and guarded(command.callback)
@@ -41,6 +85,8 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be no text
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # of a job in a shell's background
+        answer_interrupts()
     status = _run()
     try:
         if sys.stdout is not None:

@@ -22,10 +22,20 @@ if typing.TYPE_CHECKING:
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
+
+
+def _law_names(incomplete: str) -> list[str]:
+    from lawful import registry
+
+    return [name for name in registry.found("laws") if name.startswith(incomplete)]
+
+
 LawName = Annotated[
     str | None,
     typer.Option(
-        "--law", help="A name (`lawful laws` lists them); a formula, such as 'E + A/N^alpha'; or FILE.py:CLASS."
+        "--law",
+        autocompletion=_law_names,
+        help="A name (`lawful laws` lists them); a formula, such as 'E + A/N^alpha'; or FILE.py:CLASS.",
     ),
 ]
 Axis = Annotated[str | None, typer.Option("--x", help="The column a one-axis law reads; also params, tokens or flops.")]

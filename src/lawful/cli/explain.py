@@ -1,4 +1,4 @@
-"""lawful explain: what a code of a refusal or a warning means, or a law; lawful laws: all the laws."""
+"""lawful explain: what a code, a law, a column, a parameter or a word of an answer means; lawful laws: all the laws."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from lawful.errors import DeclarationError
 if TYPE_CHECKING:
     from lawful.laws import Law
 
+
+def _completions(incomplete: str) -> list[str]:
+    return [name for name in _known() if name.startswith(incomplete)]
+
+
 Name = Annotated[
-    str | None,
-    typer.Argument(metavar="[CODE | LAW]", help="As printed beside a warning, or a law; none: all codes."),
+    list[str] | None,
+    typer.Argument(
+        metavar="[WORD]...",
+        help="A code, as printed beside a warning; a law, a parameter, a column, a word of an answer. None: all codes.",
+        autocompletion=_completions,
+    ),
 ]
 WIDTH = 80  # columns of the narrowest terminal that is common
 
@@ -38,23 +47,71 @@ def laws_command() -> None:
     typer.echo("\nMore about one: lawful explain NAME.\nAny other law is a formula: --law 'E + A/N^alpha'.")
 
 
-def explain(code: Name = None) -> None:
-    """Say what the code of a refusal or a warning means, and what to do about it; or what a law is."""
-    from lawful import registry
+def explain(word: Name = None) -> None:
+    """Say what a word of an answer means: the code of a refusal or a warning and what to do about it, a law, a
+    parameter, a column, any other term."""
     from lawful.codes import CODES
 
-    if code is not None and code not in CODES:
-        laws = registry.found("laws")
-        if code.partition(":")[0] in laws:
-            from lawful.laws import named
+    if not word:
+        typer.echo("\n".join(_about_code(name) for name in CODES))
+        return
+    asked = " ".join(word)
+    found = _meanings(asked)
+    if not found:
+        near = get_close_matches(asked, _known(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`lawful explain` lists the codes."
+        raise DeclarationError(f"nothing is called {asked!r}; {hint}")
+    typer.echo("\n".join(found))
 
-            typer.echo(_about_law(named(code)))
-            return
-        near = get_close_matches(code, [*CODES, *laws], n=3, cutoff=0.4) or CODES
-        raise DeclarationError(f"there is no code or law {code!r}; there are {', '.join(near)}.")
-    for name in CODES if code is None else [code]:
-        found = CODES[name]
-        typer.echo(f"{name} ({found.kind})\n  {found.means}\n  What to do: {found.do}")
+
+def _known() -> list[str]:
+    from lawful import registry
+    from lawful.cli.glossary import WORDS
+    from lawful.codes import CODES
+    from lawful.tables import COLUMNS
+
+    return [*CODES, *registry.found("laws"), *WORDS, *COLUMNS]
+
+
+def _meanings(asked: str) -> list[str]:
+    """All that a word means, as it is written; where it means nothing so, in other letters or with other signs."""
+    from lawful import registry
+    from lawful.cli.glossary import WORDS
+    from lawful.codes import CODES
+    from lawful.laws import named
+    from lawful.plugins import columns
+    from lawful.tables import COLUMNS
+
+    if asked in CODES:
+        return [_about_code(asked)]
+    if asked.partition(":")[0] in registry.found("laws"):
+        return [_about_law(named(asked))]
+    own = [_row(asked, WORDS[asked])] if asked in WORDS else []
+    if asked in COLUMNS:
+        own.append(_row(asked, f"a column ({COLUMNS[asked][0]}): {COLUMNS[asked][1]}"))
+    elif asked in (more := columns()):
+        own.append(_row(asked, f"a column ({more[asked].unit}): {more[asked].about}"))
+    of_laws: dict[str, list[str]] = {}
+    for name, entry in registry.found("laws").items():
+        if means := entry.load().meaning.get(asked):
+            of_laws.setdefault(means, []).append(name)
+    own += [_row(asked, f"in {', '.join(laws)}: {means}") for means, laws in of_laws.items()]
+    if own:
+        return own
+    key = _key(asked)
+    again = next((name for name in _known() if _key(name) == key and name != asked), None)
+    return _meanings(again) if again else []
+
+
+def _key(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum() or letter == "*")
+
+
+def _about_code(name: str) -> str:
+    from lawful.codes import CODES
+
+    found = CODES[name]
+    return f"{name} ({found.kind})\n  {found.means}\n  What to do: {found.do}"
 
 
 def _about_law(law: Law) -> str:

@@ -25,6 +25,7 @@ from lawful.cli.asked import (
     one_axis,
     with_options,
 )
+from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
 FORECASTS_MISSED = 4  # the exit status of `holdout` where more runs lie outside their intervals than chance explains
@@ -82,7 +83,8 @@ def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Ve
         )
         return
     for name, found in fits.items():
-        typer.echo((f"{by} = {name}\n" if by else "") + _in_words(found, verbose) + ("\n" if by else ""))
+        title = f"{by} = {name}\n" if by else ""
+        typer.echo(title + _sketched(found) + prose(_in_words(found, verbose)) + ("\n" if by else ""))
 
 
 def predict_command(
@@ -133,7 +135,7 @@ def predict_command(
     for name, p in out.items():
         where_at = ", ".join(f"{axis} {_amount(value)}" for axis, value in p.at.items())
         typer.echo(
-            f"{name} at {where_at}: {p.value:.5g} {_determined(p.low, p.high, '.5g')} "
+            f"{name} at {where_at}: {_rounded(p.value, p.low, p.high)} "
             f"{_in(fits[name].data.loss_unit)}"
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
             + ("; not of this law alone, see below" if p.laws else "")
@@ -514,6 +516,19 @@ def _save_picture(table: Any, found: Any, plot: Path) -> None:
         figures.save(chart, plot)
 
 
+def _sketched(found: Any) -> str:
+    """A small picture above the words, in a terminal."""
+    import shutil
+    import sys
+
+    from lawful.fitting.sketch import sketch
+
+    if not sys.stdout.isatty():
+        return ""
+    picture = sketch(found, min(shutil.get_terminal_size().columns, 80))
+    return f"{picture}\n\n" if picture else ""
+
+
 def _in_words(found: Any, verbose: bool, said: Any = None) -> str:
     from lawful.fitting.summary import short
 
@@ -580,20 +595,26 @@ def _in(unit: str) -> str:
 
 
 def _interval(value: Any) -> str:
-    from lawful.fitting.number_text import interval
+    return _rounded(value.value, value.low, value.high)
 
-    return f"{value.value:.4g} {interval(value.low, value.high, '.4g')}"
+
+def _rounded(value: float, low: float, high: float) -> str:
+    """A number and its interval, with the digits that the interval deserves."""
+    from lawful.fitting.summary import rounded
+    from lawful.fitting.uncertainty import determined
+
+    return " ".join(rounded(value, *determined(low, high)))
 
 
 def _print_headline(said: Any) -> None:
-    typer.echo(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n")
+    typer.echo(prose(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n"))
 
 
 def _print_cautions(cautions: Any) -> None:
     from lawful.fitting.cautions import ranked
 
     for caution in ranked(cautions):
-        typer.echo(f"  {caution.severity}: {caution.code}: {caution.sentence}")
+        typer.echo(prose(f"  {caution.severity}: {caution.code}: {caution.sentence}"))
 
 
 def _print_plain(value: Any) -> None:

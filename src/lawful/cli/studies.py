@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -18,7 +19,7 @@ import typer
 from lawful import registry
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, Within
 from lawful.cli import options
-from lawful.cli.asked import Bounds, Source, limited, with_options
+from lawful.cli.asked import Bounds, Fixed, Source, limited, with_options
 from lawful.cli.commands import (
     CommandLine,
     CommandOptions,
@@ -31,7 +32,7 @@ from lawful.cli.commands import (
     Unit,
 )
 from lawful.cli.data import show_progress
-from lawful.cli.terminal import console
+from lawful.cli.terminal import answer_interrupts, console
 from lawful.errors import DeclarationError, MissingDependency, StoreError, in_words
 from lawful.schema import SinkName
 
@@ -90,7 +91,12 @@ Gpus = Annotated[
 ]
 Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
 Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
-Time = Annotated[str, typer.Option(help="Of Slurm: a task's time limit, M, H:M:S or D-H; a longer run is requeued.")]
+Time = Annotated[
+    str,
+    typer.Option(
+        help="Of Slurm: a task's time limit: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
+    ),
+]
 Parallelism = Annotated[
     int,
     typer.Option(
@@ -116,14 +122,26 @@ Echo = Annotated[
     bool,
     typer.Option("--echo", help="Of commands: one after the other, with their output here; no fit, no report."),
 ]
+
+
+def _study_names(incomplete: str) -> list[str]:
+    from lawful import studies as built_in
+
+    return [name for name in built_in.names() if name.startswith(incomplete)]
+
+
 StudyName = Annotated[
-    str | None, typer.Argument(help="A built-in study, or the path of your own Python file; or give --command.")
+    str | None,
+    typer.Argument(
+        help="A built-in study, or the path of your own Python file; or give --command.", autocompletion=_study_names
+    ),
 ]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
 MOST_FAILED = 5  # runs that are named at the end
 MOST_LETTERS = 300  # of each one's reason
+WIDTH = 80  # columns of the narrowest terminal that is common
 MOST_FORECASTS = 12  # that `lawful extend` prints
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
@@ -140,7 +158,7 @@ def register(app: typer.Typer) -> None:
 def studies(as_json: AsJson = False) -> None:
     """List the built-in studies: question, scales, settings, and what data each needs."""
     from lawful import studies as built_in
-    from lawful.study import declare, settings_of
+    from lawful.study import declare, scales_of, settings_of
 
     found: list[dict[str, Any]] = []
     for name in built_in.names():
@@ -151,20 +169,32 @@ def studies(as_json: AsJson = False) -> None:
             {
                 "name": name,
                 "question": study.question,
+                "scales": list(scales_of(module)),
                 "axes": list(dict.fromkeys(axis for rung in study.ladder for axis in rung.at)),
                 "settings": settings_of(module),
-                "data": [f"{c.name} ({'here' if c.is_available() else 'not on this machine'})" for c in corpora],
+                "data": sorted(
+                    {f"{c.name} ({'here' if c.is_available() else 'not on this machine'})" for c in corpora}
+                ),
             }
         )
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    from rich.table import Table
-
-    table = Table("study", "question", "axes", "data", box=None, pad_edge=False, header_style="bold")
     for entry in found:
-        table.add_row(entry["name"], entry["question"], ", ".join(entry["axes"]), ", ".join(entry["data"]))
-    console().print(table)
+        print(entry["name"])
+        for line in textwrap.wrap(entry["question"], WIDTH - 2):
+            print(f"  {line}")
+        for words, parts in (("scales", entry["scales"]), ("axes", entry["axes"]), ("data", entry["data"])):
+            if parts:
+                print(_wrapped(f"  {words:9} {', '.join(parts)}", 12))
+        for number, (name, about) in enumerate(entry["settings"].items()):
+            print(_wrapped(f"  {'settings' if number == 0 else '':9} {name}: {about}", 14))
+        print()
+    print("Look at one: lawful plan NAME --scale smoke; with a setting: --set NAME=VALUE.")
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def plan(
@@ -413,18 +443,22 @@ def report(
     ] = None,
     law: TrustedLaws = None,
     bounds: Bounds = None,
+    fixed: Fixed = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Of a table: the column that names the arms (default: arm).")
+    ] = None,
 ) -> None:
-    """Fit again and write the report again, from the folder alone; torch is not needed. Of two studies, or two states
-    of one: what each has, side by side; a folder without fits is fitted first. Of a table of runs: its law, or its
-    arms compared, as a page; the options about columns and rows are for a table."""
+    """Write the page of a table of runs, or of a study again. Of a study, from its folder alone; torch is not needed.
+    Of two studies, or two states of one: what each has, side by side; a folder without fits is fitted first. Of a
+    table: its law, or its arms compared; the options about columns, rows, arms and parameters are for a table."""
     from lawful.conduct import conclude
 
     first = Path(asked.source)
     is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
     if beside is None and not is_study:
-        _report_table(asked, out, law, bounds)
+        _report_table(asked, out, law, bounds, fixed, by)
         return
-    if asked.has_options or bounds:
+    if asked.has_options or bounds or fixed or by:
         raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
     _trust(law)
     if beside is None:
@@ -449,10 +483,17 @@ def report(
     print(f"report: {page.resolve()}")
 
 
-def _report_table(asked: Source, out: Path | None, law: list[str] | None, bounds: list[str] | None) -> None:
-    """The page of a table of runs; --law then names the law to fit, and --bounds where the parameters of a formula are
-    sought."""
-    from lawful.fitting.answer_table import answer_table, with_run_names
+def _report_table(
+    asked: Source,
+    out: Path | None,
+    law: list[str] | None,
+    bounds: list[str] | None,
+    fixed: list[str] | None,
+    by: str | None,
+) -> None:
+    """The page of a table of runs; --law then names the law to fit, --bounds where the parameters of a formula are
+    sought, --fixed those that are known, --by the arms."""
+    from lawful.fitting.answer_table import answer_table, with_arms, with_run_names
     from lawful.laws import with_bounds
     from lawful.report.table_page import write_table_page
 
@@ -465,9 +506,11 @@ def _report_table(asked: Source, out: Path | None, law: list[str] | None, bounds
         named = law[0] if law else ""
         raise DeclarationError(f"--bounds: {', '.join(others)}: expected parameters of a formula, --law {named!r}.")
     table = with_run_names(asked.table())
+    if by is not None:
+        table = with_arms(table, by)
     for line in table.said:
         print(f"read: {line}")
-    answers = answer_table(table, law=chosen)
+    answers = answer_table(table, law=chosen, fixed=limited(None, fixed)["fixed"])
     out = out or Path(asked.source).with_suffix(".html")
     write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
     _print_answer(answers[0])
@@ -667,7 +710,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
 
     if executor.is_echoed and not Store(folder).read_study().is_of_commands:
         raise DeclarationError("--echo: only runs that are commands have an output to show.")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    answer_interrupts("stopping; runs are stopped where they can go on")  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:

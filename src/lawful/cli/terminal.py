@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import shutil
+import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lawful.report.tables import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def answer_interrupts(said: str = "stopping") -> None:
+    """From now on Ctrl+C is answered on standard error at once; then it raises KeyboardInterrupt, as ever. What is
+    going on may take seconds to end."""
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        if sys.stderr is not None:
+            os.write(2, f"\nlawful: {said}.\n".encode())
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, answer)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -27,6 +44,20 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
 
     return shown
+
+
+def prose(text: str) -> str:
+    """The text with long lines broken between words where it goes to a terminal; lines with a command stay whole, so
+    that it can be copied."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line
+        if len(line) <= width or "lawful " in line
+        else textwrap.fill(line, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 class Printable:
@@ -58,7 +89,8 @@ def console(*, stderr: bool = False) -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
-    return Guarded(file=raw(sys.stderr if stderr else sys.stdout))
+    # no emoji: rich takes :M: of H:M:S for one
+    return Guarded(file=raw(sys.stderr if stderr else sys.stdout), emoji=False)
 
 
 def raw(stream: Any) -> TextIO:

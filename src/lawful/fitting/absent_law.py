@@ -7,7 +7,7 @@ from typing import Any
 
 from lawful.errors import DeclarationError
 from lawful.fitting.records import FitRecord
-from lawful.fitting.result import StoredLaw, law_of
+from lawful.fitting.stored_fit import StoredLaw, law_of
 from lawful.laws import Axes, Law, Shape, Term, Values, label
 
 

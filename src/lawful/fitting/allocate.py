@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lawful.checks import PositiveFloat, argument
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.predict import OUTSIDE, too_far
+from lawful.fitting.records import expect_fit
 from lawful.fitting.sisters import Alternatives
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
@@ -75,17 +77,50 @@ class Allocation:
     readings: tuple[Reading, ...]
     warnings: tuple[Warning, ...]
 
+    def __repr__(self) -> str:
+        parts = [f"{name} {value.value:.4g} [{value.low:.4g}, {value.high:.4g}]" for name, value in self._shown.items()]
+        codes = "".join(f"; {code}" for code in dict.fromkeys(one.code for one in self.warnings))
+        return f"<Allocation of {self.flops:.4g} FLOPs ({self.cost}): {', '.join(parts)}{codes}>"
+
+    @property
+    def _shown(self) -> dict[str, Interval]:
+        return {name: getattr(self, name) for name in ("params", "tokens", "loss", "tokens_per_param")}
+
 
 def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None) -> Allocation:
-    """Minimise the fitted loss at a budget.
+    """The size and data that minimise the fitted loss at a budget, with intervals.
 
-    cost   FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
-           `exact_cost(observations)`.
-    Raises LawfulError for a law without both params and tokens, Refusal where the fitted law has no best size.
+    Parameters
+    ----------
+    fit
+        Of a law that reads params and tokens.
+    flops
+        The budget in FLOPs.
+    cost
+        FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
+        `exact_cost(observations)`.
+
+    Returns
+    -------
+    Allocation
+        params, tokens and loss with 95 % intervals, the exponents of N* and D*, the sizes that waste at most 5 %.
+
+    Raises
+    ------
+    DeclarationError
+        The law does not read both params and tokens.
+    Refusal
+        The fitted law has no best size.
+
+    Examples
+    --------
+    >>> best = lawful.allocate(fit, flops=1e20)
+    >>> best.params.low < best.params.value < best.params.high
+    True
     """
+    expect_fit(fit)
     _needs_surface(fit, "allocate")
-    if not 0 < flops < np.inf:
-        raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
+    argument("flops", flops, PositiveFloat)
     price = cost or six_n
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best

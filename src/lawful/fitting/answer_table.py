@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lawful.errors import Refusal
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.answer import answer_arms
 from lawful.fitting.answer_words import law_sentence
 from lawful.fitting.answers import Answer
+from lawful.fitting.arms import arm_name
 from lawful.fitting.asked import arm_names, of_arm
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
@@ -30,13 +31,26 @@ def with_run_names(table: Observations) -> Observations:
     return replace(table, rows=rows)
 
 
+def with_arms(table: Observations, by: str) -> Observations:
+    """The table with its arms in the column `arm`, as another column names them."""
+    arms = [arm_name(cell) for cell in table.values(by)]
+    rows = [{name: cell for name, cell in row.items() if name != by} for row in table]
+    return replace(table, rows=tuple({**row, "arm": arm} for row, arm in zip(rows, arms, strict=True)))
+
+
 def answer_table(
-    table: Observations, *, law: str | Law | None = None, draws: int = 1000, seed: int = 0
+    table: Observations,
+    *,
+    law: str | Law | None = None,
+    fixed: Mapping[str, float] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> tuple[Answer, ...]:
     """The answer first; where the table has several arms (a column `arm`), each arm's own law follows. A refusal is an
     answer too.
 
     table   read, with its roles (tables.read_by_role) and the names of its runs (with_run_names)
+    fixed   parameter -> value, as of `lawful.fit`
     """
     asked = _question(table, None)
     try:
@@ -44,7 +58,11 @@ def answer_table(
         asked = _question(table, choice.law)
         arms = arm_names(table)
         if len(arms) < 2:
-            return (_of_law(table, asked, choice.law, draws, seed),)
+            return (_of_law(table, asked, choice.law, draws, seed, fixed),)
+        if fixed:
+            raise DeclarationError(
+                f"fixed: expected a table of one arm, got {len(arms)}; `lawful compare --fixed` compares them."
+            )
         asked = replace(
             asked, asks=f"Which of {', '.join(arms[:-1])} and {arms[-1]} is better, and does that change with scale?"
         )
@@ -60,9 +78,16 @@ def _of_arm(table: Observations, asked: Question, law: Law, arm: str, draws: int
     return _of_law(own, of_arm(asked, arm), law, draws, seed)
 
 
-def _of_law(table: Observations, asked: Question, law: Law, draws: int, seed: int) -> Answer:
+def _of_law(
+    table: Observations,
+    asked: Question,
+    law: Law,
+    draws: int,
+    seed: int,
+    fixed: Mapping[str, float] | None = None,
+) -> Answer:
     try:
-        return _answered(asked, fit(table, law, draws=draws, seed=seed))
+        return _answered(asked, fit(table, law, fixed=fixed, draws=draws, seed=seed))
     except Refusal as refusal:
         return _refused(table, asked, refusal)
 

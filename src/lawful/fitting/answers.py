@@ -13,7 +13,8 @@ from lawful.fitting.asked import questions_of
 from lawful.fitting.headline import of_answer
 from lawful.fitting.headline_text import Headline
 from lawful.fitting.older import answer_of_format_1
-from lawful.fitting.result import FindLaw, Fit, read_fit
+from lawful.fitting.result import Fit, read_fit
+from lawful.fitting.stored_fit import FindLaw
 from lawful.schema import FORMAT, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import HASH, converted, expect_unchanged, to_plain, with_hash
@@ -51,7 +52,7 @@ class Answer(AnswerRecord):
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Json], find: FindLaw | None = None) -> Answer:
-        """The inverse of to_json, checked. find: as in result.read_fit.
+        """The inverse of to_json, checked. find: as in stored_fit.read_stored.
 
         Raises StoreError that names the field, DeclarationError where the law cannot be had.
         """

@@ -55,16 +55,48 @@ def compare(
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
 ) -> Comparison:
-    """Compare the arms named in column `by`.
+    """Compare arms: whether they differ, and what the data exclude.
 
-    law      by default the one that the table can carry, by how its params and tokens vary
-    floor    own: each arm may have its irreducible loss; shared: all are known to have one (exponents then compare
-             more sharply, and wrongly where floors differ by as little as 1 %)
-    paired   rows at the same axes and seed share noise across arms; by default where every arm has the same cells, and
-             their residuals correlate
-    matters  the smallest difference of exponents that would matter, as a share of the first arm's
-    fixed    parameter -> value, of every arm; bounds: parameter -> (low, high), as of `lawful.fit`
-    Raises Refusal where an arm has too few runs for the law.
+    Parameters
+    ----------
+    source
+        Anything `read_runs` takes.
+    by
+        The column that names the arms.
+    law
+        By default the one that the table can carry, by how its params and tokens vary.
+    floor
+        "own": each arm may have its irreducible loss; "shared": all are known to have one (exponents then compare more
+        sharply, and wrongly where floors differ by as little as 1 %).
+    params, tokens, loss, flops, cluster
+        The columns' names, as of `lawful.fit`.
+    paired
+        Rows at the same axes and seed share noise across arms; by default where every arm has the same cells, and their
+        residuals correlate.
+    matters
+        The smallest difference of exponents that would matter, as a share of the first arm's.
+    fixed, bounds
+        As of `lawful.fit`, of every arm.
+
+    Returns
+    -------
+    Comparison
+        A verdict, a decision on the exponents, the explanations with their tests, the differences with intervals.
+
+    Raises
+    ------
+    Refusal
+        An arm has too few runs for the law.
+
+    Notes
+    -----
+    F tests that know about clusters and pairs (Rao & Scott 1984); exponents by a closed test (Marcus, Peritz & Gabriel
+    1976).
+
+    Examples
+    --------
+    >>> lawful.compare(arms, by="arm").verdict
+    'coefficients differ'
     """
     if floor not in ("own", "shared"):
         raise DeclarationError(f"floor: expected own or shared, got {floor!r}.")

@@ -90,6 +90,9 @@ class Comparison:
     clusters: int
     warnings: tuple[Warning, ...]
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {' and '.join(self.arms)}, n {self.n}: {self.sentence}>"
+
 
 def sentence(found: Comparison) -> str:
     """Whether the arms differ, what is enough to explain it, what of the exponents, and what one arm needs more."""

@@ -75,6 +75,9 @@ class Crossover(Crossing):
     joint: JointFit = field(repr=False)
     warnings: tuple[Warning, ...]
 
+    def __repr__(self) -> str:
+        return f"<Crossover of {' and '.join(self.arms)}: {self.sentence}>"
+
     @property
     def crossing(self) -> Crossing:
         """Without the fits, whose draws are thousands."""
@@ -96,11 +99,39 @@ def crossover(
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
 ) -> Crossover:
-    """Find the crossing of two arms under a law of one axis (power_floor:tokens and the like).
+    """Find where the curves of two arms cross, if the data establish that they do.
 
-    law           by default a power law with a floor over the axis that varies
-    draws, seed   of the fit of each arm alone, which the result carries
-    Raises Refusal where an arm cannot be fitted, LawfulError where there are not two arms or the law has two axes.
+    Parameters
+    ----------
+    source
+        Anything `read_runs` takes.
+    by
+        The column that names the arms.
+    arms
+        The two, where there are more.
+    law
+        Of one axis (power_floor:tokens and the like); by default a power law with a floor over the axis that varies.
+    params, tokens, loss, flops, cluster
+        The columns' names, as of `lawful.fit`.
+    draws, seed
+        Of the fit of each arm alone, which the result carries.
+
+    Returns
+    -------
+    Crossover
+        Where they cross (`at`, in units of one of the axis), the 95 % set, or who leads throughout.
+
+    Raises
+    ------
+    Refusal
+        An arm cannot be fitted.
+    DeclarationError
+        There are not two arms, or the law has two axes.
+
+    Examples
+    --------
+    >>> lawful.crossover(arms, by="arm", draws=0).leader
+    'new'
     """
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
     table = read_table(source, columns)

@@ -81,7 +81,8 @@ class Sample:
         random draws are of the same runs however a table is sorted and its runs are named."""
         keys = [self.loss, *(self.values[axis] for axis in sorted(self.values, reverse=True))]
         order = np.lexsort(keys)
-        taken = self.take(order)
+        named = self.observations.with_cells("run", self.run_names)  # a row's number is that in the table
+        taken = replace(self, observations=named).take(order)
         first = np.unique(taken.cluster, return_index=True)[1]
         number = np.empty(len(first), dtype=int)
         number[np.argsort(first)] = np.arange(len(first))

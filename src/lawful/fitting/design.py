@@ -17,6 +17,7 @@ from lawful.fitting.fitted import run_spread
 from lawful.fitting.predict import log_slopes
 from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import normal_quantile
+from lawful.fitting.records import expect_fit
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
 
@@ -55,6 +56,13 @@ class Design:
     best_within_budget: Candidate | None
     warnings: tuple[Warning, ...]
 
+    def __repr__(self) -> str:
+        at = ", ".join(f"{axis} {value:.3g}" for axis, value in self.best.at.items())
+        return (
+            f"<Design for {self.target}: standard error {self.stderr_now:.3g} now, {self.best.stderr_after:.3g} after "
+            f"a run at {at} ({self.best.cost:.3g} {self.unit}), the best of {len(self.candidates)}>"
+        )
+
 
 def design(
     fit: Fit,
@@ -63,15 +71,41 @@ def design(
     target: str | Mapping[str, float] | None = None,
     candidates: Sequence[Mapping[str, float]] | None = None,
 ) -> Design:
-    """Rank runs by how much each would shrink the target's variance per FLOP (of a law of params or tokens alone: per
-    parameter or token).
+    """Rank runs that could be done next by how much each would shrink the target's variance per FLOP.
 
-    target       a parameter's name (default: the law's first exponent), or a point {"params": ..., "tokens": ...}
-                 whose predicted loss matters
-    candidates   points; by default the levels of the data, and two doublings beyond the largest
-    budget       FLOPs that one run may cost; refused under a law that does not price runs in FLOPs
-    Assumes the law is right and one run's log loss has the spread seen so far.
+    Parameters
+    ----------
+    fit
+        Of any law. Under one of params or tokens alone, runs are ranked per parameter or token.
+    budget
+        FLOPs that one run may cost; refused under a law that does not price runs in FLOPs.
+    target
+        A parameter's name (default: the law's first exponent), or a point {"params": ..., "tokens": ...} whose
+        predicted loss matters.
+    candidates
+        Points; by default the levels of the data, and two doublings beyond the largest.
+
+    Returns
+    -------
+    Design
+        The candidates, the best first, each with its cost and the target's standard error after it.
+
+    Raises
+    ------
+    DeclarationError
+        A target, candidate or budget that the law does not have.
+
+    Notes
+    -----
+    Assumes that the law is right and that one run's log loss has the spread seen so far.
+
+    Examples
+    --------
+    >>> plan = lawful.design(fit, target="alpha")
+    >>> plan.best.stderr_after < plan.stderr_now
+    True
     """
+    expect_fit(fit)
     argument("budget", budget, PositiveFloat | None)
     argument("target", target, str | Mapping[str, float] | None)
     argument("candidates", candidates, Sequence[Mapping[str, PositiveFloat]] | None)

@@ -36,19 +36,56 @@ def fit(
     seed: NaturalInt = 0,
     keep_held_out: bool = False,
 ) -> Fit:
-    """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to stderr name its columns).
+    """Fit a law to a table of runs.
 
-    law         by default the one that the table can carry, by how its params and tokens vary
-    objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
-                or huber:DELTA
-    cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
-    stderr      column of the standard errors of the losses, by which rows weigh under the robust objective; by default
-                one that is called so; "none": they do not
-    fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
-                law.parameters
-    draws       bootstrap refits over clusters
+    Parameters
+    ----------
+    source
+        Anything `read_runs` takes: a path, a DataFrame of pandas or polars, rows, columns, or what it returned.
+    law
+        A name, a formula or a Law; by default the one that the table can carry, by how its params and tokens vary.
+    objective
+        "robust" (Huber on log loss, delta = 1.345 robust sigma), "hoffmann" (delta 1e-3), "lad", "l2" (log), "l2-raw",
+        or "huber:DELTA".
+    params, tokens, loss, flops, unique_tokens
+        The columns' names; those not given are recognised where they carry a usual name.
+    cluster
+        Column whose values mark rows that share noise; "none" makes every row its own cluster.
+    stderr
+        Column of the standard errors of the losses, by which rows weigh under the robust objective; by default one that
+        is called so; "none": they do not.
+    fixed
+        Parameter -> value; names as in `law.parameters`.
+    bounds
+        Parameter -> (low, high), in place of the law's own.
+    draws
+        Bootstrap refits over clusters: 0, or at least 200.
+    seed
+        Of the draws.
+    keep_held_out
+        Fit the rows that the table holds out, too.
 
-    Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
+    Returns
+    -------
+    Fit
+        Parameters with intervals, a certificate of convergence, warnings; losses are in the unit of the table's.
+
+    Raises
+    ------
+    Refusal
+        The data cannot determine the law.
+    LawfulError
+        A bad table or argument.
+
+    Notes
+    -----
+    Chinchilla's law and its objective: arXiv:2203.15556. Huber's delta: 95 % efficient under normal noise (Huber 1981).
+
+    Examples
+    --------
+    >>> found = lawful.fit(runs, "chinchilla")
+    >>> sorted(found.free)
+    ['A_pivot', 'B_pivot', 'E', 'alpha', 'beta']
     """
     columns = {
         "params": params,

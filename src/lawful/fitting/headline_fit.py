@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,10 +137,15 @@ def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
     ]
 
 
+_STEPS = re.compile(r"(?:\w+[._ /])?(step|iteration|update|epoch|sample|example)s?\Z", re.I)
+
+
 def thing_of(axis: str, column: str | None = None) -> str:
     """What an axis is an amount of."""
     if column in ("unique_tokens", "seconds"):
         return {"unique_tokens": "text", "seconds": "time"}[column]
+    if axis == "tokens" and (steps := _STEPS.match(column or "")):  # told by --tokens-column: a step is no token
+        return f"{steps[1].lower()}s"
     return {"params": "parameters", "flops": "compute"}.get(axis, axis.replace("_", " "))
 
 

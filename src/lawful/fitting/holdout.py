@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from lawful.checks import PositiveInt, argument
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.data import Sample
@@ -18,7 +19,7 @@ from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.number_text import counted
 from lawful.fitting.predict import predict_one
 from lawful.fitting.quantiles import LEVEL
-from lawful.fitting.records import HeldOutRow, Prediction
+from lawful.fitting.records import HeldOutRow, Prediction, expect_fit
 from lawful.laws import Array
 from lawful.schema import Observation, Warning
 from lawful.tables import by_role
@@ -66,6 +67,9 @@ class Holdout(Generic[Fitted]):
     straight_line_rmse_log: float
     warnings: tuple[Warning, ...]
 
+    def __repr__(self) -> str:
+        return f"<Holdout {self.verdict}: {self.sentence}>"
+
     @property
     def sentence(self) -> str:
         inside = sum(row.is_inside for row in self.rows)
@@ -97,11 +101,38 @@ class Holdout(Generic[Fitted]):
 
 
 def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fitted]:
-    """Refit without the `top` largest amounts and predict them. Raises Refusal where too little is left.
+    """Refit without the largest runs, predict them, and say whether the forecasts held.
 
-    largest   what the runs are ordered by: compute (6 N D) for a law of params and tokens where none is given, else the
-              law's axis
+    Parameters
+    ----------
+    fit
+        Of any law.
+    top
+        How many of the largest amounts to leave out; runs within 2 % are of one amount.
+    largest
+        What the runs are ordered by: "compute" (6 N D; the default for a law of params and tokens), "params" or
+        "tokens".
+
+    Returns
+    -------
+    Holdout
+        A verdict ("held", "no use", "missed"), the forecasts beside what came, two plain forecasts for comparison.
+
+    Raises
+    ------
+    Refusal
+        Too little is left to fit.
+    DeclarationError
+        There are not so many amounts.
+
+    Examples
+    --------
+    >>> lawful.holdout(fit, top=1).verdict
+    'held'
     """
+    expect_fit(fit)
+    argument("top", top, PositiveInt)
+    argument("largest", largest, Largest | None)
     inputs = fit.model.inputs
     words, size = _amounts(fit, largest)
     levels = _levels(size)

@@ -65,6 +65,15 @@ class IsoFlop:
     warnings: tuple[Warning, ...]
     loss_unit: str = ""
 
+    def __repr__(self) -> str:
+        (low, high), (least, most) = self.N_exponent_ci95, self.D_exponent_ci95
+        codes = "".join(f"; {code}" for code in dict.fromkeys(one.code for one in self.warnings))
+        return (
+            f"<IsoFlop over {sum(c.params is not None or c.tokens is not None for c in self.curves)} budgets: N* ~ "
+            f"C^{self.N_exponent:.3f} [{low:.3f}, {high:.3f}], D* ~ C^{self.D_exponent:.3f} [{least:.3f}, {most:.3f}]"
+            f"{codes}>"
+        )
+
     def best_params(self, flops: float) -> float:
         """N* at a budget, along the fitted line."""
         return Line.of([c for c in self.curves if c.is_bracketed], "params").predict(flops)[0]
@@ -80,13 +89,39 @@ def isoflop(
     flops: str | None = None,
     loss: str | None = None,
 ) -> IsoFlop:
-    """Read the optimum of each budget off its curve and fit its growth.
+    """Read the best size of each budget off its curve, and how it grows with compute.
 
-    method   interpolate (Akima's spline through log loss), local (parabola through the lowest run and its neighbours),
-             parabola or cubic (through the whole curve: biased where it is off-centre or asymmetric), or given: each
-             row is an optimum already. A table with the best size or data at each budget under such names (N_opt and
-             D_opt, N* and D*, optimal params) is always taken so.
-    Raises Refusal with fewer than 3 bracketed budgets.
+    Parameters
+    ----------
+    source
+        Anything `read_runs` takes.
+    method
+        "interpolate" (Akima's spline through log loss), "local" (parabola through the lowest run and its neighbours),
+        "parabola" or "cubic" (through the whole curve: biased where it is off-centre or asymmetric), or "given": each
+        row is an optimum already. A table with the best size or data at each budget under such names (N_opt and D_opt,
+        N* and D*, optimal params) is always taken so.
+    params, tokens, flops, loss
+        The columns' names; those not given are recognised where they carry a usual name.
+
+    Returns
+    -------
+    IsoFlop
+        The curves with their optima, counts in units of one; the exponents of N* and D* with 95 % intervals.
+
+    Raises
+    ------
+    Refusal
+        Fewer than 3 budgets have their lowest run between two others.
+
+    Notes
+    -----
+    The second method of arXiv:2203.15556, section 3.2.
+
+    Examples
+    --------
+    >>> found = lawful.isoflop(budgets)
+    >>> len(found.curves), 0.4 < found.N_exponent < 0.6
+    (3, True)
     """
     if method not in (*METHODS, "given"):
         raise DeclarationError(f"method: expected one of {', '.join(METHODS)} or given, got {method!r}.")
@@ -105,7 +140,10 @@ def isoflop(
             "too_few_budgets",
             f"{len(known)} of {len(curves)} budgets have at least {LEAST_ON_CURVE} runs "
             f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides."
-            + ("" if len(groups) else " If each row is the best of its budget already: --method given."),
+            if len(groups)
+            else f"No {LEAST_ON_CURVE} runs have the same compute, so there is no curve of loss against size at a "
+            f"budget; {LEAST_CURVES} such budgets are needed. `lawful allocate` reads the best size off a law of size "
+            "and data. If each row is the best of its budget already: --method given.",
         )
     by_method: dict[str, Line] = {}
     for other in METHODS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lawful.checks import AnyFloat
+from lawful.errors import DeclarationError
 from lawful.schema import Observation, Warning
 
 Interval = Literal["mean", "new_run"]
@@ -22,6 +23,9 @@ class Parameter:
     ci95: tuple[AnyFloat, AnyFloat]
     role: Literal["fitted", "fixed", "derived"] = "fitted"
     at_bound: Literal["low", "high"] | None = None
+
+    def __float__(self) -> float:
+        return float(self.value)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,17 @@ class Prediction:
     extrapolation: AnyFloat
     warnings: tuple[Warning, ...] = ()
     laws: Mapping[str, float] = field(default_factory=dict)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        """Short: the value, its interval, where, and the codes of its warnings."""
+        where = ", ".join(f"{axis}={one if isinstance(one, str) else f'{one:.4g}'}" for axis, one in self.at.items())
+        of = "one more run" if self.interval == "new_run" else "the curve"
+        codes = "".join(f"; {code}" for code in dict.fromkeys(warning.code for warning in self.warnings))
+        ends = f"{self.value:.5g} [{self.low:.5g}, {self.high:.5g}]"
+        return f"<Prediction {ends} at {where}; {100 * self.level:g} % interval of {of}{codes}>"
 
 
 @dataclass(frozen=True)
@@ -264,3 +279,9 @@ class FitRecord:
     held_out: tuple[HeldOutRow, ...] = ()
     error_bars: ErrorBars | None = None
     ranking: tuple[Ranked, ...] = ()
+
+
+def expect_fit(found: object) -> None:
+    """Raises DeclarationError where something else than a fit is given: a table is fitted first."""
+    if not isinstance(found, FitRecord):
+        raise DeclarationError(f"expected a fit, as lawful.fit(runs) gives it, got {type(found).__name__}.")

@@ -56,6 +56,9 @@ class Replay:
     fits: Mapping[str, Fit]
     warnings: tuple[Warning, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Replay {self.sentence}>"
+
     @property
     def sentence(self) -> str:
         return f"{self.claim}: {self.verdict}. {self.reasons[0]}"
@@ -79,17 +82,45 @@ def replay(
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,
 ) -> Replay:
-    """Refit the points and hold `claim` against what they say.
+    """Refit published points and say whether they support a claim, contradict it, or decide nothing.
 
-    law     under which the claim was made, or a better one; by default the one that the table can carry. Where none is
-            named and the points are not of that form (a warning `misfit`), nothing is decided
-    by      the column that names the arms, for a claim that one beats another
-    within  share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that
-            of the claim; contradicted: none of it does; else not decided
-    is_law_named    false where `law` is a default of the caller's; by default, whether a law is given
-    fixed, bounds   of the law's parameters, as of `lawful.fit`; for a claim about a value
+    Parameters
+    ----------
+    source
+        Anything `read_runs` takes.
+    claim
+        "alpha=0.142", or "transformer beats lstm above 1e7".
+    law
+        Under which the claim was made, or a better one; by default the one that the table can carry. Where none is
+        named and the points are not of that form (a warning `misfit`), nothing is decided.
+    by
+        The column that names the arms, for a claim that one beats another.
+    params, tokens, loss, flops, cluster
+        The columns' names, as of `lawful.fit`.
+    within
+        Share of a claimed value by which the truth may differ. Supported: the whole 95 % interval lies within that of
+        the claim; contradicted: none of it does; else not decided.
+    is_law_named
+        False where `law` is a default of the caller's; by default, whether a law is given.
+    draws, seed
+        Of the bootstrap.
+    fixed, bounds
+        Of the law's parameters, as of `lawful.fit`; for a claim about a value.
 
-    Raises LawfulError for a claim that is not understood, and for a bad table; points no law fits are a verdict.
+    Returns
+    -------
+    Replay
+        The verdict and its reasons; points that no law fits are a verdict, too.
+
+    Raises
+    ------
+    LawfulError
+        A claim that is not understood, or a bad table.
+
+    Examples
+    --------
+    >>> lawful.replay(runs, "alpha=0.34", law="chinchilla", draws=0).verdict
+    'supported'
     """
     if not 0 < within < np.inf:
         raise DeclarationError(f"within: expected a share above 0, such as {WITHIN}, got {within}.")

@@ -3,65 +3,172 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, overload
 
 from lawful import laws
-from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, shown
+from lawful.checks import Part, PositiveFloat, PositiveInt, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
 from lawful.fitting.checklist import Item, checklist
+from lawful.fitting.fit_frames import Frames, columns_of
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.holdout import Holdout, Largest, holdout
-from lawful.fitting.older import from_format_2
-from lawful.fitting.plot import plot
-from lawful.fitting.predict import predict_one
 from lawful.fitting.quantiles import LEVEL
-from lawful.fitting.records import FitRecord, Interval, Prediction
+from lawful.fitting.records import FitRecord, Interval, Parameter, Prediction
+from lawful.fitting.stored_fit import FORMAT, FindLaw, expect_same_losses, law_of, read_stored
 from lawful.fitting.summary import as_html, summary
-from lawful.laws import Axes, Law
+from lawful.laws import Law
 from lawful.schema import StudyPlan
 from lawful.storage.atomic import write_json
-from lawful.storage.codec import converted, to_plain
+from lawful.storage.codec import to_plain
 from lawful.storage.json_files import Json, read_json
+from lawful.tables.frames import MakeFrame, as_frame
 
-FORMAT = 3  # 1 held the law as text; 2 the runs left out one by one as loose objects
-SAME_LOSS = 1e-6  # relative: between the losses that a fit records and those of its law, read back
-StoredLaw = str | Mapping[str, Json]  # its class and fields: laws.stored builds it
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as MatplotlibAxes
+    from matplotlib.figure import Figure
+
+    from lawful.fitting.predictions import Amount, Predictions
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fit(FittedLaw):
     """The result of `lawful.fit`: the fitted law, and the questions that it answers. Every field survives JSON but
     known_doubt."""
 
-    def predict(
+    def __getitem__(self, name: str) -> Parameter:
+        """A parameter by its name: `fit["alpha"]`; `float(fit["alpha"])` is its value."""
+        if name not in self.params:
+            raise DeclarationError(
+                f"{self.law} has no parameter {shown(name)}; it has {nearest(name, [*self.params])}."
+            )
+        return self.params[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.params
+
+    def conf_int(self, level: float = LEVEL) -> dict[str, tuple[float, float]]:
+        """Intervals of all parameters, fitted and derived.
+
+        Parameters
+        ----------
+        level
+            The share of intervals that hold the truth, from .5 on. (The `alpha` of statsmodels is 1 - level.)
+
+        Returns
+        -------
+        dict
+            Name -> (low, high); an end that the data do not determine is 0 or infinite.
+
+        Notes
+        -----
+        At .95 these are `ci95`. At another level: percentiles of the bootstrap draws, widened as those of `ci95`; where
+        runs are few, each half of the profile interval, scaled by Student's t.
+
+        Examples
+        --------
+        >>> low, high = fit.conf_int(0.9)["alpha"]
+        >>> low < float(fit["alpha"]) < high
+        True
+        """
+        from lawful.fitting.levels import conf_int
+
+        return conf_int(self, argument("level", level, Part))
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # no column of a formula is called `table`
         self,
         *,
         params: float | None = None,
         tokens: float | None = None,
         flops: float | None = None,
         unique_tokens: float | None = None,
-        interval: Interval = "mean",
+        interval: Interval = "new_run",
         level: float = LEVEL,
         **others: float | str,
-    ) -> Prediction:
-        """The loss at one point; `others` are the columns that a formula reads: a number, or the name of a level.
-        interval="mean": of the curve itself; "new_run": of one more run's loss, which adds the spread between runs.
-        Raises LawfulError when an axis of the law is missing or one it lacks is given."""
-        given = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
-        at = {
-            name: self.model.level(name, value)
-            if name in self.model.categories
-            else float(argument(name, value, NonNegativeFloat if name in others else PositiveFloat))
-            for name, value in given.items()
-            if value is not None
-        }
-        return predict_one(self, at, argument("interval", interval, Interval), argument("level", level, Part))
+    ) -> Prediction: ...
+
+    @overload
+    def predict(self, table: object, *, interval: Interval = "new_run", level: float = LEVEL) -> Predictions: ...
+
+    @overload
+    def predict(
+        self,
+        *,
+        params: Amount | None = None,
+        tokens: Amount | None = None,
+        flops: Amount | None = None,
+        unique_tokens: Amount | None = None,
+        interval: Interval = "new_run",
+        level: float = LEVEL,
+        **others: Amount,
+    ) -> Prediction | Predictions: ...
+
+    def predict(
+        self,
+        table: object = None,
+        *,
+        params: Amount | None = None,
+        tokens: Amount | None = None,
+        flops: Amount | None = None,
+        unique_tokens: Amount | None = None,
+        interval: Interval = "new_run",
+        level: float = LEVEL,
+        **others: Amount,
+    ) -> Prediction | Predictions:
+        """Predict the loss of runs that were not made, with its interval.
+
+        Parameters
+        ----------
+        table
+            A DataFrame, or another table that `read_runs` takes, with the columns that the fit was made with: a
+            prediction for each row.
+        params, tokens, flops, unique_tokens
+            The law's axes, counts in units of one: a number each, or arrays of shape (points,). FLOPs stand for the
+            one of params and tokens that is left out, through C = 6 N D.
+        interval
+            "new_run": of one more run's loss, as `lawful predict` has it; "mean": of the curve itself.
+        level
+            The share of intervals that hold what comes.
+        **others
+            The columns that a formula reads: numbers, or names of levels.
+
+        Returns
+        -------
+        Prediction or Predictions
+            Of numbers a Prediction; of a table or arrays Predictions, with `value`, `low` and `high` of shape (points,)
+            and `to_frame()`. Losses are in the unit of the fitted ones.
+
+        Raises
+        ------
+        DeclarationError
+            An axis of the law is missing, or one that it lacks is given.
+        TableError
+            A table cannot be read.
+
+        Examples
+        --------
+        >>> one = fit.predict(params=7e9, tokens=1.4e11)
+        >>> one.low < one.value < one.high
+        True
+        >>> fit.predict(params=[1e9, 7e9], tokens=1e11).value.shape
+        (2,)
+        """
+        from lawful.fitting.predictions import is_array, predict_arrays, predict_point, predict_rows
+
+        named = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
+        given = {name: value for name, value in named.items() if value is not None}
+        kind, level = argument("interval", interval, Interval), argument("level", level, Part)
+        if table is not None:
+            if given:
+                raise DeclarationError(f"predict: expected a table or {', '.join(given)}, got both.")
+            return predict_rows(self, table, kind, level)
+        if any(map(is_array, given.values())):
+            return predict_arrays(self, given, kind, level)
+        return predict_point(self, given, kind, level)
 
     def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
@@ -82,15 +189,73 @@ class Fit(FittedLaw):
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""
         return checklist(self, study)
 
-    def plot(self) -> Any:
-        """A matplotlib figure: the data and the law on the left, the residuals on the right."""
-        return plot(self)
+    def to_frame(self, what: Frames = "parameters", kind: MakeFrame | None = None) -> Any:  # Any: of their own library
+        """A part of the fit as a DataFrame.
+
+        Parameters
+        ----------
+        what
+            "parameters": one row each, with name, value, stderr, low and high (95 %) and role. "residuals": one row for
+            each run, with its axes, the observed and predicted loss, residual_log = log(observed / predicted) and
+            standardised (in robust sigmas). "draws": one row for each bootstrap draw, one column for each parameter.
+        kind
+            What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
+
+        Examples
+        --------
+        >>> table = fit.to_frame().set_index("parameter")
+        >>> float(table.loc["alpha", "value"]) == float(fit["alpha"])
+        True
+        """
+        return as_frame(columns_of(self, argument("what", what, Frames)), kind)
+
+    def plot(self, ax: MatplotlibAxes | None = None) -> Figure:
+        """Draw the runs and the law along its first axis, with the 95 % band of the curve.
+
+        Parameters
+        ----------
+        ax
+            Axes of matplotlib to draw into; by default a figure of its own, with the residuals on the right.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure of `ax`, or a new one that no window shows; `figure.savefig` writes it.
+
+        Examples
+        --------
+        >>> fit.plot().savefig("law.png")
+        """
+        from lawful.fitting.plot import plot
+
+        return plot(self, ax)
+
+    def plot_compute(self, ax: MatplotlibAxes | None = None) -> Figure:
+        """Draw loss against training compute, C = 6 N D: the runs, the law of each size, the compute-optimal frontier.
+
+        Parameters
+        ----------
+        ax
+            As in `plot`.
+
+        Raises
+        ------
+        DeclarationError
+            The law reads neither params and tokens nor FLOPs.
+        """
+        from lawful.fitting.plot import plot_compute
+
+        return plot_compute(self, ax)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a JSON file, which `lawful.load` reads; see to_json."""
+        self.to_json(path)
 
     def to_json(self, path: str | Path | None = None) -> dict[str, Json]:
         """Plain data, also written whole to `path` where one is given. Raises DeclarationError where the law cannot be
         stored, with the reason; the fit itself goes on working in memory."""
         law = laws.to_data(self.model)
-        _expect_same_losses(laws.rebuilt(law, self.model), self)
+        expect_same_losses(laws.rebuilt(law, self.model), self)
         out = {
             "format": FORMAT,
             "law": law,
@@ -125,62 +290,43 @@ class Fit(FittedLaw):
     def __str__(self) -> str:
         return self.summary()
 
+    def __repr__(self) -> str:
+        """Short: the law, its parameters with their intervals, n, the codes of its warnings."""
+        from lawful.fitting.summary import in_brief
+
+        return in_brief(self)
+
     def _repr_html_(self) -> str:
         """For notebooks."""
         return as_html(self)
 
 
-FindLaw = Callable[[StoredLaw, FitRecord], Law]
-
-
 def read_fit(raw: Mapping[str, Json], find: FindLaw | None = None, within: str = "") -> Fit:
-    """The fit that `Fit.to_json` wrote, checked. within: its place in the file, for messages.
-
-    find    gives the law: law_of where it is None, which imports nothing
-    Raises StoreError where it is no such fit, DeclarationError where its law cannot be had.
-    """
-    if raw.get("format") not in (1, 2, FORMAT):
-        raise DeclarationError(f"expected a fit of format {FORMAT}; it was written by another version of lawful.")
-    law = raw.get("law")
-    if not isinstance(law, (str, Mapping)):
-        raise StoreError(f"{within and f'{within}.'}law: expected a law's class and fields, got {shown(law)}.")
-    rest = {name: value for name, value in raw.items() if name not in ("format", "law")}
-    record = converted(rest if raw["format"] == FORMAT else from_format_2(rest), FitRecord, within)
-    model = (find or law_of)(law, record)
-    lengths = {len(draw) for draw in record.draws} - {len(model.parameters)}
-    if lengths:
-        raise StoreError(
-            f"{within and f'{within}.'}draws: expected {len(model.parameters)} parameters in each, got {min(lengths)}."
-        )
+    """As stored_fit.read_stored."""
+    model, record = read_stored(raw, find, within)
     return Fit(model=model, **{one.name: getattr(record, one.name) for one in fields(FitRecord)})
 
 
-def law_of(stored: StoredLaw, record: FitRecord, law: str | Law | None = None) -> Law:
-    """The law of a stored fit. Raises DeclarationError where it is not at hand (see Fit.from_json), and where it does
-    not give the losses that the fit recorded: then it is another law, or has been edited since."""
-    model = laws.stored(stored) if law is None else laws.rebuilt(stored, law)
-    _expect_same_losses(model, record)
-    return model
+def load(path: str | Path, *, law: str | Law | None = None) -> Fit:
+    """Read a fit that `Fit.save` wrote.
 
+    Parameters
+    ----------
+    path
+        The JSON file.
+    law
+        Of a fit with a law of your own: that law, or its FILE.py:CLASS, which is then imported. Without it nothing is
+        imported, and a fit with a law that is not lawful's own is refused.
 
-def _expect_same_losses(law: Law, record: FitRecord) -> None:
-    known = [row.axes for row in record.residuals]
-    if lacking := [name for name in law.parameters if name not in record.params]:
-        raise DeclarationError(f"law: {law.spec} has {', '.join(lacking)}, which this fit lacks: it is of another law.")
-    if any(axis not in at for axis in law.inputs for at in known):
-        raise DeclarationError(f"law: {law.spec} reads {', '.join(law.inputs)}; this fit is of another law.")
-    if lacking := [axis for axis in law.inputs if axis not in record.data.pivot]:
-        raise DeclarationError(f"law: {law.spec} reads {', '.join(lacking)}; this fit is of another law.")
-    if not known:
-        return
-    values = {name: record.params[name].value for name in law.parameters}
-    with np.errstate(all="ignore"):
-        at = Axes.of({axis: [one[axis] for one in known] for axis in law.inputs}, record.data.pivot)
-        losses = law.predict(values, at)
-    recorded = np.array([row.predicted for row in record.residuals])
-    if not np.allclose(losses, recorded, rtol=SAME_LOSS, atol=0, equal_nan=True):
-        row = int(np.argmax(~np.isclose(losses, recorded, rtol=SAME_LOSS, atol=0, equal_nan=True)))
-        raise DeclarationError(
-            f"law: {law.spec} gives {losses[row]:.6g} where this fit recorded {recorded[row]:.6g} (row {row + 1}): it "
-            "is another law than the one that was fitted, or was changed since. Fit again."
-        )
+    Raises
+    ------
+    StoreError, DeclarationError
+        The file is no fit, or its law is not at hand.
+
+    Examples
+    --------
+    >>> fit.save("fit.json")
+    >>> lawful.load("fit.json") == fit
+    True
+    """
+    return Fit.from_json(argument("path", path, str | Path), law=law)

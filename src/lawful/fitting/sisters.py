@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from lawful.fitting import derivatives
 from lawful.fitting.problem import Problem
-from lawful.fitting.quantiles import t_cdf, t_quantile
+from lawful.fitting.quantiles import t_cdf, t_density, t_quantile
 from lawful.laws import Array, Axes, Law, bounds_of
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
@@ -61,6 +62,27 @@ class Sister:
         return out
 
 
+def _quantile(parts: Sequence[tuple[float, float, float, float]], share: float, low: float, high: float) -> float:
+    """Where `share` of a mixture of t distributions (weight, mean, scale, dof) lies below, between low and high.
+
+    Newton's method, with a bisection wherever a step would leave the bracket or the last step did not halve it.
+    """
+    x, last = (low + high) / 2, high - low
+    for _ in range(100):
+        gap = sum(w * t_cdf((x - mean) / scale, dof) for w, mean, scale, dof in parts) - share
+        low, high = (x, high) if gap < 0 else (low, x)
+        density = sum(w * t_density((x - mean) / scale, dof) / scale for w, mean, scale, dof in parts)
+        step = -gap / density if density > 0 else math.inf
+        following = x + step
+        if not low < following < high or abs(step) > last / 2:
+            following = (low + high) / 2
+        last = abs(following - x)
+        x = following
+        if last <= 1e-14 * max(abs(x), 1.0):
+            break
+    return x
+
+
 @dataclass(frozen=True)
 class Alternatives:
     """What a forecast averages over where the form is in doubt: laws with their weights, which sum to 1.
@@ -103,18 +125,16 @@ class Alternatives:
         weights = weights / weights.sum()
         dofs = [law.dof for law in self.laws]
 
-        def below(x: float) -> float:
-            parts = zip(weights, means, errors, dofs, strict=True)
-            return float(sum(w * t_cdf((x - mean) / max(error, 1e-12), dof) for w, mean, error, dof in parts))
-
+        parts = [
+            (float(w), float(mean), max(float(error), 1e-12), dof)
+            for w, mean, error, dof in zip(weights, means, errors, dofs, strict=True)
+            if w > 0
+        ]
         ends = []
         for share in (0.5, 0.5 - level / 2, 0.5 + level / 2):
             reach = [t_quantile(0.5 + level / 2, dof) * error for dof, error in zip(dofs, errors, strict=True)]
             low, high = float((means - 2 * np.array(reach)).min()), float((means + 2 * np.array(reach)).max())
-            for _ in range(50):
-                middle = (low + high) / 2
-                low, high = (middle, high) if below(middle) < share else (low, middle)
-            ends.append((low + high) / 2)
+            ends.append(_quantile(parts, share, low, high))
         if weights.max() > 0.5:
             ends[0] = min(max(float(means[weights.argmax()]), ends[1]), ends[2])
         return np.asarray(np.exp(ends))

@@ -8,6 +8,7 @@ from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_fit import of_fit
 from lawful.fitting.headline_text import Headline
 from lawful.fitting.number_text import interval
+from lawful.fitting.records import Parameter
 
 DASH = "-"
 SHOWN = 3  # laws of a ranking
@@ -24,7 +25,7 @@ def short(fit: FittedLaw, said: Headline | None = None) -> str:
     lines.append(f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}")
     lines += [fit.model.reading] if fit.model.reading else []
     rows = [
-        (name, *_rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
+        (name, *rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
         for name, p in fit.params.items()
     ]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -42,7 +43,20 @@ def short(fit: FittedLaw, said: Headline | None = None) -> str:
     return "\n".join(lines)
 
 
-def _rounded(value: float, low: float, high: float) -> tuple[str, str]:
+MOST_IN_BRIEF = 8  # parameters
+
+
+def in_brief(fit: FittedLaw) -> str:
+    """The fit in a line or two: for a prompt, a debugger, an error."""
+    own = [one for one in fit.params.values() if one.role != "fixed"]
+    parts = [f"{one.name} {' '.join(rounded(one.value, *one.ci95))}".rstrip() for one in own[:MOST_IN_BRIEF]]
+    parts += [f"and {len(own) - MOST_IN_BRIEF} more"] * (len(own) > MOST_IN_BRIEF)
+    doubts = ", ".join(dict.fromkeys(warning.code for warning in fit.warnings))
+    law = fit.law if len(fit.law) <= 60 else f"{fit.law[:57]}..."
+    return f"<Fit {law}, n {fit.goodness.n}: {', '.join(parts)}{f'; doubts: {doubts}' if doubts else ''}>"
+
+
+def rounded(value: float, low: float, high: float) -> tuple[str, str]:
     """A value and its interval, to the second digit of the half of its width."""
     half = (high - low) / 2
     if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
@@ -143,21 +157,26 @@ def held_out_lines(fit: FittedLaw) -> list[str]:
 
 
 def as_html(fit: FittedLaw) -> str:
-    """A table of parameters under the warnings, for notebooks."""
+    """The answer, the chart, the parameters and the doubts, for notebooks."""
     from html import escape
 
-    cautions = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{p.value:.6g}</td><td>{p.stderr:.3g}</td>"
-        f"<td>{interval(*p.ci95, '.5g')}</td><td>{p.role}</td></tr>"
-        for name, p in fit.params.items()
-    )
-    g = fit.goodness
+    from lawful.fitting.plot import as_image
+
     said = of_fit(fit)
-    return (
-        f"<p><b>{escape(said.sentence)}</b><br>{escape(said.basis)}</p>"
-        f"<p><b>{escape(fit.law)}</b>: L = {escape(fit.formula)}; n {g.n} in {g.clusters} clusters, "
-        f"{'certified' if fit.convergence.is_certified else 'not certified'}</p><ul>{cautions}</ul>"
-        "<table><tr><th></th><th>value</th><th>std. error</th><th>95 % interval</th><th></th></tr>"
-        f"{rows}</table>"
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value}</td><td>{escape(ends)}</td><td>{escape(_role(p))}</td></tr>"
+        for name, p in fit.params.items()
+        for value, ends in [rounded(p.value, *p.ci95)]
     )
+    doubts = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
+    formula = f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"
+    return (
+        f"<p><b>{escape(said.sentence)}</b><br>{escape(said.basis)}</p>{as_image(fit)}<p>{escape(formula)}</p>"
+        f"<table><tr><th></th><th>value</th><th>95 % interval</th><th></th></tr>{rows}</table>"
+        + (f"<ul>{doubts}</ul>" if doubts else "")
+        + (f"<p>Next: {escape(said.next_step)}</p>" if said.next_step else "")
+    )
+
+
+def _role(p: Parameter) -> str:
+    return "  ".join([p.role] * (p.role != "fitted") + [f"at its {p.at_bound} bound"] * (p.at_bound is not None))

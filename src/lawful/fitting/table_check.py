@@ -22,6 +22,7 @@ from lawful.tables.roles import option_of, shell_word
 from lawful.tables.standard_input import STANDARD_INPUT
 
 SHOWN = 4  # values of a column
+OF_METRICS = frozenset({"downstream", "downstream_two_steps", "sigmoid"})  # as they say in `when`
 VARY = {
     "apart": "{n} and {d} vary apart from each other: their effects can be told apart.",
     "together": "{n} and {d} vary together: their effects cannot be told apart.",
@@ -103,7 +104,10 @@ class TableCheck:
             )
         if self.carried or self.refused:
             lines.append(f"laws it can carry: {', '.join(self.carried) or 'none'}")
-        lines += [f"  not {name}: {why}" for name, why in self.refused.items()]
+        reasons_of: dict[str, list[str]] = {}
+        for name, why in self.refused.items():
+            reasons_of.setdefault(why, []).append(name)
+        lines += [f"  not {', '.join(names)}: {why}" for why, names in reasons_of.items()]
         if not self.command:
             return "\n".join(lines)
         more = ", with one of the options above" if self.pooled else ""
@@ -278,6 +282,8 @@ def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str
         elif has_axis(law) and vary == "together":
             law = on_axis(law, "flops")
         why = _why_not(law, rows, vary)
+        if not why and name in OF_METRICS and "loss" in rows.roles.get("loss", "").lower():
+            why = "it is a law of an error or a rising metric, and here is a loss"
         if why:
             refused[name] = why
         else:

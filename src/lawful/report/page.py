@@ -127,10 +127,15 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
 def _rows(evidence: Evidence) -> Html:
     """The rows of a table that no study made."""
     names = [name for name in dict.fromkeys(name for row in evidence.rows for name in row) if name != "status"]
-    rows = [tuple(str(row.get(name, "")) for name in names) for row in evidence.rows]
+    rows = [tuple(_plain(row.get(name, "")) for name in names) for row in evidence.rows]
     numeric = tuple(i for i, name in enumerate(names) if all(_is_number(row.get(name)) for row in evidence.rows))
     table = Table(title="Every row of the table", header=tuple(names), rows=rows, right=numeric)
     return tag("section", tag("h2", "Runs"), parts.table(table), id="runs")
+
+
+def _plain(cell: Cell) -> str:
+    """A whole number without its point: a column of counts is read as floats."""
+    return f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15 else str(cell)
 
 
 def _is_number(cell: Cell) -> bool:

@@ -175,7 +175,7 @@ def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[s
 def how_many_runs(evidence: Evidence) -> str:
     """How many ended, of those planned; of a table, which has no plan, how many runs its rows are of."""
     if evidence.runs:
-        return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs"
+        return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs ended"
     runs = tables.many(len({row.get("run", number) for number, row in enumerate(evidence.rows)}), "run")
     return runs if runs == tables.many(len(evidence.rows), "run") else f"{len(evidence.rows)} rows of {runs}"
 

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from lawful.schema import Cell
 from lawful.storage.json_files import plain
 from lawful.tables.cells import Row, is_empty, is_finished, texts_of
 from lawful.tables.columns import current_name
+from lawful.tables.frames import MakeFrame, as_frame
 from lawful.tables.roles import measure_of
 from lawful.tables.rows import Columns, chosen
 
@@ -65,6 +67,28 @@ class Observations:
     noise: tuple[str, ...] = ()
     lone: frozenset[str] = frozenset()
     is_of_optima: bool = False
+
+    def __repr__(self) -> str:
+        """Short: a table may have a million rows."""
+        roles = ", ".join(f"{role} {column!r}" for role, column in self.roles.items())
+        left = f"; {len(self.dropped)} left out" if self.dropped else ""
+        return f"<{len(self)} rows of {self.source}: {roles or f'{len(self.columns)} columns'}{left}>"
+
+    def to_frame(self, kind: MakeFrame | None = None) -> Any:  # Any: a frame of the caller's own library
+        """The rows as a DataFrame, counts in units of one.
+
+        Parameters
+        ----------
+        kind
+            What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
+        """
+        return as_frame(
+            {
+                name: [None if isinstance(cell, str) and cell == "" else cell for cell in self.cells(name)]
+                for name in self.columns
+            },
+            kind,
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
