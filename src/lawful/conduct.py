@@ -274,6 +274,7 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
     the data. Skipped, and said, where a prepared corpus is not on this machine."""
     from lawful.baselines.ngram import ngram_baselines
     from lawful.corpora import corpus_of
+    from lawful.token_data import TokenData
 
     study = store.read_study()
     values = {name: corpus.value for name, corpus in study.corpora.items() if corpus.value is not None}
@@ -282,14 +283,14 @@ def _write_baselines(store: Store, say: Callable[[str], None], own: Own) -> None
         return
     try:
         module = own()
-        opened = {
+        prepared = {
             name: corpus_of(value, also_from=module).open(study.corpora[name].fingerprint)
             for name, value in values.items()
         }
     except (ImportError, LawfulError) as error:
         say(f"no n-grams are counted ({error})")  # without torch, or on another machine
         return
-    opened = {name: data for name, data in opened.items() if hasattr(data, "train")}  # the others are no runs of tokens
+    opened = {name: data for name, data in prepared.items() if isinstance(data, TokenData)}
     if not opened:
         return
     if len(opened) > 1:

@@ -1,18 +1,68 @@
-"""What a plug-in can bring beside corpora, families, tasks and rules: columns, analyses and readers of tables."""
+"""What plug-ins of different folders give each other, and what else they can bring: columns, analyses, readers."""
 
 from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import Field, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from lawful import registry
+from lawful.schema import Fact
 from lawful.storage.json_files import Json
 
 RawRow = Mapping[str, Json]  # a row of a source: column -> cell, which is parsed when the table is read
+
+
+class Batch(Protocol):
+    """A frozen dataclass of arrays, or of tensors once it is on a device; each has the rows of the batch first."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def inputs(self) -> Sized: ...
+
+
+class PreparedData(Protocol):
+    """What a corpus prepares and opens: data as the training loop needs it.
+
+    splits    "train" and "validation"; "test" where a final judgement is kept apart; "selection" where early stopping
+              must not look at validation
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def splits(self) -> Sequence[str]: ...
+
+    @property
+    def train_tokens(self) -> int: ...
+
+    @property
+    def is_slow_to_read(self) -> bool:
+        """Whether batches are better made ahead, by processes of their own."""
+
+    def facts(self) -> Mapping[str, Fact]: ...
+
+    def misfit(self, context: int) -> str | None:
+        """Why windows of so many targets cannot be taken; None where they can."""
+
+    def named(self, split: str, number: int) -> Mapping[str, str]:
+        """What the sequence of this number is called; empty where sequences have no names."""
+
+    def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
+        """The batch of a step: a pure function of its arguments."""
+
+    def evaluation_batches(
+        self, split: str, *, context: int, batch_size: int, targets: int | None = None
+    ) -> Iterator[Batch]:
+        """All of a split in order, or its first so many targets."""
+
+    def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
+        """Of a loss averaged over a whole split; None where there are no bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

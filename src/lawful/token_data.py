@@ -48,6 +48,10 @@ class TokenData:
     details: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
+    def is_slow_to_read(self) -> bool:
+        return False
+
+    @property
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
 
@@ -99,9 +103,9 @@ class TokenData:
         for start in range(0, len(tokens), 2**16):
             yield self.tokenizer.decode_bytes(tokens[start : start + 2**16])
 
-    def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
-        """Of a loss over all tokens of a split; comparable between tokenizers on the same text."""
-        return float(loss_nats_per_token * self.targets(split) / self.num_bytes[split] / np.log(2))
+    def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
+        """Of a loss in nats per token over a whole split; comparable between tokenizers on the same text."""
+        return float(loss * self.targets(split) / self.num_bytes[split] / np.log(2))
 
     def facts(self) -> dict[str, Fact]:
         """For study.json and the report."""
@@ -115,6 +119,10 @@ class TokenData:
             "tokenizer": self.tokenizer.name,
             **self.details,
         }
+
+    def named(self, split: str, number: int) -> dict[str, str]:
+        """No window has a name."""
+        return {}
 
     def misfit(self, context: int) -> str | None:
         """Why windows of so many targets cannot be taken from each split; None where they can."""

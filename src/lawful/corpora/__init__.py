@@ -20,12 +20,13 @@ from lawful import registry
 from lawful.checks import NaturalInt, shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
+from lawful.plugins import PreparedData
 from lawful.run import from_json, to_json
 from lawful.schema import Fact
 from lawful.storage.atomic import write_json, write_whole
 from lawful.storage.cache import cache_folder, sha256_of
 from lawful.storage.codec import decode, to_plain
-from lawful.storage.json_files import read_json
+from lawful.storage.json_files import Json, read_json
 from lawful.token_data import TokenData, mapped, sha256_of_tokens, write_tokens
 from lawful.tokenizers import Tokenizer
 
@@ -41,14 +42,7 @@ Progress = Callable[[str, float], None]  # what is being done, and the share of 
 class Corpus(abc.ABC):
     """What to read and how to split it. Plain data: it enters the Run's id. A leaf sets the three texts below.
 
-    What `prepare` and `open` return is data as the training loop needs it:
-    fingerprint, train_tokens, facts()
-    misfit(context)                         why windows of so many targets cannot be taken; None where they can
-    splits                                  "train" and "validation"; "test" where a final judgement is kept apart;
-                                            "selection" where early stopping must not look at validation
-    batch(seed, step, batch_size, context)  of the training split, a frozen dataclass of arrays, rows first
-    evaluation_batches(split, context=, batch_size=, targets=None)
-    bits_per_byte(loss, split)              None where there are no bytes
+    What `prepare` and `open` return is data as the training loop needs it: plugins.PreparedData.
     """
 
     name: ClassVar[str]
@@ -72,17 +66,17 @@ class Corpus(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def prepare(self, data: Path | None = None, progress: Progress | None = None) -> Any:
+    def prepare(self, data: Path | None = None, progress: Progress | None = None) -> PreparedData:
         """The data, made ready if it is not yet; returns at once when it is.
 
         data    where the user keeps the raw files; checked when given, even if prepared ones are there
         """
 
     @abc.abstractmethod
-    def open(self, fingerprint: str) -> Any:
+    def open(self, fingerprint: str) -> PreparedData:
         """Prepared data by its fingerprint, from the cache alone. LawfulError when absent or damaged."""
 
-    def without_tokens(self) -> Any | None:
+    def without_tokens(self) -> PreparedData | None:
         """What a trained model needs to write where the corpus is not prepared on this machine; None where it needs
         the corpus."""
         return None
@@ -360,7 +354,7 @@ def prepared_folder(name: str, fingerprint: str) -> Path:
     return cache_folder() / "corpora" / name / fingerprint
 
 
-def corpus_of(value: Any, *, also_from: str | None = None) -> Corpus:
+def corpus_of(value: Json, *, also_from: str | None = None) -> Corpus:
     """The corpus that study.json describes, as run.from_json makes it. DeclarationError where it is anything else."""
     found = from_json(value, also_from=also_from)
     if not isinstance(found, Corpus):
@@ -424,7 +418,7 @@ def _problems(folder: Path, meta: PreparedTokens, *, is_thorough: bool) -> list[
     return problems
 
 
-def _digest(value: Any) -> str:
+def _digest(value: Json) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lawful.rules import Rule
+from lawful.rules import B, Costs, Loss, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backprop(Rule):
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
-        loss: Tensor = task.loss(model, batch)
+    def gradients(self, model: nn.Module, task: Loss[B], batch: B, *, scale: float | Tensor) -> Tensor:
+        loss = task.loss(model, batch)
         torch.autograd.backward(loss * scale)
         return loss.detach()
 
-    def training_flops_per_token(self, family: Any, context: int) -> int:
-        return int(3 * family.forward_flops_per_token(context))
+    def training_flops_per_token(self, family: Costs, context: int) -> int:
+        return 3 * family.forward_flops_per_token(context)

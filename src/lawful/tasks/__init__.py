@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lawful.errors import MissingDependency
-from lawful.plugins import Details
+from lawful.plugins import Batch, Details
+from lawful.run import Run
 
 try:
     from torch import Tensor, nn
@@ -15,7 +16,11 @@ except ImportError as error:
     raise MissingDependency.of("torch", extra="train", what="models and training", error=error) from None
 
 
-class Task(ABC):
+B = TypeVar("B", bound=Batch)
+Forward = Callable[..., Any]  # a model, or what computes its outputs in its place: only the task knows what they are
+
+
+class Task(ABC, Generic[B]):
     """A frozen dataclass of plain data.
 
     columns         what its summary adds to the table beside the loss: the names that a question may read
@@ -29,15 +34,15 @@ class Task(ABC):
     reads: ClassVar[str | None] = None
 
     @abstractmethod
-    def count(self, batch: Any) -> int:
+    def count(self, batch: B) -> int:
         """How many targets the batch has (what is given or padding is never one); arrays or tensors."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+    def loss(self, model: Forward, batch: B) -> Tensor:
         """The loss summed over the batch's targets."""
 
     @abstractmethod
-    def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
+    def measure(self, model: nn.Module, batch: B) -> Mapping[str, float]:
         """Sums over the batch, which are summed over batches: at least "loss" and "targets"."""
 
     def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
@@ -46,7 +51,7 @@ class Task(ABC):
         return {name: value / sums["targets"] for name, value in sums.items() if name != "targets"}
 
     @abstractmethod
-    def probe(self, run: Any, rows: int) -> Any:
+    def probe(self, run: Run, rows: int) -> B:
         """A batch of random tensors, shaped as this run's own, to time a step where the data is not at hand."""
 
     def no_evidence(self, found: Mapping[str, float]) -> str | None:
@@ -54,7 +59,7 @@ class Task(ABC):
         return None
 
     def details(
-        self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]
+        self, model: nn.Module, batches: Iterable[B], named: Callable[[int], Mapping[str, str]]
     ) -> Details | None:
         """About the single sequences of a split; None where there is nothing to keep.
 
@@ -62,7 +67,7 @@ class Task(ABC):
         """
         return None
 
-    def worst_loss(self, run: Any) -> float | None:
+    def worst_loss(self, run: Run) -> float | None:
         """That of guessing, one of the levels by which a run has diverged (train/divergence.py). None where there is no
         such number."""
         return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lawful.tasks import Task
+from lawful.run import Run
+from lawful.tasks import Forward, Task
 
 IGNORED = -100  # what cross_entropy leaves out of its sum by default
 
@@ -25,22 +26,22 @@ class Tokens:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NextToken(Task):
+class NextToken(Task[Tokens]):
     """A batch has inputs and targets, integers [batch, time]; every target counts once, one that is IGNORED never."""
 
     loss_unit: ClassVar[str] = "nats_per_token"
     reads: ClassVar[str] = "tokens"
     columns: ClassVar[tuple[str, ...]] = ("accuracy",)
 
-    def count(self, batch: Any) -> int:
+    def count(self, batch: Tokens) -> int:
         return int((batch.targets != IGNORED).sum())
 
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+    def loss(self, model: Forward, batch: Tokens) -> Tensor:
         logits = model(batch.inputs)
         return F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
     @torch.no_grad()
-    def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
+    def measure(self, model: nn.Module, batch: Tokens) -> Mapping[str, float]:
         logits = model(batch.inputs).flatten(0, 1).float()
         targets = batch.targets.flatten()
         return {
@@ -49,9 +50,9 @@ class NextToken(Task):
             "targets": self.count(batch),
         }
 
-    def probe(self, run: Any, rows: int) -> Tokens:
+    def probe(self, run: Run, rows: int) -> Tokens:
         tokens = torch.randint(run.family.vocab_size, (rows, run.context + 1))
         return Tokens(inputs=tokens[:, :-1], targets=tokens[:, 1:])
 
-    def worst_loss(self, run: Any) -> float:
+    def worst_loss(self, run: Run) -> float:
         return math.log(run.family.vocab_size)

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lawful import registry
 from lawful.errors import MissingDependency
+from lawful.run import Run
+
+if TYPE_CHECKING:
+    from lawful.families import Family
 
 
 @functools.cache
@@ -31,11 +35,11 @@ def loaded(kind: str) -> Mapping[str, Any]:
 
 
 @functools.cache
-def study_runs() -> tuple[Any, ...]:
+def study_runs() -> tuple[Run, ...]:
     """The smallest run of each combination of family, task and rule in the registered studies."""
     from lawful.study import declare, scales_of
 
-    smallest: dict[Any, Any] = {}
+    smallest: dict[tuple[type, ...], tuple[int, Run]] = {}
     for module in loaded("studies").values():
         for rung in declare(module, next(iter(scales_of(module)), None)).ladder:
             run = rung.training
@@ -46,11 +50,11 @@ def study_runs() -> tuple[Any, ...]:
     return tuple(run for _, run in smallest.values())
 
 
-def runs_with(part: str, cls: type) -> list[Any]:
+def runs_with(part: str, cls: type) -> list[Run]:
     """The runs of the registered studies that have this family, task or rule."""
     return [run for run in study_runs() if type(getattr(run, part)) is cls]
 
 
-def examples(cls: Any) -> list[Any]:
+def examples(cls: type[Family]) -> list[Family]:
     """The families to try: the class's own examples, else those of the registered studies."""
     return list(cls.examples()) or [run.family for run in runs_with("family", cls)]

@@ -17,6 +17,7 @@ from lawful import corpora
 from lawful.corpora import Corpus, TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.errors import LawfulError
+from lawful.plugins import PreparedData
 from lawful.run import from_json, to_json
 from lawful.storage.codec import to_plain
 from lawful.testing import loaded
@@ -39,7 +40,7 @@ def available(name: str) -> Corpus:
     return corpus
 
 
-def folder_of(name: str, data: TokenData, cache: Path) -> Path:
+def folder_of(name: str, data: PreparedData, cache: Path) -> Path:
     return cache / "corpora" / name / data.fingerprint
 
 

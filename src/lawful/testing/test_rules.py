@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +17,7 @@ each_run = pytest.mark.parametrize(
 
 def gradient(run: Run, scale: float) -> tuple[float, Tensor]:
     torch.manual_seed(0)
-    model: Any = run.family.build(torch.Generator().manual_seed(0))
+    model = run.family.build(torch.Generator().manual_seed(0))
     loss = run.rule.gradients(model, run.task, run.task.probe(run, 2), scale=scale)
     assert not loss.requires_grad
     return float(loss), torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])

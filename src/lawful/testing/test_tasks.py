@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from lawful.plugins import columns
+from lawful.plugins import Batch, columns
 from lawful.run import Run, from_json, to_json
 from lawful.tables import COLUMNS
 from lawful.testing import loaded, runs_with
@@ -21,15 +21,15 @@ each_run = pytest.mark.parametrize(
 )
 
 
-def tried(run: Run) -> tuple[Any, Any]:
+def tried(run: Run) -> tuple[nn.Module, Batch]:
     """A fresh model and a batch of random tensors."""
     torch.manual_seed(0)
     return run.family.build(torch.Generator().manual_seed(0)), run.task.probe(run, ROWS)
 
 
-def row(batch: Any, number: int) -> Any:
-    def cut(value: Any) -> Any:
-        return value[number : number + 1] if isinstance(value, torch.Tensor) else value
+def row(batch: Batch, number: int) -> Batch:
+    def cut(value: Tensor) -> Tensor:
+        return value[number : number + 1]
 
     return dataclasses.replace(
         batch, **{field.name: cut(getattr(batch, field.name)) for field in dataclasses.fields(batch)}

@@ -13,13 +13,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from lawful import plugins
 from lawful.kernels.updates import fused_adamw, set_to_zero
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
@@ -55,7 +56,7 @@ def train_batched(starts: Sequence[Callable[[], Training]], ended: Callable[[int
         except BaseException as error:
             raised.append(error)
 
-    def for_each(act: Callable[..., None], *given: Iterable[Any]) -> None:
+    def for_each(act: Callable[..., None], *given: Iterable[object]) -> None:
         """Call act(training, ...) for each run. An error ends the run whose turn it is, and no other."""
         for (number, training), *own in zip(list(running.items()), *given, strict=False):
             try:
@@ -131,7 +132,7 @@ def probe(run: Run, where: torch.device, size: int) -> float:
     states = []
     for seed in range(size):
         state = fresh_state(replace(run, init_seed=seed), ExecutionConfig(device=where))
-        state.batch = each_array(run.task.probe(run, run.batch_size), lambda part: part.numpy())
+        state.batch = each_array(run.task.probe(run, run.batch_size), np.asarray)
         states.append(state)
     step = Batch(states).step if size > 1 else lambda: make_update(states[0])
     return median_seconds(step, where)
@@ -192,7 +193,7 @@ class Batch:
         self._adamw([(state.optimizer, self.parts[row]) for row, state in enumerate(states) if finite[row]])
         return updates
 
-    def _loss(self, parameters: dict[str, Tensor], batch: dict[str, Tensor], example: Any) -> Tensor:
+    def _loss(self, parameters: dict[str, Tensor], batch: dict[str, Tensor], example: plugins.Batch) -> Tensor:
         """Of one run; vmap gives it a slice of each tensor."""
 
         def model(inputs: Tensor) -> Tensor:
@@ -205,7 +206,7 @@ class Batch:
     @torch.no_grad()
     def _adamw(self, members: Sequence[tuple[torch.optim.Optimizer, list[_Part]]]) -> None:
         """Once for all parts that share their settings."""
-        alike: dict[tuple[Any, ...], list[_Part]] = {}
+        alike: dict[tuple[float | tuple[float, float], ...], list[_Part]] = {}
         for optimizer, parts in members:
             own = iter(parts)
             for group in optimizer.param_groups:

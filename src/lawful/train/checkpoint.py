@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,10 +15,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from lawful.checks import shown
 from lawful.errors import StoreError
 from lawful.storage.atomic import write_folder
 from lawful.storage.codec import read_result
-from lawful.storage.json_files import plain, read_json, reading
+from lawful.storage.json_files import Json, plain, read_json, reading
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
 from lawful.storage.own_paths import expect_own
@@ -34,20 +34,27 @@ KEPT = 2
 class Checkpoint:
     """state is plain data: step, accumulated sums, numerics; tensors are on the CPU."""
 
-    state: Mapping[str, Any]
+    state: Mapping[str, Json]
     model: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, torch.Tensor]
 
     @property
     def step(self) -> int:
-        return int(self.state["step"])
+        return step_of(self.state)
+
+
+def step_of(state: Mapping[str, Json]) -> int:
+    step = state["step"]
+    if not isinstance(step, int):
+        raise StoreError(f"a checkpoint: step: expected a whole number, got {shown(step)}.")
+    return step
 
 
 def save(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    state: Mapping[str, Any],
+    state: Mapping[str, Json],
     *,
     kept: int = KEPT,
     lease: Lease | None = None,
@@ -55,7 +62,7 @@ def save(
     """Write FOLDER/STEP and delete all but the `kept` newest; a kill at any moment leaves the older ones whole.
 
     Raises LeaseLost, and commits nothing, when another process has taken the `lease` over."""
-    target = folder / f"{int(state['step']):09d}"
+    target = folder / f"{step_of(state):09d}"
     files = {
         "model.safetensors": save_tensors(trained_tensors(model)),
         "optimizer.safetensors": save_tensors(optimizer_tensors(optimizer)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from lawful.plugins import PreparedData
+from lawful.token_data import TokenData
 
 ABOVE = 1.02  # a loss counts as above a level from this multiple on: at a high rate, healthy losses swing by 2 %
 IN_A_ROW = 3  # evaluations; fewer may be a spike that the run recovers from
@@ -45,10 +47,10 @@ def why_lost(loss: float, levels: Levels) -> str | None:
     return None
 
 
-def counted_loss(data: Any) -> float | None:
+def counted_loss(data: PreparedData) -> float | None:
     """The validation loss of predicting each target by its frequency in the training split (add-one smoothing). None
     if the data are not sequences of tokens."""
-    if not hasattr(data, "train") or not hasattr(data, "counted_from"):
+    if not isinstance(data, TokenData):
         return None
     counts = np.bincount(data.train[:COUNTED_TOKENS], minlength=data.vocab_size) + 1.0
     counts[: data.counted_from] = 0.0  # these are given, never predicted

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from lawful.plugins import Batch, PreparedData
 from lawful.run import Run
 from lawful.schema import Cell
 from lawful.storage.atomic import write_json
@@ -23,7 +23,13 @@ MAX_LOGITS = 2**25  # in one pass of an evaluation: 128 MiB in fp32
 
 
 def evaluate(
-    run: Run, data: Any, model: nn.Module, where: torch.device, *, split: str = "validation", targets: int | None = None
+    run: Run,
+    data: PreparedData,
+    model: nn.Module,
+    where: torch.device,
+    *,
+    split: str = "validation",
+    targets: int | None = None,
 ) -> dict[str, float]:
     """The task's metrics and the number of targets, on the same fixed ones for every run: all, or the first `targets`.
 
@@ -61,7 +67,9 @@ def record_line(step: int, batch_tokens: int, split: str, found: Mapping[str, fl
     return {"step": step, "tokens": step * batch_tokens, f"{split}_loss": found["loss"], **others}
 
 
-def final_columns(state: TrainState, data: Any, validation: Mapping[str, float] | None = None) -> dict[str, Cell]:
+def final_columns(
+    state: TrainState, data: PreparedData, validation: Mapping[str, float] | None = None
+) -> dict[str, Cell]:
     """The final evaluations as columns: plain names for validation, `test_` before those of the test split.
 
     validation    its evaluation, where that has been made
@@ -69,20 +77,21 @@ def final_columns(state: TrainState, data: Any, validation: Mapping[str, float] 
     columns: dict[str, Cell] = {}
     for split in _judged_splits(data):
         given = validation if split == "validation" else None
-        values = dict(given or evaluate(state.run, data, state.model, state.config.device, split=split))
+        found = given or evaluate(state.run, data, state.model, state.config.device, split=split)
+        values: dict[str, float | None] = dict(found)
         columns[f"{split}_tokens"] = values.pop("targets")
-        values["bits_per_byte"] = data.bits_per_byte(values["loss"], split)
+        values["bits_per_byte"] = data.bits_per_byte(found["loss"], split)
         prefix = "" if split == "validation" else f"{split}_"
         columns |= {f"{prefix}{name}": value for name, value in values.items()}
     return columns
 
 
-def write_details(state: TrainState, data: Any, store: Store) -> None:
+def write_details(state: TrainState, data: PreparedData, store: Store) -> None:
     """Write what the task keeps of single sequences of the judged splits, if anything, beside the run's result."""
     run, model, where, kept = state.run, state.model, state.config.device, {}
     model.eval()
     for split in _judged_splits(data):
-        named = functools.partial(getattr(data, "named", lambda split, number: {}), split)
+        named = functools.partial(data.named, split)
         with device.autocast(where, run.precision):
             if (found := run.task.details(model, _batches(run, data, where, split), named)) is not None:
                 kept[split] = found
@@ -90,11 +99,11 @@ def write_details(state: TrainState, data: Any, store: Store) -> None:
         write_json(store.details(run.id), to_plain(kept), lease=state.config.lease)
 
 
-def _judged_splits(data: Any) -> list[str]:
+def _judged_splits(data: PreparedData) -> list[str]:
     return [split for split in ("validation", "test") if split in data.splits]
 
 
-def _sums(run: Run, model: nn.Module, where: torch.device, batches: Iterable[Any]) -> dict[str, float]:
+def _sums(run: Run, model: nn.Module, where: torch.device, batches: Iterable[Batch]) -> dict[str, float]:
     sums: dict[str, float] = {}
     for batch in batches:
         with device.autocast(where, run.precision):
@@ -111,8 +120,14 @@ def _windows_per_pass(run: Run) -> int:
 
 
 def _batches(
-    run: Run, data: Any, where: torch.device, split: str, *, targets: int | None = None, windows: int | None = None
-) -> Iterator[Any]:
+    run: Run,
+    data: PreparedData,
+    where: torch.device,
+    split: str,
+    *,
+    targets: int | None = None,
+    windows: int | None = None,
+) -> Iterator[Batch]:
     size = windows or _windows_per_pass(run)
     for batch in data.evaluation_batches(split, context=run.context, batch_size=size, targets=targets):
         yield to_device(batch, where)

@@ -8,16 +8,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
 
 from lawful import registry
-from lawful.run import Run, from_json, to_json
+from lawful.corpora import corpus_of
+from lawful.plugins import Batch, PreparedData
+from lawful.run import Run, to_json
+from lawful.storage.json_files import Json
 
 AHEAD = 2  # batches in hand or in making for each process
 
 
 @contextlib.contextmanager
-def feed(run: Run, data: Any, loaders: int) -> Iterator[Callable[[int], Any]]:
+def feed(run: Run, data: PreparedData, loaders: int) -> Iterator[Callable[[int], Batch]]:
     """A function from the step to its batch of training data: the same as `data.batch` gives, since that is a pure
     function of seed and step.
 
@@ -30,10 +32,10 @@ def feed(run: Run, data: Any, loaders: int) -> Iterator[Callable[[int], Any]]:
         return
     # spawned: a process that holds a CUDA context must not be forked
     with ProcessPoolExecutor(loaders, mp_context=get_context("spawn")) as pool:
-        made: deque[tuple[int, Future[Any]]] = deque()
+        made: deque[tuple[int, Future[Batch]]] = deque()
         corpus = to_json(run.corpus)
 
-        def batch(step: int) -> Any:
+        def batch(step: int) -> Batch:
             while made and made[0][0] != step:  # a step out of order: after an interruption, or the same once more
                 made.popleft()[1].cancel()
             first = made[-1][0] + 1 if made else step
@@ -50,7 +52,7 @@ def feed(run: Run, data: Any, loaders: int) -> Iterator[Callable[[int], Any]]:
 class _Corpus:
     """A corpus as plain data, hashed by its text: each process opens it once."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Json) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -60,10 +62,10 @@ class _Corpus:
         return hash(str(self.value))
 
 
-def _make(corpus: _Corpus, fingerprint: str, step: int, wanted: dict[str, int]) -> Any:
+def _make(corpus: _Corpus, fingerprint: str, step: int, wanted: dict[str, int]) -> Batch:
     return _opened(corpus, fingerprint).batch("train", step=step, **wanted)
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(corpus: _Corpus, fingerprint: str) -> Any:
-    return from_json(corpus.value).open(fingerprint)
+def _opened(corpus: _Corpus, fingerprint: str) -> PreparedData:
+    return corpus_of(corpus.value).open(fingerprint)

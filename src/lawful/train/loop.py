@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load, save
 
+from lawful.plugins import Batch, PreparedData
 from lawful.run import Run
 from lawful.schema import Cell, RunRecord
 from lawful.storage.atomic import write_bytes
@@ -29,7 +29,7 @@ LOG_LINES = 200  # about so many training lines in metrics.jsonl, whatever the r
 AUDITED = 4  # windows on which a rule's gradients are audited at each evaluation
 
 
-def train(run: Run, data: Any, store: Store, config: ExecutionConfig) -> RunRecord:
+def train(run: Run, data: PreparedData, store: Store, config: ExecutionConfig) -> RunRecord:
     """Train a run to its end, from its newest checkpoint or trunk if it has one.
 
     Parameters
@@ -61,10 +61,10 @@ class Training:
     """One run while it trains: its state, and the data, the files and the clock around it."""
 
     state: TrainState
-    data: Any
+    data: PreparedData
     store: Store
     record: Record
-    batch_of: Callable[[int], Any]  # from a step to its training batch
+    batch_of: Callable[[int], Batch]  # from a step to its training batch
     close: Callable[[], None]  # the record and what makes batches
     timer: Timer
     divergence_reason: str = ""  # why the run has diverged; "" if it has not
@@ -81,7 +81,7 @@ class Training:
             checkpoint.save(folder, state.model, state.optimizer, progress, kept=kept, lease=state.config.lease)
 
 
-def start(run: Run, data: Any, store: Store, config: ExecutionConfig) -> Training:
+def start(run: Run, data: PreparedData, store: Store, config: ExecutionConfig) -> Training:
     """The run's model, optimizer and counters, at the start or as its newest checkpoint or trunk has them."""
     with config.clock.stopped():
         state = fresh_state(run, config)
@@ -220,7 +220,7 @@ def audit(training: Training) -> dict[str, float]:
     return found
 
 
-def few_windows(training: Training) -> Any:
+def few_windows(training: Training) -> Batch:
     data, run = training.data, training.state.run
     (few,) = itertools.islice(data.evaluation_batches("validation", context=run.context, batch_size=AUDITED), 1)
     return to_device(few, training.state.config.device)
@@ -310,7 +310,7 @@ def flops_per_token(state: TrainState) -> float:
     return float(run.rule.measured_flops_per_token(run.family, run.context, means))
 
 
-def watched_split(data: Any) -> str:
+def watched_split(data: PreparedData) -> str:
     """The split that is evaluated on the way."""
     return "selection" if "selection" in data.splits else "validation"
 

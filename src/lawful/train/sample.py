@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.errors import DataError, DeclarationError, DeviceError
+from lawful.plugins import PreparedData
 from lawful.run import Run, from_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import read_json
@@ -53,7 +54,7 @@ class Writer:
 
     planned: PlannedRun
     run: Run
-    data: Any
+    data: PreparedData
     model: nn.Module
     device: torch.device
 
@@ -81,7 +82,7 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
 def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if suffix := getattr(writer.data, "sample_suffix", ""):
+    if isinstance(writer.data, TokenData) and (suffix := writer.data.sample_suffix):
         raise DeclarationError(f"sample: {writer.planned.rung} writes files; --out FILE{suffix} says where to.")
     if not isinstance(writer.data, TokenData):
         raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
@@ -92,7 +93,7 @@ def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device:
         )
     start = _encoded(writer.data, prompt) if prompt else np.asarray(writer.data.validation[:1])
     (tokens,) = write_on(writer, [[int(token) for token in start]], draw)
-    return str(writer.data.decode(np.array(tokens)))
+    return writer.data.decode(np.array(tokens))
 
 
 def _encoded(data: TokenData, prompt: str) -> np.ndarray:
@@ -115,11 +116,11 @@ def sample_file(
 ) -> str:
     """Write a sample, or the content of `prompt` and how the model goes on, into `out`; what it is, in words."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if not getattr(writer.data, "sample_suffix", ""):
+    if not (isinstance(writer.data, TokenData) and writer.data.sample_suffix):
         raise DeclarationError(f"sample: --out: {writer.planned.rung} writes no files; leave --out away.")
     start = writer.data.sample_start(prompt)
     (tokens,) = write_on(writer, [start], draw, stop=start[0])
-    return str(writer.data.write_sample(np.array(tokens), out))
+    return writer.data.write_sample(np.array(tokens), out)
 
 
 @torch.no_grad()
@@ -129,6 +130,8 @@ def write_on(
     """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`. No token is
     drawn that stands for nothing."""
     context = writer.run.context
+    if not isinstance(writer.data, TokenData):
+        raise DeclarationError(f"sample: expected a model of tokens, got one of {writer.run.corpus.name}.")
     tokenizer = writer.data.tokenizer
     rows = torch.tensor([list(start) for start in starts], device=writer.device)
     generator = torch.Generator().manual_seed(draw.seed)

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.storage.atomic import sync_file, write_text
-from lawful.storage.json_files import plain, read_jsonl
+from lawful.storage.json_files import Json, plain, read_jsonl
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
 from lawful.train import checkpoint, parallel
@@ -46,7 +46,7 @@ class TensorBoard:
 class WandB:
     """One W&B run per Run, resumed under the same id; WANDB_MODE=offline works. Needs lawful[wandb]."""
 
-    def __init__(self, folder: Path, study: str, run_id: str, run_label: str, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, study: str, run_id: str, run_label: str, config: Mapping[str, Json]) -> None:
         try:
             import wandb
         except ImportError as error:
@@ -72,7 +72,7 @@ def expect_sinks(names: Sequence[str]) -> None:
 
 
 def open_sinks(
-    names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Any]
+    names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Json]
 ) -> tuple[Sink, ...]:
     """`names` from --log; an unknown one is an error that lists the known ones."""
     expect_sinks(names)
@@ -128,5 +128,5 @@ class Record:
             sink.close()
 
 
-def _line(values: Mapping[str, Any]) -> str:
+def _line(values: Mapping[str, Json]) -> str:
     return json.dumps(plain(values)) + "\n"

@@ -7,15 +7,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import nn
 
+from lawful.checks import AnyFloat
 from lawful.errors import DeclarationError
+from lawful.plugins import Batch
 from lawful.rules.backprop import Backprop
 from lawful.run import Run
-from lawful.storage.json_files import read_json
+from lawful.storage.codec import converted
+from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import Lease
 from lawful.tables import current_name
@@ -71,23 +73,23 @@ class Progress:
     """What a checkpoint carries beside the tensors."""
 
     step: int = 0  # updates made
-    seconds: float = 0.0  # of all of them, those taken over from the trunk included
+    seconds: AnyFloat = 0.0  # of all of them, those taken over from the trunk included
     own_steps: int = 0  # updates made by this run itself, not taken over from its trunk
     own_seconds: float = 0.0
-    train_loss_sum: float = 0.0  # over the closing stretch, see closing_start
+    train_loss_sum: AnyFloat = 0.0  # over the closing stretch, see closing_start
     train_targets: int = 0
     # before the first update, on what is watched; None for a fine-tuning whose loss of guessing is not known, since it
     # may begin better than it ends
-    loss_start: float | None = None
-    loss_lowest_seen: float | None = None
+    loss_start: AnyFloat | None = None
+    loss_lowest_seen: AnyFloat | None = None
     evaluations_lost: int = 0  # the last so many in a row were lost, see divergence.py
     micro_batch: int = 0
-    training_sums: dict[str, float] = field(default_factory=dict)  # what the rule left of each step, added up
-    audited: dict[str, float] = field(default_factory=dict)  # the largest values of the rule's audits
+    training_sums: dict[str, AnyFloat] = field(default_factory=dict)  # what the rule left of each step, added up
+    audited: dict[str, AnyFloat] = field(default_factory=dict)  # the largest values of the rule's audits
     numerics: str = ""
     numerics_breaks: int = 0
     run: str = ""  # the run that wrote it
-    scaler: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, int | float] = field(default_factory=dict)
 
 
 class Timer:
@@ -125,10 +127,10 @@ class TrainState:
     config: ExecutionConfig
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    scaler: Any
+    scaler: torch.amp.GradScaler
     progress: Progress
-    forward: Any  # the model, or its compiled form
-    batch: Any = None  # the global batch of the step, in arrays
+    forward: nn.Module  # the model, or its compiled form
+    batch: Batch = field(init=False, repr=False)  # the global batch of the step, in arrays
 
     def note_numerics(self) -> None:
         """Keep what decides the last bits of a result; count a change of it."""
@@ -185,18 +187,20 @@ def restore(state: TrainState, store: Store) -> checkpoint.Checkpoint | None:
     return saved
 
 
-def saved_progress(state: TrainState) -> dict[str, Any]:
+def saved_progress(state: TrainState) -> dict[str, Json]:
     scaler = state.scaler.state_dict() if state.scaler.is_enabled() else {}
     return asdict(replace(state.progress, scaler=scaler))
 
 
-def compiled(model: nn.Module, run: Run, micro_batch: int) -> Any:
+def compiled(model: nn.Module, run: Run, micro_batch: int) -> nn.Module:
     """A small model's kernels as one CUDA graph each way, too; not where a step is cut into micro-batches, since the
     first one's gradients lie in the graph's memory when the second runs."""
     is_whole = micro_batch >= run.batch_size and parallel.processes() == 1
     is_graphed = is_whole and run.family.param_counts().total <= GRAPH_MAX_PARAMS
     torch.compiler.reset()  # of one process torch compiles eight shapes, and leaves the ninth as it is, with a warning
-    return torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
+    whole = torch.compile(model, mode="reduce-overhead" if is_graphed else "default")
+    assert isinstance(whole, nn.Module)  # an OptimizedModule, which its stub does not say
+    return whole
 
 
 def is_compiled(run: Run, config: ExecutionConfig) -> bool:
@@ -234,11 +238,11 @@ def _start_from(parent: Run, model: nn.Module, store: Store) -> None:
     checkpoint.load_model(model, checkpoint.final_weights(store, parent.id))  # same family: the Study checked
 
 
-def _progress(state: Mapping[str, Any]) -> Progress:
+def _progress(state: Mapping[str, Json]) -> Progress:
     """From a checkpoint. One without own_seconds is of an earlier version, whose seconds were the writer's own: those
     of the trajectory are not known unless the writer made all of its steps."""
     known = {current_name(name): value for name, value in state.items()}
     if "own_seconds" not in known:
         known["own_seconds"] = known["seconds"]
         known["seconds"] = known["seconds"] if known["own_steps"] == known["step"] else math.nan
-    return Progress(**{**known, "seconds": float(known["seconds"])})  # JSON has NaN as a text
+    return converted(known, Progress, "a checkpoint")

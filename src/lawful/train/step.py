@@ -6,19 +6,21 @@ import hashlib
 import math
 import operator
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from lawful.plugins import Batch
 from lawful.run import Run
 from lawful.train import device, parallel
 from lawful.train.optimizer import clip, make_room
 from lawful.train.state import TrainState
 
+B = TypeVar("B", bound=Batch)
 PROBE_STEPS = 4  # enough for a median without the first
 
 
@@ -99,7 +101,7 @@ def probe_step(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, whe
     batch = run.task.probe(run, rows)
     optimizer.zero_grad(set_to_none=True)
     with device.autocast(where, run.precision):
-        run.rule.gradients(model, run.task, each_array(batch, lambda part: part.to(where)), scale=1e-6)
+        run.rule.gradients(model, run.task, to_device(batch, where), scale=1e-6)
     clip(optimizer, run.optimizer.clip)
     optimizer.step()
 
@@ -116,19 +118,19 @@ def median_seconds(step: Callable[[], object], where: torch.device) -> float:
     return sorted(times[1:])[1]
 
 
-def pieces(batch: Any, micro_batch: int) -> Iterable[Any]:
+def pieces(batch: B, micro_batch: int) -> Iterator[B]:
     for start in range(0, len(batch.inputs), micro_batch):
         yield each_array(batch, operator.itemgetter(slice(start, start + micro_batch)))
 
 
-def to_device(batch: Any, where: torch.device) -> Any:
+def to_device(batch: B, where: torch.device) -> B:
     """The batch's arrays as tensors on `where`. Apple's MPS, when told not to wait, copies what may be freed by then:
     wrong numbers arrive without an error (pytorch/pytorch#139550)."""
     is_async = where.type == "cuda"
     return each_array(batch, lambda part: torch.from_numpy(np.ascontiguousarray(part)).to(where, non_blocking=is_async))
 
 
-def each_array(batch: Any, change: Callable[[Any], Any]) -> Any:
+def each_array(batch: B, change: Callable[[np.ndarray], np.ndarray | torch.Tensor]) -> B:
     """The batch with `change` applied to each of its arrays."""
     return replace(batch, **{part.name: change(getattr(batch, part.name)) for part in fields(batch)})
 

@@ -22,12 +22,12 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lawful import devices
 from lawful.errors import LawfulError, StoreError, in_short, in_words
+from lawful.plugins import PreparedData
 from lawful.run import Run, from_json
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
 from lawful.storage.atomic import disable_writes, is_disk_full, open_log
@@ -227,7 +227,7 @@ def _ended(store: Store, run_id: str) -> str | None:
 
 def _prepared(
     store: Store, run_id: str, options: argparse.Namespace, stop: threading.Event, *, lease: Lease | None
-) -> tuple[Run, Any, Store, ExecutionConfig]:
+) -> tuple[Run, PreparedData, Store, ExecutionConfig]:
     """What `loop.train` needs: the run, its data, the folder, and how the run is executed here."""
     study = store.read_study()
     if not store.run(run_id).exists():
@@ -276,11 +276,11 @@ def _spread(threads: int, options: argparse.Namespace) -> None:
         os.sched_setaffinity(0, options.cores if threads > 1 else {options.core})
 
 
-def _loaders(options: argparse.Namespace, where: torch.device, data: Any) -> int:
+def _loaders(options: argparse.Namespace, where: torch.device, data: PreparedData) -> int:
     """How many processes make batches ahead: on a CPU none, since every core trains."""
     if options.loaders is not None:
         return int(options.loaders)
-    is_needed = where.type == "cuda" and getattr(data, "is_slow_to_read", False)
+    is_needed = where.type == "cuda" and data.is_slow_to_read
     return min(4, (os.cpu_count() or 1) // 4) if is_needed else 0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lawful.domains.emg.language_model import LanguageModel
+from lawful.domains.emg.language_model import LanguageModel, State
 from lawful.domains.emg.tokenizers.keys import BACKSPACE, SYMBOLS
 
 NEVER = -math.inf
@@ -77,7 +77,7 @@ class _Page(NamedTuple):
     """The text that stands on the page: its state in the language model, what its last character added to the score,
     and the page before that character."""
 
-    state: Any
+    state: State
     gain: float
     before: _Page | None
 

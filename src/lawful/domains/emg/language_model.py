@@ -15,13 +15,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from lawful import unpack
 from lawful.domains.emg.tokenizers.keys import ENTER, SHIFT, SPACE
 from lawful.errors import DataError, MissingDependency
 from lawful.storage.json_files import reading
 
+if TYPE_CHECKING:
+    import kenlm
+
+State: TypeAlias = "tuple[str, ...] | kenlm.State"
 NATS = math.log(10)  # files hold log10
 MOST_ORDER = 20  # of characters; KenLM itself is built for 6
 MOST_NGRAMS = 50_000_000  # 15 GB of memory
@@ -38,12 +42,12 @@ class LanguageModel(ABC):
 
     @property
     @abstractmethod
-    def begin(self) -> Any:
+    def begin(self) -> State:
         """The state at the beginning of a line."""
 
     @property
     @abstractmethod
-    def empty(self) -> Any:
+    def empty(self) -> State:
         """The state after nothing, not even the beginning of a line."""
 
     @abstractmethod
@@ -51,7 +55,7 @@ class LanguageModel(ABC):
         """Whether the model has seen the word (here a word is one character)."""
 
     @abstractmethod
-    def follow(self, state: Any, word: str) -> tuple[float, Any]:
+    def follow(self, state: State, word: str) -> tuple[float, State]:
         """Log-probability of the word after the state, in nats, and the state after it."""
 
     @functools.cached_property
@@ -63,7 +67,7 @@ class LanguageModel(ABC):
         """Whether the key is scored, if it is not a backspace. To a model of words, shift is a key like any other."""
         return symbol != SHIFT or not self.has_spaces
 
-    def type(self, state: Any, symbol: str) -> tuple[float, Any]:
+    def type(self, state: State, symbol: str) -> tuple[float, State]:
         """The same for a key.
 
         In a model of words, a key without a name ends the word, and costs what </s> costs there; between words it costs
@@ -100,7 +104,7 @@ class Arpa(LanguageModel):
     def knows(self, word: str) -> bool:
         return (word,) in self.ngrams
 
-    def follow(self, state: Any, word: str) -> tuple[float, Any]:
+    def follow(self, state: State, word: str) -> tuple[float, State]:
         word = word if self.knows(word) else UNKNOWN
         found, history = 0.0, state
         while (*history, word) not in self.ngrams:
@@ -130,13 +134,13 @@ class KenLm(LanguageModel):
             raise DataError(f"{path}: expected a language model, ARPA or KenLM's ({error}).") from None
 
     @property
-    def begin(self) -> Any:
+    def begin(self) -> State:
         state = self._new_state()
         self.model.BeginSentenceWrite(state)
         return state
 
     @property
-    def empty(self) -> Any:
+    def empty(self) -> State:
         state = self._new_state()
         self.model.NullContextWrite(state)
         return state
@@ -144,7 +148,7 @@ class KenLm(LanguageModel):
     def knows(self, word: str) -> bool:
         return word in self.model
 
-    def follow(self, state: Any, word: str) -> tuple[float, Any]:
+    def follow(self, state: State, word: str) -> tuple[float, State]:
         after = self._new_state()
         return float(self.model.BaseScore(state, word, after)) * NATS, after
 

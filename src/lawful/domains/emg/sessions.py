@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import io
 import json
 import tarfile
@@ -11,14 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from lawful import unpack
 from lawful.errors import DataError, MissingDependency
 from lawful.storage.atomic import write_whole
-from lawful.storage.json_files import no_json, reading
+from lawful.storage.json_files import Json, no_json, reading
+
+if TYPE_CHECKING:
+    import h5py
+    import yaml
 
 GROUP, SERIES = "emg2qwerty", "timeseries"
 RATE = 2000  # samples a second, of every published session
@@ -95,7 +101,7 @@ class Session:
     start: float
     keystrokes: tuple[Keystroke, ...]
     positions: tuple[float, ...]
-    prompts: tuple[Mapping[str, Any], ...]
+    prompts: tuple[Mapping[str, Json], ...]
     clock: Clock
 
     @property
@@ -159,14 +165,16 @@ def read_session(path: Path) -> Session:
     )
 
 
-def _attributes(path: Path, file: Any) -> dict[str, str]:
+def _attributes(path: Path, file: h5py.File) -> dict[str, str]:
     group = file[GROUP]
     if missing := [name for name in ATTRIBUTES if name not in group.attrs]:
         raise DataError(f"{path}: expected the attributes {', '.join(ATTRIBUTES)}; missing: {', '.join(missing)}.")
     return {name: _text(group.attrs[name]) for name in ATTRIBUTES}
 
 
-def _placed(path: Path, series: Any, starts: np.ndarray) -> tuple[np.ndarray, float, tuple[tuple[float, float], ...]]:
+def _placed(
+    path: Path, series: h5py.Dataset, starts: np.ndarray
+) -> tuple[np.ndarray, float, tuple[tuple[float, float], ...]]:
     """Where each of these times (unix seconds) lies among the samples, NaN outside of them; samples a second; gaps.
 
     A position is that of the last sample at or before the time, and a part of the way to the next: the key is pressed
@@ -194,7 +202,7 @@ def _placed(path: Path, series: Any, starts: np.ndarray) -> tuple[np.ndarray, fl
     return positions, rate, tuple(gaps)
 
 
-def _series(path: Path, file: Any) -> Any:
+def _series(path: Path, file: h5py.File) -> h5py.Dataset:
     """The samples, as they lie in this very file: a link or an external storage would bring in another of this machine,
     and a size that is only declared would be filled up in memory."""
     h5py = _h5py()
@@ -232,7 +240,7 @@ def _series(path: Path, file: Any) -> Any:
     return place
 
 
-def _target(link: Any) -> str:
+def _target(link: h5py.SoftLink | h5py.ExternalLink) -> str:
     return _short(": ".join(str(part) for part in (getattr(link, "filename", None), link.path) if part))
 
 
@@ -255,7 +263,7 @@ def session_bytes(
     emg: np.ndarray,
     start: float,
     keystrokes: Sequence[Keystroke],
-    prompts: Sequence[Mapping[str, Any]],
+    prompts: Sequence[Mapping[str, Json]],
 ) -> bytes:
     """An HDF5 file as emg2qwerty distributes them, complete. emg: [samples, 2 (left, right), 16], any unit."""
     h5py = _h5py()
@@ -282,7 +290,7 @@ def session_bytes(
     return held.getvalue()
 
 
-def metadata_text(rows: Iterable[Mapping[str, Any]]) -> str:
+def metadata_text(rows: Iterable[Mapping[str, str | float]]) -> str:
     """metadata.csv with the official columns."""
     held = io.StringIO()
     writer = csv.DictWriter(held, METADATA, lineterminator="\n")
@@ -327,7 +335,7 @@ def read_split(path: Path) -> Split:
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         depth = 0
 
-        def compose_node(self, parent: Any, index: Any) -> Any:
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             if self.check_event(yaml.AliasEvent):  # a few of them, one in the other, stand for billions of items
                 raise DataError(f"{path}: expected a split file without aliases (*{self.peek_event().anchor}).")
             self.depth += 1
@@ -379,7 +387,11 @@ def split_text(split: Split, user: str = "generic") -> str:
 
 
 def extract(
-    archive: Path, splits: Sequence[Path], into: Path, *, progress: Any = lambda what, share: None
+    archive: Path,
+    splits: Sequence[Path],
+    into: Path,
+    *,
+    progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> list[Path]:
     """Keep from the one big archive only the sessions of these splits, and metadata.csv; reads it once, front to back.
 
@@ -447,7 +459,7 @@ def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[
     return list(value)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> h5py.File:
     h5py = _h5py()
     if not path.is_file():
         raise DataError(f"{path}: expected a session (HDF5), got no such file.")
@@ -461,19 +473,18 @@ def _open(path: Path) -> Any:
         ) from None
 
 
-def _h5py() -> Any:
+def _h5py() -> ModuleType:
     try:
-        import h5py
+        return importlib.import_module("h5py")
     except ImportError as error:
         what = "reading EMG recordings (HDF5)"
         raise MissingDependency.of("h5py", extra="emg", what=what, error=error) from None
-    return h5py
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."

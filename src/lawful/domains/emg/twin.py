@@ -5,10 +5,10 @@ Text, fingers, muscles, motor units, electrodes, in that order; each draw follow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -18,6 +18,7 @@ from lawful.domains.emg import sessions
 from lawful.domains.emg.sessions import RATE, Keystroke, Split
 from lawful.run import added
 from lawful.storage.atomic import write_bytes, write_text
+from lawful.storage.json_files import Json
 
 RULES = 1  # raised when the same fields give other signals
 
@@ -184,7 +185,7 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
     Sessions that are there already are kept: they are the same, bit for bit.
     """
     split_file = folder / "split" / "generic.yaml"
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str | float]] = []
     test_users = range(twin.users, twin.users + twin.test_users if twin.personal_sessions else twin.users)
     splits = {"generic": twin.plan, **{f"user{n}": twin.personal_plan(user) for n, user in enumerate(test_users)}}
     every = {(user, session): minutes for plan in splits.values() for _, user, session, minutes in plan}
@@ -196,7 +197,7 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
             made = make_session(twin, user, session, minutes)
             start = FIRST_START + 86_400.0 * user + 3_600.0 * session
             shifted = [Keystroke(key=k.key, start=start + k.start, end=start + k.end) for k in made.keystrokes]
-            prompts = [
+            prompts: list[Mapping[str, Json]] = [
                 {"name": "text_prompt", "start": start + first, "end": start + last, "payload": {"text": text}}
                 for first, last, text in made.prompts
             ]

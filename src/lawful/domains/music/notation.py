@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lawful.domains.music.abc import read_abc
 from lawful.domains.music.pieces import Piece, Score, imported, whole, within_time
 from lawful.domains.music.sources import Source, in_short, inner_xml
 from lawful.errors import DataError
 
+if TYPE_CHECKING:
+    from music21.base import Music21Object
+    from music21.stream import Stream
+
+Quarters: TypeAlias = Fraction | float
 TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
 
 
@@ -59,12 +64,13 @@ def _abc_title(tune: str) -> str:
 def _notated(name: str, text: str, kind: str) -> Piece:
     imported("music21")
     from music21 import converter
+    from music21.stream import Opus
 
     with warnings.catch_warnings(), within_time():
         warnings.simplefilter("ignore")  # music21's remarks about odd notation
         try:
-            parsed: Any = converter.parseData(text, format=kind)
-            if type(parsed).__name__ == "Opus":
+            parsed = converter.parseData(text, format=kind)
+            if isinstance(parsed, Opus):
                 parsed = next(iter(parsed.scores))
             score = _as_score(parsed)
             title = str(getattr(parsed.metadata, "bestTitle", None) or "")
@@ -73,20 +79,20 @@ def _notated(name: str, text: str, kind: str) -> Piece:
     return whole(Piece(name=name, title=title, score=score))
 
 
-def _as_score(parsed: Any) -> Score:
+def _as_score(parsed: Stream[Music21Object]) -> Score:
     """Sounding notes of a music21 stream, repeats as written, a pickup at the end of its bar."""
     from music21 import meter, tempo
 
     parts = list(parsed.parts) or [parsed] if hasattr(parsed, "parts") else [parsed]
     first = next(iter(parts[0].getElementsByClass("Measure")), None)
     flat = [part.flatten() for part in parts]
-    signatures: dict[Any, tuple[Any, int, int]] = {}
+    signatures: dict[Quarters, tuple[Quarters, int, int]] = {}
     for part in flat:
         for found in part.getElementsByClass(meter.TimeSignature):
             signatures.setdefault(found.offset, (found.offset, found.numerator, found.denominator))
     marks = [mark for part in flat for mark in part.getElementsByClass(tempo.MetronomeMark)]
     return _written(
-        notes=[tuple(note) for part in flat for note in _untied(part.notes)],
+        notes=[note for part in flat for note in _untied(part.notes)],
         signatures=list(signatures.values()),
         tempos=[(mark.offset, float(speed)) for mark in marks if (speed := mark.getQuarterBPM())],
         pickup=first.paddingLeft if first is not None else 0,
@@ -95,16 +101,16 @@ def _as_score(parsed: Any) -> Score:
 
 def _written(
     *,
-    notes: Sequence[tuple[Any, Any, int]],
-    signatures: Sequence[tuple[Any, int, int]],
-    tempos: Sequence[tuple[Any, float]],
-    pickup: Any,
+    notes: Sequence[tuple[Quarters, Quarters, int]],
+    signatures: Sequence[tuple[Quarters, int, int]],
+    tempos: Sequence[tuple[Quarters, float]],
+    pickup: Quarters,
 ) -> Score:
     """A score of one track. Times in quarters from the start of the music, which is `pickup` into its first bar."""
     symusic = imported("symusic")
     wait = Fraction(pickup).limit_denominator(TICKS)
 
-    def ticks(quarters: Any) -> int:
+    def ticks(quarters: Quarters) -> int:
         return round(Fraction(quarters).limit_denominator(TICKS) * TICKS)
 
     score = symusic.Score(TICKS)
@@ -119,20 +125,21 @@ def _written(
     return score
 
 
-def _untied(elements: Any) -> list[list[Any]]:
-    """[start, length, pitch] of each note that sounds, in quarters; tied ones are one. Grace notes have no time."""
-    found: list[list[Any]] = []
-    held: dict[int, list[Any]] = {}  # pitch -> the note that a tie may go on from
+def _untied(elements: Iterable[Any]) -> list[tuple[Quarters, Quarters, int]]:
+    """Start, length and pitch of each note that sounds, in quarters; tied ones are one. Grace notes have no time."""
+    found: list[tuple[Quarters, Quarters, int]] = []
+    held: dict[int, int] = {}  # pitch -> the place of the note that a tie may go on from
     for element in elements:
         length = element.duration.quarterLength
         if not length or "ChordSymbol" in element.classes or "Unpitched" in element.classes:
             continue
         for note in element.notes if "Chord" in element.classes else [element]:
-            pitch, before = int(note.pitch.midi), held.get(int(note.pitch.midi))
+            pitch = int(note.pitch.midi)
+            start, before, _ = found[held[pitch]] if pitch in held else (0, None, pitch)
             kind = note.tie.type if note.tie is not None else (element.tie.type if element.tie is not None else "")
-            if kind in ("stop", "continue") and before is not None and before[0] + before[1] == element.offset:
-                before[1] += length
+            if kind in ("stop", "continue") and before is not None and start + before == element.offset:
+                found[held[pitch]] = (start, before + length, pitch)
             elif 0 <= pitch <= 127:
-                held[pitch] = [element.offset, length, pitch]
-                found.append(held[pitch])
+                held[pitch] = len(found)
+                found.append((element.offset, length, pitch))
     return found

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ class Piece:
 def whole(piece: Piece) -> Piece:
     """The piece, or why its score is not taken: more notes, bars or silence than any music has. A few bytes of a file
     can put a note a million bars away, and each bar is a symbol."""
-    score: Any = piece.score
+    score = piece.score
+    if score is None:
+        return piece
     events = sum(len(part) for part in (score.time_signatures, score.tempos, *(track.notes for track in score.tracks)))
     if score.tpq < 1 or events > MOST_EVENTS:
         told, got = f"ticks in a quarter, and at most {MOST_EVENTS:,} notes and marks", f"{score.tpq} and {events:,}"
@@ -93,7 +96,7 @@ def within_time() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def imported(name: str) -> Any:
+def imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:

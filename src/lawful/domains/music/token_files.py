@@ -7,13 +7,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lawful.domains.music.pieces import Piece, imported, whole, within_time
 from lawful.domains.music.sources import VOCABULARY, Source, in_short
 from lawful.errors import DataError
 from lawful.storage.atomic import write_bytes
-from lawful.storage.json_files import no_json, parse_json
+from lawful.storage.json_files import Json, no_json, parse_json
+
+if TYPE_CHECKING:
+    import miditok
 
 MOST_SYMBOLS = 100_000  # of a vocabulary
 MOST_TOKENS = 2**22  # of one piece
@@ -34,15 +37,17 @@ def token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
                     yield Piece(name=name, problem=in_short(error))
         return
     value = json_of(text)
-    is_many = isinstance(value, list) and not all(isinstance(item, (int, str)) for item in value)
-    for number, item in enumerate(value if is_many else [value], start=1):
+    pieces: Sequence[Json] = [value]
+    if isinstance(value, list) and not all(isinstance(item, (int, str)) for item in value):
+        pieces = value
+    for number, item in enumerate(pieces, start=1):
         try:
             yield _token_piece(f"{source.name}, piece {number}", item, source.vocabulary)
         except DataError as error:
             yield Piece(name=f"{source.name}, piece {number}", problem=in_short(error))
 
 
-def _token_piece(name: str, value: Any, vocabulary: bytes) -> Piece:
+def _token_piece(name: str, value: Json, vocabulary: bytes) -> Piece:
     title = ""
     if isinstance(value, dict):
         title = str(value.get("title") or "")
@@ -86,7 +91,7 @@ def decoded(piece: Piece) -> Piece:
         raise DataError(f"expected tokens of the {VOCABULARY} beside them, got numbers that it has no symbols for")
     with within_time():
         try:
-            score: Any = tokenizer.decode([tokens] if is_many else tokens)
+            score = tokenizer.decode([tokens] if is_many else tokens)
         except Exception as error:  # MidiTok raises anything over tokens that are not its own
             raise DataError(
                 f"expected tokens of the {VOCABULARY} beside them, got others ({in_short(error)})"
@@ -94,18 +99,18 @@ def decoded(piece: Piece) -> Piece:
     return whole(replace(piece, score=score, tokens=None))
 
 
-def _depth(tokens: Any) -> int:
+def _depth(tokens: Json) -> int:
     depth = 0
     while isinstance(tokens, list) and tokens:
         tokens, depth = tokens[0], depth + 1
     return depth
 
 
-def _is_nested_within(value: Any, most: int) -> bool:
+def _is_nested_within(value: Json, most: int) -> bool:
     return not isinstance(value, list) or (most > 0 and all(_is_nested_within(inner, most - 1) for inner in value))
 
 
-def _fits(tokens: Any, sizes: Sequence[int]) -> bool:
+def _fits(tokens: Json, sizes: Sequence[int]) -> bool:
     """Whether all are numbers of the vocabulary; of a note's several vocabularies, each of its own."""
     if len(sizes) > 1 and isinstance(tokens, list) and all(isinstance(number, int) for number in tokens):
         return len(tokens) == len(sizes) and all(0 <= n < size for n, size in zip(tokens, sizes, strict=True))
@@ -115,15 +120,16 @@ def _fits(tokens: Any, sizes: Sequence[int]) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def _midi_tokenizer(content: bytes) -> Any:
+def _midi_tokenizer(content: bytes) -> miditok.MusicTokenizer:
     """Of MidiTok. DataError where the file is none of its own, or asks for more symbols than any tokenizer has."""
     miditok = imported("miditok")
     known = json_of(content.decode("utf-8", errors="replace"))
-    kind = known.get("tokenization") if isinstance(known, dict) else None
+    settings = known if isinstance(known, dict) else {}
+    kind = settings.get("tokenization")
     found = getattr(miditok, kind, None) if isinstance(kind, str) and kind.isidentifier() else None
     if not (isinstance(found, type) and issubclass(found, miditok.MusicTokenizer)):
         raise DataError(f"expected a {VOCABULARY} of MidiTok, which names its tokenization, got {str(kind)[:40]!r}")
-    if any(abs(number) > MOST_SYMBOLS for number in _numbers(known.get("config"))):
+    if any(abs(number) > MOST_SYMBOLS for number in _numbers(settings.get("config"))):
         raise DataError(f"expected a {VOCABULARY} with numbers of at most {MOST_SYMBOLS:,}, got a larger one")
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +142,7 @@ def _midi_tokenizer(content: bytes) -> Any:
         ) from None
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _numbers(value: Json) -> Iterator[float]:
     """Every number of a JSON value; those in its keys too ("0_4")."""
     if isinstance(value, dict):
         yield from (float(part) for key in value for part in str(key).split("_") if part.isdecimal())
@@ -148,8 +154,9 @@ def _numbers(value: Any) -> Iterator[float]:
         yield float(value)
 
 
-def json_of(text: str) -> Any:
+def json_of(text: str) -> Json:
     try:
-        return parse_json(text)
+        value: Json = parse_json(text)
+        return value
     except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
         raise DataError(f"expected JSON, got {no_json(error)}") from None

@@ -24,9 +24,9 @@ from lawful.domains.emg.language_model import LanguageModel, open_language_model
 from lawful.domains.emg.records import Decoded, DecodedSession, Example, SearchUsed, SpellingUsed, SplitDetails
 from lawful.domains.emg.tokenizers.keys import SYMBOLS
 from lawful.errors import DataError, DeclarationError, MissingDependency
-from lawful.run import added
+from lawful.run import Run, added
 from lawful.storage.cache import sha256_of
-from lawful.tasks import Task
+from lawful.tasks import Forward, Task
 
 IGNORED = -100  # what fills the targets after a row's last
 FRAMES_PER_PASS = 16_384  # of an evaluation: 70 MB of inputs in fp32
@@ -69,7 +69,7 @@ class Spelling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ctc(Task):
+class Ctc(Task[Batch]):
     """The blank is the last class. Targets are [rows, most], filled with IGNORED after a row's last.
 
     Error rates are of greedy decoding, at every evaluation and in every law.
@@ -100,16 +100,16 @@ class Ctc(Task):
         if self.spelling is not None and not self.beam:
             raise DeclarationError(f"Ctc: beam: expected at least 1 with a spelling, got {self.beam}.")
 
-    def count(self, batch: Any) -> int:
+    def count(self, batch: Batch) -> int:
         return int((batch.targets >= 0).sum())
 
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+    def loss(self, model: Forward, batch: Batch) -> Tensor:
         """A row that its emissions are too few for adds nothing to the loss; see `is_feasible`."""
         scores, lengths = model(batch.inputs, batch.begin, batch.end)
         return ctc_loss(scores, lengths, batch.targets).sum()
 
     @torch.no_grad()
-    def measure(self, model: nn.Module, batch: Any) -> Mapping[str, float]:
+    def measure(self, model: nn.Module, batch: Batch) -> Mapping[str, float]:
         """Rows of a session follow each other in time: their emissions are laid end to end, and decoded as a whole."""
         sums: dict[str, float] = {"loss": 0.0, "targets": 0.0, "infeasible": 0.0}
         for read in self.read(model, batch):
@@ -150,7 +150,7 @@ class Ctc(Task):
             signs.append(f"{found['blank_share']:.2%} blanks")
         return f"collapsed: {', '.join(signs)}" if signs else None
 
-    def probe(self, run: Any, rows: int) -> Batch:
+    def probe(self, run: Run, rows: int) -> Batch:
         family = run.family
         frames = family.past + run.context + family.future
         each = torch.arange(rows)
@@ -165,7 +165,7 @@ class Ctc(Task):
 
     @torch.no_grad()
     def details(
-        self, model: nn.Module, batches: Iterable[Any], named: Callable[[int], Mapping[str, str]]
+        self, model: nn.Module, batches: Iterable[Batch], named: Callable[[int], Mapping[str, str]]
     ) -> SplitDetails:
         """For the report: each session's edits and texts, which key was taken for which, and a stretch to look at."""
         each: list[DecodedSession] = []
@@ -222,7 +222,7 @@ class Ctc(Task):
         return search
 
     @torch.no_grad()
-    def read(self, model: nn.Module, batch: Any) -> list[Read]:
+    def read(self, model: nn.Module, batch: Batch) -> list[Read]:
         """Every session of a batch, decoded."""
         rows_per_pass = max(1, FRAMES_PER_PASS // batch.inputs.shape[1])
         parts = []
@@ -376,7 +376,7 @@ def commonest_cer(references: Sequence[str], most: int = 6) -> float:
     return min(rates)
 
 
-def _example(batch: Any, read: Read, named: Mapping[str, str]) -> Example:
+def _example(batch: Batch, read: Read, named: Mapping[str, str]) -> Example:
     """A session's first windows: power per electrode over time, the likeliest keys over time, true and decoded."""
     rows = np.flatnonzero(batch.session.cpu().numpy() == read.session)
     taken = read.log_probs[: sum(read.row_lengths[:EXAMPLE_WINDOWS])]

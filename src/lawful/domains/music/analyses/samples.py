@@ -42,6 +42,7 @@ class Samples(Analysis):
 def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, *, own: str | None = None) -> None:
     """samples/*.mid and samples.json for runs of each arm, and the same numbers of real pieces. Nothing where the study
     is not about music, or where that was done for the same runs before. own: as conduct.conclude has it"""
+    from lawful.domains.music.corpora.music import MusicData
     from lawful.train.sample import open_writer
 
     store = Store(folder)
@@ -55,10 +56,9 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
     planned = {one.run for one in study.runs}
     if former == ids or any(run in planned and not store.weights(run).exists() for run in former):
         return  # the latter: they hold what runs wrote whose weights are not in this folder any more
-    first = open_writer(folder, ids[0], own=own)
-    if not first.data.sample_suffix:
-        return
-    data, remi = first.data, first.data.tokenizer
+    data = open_writer(folder, ids[0], own=own).data
+    if not isinstance(data, MusicData) or not isinstance(remi := data.tokenizer, Remi):
+        return  # only tokens of Remi can be heard
     if not data.arrays:
         raise DataError("the corpus is not prepared on this machine, and real pieces stand beside what models write")
     known = _runs_of(data.train)
@@ -190,10 +190,13 @@ def _chosen(store: Store, study: StudyPlan) -> list[PlannedRun]:
 
 
 def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | None) -> Written:
+    from lawful.domains.music.corpora.music import MusicData
     from lawful.train.sample import Draw, open_writer, write_on
 
     writer = open_writer(store.folder, planned.run, own=own)
+    assert isinstance(writer.data, MusicData)  # write_samples has looked
     remi = writer.data.tokenizer
+    assert isinstance(remi, Remi)
     starts = [[int(remi.end)]] * SAMPLES
     draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
     written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]

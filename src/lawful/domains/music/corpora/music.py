@@ -251,7 +251,7 @@ class MusicData(TokenData):
 
     layout: str = "packed"
 
-    def bits_per_byte(self, loss_nats_per_token: float, split: str = "validation") -> float | None:
+    def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
         return None  # music has no bytes
 
     @property

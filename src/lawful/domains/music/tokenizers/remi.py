@@ -6,13 +6,18 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import numpy as np
 
 from lawful.checks import NaturalInt, Within, check_fields
 from lawful.errors import DataError, MissingDependency
 from lawful.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    import miditok
+
+    from tokenizers import Tokenizer as Pairs
 
 Score = Any  # symusic's
 NO_NOTES = "no notes"  # why a piece is left out
@@ -84,7 +89,7 @@ class Remi(Tokenizer):
         """Shape (tokens,), uint16. LawfulError when there is no note."""
         score = self._as_kept(score)
         try:
-            encoded: Any = _library(self._base).encode(score)
+            encoded = _library(self._base).encode(score)
         except Exception as error:  # MidiTok raises anything over odd music
             raise DataError(f"MidiTok cannot write it as tokens ({type(error).__name__}: {error})") from error
         sequence = encoded if self.has_programs else encoded[0]
@@ -159,13 +164,12 @@ class Remi(Tokenizer):
 
     def _as_kept(self, score: Score) -> Score:
         """One track of notes where programs are not kept; without drums."""
-        import symusic as library
+        import symusic
 
-        symusic: Any = library
         score = score.copy() if score.tpq % 4 == 0 else score.resample(4 * score.tpq)  # sixteenths are whole
         if not self.has_programs:
             notes = [note for track in score.tracks if not track.is_drum for note in track.notes]
-            track = symusic.Track(program=0)
+            track: Any = symusic.Track(program=0)  # whose own stub lacks its notes
             track.notes.extend(notes)
             track.notes.sort()
             score.tracks = [track]
@@ -226,7 +230,7 @@ def _filled(length: Fraction) -> list[tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _library(base: Remi) -> Any:
+def _library(base: Remi) -> miditok.REMI:
     try:
         from miditok import REMI, TokenizerConfig
     except ImportError as error:
@@ -293,13 +297,13 @@ def _pair(name: str, numbers: dict[str, int]) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=4)
-def _merger(base_size: int, bar: int, merges: tuple[tuple[int, int], ...]) -> Any:
+def _merger(base_size: int, bar: int, merges: tuple[tuple[int, int], ...]) -> Pairs:
     names = ["".join(chr(FIRST + symbol) for symbol in parts) for parts in _parts(base_size, merges)]
     numbers = {name: number for number, name in enumerate(names)}
     return _byte_pairs(base_size, bar, numbers, [(names[first], names[second]) for first, second in merges])
 
 
-def _byte_pairs(base_size: int, bar: int, numbers: dict[str, int], merges: Sequence[tuple[str, str]]) -> Any:
+def _byte_pairs(base_size: int, bar: int, numbers: dict[str, int], merges: Sequence[tuple[str, str]]) -> Pairs:
     """A learner of pairs, or one that applies them, in which no pair crosses the start of a bar."""
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import Split
