@@ -172,6 +172,22 @@ def test_the_commit_and_the_changes_of_the_folder_are_part_of_the_id(tmp_path: P
     assert len(committed[1]) == 40
 
 
+def test_a_change_of_a_named_file_outside_of_the_repository_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "clone").mkdir()
+    git = ("git", "-C", str(tmp_path / "clone"), "-c", "user.name=a", "-c", "user.email=a@b")
+    script(tmp_path / "clone", "", "model.py")
+    for arguments in (("init",), ("add", "."), ("commit", "-m", "one")):
+        subprocess.run([*git, *arguments], check=True, capture_output=True)
+    words = ("python", "../wrapper.py", "mine.py", "model.py")
+    found = []
+    for text in ("one", "two"):
+        script(tmp_path, text, "wrapper.py")
+        script(tmp_path / "clone", "as it was", "mine.py")
+        found.append(Code(tmp_path / "clone").of(words))
+    script(tmp_path / "clone", "changed", "mine.py")
+    assert len({*found, Code(tmp_path / "clone").of(words)}) == 3
+
+
 SLOW = (
     """
 import os, pathlib, signal, sys, time
