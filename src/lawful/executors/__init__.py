@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,12 @@ ATTEMPTS = 2  # how often a run may take its worker down before it counts as fai
 
 
 class Job(ABC):
-    """Submitted work; the truth about each run is in its own folder, never here."""
+    """Submitted work; the truth about each run is in its own folder, never here.
+
+    left_out    runs that were not started, since they would not end in time
+    """
+
+    left_out: Set[str] = frozenset()
 
     @abstractmethod
     def is_over(self) -> bool:
