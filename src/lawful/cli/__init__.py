@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from lawful.cli import data, doctor, explain, fitting, new, studies, tables, watch
+from lawful.cli import adopt, data, doctor, explain, fitting, new, studies, tables, watch
 from lawful.cli.terminal import guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (studies, new, doctor, watch, tables, fitting, data, explain):
+for part in (studies, new, adopt, doctor, watch, tables, fitting, data, explain):
     part.register(app)
 for group in (app, *(found.typer_instance for found in app.registered_groups)):
     for command in group.registered_commands if group else ():
