@@ -6,9 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import t as student
-
 from lawful.schema import PlannedRun, RunRecord
 
 FEWEST = 3  # finished runs: two parameters, and one more to see how far off the law is
@@ -41,11 +38,14 @@ class CostLaw:
     uncertainty: tuple[tuple[float, float], tuple[float, float]]
 
     def seconds(self, flops: float) -> Seconds:
+        import numpy as np  # here, since `lawful status` of other studies needs neither
+        from scipy.special import stdtrit
+
         middle = self.start + flops / self.flops_per_second
         at = np.array([1.0, flops]) / middle
         share = math.sqrt(self.spread**2 + float(at @ np.array(self.uncertainty) @ at))
         freedom = self.num_runs - (2 if self.start else 1)
-        factor = min(math.exp(min(float(student.ppf((1 + LEVEL) / 2, freedom)) * share, 700.0)), MOST_TIMES)
+        factor = min(math.exp(min(float(stdtrit(freedom, (1 + LEVEL) / 2)) * share, 700.0)), MOST_TIMES)
         return Seconds(middle=middle, low=middle / factor, high=middle * factor)
 
 
@@ -54,6 +54,8 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
 
     A start that would be negative is 0, and so it is where all runs have the same FLOPs.
     """
+    import numpy as np
+
     if len(flops) < FEWEST or min(flops) <= 0 or min(seconds) <= 0:
         return None
     work, took = np.array(flops, dtype=float), np.array(seconds, dtype=float)
