@@ -62,10 +62,10 @@ def adopted(plan: Plan, table: Observations) -> Adopted:
                 f"{planned.rung}: expected a held-out run that is still to come, got one whose loss is known"
             )
         elif found:
-            run = plan.runs[planned.run]
-            assert isinstance(run, CommandRun)
+            command = plan.runs[planned.run]
+            assert isinstance(command, CommandRun)
             try:
-                results[planned.run] = _result(run, table, found[0])
+                results[planned.run] = _result(command, table, found[0])
             except DeclarationError as error:
                 problems.append(f"{planned.rung}: {error}")
     advice = " (--reduce last takes the last row of each run)" if any(len(found) > 1 for found in rows.values()) else ""
