@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-gpu install docs pages claims gallery coverage coverage-full bench
+.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-trainers check-gpu install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -22,6 +22,7 @@ help:
 	@echo "make check        formatting, lint, types, import rules, links of the docs, then the tests"
 	@echo "make test-browser  the report in headless Chromium, where there is one"
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
+	@echo "make check-trainers  ladders of transformers.Trainer, Lightning and a plain script, killed and resumed; minutes"
 	@echo "make check-gpu    studies on this machine's GPU, in at most five minutes; a plain image of PyTorch is enough"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
@@ -113,6 +114,14 @@ check-cluster: $(INSTALLED)
 	@command -v slurmctld > /dev/null || test -x /usr/sbin/slurmctld || echo "check-cluster: no Slurm on this machine;" \
 	    "on Debian, as root: apt-get install --no-install-recommends slurm-wlm slurm-wlm-basic-plugins munge"
 	LAWFUL_FAULTS_TABLE=docs/reliability.md $(PYTEST) -n 0 -v -m "cluster and not slow" tests/executors
+
+# In an environment of its own, which nothing of lawful's needs.
+TRAINERS := build/trainers/bin
+check-trainers: $(INSTALLED)
+	@test -x $(TRAINERS)/python || $(BIN)/python -m venv build/trainers
+	@PIP_CONSTRAINT=constraints.txt $(TRAINERS)/python -m pip install --disable-pip-version-check --quiet \
+	    --constraint constraints.txt --editable . torch transformers accelerate lightning pytest
+	OMP_NUM_THREADS=1 $(TRAINERS)/python -m pytest -v -m trainers tests/trainers
 
 # Installs nothing. Without .venv it takes the python3 in the PATH, as in an image of PyTorch; what that lacks of what
 # the parts need is fetched into build/wheels. PARTS="--skip compiled --skip graphs", or --only, chooses; a rehearsal

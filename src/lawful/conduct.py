@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lawful.checks import NaturalInt, checked
 from lawful.command.trusted import trusted_commands
+from lawful.costs import estimates
 from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.executors import Executor
 from lawful.observe import OVER, statuses, write_observations
@@ -107,13 +108,30 @@ def train_study(
         trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered
     waiting = groups(store, study, only)
+    _say_costs(store, study, say)
     _train_groups(folder, executor, waiting.anchors, watch)
+    if waiting.held_out:
+        _say_costs(store, study, say)
     if waiting.held_out and not is_anchors_only and _may_begin(folder, waiting.held_out, say):
         _train_groups(folder, executor, waiting.held_out, watch)
     if continued := groups(store, study, only).continued:
         _train_groups(folder, executor, continued, watch)
     if not unfinished(store, study):
         shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
+
+
+def _say_costs(store: Store, study: StudyPlan, say: Callable[[str], None]) -> None:
+    """What the commands that are left will take, before they begin, where finished ones tell."""
+    from lawful.report.tables import seconds
+
+    if not study.is_of_commands:
+        return
+    over = {one.run: result for one in study.runs if (result := store.read_result(one.run)) is not None}
+    costs = estimates(study.runs, over)
+    if known := [(one, costs[one.run]) for one in study.runs if one.run in costs]:
+        one, most = max(known, key=lambda pair: pair[1].middle)
+        low, middle, high = (seconds(number) for number in (most.low, most.middle, most.high))
+        say(f"by the cost of the finished runs, {one.rung} will take {middle} ({low} to {high}), as the longest")
 
 
 def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[str], None]) -> bool:
@@ -151,7 +169,7 @@ def failed_runs(folder: Path) -> list[tuple[str, str]]:
 
 
 class Unfinished(RuntimeError):
-    """Runs that were started have neither ended nor failed: something outside stopped them."""
+    """Runs have neither ended nor failed: something outside stopped them, or their time was over."""
 
 
 def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], watch: Callable[[], None]) -> None:
@@ -176,7 +194,10 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
         waiting = [[run_id for run_id in group if not store.result(run_id).exists()] for group in waiting]
         waiting = [group for group in waiting if group]
         held |= held_now()
-        if stopped := {run_id for group in waiting for run_id in group} - held:
+        stopped = {run_id for group in waiting for run_id in group} - held
+        if late := stopped & job.left_out:
+            raise Unfinished(f"{len(late)} of the runs did not begin: they would not end within --max-hours")
+        if stopped:
             raise Unfinished(f"{len(stopped)} of the runs that were started were stopped before their end")
         while held_now():
             watch()
@@ -234,7 +255,9 @@ def _grouped(runs: Sequence[PlannedRun]) -> list[list[str]]:
         [planned for together in itertools.zip_longest(*trunks.values()) for planned in together if planned is not None]
         for trunks in groups.values()
     ]
-    beside.sort(key=lambda group: -sum(planned.flops for planned in group))
+    # of commands the cheapest first: they tell what the others will take, and whether the program works at all
+    sign = 1 if any(planned.kind == "command" for planned in runs) else -1
+    beside.sort(key=lambda group: sign * sum(planned.flops for planned in group))
     return [[planned.run for planned in group] for group in beside]
 
 

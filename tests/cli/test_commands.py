@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -108,6 +109,21 @@ def test_a_new_study_runs_as_it_is(here: Path) -> None:
     done = CliRunner().invoke(app, ["run", "my_study.py", "--only", "bins=4,seed=0", "--echo", "--out", "out"])
     assert done.exit_code == 0, done.output
     assert "bins=4,seed=0: finished, loss 0.09" in done.output
+
+
+@pytest.mark.parametrize("trainer", ["huggingface", "lightning", "nanogpt"])
+def test_the_study_of_each_trainer_is_planned_under_its_own_name(here: Path, trainer: str) -> None:
+    """They are run, as they are written, by `make check-trainers`."""
+    (here / "nanoGPT").mkdir()
+    assert CliRunner().invoke(app, ["new", "mine.py", "--trainer", trainer]).exit_code == 0
+    for name in ("mine.py", "mine_trainer.py"):
+        compile((here / name).read_text(), name, "exec")
+    done = CliRunner().invoke(app, ["plan", "mine.py", "--json"])
+    assert done.exit_code == 0, done.output
+    planned = json.loads(done.output)
+    assert planned["name"] == "mine" and "my_study" not in done.output
+    assert len({run["at"]["width"] for run in planned["runs"]}) == 6
+    assert all(run["command"][1].endswith("mine_trainer.py") for run in planned["runs"])
 
 
 def test_a_received_folder_is_read_and_runs_only_what_is_trusted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

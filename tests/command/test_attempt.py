@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from commands import command, one, plan_one, script, store
-from lawful.command import JSONLines, LogPattern, TableFile
+from lawful.command import JSONLines, LogPattern, TableFile, sources
 from lawful.command.attempt import Place, Stopped, train
 from lawful.command.log import Log
 from lawful.command.record import CommandRun
@@ -473,3 +473,18 @@ def test_a_process_in_a_group_of_its_own_ends_with_a_program_that_ended_well(tmp
     pid = int((tmp_path / "pid").read_text())
     state = Path(f"/proc/{pid}/stat")
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_each_row_of_a_table_that_grows_is_told_once_and_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end, all rows were told again: a curve had points twice."""
+    monkeypatch.setattr(sources, "TABLE_SECONDS", 0)
+    table = sources.opened(TableFile("metrics.csv", step="step", loss="val_loss"), tmp_path, tmp_path)
+    told = []
+    for steps in (2, 3, 3, 5):
+        lines = ["step,val_loss", *(f"{step},{4 - step / 10}" for step in range(steps))]
+        (tmp_path / "metrics.csv").write_text("\n".join(lines))
+        told += table.poll()
+    told += table.poll(is_over=True)
+    assert [values["step"] for values in told] == [0, 1, 2, 3, 4]

@@ -22,13 +22,14 @@ from lawful import trust
 from lawful.cli.studies import _say_failed
 from lawful.command import Command, LogPattern, trusted
 from lawful.command.code import Code
-from lawful.conduct import conclude, failed_runs, train_study
+from lawful.conduct import Unfinished, conclude, failed_runs, groups, train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.linter import observed
 from lawful.observe import observations, write_observations
-from lawful.report.progress import status_table, study_status
+from lawful.report.progress import status_line, status_table, study_status
+from lawful.report.tables import seconds
 from lawful.schema import RunRecord
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
@@ -170,6 +171,22 @@ def test_the_commit_and_the_changes_of_the_folder_are_part_of_the_id(tmp_path: P
     committed = now()
     assert len({first[0], changed[0], committed[0]}) == 3
     assert len(committed[1]) == 40
+
+
+def test_a_change_of_a_named_file_outside_of_the_repository_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "clone").mkdir()
+    git = ("git", "-C", str(tmp_path / "clone"), "-c", "user.name=a", "-c", "user.email=a@b")
+    script(tmp_path / "clone", "", "model.py")
+    for arguments in (("init",), ("add", "."), ("commit", "-m", "one")):
+        subprocess.run([*git, *arguments], check=True, capture_output=True)
+    words = ("python", "../wrapper.py", "mine.py", "model.py")
+    found = []
+    for text in ("one", "two"):
+        script(tmp_path, text, "wrapper.py")
+        script(tmp_path / "clone", "as it was", "mine.py")
+        found.append(Code(tmp_path / "clone").of(words))
+    script(tmp_path / "clone", "changed", "mine.py")
+    assert len({*found, Code(tmp_path / "clone").of(words)}) == 3
 
 
 SLOW = (
@@ -321,3 +338,42 @@ def test_the_log_of_a_command_that_failed_is_named(tmp_path: Path, capsys: pytes
     one(tmp_path, "pass")
     _say_failed(tmp_path / "out", [("seed=0", "the command ended with exit status 1")])
     assert "runs/ID/output.log has more" in capsys.readouterr().err
+
+
+def took(folder: Path, seconds: Callable[[float], float]) -> None:
+    """The three cheapest runs have ended, each after seconds(FLOPs)."""
+    runs = sorted(Store(folder).read_study().runs, key=lambda planned: planned.flops)
+    for planned in runs[:3]:
+        own = {"loss": 3.0, "seconds": seconds(planned.flops), "tokens_per_second": 1e6 / seconds(planned.flops)}
+        write_result(Store(folder).result(planned.run), RunRecord(status="finished", measured=own))
+
+
+def test_what_is_left_is_known_with_its_interval_before_the_expensive_rungs_begin(tmp_path: Path) -> None:
+    folder = ladder(tmp_path, seed=[0])
+    assert study_status(folder).seconds_left is None
+    took(folder, lambda flops: 60 + flops / 1e10)
+    left = [60 + 6 * 48 * width**2 * 1e6 / 1e10 for width in (48, 64, 96)]
+    status = study_status(folder)
+    in_parallel = left[1] + left[2] if status.workers > 1 else sum(left)  # the held-out run begins after the others
+    assert status.seconds_left == pytest.approx(in_parallel, rel=1e-6)
+    assert status.seconds_range == pytest.approx((in_parallel, in_parallel), rel=1e-3)
+    assert f"left ({seconds(in_parallel)} to {seconds(in_parallel)})" in status_line(status)
+
+
+def test_commands_begin_with_the_cheapest(tmp_path: Path) -> None:
+    folder = ladder(tmp_path, seed=[0], width=[48, 16, 96, 24, 32])
+    study = Store(folder).read_study()
+    widths = {planned.run: planned.at["width"] for planned in study.runs}
+    assert [widths[run] for (run,) in groups(Store(folder), study).anchors] == [16, 24, 32, 48]
+
+
+def test_no_command_begins_that_would_not_end_in_time(tmp_path: Path) -> None:
+    folder = ladder(tmp_path, seed=[0])
+    took(folder, lambda flops: flops / 1e9)
+    said: list[str] = []
+    next_one = 6 * 48 * 48**2 * 1e6 / 1e9
+    with pytest.raises(Unfinished, match="2 of the runs did not begin: they would not end within --max-hours"):
+        train_study(folder, Local(workers=1, until=time.monotonic() + 0.9 * next_one), say=said.append)
+    assert said[0].startswith("by the cost of the finished runs, width=96,seed=0 will take 44 min 14 s (")
+    assert len(observations(folder)) == 3
+    assert not Store(folder).forecasts.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from commands import command, plan, script
+from lawful.command import Command, LogPattern
 from lawful.conduct import train_study
 from lawful.executors.local import Local
+from lawful.study import grid
 from settled import settled
 
 SETTINGS: dict[str, Any] = {"widths": (8, 12, 16), "steps": (300, 2700)}  # long enough that a fault hits it
@@ -42,6 +46,43 @@ def assert_as_undisturbed(plan_one: Callable[[], Path]) -> Callable[[Path], None
 
     def check(other: Path) -> None:
         assert settled(other) == expected
+
+    return check
+
+
+COMMAND = """
+import sys, time
+for step in range(1, 31):
+    print(f"step {step} val loss {1.5 + 30 / int(sys.argv[1]) / step}", flush=True)
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def plan_commands(tmp_path: Path) -> Callable[[], Path]:
+    """A new folder with a study of six commands, of three seconds each."""
+
+    def rung(width: int) -> Command:
+        return command("{width}", params="{width}^2", reads=LogPattern("step {step} val loss {loss}"))
+
+    def made() -> Path:
+        here = Path(tempfile.mkdtemp(dir=tmp_path))
+        script(here, COMMAND)
+        widths = [8, 12, 16, 24, 32, 48]
+        plan(here, grid(rung, width=widths), held_out={"width": 48}).write(here / "out")
+        return here / "out"
+
+    return made
+
+
+@pytest.fixture
+def assert_commands_as_undisturbed(plan_commands: Callable[[], Path]) -> Callable[[Path], None]:
+    """Whether a folder has the table that the local executor makes: none lost, none twice."""
+
+    def check(other: Path) -> None:
+        folder = plan_commands()
+        train_study(folder, Local(workers=6))
+        assert settled(other) == settled(folder) and len(settled(other)) == 6
 
     return check
 

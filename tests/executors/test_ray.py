@@ -119,6 +119,26 @@ def test_a_killed_worker_and_a_killed_task_of_ray_are_made_up_for(
         assert_as_undisturbed(folder)
 
 
+def test_commands_under_ray_end_with_the_local_table_though_a_worker_and_a_task_are_killed(
+    cluster: str,
+    plan_commands: Plan,
+    assert_commands_as_undisturbed: Check,
+    trains: Trains,
+    wait_for: Wait,
+    tally: Tallies,
+) -> None:
+    fault = tally("Ray: of commands, a worker, then the task that holds it, killed")
+    folder = plan_commands()
+    study = resume(folder, cluster)
+    for cut in (("lawful.command.worker", str(folder)), ("ray::lawful",)):
+        wait_for(lambda: trains(folder), "a command to run")
+        kill(pids_with(*cut))
+        time.sleep(1)
+    assert_ends_well(study)
+    with fault.struck():
+        assert_commands_as_undisturbed(folder)
+
+
 def test_a_lost_node_is_made_up_for(
     cluster: str, plan_one: Plan, assert_as_undisturbed: Check, trains: Trains, wait_for: Wait, tally: Tallies
 ) -> None:

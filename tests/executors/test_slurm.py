@@ -105,6 +105,39 @@ def test_a_task_that_is_requeued_and_one_that_is_out_of_time_go_on(
 
 
 @pytest.mark.cluster
+@needs_submitit
+def test_commands_under_slurm_end_with_the_local_table_though_one_task_is_requeued_and_one_out_of_time(
+    slurm: dict[str, str],
+    plan_commands: Plan,
+    assert_commands_as_undisturbed: Check,
+    trains: Trains,
+    wait_for: Wait,
+    tally: Tallies,
+) -> None:
+    fault = tally("Slurm: of commands, a task put back into the queue, another told that its time is over")
+    folder = plan_commands()
+    study = resume(folder, slurm)
+    wait_for(lambda: trains(folder), "a command to run")
+    (array,) = submissions(folder)
+    said_by(slurm, "scontrol", "requeue", f"{array}_0")
+    said_by(slurm, "scancel", "--signal=USR2", f"{array}_1")
+    assert_ends_well(study)
+    with fault.struck():
+        assert_commands_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
+@needs_submitit
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_commands_through_submitit_without_slurm_give_the_local_table(
+    plan_commands: Plan, assert_commands_as_undisturbed: Check
+) -> None:
+    folder = plan_commands()
+    train_study(folder, Slurm(cluster="debug"))
+    assert_commands_as_undisturbed(folder)
+
+
+@pytest.mark.cluster
 @pytest.mark.slow
 @needs_submitit
 def test_a_run_longer_than_the_time_limit_is_requeued_by_slurm_itself_and_goes_on(

@@ -103,6 +103,14 @@ Parallelism = Annotated[
         "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
     ),
 ]
+MaxHours = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours",
+        help="Start no run that would not end within so many hours from now.",
+        callback=options.of(PositiveFloat),
+    ),
+]
 Processes = Annotated[
     int,
     typer.Option(
@@ -145,6 +153,7 @@ WIDTH = 80  # columns of the narrowest terminal that is common
 MOST_FORECASTS = 12  # that `lawful extend` prints
 
 OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, and their defaults
+    "local": {"max_hours": None},
     "ray": {"address": "auto"},
     "slurm": {"partition": None, "time": "60", "array_parallelism": 256},
 }
@@ -263,6 +272,7 @@ def run(
     partition: Partition = None,
     time: Time = "60",
     array_parallelism: Parallelism = 256,
+    max_hours: MaxHours = None,
     echo: Echo = False,
     command: CommandLine = None,
     grid: Grid = None,
@@ -300,6 +310,7 @@ def run(
         partition=partition,
         time=time,
         array_parallelism=array_parallelism,
+        max_hours=max_hours,
         echo=echo,
     )
     if out is not None and out.exists() and not out.is_dir():
@@ -334,6 +345,7 @@ def resume(
     partition: Partition = None,
     time: Time = "60",
     array_parallelism: Parallelism = 256,
+    max_hours: MaxHours = None,
     echo: Echo = False,
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
@@ -358,6 +370,7 @@ def resume(
         partition=partition,
         time=time,
         array_parallelism=array_parallelism,
+        max_hours=max_hours,
         echo=echo,
     )
     _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)

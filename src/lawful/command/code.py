@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -29,7 +30,8 @@ class Code:
         """The commit, with a hash of what differs from it; where the folder is in no repository, a hash of the files
         that the command names. Empty where there is neither.
 
-        Files that git does not know are left out, since training writes some; those that the command names are not.
+        Files that git does not know are left out, since training writes some; those that the command names are not, in
+        the repository or outside of it.
         """
         named = self._named(words)
         key = tuple(str(path) for path in named)
@@ -40,10 +42,19 @@ class Code:
     def _state(self, named: Sequence[Path]) -> str:
         if not self.commit:
             return f"files {self._digest(named)}" if named else ""
-        unknown = _git(self.folder, "ls-files", "--others", "-z", "--", *map(str, named)) if named else b""
+        inside = [path for path in named if self._is_inside(path)]  # git refuses a list with any other
+        unknown = _git(self.folder, "ls-files", "--others", "-z", "--", *map(str, inside)) if inside else b""
         others = {Path(os.fsdecode(name)) for name in unknown.split(b"\0")}
-        named = [path for path in named if path in others]
+        named = [path for path in named if path not in inside or path in others]
         return f"{self.commit}+{self._digest(named)}" if self._changes or named else self.commit
+
+    @functools.cached_property
+    def _top(self) -> Path:
+        return Path(os.fsdecode(_git(self.folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether the path, as the command names it, lies in the repository."""
+        return Path(os.path.abspath(self.folder / path)).is_relative_to(self._top)
 
     def _named(self, words: Sequence[str]) -> list[Path]:
         """The files that stand in the folder by a name that is a word of the command."""

@@ -57,6 +57,9 @@ class Command:
         The whole text is given to /bin/sh, the values quoted.
     cores, gpus, gpu_share : int, int, float
         CPU cores of a run; GPUs of a run, which it sees in CUDA_VISIBLE_DEVICES; the share of a GPU that it needs.
+    memory_gb, resources : float, mapping of str to float
+        What a cluster reserves for a run beside them: memory, and further resources by their names there, of Ray or
+        gres of Slurm. The local executor does not look at them.
     minutes, grace_seconds, retries : float, float, int
         The time limit; how long the program may take to end when it is told to; attempts after one that failed.
     **values : str, int, float or bool
@@ -82,6 +85,8 @@ class Command:
     cores: PositiveInt
     gpus: NaturalInt
     gpu_share: Annotated[float, Within(above=0, at_most=1)]
+    memory_gb: PositiveFloat | None
+    resources: Mapping[str, PositiveFloat]
     minutes: PositiveFloat | None
     grace_seconds: NonNegativeFloat
     retries: NaturalInt
@@ -103,13 +108,15 @@ class Command:
         cores: int = 1,
         gpus: int = 0,
         gpu_share: float = 1.0,
+        memory_gb: float | None = None,
+        resources: Mapping[str, float] | None = None,
         minutes: float | None = None,
         grace_seconds: float = 10.0,
         retries: int = 0,
         **values: Coordinate,
     ) -> None:
         sources = (reads,) if isinstance(reads, (JSONLines, LogPattern, TableFile)) else reads
-        given = {**locals(), "reads": sources, "environment": environment or {}}
+        given = {**locals(), "reads": sources, "environment": environment or {}, "resources": resources or {}}
         for name in self.__dataclass_fields__:
             object.__setattr__(self, name, given[name])
         problems = list(field_problems(self).values())
@@ -151,6 +158,8 @@ class Command:
             cores=self.cores,
             gpus=self.gpus,
             gpu_share=self.gpu_share,
+            memory_gb=self.memory_gb,
+            resources=tuple(self.resources.items()),
             minutes=self.minutes,
             grace_seconds=self.grace_seconds,
             retries=self.retries,

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
 from lawful.command.reads import COLUMNS, LOGGED, Reads
 from lawful.command.template import placed
-from lawful.run import digest_of, to_json
+from lawful.run import added, digest_of, to_json
 
 # neither where a command runs nor how often it is tried changes what it computes
-_NOT_IN_ID = ("cwd", "cores", "gpus", "gpu_share", "minutes", "grace_seconds", "retries", "steps", "counts")
+_NOT_IN_ID = (
+    *("cwd", "cores", "gpus", "gpu_share", "memory_gb", "resources"),
+    *("minutes", "grace_seconds", "retries", "steps", "counts"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class CommandRun:
     counts         column -> number that is known beforehand
     steps          how many steps the run has, if that is known: for the live table and the curves
     code           the state of the folder `cwd` when the study was planned; see code.py
+    memory_gb, resources    what a cluster reserves for the run beside cores and GPUs
     minutes        time limit of an attempt
     grace_seconds  between SIGTERM and SIGKILL
     retries        further attempts after one that failed
@@ -45,6 +49,8 @@ class CommandRun:
     cores: PositiveInt = 1
     gpus: NaturalInt = 0
     gpu_share: PositiveFloat = 1.0
+    memory_gb: PositiveFloat | None = added(None)
+    resources: tuple[tuple[str, PositiveFloat], ...] = added(())
     minutes: PositiveFloat | None = None
     grace_seconds: NonNegativeFloat = 10.0
     retries: NaturalInt = 0

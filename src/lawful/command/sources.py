@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -135,12 +136,13 @@ class _Followed(Source):
 
 
 class _Table(Source):
-    """A table is read whole each time; its rows are told at the end, and while it grows the newest one."""
+    """A table is read whole each time; each of its rows is told once."""
 
     def __init__(self, source: TableFile, path: Path) -> None:
         self._names, self._path = source.names, path
         self._seen = self._state()
         self._before = [] if self._seen is None else self._read()
+        self._told: list[Mapping[str, object]] = []
         self._trouble = "no such file"
         self._looked = -math.inf
 
@@ -172,8 +174,11 @@ class _Table(Source):
         if len(rows) > earlier and rows[:earlier] == self._before:
             rows = rows[earlier:]  # an earlier attempt wrote the others
         self._trouble = self._trouble or f"{len(rows)} rows of this attempt"
-        found = [_numbers((name, row.get(column)) for name, column in self._names.items()) for row in rows]
-        found = found if is_over else found[-1:]
+        known = sum(
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(self._told, rows, strict=False))
+        )
+        self._told = rows or self._told
+        found = [_numbers((name, row.get(column)) for name, column in self._names.items()) for row in rows[known:]]
         if is_over:  # the readers of tables take NaN for an empty cell
             found.append({name: math.nan for name, column in self._names.items() if _ends_in_nan(self._path, column)})
         return [values for values in found if values]

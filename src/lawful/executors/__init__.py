@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
-from lawful.command import trusted
+from lawful.command import CommandRun, trusted
 from lawful.command.attempt import SAFE_PATH
 from lawful.errors import DeclarationError
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
@@ -31,7 +31,12 @@ ATTEMPTS = 2  # how often a run may take its worker down before it counts as fai
 
 
 class Job(ABC):
-    """Submitted work; the truth about each run is in its own folder, never here."""
+    """Submitted work; the truth about each run is in its own folder, never here.
+
+    left_out    runs that were not started, since they would not end in time
+    """
+
+    left_out: Set[str] = frozenset()
 
     @abstractmethod
     def is_over(self) -> bool:
@@ -40,6 +45,24 @@ class Job(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Ask every run to checkpoint and leave, and wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a cluster reserves for a group of runs that one worker does.
+
+    gpus         below 1: the share of one
+    resources    name on the cluster -> how much
+    minutes      that a run may take; None: not known
+    can_go_on    whether a run that is stopped part way goes on where it was
+    """
+
+    cores: int
+    gpus: float = 0.0
+    memory_gb: float | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    minutes: float | None = None
+    can_go_on: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +125,19 @@ class Executor(ABC):
         echo = ["--echo"] if self.is_echoed else []
         return ["-m", "lawful.command.worker", str(store.folder), "-", "--trust", own, *echo]
 
+    def needs(self, folder: Path, groups: Sequence[Sequence[str]], *, gpus_per_run: float) -> list[Needs]:
+        """What each group needs: what the options say, or more where its commands ask for more.
+
+        gpus_per_run    of the options
+        """
+        own = Needs(cores=self.threads * self.processes_per_run, gpus=gpus_per_run)
+        store = Store(folder)
+        study = store.read_study()
+        if not study.is_of_commands:
+            return [own for _ in groups]
+        found = trusted.trusted_commands(store, study)
+        return [_needs(own, [trusted.command_of(found, run_id, store) for run_id in group]) for group in groups]
+
     def _options(self) -> list[str]:
         words = ["--device", self.device, "--threads", str(self.threads)]
         words += ["--checkpoint-seconds", str(self.checkpoint_seconds)]
@@ -120,6 +156,23 @@ class Executor(ABC):
         if not any(Path(place).resolve() == Path.cwd() for place in sys.path):
             named["PYTHONSAFEPATH"] = SAFE_PATH
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
+
+
+def _needs(least: Needs, commands: Sequence[CommandRun]) -> Needs:
+    """The most that any of these commands, one after the other, needs."""
+    resources: dict[str, float] = {}
+    for run in commands:
+        for name, number in run.resources:
+            resources[name] = max(number, resources.get(name, 0.0))
+    limits = [run.minutes for run in commands]
+    return Needs(
+        cores=max(least.cores, *(run.cores for run in commands)),
+        gpus=max(least.gpus, *(run.gpus * run.gpu_share for run in commands)),
+        memory_gb=max((run.memory_gb for run in commands if run.memory_gb is not None), default=None),
+        resources=tuple(sorted(resources.items())),
+        minutes=sum(limit for limit in limits if limit is not None) if None not in limits else None,
+        can_go_on=all(run.resume for run in commands),
+    )
 
 
 class Worker:

@@ -8,13 +8,16 @@ import functools
 import os
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lawful import devices
 from lawful.checks import NaturalInt
 from lawful.command import trusted
+from lawful.costs import estimates
 from lawful.errors import DeviceError
 from lawful.executors import Executor, Job, Worker
 from lawful.schema import StudyPlan
@@ -23,9 +26,19 @@ from lawful.storage.layout import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Executor):
-    """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs"""
+    """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs
+    until      of time.monotonic(): no run is started that would end later, as far as that is known; None: all are
+    """
 
     workers: NaturalInt = 0
+    until: float | None = None
+
+    @classmethod
+    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
+        hours = options.get("max_hours")
+        return super().of_options(
+            shared, {**options, "until": None if hours is None else time.monotonic() + 3600 * hours}
+        )
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> LocalJob:
         return LocalJob(self, folder, groups)
@@ -113,6 +126,23 @@ def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Seq
     ]
 
 
+class Clock:
+    """Whether a group of runs would end in time."""
+
+    def __init__(self, store: Store, study: StudyPlan, until: float) -> None:
+        self._store, self._planned, self._until = store, study.runs, until
+
+    def has_time_for(self, group: Sequence[str]) -> bool:
+        """By the upper end of what the cost law says of commands, and by the plan's estimate of our own runs. A run of
+        which nothing is known may begin while there is any time."""
+        left = self._until - time.monotonic()
+        over = {one.run: self._store.read_result(one.run) for one in self._planned}
+        costs = estimates(self._planned, {run: result for run, result in over.items() if result is not None})
+        own = [one for one in self._planned if one.run in group]
+        needed = [costs[one.run].high if one.run in costs else one.seconds_estimate or 0.0 for one in own]
+        return left > 0 and sum(needed) <= left
+
+
 class LocalJob(Job):
     def __init__(self, executor: Local, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._folder = folder
@@ -120,6 +150,7 @@ class LocalJob(Job):
         for group in groups:
             self._groups.put(group)
         study = Store(folder).read_study()
+        self._clock = None if executor.until is None else Clock(Store(folder), study, executor.until)
         self._workers = (
             command_workers(executor, folder, study, groups)
             if study.is_of_commands
@@ -164,7 +195,11 @@ class LocalJob(Job):
     def _serve(self, worker: Worker) -> None:
         while not worker.is_stopping:
             try:
-                worker.train(self._groups.get_nowait())
+                group = self._groups.get_nowait()
             except queue.Empty:
                 break
+            if self._clock is None or self._clock.has_time_for(group):
+                worker.train(group)
+            else:
+                self.left_out = self.left_out | set(group)
         worker.leave()

@@ -15,7 +15,7 @@ from typing import Any
 
 from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, MissingDependency
-from lawful.executors import Executor, Job, Worker, give_up
+from lawful.executors import Executor, Job, Needs, Worker, give_up
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 
@@ -48,15 +48,13 @@ class RayJob(Job):
     def __init__(self, executor: Ray, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._ray = _connected(executor)
         self._store = Store(folder)
-        task = self._ray.remote(_train).options(
-            name="lawful",
-            num_cpus=executor.threads * executor.processes_per_run,
-            num_gpus=executor.gpus_per_run or None,
-            max_retries=LOSSES,
-            scheduling_strategy="SPREAD",
-        )
+        task = self._ray.remote(_train).options(name="lawful", max_retries=LOSSES, scheduling_strategy="SPREAD")
         command, environment = executor.command(folder), executor.environment()
-        self._groups = {task.remote(str(folder), command, environment, list(group)): group for group in groups}
+        needs = executor.needs(folder, groups, gpus_per_run=executor.gpus_per_run)
+        self._groups = {
+            task.options(**_reserved(one)).remote(str(folder), command, environment, list(group)): group
+            for one, group in zip(needs, groups, strict=True)
+        }
         self._left = list(self._groups)
         self._is_disk_full = False
 
@@ -90,6 +88,16 @@ class RayJob(Job):
         except self._ray.exceptions.RayError as error:
             for run_id in self._groups[task]:
                 give_up(self._store, run_id, f"Ray gave its task up after {LOSSES} retries: {error}")
+
+
+def _reserved(needs: Needs) -> dict[str, Any]:
+    """As options of a task of Ray's."""
+    own: dict[str, Any] = {"num_cpus": needs.cores, "num_gpus": needs.gpus or None}
+    if needs.memory_gb is not None:
+        own["memory"] = round(needs.memory_gb * 1e9)
+    if needs.resources:
+        own["resources"] = dict(needs.resources)
+    return own
 
 
 def _connected(executor: Ray) -> Any:

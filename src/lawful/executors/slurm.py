@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lawful.checks import NaturalInt, PositiveInt
 from lawful.errors import DeclarationError, MissingDependency
-from lawful.executors import Executor, Job, Worker
+from lawful.executors import Executor, Job, Needs, Worker
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -123,9 +123,18 @@ class SlurmJob(Job):
             time.sleep(0.2)
 
     def _start(self, groups: Sequence[Sequence[str]]) -> None:
+        """An array for all groups that need the same of their nodes."""
         groups = [group for group in groups if group]
-        if not groups:
-            return
+        by_needs: dict[Needs, list[Sequence[str]]] = {}
+        needs = self._executor.needs(self._store.folder, groups, gpus_per_run=self._executor.gpus_per_run)
+        for one, group in zip(needs, groups, strict=True):
+            by_needs.setdefault(one, []).append(group)
+        for one in by_needs:
+            _expect_time(one, self._executor.minutes)
+        for one, own in by_needs.items():
+            self._start_array(one, own)
+
+    def _start_array(self, needs: Needs, groups: Sequence[Sequence[str]]) -> None:
         options = self._executor
         submitit = _submitit()
         try:
@@ -140,13 +149,11 @@ class SlurmJob(Job):
             timeout_min=options.minutes,
             nodes=1,
             tasks_per_node=1,
-            cpus_per_task=options.threads * options.processes_per_run,
-            **({"gpus_per_node": options.gpus_per_run} if options.gpus_per_run else {}),
+            **_reserved(needs),
             **({"slurm_partition": options.partition} if options.partition else {}),
             slurm_array_parallelism=options.array_parallelism,
             # SIGUSR2 so long before the end: twice what a checkpoint may take, less where the limit itself is short
             slurm_signal_delay_s=min(60, limit // 4),
-            slurm_additional_parameters={"requeue": True},
         )
         tasks = [list(groups[start::MOST_TASKS]) for start in range(min(len(groups), MOST_TASKS))]
         command, environment = options.command(self._store.folder), options.environment()
@@ -156,7 +163,7 @@ class SlurmJob(Job):
         except submitit.core.utils.FailedJobError as error:
             raise DeclarationError(f"--executor slurm: sbatch refused: {' '.join(str(error).split())[-400:]}") from None
         if options.cluster == "debug":
-            self._debug_jobs = jobs
+            self._debug_jobs += jobs
             return
         number = str(jobs[0].job_id).split("_")[0]
         ids = [[run_id for group in task for run_id in group] for task in tasks]
@@ -180,6 +187,31 @@ class SlurmJob(Job):
             job, index, state = line.split()
             if job in kept and state not in ENDED:
                 yield job, kept[job]["tasks"][int(index) if index.isdigit() else 0]
+
+
+def _reserved(needs: Needs) -> dict[str, object]:
+    """As parameters of submitit. A share of a GPU is a whole one: Slurm gives no shares, unless the cluster has a gres
+    for them, which `resources` may name."""
+    own: dict[str, object] = {"cpus_per_task": needs.cores}
+    if needs.gpus:
+        own["gpus_per_node"] = math.ceil(needs.gpus)
+    if needs.memory_gb is not None:
+        own["mem_gb"] = needs.memory_gb
+    more: dict[str, object] = {"requeue": True}
+    if needs.resources:
+        if odd := [f"{name}={number:g}" for name, number in needs.resources if number != int(number)]:
+            raise DeclarationError(f"resources: of Slurm expected whole numbers, which gres are, got {', '.join(odd)}.")
+        more["gres"] = ",".join(f"{name}:{int(number)}" for name, number in needs.resources)
+    return {**own, "slurm_additional_parameters": more}
+
+
+def _expect_time(needs: Needs, minutes: int) -> None:
+    """Raises DeclarationError where a run that begins anew each time would never come to its end."""
+    if not needs.can_go_on and needs.minutes is not None and needs.minutes > minutes:
+        raise DeclarationError(
+            f"--time: expected at least the {needs.minutes:g} minutes that a command may take, got {minutes}: without "
+            "`resume` it would begin anew in each task."
+        )
 
 
 class Task:

@@ -11,6 +11,7 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
+from lawful.planning.commands import is_of_commands, plan_commands
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
 from lawful.replan import SHOWN, question_meaning
@@ -49,6 +50,17 @@ def plan_extension(
         )
     held_out = {planned.rung for planned in former.runs if planned.held_out}
     ladder = [replace(rung, held_out=rung.held_out or rung.label in held_out) for rung in study.ladder]
+    if is_of_commands(study):
+        commands = plan_commands(
+            replace(study, ladder=ladder),
+            workers=former.workers,
+            cores=cores,
+            settings=settings,
+            command=command,
+            study_file=study_file,
+        )
+        _expect_all_of(store, former, commands)
+        return commands
     plan = make_plan(
         replace(study, ladder=ladder),
         data=data,

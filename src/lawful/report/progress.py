@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from lawful.costs import Seconds, estimates
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
@@ -35,6 +37,7 @@ class RunStatus:
     """A waiting run with a step above 0 was stopped part way, and will go on.
 
     steps    0 where only the run knows how many there will be
+    seconds_range    the interval of seconds_left, where a cost law gives both
     ended_at    seconds since 1970
     """
 
@@ -49,12 +52,13 @@ class RunStatus:
     held_out: bool
     reason: str
     ended_at: float | None
+    seconds_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
     """share_done weighs runs by their estimated time; seconds_left takes as many workers as are at work now, or as the
-    plan has where some may be idle."""
+    plan has where some may be idle; seconds_range is its interval, where a cost law gives both."""
 
     name: str
     scale: str
@@ -62,6 +66,7 @@ class StudyStatus:
     share_done: float
     seconds_left: float | None
     workers: int
+    seconds_range: tuple[float, float] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,8 +92,10 @@ def study_status(folder: Path) -> StudyStatus:
         ]
     beside = _beside(planned)
     pace = _pace(here, planned, results, beside)
+    over = {one.run: result for one, result in zip(planned, results, strict=True) if result}
+    costs = estimates(planned, over) if study.is_of_commands else {}
     runs = tuple(
-        _ended(here, one, result) if result else _unfinished(here, one, pace)
+        _ended(here, one, result) if result else _unfinished(here, one, pace, costs.get(one.run))
         for one, result in zip(planned, results, strict=True)
     )
     weights = [one.seconds_estimate or float(one.flops or 1) for one in planned]
@@ -105,7 +112,18 @@ def study_status(folder: Path) -> StudyStatus:
         share_done=done / max(sum(weights), 1e-12),
         seconds_left=None if None in left else clock_seconds(planned, [own or 0.0 for own in left], workers),
         workers=workers,
+        seconds_range=_whole_range(planned, runs, workers),
     )
+
+
+def _whole_range(planned: Sequence[PlannedRun], runs: Sequence[RunStatus], workers: int) -> tuple[float, float] | None:
+    """If every run came to the same end of its interval, since one law gave them all."""
+    ranges = [(0.0, 0.0) if run.ended_at is not None else run.seconds_range for run in runs]
+    known = [one for one in ranges if one is not None]
+    if len(known) < len(runs) or not any(high for _, high in known):
+        return None
+    low, high = (clock_seconds(planned, [one[end] for one in known], workers) for end in (0, 1))
+    return low, high
 
 
 def status_table(status: StudyStatus) -> Table:
@@ -162,7 +180,7 @@ def status_line(status: StudyStatus) -> str:
     parts += [f"{counts[state]} {state}" for state in ("running", "waiting", "diverged", "failed") if counts[state]]
     parts.append(f"{100 * status.share_done:.0f} % of the work")
     if status.seconds_left is not None and not status.is_over:
-        parts.append(f"about {tables.seconds(status.seconds_left)} left")
+        parts.append(f"about {tables.seconds(status.seconds_left)} left{_between(status)}")
     return f"{status.name} {status.scale}: " + ", ".join(parts)
 
 
@@ -190,14 +208,19 @@ def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
     )
 
 
-def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
+def _unfinished(here: Store, planned: PlannedRun, pace: _Pace, cost: Seconds | None) -> RunStatus:
     last = _last_values(here.metrics(planned.run))
     step = int(number(last.get("step")) or 0)
     speed = number(last.get("tokens_per_second"))
     loss = last.get("validation_loss", last.get("selection_loss", last.get("loss")))
     is_running = is_claimed(here.claim(planned.run))
     left: float | None = None
-    if is_running and speed and _steps(planned):
+    own_range: tuple[float, float] | None = None
+    if cost is not None:
+        spent = _spent(here.claim(planned.run)) if is_running else 0.0
+        left, *ends = (max(seconds - spent, 0.0) for seconds in (cost.middle, cost.low, cost.high))
+        own_range = (ends[0], ends[1])
+    elif is_running and speed and _steps(planned):
         left = (planned.steps - step) * planned.batch_tokens / speed * pace.overhead
     elif planned.seconds_estimate is not None:
         share = min(max(planned.steps - step, 0) / max(planned.own_steps, 1), 1.0)
@@ -214,7 +237,14 @@ def _unfinished(here: Store, planned: PlannedRun, pace: _Pace) -> RunStatus:
         held_out=planned.held_out,
         reason="",
         ended_at=None,
+        seconds_range=own_range,
     )
+
+
+def _spent(claim: Path) -> float:
+    """Seconds since the claim was taken."""
+    began = claimed_at(claim)
+    return 0.0 if began is None else max(time.time() - began, 0.0)
 
 
 def _steps(planned: PlannedRun) -> int:
@@ -410,4 +440,12 @@ def _time_left(status: StudyStatus) -> str:
     if status.seconds_left is None:
         return "time left not known yet"
     workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"
-    return f"about {tables.seconds(status.seconds_left)} left, {workers}"
+    return f"about {tables.seconds(status.seconds_left)} left{_between(status)}, {workers}"
+
+
+def _between(status: StudyStatus) -> str:
+    """The interval, where there is one."""
+    if status.seconds_range is None:
+        return ""
+    low, high = map(tables.seconds, status.seconds_range)
+    return f" ({low} to {high})"

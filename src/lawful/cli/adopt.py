@@ -1,0 +1,56 @@
+"""lawful adopt: runs that a tracker or trainer recorded become a study of commands, with its page and more runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lawful.cli.asked import Source, with_options
+from lawful.errors import DeclarationError
+
+MOST_ROWS = 5  # numbers of rows that are listed
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Studies")(with_options(adopt))
+
+
+def adopt(
+    asked: Source,
+    study: Annotated[Path, typer.Option(help="The Python file of a study of commands; `lawful new` writes one.")],
+    out: Annotated[Path, typer.Option(help="The study's folder, a new one.")],
+) -> None:
+    """Take runs that are done (W&B sweep, an Optuna study, a Hydra multirun, a folder of runs, a table) into a study of
+    commands: each row becomes the run of the rung with its coordinates. Fits and reports; starts nothing. `lawful
+    resume` then trains the rungs that have no row."""
+    from lawful.cli.studies import _announce, _say
+    from lawful.conduct import conclude
+    from lawful.executors.local import available_cores
+    from lawful.planning.adopt import adopted, write_adopted
+    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.study import declare, import_file
+
+    declared = declare(import_file(study))
+    if not is_of_commands(declared):
+        raise DeclarationError(f"{study}: expected a study whose runs are commands, got one that lawful trains itself.")
+    planned = plan_commands(
+        declared, cores=available_cores(), command=shlex.join(["lawful", *sys.argv[1:]]), study_file=study
+    )
+    table = asked.table()
+    for line in table.said:
+        print(f"read: {line}")
+    found = adopted(planned, table)
+    write_adopted(out, planned, found)
+    left = len(planned.study.runs) - len(found.results)
+    print(f"{out}: {len(found.results)} runs are adopted, {left} are to do")
+    if found.others:
+        more = ", ..." if len(found.others) > MOST_ROWS else ""
+        listed = ", ".join(map(str, found.others[:MOST_ROWS])) + more
+        print(f"{len(found.others)} rows belong to no rung and are left out (rows {listed})")
+    _announce(out, conclude(out, _say))
+    if left:
+        print(f"train the others: lawful resume {shlex.quote(str(out))}")

@@ -1,0 +1,103 @@
+"""What commands that have not begun will take: a law of seconds over FLOPs, from the study's finished runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lawful.schema import PlannedRun, RunRecord
+
+FEWEST = 3  # finished runs: two parameters, and one more to see how far off the law is
+LEVEL = 0.95  # of intervals
+MOST_TIMES = 1e6  # an interval's end is at most so many times its middle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """An estimate with the interval in which a run is expected to end."""
+
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLaw:
+    """seconds = start + flops / flops_per_second. A run's own deviation is a share of its seconds.
+
+    num_runs      finished runs that it was fitted to
+    spread        standard deviation of those shares
+    uncertainty   of (start, 1 / flops_per_second): their covariance
+    """
+
+    start: float
+    flops_per_second: float
+    num_runs: int
+    spread: float
+    uncertainty: tuple[tuple[float, float], tuple[float, float]]
+
+    def seconds(self, flops: float) -> Seconds:
+        import numpy as np  # here, since `lawful status` of other studies needs neither
+        from scipy.special import stdtrit
+
+        middle = self.start + flops / self.flops_per_second
+        at = np.array([1.0, flops]) / middle
+        share = math.sqrt(self.spread**2 + float(at @ np.array(self.uncertainty) @ at))
+        freedom = self.num_runs - (2 if self.start else 1)
+        factor = min(math.exp(min(float(stdtrit(freedom, (1 + LEVEL) / 2)) * share, 700.0)), MOST_TIMES)
+        return Seconds(middle=middle, low=middle / factor, high=middle * factor)
+
+
+def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None:
+    """The law by least squares over the shares by which it misses the seconds; None of too few runs.
+
+    A start that would be negative is 0, and so it is where all runs have the same FLOPs.
+    """
+    import numpy as np
+
+    if len(flops) < FEWEST or min(flops) <= 0 or min(seconds) <= 0:
+        return None
+    work, took = np.array(flops, dtype=float), np.array(seconds, dtype=float)
+    design = np.stack([1 / took, work / took], axis=1)
+    scale = 1 / np.abs(design).max(axis=0)  # FLOPs are large
+    has_start = len(set(flops)) > 1
+    found = np.linalg.lstsq(design * scale, np.ones(len(took)), rcond=None)[0] * scale if has_start else np.zeros(2)
+    if found[0] <= 0 or found[1] <= 0:
+        has_start = False
+        found = np.array([0.0, design[:, 1].sum() / (design[:, 1] @ design[:, 1])])
+    used = design if has_start else design[:, 1:]
+    misses = design @ found - 1
+    variance = float(misses @ misses) / (len(took) - used.shape[1])
+    own = scale if has_start else scale[1:]
+    inner = np.linalg.inv((used * own).T @ (used * own)) * np.outer(own, own) * variance
+    whole = np.zeros((2, 2))
+    whole[-inner.shape[0] :, -inner.shape[0] :] = inner
+    return CostLaw(
+        start=float(found[0]),
+        flops_per_second=float(1 / found[1]),
+        num_runs=len(took),
+        spread=math.sqrt(variance),
+        uncertainty=((whole[0, 0], whole[0, 1]), (whole[1, 0], whole[1, 1])),
+    )
+
+
+def estimates(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -> dict[str, Seconds]:
+    """Run -> what it will take, of those without a result whose FLOPs are known beforehand and whose arm has a law.
+
+    A run that was stopped part way tells no time, and neither does one that failed.
+    """
+    ended: dict[str, list[tuple[float, float]]] = {}
+    for one in planned:
+        result = results.get(one.run)
+        if result is None or result.status != "finished" or result.number("tokens_per_second") is None:
+            continue
+        seconds, flops = result.number("seconds"), result.number("flops") or float(one.flops)
+        if seconds and flops:
+            ended.setdefault(one.arm, []).append((flops, seconds))
+    laws = {arm: cost_law(*zip(*pairs, strict=True)) for arm, pairs in ended.items()}
+    return {
+        one.run: law.seconds(float(one.flops))
+        for one in planned
+        if one.run not in results and one.flops and (law := laws.get(one.arm)) is not None
+    }

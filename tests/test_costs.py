@@ -1,0 +1,55 @@
+"""The law of what a command will take: planted costs come back, with an interval that holds them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lawful.costs import cost_law, estimates
+from lawful.schema import PlannedRun, RunRecord
+
+
+def test_a_planted_cost_comes_back() -> None:
+    work = [1e9, 4e9, 1.6e10, 6.4e10]
+    law = cost_law(work, [3 + flops / 2e9 for flops in work])
+    assert law is not None
+    assert (law.start, law.flops_per_second) == pytest.approx((3, 2e9))
+    found = law.seconds(1e12)
+    assert (found.low, found.middle, found.high) == pytest.approx((503, 503, 503), rel=1e-6)
+
+
+def test_its_interval_holds_what_a_large_run_took_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    work = np.geomspace(1e9, 3e10, 8)
+    held = 0
+    for _ in range(400):
+        noise = random.normal(0, 0.1, 9)
+        law = cost_law(list(work), list((2 + work / 1e9) * np.exp(noise[:8])))
+        assert law is not None
+        found = law.seconds(3e11)
+        held += found.low < 302 * np.exp(noise[8]) < found.high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_a_start_below_nothing_is_none_and_one_size_gives_a_rate() -> None:
+    work = [1e9, 2e9, 4e9]
+    for law in (cost_law(work, [0.9, 2.0, 4.1]), cost_law([2e9] * 3, [1.9, 2.0, 2.1])):
+        assert law is not None and law.start == 0
+        assert law.seconds(1e10).middle == pytest.approx(10, rel=0.06)
+    assert cost_law(work[:2], [1, 2]) is None
+
+
+def test_only_runs_that_were_not_stopped_tell_what_the_others_of_their_arm_take() -> None:
+    own = PlannedRun.example()
+    planned = [replace(own, run=f"r{i}", flops=10**9 * i, arm="ab"[i > 5]) for i in range(1, 8)]
+    told = {
+        f"r{i}": RunRecord(status="finished", measured={"seconds": 1.0 * i, "tokens_per_second": 9.0})
+        for i in range(1, 4)
+    }
+    stopped = {"r4": RunRecord(status="finished", measured={"seconds": 0.1})}
+    found = estimates(planned, told | stopped)
+    assert found.keys() == {"r5"}, "the arm of r6 and r7 has no law"
+    assert found["r5"].middle == pytest.approx(5)
+    assert not estimates(planned, dict(list(told.items())[:2]))
