@@ -12,6 +12,8 @@ import pytest
 from lawful.cli.studies import _announce
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import read_answer
+from lawful.report.arms import text_table
+from lawful.report.evidence import read_evidence
 from lawful.report.page import write_report
 from lawful.schema import CorpusRecord, Question, Reported
 from lawful.storage.atomic import write_json
@@ -190,3 +192,11 @@ def test_one_paragraph_says_what_every_question_came_to(folder: Path) -> None:
     paragraph = " ".join(" ".join(said) for said in in_words(read_evidence(folder)))
     assert paragraph.startswith("At how much text do they cross? ")
     assert "Which is best? Over all levels of characters, " in paragraph
+
+
+def test_a_coordinate_of_brackets_alone_stands_in_no_other_row_of_the_table(folder: Path) -> None:
+    evidence = read_evidence(folder)
+    first, *others = evidence.rows
+    rows = ({**first, "at_rate": None}, *({**row, "at_rate": ""} for row in others), {**first, "at_rate": 0.5})
+    said = [row[0] for row in text_table(replace(evidence, rows=rows)).rows]
+    assert [at for at in said if "rate" in at] == [said[-1]] and "rate=0.5" in said[-1]
