@@ -12,8 +12,10 @@ import pytest
 from lawful.cli.studies import _announce
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import read_answer
+from lawful.report.arms import text_table
+from lawful.report.evidence import read_evidence
 from lawful.report.page import write_report
-from lawful.schema import CorpusRecord, Question, Reported
+from lawful.schema import CorpusRecord, Question, Reported, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.tables import write_csv
@@ -190,3 +192,22 @@ def test_one_paragraph_says_what_every_question_came_to(folder: Path) -> None:
     paragraph = " ".join(" ".join(said) for said in in_words(read_evidence(folder)))
     assert paragraph.startswith("At how much text do they cross? ")
     assert "Which is best? Over all levels of characters, " in paragraph
+
+
+def test_a_coordinate_of_brackets_alone_stands_in_no_other_row_of_the_table(folder: Path) -> None:
+    evidence = read_evidence(folder)
+    first, *others = evidence.rows
+    rows = ({**first, "at_rate": None}, *({**row, "at_rate": ""} for row in others), {**first, "at_rate": 0.5})
+    said = [row[0] for row in text_table(replace(evidence, rows=rows)).rows]
+    assert [at for at in said if "rate" in at] == [said[-1]] and "rate=0.5" in said[-1]
+
+
+def test_what_a_comparison_says_of_an_arm_is_not_said_again_by_the_arms_own_answer(folder: Path) -> None:
+    evidence = read_evidence(folder)
+    of_arm = next(answer for answer in evidence.answers if evidence.parent(answer))
+    parent, arm = evidence.parent(of_arm), of_arm.question.where["arm"]
+    doubt = Warning(code="flat_ridge", severity="severe", sentence="A doubt.")
+    both = {of_arm.name: (doubt,), getattr(parent, "name", ""): (replace(doubt, sentence=f"{arm}: A doubt."),)}
+    answers = tuple(replace(answer, warnings=both.get(answer.name, ())) for answer in evidence.answers)
+    said = [one.sentence for one in replace(evidence, answers=answers).severe if "A doubt." in one.sentence]
+    assert said == [f"{arm}: A doubt."]

@@ -82,7 +82,11 @@ def text_table(evidence: Evidence) -> Table:
         return Table(title="", header=(), rows=())
     cells: dict[tuple[str, ...], list[Observation]] = {}
     for row in evidence.finished:
-        at = {name.removeprefix("at_"): row[name] for name in row if name.startswith("at_") and name != "at_seed"}
+        at = {  # a coordinate of other rungs alone, such as a bracket's rate, is empty here
+            name.removeprefix("at_"): value
+            for name, value in row.items()
+            if name.startswith("at_") and name != "at_seed" and value not in (None, "")
+        }
         cells.setdefault((tables.coordinates(at),), []).append(row)
     of_plugins = [(name, column) for name, column in columns().items() if column.header]
     rows = []

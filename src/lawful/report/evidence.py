@@ -121,8 +121,10 @@ class Evidence:
             found.setdefault(warning.sentence, replace(warning, about="runs"))
         for answer in self.answers:
             about = answer.name.replace("--", ", ") if len(self.answers) > 1 else "fit"
+            arm = "" if self.parent(answer) is None else f"{answer.question.where.get('arm')}: "
             for warning in (*answer.warnings, *(answer.fit.warnings if answer.fit else ())):
-                found.setdefault(warning.sentence, replace(warning, about=about))
+                if not arm or arm + warning.sentence not in found:  # else the comparison has said it of this arm
+                    found.setdefault(warning.sentence, replace(warning, about=about))
         return sorted(found.values(), key=lambda warning: warning.rank)
 
     @property

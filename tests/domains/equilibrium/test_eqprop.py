@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lawful.domains.equilibrium import settling
 from lawful.domains.equilibrium.audit import exact_gradient
+from lawful.domains.equilibrium.families import equilibrium as family
 from lawful.domains.equilibrium.families.equilibrium import COUPLINGS, EnergyModel, Equilibrium
 from lawful.domains.equilibrium.rules import eqprop
 from lawful.domains.equilibrium.rules.eqprop import MOST_ERROR, UNROLLED, EqProp
@@ -212,6 +214,36 @@ def test_the_last_positions_settle_alone_as_they_would_among_the_others(
             found.append(model.settle(model.start(clamped), clamped, tolerance=1e-11, max_steps=200))
     torch.testing.assert_close(apart[0].h, together[0].h, rtol=0, atol=1e-9)
     assert apart[0].computed < together[0].computed
+
+
+def test_an_evaluation_in_pieces_says_what_it_says_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("recurrent_core")
+    found = []
+    with torch.no_grad():
+        for positions in (10_000, CONTEXT, 1):
+            monkeypatch.setattr(family, "CPU_POSITIONS", positions)
+            found.append((model(tokens().inputs), model.evaluation_sums))
+    for logits, sums in found[1:]:
+        torch.testing.assert_close(logits, found[0][0], rtol=0, atol=1e-5)
+        assert sums == pytest.approx(found[0][1], rel=1e-6)
+
+
+@each_variant
+def test_the_second_nudged_phase_starts_where_a_linear_response_leads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(name).float()
+    settle, steps = model.settle, []
+
+    def counted(*args: Any, **options: Any) -> settling.Settled:
+        settled = settle(*args, **options)
+        steps.append(float(settled.steps.mean()))
+        return settled
+
+    monkeypatch.setattr(model, "settle", counted)
+    gradient(model, EqProp(beta=BETA, tolerance=TOLERANCE))
+    _, toward, away = steps
+    assert away < toward / 2
 
 
 @pytest.mark.parametrize("coupling", [-4.0, -40.0])

@@ -33,16 +33,16 @@ def test_rule_and_architecture_can_be_told_apart() -> None:
 
 
 def test_every_length_sees_as_many_tokens_a_step_and_in_all() -> None:
-    rungs = of(equilibrium.study("quick").ladder, characters=10_000)
+    rungs = of(equilibrium.study("quick").ladder, characters=15_000)
     assert {rung.at["length"] for rung in rungs} == {16, 64, 128}
     assert {rung.run.batch_size * rung.run.context for rung in rungs} == {512}
     assert len({rung.run.tokens for rung in rungs}) == 1
 
 
 def test_sizes_are_those_asked_for_and_each_seed_reads_another_stretch() -> None:
-    rungs = of(equilibrium.study("quick").ladder, length=64, steps=400)
+    rungs = of(equilibrium.study("quick").ladder, length=64, steps=256)
     assert {rung.at["arm"] for rung in rungs} >= {"eqprop-full", "eqprop-recurrent_core", "backprop-transformer"}
-    assert sorted({rung.at["characters"] for rung in rungs}) == [1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
+    assert sorted({rung.at["characters"] for rung in rungs}) == [1_000, 4_000, 15_000, 50_000]
     for rung in rungs:
         corpus = rung.run.corpus
         assert corpus.first_characters == rung.at["characters"]

@@ -1,26 +1,36 @@
-"""The recorded study: written by an earlier version, it is still answered and reported."""
+"""The recorded study: under former names of its columns, too, it is answered and reported."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 from lawful.fitting.answer import answer_study
 from lawful.report.page import write_report
-from lawful.storage.atomic import write_json, write_text
+from lawful.schema import FORMAT
+from lawful.storage.atomic import write_text
+from lawful.storage.codec import read_study, write_study
+
+RECORDED = Path(__file__).parents[3] / "docs" / "gallery" / "equilibrium"
 
 
-def test_a_study_recorded_under_former_names_of_columns_is_answered_and_reported(tmp_path: Path) -> None:
-    recorded = Path(__file__).parents[3] / "docs" / "gallery" / "equilibrium"
-    study = json.loads((recorded / "study.json").read_text())
-    study["questions"] = [question for question in study["questions"] if question["name"] == "length"]
-    assert study["questions"][0]["loss"] == "best_loss"
-    write_json(tmp_path / "study.json", study)
-    table = (recorded / "observations.csv").read_text()
-    assert ",best_loss," in table and "best_weights" not in table
-    write_text(tmp_path / "observations.csv", table)
+def former(name: str) -> str:
+    """Of a column, until 2026-11."""
+    return "loss_best" if name == "loss_lowest_seen" else name.replace("best_weights_", "best_")
+
+
+def test_a_study_under_former_names_of_columns_is_answered_and_reported(tmp_path: Path) -> None:
+    study = read_study(RECORDED / "study.json")
+    (question,) = [question for question in study.questions if question.name == "length"]
+    write_study(
+        tmp_path / "study.json", replace(study, format=FORMAT, questions=(replace(question, loss="best_loss"),))
+    )
+    header, line_end, rows = (RECORDED / "observations.csv").read_text().partition("\n")
+    names = [former(name) for name in header.split(",")]
+    assert "best_loss" in names and "loss_best" in names
+    write_text(tmp_path / "observations.csv", ",".join(names) + line_end + rows)
     (answer,) = answer_study(tmp_path, draws=0)
-    assert answer.status == "answered"
+    assert answer.status == "answered", answer.sentence
     write_report(tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "Best validation loss (nats per token) against length" in page

@@ -14,15 +14,9 @@ SOLVED = 1e-8  # relative residual of the linear system of each position
 FAR_FROM_REST = 1e-6  # a fixed point or a solution that is further off proves nothing
 
 
-def gradient_error(model: Any, task: Any, batch: Any, ours: dict[str, Tensor], start: Tensor) -> float:
-    """|ours - exact| / |exact| over all parameters; infinite where the exact one was not found.
-
-    Parameters
-    ----------
-    ours : the gradient of the summed loss, by the parameter's name
-    start : the state [depth, batch, time, width] from which the fixed point is sought
-    """
-    exact = exact_gradient(model, task, batch, start)
+def gradient_error(ours: dict[str, Tensor], exact: dict[str, Tensor] | None) -> float:
+    """|ours - exact| / |exact| over all parameters, both by the parameter's name; infinite where the exact one was not
+    found."""
     if exact is None:
         return math.inf
     off = sum(float((ours[name].double() - value).square().sum()) for name, value in exact.items())
@@ -33,6 +27,8 @@ def gradient_error(model: Any, task: Any, batch: Any, ours: dict[str, Tensor], s
 def exact_gradient(model: Any, task: Any, batch: Any, start: Tensor) -> dict[str, Tensor] | None:
     """Of the summed loss at the fixed point that `start` settles to, by the parameter's name; None where no position's
     fixed point, or solution, is certain.
+
+    start: the state [depth, batch, time, width] from which the fixed point is sought.
 
     At h = tanh(u), u = dPhi/dh, with H = dPhi/dhdh and D = diag(1 - h^2), the loss's gradient g by h gives
 

@@ -25,6 +25,7 @@ from lawful.families import Family, OptimizerScale, ParamCounts
 from lawful.kernels.rotary import rotary_angles, rotate
 
 ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
+CPU_POSITIONS = 2048  # of an evaluation settle at once: their states stay in the cache, 8192 took 1.5 times as long
 SETTLED_SHARE = 0.5  # below it, an evaluation says little about the fixed points and the run has diverged
 
 # Fresh couplings, as multiples of 1 / sqrt(width): small enough that a fresh model's energy has a curvature above .5 in
@@ -248,15 +249,19 @@ class EnergyModel(nn.Module):
             self.evaluation_sums = {"settling_steps": float(tokens.numel() * self.spec.max_steps)}
             return self.unrolled(tokens, self.spec.max_steps)
         with torch.autocast(tokens.device.type, enabled=False):  # a residual of 1e-3 is below bf16's rounding
-            clamped = self.clamp(tokens)
             tolerance, max_steps = self.spec.tolerance, self.spec.max_steps
-            settled = self.settle(self.start(clamped), clamped, tolerance=tolerance, max_steps=max_steps)
-            self.evaluation_sums = {
-                "settling_steps": float(settled.steps.sum()),
-                "settling_residual": float(settled.residual.sum()),
-                "settled_share": float((settled.residual <= tolerance).sum()),
-            }
-            return self.readout(settled.h[-1])
+            rows = max(1, CPU_POSITIONS // tokens.shape[1]) if tokens.device.type == "cpu" else len(tokens)
+            sums = dict.fromkeys(("settling_steps", "settling_residual", "settled_share"), 0.0)
+            tops = []
+            for part in tokens.split(rows):
+                clamped = self.clamp(part)
+                settled = self.settle(self.start(clamped), clamped, tolerance=tolerance, max_steps=max_steps)
+                sums["settling_steps"] += float(settled.steps.sum())
+                sums["settling_residual"] += float(settled.residual.sum())
+                sums["settled_share"] += float((settled.residual <= tolerance).sum())
+                tops.append(settled.h[-1])
+            self.evaluation_sums = sums
+            return self.readout(torch.cat(tops))
 
     def unrolled(self, tokens: Tensor, steps: int) -> Tensor:
         """Logits after exactly so many steps h <- h + size (tanh(dPhi/dh) - h). A position's size is 1 at first, and is

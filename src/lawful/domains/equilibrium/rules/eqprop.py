@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
-from lawful.domains.equilibrium.audit import gradient_error, gradients_of
+from lawful.domains.equilibrium.audit import exact_gradient, gradient_error, gradients_of
 from lawful.domains.equilibrium.settling import Settled
 from lawful.errors import DeclarationError
 from lawful.rules import Rule
@@ -105,8 +105,8 @@ class EqProp(Rule):
             loss = loss_at(top)
             (error,) = torch.autograd.grad(loss, top, retain_graph=True)
             phases = [free, rest(free.h, -self.beta * error)]
-            if self.nudging == "centred":
-                phases.append(rest(free.h, self.beta * error))
+            if self.nudging == "centred":  # from where a linear response leads
+                phases.append(rest(2 * free.h - phases[1].h, self.beta * error))
             found = Phases(
                 free=free.h,
                 toward=phases[1].h,
@@ -195,7 +195,7 @@ class EqProp(Rule):
         ours = gradients_of(model)
         model.zero_grad()
         return {
-            "gradient_error": gradient_error(model, task, batch, ours, made.free),
+            "gradient_error": gradient_error(ours, exact_gradient(model, task, batch, made.free)),
             "unsettled_share": made.unsettled_share,
         }
 
@@ -213,7 +213,9 @@ class EqProp(Rule):
         is, only the own steps."""
         net: Any = model
         made, seconds = self._timed(model, lambda: self._contrast(net, task, batch, 1.0))
-        ours = gradient_error(net, task, batch, gradients_of(net), made.free)
+        own = gradients_of(net)
+        exact = exact_gradient(net, task, batch, made.free)
+        ours = gradient_error(own, exact)
         tokens = made.free.shape[1] * made.free.shape[2]
         columns = {"gradient_steps": made.sums["computed"] / tokens}
         per_token = {name: value / tokens for name, value in made.sums.items()}
@@ -223,7 +225,7 @@ class EqProp(Rule):
                 task.loss(lambda inputs: net.unrolled(inputs, steps), batch).backward()
 
             _, other = self._timed(model, unrolled)
-            if gradient_error(net, task, batch, gradients_of(net), made.free) <= ours:
+            if gradient_error(gradients_of(net), exact) <= ours:
                 work = net.spec.energy_flops_per_token(batch.inputs.shape[1])
                 flops = self.measured_flops_per_token(net.spec, batch.inputs.shape[1], per_token)
                 columns |= {

@@ -44,11 +44,11 @@ STRETCH = 60_000  # each seed trains on its own stretch of the text, so that see
 # scale -> (steps, data sizes in characters, sequence lengths, shorter trainings as parts of the steps, seeds, arms)
 LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]]] = {
     "smoke": (24, (1_000, 5_000, 20_000), (64,), (), 2, FOUR),
-    "quick": (400, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 64, 128), (8, 4, 2), 2, FIVE),
+    "quick": (256, (1_000, 4_000, 15_000, 50_000), (16, 64, 128), (4, 2), 2, FIVE),
     "full": (4_000, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (16, 8, 4, 2), 3, ARMS),
 }
-# Peak learning rates. Each arm is bracketed at its own size, except at smoke, which says "not tuned". At N = 3e4 the
-# best of four, or as good, before the couplings had a rate of their own (LAB_NOTES, 2026-11-22); at 3e5 a third of it
+# Peak learning rates. Each arm is bracketed at its own size, except at smoke, which says "not tuned". .005 was the best
+# of four, or as good, at N = 3e4 and before the couplings had a rate of their own (LAB_NOTES, 2026-11-22)
 RATES = {"smoke": 5e-3, "quick": 5e-3, "full": 1.5e-3}
 BRACKETED = ("quick", "full")
 
@@ -235,10 +235,10 @@ def _families(looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tu
     }
 
 
-# Matched in non-embedding parameters within 5 %: about 3.2K, 30K and 300K
+# Matched in non-embedding parameters within 5 %: about 3.2K, 10K and 300K
 FAMILIES = {
     "smoke": _families(19, (20, 2, 98), (12, 2, 43), (8, 33, 2), (16, 1, 2)),
-    "quick": _families(58, (64, 4, 277), (40, 4, 102), (24, 102, 2), (36, 2, 2)),
+    "quick": _families(33, (36, 2, 167), (24, 2, 48), (14, 59, 2), (20, 2, 2)),
     "full": _families(182, (192, 6, 987), (128, 4, 311), (64, 348, 2), (80, 4, 4)),
 }
 
