@@ -30,6 +30,7 @@ from lawful.report.marks import (
     plain,
     points_of,
     references_of,
+    runs_of,
     short_name,
     value_of,
 )
@@ -235,6 +236,7 @@ def _forecast(
                 y=plain(fitted),
                 colour="arm0",
                 hover=[hover_of(row, question) for row in rows],
+                runs=runs_of(rows),
                 legend="fitted",
             ),
             Points(
@@ -245,6 +247,7 @@ def _forecast(
                 symbol="diamond",
                 is_open=True,
                 hover=[hover_of(one.row, question, one.forecast) for one in ahead],
+                runs=runs_of([one.row for one in ahead]),
                 low=[low for low, _ in bounds] if have_bounds else (),
                 high=[high for _, high in bounds] if have_bounds else (),
                 legend="held_out",

@@ -1,98 +1,122 @@
 "use strict";
 (() => {
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const touch = window.matchMedia("(pointer: coarse)");
-  const PAPER = { wide: [650, 340], narrow: [318, 270] }; // pixels, as page.css has them for print
   const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12, P: 1e15, E: 1e18, Z: 1e21, min: 60, h: 3600, d: 86400, ms: 1e-3 };
-  const drawn = new Set();
-  let palettes = {};
-  let specs = new Map();
-  let soon = null;
 
-  // "@role" and "@role/0.2" anywhere in a chart become colours of the theme.
-  function themed(value, palette) {
-    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => themed(item, palette));
-    if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, themed(item, palette)]));
+  const near = 24; // pixels from a mark or a line within which it is the one that is meant
+
+  // A value on an axis as the axis writes it: 12.3k, 4.56M; FLOPs in G, T, P.
+  function short(value, isFlops) {
+    const units = isFlops ? [[1e21, "Z"], [1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+    const [unit, name] = units.find(([size]) => Math.abs(value) >= size) || [1, ""];
+    return `${Number((value / unit).toPrecision(name ? 3 : 4))}${name}`;
+  }
+
+  // Of a plot: a function from a share of an axis to its value in words.
+  function axis(text) {
+    const [low, high, scale, kind] = text.split(" "), [from, to] = [Number(low), Number(high)];
+    return (share) => short(scale === "log" ? from * (to / from) ** share : from + share * (to - from), kind === "flops");
+  }
+
+  // What is drawn, as places in pixels of the plot: marks, and the corners of lines.
+  function places(plot) {
+    const area = plot.querySelector(".area").getBoundingClientRect();
+    const own = { left: area.left - plot.getBoundingClientRect().left, top: area.top - plot.getBoundingClientRect().top };
+    const found = [];
+    for (const mark of plot.querySelectorAll(".marks use")) {
+      if (mark.closest(".is-off")) continue;
+      found.push({ node: mark, x: parseFloat(mark.getAttribute("x")) / 100 * area.width, y: parseFloat(mark.getAttribute("y")) / 100 * area.height });
     }
-    if (typeof value !== "string" || value[0] !== "@") return value;
-    const [role, opacity] = value.split("/");
-    const hex = palette[role];
-    if (!hex) return value;
-    const alpha = opacity ? Math.round(255 * Number(opacity)).toString(16).padStart(2, "0") : "";
-    return hex + alpha;
+    const lines = [];
+    for (const path of plot.querySelectorAll(".paths .line:not(.is-off)")) {
+      const corners = path.getAttribute("d").slice(1).split("L").map((pair) => pair.split(",").map(Number));
+      lines.push({ node: path, corners: corners.map(([x, y]) => [x / 1000 * area.width, y / 1000 * area.height]) });
+    }
+    return { own, area, marks: found, lines };
   }
 
-  // Labels of a logarithmic axis that fit beside each other: of 1-2-5 the ones, else every other, and so on.
-  function thinned(axis, room) {
-    if (!axis.tickvals || axis.tickvals.length <= room) return axis;
-    let kept = axis.tickvals.map((_, index) => index);
-    const ones = kept.filter((index) => /^1(?!\d)/.test(axis.ticktext[index]) || /^10+\D?$/.test(axis.ticktext[index]));
-    if (ones.length >= 3) kept = ones;
-    while (kept.length > room) kept = kept.filter((_, index) => index % 2 === 0);
-    return { ...axis, tickvals: kept.map((index) => axis.tickvals[index]), ticktext: kept.map((index) => axis.ticktext[index]) };
+  // The nearest mark, else the nearest line at the corner that is nearest.
+  function meant(seen, x, y) {
+    let best = null, least = near;
+    for (const mark of seen.marks) {
+      const far = Math.hypot(mark.x - x, mark.y - y);
+      if (far < least) [best, least] = [mark, far];
+    }
+    if (best) return best;
+    for (const line of seen.lines) {
+      for (const [left, top] of line.corners) {
+        const far = Math.hypot(left - x, top - y);
+        if (far < least) [best, least] = [{ node: line.node, x: left, y: top }, far];
+      }
+    }
+    return best;
   }
 
-  function draw(plot, paper) {
-    const palette = palettes[paper || !dark.matches ? "light" : "dark"];
-    const spec = themed(specs.get(plot.dataset.chart), palette);
-    const isWide = plot.closest("figure").matches(".wide, :only-child");
-    const [width, height] = paper ? PAPER[isWide ? "wide" : "narrow"] : [plot.clientWidth, undefined];
-    const roomy = width > 640;
-    const ink = palette["@ink"], muted = palette["@muted"], grid = palette["@grid"];
-    const axis = { gridcolor: grid, linecolor: muted, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: grid, tickfont: { color: muted }, tickangle: 0, automargin: true };
-    const title = (own, folds) => {
-      const text = folds && !roomy ? own.title.text.replace(" (", "<br>(") : own.title.text; // a phone is not that high
-      return { text, font: { size: roomy ? 13 : 12, color: ink }, standoff: 10 };
+  function words(plot, seen, at) {
+    const said = at.node.querySelector("title");
+    const text = at.node.dataset.says || (said ? said.textContent : "");
+    if (!at.node.matches(".line")) return text;
+    return `${text}\nat ${axis(plot.dataset.x)(at.x / seen.area.width)}: ${axis(plot.dataset.y)(1 - at.y / seen.area.height)}`;
+  }
+
+  function tell(plot, seen, at) {
+    plot.querySelectorAll(".is-at").forEach((one) => one.classList.remove("is-at"));
+    let tip = plot.querySelector(".tip");
+    if (!at) return tip && tip.remove();
+    at.node.classList.add("is-at");
+    if (!tip) {
+      tip = document.createElement("div");
+      tip.className = "tip";
+      tip.setAttribute("role", "status");
+      plot.append(tip);
+    }
+    tip.textContent = words(plot, seen, at);
+    const left = seen.own.left + at.x, top = seen.own.top + at.y;
+    tip.style.left = `${Math.max(0, left + 14 + tip.offsetWidth > plot.clientWidth ? left - 14 - tip.offsetWidth : left + 14)}px`;
+    tip.style.top = `${Math.max(0, Math.min(top - tip.offsetHeight / 2, plot.clientHeight - tip.offsetHeight))}px`;
+  }
+
+  // The pointer names what is near; of the keys, the arrows go from mark to mark from left to right.
+  function makeTold(plot) {
+    for (const title of plot.querySelectorAll(".area title")) { // else the browser shows it, too
+      title.parentNode.dataset.says = title.textContent;
+      title.remove();
+    }
+    let index = -1;
+    const over = (event) => {
+      const seen = places(plot);
+      return [seen, meant(seen, event.clientX - seen.area.left, event.clientY - seen.area.top)];
     };
-    const layout = {
-      ...spec.layout,
-      xaxis: { ...axis, ...thinned(spec.layout.xaxis, Math.max(3, Math.floor((width - 70) / 44))), title: title(spec.layout.xaxis) },
-      yaxis: { ...axis, ...spec.layout.yaxis, title: title(spec.layout.yaxis, true) },
-      ...(paper ? { width, height } : {}),
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
-      margin: { l: 56, r: 8, t: 28, b: 44 },
-      hovermode: "closest",
-      hoverlabel: { bgcolor: palette["@paper"], bordercolor: muted, font: { color: ink, size: 12 }, align: "left" },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink },
-      dragmode: touch.matches ? false : "zoom",
-      legend: {
-        ...spec.layout.legend,
-        ...(roomy ? { x: 1.02, y: 1, yanchor: "top" } : { orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom" }),
-        font: { color: ink, size: 12 },
-        title: roomy ? { ...(spec.layout.legend || {}).title, font: { color: muted, size: 12 } } : { text: "" },
-        tracegroupgap: 0,
-        bgcolor: "rgba(0,0,0,0)",
-      },
-    };
-    Plotly.react(plot, spec.data, layout, {
-      displaylogo: false,
-      responsive: !paper,
-      showTips: false,
-      displayModeBar: !touch.matches && !paper,
-      modeBarButtons: [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-      toImageButtonOptions: { filename: plot.dataset.chart, scale: 2 },
+    plot.addEventListener("pointermove", (event) => tell(plot, ...over(event)));
+    plot.addEventListener("pointerdown", (event) => tell(plot, ...over(event)));
+    plot.addEventListener("pointerleave", () => tell(plot, null, null));
+    plot.addEventListener("focusout", () => tell(plot, null, null));
+    plot.addEventListener("click", (event) => {
+      const at = over(event)[1];
+      if (at && at.node.dataset.run) choose(at.node.dataset.run);
     });
-    drawn.add(plot);
+    plot.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const seen = places(plot), marks = seen.marks.sort((a, b) => a.x - b.x || a.y - b.y);
+      if (step && marks.length) {
+        index = (index + step + marks.length) % marks.length;
+        tell(plot, seen, marks[index]);
+      } else if (event.key === "Enter" && marks[index] && marks[index].node.dataset.run) choose(marks[index].node.dataset.run);
+      else if (event.key === "Escape") tell(plot, null, null);
+      else return;
+      event.preventDefault();
+    });
   }
 
-  // The library waits as text; reading it takes longer than the whole page, so the page is shown first.
-  function library() {
-    if (typeof Plotly !== "undefined") return true;
-    const text = document.getElementById("plotly");
-    if (!text) return false;
-    const script = document.createElement("script");
-    script.textContent = text.textContent;
-    document.head.append(script);
-    text.remove();
-    return typeof Plotly !== "undefined";
+  // An entry of a legend shows and hides all that shares its key.
+  function toggle(button) {
+    const isOn = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(isOn));
+    for (const one of button.closest("figure").querySelectorAll(".plot [data-legend]")) {
+      if (one.dataset.legend === button.dataset.legend) one.classList.toggle("is-off", !isOn);
+    }
   }
 
-  function drawAgain() {
-    for (const plot of drawn) draw(plot);
-  }
+  function choose() {} // what a click on a run does
 
   function number(text) {
     const found = text.replace(/−/g, "-").replace(/(\d),(?=\d{3})/g, "$1").match(/^[^\d+-]*([+-]?\d[\d.]*(?:e[+-]?\d+)?)\s*([A-Za-z]*)/);
@@ -176,11 +200,8 @@
 
   // Once when the page opens; again when a watched page has been exchanged for a newer one.
   function start() {
-    const found = JSON.parse(document.getElementById("charts").textContent);
-    palettes = found.palettes;
-    specs = new Map(found.charts.map((chart) => [chart.name, chart]));
-    drawn.clear();
-    if (soon) soon.disconnect();
+    document.querySelectorAll(".plot").forEach(makeTold);
+    for (const button of document.querySelectorAll(".legend button")) button.addEventListener("click", () => toggle(button));
     document.querySelectorAll("table.sortable").forEach(makeSortable);
     for (const tooled of document.querySelectorAll(".tooled")) {
       tooled.querySelector("input").addEventListener("input", () => filter(tooled));
@@ -188,29 +209,18 @@
       if (button) button.addEventListener("click", () => csv(tooled));
     }
     tabStops();
-    soon = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting || drawn.has(entry.target)) continue;
-        soon.unobserve(entry.target);
-        setTimeout(() => { if (library() && entry.target.isConnected) draw(entry.target); }, 0); // after the page is shown
-      }
-    }, { rootMargin: "600px 0px" });
-    document.querySelectorAll(".plot").forEach((plot) => soon.observe(plot));
   }
 
   let closed = [];
   window.addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details:not([open])")];
     closed.forEach((one) => { one.open = true; });
-    if (library()) document.querySelectorAll(".plot").forEach((plot) => draw(plot, true));
   });
   window.addEventListener("afterprint", () => {
     closed.forEach((one) => { one.open = false; });
-    drawAgain();
   });
   window.addEventListener("resize", tabStops);
   document.addEventListener("toggle", tabStops, true);
-  dark.addEventListener("change", drawAgain);
   window.lawful = { start, sort, filter };
   start();
 })();

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lawful.fitting.answers import Answer
-from lawful.report import answer_tables, arms, interactive, parts, study_tables, tables, truth, words
+from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
@@ -72,8 +72,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         f"{study.name}: {study.question}",
         words.headline(evidence),
         [section for section in sections if section],
-        [interactive.figure(chart) for chart in drawn],
-        interactive.palettes(list(drawn)),
+        drawn,
         f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}.",
         live=live,
     )
