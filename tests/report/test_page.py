@@ -143,6 +143,7 @@ def test_every_chart_is_described_and_has_its_figures(study: Path) -> None:
         "loss_by_tokens",
         "loss_by_compute",
         "loss_forecast",
+        "loss_exponents",
         "loss_residuals",
         "training_curves",
     }
