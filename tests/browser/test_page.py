@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,62 @@ def test_a_keyboard_reaches_the_answer_first_and_every_header(study: Path, open_
     page.keyboard.press("Space")
     losses = [float(cell) for cell in column(page, "Loss") if cell != "–"]
     assert losses == sorted(losses)
+
+
+def test_a_filter_takes_an_expression_of_the_columns(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    rows = {row["run"]: row for row in observations(study) if row["loss"]}
+    sizes = {rung.run: rung.at["size"] for rung in Store(study).read_study().runs}
+    middle = sorted(float(row["loss"]) for row in rows.values())[len(rows) // 2]
+    page.fill("#runs input", f"size > 16, loss<={middle}")
+    wanted = {run for run, row in rows.items() if int(sizes[run]) > 16 and float(row["loss"]) <= middle}
+    assert 0 < len(wanted) < len(rows) and set(column(page, "Run")) == wanted
+    page.fill("#runs input", "size!=16 tokens>=1M")
+    assert set(column(page, "Run")) == {
+        rung.run for rung in Store(study).read_study().runs if rung.at["size"] != 16 and rung.at["tokens"] >= 1_000_000
+    }
+
+
+def test_a_click_on_a_mark_shows_its_run_its_curve_and_its_folder(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    mark = page.locator(f"{CHART} .marks use").nth(2)
+    run, box = mark.get_attribute("data-run"), mark.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    run = page.locator("#chosen").get_attribute("aria-label").removeprefix("Run ")  # of marks that cover each other one
+    row = next(row for row in observations(study) if row["run"] == run)
+    assert f"{float(row['loss']):.4f}" in page.text_content("#chosen dl")
+    assert page.locator("#chosen a").first.get_attribute("href") == f"runs/{run}/"
+    assert page.locator(".line.is-chosen").get_attribute("data-run") == run
+    page.keyboard.press("Escape")
+    assert page.locator("#chosen").count() == 0 and page.locator(".is-chosen").count() == 0
+
+
+def test_a_figure_is_saved_as_it_is_shown_and_a_table_as_markdown_and_latex(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    figure = page.locator(f"figure:has({CHART})")
+    figure.hover()
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="SVG").click()
+    picture = ElementTree.parse(download.value.path()).getroot()
+    texts = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Loss against size" in texts and "held out" in texts
+    shapes = [one.get("transform") for one in picture.iter("{http://www.w3.org/2000/svg}path")]
+    assert sum(bool(one) for one in shapes) >= page.locator(f"{CHART} .marks use").count()
+    assert "var(" not in Path(download.value.path()).read_text()
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="PNG").click()
+    assert Path(download.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+    page.fill("#runs input", "size=16")
+    page.click("#runs summary")
+    page.locator("#runs .columns-of label", has_text="Status").locator("input").uncheck()
+    page.get_by_role("button", name="Copy as Markdown").last.click()
+    lines = page.evaluate("navigator.clipboard.readText()").strip().split("\n")
+    assert len(lines) == 2 + len(column(page, "Run")) and "Status" not in lines[0] and lines[1].startswith("| --- |")
+    page.get_by_role("button", name="Copy as LaTeX").last.click()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("\\begin{tabular}") and text.count("\\\\") == len(lines) - 1
 
 
 @pytest.mark.slow

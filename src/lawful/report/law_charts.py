@@ -11,7 +11,7 @@ import numpy as np
 from lawful.fitting.answers import Answer
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
-from lawful.report.compute_charts import against_compute, best_charts, compute_of, isoflop_chart
+from lawful.report.compute_charts import Compute, against_compute, best_charts, compute_of, isoflop_chart
 from lawful.report.evidence import Evidence
 from lawful.report.exponent_chart import exponent_chart
 from lawful.report.law_curve import LawCurve, law_curve
@@ -58,6 +58,12 @@ def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
     made += [chart for chart in (exponent_chart(answer, curve),) if chart]
     made.append(_residuals(answer, curve, rows, held))
     return made
+
+
+def compute_of_answer(evidence: Evidence, answer: Answer) -> Compute | None:
+    """The runs of an answer's law with their compute; None where it has no such law."""
+    curve, rows = law_curve(answer), fitted_rows(evidence, answer)
+    return compute_of(answer, curve, rows) if curve and rows else None
 
 
 def _against(

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12, P: 1e15, E: 1e18, Z: 1e21, min: 60, h: 3600, d: 86400, ms: 1e-3 };
+  const UNITS = { k: 1e3, m: 1e6, b: 1e9, g: 1e9, t: 1e12, M: 1e6, B: 1e9, G: 1e9, T: 1e12, P: 1e15, E: 1e18, Z: 1e21, min: 60, h: 3600, d: 86400, ms: 1e-3 };
 
   const near = 24; // pixels from a mark or a line within which it is the one that is meant
 
@@ -116,8 +116,6 @@
     }
   }
 
-  function choose() {} // what a click on a run does
-
   function number(text) {
     const found = text.replace(/−/g, "-").replace(/(\d),(?=\d{3})/g, "$1").match(/^[^\d+-]*([+-]?\d[\d.]*(?:e[+-]?\d+)?)\s*([A-Za-z]*)/);
     if (!found) return NaN;
@@ -155,19 +153,23 @@
     });
   }
 
-  // A term is text found anywhere in the row, or COLUMN=VALUE: that column's whole value, as shown or exact.
+  // A term is text found anywhere in the row, or COLUMN and one of = != < <= > >= and a value: of text as shown, of
+  // numbers the exact one, with 16k or 1.2M as units.
   function matches(row, names, term) {
-    const [name, value] = term.split("=");
-    const column = value === undefined ? -1 : names.indexOf(name);
+    const found = term.match(/^(.+?)(<=|>=|!=|=|<|>)(.*)$/), column = found ? names.indexOf(found[1]) : -1;
     if (column < 0) return row.textContent.toLowerCase().includes(term);
-    const cell = row.cells[column];
-    return cell.textContent.toLowerCase() === value || (value !== "" && Number(cell.dataset.value) === Number(value) && Boolean(cell.dataset.value));
+    const cell = row.cells[column], [, , sign, value] = found, wanted = number(value);
+    const exact = cell.dataset.value ? Number(cell.dataset.value) : number(cell.textContent);
+    const isSame = cell.textContent.toLowerCase() === value || (value !== "" && exact === Number(value)) || (value !== "" && exact === wanted);
+    if (sign === "=" || sign === "!=") return isSame === (sign === "=");
+    return { "<": exact < wanted, "<=": exact <= wanted, ">": exact > wanted, ">=": exact >= wanted }[sign];
   }
 
   function filter(tooled) {
     const table = tooled.querySelector("table"), count = tooled.querySelector("output");
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.toLowerCase());
-    const terms = tooled.querySelector("input").value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const text = tooled.querySelector("input").value.toLowerCase().replace(/\s*(<=|>=|!=|=|<|>)\s*/g, "$1");
+    const terms = text.split(/[\s,]+/).filter(Boolean);
     const rows = [...table.tBodies[0].rows];
     for (const row of rows) row.hidden = !terms.every((term) => matches(row, names, term));
     const shown = rows.filter((row) => !row.hidden).length;
@@ -180,13 +182,204 @@
     const begins = /(^|[;|\t\r\n])(?='*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])/g;  // as in table.py
     const plain = (text) => (isNumber(text) ? text : text.replace(begins, "$1'"));
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+    save(shown(tooled).map((row) => row.map((text) => quoted(plain(text))).join(",")).join("\n") + "\n", `${tooled.dataset.name}.csv`, "text/csv");
+  }
+
+  // The texts of the rows and columns that are shown, the header first.
+  function shown(tooled) {
     const rows = [...tooled.querySelectorAll("tr")].filter((row) => !row.hidden);
-    const text = rows.map((row) => [...row.cells].map((cell) => quoted(plain(cell.textContent))).join(",")).join("\n") + "\n";
+    return rows.map((row) => [...row.cells].filter((cell) => !cell.hidden).map((cell) => cell.textContent.trim()));
+  }
+
+  function asMarkdown(tooled) {
+    const [head, ...rows] = shown(tooled).map((row) => row.map((text) => text.replace(/[\\|`*_[\]<>]/g, "\\$&").replace(/\s+/g, " ")));
+    return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
+  }
+
+  function asLatex(tooled) {
+    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+    const escaped = (text) => text.replace(/[\\~^&%$#_{}]/g, (sign) => special[sign] || `\\${sign}`).replace(/−/g, "$-$").replace(/–/g, "--");
+    const [head, ...rows] = shown(tooled).map((row) => `${row.map(escaped).join(" & ")} \\\\`);
+    const columns = "l".repeat(shown(tooled)[0].length);
+    return `\\begin{tabular}{${columns}}\n\\hline\n${head}\n\\hline\n${rows.join("\n")}\n\\hline\n\\end{tabular}\n`;
+  }
+
+  function save(content, name, type) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = `${tooled.dataset.name}.csv`;
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // To the clipboard; where the browser forbids it, as a file.
+  async function copy(button, text, name) {
+    const was = button.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = was; }, 1500);
+    } catch {
+      save(text, name, "text/plain");
+    }
+  }
+
+  function button(text, does) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "quiet";
+    made.textContent = text;
+    made.addEventListener("click", () => does(made));
+    return made;
+  }
+
+  // A list of the columns: the ones without a tick are hidden, in copies too.
+  function columnChooser(table) {
+    const chooser = document.createElement("details");
+    chooser.className = "columns-of";
+    chooser.innerHTML = "<summary>Columns</summary>";
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const label = document.createElement("label"), box = document.createElement("input");
+      box.type = "checkbox";
+      box.checked = true;
+      box.addEventListener("change", () => { for (const row of table.rows) row.cells[column].hidden = !box.checked; });
+      label.append(box, ` ${header.textContent}`);
+      chooser.append(label);
+    });
+    return chooser;
+  }
+
+  function addTools(tooled) {
+    const tools = tooled.querySelector(".tools"), name = tooled.dataset.name;
+    if (tools.querySelector(".quiet")) return;
+    tools.append(
+      columnChooser(tooled.querySelector("table")),
+      button("Copy as Markdown", (one) => copy(one, asMarkdown(tooled), `${name}.md`)),
+      button("Copy as LaTeX", (one) => copy(one, asLatex(tooled), `${name}.tex`)),
+    );
+  }
+
+  // The figure as it is shown, on its own: styles written out, the box of the lines as a group, shares as pixels.
+  function alone(figure) {
+    const plot = figure.querySelector(".plot"), area = plot.querySelector(".area").getBoundingClientRect();
+    const box = plot.getBoundingClientRect(), width = Math.ceil(box.width), entries = [...figure.querySelectorAll(".legend li")];
+    const top = 28, legend = entries.length ? 24 * Math.ceil(entries.length / 4) : 0, height = Math.ceil(top + box.height + legend);
+    const style = (from, to) => {
+      const now = getComputedStyle(from);
+      for (const name of ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "text-anchor", "font-size"]) {
+        to.setAttribute(name, now.getPropertyValue(name));
+      }
+    };
+    const make = (name, attributes, text = "") => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      made.textContent = text;
+      return made;
+    };
+    const page = getComputedStyle(document.body);
+    const out = make("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}`, "font-family": page.fontFamily });
+    out.append(make("rect", { width, height, fill: page.backgroundColor }));
+    const heading = figure.querySelector("h3");
+    out.append(make("text", { x: 0, y: 18, "font-size": 15, "font-weight": 650, fill: page.color }, heading ? heading.textContent : ""));
+    const inner = make("g", { transform: `translate(${area.left - box.left} ${top + area.top - box.top})` });
+    out.append(inner);
+    const pixels = (value, whole) => (value.endsWith("%") ? parseFloat(value) / 100 * whole : value);
+    for (const one of plot.querySelectorAll(".area text, .area line, .area use, .area path")) {
+      if (!one.getClientRects().length) continue;
+      let made;
+      if (one.matches("use")) {
+        const shape = document.querySelector(one.getAttribute("href"));
+        made = make("path", { d: shape.getAttribute("d"), transform: `translate(${pixels(one.getAttribute("x"), area.width)} ${pixels(one.getAttribute("y"), area.height)})` });
+      } else if (one.matches("path")) {
+        const places = one.getAttribute("d").replace(/(-?[\d.]+),(-?[\d.]+)/g, (_, x, y) => `${(x / 1000 * area.width).toFixed(1)},${(y / 1000 * area.height).toFixed(1)}`);
+        made = make("path", { d: places });
+      } else {
+        made = make(one.tagName, {}, one.textContent);
+        for (const { name, value } of one.attributes) {
+          if (/^(x|x1|x2)$/.test(name)) made.setAttribute(name, pixels(value, area.width));
+          if (/^(y|y1|y2)$/.test(name)) made.setAttribute(name, pixels(value, area.height));
+          if (/^(dx|dy)$/.test(name)) made.setAttribute(name, value);
+        }
+      }
+      style(one, made);
+      inner.append(made);
+    }
+    entries.forEach((entry, index) => {
+      const at = { x: (index % 4) * width / 4, y: top + box.height + 24 * Math.floor(index / 4) + 12 };
+      const key = entry.querySelector("svg > *");
+      if (key) {
+        const drawn = key.matches("g") ? key.querySelector("use") : key;
+        const d = key.matches("g") ? document.querySelector(drawn.getAttribute("href")).getAttribute("d") : drawn.getAttribute("d");
+        const made = make("path", { d, transform: key.matches("g") ? `translate(${at.x + 11} ${at.y - 4})` : `translate(${at.x} ${at.y - 10})` });
+        style(drawn, made);
+        out.append(made);
+      }
+      out.append(make("text", { x: at.x + (key ? 28 : 0), y: at.y, "font-size": 12, fill: page.color }, entry.textContent));
+    });
+    return { text: new XMLSerializer().serializeToString(out), width, height };
+  }
+
+  function savePicture(figure, kind) {
+    const { text, width, height } = alone(figure), name = figure.querySelector(".plot").dataset.chart;
+    if (kind === "svg") return save(text, `${name}.svg`, "image/svg+xml");
+    const image = new Image(), address = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [2 * width, 2 * height];
+      canvas.getContext("2d").drawImage(image, 0, 0, 2 * width, 2 * height);
+      URL.revokeObjectURL(address);
+      canvas.toBlob((blob) => save(blob, `${name}.png`, "image/png"));
+    };
+    image.src = address;
+  }
+
+  function addFigureTools(figure) {
+    if (figure.querySelector(".figure-tools")) return;
+    const tools = document.createElement("p"), link = document.createElement("a");
+    tools.className = "figure-tools";
+    link.href = `#${figure.id}`;
+    link.textContent = "Link";
+    tools.append(button("SVG", () => savePicture(figure, "svg")), button("PNG", () => savePicture(figure, "png")), link);
+    figure.append(tools);
+  }
+
+  // Of a run: its curve and its marks in every chart, its row as a list, its folder.
+  function choose(run) {
+    document.querySelectorAll(".is-chosen").forEach((one) => one.classList.remove("is-chosen"));
+    const old = document.getElementById("chosen");
+    if (old) old.remove();
+    for (const one of document.querySelectorAll(".area [data-run]")) {
+      if (one.dataset.run === run) one.classList.add("is-chosen");
+    }
+    const row = [...document.querySelectorAll("#runs tr[data-run]")].find((one) => one.dataset.run === run);
+    if (!row) return;
+    const table = row.closest("table"), panel = document.createElement("aside"), list = document.createElement("dl");
+    panel.id = "chosen";
+    panel.setAttribute("aria-label", `Run ${run}`);
+    panel.tabIndex = -1;
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const name = document.createElement("dt"), value = document.createElement("dd");
+      name.textContent = header.textContent;
+      value.textContent = row.cells[column].textContent;
+      if (value.textContent.trim()) list.append(name, value);
+    });
+    panel.append(button("Close", () => { panel.remove(); choose(""); }), list);
+    if (row.dataset.folder) {
+      const link = document.createElement("a");
+      link.href = row.dataset.folder;
+      link.textContent = `Its folder, ${row.dataset.folder}`;
+      panel.append(link);
+    }
+    const chart = document.querySelector(".line.is-chosen");
+    if (chart) {
+      const link = document.createElement("a");
+      link.href = `#${chart.closest("figure").id}`;
+      link.textContent = "Its curve";
+      panel.append(link);
+    }
+    document.body.append(panel);
+    panel.focus({ preventScroll: true });
+    panel.addEventListener("keydown", (event) => { if (event.key === "Escape") panel.querySelector("button").click(); });
   }
 
   // Only what scrolls is a stop of the Tab key.
@@ -201,13 +394,16 @@
   // Once when the page opens; again when a watched page has been exchanged for a newer one.
   function start() {
     document.querySelectorAll(".plot").forEach(makeTold);
-    for (const button of document.querySelectorAll(".legend button")) button.addEventListener("click", () => toggle(button));
+    for (const entry of document.querySelectorAll(".legend button")) entry.addEventListener("click", () => toggle(entry));
     document.querySelectorAll("table.sortable").forEach(makeSortable);
     for (const tooled of document.querySelectorAll(".tooled")) {
       tooled.querySelector("input").addEventListener("input", () => filter(tooled));
-      const button = tooled.querySelector("button.csv");
-      if (button) button.addEventListener("click", () => csv(tooled));
+      const asCsv = tooled.querySelector("button.csv");
+      if (asCsv) asCsv.addEventListener("click", () => csv(tooled));
+      addTools(tooled);
     }
+    for (const figure of document.querySelectorAll("figure:has(.plot)")) addFigureTools(figure);
+    for (const row of document.querySelectorAll("#runs tr[data-run]")) row.addEventListener("click", () => choose(row.dataset.run));
     tabStops();
   }
 

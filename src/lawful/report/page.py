@@ -9,6 +9,7 @@ from pathlib import Path
 from lawful.fitting.answers import Answer
 from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
+from lawful.report.calculator import calculator
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
@@ -61,6 +62,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         _law(evidence, rest),
         *_other_questions(evidence, rest),
         _all_arms(evidence),
+        calculator(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
         _learned(evidence),
@@ -129,7 +131,8 @@ def _rows(evidence: Evidence) -> Html:
     rows = [tuple(str(row.get(name, "")) for name in names) for row in evidence.rows]
     numeric = tuple(i for i, name in enumerate(names) if all(_is_number(row.get(name)) for row in evidence.rows))
     table = Table(title="Every row of the table", header=tuple(names), rows=rows, right=numeric)
-    return tag("section", tag("h2", "Runs"), parts.table(table), id="runs")
+    runs_of = [str(row.get("run") or "") for row in evidence.rows]
+    return tag("section", tag("h2", "Runs"), parts.table(table, runs=runs_of), id="runs")
 
 
 def _is_number(cell: Cell) -> bool:

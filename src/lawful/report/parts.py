@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -62,8 +63,9 @@ def document(
     return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", body), lang="en") + "\n"
 
 
-def table(content: Table) -> Html:
-    """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV."""
+def table(content: Table, *, runs: Sequence[str] = ()) -> Html:
+    """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV. runs:
+    that of each row, where a row is a run."""
     sorts = len(content.rows) >= SORTED_FROM
 
     def side(index: int) -> str | None:
@@ -71,8 +73,8 @@ def table(content: Table) -> Html:
 
     head = [header(name, side(index), sorts=sorts) for index, name in enumerate(content.header)]
     rows = [
-        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)])
-        for row in content.rows
+        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)], data_run=run)
+        for row, run in itertools.zip_longest(content.rows, runs)
     ]
     if len(content.rows) < TOOLS_FROM:
         return framed(content.title, head, rows, sorts=sorts)
