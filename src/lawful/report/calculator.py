@@ -32,8 +32,7 @@ NOT_OFFERED = "No calculator is offered: this law is not written in operations t
 def calculator(evidence: Evidence) -> Html | None:
     """The section of the first answer that holds a fit; None where no answer does."""
     answer = next(iter(evidence.fitted), None)
-    curve = law_curve(answer) if answer else None
-    if answer is None or answer.fit is None or curve is None or not answer.fit.domain:
+    if answer is None or answer.fit is None or not has_calculator(evidence):
         return None
     title = tag("h2", "Calculator")
     held = calculation(answer.fit)
@@ -69,6 +68,12 @@ def calculator(evidence: Evidence) -> Html | None:
         tag("script", Html(parts.asset("calculator.js"))),
         id="calculator",
     )
+
+
+def has_calculator(evidence: Evidence) -> bool:
+    """Whether the page has the section: a fit whose law is at hand, and which kept the ranges of its data."""
+    answer = next(iter(evidence.fitted), None)
+    return bool(answer and answer.fit and law_curve(answer) and answer.fit.domain)
 
 
 def calculation(fit: Fit) -> dict[str, Json] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 KINDS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 160
+LONGEST_TITLE = 64  # characters of a line
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "P", "x": "X"}
 _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (0, (5, 1.6, 1, 1.6))}
 
@@ -51,7 +53,6 @@ def save(chart: Chart, path: Path) -> None:
     drawn = io.BytesIO()
     with _settings():
         figure = draw(chart)
-        figure.axes[0].set_title(chart.title, loc="left")
         figure.savefig(drawn, format=kind)
     write_bytes(path, drawn.getvalue())
 
@@ -68,7 +69,16 @@ def _settings() -> Any:
     """parse_math: a $ in a name from data is a $, no formula."""
     from matplotlib import rc_context
 
-    return rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True, "text.parse_math": False})
+    return rc_context(
+        {
+            "svg.hashsalt": "lawful",
+            "svg.fonttype": "none",  # text stays text: found, selected, set in the fonts of the paper
+            "pdf.fonttype": 42,
+            "font.size": 9,
+            "axes.unicode_minus": True,
+            "text.parse_math": False,
+        }
+    )
 
 
 def draw(chart: Chart) -> Figure:
@@ -123,7 +133,7 @@ def _prepare(axes: Axes, chart: Chart) -> None:
     axes.grid(True, color=charts.LIGHT["grid"], linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=charts.LIGHT["muted"], which="both")
-    axes.set_title(chart.title, loc="left", fontsize=10.5, color=charts.LIGHT["ink"])
+    axes.set_title(textwrap.fill(chart.title, LONGEST_TITLE), loc="left", fontsize=10.5, color=charts.LIGHT["ink"])
     axes.set_xlabel(chart.x.title, color=charts.LIGHT["ink"])
     axes.set_ylabel(chart.y.title, color=charts.LIGHT["ink"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lawful.fitting.answers import Answer
 from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
-from lawful.report.calculator import calculator
+from lawful.report.calculator import calculator, has_calculator
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
@@ -172,6 +172,7 @@ def _navigation(evidence: Evidence) -> Html:
         for answer in evidence.answers[1:]
         if not evidence.parent(answer)
     ]
+    entries += [("#calculator", "Calculator")] if has_calculator(evidence) else []
     entries += [("#doubts", "Doubts"), ("#training", "Training")] if evidence.curves else [("#doubts", "Doubts")]
     entries += [("#runs", "Runs"), ("#repeat", "Repeat it")]
     return tag(

@@ -59,7 +59,7 @@ def runs(evidence: Evidence) -> Html:
             download,
             len(rows),
             "Runs",
-            example=f"{first[0]}={tables.coordinate(first[1])}, diverged, …",
+            example=f"{first[0]}={tables.coordinate(first[1])}, loss<3, …",
         ),
         id="runs",
     )
