@@ -12,7 +12,7 @@ import pytest
 
 from lawful import tables
 
-HEAVY = ("matplotlib", "msgspec", "pandas", "plotly", "scipy", "torch")
+HEAVY = ("matplotlib", "msgspec", "pandas", "scipy", "torch")
 ATTEMPTS = 3  # the least of several is what the code costs; the first may also write byte code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,9 @@ def test_the_answer_a_point_the_table_and_its_download_are_the_studys_own_and_no
 
     rows = {row["run"]: row for row in observations(study)}
     page.locator(CHART).scroll_into_view_if_needed()
-    page.wait_for_selector(f"{CHART} .points path")
-    box = page.locator(f"{CHART} .points path").nth(3).bounding_box()
+    box = page.locator(f"{CHART} .marks use").nth(3).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_selector(f"{CHART} .hoverlayer .hovertext")
-    lines = page.locator(f"{CHART} .hoverlayer .hovertext tspan").all_text_contents()
+    lines = page.text_content(f"{CHART} .tip").split("\n")
     run = next(line for line in lines if line.startswith("run ")).removeprefix("run ")
     assert f"loss {float(rows[run]['loss']):.4f}" in lines
     assert f"seed {rows[run]['seed']}" in lines
@@ -106,7 +104,6 @@ def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_screen(
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install 'lawful[browser]'")
     page = open_page(study / "report.html", width=width, dark=dark)
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    page.wait_for_selector(f"{CHART} .main-svg")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = axe.Axe().run(page).response
     assert len(found["passes"]) > 15  # it looked
@@ -121,15 +118,12 @@ def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_screen(
 
 def test_a_theme_that_changes_while_the_page_is_open_changes_the_charts_too(study: Path, open_page: Open) -> None:
     page = open_page(study / "report.html")
-    page.wait_for_selector(f"{CHART} .xtitle")
-    ink = f"getComputedStyle(document.querySelector('{CHART} .xtitle')).fill"
+    ink = f"getComputedStyle(document.querySelector('{CHART} .title')).fill"
     paper = "getComputedStyle(document.body).backgroundColor"
-    assert _contrast(page.evaluate(ink), page.evaluate(paper)) > 7
+    light = page.evaluate(ink)
+    assert _contrast(light, page.evaluate(paper)) > 7
     page.emulate_media(color_scheme="dark")
-    deadline = time.monotonic() + 20
-    while page.evaluate(ink) == "rgb(28, 33, 38)" and time.monotonic() < deadline:
-        page.wait_for_timeout(50)
-    assert _contrast(page.evaluate(ink), page.evaluate(paper)) > 7
+    assert page.evaluate(ink) != light and _contrast(page.evaluate(ink), page.evaluate(paper)) > 7
 
 
 def test_on_paper_every_chart_is_drawn_light_inside_its_box_and_nothing_stays_folded(
@@ -140,18 +134,55 @@ def test_on_paper_every_chart_is_drawn_light_inside_its_box_and_nothing_stays_fo
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 between the browser's own margins
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     boxes = page.evaluate(
-        """() => [...document.querySelectorAll(".plot")].map((plot) => {
-          const box = plot.getBoundingClientRect(), svg = plot.querySelector(".main-svg").getBoundingClientRect();
-          const figure = plot.closest("figure"), caption = figure.querySelector("figcaption");
-          const end = caption ? caption.getBoundingClientRect().top : figure.getBoundingClientRect().bottom;
-          return [svg.bottom - box.bottom, svg.right - document.documentElement.clientWidth, svg.bottom - end];
+        """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
+          const box = plot.getBoundingClientRect();
+          return [...plot.querySelectorAll("text, use")].filter((one) => one.getClientRects().length).map((one) => {
+            const own = one.getBoundingClientRect();
+            return [box.left - own.left, own.right - box.right, box.top - own.top, own.bottom - box.bottom];
+          });
         })"""
     )
-    assert len(boxes) == 6
-    assert max(excess for box in boxes for excess in box) <= 1
-    assert page.evaluate(f"getComputedStyle(document.querySelector('{CHART} .xtitle')).fill") == "rgb(28, 33, 38)"
+    assert len(boxes) > 150
+    assert max(excess for box in boxes for excess in box) <= 2
+    assert page.evaluate(f"getComputedStyle(document.querySelector('{CHART} .title')).fill") == "rgb(0, 0, 0)"
     assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
     assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+def test_charts_are_there_without_scripts_and_fit_a_phone(study: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto((study / "report.html").as_uri())
+    runs = [row for row in observations(study) if row["status"] == "finished"]
+    assert page.locator(f"{CHART} .marks use").count() == len(runs)
+    for mark in page.locator(f"{CHART} .marks use").all()[::7]:
+        box = mark.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+        assert 7 < box["width"] < 20  # lines stretch with the page, marks do not
+    context.close()
+
+
+def test_a_legend_hides_its_own_marks_and_their_law(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    shown = f"{CHART} .marks use:visible"
+    everything = page.locator(shown).count()
+    button = page.locator(f"figure:has({CHART}) .legend button", has_text="held out")
+    button.click()
+    held = sum(rung.held_out for rung in Store(study).read_study().runs)
+    assert page.locator(shown).count() == everything - held
+    assert button.get_attribute("aria-pressed") == "false"
+    button.press("Enter")
+    assert page.locator(shown).count() == everything
+
+
+def test_the_arrows_go_from_mark_to_mark_and_say_each(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    page.focus(CHART)
+    said = set()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        said.add(page.text_content(f"{CHART} .tip"))
+    assert len(said) == 4 and all(text.startswith("run ") for text in said)
 
 
 def test_a_keyboard_reaches_the_answer_first_and_every_header(study: Path, open_page: Open) -> None:
@@ -169,6 +200,62 @@ def test_a_keyboard_reaches_the_answer_first_and_every_header(study: Path, open_
     page.keyboard.press("Space")
     losses = [float(cell) for cell in column(page, "Loss") if cell != "–"]
     assert losses == sorted(losses)
+
+
+def test_a_filter_takes_an_expression_of_the_columns(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    rows = {row["run"]: row for row in observations(study) if row["loss"]}
+    sizes = {rung.run: rung.at["size"] for rung in Store(study).read_study().runs}
+    middle = sorted(float(row["loss"]) for row in rows.values())[len(rows) // 2]
+    page.fill("#runs input", f"size > 16, loss<={middle}")
+    wanted = {run for run, row in rows.items() if int(sizes[run]) > 16 and float(row["loss"]) <= middle}
+    assert 0 < len(wanted) < len(rows) and set(column(page, "Run")) == wanted
+    page.fill("#runs input", "size!=16 tokens>=1M")
+    assert set(column(page, "Run")) == {
+        rung.run for rung in Store(study).read_study().runs if rung.at["size"] != 16 and rung.at["tokens"] >= 1_000_000
+    }
+
+
+def test_a_click_on_a_mark_shows_its_run_its_curve_and_its_folder(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    mark = page.locator(f"{CHART} .marks use").nth(2)
+    run, box = mark.get_attribute("data-run"), mark.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    run = page.locator("#chosen").get_attribute("aria-label").removeprefix("Run ")  # of marks that cover each other one
+    row = next(row for row in observations(study) if row["run"] == run)
+    assert f"{float(row['loss']):.4f}" in page.text_content("#chosen dl")
+    assert page.locator("#chosen a").first.get_attribute("href") == f"runs/{run}/"
+    assert page.locator(".line.is-chosen").get_attribute("data-run") == run
+    page.keyboard.press("Escape")
+    assert page.locator("#chosen").count() == 0 and page.locator(".is-chosen").count() == 0
+
+
+def test_a_figure_is_saved_as_it_is_shown_and_a_table_as_markdown_and_latex(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    figure = page.locator(f"figure:has({CHART})")
+    figure.hover()
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="SVG").click()
+    picture = ElementTree.parse(download.value.path()).getroot()
+    texts = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Loss against size" in texts and "held out" in texts
+    shapes = [one.get("transform") for one in picture.iter("{http://www.w3.org/2000/svg}path")]
+    assert sum(bool(one) for one in shapes) >= page.locator(f"{CHART} .marks use").count()
+    assert "var(" not in Path(download.value.path()).read_text()
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="PNG").click()
+    assert Path(download.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+    page.fill("#runs input", "size=16")
+    page.click("#runs summary")
+    page.locator("#runs .columns-of label", has_text="Status").locator("input").uncheck()
+    page.get_by_role("button", name="Copy as Markdown").last.click()
+    lines = page.evaluate("navigator.clipboard.readText()").strip().split("\n")
+    assert len(lines) == 2 + len(column(page, "Run")) and "Status" not in lines[0] and lines[1].startswith("| --- |")
+    page.get_by_role("button", name="Copy as LaTeX").last.click()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("\\begin{tabular}") and text.count("\\\\") == len(lines) - 1
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import re
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -20,8 +19,10 @@ from lawful.errors import LawfulError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answer_records import Excluded
 from lawful.fitting.answers import Answer, write_answer
-from lawful.report.interactive import plotly_script
-from lawful.report.page import write_report
+from lawful.report import scales
+from lawful.report.charts import Chart
+from lawful.report.evidence import read_evidence
+from lawful.report.page import all_charts, write_report
 from lawful.schema import Question, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
@@ -113,15 +114,13 @@ def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt
 
 def test_nothing_in_the_page_names_another_host_or_file(study: Path) -> None:
     page = (study / "report.html").read_text()
-    assert page.count(plotly_script()) == 1
-    own = page.replace(plotly_script(), "")
-    assert not re.search(r"(https?:)?//[a-z0-9.-]+\.[a-z]{2,}", own, re.IGNORECASE)
+    assert not re.search(r"(https?:)?//[a-z0-9.-]+\.[a-z]{2,}", page, re.IGNORECASE)
     for tag, attributes in read(study / "report.html").tags:
         assert tag not in ("link", "iframe", "object", "embed", "base"), tag
         for name in ("src", "href", "action", "data", "poster"):
             value = attributes.get(name)
             assert value is None or value.startswith(("#", "data:")), (tag, name, value)
-    assert "default-src 'none'" in html.unescape(own)
+    assert "default-src 'none'" in html.unescape(page)
 
 
 def test_every_element_is_closed_and_every_id_is_unique(study: Path) -> None:
@@ -145,6 +144,7 @@ def test_every_chart_is_described_and_has_its_figures(study: Path) -> None:
         "loss_by_tokens",
         "loss_by_compute",
         "loss_forecast",
+        "loss_exponents",
         "loss_residuals",
         "training_curves",
     }
@@ -157,33 +157,54 @@ def test_every_chart_is_described_and_has_its_figures(study: Path) -> None:
         ElementTree.fromstring((study / "figures" / f"{chart['data-chart']}.svg").read_text())
 
 
-def test_the_drawn_curve_is_the_planted_law(study: Path, planted_loss: Callable[[float, float], float]) -> None:
-    found = re.search(
-        r'<script type="application/json" id="charts">(.*?)</script>', (study / "report.html").read_text()
-    )
+def chart_of(folder: Path, name: str) -> Chart:
+    return next(chart for chart in all_charts(read_evidence(folder)) if chart.name == name)
+
+
+def drawn_chart(folder: Path, name: str) -> ElementTree.Element:
+    """The plot of this name on the page, as XML."""
+    page = (folder / "report.html").read_text()
+    found = re.search(rf'<div class="plot" data-chart="{name}".*?</svg></div>', page, re.DOTALL)
     assert found
-    charts = {chart["name"]: chart for chart in json.loads(found[1])["charts"]}
+    return ElementTree.fromstring(found[0])
+
+
+def test_the_drawn_curve_is_the_planted_law(study: Path, planted_loss: Callable[[float, float], float]) -> None:
+    chart = chart_of(study, "loss_by_size")
     tokens = sorted({rung.tokens for rung in Store(study).read_study().runs})
-    lines = [trace for trace in charts["loss_by_size"]["data"] if trace["name"].startswith("law at")]
+    lines = [line for line in chart.lines if line.name.startswith("law at")]
     assert len(lines) == len(tokens)
     for line, seen in zip(lines, tokens, strict=True):
-        for params, loss in zip(line["x"], line["y"], strict=True):
+        for params, loss in zip(line.x, line.y, strict=True):
             assert loss == pytest.approx(planted_loss(params, seen), rel=1e-4)
 
 
-def test_hovering_a_point_names_its_run_size_tokens_seed_and_loss(study: Path) -> None:
-    found = re.search(
-        r'<script type="application/json" id="charts">(.*?)</script>', (study / "report.html").read_text()
-    )
-    assert found
-    chart = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "loss_by_size")
-    hovers = [text for trace in chart["data"] if trace["mode"] == "markers" for text in trace["text"]]
+def test_marks_and_curves_of_the_page_lie_where_the_chart_says(study: Path) -> None:
+    chart, page = chart_of(study, "loss_by_size"), drawn_chart(study, "loss_by_size")
+    (low_x, high_x), (low_y, high_y) = scales.limits(chart)
+    # both axes are logarithmic: places of the page back into values, by hand
+    paths = [path for path in page.iter("path") if path.get("class") == "line"]
+    for line, path in zip(chart.lines, paths, strict=True):
+        corners = [pair.split(",") for pair in str(path.get("d"))[1:].split("L")]
+        for (across, down), x, y in zip(corners, line.x, line.y, strict=True):
+            assert low_x * (high_x / low_x) ** (float(across) / 1000) == pytest.approx(x, rel=1e-3)
+            assert low_y * (high_y / low_y) ** (1 - float(down) / 1000) == pytest.approx(y, rel=1e-3)
+    marks = list(page.iter("use"))
+    wanted = [pair for points in chart.points for pair in zip(points.x, points.y, strict=True)]
+    for mark, (x, y) in zip(marks, wanted, strict=True):
+        across, down = (float(str(mark.get(side)).removesuffix("%")) / 100 for side in ("x", "y"))
+        assert low_x * (high_x / low_x) ** across == pytest.approx(x, rel=1e-3)
+        assert low_y * (high_y / low_y) ** (1 - down) == pytest.approx(y, rel=1e-3)
+
+
+def test_a_point_says_its_run_size_tokens_seed_and_loss(study: Path) -> None:
+    said = [str(mark[0].text) for mark in drawn_chart(study, "loss_by_size").iter("use")]
     rungs = {rung.run: rung for rung in Store(study).read_study().runs}
-    assert len(hovers) == len(rungs) - 2  # one diverged, one failed
-    for hover in hovers:
-        rung = rungs[hover.split("<br>")[0].removeprefix("run ")]
-        assert f"seed {rung.seed}" in hover
-        assert "<br>N " in hover and "<br>D " in hover and "<br>loss " in hover
+    assert len(said) == len(rungs) - 2  # one diverged, one failed
+    for text in said:
+        rung = rungs[text.split("\n")[0].removeprefix("run ")]
+        assert f"seed {rung.seed}" in text
+        assert "\nN " in text and "\nD " in text and "\nloss " in text
 
 
 def test_every_run_left_out_is_listed_with_its_reason(study: Path) -> None:
@@ -263,9 +284,8 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
 
     page = write_report(folder).read_text()
 
-    own = page.replace(plotly_script(), "")
-    assert "<img" not in own
-    assert len(re.findall(r"<script", own)) == 3  # the charts' data, plotly, the page's own
+    assert "<img" not in page
+    assert len(re.findall(r"<script", page)) == 1  # the page's own
     assert "alert(1)" in first(page, "h1")
     outside_code = re.sub(r"```.*?```", "", (folder / "report.md").read_text(), flags=re.DOTALL)
     assert "<script>alert" not in outside_code and "<img" not in outside_code
@@ -314,20 +334,14 @@ def test_faults_of_the_design_stand_before_the_law(make_folder: Make) -> None:
 
 def test_arms_differ_by_more_than_colour(make_folder: Make) -> None:
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, arms=("gelu", "swiglu"))
-    page = write_report(folder).read_text()
-    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page)
-    assert found
-    arms = next(chart for chart in json.loads(found[1])["charts"] if chart["name"] == "arms")
-    marks = [trace for trace in arms["data"] if trace["mode"] == "markers"]
-    assert [trace["name"] for trace in marks] == ["gelu", "swiglu"]
-    assert len({trace["marker"]["symbol"] for trace in marks}) == 2
+    arms = chart_of(folder, "arms")
+    assert [points.name for points in arms.points] == ["gelu", "swiglu"]
+    assert len({points.symbol for points in arms.points}) == 2
 
 
 def test_arms_of_one_size_each_are_not_drawn_over_size(make_folder: Make) -> None:
     folder = make_folder(widths=(32,), tokens=(125_000, 250_000, 500_000), seeds=1, arms=("gelu", "swiglu"))
-    page = write_report(folder).read_text()
-    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page)
-    assert found and "arms" not in [chart["name"] for chart in json.loads(found[1])["charts"]]
+    assert "arms" not in [chart.name for chart in all_charts(read_evidence(folder))]
 
 
 def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(

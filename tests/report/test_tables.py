@@ -7,7 +7,7 @@ import math
 import pytest
 
 from lawful.report import answer_tables, tables
-from lawful.report.figures import log_ticks
+from lawful.report.scales import log_ticks
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,18 @@ PANELS = {
     "Questions to a law": (
         *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay", "checklist"),
     ),
-    "Train a ladder of runs": ("studies", "new", "plan", "run", "watch", "status", "resume", "extend", "adopt", "sample"),
+    "Train a ladder of runs": (
+        "studies",
+        "new",
+        "plan",
+        "run",
+        "watch",
+        "status",
+        "resume",
+        "extend",
+        "adopt",
+        "sample",
+    ),
     "Look up": ("explain", "laws", "doctor"),
 }
 

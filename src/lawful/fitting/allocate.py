@@ -261,10 +261,15 @@ def exact_cost(source: Any) -> FlopsPerToken:
             f"{table.source}: exact FLOPs need params, tokens and flops of each finished run; {', '.join(empty)} has "
             "empty cells. Fill them in, or leave these rows out."
         )
-    known = np.unique(size)
-    price = np.array([np.mean(np.log(flops[size == s] / tokens[size == s])) for s in known])
-    if len(known) < 2:
+    if len(np.unique(size)) < 2:
         raise DeclarationError(f"{table.source}: exact FLOPs need at least two sizes.")
+    return cost_through(size, flops / tokens)
+
+
+def cost_through(size: Array, per_token: Array) -> FlopsPerToken:
+    """FLOPs per token through those of runs: interpolated in log size, a straight line beyond its ends."""
+    known = np.unique(size)
+    price = np.array([np.mean(np.log(per_token[size == s])) for s in known])
     log = np.log(known)
 
     def cost(at: Array) -> Array:

@@ -16,7 +16,8 @@ from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import law_curve
-from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title
+from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title, runs_of
+from lawful.report.ratio_chart import ratio_chart
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.schema import Observation
@@ -29,7 +30,7 @@ def arm_charts(evidence: Evidence) -> list[Chart]:
         if answer.paired:
             made.append(_levels_chart(evidence, answer, answer.paired))
         elif answer.crossings:
-            made += [chart for chart in (_crossings_chart(evidence, answer),) if chart]
+            made += [chart for chart in (_crossings_chart(evidence, answer), ratio_chart(evidence, answer)) if chart]
     return made
 
 
@@ -365,6 +366,7 @@ def _marks(arm: str, rows: Sequence[Observation], column: str, loss: str, index:
             f"run {row.get('run')}\n{tables.readable(row.get('rung'))}\n{loss} {tables.loss(row.get(loss))}"
             for row in rows
         ],
+        runs=runs_of(rows),
         legend=f"arm{index}",
     )
 

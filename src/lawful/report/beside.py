@@ -11,11 +11,12 @@ from lawful.errors import DeclarationError
 from lawful.fitting.difference import difference
 from lawful.fitting.records import Parameter
 from lawful.fitting.result import Fit
-from lawful.report import interactive, parts, tables, words
+from lawful.report import parts, scales, tables, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
+from lawful.report.scales import Limits
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.storage.atomic import write_text
@@ -102,14 +103,11 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
             id="repeat",
         ),
     ]
-    pairs = [_aligned(drawn[0][name], drawn[1][name]) for name in both]
-    figures = [figure for figures in pairs for figure in figures]
     return parts.document(
         f"{labels[0]} beside {labels[1]}",
         sentence,
         [section for section in sections if section],
-        figures,
-        interactive.palettes([*drawn[0].values(), *drawn[1].values()]),
+        [*drawn[0].values(), *drawn[1].values()],
         f"Written by lawful from {labels[0]} and {labels[1]}.",
     )
 
@@ -306,8 +304,10 @@ def _figures(drawn: Sequence[Mapping[str, Chart]], both: Sequence[str], labels: 
             tag(
                 "div",
                 [
-                    parts.chart(charts[name], name=f"{side}-{name}", title=label)
-                    for side, charts, label in zip(("first", "second"), drawn, labels, strict=True)
+                    parts.chart(charts[name], name=f"{side}-{name}", title=label, within=within)
+                    for side, charts, label, within in zip(
+                        ("first", "second"), drawn, labels, _aligned(drawn[0][name], drawn[1][name]), strict=True
+                    )
                 ],
                 class_="charts",
             ),
@@ -317,18 +317,14 @@ def _figures(drawn: Sequence[Mapping[str, Chart]], both: Sequence[str], labels: 
     return tag("section", tag("h2", "Charts on the same axes"), made, id="charts-beside")
 
 
-def _aligned(one: Chart, two: Chart) -> list[dict[str, Json]]:
-    """Both charts between the same limits, where their axes measure the same."""
-    limits = [interactive.limits(chart) for chart in (one, two)]
+def _aligned(one: Chart, two: Chart) -> list[Limits]:
+    """The limits of both charts: the same where their axes measure the same."""
+    limits = [scales.limits(chart) for chart in (one, two)]
     shared = [
         (min(a[0], b[0]), max(a[1], b[1])) if first == second else None
         for a, b, first, second in zip(*limits, (one.x, one.y), (two.x, two.y), strict=True)
     ]
-    figures = []
-    for side, chart, own in zip(("first", "second"), (one, two), limits, strict=True):
-        x, y = (common or mine for common, mine in zip(shared, own, strict=True))
-        figures.append({**interactive.figure(chart, (x, y)), "name": f"{side}-{chart.name}"})
-    return figures
+    return [(shared[0] or x, shared[1] or y) for x, y in limits]
 
 
 def _section(place: str, table: Table, otherwise: str) -> Html:

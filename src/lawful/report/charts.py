@@ -1,4 +1,4 @@
-"""A chart as plain data: what is drawn and what it says, before any renderer. figures.py and interactive.py draw it."""
+"""A chart as plain data: what is drawn and what it says, before any renderer. figures.py and svg.py draw it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ DARK = {
 ARMS = 6
 _RAMP_LIGHT = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ab861", "#8fb82a")
 _RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
-SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "x")
+Symbol = Literal["circle", "square", "triangle", "diamond", "cross", "x"]
+SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "triangle", "diamond", "cross", "x")
 
 Kind = Literal["law", "residuals", "runs", "arms", "training"]
 Scale = Literal["log", "linear"]
@@ -57,15 +58,17 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """Marks; `is_open` draws them hollow (held out). `low` and `high` are intervals in y, if there are any."""
+    """Marks; `is_open` draws them hollow (held out). `low` and `high` are intervals in y, if there are any. `runs`: the
+    run of each, where a mark is a run."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     colour: str
-    symbol: str = "circle"
+    symbol: Symbol = "circle"
     is_open: bool = False
     hover: Sequence[str] = ()
+    runs: Sequence[str] = ()
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     legend: str = ""  # entries that share it are shown, and toggled, as one
@@ -82,15 +85,23 @@ class Line:
     is_named: bool = False  # has its own entry in the legend
     legend: str = ""
     hover: str = ""
+    run: str = ""  # whose course it is
 
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
+    """Between low and high: of the mean curve, or (is_of_new_run, drawn paler) of one more run."""
+
     x: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
     colour: str
     legend: str = ""
+    is_of_new_run: bool = False
+
+    @property
+    def opacity(self) -> float:
+        return 0.08 if self.is_of_new_run else 0.16
 
 
 @dataclass(frozen=True, kw_only=True)

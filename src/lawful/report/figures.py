@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lawful.errors import DeclarationError
-from lawful.report import charts, tables
-from lawful.report.charts import Axis, Chart
+from lawful.report import charts, scales
+from lawful.report.charts import Chart
+from lawful.report.scales import Scale
 from lawful.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 KINDS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 160
+LONGEST_TITLE = 64  # characters of a line
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "P", "x": "X"}
 _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (0, (5, 1.6, 1, 1.6))}
 
@@ -51,7 +53,6 @@ def save(chart: Chart, path: Path) -> None:
     drawn = io.BytesIO()
     with _settings():
         figure = draw(chart)
-        figure.axes[0].set_title(chart.title, loc="left")
         figure.savefig(drawn, format=kind)
     write_bytes(path, drawn.getvalue())
 
@@ -68,7 +69,16 @@ def _settings() -> Any:
     """parse_math: a $ in a name from data is a $, no formula."""
     from matplotlib import rc_context
 
-    return rc_context({"svg.hashsalt": "lawful", "font.size": 9, "axes.unicode_minus": True, "text.parse_math": False})
+    return rc_context(
+        {
+            "svg.hashsalt": "lawful",
+            "svg.fonttype": "none",  # text stays text: found, selected, set in the fonts of the paper
+            "pdf.fonttype": 42,
+            "font.size": 9,
+            "axes.unicode_minus": True,
+            "text.parse_math": False,
+        }
+    )
 
 
 def draw(chart: Chart) -> Figure:
@@ -81,7 +91,7 @@ def draw(chart: Chart) -> Figure:
     _prepare(axes, chart)
     for band in chart.bands:
         axes.fill_between(
-            band.x, band.low, band.high, color=charts.resolve(band.colour), alpha=0.16, linewidth=0, zorder=1
+            band.x, band.low, band.high, color=charts.resolve(band.colour), alpha=band.opacity, linewidth=0, zorder=1
         )
     for line in chart.lines:
         axes.plot(
@@ -123,41 +133,33 @@ def _prepare(axes: Axes, chart: Chart) -> None:
     axes.grid(True, color=charts.LIGHT["grid"], linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=charts.LIGHT["muted"], which="both")
-    axes.set_title(chart.title, loc="left", fontsize=10.5, color=charts.LIGHT["ink"])
+    axes.set_title(textwrap.fill(chart.title, LONGEST_TITLE), loc="left", fontsize=10.5, color=charts.LIGHT["ink"])
     axes.set_xlabel(chart.x.title, color=charts.LIGHT["ink"])
     axes.set_ylabel(chart.y.title, color=charts.LIGHT["ink"])
 
 
 def _finish(axes: Axes, chart: Chart) -> None:
-    for axis, set_scale in ((chart.x, axes.set_xscale), (chart.y, axes.set_yscale)):
-        set_scale(axis.scale)
-    axes.margins(x=0.03, y=0.06)
-    limits_x, limits_y = axes.get_xlim(), axes.get_ylim()
+    x, y = (
+        Scale(axis=axis, low=low, high=high)
+        for axis, (low, high) in zip((chart.x, chart.y), scales.limits(chart), strict=True)
+    )
+    axes.set_xscale(chart.x.scale)
+    axes.set_yscale(chart.y.scale)
+    axes.set_xlim(x.low, x.high)
+    axes.set_ylim(y.low, y.high)
+    _ticks(axes.xaxis, x)
+    _ticks(axes.yaxis, y)
     if chart.has_identity:
-        both = (max(min(limits_x[0], limits_y[0]), 1e-12), max(limits_x[1], limits_y[1]))
+        both = (max(x.low, y.low), min(x.high, y.high))
         axes.plot(both, both, color=charts.LIGHT["reference"], linewidth=1, zorder=1)
-        limits_x = limits_y = both
+    above, below = scales.off_the_chart(chart, y)
     for reference in chart.references:
-        axes.axhline(reference.y, color=charts.LIGHT["reference"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
-        if reference.label:
-            axes.annotate(
-                reference.label,
-                (1, reference.y),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 2),
-                textcoords="offset points",
-                ha="right",
-                va="bottom",
-                fontsize=7.5,
-                color=charts.LIGHT["muted"],
-            )
-    lows = [limits_y[0], *(reference.y / 1.02 for reference in chart.references if chart.y.scale == "log")]
-    highs = [limits_y[1], *(reference.y * 1.04 for reference in chart.references if chart.y.scale == "log")]
-    limits_y = (min(lows), max(highs))
-    axes.set_xlim(limits_x)
-    axes.set_ylim(limits_y)
-    _ticks(axes.xaxis, chart.x, limits_x)
-    _ticks(axes.yaxis, chart.y, limits_y)
+        if reference not in above and reference not in below:
+            axes.axhline(reference.y, color=charts.LIGHT["reference"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+            _note(axes, reference.label, y.share(reference.y), 2)
+    for sign, at, up, beyond in (("↑", 1.0, -9, above), ("↓", 0.0, 2, below)):
+        if beyond:
+            _note(axes, f"{sign} {', '.join(one.label for one in beyond)}", at, up)
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1 or chart.legend_title:
         legend = axes.legend(
@@ -174,36 +176,25 @@ def _finish(axes: Axes, chart: Chart) -> None:
         legend.set_zorder(5)
 
 
-def _ticks(axis: Any, spec: Axis, limits: tuple[float, float]) -> None:
+def _note(axes: Axes, text: str, at: float, up: float) -> None:
+    """A text at the right end of the height `at`, from 0 to 1."""
+    axes.annotate(
+        text,
+        (1, at),
+        xycoords="axes fraction",
+        xytext=(-2, up),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=7.5,
+        color=charts.LIGHT["muted"],
+    )
+
+
+def _ticks(axis: Any, scale: Scale) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    if spec.scale != "log":
-        if spec.suffix:
-            axis.set_major_formatter(lambda value, _: f"{value:g}{spec.suffix}")
-        return
-    places = log_ticks(*limits)
+    places = scale.ticks()
     axis.set_major_locator(FixedLocator(places))
-    axis.set_major_formatter(FixedFormatter([tick_text(place, spec) for place in places]))
+    axis.set_major_formatter(FixedFormatter([scales.tick_text(place, scale.axis) for place in places]))
     axis.set_minor_locator(NullLocator())
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Between 4 and about 9 places to mark on a logarithmic axis: decades, then 1-2-5, then even steps."""
-    decades = math.log10(high / low)
-    if decades > 0.9:
-        digits = (1, 2, 5) if decades < 3 else (1,)
-        every = max(1, round(decades / 8))
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        return [d * 10.0**p for p in powers if p % every == 0 for d in digits if low <= d * 10.0**p <= high]
-    rough = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
-    first = math.ceil(low / step)
-    return [index * step for index in range(first, math.floor(high / step) + 1)]
-
-
-def tick_text(value: float, axis: Axis) -> str:
-    """10k, 2M, 2.5; on an axis of FLOPs 10G, 2T, 1P: short enough for an axis."""
-    if axis.is_flops:
-        return tables.flops(f"{value:.3g}").removesuffix("FLOPs").replace(".00", "").replace(".0", "").replace(" ", "")
-    return tables.general_count(value) if value >= 1000 else f"{value:.6g}"

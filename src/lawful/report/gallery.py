@@ -180,6 +180,7 @@ def _training(evidence: Evidence) -> Chart | None:
                 is_named=level not in named and status != "diverged",
                 legend=f"level{level}",
                 hover=f"{planned.run} · {tables.coordinates(planned.at)} · {status}",
+                run=planned.run,
             )
         )
         if status != "diverged":

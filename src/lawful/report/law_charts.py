@@ -11,7 +11,9 @@ import numpy as np
 from lawful.fitting.answers import Answer
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
+from lawful.report.compute_charts import Compute, against_compute, best_charts, compute_of, isoflop_chart
 from lawful.report.evidence import Evidence
+from lawful.report.exponent_chart import exponent_chart
 from lawful.report.law_curve import LawCurve, law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
@@ -30,11 +32,14 @@ from lawful.report.marks import (
     plain,
     points_of,
     references_of,
+    runs_of,
     short_name,
     value_of,
 )
-from lawful.report.tables import number
 from lawful.schema import Observation
+
+REACH = 2.5  # how far beyond the runs of its level a curve is drawn, as a factor: further it would hide the others
+MOST_WIDE_BANDS = 4  # curves of a chart up to which the bands of a new run can be told apart
 
 
 def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
@@ -45,12 +50,20 @@ def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
     if curve is None or not rows:
         return []
     made = [_against(evidence, answer, curve, axis, rows, held) for axis in curve.inputs]
-    if {"params", "tokens"} <= set(curve.inputs) and any(number(row.get("flops")) for row in rows):
-        made.append(_against_compute(evidence, answer, curve, rows, held))
+    if compute := compute_of(answer, curve, rows):
+        made.append(against_compute(compute, held))
+        made += [chart for chart in (isoflop_chart(compute), *best_charts(compute)) if chart]
     if held:
         made.append(_forecast(evidence, answer, curve, rows, held))
+    made += [chart for chart in (exponent_chart(answer, curve),) if chart]
     made.append(_residuals(answer, curve, rows, held))
     return made
+
+
+def compute_of_answer(evidence: Evidence, answer: Answer) -> Compute | None:
+    """The runs of an answer's law with their compute; None where it has no such law."""
+    curve, rows = law_curve(answer), fitted_rows(evidence, answer)
+    return compute_of(answer, curve, rows) if curve and rows else None
 
 
 def _against(
@@ -69,7 +82,7 @@ def _against(
     xs = [value_of(row, column) for row in everything]
     levels = levels_of([value_of(row, curve.columns[other]) for row in everything]) if other else [0.0]
     bands, lines = _curves_at_levels(
-        curve, axis, rows, np.geomspace(min(xs) / 1.15, max(xs) * 1.25, CURVE_POINTS), levels
+        curve, axis, everything, np.geomspace(min(xs) / 1.15, max(xs) * 1.25, CURVE_POINTS), levels
     )
     colours = charts.level_colours(len(levels)) if other else ["arm0"]
     points = []
@@ -88,7 +101,14 @@ def _against(
         kind="law",
         question=question.name,
         title=f"Loss against {short_name(axis, column)}",
-        caption=_caption(curve, rows, held, short_name(other) if other and len(levels) == MOST_LEVELS else "", off),
+        caption=_caption(
+            curve,
+            rows,
+            held,
+            short_name(other) if other and len(levels) == MOST_LEVELS else "",
+            off,
+            is_new_run_drawn=any(band.is_of_new_run for band in bands),
+        ),
         alt=f"{loss_title(rows, question.loss)} "
         f"against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
         + (f" and {len(held)} held out" if held else "")
@@ -108,11 +128,17 @@ def _against(
 def _curves_at_levels(
     curve: LawCurve, axis: str, rows: Sequence[Observation], grid: np.ndarray, levels: Sequence[float]
 ) -> tuple[list[Band], list[Line]]:
-    """The law along one axis at each level of its other axis; a third axis is held at its mean."""
+    """The law along one axis at each level of its other axis, as far as REACH times beyond the level's own runs; a
+    third axis is held at its mean."""
     other = next((name for name in curve.inputs if name != axis), None)
     colours = charts.level_colours(len(levels)) if other else ["arm0"]
     bands, lines = [], []
+    whole = grid
     for index, level in enumerate(levels):
+        if other:
+            mine = [row for row in rows if nearest(levels, value_of(row, curve.columns[other])) == index]
+            own = [value_of(row, curve.columns[axis]) for row in mine] or [whole[0], whole[-1]]
+            grid = np.geomspace(max(whole[0], min(own) / REACH), min(whole[-1], max(own) * REACH), CURVE_POINTS)
         at: dict[str, float | np.ndarray] = {axis: grid, other: level} if other else {axis: grid}
         rest = [extra for extra in curve.inputs if extra not in at]
         at |= {
@@ -124,20 +150,32 @@ def _curves_at_levels(
         colour, key = colours[index], f"level{index}"
         if spread:
             bands.append(Band(x=plain(grid), low=plain(spread[0]), high=plain(spread[1]), colour=colour, legend=key))
+        if spread and len(levels) <= MOST_WIDE_BANDS:
+            low, high = curve.new_run(predicted, spread, at)
+            bands.append(
+                Band(x=plain(grid), low=plain(low), high=plain(high), colour=colour, legend=key, is_of_new_run=True)
+            )
         name = f"law at {level_name(other, level)}" if other else "fitted law"
         lines.append(Line(name=name, x=plain(grid), y=plain(predicted), colour=colour, legend=key, is_named=not other))
     return bands, lines
 
 
 def _caption(
-    curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow], coloured_by: str, off: Sequence[str]
+    curve: LawCurve,
+    rows: Sequence[Observation],
+    held: Sequence[HeldRow],
+    coloured_by: str,
+    off: Sequence[str],
+    *,
+    is_new_run_drawn: bool,
 ) -> str:
     formula = tables.formula(curve.formula, curve.inputs[0], curve.columns[curve.inputs[0]])
     runs = len({row.get("run") for row in rows})
     is_history = runs < len(rows)
     text = (
         f"Each mark is {'a row of a run' if is_history else 'a run'}, each curve the law {formula} fitted to "
-        f"{tables.many(len(rows), 'row' if is_history else 'run')}, its shade the 95 % band of the mean curve."
+        f"{tables.many(len(rows), 'row' if is_history else 'run')}, its shade the 95 % band of the mean curve"
+        f"{', the paler one that of one more run' if is_new_run_drawn else ''}."
     )
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."
@@ -146,65 +184,6 @@ def _caption(
     if off:
         text += f" Off the chart: {', '.join(off)}."
     return text
-
-
-def _against_compute(
-    evidence: Evidence, answer: Answer, curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow]
-) -> Chart:
-    """Loss against training compute: for each size, the law along its tokens, at that size's own FLOPs per token."""
-    question = answer.question
-    size, tokens = curve.columns["params"], curve.columns["tokens"]
-    everything = [row for row in (*rows, *(one.row for one in held)) if number(row.get("flops"))]
-    levels = levels_of([value_of(row, size) for row in everything])
-    colours = charts.level_colours(len(levels))
-    lines, points = [], []
-    for index, level in enumerate(levels):
-        mine = [row for row in everything if nearest(levels, value_of(row, size)) == index]
-        if not mine:
-            continue
-        per_token = float(np.mean([value_of(row, "flops") / value_of(row, tokens) for row in mine]))
-        seen = [value_of(row, tokens) for row in mine]
-        grid = np.geomspace(min(seen) / 1.2, max(seen) * 1.2, CURVE_POINTS)
-        at: dict[str, float | np.ndarray] = {"params": level, "tokens": grid}
-        at |= {
-            extra: float(np.mean([value_of(row, curve.columns[extra]) for row in mine]))
-            for extra in curve.inputs
-            if extra not in at
-        }
-        name = f"N = {tables.count(level)}"
-        lines.append(
-            Line(
-                name=f"law at {name}",
-                x=plain(grid * per_token),
-                y=plain(curve.predict(**at)),
-                colour=colours[index],
-                legend=f"level{index}",
-            )
-        )
-        fitted = [row for row in mine if row in rows]
-        if fitted:
-            look = Look(colour=colours[index], index=index, legend=f"level{index}")
-            points.append(points_of(name, fitted, "flops", question, look=look))
-    if held:
-        points.append(held_points(held, "flops", question))
-    references, _ = references_of(evidence, everything, question)
-    return Chart(
-        name=f"{question.name}_by_compute",
-        kind="law",
-        question=question.name,
-        title="Loss against compute",
-        caption="Each curve is one size trained for longer, by the law; where curves of two sizes cross, the larger "
-        "one becomes the better use of the compute. FLOPs are exact, attention and head included.",
-        alt=f"{loss_title(rows, question.loss)} "
-        f"against training FLOPs: {len(everything)} runs of {len(levels)} sizes, "
-        "each with the law for its size.",
-        x=Axis(title="Training compute (FLOPs)", is_flops=True),
-        y=Axis(title=loss_title(rows, question.loss)),
-        lines=lines,
-        points=points,
-        references=references,
-        legend_title="Size",
-    )
 
 
 def _forecast(
@@ -235,6 +214,7 @@ def _forecast(
                 y=plain(fitted),
                 colour="arm0",
                 hover=[hover_of(row, question) for row in rows],
+                runs=runs_of(rows),
                 legend="fitted",
             ),
             Points(
@@ -245,6 +225,7 @@ def _forecast(
                 symbol="diamond",
                 is_open=True,
                 hover=[hover_of(one.row, question, one.forecast) for one in ahead],
+                runs=runs_of([one.row for one in ahead]),
                 low=[low for low, _ in bounds] if have_bounds else (),
                 high=[high for _, high in bounds] if have_bounds else (),
                 legend="held_out",

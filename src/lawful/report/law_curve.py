@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from lawful import laws
 from lawful.fitting.absent_law import AbsentLaw
 from lawful.fitting.answers import Answer
+from lawful.fitting.fitted import run_spread
+from lawful.fitting.quantiles import t_quantile
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -36,6 +38,7 @@ class LawCurve:
     draws: Mapping[str, np.ndarray]
     pivot: Mapping[str, float]
     columns: Mapping[str, str]
+    reach: Callable[[Mapping[str, float]], float] = lambda at: 0.0  # of a run's log loss about the curve, 95 %
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -43,17 +46,27 @@ class LawCurve:
 
     def predict(self, **axes: OnAxis) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
-        return self.law.predict(self.values, self._at(axes))
+        return self.law.predict(self.values, self.at(**axes))
 
     def band(self, **axes: OnAxis) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
         if not self.draws:
             return None
-        curves = self.law.predict(self.draws, self._at(axes))
+        curves = self.law.predict(self.draws, self.at(**axes))
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
-    def _at(self, axes: Mapping[str, OnAxis]) -> laws.Axes:
+    def new_run(
+        self, predicted: np.ndarray, band: tuple[np.ndarray, np.ndarray], axes: Mapping[str, OnAxis]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where the loss of one more run lies, point by point, from the curve and the band of its mean."""
+        columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
+        points = zip(*columns, strict=True)
+        reach = np.array([self.reach(dict(zip(self.inputs, map(float, one), strict=True))) for one in points])
+        low, high = (np.log(end / predicted) for end in band)
+        return predicted * np.exp(-np.hypot(low, reach)), predicted * np.exp(np.hypot(high, reach))
+
+    def at(self, **axes: OnAxis) -> laws.Axes:
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
         return laws.Axes.of(dict(zip(self.inputs, columns, strict=True)), self.pivot)
 
@@ -71,4 +84,5 @@ def law_curve(answer: Answer) -> LawCurve | None:
         draws=fit.drawn if fit.draws else {},
         pivot=fit.data.pivot,
         columns={axis: known.get(axis) or axis for axis in fit.model.inputs},
+        reach=lambda at: t_quantile(0.5 + LEVEL / 2, fit.dof) * run_spread(fit, at),
     )

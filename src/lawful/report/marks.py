@@ -85,7 +85,7 @@ class Look:
     legend: str
 
     @property
-    def symbol(self) -> str:
+    def symbol(self) -> charts.Symbol:
         return charts.SYMBOLS[self.index % len(charts.SYMBOLS)]
 
 
@@ -97,6 +97,7 @@ def points_of(name: str, rows: Sequence[Observation], column: str, question: Que
         colour=look.colour,
         symbol=look.symbol,
         hover=[hover_of(row, question) for row in rows],
+        runs=runs_of(rows),
         legend=look.legend,
     )
 
@@ -116,8 +117,13 @@ def held_marks(rows: Sequence[Observation], column: str, question: Question) -> 
         symbol="diamond",
         is_open=True,
         hover=[hover_of(row, question) for row in rows],
+        runs=runs_of(rows),
         legend="held_out",
     )
+
+
+def runs_of(rows: Sequence[Observation]) -> list[str]:
+    return [str(row.get("run") or "") for row in rows]
 
 
 def references_of(

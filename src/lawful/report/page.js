@@ -1,97 +1,119 @@
 "use strict";
 (() => {
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const touch = window.matchMedia("(pointer: coarse)");
-  const PAPER = { wide: [650, 340], narrow: [318, 270] }; // pixels, as page.css has them for print
-  const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12, P: 1e15, E: 1e18, Z: 1e21, min: 60, h: 3600, d: 86400, ms: 1e-3 };
-  const drawn = new Set();
-  let palettes = {};
-  let specs = new Map();
-  let soon = null;
+  const UNITS = { k: 1e3, m: 1e6, b: 1e9, g: 1e9, t: 1e12, M: 1e6, B: 1e9, G: 1e9, T: 1e12, P: 1e15, E: 1e18, Z: 1e21, min: 60, h: 3600, d: 86400, ms: 1e-3 };
 
-  // "@role" and "@role/0.2" anywhere in a chart become colours of the theme.
-  function themed(value, palette) {
-    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => themed(item, palette));
-    if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, themed(item, palette)]));
+  const near = 24; // pixels from a mark or a line within which it is the one that is meant
+
+  // A value on an axis as the axis writes it: 12.3k, 4.56M; FLOPs in G, T, P.
+  function short(value, isFlops) {
+    const units = isFlops ? [[1e21, "Z"], [1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+    const [unit, name] = units.find(([size]) => Math.abs(value) >= size) || [1, ""];
+    return `${Number((value / unit).toPrecision(name ? 3 : 4))}${name}`;
+  }
+
+  // Of a plot: a function from a share of an axis to its value in words.
+  function axis(text) {
+    const [low, high, scale, kind] = text.split(" "), [from, to] = [Number(low), Number(high)];
+    return (share) => short(scale === "log" ? from * (to / from) ** share : from + share * (to - from), kind === "flops");
+  }
+
+  // What is drawn, as places in pixels of the plot: marks, and the corners of lines.
+  function places(plot) {
+    const area = plot.querySelector(".area").getBoundingClientRect();
+    const own = { left: area.left - plot.getBoundingClientRect().left, top: area.top - plot.getBoundingClientRect().top };
+    const found = [];
+    for (const mark of plot.querySelectorAll(".marks use")) {
+      if (mark.closest(".is-off")) continue;
+      found.push({ node: mark, x: parseFloat(mark.getAttribute("x")) / 100 * area.width, y: parseFloat(mark.getAttribute("y")) / 100 * area.height });
     }
-    if (typeof value !== "string" || value[0] !== "@") return value;
-    const [role, opacity] = value.split("/");
-    const hex = palette[role];
-    if (!hex) return value;
-    const alpha = opacity ? Math.round(255 * Number(opacity)).toString(16).padStart(2, "0") : "";
-    return hex + alpha;
+    const lines = [];
+    for (const path of plot.querySelectorAll(".paths .line:not(.is-off)")) {
+      const corners = path.getAttribute("d").slice(1).split("L").map((pair) => pair.split(",").map(Number));
+      lines.push({ node: path, corners: corners.map(([x, y]) => [x / 1000 * area.width, y / 1000 * area.height]) });
+    }
+    return { own, area, marks: found, lines };
   }
 
-  // Labels of a logarithmic axis that fit beside each other: of 1-2-5 the ones, else every other, and so on.
-  function thinned(axis, room) {
-    if (!axis.tickvals || axis.tickvals.length <= room) return axis;
-    let kept = axis.tickvals.map((_, index) => index);
-    const ones = kept.filter((index) => /^1(?!\d)/.test(axis.ticktext[index]) || /^10+\D?$/.test(axis.ticktext[index]));
-    if (ones.length >= 3) kept = ones;
-    while (kept.length > room) kept = kept.filter((_, index) => index % 2 === 0);
-    return { ...axis, tickvals: kept.map((index) => axis.tickvals[index]), ticktext: kept.map((index) => axis.ticktext[index]) };
+  // The nearest mark, else the nearest line at the corner that is nearest.
+  function meant(seen, x, y) {
+    let best = null, least = near;
+    for (const mark of seen.marks) {
+      const far = Math.hypot(mark.x - x, mark.y - y);
+      if (far < least) [best, least] = [mark, far];
+    }
+    if (best) return best;
+    for (const line of seen.lines) {
+      for (const [left, top] of line.corners) {
+        const far = Math.hypot(left - x, top - y);
+        if (far < least) [best, least] = [{ node: line.node, x: left, y: top }, far];
+      }
+    }
+    return best;
   }
 
-  function draw(plot, paper) {
-    const palette = palettes[paper || !dark.matches ? "light" : "dark"];
-    const spec = themed(specs.get(plot.dataset.chart), palette);
-    const isWide = plot.closest("figure").matches(".wide, :only-child");
-    const [width, height] = paper ? PAPER[isWide ? "wide" : "narrow"] : [plot.clientWidth, undefined];
-    const roomy = width > 640;
-    const ink = palette["@ink"], muted = palette["@muted"], grid = palette["@grid"];
-    const axis = { gridcolor: grid, linecolor: muted, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: grid, tickfont: { color: muted }, tickangle: 0, automargin: true };
-    const title = (own, folds) => {
-      const text = folds && !roomy ? own.title.text.replace(" (", "<br>(") : own.title.text; // a phone is not that high
-      return { text, font: { size: roomy ? 13 : 12, color: ink }, standoff: 10 };
+  function words(plot, seen, at) {
+    const said = at.node.querySelector("title");
+    const text = at.node.dataset.says || (said ? said.textContent : "");
+    if (!at.node.matches(".line")) return text;
+    return `${text}\nat ${axis(plot.dataset.x)(at.x / seen.area.width)}: ${axis(plot.dataset.y)(1 - at.y / seen.area.height)}`;
+  }
+
+  function tell(plot, seen, at) {
+    plot.querySelectorAll(".is-at").forEach((one) => one.classList.remove("is-at"));
+    let tip = plot.querySelector(".tip");
+    if (!at) return tip && tip.remove();
+    at.node.classList.add("is-at");
+    if (!tip) {
+      tip = document.createElement("div");
+      tip.className = "tip";
+      tip.setAttribute("role", "status");
+      plot.append(tip);
+    }
+    tip.textContent = words(plot, seen, at);
+    const left = seen.own.left + at.x, top = seen.own.top + at.y;
+    tip.style.left = `${Math.max(0, left + 14 + tip.offsetWidth > plot.clientWidth ? left - 14 - tip.offsetWidth : left + 14)}px`;
+    tip.style.top = `${Math.max(0, Math.min(top - tip.offsetHeight / 2, plot.clientHeight - tip.offsetHeight))}px`;
+  }
+
+  // The pointer names what is near; of the keys, the arrows go from mark to mark from left to right.
+  function makeTold(plot) {
+    for (const title of plot.querySelectorAll(".area title")) { // else the browser shows it, too
+      title.parentNode.dataset.says = title.textContent;
+      title.remove();
+    }
+    let index = -1;
+    const over = (event) => {
+      const seen = places(plot);
+      return [seen, meant(seen, event.clientX - seen.area.left, event.clientY - seen.area.top)];
     };
-    const layout = {
-      ...spec.layout,
-      xaxis: { ...axis, ...thinned(spec.layout.xaxis, Math.max(3, Math.floor((width - 70) / 44))), title: title(spec.layout.xaxis) },
-      yaxis: { ...axis, ...spec.layout.yaxis, title: title(spec.layout.yaxis, true) },
-      ...(paper ? { width, height } : {}),
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
-      margin: { l: 56, r: 8, t: 28, b: 44 },
-      hovermode: "closest",
-      hoverlabel: { bgcolor: palette["@paper"], bordercolor: muted, font: { color: ink, size: 12 }, align: "left" },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink },
-      dragmode: touch.matches ? false : "zoom",
-      legend: {
-        ...spec.layout.legend,
-        ...(roomy ? { x: 1.02, y: 1, yanchor: "top" } : { orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom" }),
-        font: { color: ink, size: 12 },
-        title: roomy ? { ...(spec.layout.legend || {}).title, font: { color: muted, size: 12 } } : { text: "" },
-        tracegroupgap: 0,
-        bgcolor: "rgba(0,0,0,0)",
-      },
-    };
-    Plotly.react(plot, spec.data, layout, {
-      displaylogo: false,
-      responsive: !paper,
-      showTips: false,
-      displayModeBar: !touch.matches && !paper,
-      modeBarButtons: [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-      toImageButtonOptions: { filename: plot.dataset.chart, scale: 2 },
+    plot.addEventListener("pointermove", (event) => tell(plot, ...over(event)));
+    plot.addEventListener("pointerdown", (event) => tell(plot, ...over(event)));
+    plot.addEventListener("pointerleave", () => tell(plot, null, null));
+    plot.addEventListener("focusout", () => tell(plot, null, null));
+    plot.addEventListener("click", (event) => {
+      const at = over(event)[1];
+      if (at && at.node.dataset.run) choose(at.node.dataset.run);
     });
-    drawn.add(plot);
+    plot.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const seen = places(plot), marks = seen.marks.sort((a, b) => a.x - b.x || a.y - b.y);
+      if (step && marks.length) {
+        index = (index + step + marks.length) % marks.length;
+        tell(plot, seen, marks[index]);
+      } else if (event.key === "Enter" && marks[index] && marks[index].node.dataset.run) choose(marks[index].node.dataset.run);
+      else if (event.key === "Escape") tell(plot, null, null);
+      else return;
+      event.preventDefault();
+    });
   }
 
-  // The library waits as text; reading it takes longer than the whole page, so the page is shown first.
-  function library() {
-    if (typeof Plotly !== "undefined") return true;
-    const text = document.getElementById("plotly");
-    if (!text) return false;
-    const script = document.createElement("script");
-    script.textContent = text.textContent;
-    document.head.append(script);
-    text.remove();
-    return typeof Plotly !== "undefined";
-  }
-
-  function drawAgain() {
-    for (const plot of drawn) draw(plot);
+  // An entry of a legend shows and hides all that shares its key.
+  function toggle(button) {
+    const isOn = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(isOn));
+    for (const one of button.closest("figure").querySelectorAll(".plot [data-legend]")) {
+      if (one.dataset.legend === button.dataset.legend) one.classList.toggle("is-off", !isOn);
+    }
   }
 
   function number(text) {
@@ -131,19 +153,23 @@
     });
   }
 
-  // A term is text found anywhere in the row, or COLUMN=VALUE: that column's whole value, as shown or exact.
+  // A term is text found anywhere in the row, or COLUMN and one of = != < <= > >= and a value: of text as shown, of
+  // numbers the exact one, with 16k or 1.2M as units.
   function matches(row, names, term) {
-    const [name, value] = term.split("=");
-    const column = value === undefined ? -1 : names.indexOf(name);
+    const found = term.match(/^(.+?)(<=|>=|!=|=|<|>)(.*)$/), column = found ? names.indexOf(found[1]) : -1;
     if (column < 0) return row.textContent.toLowerCase().includes(term);
-    const cell = row.cells[column];
-    return cell.textContent.toLowerCase() === value || (value !== "" && Number(cell.dataset.value) === Number(value) && Boolean(cell.dataset.value));
+    const cell = row.cells[column], [, , sign, value] = found, wanted = number(value);
+    const exact = cell.dataset.value ? Number(cell.dataset.value) : number(cell.textContent);
+    const isSame = cell.textContent.toLowerCase() === value || (value !== "" && exact === Number(value)) || (value !== "" && exact === wanted);
+    if (sign === "=" || sign === "!=") return isSame === (sign === "=");
+    return { "<": exact < wanted, "<=": exact <= wanted, ">": exact > wanted, ">=": exact >= wanted }[sign];
   }
 
   function filter(tooled) {
     const table = tooled.querySelector("table"), count = tooled.querySelector("output");
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.toLowerCase());
-    const terms = tooled.querySelector("input").value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const text = tooled.querySelector("input").value.toLowerCase().replace(/\s*(<=|>=|!=|=|<|>)\s*/g, "$1");
+    const terms = text.split(/[\s,]+/).filter(Boolean);
     const rows = [...table.tBodies[0].rows];
     for (const row of rows) row.hidden = !terms.every((term) => matches(row, names, term));
     const shown = rows.filter((row) => !row.hidden).length;
@@ -156,13 +182,204 @@
     const begins = /(^|[;|\t\r\n])(?='*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])/g;  // as in table.py
     const plain = (text) => (isNumber(text) ? text : text.replace(begins, "$1'"));
     const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+    save(shown(tooled).map((row) => row.map((text) => quoted(plain(text))).join(",")).join("\n") + "\n", `${tooled.dataset.name}.csv`, "text/csv");
+  }
+
+  // The texts of the rows and columns that are shown, the header first.
+  function shown(tooled) {
     const rows = [...tooled.querySelectorAll("tr")].filter((row) => !row.hidden);
-    const text = rows.map((row) => [...row.cells].map((cell) => quoted(plain(cell.textContent))).join(",")).join("\n") + "\n";
+    return rows.map((row) => [...row.cells].filter((cell) => !cell.hidden).map((cell) => cell.textContent.trim()));
+  }
+
+  function asMarkdown(tooled) {
+    const [head, ...rows] = shown(tooled).map((row) => row.map((text) => text.replace(/[\\|`*_[\]<>]/g, "\\$&").replace(/\s+/g, " ")));
+    return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
+  }
+
+  function asLatex(tooled) {
+    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+    const escaped = (text) => text.replace(/[\\~^&%$#_{}]/g, (sign) => special[sign] || `\\${sign}`).replace(/−/g, "$-$").replace(/–/g, "--");
+    const [head, ...rows] = shown(tooled).map((row) => `${row.map(escaped).join(" & ")} \\\\`);
+    const columns = "l".repeat(shown(tooled)[0].length);
+    return `\\begin{tabular}{${columns}}\n\\hline\n${head}\n\\hline\n${rows.join("\n")}\n\\hline\n\\end{tabular}\n`;
+  }
+
+  function save(content, name, type) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = `${tooled.dataset.name}.csv`;
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // To the clipboard; where the browser forbids it, as a file.
+  async function copy(button, text, name) {
+    const was = button.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = was; }, 1500);
+    } catch {
+      save(text, name, "text/plain");
+    }
+  }
+
+  function button(text, does) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "quiet";
+    made.textContent = text;
+    made.addEventListener("click", () => does(made));
+    return made;
+  }
+
+  // A list of the columns: the ones without a tick are hidden, in copies too.
+  function columnChooser(table) {
+    const chooser = document.createElement("details");
+    chooser.className = "columns-of";
+    chooser.innerHTML = "<summary>Columns</summary>";
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const label = document.createElement("label"), box = document.createElement("input");
+      box.type = "checkbox";
+      box.checked = true;
+      box.addEventListener("change", () => { for (const row of table.rows) row.cells[column].hidden = !box.checked; });
+      label.append(box, ` ${header.textContent}`);
+      chooser.append(label);
+    });
+    return chooser;
+  }
+
+  function addTools(tooled) {
+    const tools = tooled.querySelector(".tools"), name = tooled.dataset.name;
+    if (tools.querySelector(".quiet")) return;
+    tools.append(
+      columnChooser(tooled.querySelector("table")),
+      button("Copy as Markdown", (one) => copy(one, asMarkdown(tooled), `${name}.md`)),
+      button("Copy as LaTeX", (one) => copy(one, asLatex(tooled), `${name}.tex`)),
+    );
+  }
+
+  // The figure as it is shown, on its own: styles written out, the box of the lines as a group, shares as pixels.
+  function alone(figure) {
+    const plot = figure.querySelector(".plot"), area = plot.querySelector(".area").getBoundingClientRect();
+    const box = plot.getBoundingClientRect(), width = Math.ceil(box.width), entries = [...figure.querySelectorAll(".legend li")];
+    const top = 28, legend = entries.length ? 24 * Math.ceil(entries.length / 4) : 0, height = Math.ceil(top + box.height + legend);
+    const style = (from, to) => {
+      const now = getComputedStyle(from);
+      for (const name of ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "text-anchor", "font-size"]) {
+        to.setAttribute(name, now.getPropertyValue(name));
+      }
+    };
+    const make = (name, attributes, text = "") => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      made.textContent = text;
+      return made;
+    };
+    const page = getComputedStyle(document.body);
+    const out = make("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}`, "font-family": page.fontFamily });
+    out.append(make("rect", { width, height, fill: page.backgroundColor }));
+    const heading = figure.querySelector("h3");
+    out.append(make("text", { x: 0, y: 18, "font-size": 15, "font-weight": 650, fill: page.color }, heading ? heading.textContent : ""));
+    const inner = make("g", { transform: `translate(${area.left - box.left} ${top + area.top - box.top})` });
+    out.append(inner);
+    const pixels = (value, whole) => (value.endsWith("%") ? parseFloat(value) / 100 * whole : value);
+    for (const one of plot.querySelectorAll(".area text, .area line, .area use, .area path")) {
+      if (!one.getClientRects().length) continue;
+      let made;
+      if (one.matches("use")) {
+        const shape = document.querySelector(one.getAttribute("href"));
+        made = make("path", { d: shape.getAttribute("d"), transform: `translate(${pixels(one.getAttribute("x"), area.width)} ${pixels(one.getAttribute("y"), area.height)})` });
+      } else if (one.matches("path")) {
+        const places = one.getAttribute("d").replace(/(-?[\d.]+),(-?[\d.]+)/g, (_, x, y) => `${(x / 1000 * area.width).toFixed(1)},${(y / 1000 * area.height).toFixed(1)}`);
+        made = make("path", { d: places });
+      } else {
+        made = make(one.tagName, {}, one.textContent);
+        for (const { name, value } of one.attributes) {
+          if (/^(x|x1|x2)$/.test(name)) made.setAttribute(name, pixels(value, area.width));
+          if (/^(y|y1|y2)$/.test(name)) made.setAttribute(name, pixels(value, area.height));
+          if (/^(dx|dy)$/.test(name)) made.setAttribute(name, value);
+        }
+      }
+      style(one, made);
+      inner.append(made);
+    }
+    entries.forEach((entry, index) => {
+      const at = { x: (index % 4) * width / 4, y: top + box.height + 24 * Math.floor(index / 4) + 12 };
+      const key = entry.querySelector("svg > *");
+      if (key) {
+        const drawn = key.matches("g") ? key.querySelector("use") : key;
+        const d = key.matches("g") ? document.querySelector(drawn.getAttribute("href")).getAttribute("d") : drawn.getAttribute("d");
+        const made = make("path", { d, transform: key.matches("g") ? `translate(${at.x + 11} ${at.y - 4})` : `translate(${at.x} ${at.y - 10})` });
+        style(drawn, made);
+        out.append(made);
+      }
+      out.append(make("text", { x: at.x + (key ? 28 : 0), y: at.y, "font-size": 12, fill: page.color }, entry.textContent));
+    });
+    return { text: new XMLSerializer().serializeToString(out), width, height };
+  }
+
+  function savePicture(figure, kind) {
+    const { text, width, height } = alone(figure), name = figure.querySelector(".plot").dataset.chart;
+    if (kind === "svg") return save(text, `${name}.svg`, "image/svg+xml");
+    const image = new Image(), address = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [2 * width, 2 * height];
+      canvas.getContext("2d").drawImage(image, 0, 0, 2 * width, 2 * height);
+      URL.revokeObjectURL(address);
+      canvas.toBlob((blob) => save(blob, `${name}.png`, "image/png"));
+    };
+    image.src = address;
+  }
+
+  function addFigureTools(figure) {
+    if (figure.querySelector(".figure-tools")) return;
+    const tools = document.createElement("p"), link = document.createElement("a");
+    tools.className = "figure-tools";
+    link.href = `#${figure.id}`;
+    link.textContent = "Link";
+    tools.append(button("SVG", () => savePicture(figure, "svg")), button("PNG", () => savePicture(figure, "png")), link);
+    figure.append(tools);
+  }
+
+  // Of a run: its curve and its marks in every chart, its row as a list, its folder.
+  function choose(run) {
+    document.querySelectorAll(".is-chosen").forEach((one) => one.classList.remove("is-chosen"));
+    const old = document.getElementById("chosen");
+    if (old) old.remove();
+    for (const one of document.querySelectorAll(".area [data-run]")) {
+      if (one.dataset.run === run) one.classList.add("is-chosen");
+    }
+    const row = [...document.querySelectorAll("#runs tr[data-run]")].find((one) => one.dataset.run === run);
+    if (!row) return;
+    const table = row.closest("table"), panel = document.createElement("aside"), list = document.createElement("dl");
+    panel.id = "chosen";
+    panel.setAttribute("aria-label", `Run ${run}`);
+    panel.tabIndex = -1;
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const name = document.createElement("dt"), value = document.createElement("dd");
+      name.textContent = header.textContent;
+      value.textContent = row.cells[column].textContent;
+      if (value.textContent.trim()) list.append(name, value);
+    });
+    panel.append(button("Close", () => { panel.remove(); choose(""); }), list);
+    if (row.dataset.folder) {
+      const link = document.createElement("a");
+      link.href = row.dataset.folder;
+      link.textContent = `Its folder, ${row.dataset.folder}`;
+      panel.append(link);
+    }
+    const chart = document.querySelector(".line.is-chosen");
+    if (chart) {
+      const link = document.createElement("a");
+      link.href = `#${chart.closest("figure").id}`;
+      link.textContent = "Its curve";
+      panel.append(link);
+    }
+    document.body.append(panel);
+    panel.focus({ preventScroll: true });
+    panel.addEventListener("keydown", (event) => { if (event.key === "Escape") panel.querySelector("button").click(); });
   }
 
   // Only what scrolls is a stop of the Tab key.
@@ -176,41 +393,30 @@
 
   // Once when the page opens; again when a watched page has been exchanged for a newer one.
   function start() {
-    const found = JSON.parse(document.getElementById("charts").textContent);
-    palettes = found.palettes;
-    specs = new Map(found.charts.map((chart) => [chart.name, chart]));
-    drawn.clear();
-    if (soon) soon.disconnect();
+    document.querySelectorAll(".plot").forEach(makeTold);
+    for (const entry of document.querySelectorAll(".legend button")) entry.addEventListener("click", () => toggle(entry));
     document.querySelectorAll("table.sortable").forEach(makeSortable);
     for (const tooled of document.querySelectorAll(".tooled")) {
       tooled.querySelector("input").addEventListener("input", () => filter(tooled));
-      const button = tooled.querySelector("button.csv");
-      if (button) button.addEventListener("click", () => csv(tooled));
+      const asCsv = tooled.querySelector("button.csv");
+      if (asCsv) asCsv.addEventListener("click", () => csv(tooled));
+      addTools(tooled);
     }
+    for (const figure of document.querySelectorAll("figure:has(.plot)")) addFigureTools(figure);
+    for (const row of document.querySelectorAll("#runs tr[data-run]")) row.addEventListener("click", () => choose(row.dataset.run));
     tabStops();
-    soon = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting || drawn.has(entry.target)) continue;
-        soon.unobserve(entry.target);
-        setTimeout(() => { if (library() && entry.target.isConnected) draw(entry.target); }, 0); // after the page is shown
-      }
-    }, { rootMargin: "600px 0px" });
-    document.querySelectorAll(".plot").forEach((plot) => soon.observe(plot));
   }
 
   let closed = [];
   window.addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details:not([open])")];
     closed.forEach((one) => { one.open = true; });
-    if (library()) document.querySelectorAll(".plot").forEach((plot) => draw(plot, true));
   });
   window.addEventListener("afterprint", () => {
     closed.forEach((one) => { one.open = false; });
-    drawAgain();
   });
   window.addEventListener("resize", tabStops);
   document.addEventListener("toggle", tabStops, true);
-  dark.addEventListener("change", drawAgain);
   window.lawful = { start, sort, filter };
   start();
 })();

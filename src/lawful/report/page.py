@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lawful.fitting.answers import Answer
-from lawful.report import answer_tables, arms, interactive, parts, study_tables, tables, truth, words
+from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
+from lawful.report.calculator import calculator, has_calculator
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
@@ -61,6 +62,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         _law(evidence, rest),
         *_other_questions(evidence, rest),
         _all_arms(evidence),
+        calculator(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
         _learned(evidence),
@@ -72,8 +74,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         f"{study.name}: {study.question}",
         words.headline(evidence),
         [section for section in sections if section],
-        [interactive.figure(chart) for chart in drawn],
-        interactive.palettes(list(drawn)),
+        drawn,
         f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}.",
         live=live,
     )
@@ -130,7 +131,8 @@ def _rows(evidence: Evidence) -> Html:
     rows = [tuple(_plain(row.get(name, "")) for name in names) for row in evidence.rows]
     numeric = tuple(i for i, name in enumerate(names) if all(_is_number(row.get(name)) for row in evidence.rows))
     table = Table(title="Every row of the table", header=tuple(names), rows=rows, right=numeric)
-    return tag("section", tag("h2", "Runs"), parts.table(table), id="runs")
+    runs_of = [str(row.get("run") or "") for row in evidence.rows]
+    return tag("section", tag("h2", "Runs"), parts.table(table, runs=runs_of), id="runs")
 
 
 def _plain(cell: Cell) -> str:
@@ -175,6 +177,7 @@ def _navigation(evidence: Evidence) -> Html:
         for answer in evidence.answers[1:]
         if not evidence.parent(answer)
     ]
+    entries += [("#calculator", "Calculator")] if has_calculator(evidence) else []
     entries += [("#doubts", "Doubts"), ("#training", "Training")] if evidence.curves else [("#doubts", "Doubts")]
     entries += [("#runs", "Runs"), ("#repeat", "Repeat it")]
     return tag(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from lawful.report import interactive
+from lawful.report import svg
 from lawful.report.charts import Chart
-from lawful.report.markup import Html, data, join, tag
+from lawful.report.markup import Html, join, tag
+from lawful.report.scales import Limits
 from lawful.report.table import Table
-from lawful.storage.json_files import Json
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
@@ -26,23 +27,22 @@ def document(
     title: str,
     description: str,
     sections: Sequence[Html],
-    figures: Sequence[dict[str, Json]],
-    palettes: dict[str, dict[str, str]],
+    drawn: Sequence[Chart],
     footer: str,
     *,
     live: Html | None = None,
 ) -> str:
-    """A whole page that needs nothing but itself. `live`: a line that follows the study, of a page that is watched.
+    """A whole page that needs nothing but itself.
 
-    Plotly waits as text until the page has been shown: its four megabytes take longer to read than all else.
+    drawn   the charts in its sections
+    live    a line that follows the study, of a page that is watched
     """
     body = join(
         tag("a", "Skip to the answer", class_="skip", href="#answer"),
         live,
+        svg.shapes(),
         tag("main", list(sections), id="top"),
         tag("footer", tag("p", footer)),
-        data("charts", {"palettes": palettes, "charts": list(figures)}),
-        tag("script", Html(interactive.plotly_script()), type="text/plain", id="plotly") if figures else None,
         tag("script", Html(asset("page.js"))),
         tag("script", Html(asset("watch.js"))) if live else None,
     )
@@ -58,12 +58,14 @@ def document(
         tag("meta", name="description", content=description),
         tag("title", title),
         tag("style", Html(asset("page.css"))),
+        tag("style", Html(svg.palette(drawn)), id="palette"),
     )
     return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", body), lang="en") + "\n"
 
 
-def table(content: Table) -> Html:
-    """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV."""
+def table(content: Table, *, runs: Sequence[str] = ()) -> Html:
+    """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV. runs:
+    that of each row, where a row is a run."""
     sorts = len(content.rows) >= SORTED_FROM
 
     def side(index: int) -> str | None:
@@ -71,8 +73,8 @@ def table(content: Table) -> Html:
 
     head = [header(name, side(index), sorts=sorts) for index, name in enumerate(content.header)]
     rows = [
-        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)])
-        for row in content.rows
+        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)], data_run=run)
+        for row, run in itertools.zip_longest(content.rows, runs)
     ]
     if len(content.rows) < TOOLS_FROM:
         return framed(content.title, head, rows, sorts=sorts)
@@ -152,15 +154,22 @@ def charts(drawn: Sequence[Chart], *, heading: bool = True) -> Html | None:
     return tag("div", [chart(one, heading=heading) for one in drawn], class_="charts")
 
 
-def chart(one: Chart, *, heading: bool = True, name: str = "", title: str = "", has_caption: bool = True) -> Html:
-    """`name` and `title` where they are not the chart's own: a page beside another's. has_caption: false where the
-    caption stands elsewhere."""
+def chart(
+    one: Chart,
+    *,
+    heading: bool = True,
+    name: str = "",
+    title: str = "",
+    has_caption: bool = True,
+    within: Limits | None = None,
+) -> Html:
+    """`name`, `title` and `within` where they are not the chart's own: a page beside another's. has_caption: false
+    where the caption stands elsewhere."""
     name = name or one.name
     return tag(
         "figure",
         tag("h3", title or one.title) if heading else None,
-        tag("div", class_="plot", data_chart=name, role="group", aria_label=one.alt),
-        tag("noscript", tag("p", f"This chart needs scripts; the same one is in figures/{one.name}.svg.")),
+        svg.plot(one, name, within),
         tag("figcaption", powers(one.caption)) if has_caption else None,
         class_="wide" if one.is_wide and not title else None,
         id=f"chart-{name}",

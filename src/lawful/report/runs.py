@@ -59,7 +59,7 @@ def runs(evidence: Evidence) -> Html:
             download,
             len(rows),
             "Runs",
-            example=f"{first[0]}={tables.coordinate(first[1])}, diverged, …",
+            example=f"{first[0]}={tables.coordinate(first[1])}, loss<3, …",
         ),
         id="runs",
     )
@@ -88,7 +88,14 @@ def _row(
             text = str(value or "") + (", held out" if row.get("held_out") else "")
             cells.append(tag("td", text, title=str(row.get("reason") or "") or None))
     status = str(row.get("status") or "")
-    return tag("tr", cells, class_={"finished": None, "diverged": "bad", "failed": "bad"}.get(status, "faint"))
+    run = str(row.get("run") or "")
+    return tag(
+        "tr",
+        cells,
+        class_={"finished": None, "diverged": "bad", "failed": "bad"}.get(status, "faint"),
+        data_run=run,
+        data_folder=f"runs/{run}/",
+    )
 
 
 def _cell(column: str, value: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lawful
@@ -26,9 +27,10 @@ def write_table_page(table: Observations, answers: Sequence[Answer], out: Path, 
 
 
 def picture(table: Observations, answers: Sequence[Answer]) -> Chart | None:
-    """The one chart that shows the answer."""
+    """The one chart that shows the answer, under what was found."""
     evidence = evidence_of_table(table, answers, Path())
-    return leading_chart(evidence, all_charts(evidence))
+    lead = leading_chart(evidence, all_charts(evidence))
+    return replace(lead, title=answers[0].headline or lead.title) if lead else None
 
 
 def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Path, command: str = "") -> Evidence:

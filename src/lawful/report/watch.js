@@ -47,10 +47,7 @@
   function exchange(next) {
     if ([document, next].some((one) => one.querySelector("[data-starts-anew]"))) return location.reload(); // its script must
     const at = placed(), done = doings();
-    if (typeof Plotly !== "undefined") document.querySelectorAll(".plot.js-plotly-plot").forEach((plot) => Plotly.purge(plot));
-    for (const part of ["main", "footer", "#charts"]) document.querySelector(part).replaceWith(document.adoptNode(next.querySelector(part)));
-    const library = next.getElementById("plotly");
-    if (library && typeof Plotly === "undefined" && !document.getElementById("plotly")) document.body.append(document.adoptNode(library));
+    for (const part of ["main", "footer", "#palette"]) document.querySelector(part).replaceWith(document.adoptNode(next.querySelector(part)));
     document.title = next.title;
     window.lawful.start();
     redo(done);

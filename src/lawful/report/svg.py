@@ -1,0 +1,234 @@
+"""A chart as SVG that fits any width without a script: its lines stretch, its marks and its text do not.
+
+Places are shares of the plot: lines and bands are paths in a box of SIDE x SIDE that is stretched over the plot, marks
+and labels stand at per cents of it. Colours are variables of the page (`palette`), so that light, dark and paper each
+have their own. page.js adds what a pointer or a key does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from lawful.report import charts, scales
+from lawful.report.charts import Chart, Dash, Line, Points, Symbol
+from lawful.report.markup import Html, join, tag
+from lawful.report.scales import Limits, Scale
+
+SIDE = 1000  # of the box of the paths; one decimal of it is finer than any screen
+NARROW, ROOMY = 5, 9  # labels along x that stand side by side on a phone, and on a page
+MANY = 150  # marks from which on they are smaller
+LAST = 0.97  # share of an axis from which on a label in its middle would leave the chart
+DIGIT = 7.2  # pixels that a character of an axis label takes, at most
+_DASHES: dict[Dash, str | None] = {"solid": None, "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
+_SHAPES: dict[Symbol, str] = {
+    "circle": "M4.5,0a4.5,4.5 0 1,1 -9,0a4.5,4.5 0 1,1 9,0z",
+    "square": "M-4,-4h8v8h-8z",
+    "triangle": "M0,-5.2L5,3.8H-5z",
+    "diamond": "M0,-5.5L5.5,0L0,5.5L-5.5,0z",
+    "cross": "M-1.7,-5h3.4v3.3h3.3v3.4h-3.3v3.3h-3.4v-3.3h-3.3v-3.4h3.3z",
+    "x": "M-5,-2.8L-2.8,-5L0,-2.2L2.8,-5L5,-2.8L2.2,0L5,2.8L2.8,5L0,2.2L-2.8,5L-5,2.8L-2.2,0z",
+}
+
+
+def shapes() -> Html:
+    """The shapes of all marks: once in a page, before its charts."""
+    made = [tag("path", id=f"mark-{name}", d=shape) for name, shape in _SHAPES.items()]
+    return tag("svg", tag("defs", made), width="0", height="0", class_="shapes", aria_hidden="true")
+
+
+def palette(drawn: Iterable[Chart]) -> str:
+    """Style: every colour that the charts use as a variable, on light, on dark and on paper."""
+    of_page = {"ink", "muted", "paper"}  # page.css has them
+    used = {mark.colour for one in drawn for marks in (one.bands, one.lines, one.points) for mark in marks}
+    roles = sorted({*charts.LIGHT, *used} - of_page)
+
+    def variables(is_dark: bool) -> str:
+        return "".join(f"--{role}:{charts.resolve(role, is_dark=is_dark)};" for role in roles)
+
+    return (
+        f".plot,.legend{{{variables(False)}}}"
+        f"@media screen and (prefers-color-scheme:dark){{.plot,.legend{{{variables(True)}}}}}"
+    )
+
+
+def plot(chart: Chart, name: str, within: Limits | None = None) -> Html:
+    """The picture and its legend. `within`: limits of x and y that are not the chart's own."""
+    x, y = (
+        Scale(axis=axis, low=low, high=high)
+        for axis, (low, high) in zip((chart.x, chart.y), within or scales.limits(chart), strict=True)
+    )
+    y_ticks = [(value, scales.tick_text(value, chart.y)) for value in y.ticks()]
+    left = round(14 + DIGIT * max((len(text) for _, text in y_ticks), default=2))
+    size = "small" if sum(len(points.x) for points in chart.points) > MANY else None
+    picture = tag(
+        "svg",
+        _axes(chart, x, y, y_ticks, left),
+        tag("svg", _stretched(chart, x, y), viewBox=f"0 0 {SIDE} {SIDE}", preserveAspectRatio="none", class_="paths"),
+        _references(chart, y),
+        tag("g", [_marks(points, x, y) for points in chart.points], class_="marks"),
+        class_="area",
+        aria_hidden="true",
+    )
+    return join(
+        tag(
+            "div",
+            picture,
+            class_="plot",
+            data_chart=name,
+            data_x=_ends_of(x),
+            data_y=_ends_of(y),
+            data_size=size,
+            role="group",
+            tabindex="0",
+            aria_label=chart.alt,
+            style=f"--left:{left}px",
+        ),
+        _legend(chart),
+    )
+
+
+def _ends_of(scale: Scale) -> str:
+    return f"{scale.low:.6g} {scale.high:.6g} {scale.axis.scale} {'flops' if scale.axis.is_flops else ''}".strip()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]], left: int) -> list[Html]:
+    x_ticks = [(value, scales.tick_text(value, chart.x)) for value in x.ticks()]
+    roomy, narrow = (scales.thinned([text for _, text in x_ticks], room) for room in (ROOMY, NARROW))
+    made = []
+    for value, text in y_ticks:
+        at = _percent(1 - y.share(value))
+        made.append(tag("line", x2="100%", y1=at, y2=at, class_="grid"))
+        made.append(tag("text", text, y=at, dx="-7", dy=".33em", class_="tick y"))
+    for index, (value, text) in enumerate(x_ticks):
+        at = _percent(x.share(value))
+        made.append(tag("line", x1=at, x2=at, y2="100%", class_="grid"))
+        if index in roomy:
+            dense = "" if index in narrow else " dense"
+            last = " last" if x.share(value) > LAST else ""
+            made.append(tag("text", text, x=at, y="100%", dy="1.5em", class_=f"tick x{dense}{last}"))
+    made.append(tag("text", chart.y.title, dx=str(-left), dy="-.9em", class_="title"))
+    made.append(tag("text", chart.x.title, x="100%", y="100%", dy="2.9em", class_="title x"))
+    return made
+
+
+def _stretched(chart: Chart, x: Scale, y: Scale) -> list[Html]:
+    """Bands, the diagonal and lines."""
+    made = []
+    for band in chart.bands:
+        there = _points_of(band.x, band.high, x, y)
+        back = _points_of(band.x, band.low, x, y)
+        if len(there) > 1 and len(back) > 1:
+            d = "M" + "L".join([*there, *reversed(back)]) + "z"
+            fill, legend = f"var(--{band.colour})", band.legend or None
+            made.append(tag("path", d=d, class_="band", fill=fill, fill_opacity=band.opacity, data_legend=legend))
+    if chart.has_identity:
+        low, high = max(x.low, y.low), min(x.high, y.high)
+        start, end = _points_of((low, high), (low, high), x, y)
+        made.append(tag("path", d=f"M{start}L{end}", class_="identity"))
+    made += [drawn for line in chart.lines if (drawn := _line(line, x, y))]
+    return made
+
+
+def _line(line: Line, x: Scale, y: Scale) -> Html | None:
+    places = _points_of(line.x, line.y, x, y)
+    if len(places) < 2:
+        return None
+    return tag(
+        "path",
+        tag("title", line.hover or line.name) if line.hover or line.name else None,
+        d="M" + "L".join(places),
+        class_="line thin" if line.is_thin else "line",
+        stroke=f"var(--{line.colour})",
+        stroke_dasharray=_DASHES[line.dash],
+        data_legend=line.legend or None,
+        data_run=line.run or None,
+    )
+
+
+def _points_of(xs: Sequence[float], ys: Sequence[float], x: Scale, y: Scale) -> list[str]:
+    """As "left,top" in the box; what an axis cannot show is left out, what lies far outside ends two boxes away."""
+    places = []
+    for one, other in zip(xs, ys, strict=True):
+        across, up = x.share(one), y.share(other) if math.isfinite(other) else math.copysign(3, other)
+        if not (math.isnan(across) or math.isnan(up)):
+            places.append(f"{_short(across)},{_short(1 - min(max(up, -2), 3))}")
+    return places
+
+
+def _short(share: float) -> str:
+    return f"{SIDE * share:.1f}".rstrip("0").rstrip(".")
+
+
+def _references(chart: Chart, y: Scale) -> list[Html]:
+    above, below = scales.off_the_chart(chart, y)
+    made = []
+    for one in chart.references:
+        if one in above or one in below:
+            continue
+        at = _percent(1 - y.share(one.y))
+        made.append(tag("line", x2="100%", y1=at, y2=at, class_="reference"))
+        if one.label:
+            made.append(tag("text", one.label, x="100%", y=at, dy="-.35em", class_="note"))
+    for sign, at, dy, beyond in (("↑", "0", "1em", above), ("↓", "100%", "-.4em", below)):
+        if beyond:
+            text = f"{sign} {', '.join(one.label for one in beyond)}"
+            made.append(tag("text", text, x="100%", y=at, dy=dy, class_="note"))
+    return made
+
+
+def _marks(points: Points, x: Scale, y: Scale) -> Html:
+    made = []
+    for index, (one, other) in enumerate(zip(points.x, points.y, strict=True)):
+        across, down = x.share(one), 1 - y.share(other)
+        if math.isnan(across) or math.isnan(down):
+            continue
+        left = _percent(across)
+        if points.low:
+            low, high = (_percent(1 - y.share(ends[index])) for ends in (points.low, points.high))
+            made.append(tag("line", x1=left, x2=left, y1=low, y2=high))
+        made.append(
+            tag(
+                "use",
+                tag("title", points.hover[index]) if points.hover else None,
+                href=f"#mark-{points.symbol}",
+                x=left,
+                y=_percent(down),
+                data_run=points.runs[index] if points.runs else None,
+            )
+        )
+    return tag(
+        "g",
+        made,
+        class_="points open" if points.is_open else "points",
+        style=f"--c:var(--{points.colour})",
+        data_legend=points.legend or None,
+    )
+
+
+def _legend(chart: Chart) -> Html | None:
+    """An entry for each name; what shares its key is shown, hidden and named together."""
+    entries: dict[str, tuple[str, list[Html]]] = {}
+    for line in chart.lines:
+        if line.is_named:
+            key = tag(
+                "path", d="M0,6H22", class_="line", stroke=f"var(--{line.colour})", stroke_dasharray=_DASHES[line.dash]
+            )
+            entries.setdefault(line.name, (line.legend, []))[1].append(key)
+    for points in chart.points:
+        mark = tag("use", href=f"#mark-{points.symbol}", x="11", y="6")
+        kind = "points open" if points.is_open else "points"
+        key = tag("g", mark, class_=kind, style=f"--c:var(--{points.colour})")
+        entries.setdefault(points.name, (points.legend, []))[1].append(key)
+    if len(entries) < 2 and not chart.legend_title:
+        return None
+    made = [
+        tag("li", tag("button", tag("svg", keys[:1], width="22", height="12", aria_hidden="true"), name,
+                      type="button", data_legend=legend or None, aria_pressed="true"))
+        for name, (legend, keys) in entries.items()
+    ]  # fmt: skip
+    return tag("ul", tag("li", chart.legend_title, class_="of") if chart.legend_title else None, made, class_="legend")
