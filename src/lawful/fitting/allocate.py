@@ -14,6 +14,7 @@ from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.predict import OUTSIDE, run_spread, too_far
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
+from lawful.response import expect_loss
 from lawful.schema import Warning
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def allocate(fit: Fit, *, flops: float, cost: FlopsPerToken | None = None) -> Al
            `exact_cost(observations)`.
     Raises LawfulError for a law without both params and tokens, Refusal where the fitted law has no best size.
     """
+    expect_loss(fit.data.response, "allocate")
     _needs_surface(fit, "allocate")
     if not 0 < flops < np.inf:
         raise DeclarationError(f"allocate: expected a positive budget in FLOPs, got {flops}.")
@@ -340,6 +342,7 @@ def diminishing_returns(fit: Fit, *, threshold: float | None = None) -> Diminish
 
     There is no knee in a power law: the point depends on the threshold, which is therefore part of the answer.
     """
+    expect_loss(fit.data.response, "diminishing_returns")
     label = "given"
     if threshold is None:
         typical = float(np.median([row.observed for row in fit.residuals]))

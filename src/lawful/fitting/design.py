@@ -125,7 +125,9 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
     from lawful.fitting.predict import checked
 
     at = checked(fit, target)
-    label = "log loss at " + ", ".join(f"{axis} {value:.4g}" for axis, value in at.items())
+    label = f"{'log loss' if fit.data.response.is_log else fit.data.columns['loss']} at " + ", ".join(
+        f"{axis} {value:.4g}" for axis, value in at.items()
+    )
     return log_slopes(fit, at), label
 
 

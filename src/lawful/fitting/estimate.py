@@ -20,8 +20,10 @@ from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
 from lawful.fitting.result import Fit
 from lawful.laws import Array, Axes, Law, bounds_of, with_bounds
+from lawful.tables.responses import Asked
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
+OF_ANY_RESPONSE = ("robust", "l2-raw")  # the others are of log residuals by their names
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
 HOFFMANN_DELTA = 1e-3  # arXiv:2203.15556, on log loss
 LAD_DELTA = 1e-8  # so narrow that the optimum interpolates as many rows as there are parameters
@@ -53,13 +55,16 @@ def fit(
     unique_tokens: str | None = None,
     cluster: str | None = None,
     stderr: str | None = None,
+    trials: str | None = None,
+    response: str | None = None,
+    chance: float | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
     keep_held_out: bool = False,
 ) -> Fit:
-    """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to stderr name its columns).
+    """Fit `law` to a table of runs (anything `read_runs` takes; the keywords from params to trials name its columns).
 
     law         by default the one that the table can carry, by how its params and tokens vary
     objective   robust (Huber on log loss, delta = 1.345 robust sigma), hoffmann (delta 1e-3), lad, l2 (log), l2-raw,
@@ -67,6 +72,10 @@ def fit(
     cluster     column whose values mark rows that share noise; "none" makes every row its own cluster
     stderr      column of the standard errors of the losses, by which rows weigh under the robust objective; by default
                 one that is called so; "none": they do not
+    trials      column of the numbers of test items that an accuracy is of: its noise is then that of counts, and what
+                scatters beyond it is estimated
+    response    log for a loss, logit for an accuracy, identity for another number; by default as the column's name says
+    chance      of an accuracy: the share of right answers that guessing gives
     fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
                 law.parameters
     draws       bootstrap refits over clusters
@@ -81,11 +90,12 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
         "stderr": stderr,
+        "trials": trials,
     }
     is_named = law is not None
     if law is not None:
         law, bounds = with_bounds(law, bounds or {})
-    table = read_table(source, columns)
+    table = read_table(source, columns, Asked(kind=response, chance=chance))
     choice = resolved(law, table)
     law, fixed = choice.law.holding(fixed or {})
     data = sample(table, law, columns, keep_held_out=keep_held_out)
@@ -185,8 +195,9 @@ class Point:
 
     @property
     def residuals_log(self) -> Array:
-        """As if the residual were of log loss; over the rows' relative noise, as `residuals`."""
-        return replace(self, problem=replace(self.problem, is_log=True)).residuals
+        """As if the residual were on the response's scale, of a loss its logarithm; over the rows' relative noise, as
+        `residuals`."""
+        return replace(self, problem=replace(self.problem, is_log=self.problem.response.is_log)).residuals
 
     @property
     def fitted(self) -> Array:
@@ -204,11 +215,11 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
     axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
     there."""
     problem, sigma = point.problem, robust_sigma(point)
-    logs = np.log(np.maximum(solver.levels(problem, point.parameters), 1e-300))
+    levels = problem.response.level(solver.levels(problem, point.parameters))
     is_at_bound = any(side_of(point, i) for i in range(len(point.parameters)))
     for axis in problem.law.fitted_axes:
         held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
-        fall = np.ptp(logs - np.log(np.maximum(solver.levels(held, point.parameters), 1e-300)))
+        fall = np.ptp(levels - problem.response.level(solver.levels(held, point.parameters)))
         if fall > CLEAR_FALL * sigma and not is_at_bound:
             continue
         starts = np.concatenate([point.parameters[None], solver.grid_starts(held, keep=FEW_STARTS)[0]])
@@ -216,7 +227,7 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
         nothing = solver.NO_MISFIT * data.n
         dof = max(data.n - int(point.is_free.sum()), 1)
         ratio = (without - point.misfit - nothing) / (max(point.misfit, nothing) / dof)
-        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
+        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _is_wrong_way(data, problem.law, axis)):
             column = data.column.get(axis, axis)
             named_so = axis if column == axis else f"{axis} ({column})"
             if limiting := _limiting(point, axis):
@@ -226,6 +237,14 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
                     f"{' and '.join(limiting)} at a bound. Where the loss may go the other way with {column}, give "
                     f"other bounds: --bounds {limiting[0]}=LOW:HIGH (-inf:inf for a coefficient of either sign). Else "
                     f"take runs over a wider range of {column}, or a law that does not read it.",
+                )
+            if not problem.response.is_log:
+                raise Refusal(
+                    "no_fall",
+                    f"{data.column['loss']} does not change with {named_so} in these {data.n} runs: "
+                    f"{problem.law.spec} fits no better than without it. A law may go one way only: of a metric that "
+                    "rises, take one that rises (`lawful explain sigmoid`, or a formula such as 1 - a*N^-b). Else take "
+                    f"runs over a wider range of {column}.",
                 )
             raise Refusal(
                 "no_fall",
@@ -239,6 +258,11 @@ def _limiting(point: Point, axis: str) -> list[str]:
     law = point.problem.law
     at_bounds = {name for i, name in enumerate(law.parameters) if side_of(point, i)}
     return [of_text for name, of_text in law.ways_along(axis).items() if name in at_bounds]
+
+
+def _is_wrong_way(data: Sample, law: Law, axis: str) -> bool:
+    """Whether what slope there is goes up. Which way another response than a loss should go, nobody knows."""
+    return data.response.is_log and _slope(data, law, axis) >= 0
 
 
 def _slope(data: Sample, law: Law, axis: str) -> float:
@@ -286,7 +310,7 @@ def beside(data: Sample, law: Law, low: Array, high: Array) -> Point:
     those that lag behind are left there, and the last search starts from the point whose sigma is the robust delta's.
     """
     settled, delta = _settled(data, law, low, high, None, is_raced=True)
-    problem = problem_of(data, law, low, high, is_log=True, delta=delta)
+    problem = problem_of(data, law, low, high, is_log=data.response.is_log, delta=delta)
     return _minimise(problem, delta, settled.parameters, is_raced=True)
 
 
@@ -296,11 +320,17 @@ def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, 
     The robust default first estimates its delta, and weighs rows by how noisy replicates are at their size; the others
     are what they are called.
     """
+    is_log = data.response.is_log
     if objective != "robust":
         data = replace(data, spread_slopes={})
+    if not is_log and objective not in OF_ANY_RESPONSE:
+        raise DeclarationError(
+            f"objective: {objective} is of the logarithm of a loss; the response here is {data.response.kind}: "
+            f"expected {' or '.join(OF_ANY_RESPONSE)}."
+        )
     if objective == "robust":
         _, delta = _settled(data, law, low, high, near)
-        return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
+        return _minimise(problem_of(data, law, low, high, is_log=is_log, delta=delta), delta, near)
     if objective in ("l2", "l2-raw"):
         problem = problem_of(data, law, low, high, is_log=objective == "l2", delta=None)
         return _minimise(problem, None, near)
@@ -327,27 +357,31 @@ def _settled(
 ) -> tuple[Point, float]:
     """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles; and
     the last of these fits."""
-    settled = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None, near, is_raced=is_raced)
-    delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
+    is_log = data.response.is_log
+    settled = _minimise(problem_of(data, law, low, high, is_log=is_log, delta=None), None, near, is_raced=is_raced)
+    least = LEAST_DELTA * (1.0 if is_log else settled.problem.typical)
+    delta = max(HUBER * robust_sigma(settled), least)
     for _ in range(3):
-        problem = problem_of(data, law, low, high, is_log=True, delta=delta)
+        problem = problem_of(data, law, low, high, is_log=is_log, delta=delta)
         found = solver.solve(
             problem, settled.parameters[None], most_steps=RACED_STEPS if is_raced else solver.MOST_STEPS
         )
         settled = as_point(problem, found, delta)
-        delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
+        delta = max(HUBER * robust_sigma(settled), least)
     return settled, delta
 
 
 def robust_sigma(point: Point) -> float:
-    """Of log residuals: the median absolute one, scaled to a normal's sigma and for the parameters fitted."""
+    """Of residuals on the response's scale: the median absolute one, scaled to a normal's sigma and for the parameters
+    fitted."""
     free, n = int(point.is_free.sum()), len(point.problem.loss)
     return float(1.4826 * np.median(np.abs(point.residuals_log)) * np.sqrt(n / max(n - free, 1)))
 
 
 def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> solver.Problem:
-    scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
-    return solver.Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
+    response, is_squares = data.response, delta is None
+    problem = solver.Problem(law, data.x, data.loss, is_log, 0.01, is_squares, low, high, data.relative, response)
+    return replace(problem, scale=delta if delta is not None else 0.01 * (1.0 if is_log else problem.typical))
 
 
 def _minimise(problem: solver.Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:
@@ -522,8 +556,8 @@ def _goodness(point: Point, data: Sample, around: noise.Noise) -> Goodness:
 
 def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]:
     fitted = point.fitted
-    log = np.log(fitted / data.loss)
-    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12)
+    away = data.response.away(data.loss, fitted)
+    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12 * point.problem.typical)
     return tuple(
         Residual(
             run,
@@ -531,8 +565,8 @@ def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]
             {axis: float(v[i]) for axis, v in data.values.items()},
             float(data.loss[i]),
             float(fitted[i]),
-            float(-log[i]),
-            float(-log[i] / scale[i]),
+            float(away[i]),
+            float(away[i] / scale[i]),
             None if data.errors is None else float(data.errors[i]),
         )
         for i, run in enumerate(data.run_names)
@@ -553,6 +587,7 @@ def _facts(data: Sample) -> FitData:
         dropped=tuple(dict(row) for row in data.observations.dropped),
         alike=len(data.observations.alike()),
         loss_unit=data.observations.loss_unit,
+        response=data.response,
     )
 
 

@@ -23,6 +23,7 @@ from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
+from lawful.response import LOG, Response
 from lawful.schema import Warning
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ SHORT_REFUSALS = {
     "no_value": "some runs lack a number that the law needs",
     "too_few_levels": "the runs take too few different sizes or budgets",
     "one_cluster": "all runs share their noise",
-    "no_fall": "the loss does not fall along every axis of the law",
+    "no_fall": "the metric does not follow every axis of the law",
     "two_axes": "both size and data vary, and the law reads one of them",
     "no_best_size": "the fitted law has no best size",
     "mixed_loss_units": "the losses are in different units",
@@ -130,9 +131,11 @@ def of_fit(
     said = fit.warnings if warnings is None else warnings
     doubts = [*severe, *(one for one in said if one.severity == "severe")]
     blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
-    forecast = _forecasts(held)
+    forecast = _forecasts(held, fit.data.response)
     runs = counted(fit)
     next_step = _next_of_fit(fit, doubts, said)
+    if not fit.data.response.is_log:
+        return _of_metric(fit, blocking, forecast, runs, next_step)
     if blocking:
         why = _short(blocking[0], fit)
         if held and forecast == "held-out forecasts held" and blocking[0].code == "misfit":
@@ -149,7 +152,9 @@ def of_fit(
     if any(one.code == "ridge" for one in doubts):
         sentence = "These runs do not determine the law's parameters one by one: no exponent is quoted"
     elif not known and not unknown:
-        sentence = f"From the smallest run to the largest, the {loss} falls by {_percent(_whole_fall(fit))} %"
+        share = _whole_fall(fit)
+        way = "falls" if share >= 0 else "rises"
+        sentence = f"From the smallest run to the largest, the {loss} {way} by {_percent(abs(share))} %"
     elif not known:
         sentence = f"These runs do not determine how fast the {loss} falls with {' or '.join(unknown)}"
     elif len(known) == 1 and not unknown:
@@ -174,6 +179,29 @@ def of_fit(
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
     intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
     return Headline(sentence=_capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
+
+
+def _of_metric(fit: Fit, blocking: Sequence[Warning], forecast: str, runs: str, next_step: str) -> Headline:
+    """Of an accuracy, or another number that is no loss: from where to where the law leads over the runs."""
+    first, last = ends_of(fit)
+    basis = f"{runs}; by the law at the runs' ends"
+    sentence = f"From the smallest run to the largest, the {loss_name(fit.data.columns['loss'])} {change(first, last)}"
+    if blocking:
+        return Headline(
+            sentence=_capped(f"{sentence}; but {_short(blocking[0], fit)}."), basis=basis, next_step=next_step
+        )
+    return Headline(sentence=_capped(f"{sentence}; {forecast}."), basis=basis, next_step=next_step)
+
+
+def ends_of(fit: Fit) -> tuple[float, float]:
+    """The law's value at the run with the smallest axes, and at that with the largest."""
+    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    first, last = fit.data.response.inside([rows[0].predicted, rows[-1].predicted])
+    return float(first), float(last)
+
+
+def change(first: float, last: float) -> str:
+    return f"{'rises' if last > first else 'falls'} from {first:.3g} to {last:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,12 +279,12 @@ def _whole_fall(fit: Fit) -> float:
     return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
 
 
-def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow]) -> str:
+def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response = LOG) -> str:
     from lawful.fitting.holdout import are_held
 
     if not held:
         return "nothing was held out"
-    if all(says_nothing(*_ends(row)) for row in held):
+    if all(says_nothing(*_ends(row), response) for row in held):
         return "held-out forecasts say nothing"
     inside = sum(row.is_inside for row in held)
     if inside == len(held):
@@ -362,7 +390,7 @@ def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[C
         return f"{lead}{_tail(found, leader, 'lead')}.", basis
     if found is None:
         return f"Neither a crossing nor a steady lead is established between {_listed(arms, 'and')}.", ""
-    which = f"{_listed(arms, 'and')} differ, but which needs less for the same loss is not decided"
+    which = f"{_listed(arms, 'and')} differ, but which needs less for the same {_metric_of(found)} is not decided"
     return f"{which}{_tail(found, arms[0], '')}.", _p(found)
 
 
@@ -424,13 +452,23 @@ def _gain(one: Multiplier, pairs: int) -> _Gain | None:
     better, other = (one.second, one.first) if high < 1 else (one.first, one.second)
     value, low, high = (one.value, low, high) if high < 1 else (1 / one.value, 1 / high, 1 / low)
     if value < 0.5:
-        sentence = f"{_named(other)} needs {1 / value:.2g} times the {one.of} of {_named(better)} for the same loss"
-        return _Gain(better, sentence, f"95 % interval {1 / high:.2g} to {1 / low:.2g} times, at loss {one.loss:.4g}")
+        sentence = (
+            f"{_named(other)} needs {1 / value:.2g} times the {one.of} of {_named(better)} for the same {one.metric}"
+        )
+        return _Gain(
+            better, sentence, f"95 % interval {1 / high:.2g} to {1 / low:.2g} times, at {one.metric} {one.loss:.4g}"
+        )
     less = "fewer" if one.of.endswith("s") else "less"
-    sentence = f"{_named(better)} needs {_percent(1 - value)} % {less} {one.of} than {_named(other)} for the same loss"
-    return _Gain(
-        better, sentence, f"95 % interval {_percent(1 - high)} to {_percent(1 - low)} %, at loss {one.loss:.4g}"
+    sentence = (
+        f"{_named(better)} needs {_percent(1 - value)} % {less} {one.of} than {_named(other)} for the same {one.metric}"
     )
+    return _Gain(
+        better, sentence, f"95 % interval {_percent(1 - high)} to {_percent(1 - low)} %, at {one.metric} {one.loss:.4g}"
+    )
+
+
+def _metric_of(found: Comparison) -> str:
+    return found.multipliers[0].metric if found.multipliers else "loss"
 
 
 def _interval_of(one: Multiplier, pairs: int) -> tuple[float, float]:
@@ -460,10 +498,11 @@ def _alike(arms: Sequence[str], found: Comparison) -> tuple[str, str]:
     widest = max((max(high, 1 / low if low > 0 else math.inf) for low, high in ends), default=math.inf)
     who = _listed(arms, "and")
     of = found.multipliers[0].of if found.multipliers else "compute"
+    metric = _metric_of(found)
     if widest <= 1 + MARGIN:
-        return f"{who} need the same {of} for the same loss, to within {_percent(widest - 1)} %.", _p(found)
+        return f"{who} need the same {of} for the same {metric}, to within {_percent(widest - 1)} %.", _p(found)
     if math.isfinite(widest) and widest < 1000:
-        rest = f"{_factor(widest)} times the {of} for the same loss is not excluded"
+        rest = f"{_factor(widest)} times the {of} for the same {metric} is not excluded"
         return f"Which of {who} is better is not decided: {rest}.", _p(found)
     return f"Which of {who} is better is not decided by these runs.", _p(found)
 
@@ -559,14 +598,16 @@ def of_holdout(found: Holdout) -> Headline:
     basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {counted(found.fit)}"
     if severe:
         return Headline(sentence=f"The forecasts are not judged: {_short(severe[0])}.", basis=basis)
-    reach, error = _factor(found.reach), _percent(found.rmse_log)
+    is_log = found.fit.data.response.is_log
+    reach, error = _factor(found.reach), f"{_percent(found.rmse_log)} %" if is_log else f"{found.rmse_log:.2g}"
     largest = {"6 N D": "compute", "params": "parameters", "flops": "compute"}.get(found.largest, found.largest)
     if found.verdict == "held":
         sentence = f"Forecasts at up to {reach} times the fitted {largest} held, "
-        return Headline(sentence=f"{sentence}with an rms error of {error} %.", basis=basis)
+        return Headline(sentence=f"{sentence}with an rms error of {error}.", basis=basis)
     if found.verdict == "no use":
-        return Headline(sentence="The forecasts held, but are too wide to say that the loss falls.", basis=basis)
-    sentence = f"The forecasts of the largest runs failed, with an rms error of {error} %."
+        what = "the loss falls" if is_log else "the metric goes on changing"
+        return Headline(sentence=f"The forecasts held, but are too wide to say that {what}.", basis=basis)
+    sentence = f"The forecasts of the largest runs failed, with an rms error of {error}."
     return Headline(sentence=sentence, basis=basis, next_step=_advice("held_out_missed") or "")
 
 

@@ -16,6 +16,7 @@ from lawful.fitting.form import doubt
 from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail, t_quantile
 from lawful.laws import Array, Law, named
+from lawful.response import expect_loss
 from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs
 from lawful.tables.lacking import lacking
@@ -102,6 +103,7 @@ def isoflop(
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
     refuse_arms(table)
+    expect_loss(table.response, "isoflop")
     if table.is_of_optima or method == "given":
         return _through(table)
     runs = _runs(table)

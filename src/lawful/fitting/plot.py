@@ -19,17 +19,21 @@ def plot(fit: Fit) -> Any:
     ends = [min(observed + predicted), max(observed + predicted)]
     left.plot(ends, ends, color="0.7", lw=1)
     left.plot(predicted, observed, "o", ms=4, alpha=0.7)
-    left.set(xlabel="predicted loss", ylabel="observed loss", xscale="log", yscale="log")
+    is_log = fit.data.response.is_log
+    metric, scale = ("loss", "log") if is_log else (fit.data.columns["loss"], "linear")
+    left.set(xlabel=f"predicted {metric}", ylabel=f"observed {metric}", xscale=scale, yscale=scale)
     left.set_title(f"{fit.law}: L = {fit.formula}", fontsize=9)
     axis = fit.model.inputs[0]
     right.axhline(0, color="0.7", lw=1)
     right.plot(
         [row.axes[axis] for row in fit.residuals],
-        [100 * row.residual_log for row in fit.residuals],
+        [(100 if is_log else 1) * row.residual_log for row in fit.residuals],
         "o",
         ms=4,
         alpha=0.7,
     )
-    right.set(xlabel=axis, ylabel="log(observed / predicted), %", xscale="log")
-    right.set_title(f"n {fit.goodness.n}, rmse {100 * fit.goodness.rmse_log:.2f} %", fontsize=9)
+    away = "log(observed / predicted), %" if is_log else "observed - predicted"
+    right.set(xlabel=axis, ylabel=away, xscale="log")
+    rmse = f"{100 * fit.goodness.rmse_log:.2f} %" if is_log else f"{fit.goodness.rmse_log:.3g}"
+    right.set_title(f"n {fit.goodness.n}, rmse {rmse}", fontsize=9)
     return figure

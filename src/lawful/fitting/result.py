@@ -58,6 +58,8 @@ class Fit(FitRecord):
         """The laws that a forecast averages over; None where it is the fitted law's own."""
         from lawful.fitting.form import unsuspected
 
+        if not self.data.response.is_log:
+            return None
         doubt = self.doubt
         is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
         return doubt.alternatives if is_decided else unsuspected(self)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lawful.laws import Array, Axes, Law, Term
+from lawful.response import LOG, Response
 
 ROWS_PER_CHUNK = 60_000  # residuals handled at once: of 15,000 to 120,000 tried, about the fastest
 MOST_STEPS = 100
@@ -39,6 +40,7 @@ class Problem:
                 residual and slope that leaves this module is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
+    response    of what the law is: by it is_log is chosen, save by objectives that say it themselves
     """
 
     law: Law
@@ -50,6 +52,14 @@ class Problem:
     low: Array
     high: Array
     relative: Array | float = 1.0
+    response: Response = LOG
+
+    @functools.cached_property
+    def typical(self) -> float:
+        """The size of a loss; of a response that may be about 0, or below it, of its spread where that is larger."""
+        if self.response.is_log:
+            return float(np.median(self.loss))
+        return max(float(np.median(np.abs(self.loss))), float(np.std(self.loss)), 1e-300)
 
     @functools.cached_property
     def target(self) -> Array:
@@ -144,8 +154,7 @@ def joined(pieces: Sequence[Solution]) -> Solution:
 
 def units(problem: Problem) -> Array:
     """Of each parameter: coefficients are losses, shapes are of the order of 1."""
-    typical = float(np.median(problem.loss))
-    return np.repeat([typical, 1.0], [len(problem.law.coefficients), len(problem.law.shapes)])
+    return np.repeat([problem.typical, 1.0], [len(problem.law.coefficients), len(problem.law.shapes)])
 
 
 def levels(problem: Problem, parameters: Array) -> Array:
@@ -326,7 +335,7 @@ class _Room:
         parameters, rows = self.coefficients + len(names), problem.rows
         stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
         if not problem.is_log:
-            stiffness *= float(np.median(problem.loss)) ** 2
+            stiffness *= problem.typical**2
         self.ridge = 1e-16 * stiffness / units(problem) ** 2
         self.slope = np.empty((parameters, problems, rows))
         self.left = np.empty((parameters + 1, problems, rows))
@@ -378,7 +387,8 @@ def _levels(problem: Problem, theta: Array, room: _Room | None = None) -> _Level
                 is_filled.add(j)
     for j in set(position.values()) - is_filled:
         slope[j] = 0.0
-    np.maximum(level, 1e-300, out=level)
+    if problem.response.is_log:
+        np.maximum(level, 1e-300, out=level)
     return _Levels(level, slope, terms, position, rest)
 
 
@@ -501,15 +511,16 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
     shapes = _shape_grid(problem, cells)
     terms = law.values_of_terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
     rows = len(problem.loss)
+    unit = problem.loss if problem.response.is_log else problem.typical * np.broadcast_to(problem.relative, rows)
     basis = np.stack(
         [
-            np.broadcast_to(term.sign * np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / problem.loss
+            np.broadcast_to(term.sign * np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / unit
             for term in terms
         ]
-    )  # (coefficients, cells, rows), relative to the loss; at last what has no coefficient
+    )  # (coefficients, cells, rows), relative to the loss or the noise; at last what has no coefficient
     is_fixed = problem.low[:number] == problem.high[:number]
     known = np.append(np.where(is_fixed, problem.low[:number], 0.0), np.ones(len(terms) - number))
-    target = 1 - np.einsum("k,kcn->cn", known, basis)
+    target = problem.loss / unit - np.einsum("k,kcn->cn", known, basis)
     free = np.flatnonzero(~is_fixed)
     coefficients = np.broadcast_to(problem.low[:number], (len(w), len(shapes), number)).copy()
     if len(free):
@@ -525,7 +536,7 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
         solved = (
             np.linalg.solve(gram * size[..., :, None] * size[..., None, :], (right * size)[..., None])[..., 0] * size
         )
-        floor = 0.01 * np.median(problem.loss)  # where the plane leaves the positive quadrant, start just inside
+        floor = 0.01 * problem.typical  # where the plane leaves the positive quadrant, start just inside
         least = np.where(problem.low[free] < 0, -np.inf, floor * size / size.max(-1, keepdims=True))
         inside = np.maximum(solved, least)
         coefficients[..., free] = np.clip(inside, problem.low[free], problem.high[free])

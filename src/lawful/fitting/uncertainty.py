@@ -13,6 +13,7 @@ from lawful.fitting import noise, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
 from lawful.laws import Array, bounds_of
+from lawful.response import LOG, Response
 
 if TYPE_CHECKING:
     from lawful.fitting.estimate import Point
@@ -146,9 +147,13 @@ def determined(low: float, high: float) -> tuple[float, float]:
     return (0.0, math.inf) if low > 0 and not high < low * 10.0**DECADES else (float(low), float(high))
 
 
-def says_nothing(low: float, high: float) -> bool:
-    """Whether an interval of a loss is as wide as none: its ends lie more than DECADES apart, or are no numbers."""
-    return not 0 < high < max(low, 1e-300) * 10.0**DECADES
+def says_nothing(low: float, high: float, response: Response = LOG) -> bool:
+    """Whether an interval is as wide as none: its ends are no numbers, or lie as far apart as they can; of a loss, more
+    than DECADES."""
+    if response.is_log:
+        return not 0 < high < max(low, 1e-300) * 10.0**DECADES
+    is_whole = response.is_share and bool(low <= response.low + ANY_SHARE and high >= response.high - ANY_SHARE)
+    return is_whole or not (math.isfinite(low) and math.isfinite(high))
 
 
 def _symmetric(value: float, reach: float, *, is_share: bool) -> tuple[float, float]:
@@ -228,7 +233,7 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
 def search_limits(problem: solver.Problem, parameters: Array) -> Array:
     """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
     coefficient what makes a thousand times the losses of its term."""
-    largest = solver.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
+    largest = solver.largest_of_interest(problem, parameters, 1e3 * float(np.max(np.abs(problem.loss))))
     reach = np.append(largest, np.full(len(problem.law.shapes), np.inf))
     return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
 
@@ -461,11 +466,9 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
     move = (shake + effect[:, data.cluster]) * relative
     level = point.fitted
-    losses = (
-        level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE))
-        if point.problem.is_log
-        else np.maximum(level + move, 0.01 * level)
-    )
+    losses = level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE)) if point.problem.is_log else level + move
+    if point.problem.response.is_log and not point.problem.is_log:
+        losses = np.maximum(losses, 0.01 * level)
     problem = replace(point.problem, loss=losses)
     from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
     return from_point.parameters

@@ -10,6 +10,7 @@ import numpy as np
 from lawful import laws
 from lawful.fitting.absent_law import AbsentLaw
 from lawful.fitting.answers import Answer
+from lawful.response import LOG, Response
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -36,6 +37,7 @@ class LawCurve:
     draws: Mapping[str, np.ndarray]
     pivot: Mapping[str, float]
     columns: Mapping[str, str]
+    response: Response = LOG
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -43,13 +45,13 @@ class LawCurve:
 
     def predict(self, **axes: OnAxis) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
-        return self.law.predict(self.values, self._at(axes))
+        return self.response.inside(self.law.predict(self.values, self._at(axes)))
 
     def band(self, **axes: OnAxis) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
         if not self.draws:
             return None
-        curves = self.law.predict(self.draws, self._at(axes))
+        curves = self.response.inside(self.law.predict(self.draws, self._at(axes)))
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
@@ -71,4 +73,5 @@ def law_curve(answer: Answer) -> LawCurve | None:
         draws=fit.drawn if fit.draws else {},
         pivot=fit.data.pivot,
         columns={axis: known.get(axis) or axis for axis in fit.model.inputs},
+        response=fit.data.response,
     )
