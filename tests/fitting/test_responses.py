@@ -15,9 +15,11 @@ from lawful.cli import app
 from lawful.errors import LawfulError, Refusal
 from lawful.fitting import Fit
 from lawful.fitting.answer_table import answer_of_fit
+from lawful.fitting.default_law import resolved
 from lawful.fitting.headline import of_fit
 from lawful.fitting.holdout import holdout
 from lawful.tables import Observations, read_runs, write_csv
+from lawful.tables.convert import tidy
 
 COMPUTE = np.repeat(np.geomspace(1e18, 1e22, 12), 2)
 ITEMS = 2_000
@@ -160,6 +162,28 @@ def test_what_asks_for_the_lowest_is_refused() -> None:
         lawful.isoflop(table(rows))
     with pytest.raises(LawfulError, match="of which the lowest is best"):
         fitted().allocate(flops=1e22)
+
+
+def test_without_a_law_an_accuracy_gets_one_that_rises_and_another_number_none() -> None:
+    assert resolved(None, table(planted())).law.spec == "sigmoid"
+    with pytest.raises(LawfulError, match="Name one: --law sigmoid"):
+        resolved(None, read_runs(planted(), loss="hellaswag_acc", response="identity"))
+
+
+def test_a_tidy_table_is_of_losses_alone() -> None:
+    with pytest.raises(LawfulError, match="a tidy table: it is of a loss"):
+        tidy(table(planted()))
+
+
+def test_arms_of_an_accuracy_compare_by_what_they_need_for_the_same_one() -> None:
+    """Planted: the second arm needs half of the compute. A middle of the rise is a place, and no exponent."""
+    rows = [{**row, "arm": "adam"} for row in planted(5)]
+    rows += [{**row, "arm": "muon"} for row in planted(6, middle=5e19)]
+    found = lawful.compare(table(rows), law="sigmoid")
+    (one,) = found.multipliers
+    assert one.ci95[0] < 0.5 < one.ci95[1] < 1 and one.metric == "hellaswag acc"
+    assert "loss" not in found.sentence and {d.parameter for d in found.differences} == {"B"}
+    assert not any(e.is_excluded for e in found.explanations if e.name == "coefficients differ")
 
 
 def test_an_objective_of_log_residuals_is_refused() -> None:
