@@ -25,7 +25,9 @@ def losses_of(table: Any) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("name", ["hellaswag_acc", "arc_easy/acc_norm", "mmlu accuracy", "exact_match", "pass@1"])
+@pytest.mark.parametrize(
+    "name", ["hellaswag_acc", "arc_easy/acc_norm", "mmlu accuracy", "exact_match", "pass@1", "win rate"]
+)
 def test_a_share_of_right_answers_is_known_by_its_name_and_said(name: str) -> None:
     table = read_runs(rows(name), loss=name, chance=0.25)
     assert table.response == Response(kind="logit", low=0.25)
@@ -53,6 +55,7 @@ def test_per_cent_becomes_a_share_and_is_said() -> None:
         ("acc", [31.0, 40.0, 145.0, 160.0], "expected shares from 0 to 1, or per cent, got 160"),
         ("acc", [-0.1, 0.2, 0.3, 0.4], "got -0.1"),
         ("f1", SHARES, "--response logit for a share"),
+        ("MMLU (%)", [26.0, 35.0, 52.0, 70.0], "--response logit for a share"),
         ("elo", [900.0, 1000.0, 1100.0, 1200.0], "--response identity"),
         ("mean_reward", [0.1, 0.2, 0.3, 0.4], "--response identity"),
         ("loglik", [-3.0, -2.5, -2.2, -2.1], "--response identity"),
@@ -87,6 +90,9 @@ def test_the_error_bars_of_acc_norm_are_its_own() -> None:
         rows("arc/acc_norm", **{"arc/acc_stderr": [0.02] * 4, "arc/acc_norm_stderr": [0.01] * 4}), loss="arc/acc_norm"
     )
     assert table.roles["stderr"] == "arc/acc_norm_stderr"
+    per_cent = read_runs(rows("acc", [26.0, 35.0, 52.0, 70.0], acc_stderr=[1.0] * 4), loss="acc")
+    assert per_cent.numbers(per_cent.roles["stderr"]).tolist() == [0.01] * 4
+    assert not any("half of a 95 %" in said for said in per_cent.said)
 
 
 def test_the_lowest_of_an_accuracy_is_not_taken_for_the_best() -> None:

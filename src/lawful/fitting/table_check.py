@@ -192,7 +192,7 @@ def check(
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
-    options += [f"--response {response}"] * bool(response) + [f"--chance {chance:g}"] * (chance is not None)
+    options += [f"--response {response}"] * bool(response) + ([] if chance is None else [f"--chance {chance:g}"])
     options += [f"--reduce {reduce}"] * bool(reduce) + ["--skip-bad-rows"] * skip_bad_rows
     options += [f"--best-over {','.join(map(shell_word, best))}"] * bool(best)
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]

@@ -205,7 +205,7 @@ def _forecast_table(
                 tables.count(item.tokens or row.get(of.question.tokens)),
                 str(item.seed if item.seed is not None else tables.DASH),
                 tables.loss(item.predicted),
-                _forecast_interval(*map(number, item.interval), of.fit.data.response if of.fit else LOG),
+                _forecast_interval(of.fit.data.response if of.fit else LOG, *map(number, item.interval)),
                 tables.loss(item.observed),
                 tables.percent(item.error_relative, signed=True),
                 "inside" if item.is_inside else "outside",
@@ -220,7 +220,7 @@ def _forecast_table(
     )
 
 
-def _forecast_interval(low: float | None, high: float | None, response: Response) -> str:
+def _forecast_interval(response: Response, low: float | None, high: float | None) -> str:
     if low is None:
         return tables.DASH
     if high is None or says_nothing(low, high, response):

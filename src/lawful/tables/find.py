@@ -200,7 +200,8 @@ def _error_bars(
         spread[column] = spread[column] / losses
         notes.append("over the perplexity, whose logarithm is the loss")
     if sizes[column] != 1:
-        half = "half of a 95 % interval, as its name says; " if column not in factors else ""
+        is_half = column not in factors and standard_errors_in(column, loss.column) not in (1.0, math.nan)
+        half = "half of a 95 % interval, as its name says; " if is_half else ""
         notes.insert(0, f"{half}times {sizes[column]:.3g}")
     if notes:
         roles["stderr"] = converted[column] = f"standard error of {loss.column}"

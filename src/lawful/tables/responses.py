@@ -16,7 +16,7 @@ from lawful.response import LOG, Response, told
 from lawful.tables.names import name_of
 from lawful.tables.observations import Observations
 from lawful.tables.roles import Choice, option_of, shell_word
-from lawful.tables.vocabulary import CORRECT, ERROR_RATES, LOSSES, NEGATIVE, PERCENT, RISING, SCORES, SHARES
+from lawful.tables.vocabulary import CORRECT, ERROR_RATES, LOSSES, NEGATIVE, PERCENT, RATES, RISING, SCORES, SHARES
 
 CLEARLY = 0.5  # correlation with the logarithm of size, data or compute, from which on a metric rises or falls
 PER_CENT = 100.0
@@ -40,7 +40,11 @@ NOTHING = Asked()
 def is_share(column: str) -> bool:
     """Whether a name says that its numbers are shares of right answers."""
     words = _words(column)
-    return bool(words & SHARES) and not words & ERROR_RATES
+    return _is_share(words) and not words & ERROR_RATES
+
+
+def _is_share(words: frozenset[str]) -> bool:
+    return bool(words & SHARES) or ("rate" in words and bool(words & RATES))
 
 
 def of_own(table: Observations, column: str, asked: Asked) -> Response:
@@ -104,12 +108,12 @@ _RESPONSE = "--response"
 
 def _by_name(table: Observations, column: str, words: frozenset[str], trend: float) -> Response:
     """Of a column of which nothing is told. Raises TableError where its name says that it is no loss, and not what."""
-    if words & (ERROR_RATES | LOSSES | NEGATIVE) or not words & (SHARES | SCORES | RISING | CORRECT):
+    if words & (ERROR_RATES | LOSSES | NEGATIVE) or not (_is_share(words) or words & (SCORES | RISING | CORRECT)):
         return LOG
-    if words & SHARES and trend > -CLEARLY:
+    if _is_share(words) and trend > -CLEARLY:
         return Response(kind="logit")
     word = shell_word(column)
-    if words & SHARES:
+    if _is_share(words):
         raise TableError(
             f"{table.source}: {column!r} is called an accuracy, and falls with size, data or compute. If it is an "
             f"error: {_RESPONSE} log. If it is an accuracy that falls: {_RESPONSE} logit."

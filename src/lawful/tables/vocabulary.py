@@ -143,7 +143,12 @@ ERROR_RATES = ERRORS | {"wer", "cer", "mistakes"}
 # shares of right answers: each answer is right or wrong
 SHARES = frozenset("accuracy acc acc1 acc5 top1 top5 em exact_match pass winrate".split())
 ACCURACIES = SHARES | frozenset("f1 bleu rouge auc auroc map miou".split())
-SCORES = ACCURACIES - SHARES | {"score"}  # that rise, mostly
+RATES = frozenset("win solve success hit".split())  # before `rate`: shares, too
+# what rises, mostly; a benchmark's bare name does not say what of it was measured
+SCORES = (ACCURACIES - SHARES) | frozenset(
+    "score mmlu hellaswag piqa winogrande boolq gsm8k humaneval mbpp triviaqa lambada bbh truthfulqa openbookqa sciq "
+    "siqa csqa arc copa glue squad".split()
+)
 CORRECT = frozenset("correct successes solved passed".split())  # counts of right answers
 # what rises as models get better, and is neither a loss nor a share
 RISING = frozenset("elo reward rewards return returns loglik loglikelihood likelihood logprob logprobs logp".split())
