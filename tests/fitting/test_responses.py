@@ -18,6 +18,7 @@ from lawful.fitting.answer_table import answer_of_fit
 from lawful.fitting.default_law import resolved
 from lawful.fitting.headline import of_fit
 from lawful.fitting.holdout import holdout
+from lawful.fitting.ranking import with_ranking
 from lawful.tables import Observations, read_runs, write_csv
 from lawful.tables.convert import tidy
 
@@ -130,6 +131,8 @@ def test_a_rising_formula_is_fitted_and_said_to_rise() -> None:
     found = lawful.fit(rows, "1 - a*(C/1e20)^-b", loss="acc", draws=0)
     low, high = found.params["b"].ci95
     assert low < 0.15 < high and "rises" in of_fit(found).sentence
+    assert with_ranking(found).ranking == ()  # the laws beside it are of losses that fall
+    assert found.alternatives is None
 
 
 def test_numbers_below_zero_are_fitted_by_their_differences() -> None:

@@ -124,6 +124,7 @@ def predict_command(
                     "name": name,
                     **dataclasses.asdict(p),
                     "loss_unit": fits[name].data.loss_unit,
+                    "response": dataclasses.asdict(fits[name].data.response),
                     "held_out": [dataclasses.asdict(row) for row in fits[name].held_out],
                 }
                 for name, p in out.items()
