@@ -135,6 +135,23 @@ def test_a_rising_formula_is_fitted_and_said_to_rise() -> None:
     assert found.alternatives is None
 
 
+def test_a_law_of_logarithms_that_rises_is_not_said_to_fall() -> None:
+    draw = np.random.default_rng(7)
+    rows = [
+        {
+            "flops": c,
+            "seed": i % 2,
+            "throughput": float(3.0 * (c / 1e18) ** 0.2 * np.exp(0.01 * draw.standard_normal())),
+        }
+        for i, c in enumerate(COMPUTE)
+    ]
+    data = read_runs(rows, loss="throughput")
+    found = lawful.fit(data, "a*(C/1e18)^b", draws=0)
+    assert found.params["b"].value == pytest.approx(0.2, abs=0.01)
+    for text in (of_fit(found).sentence, answer_of_fit(data, found).sentence):
+        assert "rises" in text and "falls" not in text
+
+
 def test_numbers_below_zero_are_fitted_by_their_differences() -> None:
     """Shifted by a constant, the exponent is the same: no logarithm is taken."""
     draw = np.random.default_rng(4)

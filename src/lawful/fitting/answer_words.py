@@ -11,6 +11,7 @@ from lawful.fitting.crossover import Crossing
 from lawful.fitting.headline import change, counted, ends_of
 from lawful.fitting.result import Fit, interval
 from lawful.fitting.uncertainty import says_nothing
+from lawful.laws.formula import Formula
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
 
@@ -34,15 +35,17 @@ def law_sentence(found: Fit, held: Sequence[HeldOut]) -> str:
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss"}
     metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
     response = found.data.response
-    if not response.is_log:
-        text = f"{metric} {change(*ends_of(found))} over the runs, as {found.formula}"
+    first, last = ends_of(found)
+    is_falling_loss = response.is_log and not (isinstance(found.model, Formula) and last > first)
+    if not is_falling_loss:
+        text = f"{metric} {change(first, last)} over the runs, as {found.formula}"
     elif type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} "
         text += interval(*half.ci95) + ("" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1")
     else:
         text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
-    if response.is_log and "E" in found.params and found.params["E"].role == "fitted":
+    if is_falling_loss and "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
         text += f" towards {floor.value:z.3f} {interval(*floor.ci95, 'z.3f')}"
     text += f" ({counted(found)}, 95 % intervals)"

@@ -196,6 +196,8 @@ def _of_metric(fit: Fit, blocking: Sequence[Warning], forecast: str, runs: str, 
 def ends_of(fit: Fit) -> tuple[float, float]:
     """The law's value at the run with the smallest axes, and at that with the largest."""
     rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    if not rows:
+        return math.nan, math.nan
     first, last = fit.data.response.inside([rows[0].predicted, rows[-1].predicted])
     return float(first), float(last)
 
