@@ -165,6 +165,18 @@ CAUTIONS = _all(
             "says, by more than chance explains.",
             "Look at what the bars are of (one evaluation, one seed, or a mean). Without them: --stderr-column none.",
         ),
+        "overdispersed": (
+            "The accuracies scatter further about the law than counts of their test items would, by more than chance.",
+            "Nothing: intervals follow the scatter. More seeds narrow them; more items will not.",
+        ),
+        "at_chance": (
+            "So many accuracies cannot be told from guessing that few rows say how the law leaves the chance level.",
+            "Add larger runs, or a metric that moves earlier (the loss on the answers). `--fixed R0=CHANCE` helps.",
+        ),
+        "ceiling_open": (
+            "The interval of the law's end, such as a sigmoid's ceiling, is as wide as all the change in the runs.",
+            "Add larger runs, or fix the end where it is known. Do not quote the ceiling.",
+        ),
         "noise_varies": (
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
             "variance, and the interval of a new run follows the noise at its size.",

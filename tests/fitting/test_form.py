@@ -9,8 +9,8 @@ import pytest
 
 import lawful
 from lawful.fitting import form, noise, solver, trends, uncertainty
+from lawful.fitting.curve_interval import mean_interval
 from lawful.fitting.data import sample
-from lawful.fitting.predict import mean_interval
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.replay import replay
 from lawful.fitting.search import beside, best_point, limits

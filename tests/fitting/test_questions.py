@@ -286,8 +286,8 @@ def test_the_best_next_run_does_shrink_the_error_as_foretold(fit):
 
 def test_the_foretold_error_is_that_of_the_fisher_information():
     """One more run, added to the information matrix by hand."""
+    from lawful.fitting.curve_interval import log_slopes
     from lawful.fitting.fitted import run_spread
-    from lawful.fitting.predict import log_slopes
 
     line = lawful.fit([{"params": n, "loss": (1.5 + 400 * n**-0.3) * (1 + 0.001 * (-1) ** i)}
                        for i, n in enumerate(np.geomspace(1e5, 1e9, 9))], "power_floor", draws=0)  # fmt: skip

@@ -147,7 +147,7 @@ def test_what_rises_is_refused_with_what_to_do() -> None:
     table = read_runs(CASES / "so_rising.csv", loss="y", params="x", units={"x": "1"})
     with pytest.raises(Refusal, match="does not fall"):
         lawful.fit(table, "power_floor:params", draws=0)
-    with pytest.raises(LawfulError, match="'accuracy' rises. Write its error"):
+    with pytest.raises(LawfulError, match="'accuracy' rises as models get better. Name it"):
         lawful.fit(CASES / "acc.csv", draws=0)
 
 

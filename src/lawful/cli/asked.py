@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lawful.checks import NaturalInt, Within, conform
+from lawful.checks import NaturalInt, ShareBelowOne, Within, conform
 from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
 if typing.TYPE_CHECKING:
     from lawful.tables import Observations
+    from lawful.tables.responses import Asked
 
 Columns = dict[str, str | None]
 Suits = Callable[[Any], bool]
@@ -74,6 +75,22 @@ class Source:
         str | None,
         typer.Option(help="Column of standard errors of the loss, by which rows weigh; `none`: they do not."),
     ] = None
+    trials_column: Annotated[
+        str | None, typer.Option(help="Column of the numbers of test items that an accuracy is of: noise of counts.")
+    ] = None
+    response: Annotated[
+        str | None,
+        typer.Option(
+            help="log for a loss, logit for an accuracy, identity for another number (default: by the column's name).",
+            callback=options.of(Literal["log", "logit", "identity"]),
+        ),
+    ] = None
+    chance: Annotated[
+        float | None,
+        typer.Option(
+            help="Of an accuracy: what guessing gives, .25 for four choices.", callback=options.of(ShareBelowOne)
+        ),
+    ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,7 +99,7 @@ class Source:
     ] = None
     unit: Annotated[
         list[str] | None,
-        typer.Option(help="COLUMN=UNIT: thousands, millions, billions, PF-days or a number; may be repeated."),
+        typer.Option(help="COLUMN=UNIT: thousands, millions, billions, PF-days, percent or a number; may be repeated."),
     ] = None
     as_noise: Annotated[
         list[str] | None,
@@ -107,7 +124,14 @@ class Source:
             "loss": self.loss_column,
             "flops": self.flops_column,
             "stderr": self.stderr_column,
+            "trials": self.trials_column,
         }
+
+    @property
+    def asked_response(self) -> Asked:
+        from lawful.tables.responses import Asked
+
+        return Asked(kind=self.response, chance=self.chance)
 
     @property
     def has_options(self) -> bool:
@@ -132,6 +156,7 @@ class Source:
             best=names_of(self.best_over),
             as_noise=self.as_noise or (),
             skip_bad_rows=self.skip_bad_rows,
+            response=self.asked_response,
         )
 
 
@@ -180,11 +205,12 @@ class Table(Source):
                 if not has_own_rows:
                     raise  # else only its columns are wanted, and they go by their usual names
         columns = {role: name or (found.columns.get(role) if found else None) for role, name in told.items()}
-        told = {role: name for role, name in columns.items() if role != "stderr"}  # the table knows its own
+        # the table knows its own
+        told = {role: name for role, name in columns.items() if role not in ("stderr", "trials")}
         if found and not has_own_rows:
             from lawful.tables import read_by_role
 
-            return read_by_role(found.rows, columns), found.law, told
+            return read_by_role(found.rows, columns, response=self.asked_response), found.law, told
         table = self.table(columns)
         if not self.as_json:
             for line in table.said:

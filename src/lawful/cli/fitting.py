@@ -126,6 +126,7 @@ def predict_command(
                     "name": name,
                     **dataclasses.asdict(p),
                     "loss_unit": fits[name].data.loss_unit,
+                    "response": dataclasses.asdict(fits[name].data.response),
                     "held_out": [dataclasses.asdict(row) for row in fits[name].held_out],
                 }
                 for name, p in out.items()
@@ -136,7 +137,7 @@ def predict_command(
         where_at = ", ".join(f"{axis} {_amount(value)}" for axis, value in p.at.items())
         typer.echo(
             f"{name} at {where_at}: {_rounded(p.value, p.low, p.high)} "
-            f"{_in(fits[name].data.loss_unit)}"
+            f"{'' if fits[name].data.response.is_share else _in(fits[name].data.loss_unit)}"
             f"(95 % interval of {'one more run' if interval == 'new_run' else 'the curve'})"
             + ("; not of this law alone, see below" if p.laws else "")
         )
@@ -273,7 +274,8 @@ def compare_command(
         _print_plain({**vars(found), "loss_unit": table.loss_unit})
         return
     _print_headline(of_arms(found))
-    typer.echo(found.sentence + (f" Losses are in {table.loss_unit}." if table.loss_unit else "") + "\n")
+    unit = table.loss_unit if table.response.is_log else ""
+    typer.echo(found.sentence + (f" Losses are in {unit}." if unit else "") + "\n")
     typer.echo(
         "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
         "That arms differ at all is told by a sharper test of its own, the p of the sentence above."

@@ -30,6 +30,8 @@ def check_command(asked: Table) -> None:
 
     how: Any = {
         **asked.columns,
+        "response": asked.response,
+        "chance": asked.chance,
         "where": asked.where or (),
         "as_noise": asked.as_noise or (),
         "units": asked.units,

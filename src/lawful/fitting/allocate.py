@@ -18,6 +18,7 @@ from lawful.fitting.records import expect_fit
 from lawful.fitting.sisters import Alternatives
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
+from lawful.response import expect_loss
 from lawful.schema import Warning
 
 WASTE = 0.05  # share of the compute that the band of sizes may waste
@@ -119,6 +120,7 @@ def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None)
     True
     """
     expect_fit(fit)
+    expect_loss(fit.data.response, "allocate")
     _needs_surface(fit, "allocate")
     argument("flops", flops, PositiveFloat)
     price = cost or six_n
@@ -378,6 +380,7 @@ def diminishing_returns(fit: FittedLaw, *, threshold: float | None = None) -> Di
 
     There is no knee in a power law: the point depends on the threshold, which is therefore part of the answer.
     """
+    expect_loss(fit.data.response, "diminishing_returns")
     label = "given"
     if threshold is None:
         typical = float(np.median([row.observed for row in fit.residuals]))

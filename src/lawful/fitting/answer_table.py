@@ -102,8 +102,9 @@ def _question(table: Observations, law: Law | None) -> Question:
     params, tokens, loss = (table.roles.get(role, role) for role in ("params", "tokens", "loss"))
     things = [thing_of(axis, table.roles.get(axis)) for axis in (law.inputs if law else ())]
     return Question(
-        name="loss",
-        asks=f"How does the {loss_name(loss)} fall" + (f" with {' and '.join(things)}?" if things else "?"),
+        name="loss" if table.response.is_log else "metric",
+        asks=f"How does the {loss_name(loss)} {'fall' if table.response.is_log else 'change'}"
+        + (f" with {' and '.join(things)}?" if things else "?"),
         law=law.spec if law else "power",
         params=params,
         tokens=tokens,

@@ -8,10 +8,12 @@ import numpy as np
 
 from lawful.fitting.answer_records import ArmPair
 from lawful.fitting.crossover import Crossing
+from lawful.fitting.headline_fit import change, ends_of
 from lawful.fitting.number_text import counted, interval
 from lawful.fitting.records import HeldOut
 from lawful.fitting.result import Fit
 from lawful.fitting.uncertainty import says_nothing
+from lawful.laws.formula import Formula
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
 
@@ -34,24 +36,32 @@ def law_sentence(found: Fit, held: Sequence[HeldOut]) -> str:
         parts.append(f"{symbol}^-{name} ({name} {known})" if is_open else f"{symbol}^-{p.value:.3f} {known}")
     metrics = {"loss": "Loss", "best_weights_loss": "Best loss"}
     metric = metrics.get(columns["loss"]) or column_title(columns["loss"]) or columns["loss"]
-    if type(found.model) is Saturating and parts and found.derived:
+    response = found.data.response
+    first, last = ends_of(found)
+    is_falling_loss = response.is_log and not (isinstance(found.model, Formula) and last > first)
+    if not is_falling_loss:
+        text = f"{metric} {change(first, last)} over the runs, as {found.formula}"
+    elif type(found.model) is Saturating and parts and found.derived:
         half = found.derived["x_half"]
         text = f"{metric}: the odds fall as {parts[0]} and are even at {half.value:.3g} "
         text += interval(*half.ci95) + ("" if {"floor", "range"} & set(found.free) else ", the rate bounded by 0 and 1")
     else:
         text = f"{metric} falls as " + " and ".join(parts) if parts else f"{metric} follows {found.formula}"
-    if "E" in found.params and found.params["E"].role == "fitted":
+    if is_falling_loss and "E" in found.params and found.params["E"].role == "fitted":
         floor = found.params["E"]
         text += f" towards {floor.value:z.3f} {interval(*floor.ci95, 'z.3f')}"
     text += f" ({counted(found)}, 95 % intervals)"
     if held:
         worst = max(abs(row.error_relative) for row in held)
         inside = sum(row.is_inside for row in held)
+        error = f"{100 * worst:.{1 if worst >= 0.00995 else 2}f} %"
+        if not response.is_log:
+            error = f"{max(abs(row.predicted - row.observed) for row in held):.2g}"
         text += (
-            f"; {len(held)} held-out {'run was' if len(held) == 1 else 'runs were'} predicted within "
-            f"{100 * worst:.{1 if worst >= 0.00995 else 2}f} %, {inside} of {len(held)} inside the interval"
+            f"; {len(held)} held-out {'run was' if len(held) == 1 else 'runs were'} predicted within {error}, {inside} "
+            f"of {len(held)} inside the interval"
         )
-        if empty := sum(says_nothing(*row.interval) for row in held):
+        if empty := sum(says_nothing(*row.interval, response) for row in held):
             text += f", but {empty} of these intervals are so wide that they say nothing"
     return text + "."
 

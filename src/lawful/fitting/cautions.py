@@ -17,10 +17,12 @@ from lawful.fitting.form import Doubt, Fixed
 from lawful.fitting.number_text import interval
 from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
-from lawful.fitting.search import OBJECTIVES, Point, best_point
+from lawful.fitting.search import OBJECTIVES, OF_ANY_RESPONSE, Point, best_point
+from lawful.fitting.shares import about_shares, counts_disagree
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import MISFIT, SUSPECTED
 from lawful.laws import Axes
+from lawful.response import Response
 from lawful.schema import Observation, Warning
 
 SUSPECTS = 20  # rows with the largest residuals, each left out once
@@ -34,7 +36,7 @@ def sensitivity(fit: FittedLaw, data: Sample, point: Point) -> Sensitivity:
     """The same law under every named objective, and without each of the rows that fit worst."""
     law = point.problem.law
     under: dict[str, dict[str, float]] = {}
-    for objective in OBJECTIVES:
+    for objective in OBJECTIVES if data.response.is_log else OF_ANY_RESPONSE:
         if objective == fit.objective.name:
             under[objective] = fit.values
             continue
@@ -184,11 +186,15 @@ def _about_convergence(fit: FittedLaw) -> list[Warning]:
                 f"{c.eigenvalues[0]:.1e}): they are not identified one by one.",
             )
         )
+    shapes = {s.name: s for s in fit.model.shapes}
     for name in fit.free:
         p = fit.params[name]
-        if name not in {s.name for s in fit.model.shapes}:
+        if name not in shapes:
             continue
-        width = (p.ci95[1] - p.ci95[0]) / max(abs(p.value), 1e-12)
+        size = (
+            abs(p.value) if shapes[name].low >= 0 else max(abs(p.value), 1.0)
+        )  # about 0, as the log of a place may be
+        width = (p.ci95[1] - p.ci95[0]) / max(size, 1e-12)
         if p.at_bound or width > 2 or not np.isfinite(width):
             found.append(
                 Warning(
@@ -223,11 +229,13 @@ def _about_data(fit: FittedLaw) -> list[Warning]:
             )
         )
     found += about_clusters(fit.data.columns.get("cluster", ""), g.n, g.clusters)
-    found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
+    if fit.data.response.is_log:
+        found += about_rounding([row.observed for row in fit.residuals], g.rmse_log)
+    found += about_shares(fit)
     if fit.spread_slopes:
         found.append(_noise_varies(fit))
     if fit.error_bars is not None and fit.error_bars.is_off:
-        found.append(_bars_disagree(fit.error_bars))
+        found.append(_bars_disagree(fit.error_bars, fit.data.response))
     if alike := fit.data.alike:
         found.append(
             Warning(
@@ -314,17 +322,20 @@ def _noise_varies(fit: FittedLaw) -> Warning:
     return Warning("noise_varies", "note", sentence)
 
 
-def _bars_disagree(bars: ErrorBars) -> Warning:
+def _bars_disagree(bars: ErrorBars, response: Response) -> Warning:
+    if bars.is_count:
+        return counts_disagree(bars)
+    left = f"the {100 * bars.extra:.2g} %" if response.is_log else "what"
     if bars.scatter > 1:
         why = (
             "They leave out what differs between runs (a seed, a setting), or the law's form is not the runs'. Rows "
-            f"weigh by their bars and by the {100 * bars.extra:.2g} % that they leave unexplained"
+            f"weigh by their bars and by {left} that they leave unexplained"
         )
     else:
         why = "They may be of single evaluations or seeds, not of the mean. Rows weigh by how the bars differ"
     sentence = (
-        f"The losses lie {bars.scatter:.2g} times as far from the law as the error bars in {bars.column!r} say. {why}; "
-        "intervals follow the scatter."
+        f"The {'losses' if response.is_log else 'numbers'} lie {bars.scatter:.2g} times as far from the law as the "
+        f"error bars in {bars.column!r} say. {why}; intervals follow the scatter."
     )
     return Warning("error_bars_disagree", "warning", sentence)
 

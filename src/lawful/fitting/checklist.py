@@ -113,6 +113,7 @@ def _versions(study: StudyPlan | None) -> str | None:
 
 
 def _collection(fit: FittedLaw) -> _Items:
+    metric = "log loss" if fit.data.response.is_log else "the metric"
     clustered = fit.goodness.clusters < fit.goodness.n
     dropped = fit.data.dropped
     return [
@@ -132,12 +133,13 @@ def _collection(fit: FittedLaw) -> _Items:
         ),
         (
             "Are results repeated over seeds?",
-            f"yes; spread between runs {fit.goodness.sigma_run:.3g} of log loss" if fit.goodness.sigma_run else "no",
+            f"yes; spread between runs {fit.goodness.sigma_run:.3g} of {metric}" if fit.goodness.sigma_run else "no",
         ),
     ]
 
 
 def _fitting(fit: FittedLaw) -> _Items:
+    metric = "log loss" if fit.data.response.is_log else "the metric"
     c, g = fit.convergence, fit.goodness
     delta = "" if fit.objective.delta is None else f" with delta {fit.objective.delta:.3g}"
     alternatives = ", ".join(name for name in fit.sensitivity.objective if name != fit.objective.name)
@@ -151,7 +153,7 @@ def _fitting(fit: FittedLaw) -> _Items:
         ("What uncertainty is given?", f"95 % intervals by {fit.interval_method}"),
         (
             "How good is the fit?",
-            f"rmse of log loss {g.rmse_log:.3g}, AICc {g.aicc:.2f}, BIC {g.bic:.2f}"
+            f"rmse of {metric} {g.rmse_log:.3g}, AICc {g.aicc:.2f}, BIC {g.bic:.2f}"
             + "".join(f"; severe: {one.code}: {one.sentence}" for one in fit.warnings if one.severity == "severe"),
         ),
         ("Is it tested by extrapolation?", None),

@@ -87,7 +87,7 @@ def _codes_across_sizes(
     else:
         group = cells_of(x, np.zeros(len(loss)))
     seed = _codes(observations, ["seed"])
-    p = shared_p(group, seed, cells_of(x, apart), np.log(loss))
+    p = shared_p(group, seed, cells_of(x, apart), observations.response.level(loss))
     if p >= SHARED:
         if p < MAY_SHARE and each_alone:
             column["cluster"] = MAY_BE_SEEDS

@@ -161,8 +161,8 @@ def _groups(law: Law, floor: Floor, fixed: Mapping[str, float]) -> _Groups:
     gone, irreducible = frozenset(fixed), floors(law)
     return _Groups(
         (irreducible if floor == "own" else frozenset()) - gone,
-        frozenset(law.coefficients) - irreducible - gone,
-        frozenset(shape.name for shape in law.shapes) - gone,
+        (frozenset(law.coefficients) | frozenset(law.places)) - irreducible - gone,
+        frozenset(shape.name for shape in law.shapes) - frozenset(law.places) - gone,
     )
 
 
@@ -273,13 +273,14 @@ def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Warning, ...
     found = []
     if not is_paired:
         found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
-    found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
+    if data.response.is_log:
+        found += about_rounding([float(loss) for loss in data.loss], float(np.sqrt((point.residuals_log**2).mean())))
     if (why := why_not_certified(point)) is not None:
         found.append(Warning("not_certified", "severe", f"The joint fit is not certified: {why}."))
     joint = point.problem.law
     values = dict(zip(joint.parameters, map(float, point.parameters), strict=True))
     floors = [name for name in joint.coefficients if name.partition("[")[0] in ("E", "floor")]
-    least = AT_BOUND * float(np.median(data.loss))
+    least = AT_BOUND * point.problem.typical
     if gone := [name for name in floors if values[name] < least]:
         found.append(
             Warning(

@@ -110,9 +110,9 @@ def sentence(found: Comparison) -> str:
         text += _about_exponents(found.decision, found.differences, found.matters, found.more_seeds)
     known = [m for m in found.multipliers if np.isfinite(m.value)]
     if known:
-        text += "; at fixed loss " + ", ".join(
+        text += f"; at fixed {known[0].metric} " + ", ".join(
             f"{m.second} needs {m.value:.3g} [{m.ci95[0]:.3g}, {m.ci95[1]:.3g}] times "
-            f"the {m.of} of {m.first} (at loss {m.loss:.4g})"
+            f"the {m.of} of {m.first} (at {m.metric} {m.loss:.4g})"
             for m in known
         )
     return text + "."

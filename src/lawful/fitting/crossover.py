@@ -181,7 +181,9 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
     at = _first_zero(inside.at, inside.value) if is_crossing else None
     leader = {-1: arms[0], 0: None, 1: arms[1]}[leads]
     pieces = _undecided(wide.at, wide.ahead(level))
-    name = _name(fits[arms[0]], axis)
+    name, response = _name(fits[arms[0]], axis), joint.data.response
+    metric = str(joint.data.column.get("loss", "metric")).replace("_", " ")
+    fitted = "loss is lower" if response.is_log else f"{metric} is {'lower' if joint.is_less_better else 'higher'}"
     return Crossover(
         axis=axis,
         axis_name=name,
@@ -198,7 +200,7 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
         level=level,
         is_paired=joint.is_paired,
         sentence=_sentence(
-            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level
+            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level, fitted
         ),
         fits=dict(fits),
         joint=joint,
@@ -252,9 +254,10 @@ def _sentence(
     large: str,
     large_p: float,
     level: float,
+    fitted: str,
 ) -> str:
     ends = (
-        f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {_share(small_p)}) "
+        f"the fitted {fitted} for {small} at small {axis} (one-sided confidence {_share(small_p)}) "
         f"and for {large} at large {axis} ({_share(large_p)})"
     )
     if small_p == large_p == 0.5:

@@ -13,13 +13,16 @@ from lawful.fitting.clusters import cluster_codes
 from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.replicates import (
     SpreadSlopes,
+    cells_of,
     relative_spread,
     spread_of,
 )
 from lawful.laws import Array, Axes, Law
+from lawful.response import Response
 from lawful.tables import Observations, as_text, is_empty, read_by_role
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import best_of, pooled, unread
+from lawful.tables.responses import NOTHING, Asked
 from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
@@ -31,8 +34,8 @@ class Sample:
     """Rows in the table's order. `cluster` holds integer codes; `column` says which column each role came from;
     `spread_slopes` by how much the log of the noise changes with the log of an axis, where replicates show that it
     does; `expected_variance` is what that and its own uncertainty make of each row's variance; `errors` are the
-    standard errors of log loss that the table gives, `row_noise` what each row's noise is by them, in units of the
-    typical one."""
+    standard errors that the table gives, in units of the response's noise (of a loss: of its logarithm), `row_noise`
+    what each row's noise is by them, in units of the typical one."""
 
     observations: Observations
     x: Axes
@@ -52,6 +55,10 @@ class Sample:
     @property
     def clusters(self) -> int:
         return int(self.cluster.max()) + 1
+
+    @property
+    def response(self) -> Response:
+        return self.observations.response
 
     @property
     def relative(self) -> Array | float:
@@ -101,11 +108,10 @@ class Sample:
         ]
 
 
-def read_table(source: Any, columns: Mapping[str, str | None]) -> Observations:
+def read_table(source: Any, columns: Mapping[str, str | None], response: Asked = NOTHING) -> Observations:
     """The table with its roles; the cluster `none` is no column but says that every row is its own."""
-    return read_by_role(
-        source, {**columns, "cluster": None if columns.get("cluster") == "none" else columns["cluster"]}
-    )
+    cluster = None if columns.get("cluster") == "none" else columns["cluster"]
+    return read_by_role(source, {**columns, "cluster": cluster}, response=response)
 
 
 def sample(
@@ -144,12 +150,40 @@ def sample(
     else:
         cluster = cluster_codes(observations, column, by, columns, x, apart, loss)
     errors = None
-    if "stderr" in column and by is None:  # arms are compared by permuting their labels: rows weigh alike there
-        bars = observations.numbers(column["stderr"])
-        errors = bars / loss if (bars > 0).all() else None
-    spread = SpreadSlopes() if errors is not None else spread_of(x, loss, apart, cluster)
+    if by is None:  # arms are compared by permuting their labels: rows weigh alike there
+        errors = _errors(observations, column, loss)
+    is_uneven = errors is None and observations.response.is_log
+    spread = spread_of(x, loss, apart, cluster) if is_uneven else SpreadSlopes()
     expected = spread.expected_variance(x.logs)
-    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, expected, errors)
+    noise = _noise_of_arms(x, loss, observations.response) if by is not None else None
+    return Sample(observations, x, values, loss, cluster, column, spread.shrunk, expected, errors, noise)
+
+
+def _noise_of_arms(x: Axes, loss: Array, response: Response) -> Array | None:
+    """What the noise of each row follows from its value, in units of the typical one's: by the mean of its cell over
+    all arms, which says nothing of their labels. None where it is the same everywhere."""
+    if not response.is_share:
+        return None
+    cell = cells_of(x, np.zeros(len(loss)))
+    noise = response.noise((np.bincount(cell, loss) / np.bincount(cell))[cell])
+    return np.asarray(noise / np.exp(np.log(noise).mean()))
+
+
+def _errors(observations: Observations, column: Mapping[str, str], loss: Array) -> Array | None:
+    """The standard error of each row in units of the response's noise: that of counts, or the one that the table
+    gives."""
+    if "trials" in column and observations.response.is_share:
+        trials = observations.numbers(column["trials"])
+        if not (trials >= 1).all():
+            raise TableError(
+                f"{observations.source}: column {column['trials']!r}: expected a number of items in each row that is "
+                "fitted, got an empty cell or less than 1."
+            )
+        return np.asarray(1 / np.sqrt(trials))
+    if "stderr" not in column:
+        return None
+    bars = observations.numbers(column["stderr"])
+    return observations.response.relative_bars(bars, loss) if (bars > 0).all() else None
 
 
 def refuse_pooled(observations: Observations, column: Mapping[str, str], told: Sequence[str]) -> None:

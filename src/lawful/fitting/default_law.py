@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from lawful.errors import Refusal, TableError
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.laws import Array, Law, named, names_axis, on_axis
 from lawful.schema import Warning
 from lawful.tables import Observations, as_text, is_empty
@@ -43,10 +43,28 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
     if law is not None:
         return Choice(named(law).for_table(table.columns, table.roles, lambda name: levels_of(table, name)), None)
     vary = how_counts_vary(table)
+    if not table.response.is_log:
+        spec, why = _of_metric(vary, table)
+        return Choice(named(spec), Warning("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
     if vary == "apart" and axes == 1:
         raise _two_axes("the question", table)
     spec, why = _rule(vary, table)
     return Choice(named(spec), Warning("law_chosen", "note", f"No law was named; {spec} is fitted, as {why}."))
+
+
+def _of_metric(vary: Vary, table: Observations) -> tuple[str, str]:
+    """Of a share. Raises DeclarationError for other numbers, which may rise or fall, to an end or without one."""
+    metric, response = table.roles.get("loss", "the metric"), table.response
+    if not response.is_share or vary == "nothing":
+        raise DeclarationError(
+            f"{table.source}: no law was named, and which way {metric!r} goes, and to what end, is not known. "
+            "Name one: --law sigmoid, or a formula such as 'top - a*N^-b'."
+        )
+    letter = {"params": "N", "tokens": "D"}.get(vary, "C")
+    if response.is_error:
+        return f"saturating:{vary if letter != 'C' else 'flops'}", f"{metric} is a share of wrong answers"
+    spec = "sigmoid" if letter == "C" else f"R0 + gain/(1 + ({letter}_mid/{letter})^B)"
+    return spec, f"{metric} is a share of right answers"
 
 
 def on_its_axis(spec: str, table: Observations) -> Choice:

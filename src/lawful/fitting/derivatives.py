@@ -159,7 +159,7 @@ class Room:
         parameters, rows = self.coefficients + len(names), problem.rows
         stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
         if not problem.is_log:
-            stiffness *= float(np.median(problem.loss)) ** 2
+            stiffness *= problem.typical**2
         self.ridge = 1e-16 * stiffness / problem.units() ** 2
         self.slope = np.empty((parameters, problems, rows))
         self.left = np.empty((parameters + 1, problems, rows))
@@ -211,7 +211,8 @@ def _levels(problem: Problem, theta: Array, room: Room | None = None) -> _Levels
                 is_filled.add(j)
     for j in set(position.values()) - is_filled:
         slope[j] = 0.0
-    np.maximum(level, 1e-300, out=level)
+    if problem.response.is_log:
+        np.maximum(level, 1e-300, out=level)
     return _Levels(level, slope, terms, position, rest)
 
 

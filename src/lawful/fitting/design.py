@@ -13,8 +13,8 @@ from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
 from lawful.fitting import derivatives
 from lawful.fitting.cautions import rests_on
+from lawful.fitting.curve_interval import log_slopes
 from lawful.fitting.fitted import run_spread
-from lawful.fitting.predict import log_slopes
 from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.records import expect_fit
@@ -161,7 +161,9 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
     from lawful.fitting.predict import checked
 
     at = checked(fit, target)
-    label = "log loss at " + ", ".join(f"{axis} {value:.4g}" for axis, value in at.items())
+    label = f"{'log loss' if fit.data.response.is_log else fit.data.columns['loss']} at " + ", ".join(
+        f"{axis} {value:.4g}" for axis, value in at.items()
+    )
     return log_slopes(fit, at), label
 
 

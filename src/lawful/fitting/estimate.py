@@ -15,6 +15,7 @@ from lawful.fitting.holdout import about_held_out, score_held_out
 from lawful.fitting.ranking import with_ranking
 from lawful.fitting.result import Fit
 from lawful.laws import Law, with_bounds
+from lawful.tables.responses import Asked
 
 
 @checked
@@ -30,6 +31,9 @@ def fit(
     unique_tokens: str | None = None,
     cluster: str | None = None,
     stderr: str | None = None,
+    trials: str | None = None,
+    response: str | None = None,
+    chance: float | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
     draws: NaturalInt = 1000,
@@ -95,11 +99,12 @@ def fit(
         "unique_tokens": unique_tokens,
         "cluster": cluster,
         "stderr": stderr,
+        "trials": trials,
     }
     is_named = law is not None
     if law is not None:
         law, bounds = with_bounds(law, bounds or {})
-    table = read_table(source, columns)
+    table = read_table(source, columns, Asked(kind=response, chance=chance))
     choice = resolved(law, table)
     found = fit_table(
         table,

@@ -55,7 +55,7 @@ def differences(point: Point, around: noise.Noise, law: Law, arms: tuple[str, ..
     assert isinstance(joint, ArmsLaw)
     found = []
     for shape in law.shapes:
-        if shape.name not in joint.own:
+        if shape.name not in joint.own or shape.name in law.places:
             continue
         for a, b in itertools.combinations(range(len(arms)), 2):
             vector = np.zeros(len(joint.parameters))

@@ -111,11 +111,11 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
     axis held; or not better at 5 %, and what slope there is goes up. An exponent would be that of a term which is not
     there."""
     problem, sigma = point.problem, robust_sigma(point)
-    logs = np.log(np.maximum(problem.levels(point.parameters), 1e-300))
+    levels = problem.response.level(problem.levels(point.parameters))
     is_at_bound = any(side_of(point, i) for i in range(len(point.parameters)))
     for axis in problem.law.fitted_axes:
         held = replace(problem, x=Axes({**data.x.logs, axis: np.zeros(data.n)}, data.x.pivot))
-        fall = np.ptp(logs - np.log(np.maximum(held.levels(point.parameters), 1e-300)))
+        fall = np.ptp(levels - problem.response.level(held.levels(point.parameters)))
         if fall > CLEAR_FALL * sigma and not is_at_bound:
             continue
         starts = np.concatenate([point.parameters[None], grid_starts(held, keep=FEW_STARTS)[0]])
@@ -123,7 +123,7 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
         nothing = solver.NO_MISFIT * data.n
         dof = max(data.n - int(point.is_free.sum()), 1)
         ratio = (without - point.misfit - nothing) / (max(point.misfit, nothing) / dof)
-        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _slope(data, problem.law, axis) >= 0):
+        if ratio < NO_GAIN or (f_tail(ratio, 1, dof) > NO_FALL and _is_wrong_way(data, problem.law, axis)):
             column = data.column.get(axis, axis)
             named_so = axis if column == axis else f"{axis} ({column})"
             if limiting := _limiting(point, axis):
@@ -133,6 +133,14 @@ def _refuse_no_fall(point: Point, data: Sample) -> None:
                     f"{' and '.join(limiting)} at a bound. Where the loss may go the other way with {column}, give "
                     f"other bounds: --bounds {limiting[0]}=LOW:HIGH (-inf:inf for a coefficient of either sign). Else "
                     f"take runs over a wider range of {column}, or a law that does not read it.",
+                )
+            if not problem.response.is_log:
+                raise Refusal(
+                    "no_fall",
+                    f"{data.column['loss']} does not change with {named_so} in these {data.n} runs: "
+                    f"{problem.law.spec} fits no better than without it. A law may go one way only: of a metric that "
+                    "rises, take one that rises (`lawful explain sigmoid`, or a formula such as 1 - a*N^-b). Else take "
+                    f"runs over a wider range of {column}.",
                 )
             raise Refusal(
                 "no_fall",
@@ -146,6 +154,11 @@ def _limiting(point: Point, axis: str) -> list[str]:
     law = point.problem.law
     at_bounds = {name for i, name in enumerate(law.parameters) if side_of(point, i)}
     return [of_text for name, of_text in law.ways_along(axis).items() if name in at_bounds]
+
+
+def _is_wrong_way(data: Sample, law: Law, axis: str) -> bool:
+    """Whether what slope there is goes up. Which way another response than a loss should go, nobody knows."""
+    return data.response.is_log and _slope(data, law, axis) >= 0
 
 
 def _slope(data: Sample, law: Law, axis: str) -> float:
@@ -234,8 +247,8 @@ def _goodness(point: Point, data: Sample, around: noise.Noise) -> Goodness:
 
 def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]:
     fitted = point.fitted
-    log = np.log(fitted / data.loss)
-    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12)
+    away = data.response.away(data.loss, fitted)
+    scale = np.maximum(sigma * np.broadcast_to(point.problem.relative, data.n), 1e-12 * point.problem.typical)
     return tuple(
         Residual(
             run,
@@ -243,8 +256,8 @@ def _residuals(point: Point, data: Sample, sigma: float) -> tuple[Residual, ...]
             {axis: float(v[i]) for axis, v in data.values.items()},
             float(data.loss[i]),
             float(fitted[i]),
-            float(-log[i]),
-            float(-log[i] / scale[i]),
+            float(away[i]),
+            float(away[i] / scale[i]),
             None if data.errors is None else float(data.errors[i]),
         )
         for i, run in enumerate(data.run_names)
@@ -265,6 +278,7 @@ def _facts(data: Sample) -> FitData:
         dropped=tuple(dict(row) for row in data.observations.dropped),
         alike=len(data.observations.alike()),
         loss_unit=data.observations.loss_unit,
+        response=data.response,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from lawful.fitting.error_bars import geometric_mean
 from lawful.fitting.form import Doubt, of_fit, unsuspected
 from lawful.fitting.records import FitRecord, Parameter
 from lawful.fitting.sisters import Alternatives
@@ -39,6 +40,8 @@ class FittedLaw(FitRecord):
     @functools.cached_property
     def alternatives(self) -> Alternatives | None:
         """The laws that a forecast averages over; None where it is the fitted law's own."""
+        if not self.data.response.is_log:
+            return None
         doubt = self.doubt
         is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
         return doubt.alternatives if is_decided else unsuspected(self, self.model)
@@ -77,9 +80,9 @@ class FittedLaw(FitRecord):
 
 
 def run_spread(fit: FittedLaw, at: Mapping[str, float] | None = None) -> float:
-    """Of one run's log loss about the curve: between replicates, or about the fit where that is larger. Where it
-    changes with size, that at a point (default: in the middle of the data), outside the data never less than at their
-    edge."""
+    """Of one run's log loss about the curve (of another response, of itself): between replicates, or about the fit
+    where that is larger. Where it changes with size, that at a point (default: in the middle of the data), outside the
+    data never less than at their edge."""
     rows, free = fit.goodness.n, len(fit.free)
     typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
     return typical if at is None else typical * relative_spread(fit, at)
@@ -87,6 +90,10 @@ def run_spread(fit: FittedLaw, at: Mapping[str, float] | None = None) -> float:
 
 def relative_spread(fit: FittedLaw, at: Mapping[str, float]) -> float:
     """The noise at a point in units of that in the middle of the data."""
+    response = fit.data.response
+    if response.is_share:
+        own = response.noise(np.array([row.predicted for row in fit.residuals]))
+        return float(response.noise(fit.loss(fit.values, at))[0]) / geometric_mean(own)
     log_relative = 0.0
     for axis, slope in fit.spread_slopes.items():
         low, high = fit.data.domain[axis]

@@ -10,7 +10,7 @@ import numpy as np
 
 from lawful.fitting import noise
 from lawful.fitting.data import Sample
-from lawful.fitting.error_bars import relative_noise
+from lawful.fitting.error_bars import geometric_mean, relative_noise
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import FitRecord
 from lawful.fitting.replicates import spread_of
@@ -81,6 +81,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
         return _of_fixed(point, data, form)
     if not form.is_suspected:
         return Doubt(form, False, None, None)
+    if not data.response.is_log:  # the sister laws are of losses that fall
+        return Doubt(form, form.trend < MISFIT, None, None)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     away, counts = [one.residuals_log for one in points], [_sought(one) + 1 for one in points]
@@ -143,6 +145,8 @@ def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
     if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
+    if not fit.data.response.is_log:
+        return None
     point, data = point_of(fit, law)
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
@@ -159,7 +163,7 @@ def cannot_tell(fit: FitRecord, law: Law) -> bool:
     """Whether the runs are so few that no law with one more parameter could have a part in a forecast."""
     free = sum(fit.params[name].role == "fitted" for name in law.parameters)
     rows, count = fit.goodness.n, free + 1
-    if not _sisters_of(law):
+    if not _sisters_of(law) or not fit.data.response.is_log:
         return False
     return rows <= count + 2 or for_parameters(rows, count + 1) - for_parameters(rows, count) > CONTENDER
 
@@ -202,10 +206,17 @@ def point_of(fit: FitRecord, law: Law) -> tuple[Point, Sample]:
     rows: list[Observation] = [{**row.axes, "loss": row.observed, "run": str(i)} for i, row in enumerate(fit.residuals)]
     x, loss = Axes.of(values, fit.data.pivot), np.array([row.observed for row in fit.residuals])
     cluster = np.unique([row.cluster for row in fit.residuals], return_inverse=True)[1]
+    response = fit.data.response
     spread = spread_of(x, loss, np.zeros(len(loss)), cluster).expected_variance(x.logs) if fit.spread_slopes else 1.0
     errors = None if fit.error_bars is None else np.array([row.error for row in fit.residuals], dtype=float)
-    noise_by_bars = None if errors is None or fit.error_bars is None else relative_noise(errors, fit.error_bars.extra)
-    data = Sample(by_role(rows), x, values, loss, cluster, {}, fit.spread_slopes, spread, errors, noise_by_bars)
+    own = response.noise(np.array([row.predicted for row in fit.residuals]))
+    row_noise = None
+    if errors is not None and fit.error_bars is not None:
+        row_noise = relative_noise(errors, fit.error_bars.extra, own)
+    elif response.is_share and fit.objective.name == "robust":
+        row_noise = own / geometric_mean(own)
+    table = by_role(rows, response)
+    data = Sample(table, x, values, loss, cluster, {}, fit.spread_slopes, spread, errors, row_noise)
     data, _ = data.in_order()
     fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
     low, high = limits(law, fixed, fit.bounds)

@@ -7,6 +7,7 @@ quantiles are those of Student's t with Satterthwaite's degrees of freedom (nois
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +58,8 @@ class JointFit:
         return float(at.min()), float(at.max())
 
     def gap(self, at: Array) -> Gap:
-        """Log loss of the first arm minus that of the second at these points of the axis."""
+        """Log loss of the first arm minus that of the second at these points of the axis; of another response itself,
+        with the sign turned where it rises along the axis, so that below 0 the first arm is ahead."""
         parameters = self.point.parameters
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
@@ -78,8 +80,17 @@ class JointFit:
         assert isinstance(joint, ArmsLaw)
         pivot = self.data.x.pivot[self.axis]
         x = Axes({self.axis: np.log(np.asarray(at, dtype=float) / pivot)}, {self.axis: pivot})
-        first, second = (np.log(joint.base.predict(joint.of_arm(parameters, index), x)) for index in range(2))
-        return np.asarray(first - second)
+        first, second = (
+            self.data.response.level(joint.base.predict(joint.of_arm(parameters, index), x)) for index in range(2)
+        )
+        return np.asarray((1.0 if self.is_less_better else -1.0) * (first - second))
+
+    @functools.cached_property
+    def is_less_better(self) -> bool:
+        """As of a loss. More of the axis makes models better: of another response, which way that is, the rows say."""
+        if self.data.response.is_log:
+            return True
+        return not float(np.cov(self.data.x[self.axis], self.data.loss)[0, 1]) > 0
 
 
 @dataclass(frozen=True)

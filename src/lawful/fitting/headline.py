@@ -29,7 +29,7 @@ SHORT_REFUSALS = {
     "no_value": "some runs lack a number that the law needs",
     "too_few_levels": "the runs take too few different sizes or budgets",
     "one_cluster": "all runs share their noise",
-    "no_fall": "the loss does not fall along every axis of the law",
+    "no_fall": "the metric does not follow every axis of the law",
     "two_axes": "both size and data vary, and the law reads one of them",
     "no_best_size": "the fitted law has no best size",
     "mixed_loss_units": "the losses are in different units",
@@ -119,14 +119,16 @@ def of_holdout(found: Holdout[FittedLaw]) -> Headline:
     basis = f"{inside} of {len(found.rows)} inside their 95 % intervals; fitted on {counted(found.fit)}"
     if severe:
         return Headline(sentence=f"The forecasts are not judged: {short_doubt(severe[0])}.", basis=basis)
-    reach, error = factor(found.reach), percent(found.rmse_log)
+    is_log = found.fit.data.response.is_log
+    reach, error = factor(found.reach), f"{percent(found.rmse_log)} %" if is_log else f"{found.rmse_log:.2g}"
     largest = {"6 N D": "compute", "params": "parameters", "flops": "compute"}.get(found.largest, found.largest)
     if found.verdict == "held":
         sentence = f"Forecasts at up to {reach} times the fitted {largest} held, "
-        return Headline(sentence=f"{sentence}with an rms error of {error} %.", basis=basis)
+        return Headline(sentence=f"{sentence}with an rms error of {error}.", basis=basis)
     if found.verdict == "no use":
-        return Headline(sentence="The forecasts held, but are too wide to say that the loss falls.", basis=basis)
-    sentence = f"The forecasts of the largest runs failed, with an rms error of {error} %."
+        what = "the loss falls" if is_log else "the metric goes on changing"
+        return Headline(sentence=f"The forecasts held, but are too wide to say that {what}.", basis=basis)
+    sentence = f"The forecasts of the largest runs failed, with an rms error of {error}."
     return Headline(sentence=sentence, basis=basis, next_step=advice("held_out_missed") or "")
 
 

@@ -118,7 +118,7 @@ def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[C
         return f"{lead}{_tail(found, leader, 'lead')}.", basis
     if found is None:
         return f"Neither a crossing nor a steady lead is established between {listed(arms, 'and')}.", ""
-    which = f"{listed(arms, 'and')} differ, but which needs less for the same loss is not decided"
+    which = f"{listed(arms, 'and')} differ, but which needs less for the same {_metric_of(found)} is not decided"
     return f"{which}{_tail(found, arms[0], '')}.", _p(found)
 
 
@@ -178,15 +178,21 @@ def _gain(one: Multiplier, pairs: int) -> _Gain | None:
     better, other = (one.second, one.first) if high < 1 else (one.first, one.second)
     value, low, high = (one.value, low, high) if high < 1 else (1 / one.value, 1 / high, 1 / low)
     if value < 0.5:
-        sentence = (
-            f"{named_arm(other)} needs {1 / value:.2g} times the {one.of} of {named_arm(better)} for the same loss"
+        times = f"{1 / value:.2g} times the {one.of} of {named_arm(better)}"
+        sentence = f"{named_arm(other)} needs {times} for the same {one.metric}"
+        return _Gain(
+            better, sentence, f"95 % interval {1 / high:.2g} to {1 / low:.2g} times, at {one.metric} {one.loss:.4g}"
         )
-        return _Gain(better, sentence, f"95 % interval {1 / high:.2g} to {1 / low:.2g} times, at loss {one.loss:.4g}")
     less = "fewer" if one.of.endswith("s") else "less"
-    sentence = (
-        f"{named_arm(better)} needs {percent(1 - value)} % {less} {one.of} than {named_arm(other)} for the same loss"
+    share = f"{percent(1 - value)} % {less} {one.of} than {named_arm(other)}"
+    sentence = f"{named_arm(better)} needs {share} for the same {one.metric}"
+    return _Gain(
+        better, sentence, f"95 % interval {percent(1 - high)} to {percent(1 - low)} %, at {one.metric} {one.loss:.4g}"
     )
-    return _Gain(better, sentence, f"95 % interval {percent(1 - high)} to {percent(1 - low)} %, at loss {one.loss:.4g}")
+
+
+def _metric_of(found: Comparison) -> str:
+    return found.multipliers[0].metric if found.multipliers else "loss"
 
 
 def _interval_of(one: Multiplier, pairs: int) -> tuple[float, float]:
@@ -216,10 +222,11 @@ def _alike(arms: Sequence[str], found: Comparison) -> tuple[str, str]:
     widest = max((max(high, 1 / low if low > 0 else math.inf) for low, high in ends), default=math.inf)
     who = listed(arms, "and")
     of = found.multipliers[0].of if found.multipliers else "compute"
+    metric = _metric_of(found)
     if widest <= 1 + MARGIN:
-        return f"{who} need the same {of} for the same loss, to within {percent(widest - 1)} %.", _p(found)
+        return f"{who} need the same {of} for the same {metric}, to within {percent(widest - 1)} %.", _p(found)
     if math.isfinite(widest) and widest < 1000:
-        rest = f"{factor(widest)} times the {of} for the same loss is not excluded"
+        rest = f"{factor(widest)} times the {of} for the same {metric} is not excluded"
         return f"Which of {who} is better is not decided: {rest}.", _p(found)
     return f"Which of {who} is better is not decided by these runs.", _p(found)
 

@@ -21,6 +21,7 @@ from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
 from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
+from lawful.response import LOG, Response
 from lawful.schema import Warning
 
 
@@ -35,9 +36,11 @@ def of_fit(
     said = fit.warnings if warnings is None else warnings
     doubts = [*severe, *(one for one in said if one.severity == "severe")]
     blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
-    forecast = _forecasts(held)
+    forecast = _forecasts(held, fit.data.response)
     runs = counted(fit)
     next_step = _next_of_fit(fit, doubts, said)
+    if not fit.data.response.is_log:
+        return _of_metric(fit, blocking, forecast, runs, next_step)
     if blocking:
         why = short_doubt(blocking[0], fit)
         if held and forecast == "held-out forecasts held" and blocking[0].code == "misfit":
@@ -54,7 +57,9 @@ def of_fit(
     if any(one.code == "ridge" for one in doubts):
         sentence = "These runs do not determine the law's parameters one by one: no exponent is quoted"
     elif not known and not unknown:
-        sentence = f"From the smallest run to the largest, the {loss} falls by {percent(_whole_fall(fit))} %"
+        share = _whole_fall(fit)
+        way = "falls" if share >= 0 else "rises"
+        sentence = f"From the smallest run to the largest, the {loss} {way} by {percent(abs(share))} %"
     elif not known:
         sentence = f"These runs do not determine how fast the {loss} falls with {' or '.join(unknown)}"
     elif len(known) == 1 and not unknown:
@@ -79,6 +84,31 @@ def of_fit(
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
     intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
     return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
+
+
+def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs: str, next_step: str) -> Headline:
+    """Of an accuracy, or another number that is no loss: from where to where the law leads over the runs."""
+    first, last = ends_of(fit)
+    basis = f"{runs}; by the law at the runs' ends"
+    sentence = f"From the smallest run to the largest, the {loss_name(fit.data.columns['loss'])} {change(first, last)}"
+    if blocking:
+        return Headline(
+            sentence=capped(f"{sentence}; but {short_doubt(blocking[0], fit)}."), basis=basis, next_step=next_step
+        )
+    return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=basis, next_step=next_step)
+
+
+def ends_of(fit: FittedLaw) -> tuple[float, float]:
+    """The law's value at the run with the smallest axes, and at that with the largest."""
+    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    if not rows:
+        return math.nan, math.nan
+    first, last = fit.data.response.inside([rows[0].predicted, rows[-1].predicted])
+    return float(first), float(last)
+
+
+def change(first: float, last: float) -> str:
+    return f"{'rises' if last > first else 'falls'} from {first:.3g} to {last:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +191,10 @@ def _whole_fall(fit: FittedLaw) -> float:
     return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
 
 
-def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow]) -> str:
+def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response = LOG) -> str:
     if not held:
         return "nothing was held out"
-    if all(says_nothing(*_ends(row)) for row in held):
+    if all(says_nothing(*_ends(row), response) for row in held):
         return "held-out forecasts say nothing"
     inside = sum(row.is_inside for row in held)
     if inside == len(held):

@@ -21,6 +21,7 @@ from lawful.fitting.predict import predict_one
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import HeldOutRow, Prediction, expect_fit
 from lawful.laws import Array
+from lawful.response import Response
 from lawful.schema import Observation, Warning
 from lawful.tables import by_role
 
@@ -48,7 +49,7 @@ class Holdout(Generic[Fitted]):
                     in 19 of 20 such tests if the law were right. No use: they do, and every interval also holds the
                     last value, so that it does not say whether the loss falls at all. Missed: more lie outside
     reach           the largest amount held out over the largest one fitted
-    rmse_log        of the predictions
+    rmse_log        of the predictions; this and the next two are of log loss, of another response differences
     coverage        share of held-out runs inside their 95 % interval for a new run
     bias_log        mean of log(predicted / observed): which way the law errs when extrapolated
     last_value_rmse_log      of saying that a run ends like the nearest fitted one
@@ -74,14 +75,27 @@ class Holdout(Generic[Fitted]):
     def sentence(self) -> str:
         inside = sum(row.is_inside for row in self.rows)
         runs = "1 run" if len(self.rows) == 1 else f"{len(self.rows)} runs"
+        is_log = self.fit.data.response.is_log
+        error, mean, line, last = (
+            f"{100 * value:{sign}.2f} %" if is_log else f"{value:{sign}.3g}"
+            for value, sign in (
+                (self.rmse_log, ""),
+                (self.bias_log, "+"),
+                (self.straight_line_rmse_log, ""),
+                (self.last_value_rmse_log, ""),
+            )
+        )
+        straight = "a straight line in logarithms" if is_log else "a straight line in the logarithm of what it reads"
         return (
             f"Fitted on {counted(self.fit)}, {self._forecaster} predicted {runs} at up to "
-            f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of "
-            f"{100 * self.rmse_log:.2f} % (mean {100 * self.bias_log:+.2f} %); {inside} of {len(self.rows)} lay "
-            f"inside their 95 % intervals. {self._verdict_in_words} For comparison, the rms error of a straight line "
-            f"in logarithms is {100 * self.straight_line_rmse_log:.2f} %, of the loss of the nearest fitted run "
-            f"{100 * self.last_value_rmse_log:.2f} %."
+            f"{self.reach:.3g} times the largest fitted {self.largest} with an rms error of {error} (mean {mean}); "
+            f"{inside} of {len(self.rows)} lay inside their 95 % intervals. {self._verdict_in_words} For comparison, "
+            f"the rms error of {straight} is {line}, of the {self._metric} of the nearest fitted run {last}."
         )
+
+    @property
+    def _metric(self) -> str:
+        return "loss" if self.fit.data.response.is_log else "metric"
 
     @property
     def _forecaster(self) -> str:
@@ -94,8 +108,9 @@ class Holdout(Generic[Fitted]):
     def _verdict_in_words(self) -> str:
         return {
             "held": "The forecasts held.",
-            "no use": "The forecasts held, but are of no use: the intervals also hold the loss of the nearest fitted "
-            "run, so they do not say that the loss falls.",
+            "no use": f"The forecasts held, but are of no use: the intervals also hold the {self._metric} of the "
+            f"nearest fitted run, so they do not say that the {self._metric} "
+            f"{'falls' if self.fit.data.response.is_log else 'goes on changing'}.",
             "missed": "The forecasts did not hold: more lie outside than chance explains.",
         }[self.verdict]
 
@@ -133,6 +148,7 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
     expect_fit(fit)
     argument("top", top, PositiveInt)
     argument("largest", largest, Largest | None)
+    response = fit.data.response
     inputs = fit.model.inputs
     words, size = _amounts(fit, largest)
     levels = _levels(size)
@@ -147,9 +163,10 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
         for row in fit.residuals
     ]
     if fit.error_bars is not None:
-        rows = [
-            {**own, "stderr": row.observed * (row.error or 0.0)} for own, row in zip(rows, fit.residuals, strict=True)
-        ]
+        errors = np.array([row.error or 0.0 for row in fit.residuals])
+        bars = fit.data.response.bars(errors, np.array([row.observed for row in fit.residuals]))
+        given = ("trials", 1 / errors**2) if fit.error_bars.is_count else ("stderr", bars)
+        rows = [{**own, given[0]: float(bar)} for own, bar in zip(rows, given[1], strict=True)]
     is_held_out = size >= limit
     runs = np.array([row.run for row in fit.residuals])
     is_kept = ~np.isin(runs, runs[is_held_out])  # the earlier rows of a run that is held out are no forecast of it
@@ -175,15 +192,17 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
     axes = np.array([[row.axes[axis] for axis in inputs] for row in fit.residuals])
     axes = np.where((axes > 0).all(axis=0), np.log(np.where(axes > 0, axes, 1.0)), axes)  # what may be 0 is taken as is
     loss = np.array([row.observed for row in fit.residuals])
-    last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[is_held_out])
+    last, line = _plain_forecasts(axes[is_kept], loss[is_kept], axes[is_held_out], response)
     out = []
     for i, number in enumerate(np.flatnonzero(is_held_out)):
         row = fit.residuals[number]
         prediction = predict_one(smaller, {axis: row.axes[axis] for axis in inputs}, "new_run", LEVEL)
         scored = scored_row(row.run, prediction, row.observed)
         out.append(HeldOutRun(**vars(scored), amount=float(size[number]), last_value=last[i], straight_line=line[i]))
-    errors = np.log([1 + row.error_relative for row in out])
     observed = loss[is_held_out]
+    errors, last_errors, line_errors = (
+        response.away(np.asarray(values), observed) for values in ([row.prediction.value for row in out], last, line)
+    )
     chosen = tuple(one for one in fit.warnings if one.code == "law_chosen")
     return Holdout(
         type(fit).of(smaller),
@@ -194,14 +213,14 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
         _rms(errors),
         float(errors.mean()),
         float(np.mean([row.is_inside for row in out])),
-        _rms(np.log(last / observed)),
-        _rms(np.log(line / observed)),
+        _rms(last_errors),
+        _rms(line_errors),
         (*chosen, *rests_on(smaller)),
     )
 
 
 def scored_row(run: str, prediction: Prediction, observed: float) -> HeldOutRow:
-    error = prediction.value / observed - 1
+    error = prediction.value / observed - 1 if observed else math.nan
     return HeldOutRow(run, prediction, observed, error, prediction.low <= observed <= prediction.high)
 
 
@@ -257,17 +276,18 @@ def _amounts(fit: FittedLaw, largest: Largest | None) -> tuple[str, Array]:
     return axis, np.array([row.axes[axis] for row in fit.residuals])
 
 
-def _plain_forecasts(fitted: Array, loss: Array, held_out: Array) -> tuple[Array, Array]:
+def _plain_forecasts(fitted: Array, loss: Array, held_out: Array, response: Response) -> tuple[Array, Array]:
     """What needs no law: the loss of the nearest fitted run (their mean where several are as near), and a plane through
     log loss. Axes are logarithms, shape (rows, axes)."""
-    last = []
+    last, level = [], response.level(loss)
     for at in held_out:
         distance = np.abs(fitted - at).sum(axis=1)
-        last.append(float(np.exp(np.log(loss[distance <= distance.min() + SAME_AMOUNT]).mean())))
+        last.append(float(level[distance <= distance.min() + SAME_AMOUNT].mean()))
     centre = fitted.mean(axis=0)
     design = np.concatenate([np.ones((len(fitted), 1)), fitted - centre], axis=1)
-    slope = np.linalg.lstsq(design, np.log(loss), rcond=None)[0]
-    return np.array(last), np.exp(slope[0] + (held_out - centre) @ slope[1:])
+    slope = np.linalg.lstsq(design, level, rcond=None)[0]
+    line = slope[0] + (held_out - centre) @ slope[1:]
+    return (np.exp(last), np.exp(line)) if response.is_log else (np.array(last), response.inside(line))
 
 
 def _cells(fit: FittedLaw, axes: Mapping[str, float]) -> Observation:

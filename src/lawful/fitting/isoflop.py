@@ -32,6 +32,7 @@ from lawful.fitting.noise import measure
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.search import Point, best_point, limits
 from lawful.laws import Array, Law, named
+from lawful.response import expect_loss
 from lawful.schema import Warning
 from lawful.tables import Observations, by_role, read_runs
 from lawful.tables.lacking import lacking
@@ -129,6 +130,7 @@ def isoflop(
     table = table.where(lambda row: row.get("held_out") is not True, "held out")
     refuse_mixtures(table)
     refuse_arms(table)
+    expect_loss(table.response, "isoflop")
     if table.is_of_optima or method == "given":
         return _through(table)
     runs = _runs(table)

@@ -95,6 +95,7 @@ def fit_ladder(
     """
     delta: float | None = None
     points: list[Point] = []
+    is_log = data.response.is_log
     for own in reversed(owns):
         joint = ArmsLaw(law, arms, own)
         low, high = limits(joint, joint.of_each(fixed), joint.of_each(bounds))
@@ -107,11 +108,11 @@ def fit_ladder(
         if delta is None:
             point = None
             for _ in range(4):
-                problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+                problem = problem_of(data, joint, low, high, is_log=is_log, delta=delta)
                 first = starts if point is None else point.parameters[None]
                 point = as_point(problem, solver.solve(problem, first), delta)
-                delta = max(HUBER * _noisiest(point, data), LEAST_DELTA)
-        problem = problem_of(data, joint, low, high, is_log=True, delta=delta)
+                delta = max(HUBER * _noisiest(point, data), LEAST_DELTA * (1.0 if is_log else problem.typical))
+        problem = problem_of(data, joint, low, high, is_log=is_log, delta=delta)
         grid = grid_starts(problem, keep=4)[0]
         points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
     return points[::-1]

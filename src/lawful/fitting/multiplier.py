@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class Multiplier:
     ci95: tuple[AnyFloat, AnyFloat]
     loss: AnyFloat
     at: Mapping[str, AnyFloat]
+    metric: str = "loss"
 
 
 def multiplier(
@@ -44,9 +46,18 @@ def multiplier(
     logs = {axis: float(np.quantile(data.x[axis], 0.75)) for axis in axes}
     pivot = {axis: data.x.pivot[axis] for axis in axes}
 
-    def level(parameters: Array, arm: str, shift: float) -> float:
+    def value_of(parameters: Array, arm: str, shift: float) -> float:
         x = Axes({axis: np.array([log + shift]) for axis, log in logs.items()}, pivot)
         return float(joint.base.predict(joint.of_arm(parameters, arms.index(arm)), x)[0])
+
+    is_log = data.response.is_log
+    ends = [value_of(point.parameters, second, shift) for shift in (-0.1, 0.1)]
+    sense = 1.0 if is_log or ends[1] < ends[0] else -1.0  # a metric may rise
+
+    def level(parameters: Array, arm: str, shift: float) -> float:
+        return sense * value_of(parameters, arm, shift)
+
+    metric = "loss" if is_log else str(data.column.get("loss", "metric")).replace("_", " ")
 
     wanted = level(point.parameters, first, 0.0)
     low, high = -12.0, 12.0  # of the logarithm of every axis: beyond it there is nothing to be said
@@ -54,7 +65,9 @@ def multiplier(
     of = _multiplied(axes, data)
     at = {axis: float(np.exp(log) * pivot[axis]) for axis, log in logs.items()}
     if not level(point.parameters, second, low) > wanted > level(point.parameters, second, high):
-        return Multiplier(first=first, second=second, of=of, value=float("nan"), ci95=nothing, loss=wanted, at=at)
+        return Multiplier(
+            first=first, second=second, of=of, value=math.nan, ci95=nothing, loss=sense * wanted, at=at, metric=metric
+        )
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if level(point.parameters, second, middle) > wanted else (low, middle)
@@ -74,7 +87,9 @@ def multiplier(
     reach = min(t_quantile(0.975, around.dof(slope)) * stderr, 700.0)
     value = float(np.exp(compute_axes * shift))
     ci95 = (value * float(np.exp(-reach)), value * float(np.exp(reach)))
-    return Multiplier(first=first, second=second, of=of, value=value, ci95=ci95, loss=wanted, at=at)
+    return Multiplier(
+        first=first, second=second, of=of, value=value, ci95=ci95, loss=sense * wanted, at=at, metric=metric
+    )
 
 
 def _multiplied(axes: tuple[str, ...], data: Sample) -> str:

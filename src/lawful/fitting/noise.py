@@ -85,7 +85,7 @@ def measure(point: Point, data: Sample) -> Noise:
     slopes = derivatives.slopes(point.problem, point.parameters)[:, free]
     pseudo = pseudo_values(point, point.residuals)
     inside = _share_inside(point)
-    least = LEAST_VARIANCE * (1.0 if point.problem.is_log else float(np.median(data.loss)) ** 2)
+    least = LEAST_VARIANCE * (1.0 if point.problem.is_log else point.problem.typical**2)
     variance = max(float((pseudo**2).sum()) / max(n - p, 1), least)
     unit = point.problem.units()[free]  # so that losses of 1e-10 leave the slopes of one order
     basis, mixing = np.linalg.qr(slopes * unit)  # the slopes are nearly collinear; an orthonormal basis of them is not

@@ -96,6 +96,8 @@ def _relative_of_all(data: Sample) -> Array | float:
     """The noise of each row in units of that at the pivot, from replicates of all arms at once. From those within arms,
     the weights would depend on the labels that are permuted: where the runs of an arm happen to lie close together, the
     arms lie apart."""
+    if not data.response.is_log:
+        return data.relative
     x, each = axes_of(data), np.arange(data.n)
     return relative_spread(spread_slopes(x, data.loss, np.zeros(data.n), each), x.logs)
 

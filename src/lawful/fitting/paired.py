@@ -23,8 +23,10 @@ from lawful.fitting.arms import refuse_alike
 from lawful.fitting.clusters import LENGTHS
 from lawful.fitting.quantiles import t_cdf, t_quantile
 from lawful.fitting.replicates import COARSE, resolution
+from lawful.response import Response, expect_loss
 from lawful.schema import Warning
 from lawful.tables import Observations
+from lawful.tables.responses import is_share
 
 ALPHA = 0.05
 
@@ -72,6 +74,8 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
     level and seed.
     """
     loss = table.known_as(loss)
+    if is_share(loss):
+        expect_loss(Response(kind="logit"), f"comparing run by run, by {loss}")
     for column in (along, by, loss, "seed"):
         table.expect(column)
     cells: dict[str, dict[Any, dict[Any, float]]] = {}

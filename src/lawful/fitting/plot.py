@@ -12,7 +12,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError
 from lawful.fitting.allocate import best_size, six_n
-from lawful.fitting.predict import mean_interval
+from lawful.fitting.curve_interval import mean_interval
 from lawful.laws import Array
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _draw_law(fit: FittedLaw, axes: Axes, along: str | None = None) -> None:
         label = _runs(fit) if other is None else _level_name(fit, other, float(level))
         own = np.ones(len(x), dtype=bool) if other is None else _nearest(fit, other, levels) == level
         axes.plot(x[own], _observed(fit)[own], "o", color=colour, ms=4.5, mec="white", mew=0.5, label=label)
-    axes.set(xscale="linear" if has_zero else "log", yscale="log", xlabel=_name(fit, axis), ylabel=_loss(fit))
+    axes.set(xscale="linear" if has_zero else "log", yscale=_scale(fit), xlabel=_name(fit, axis), ylabel=_loss(fit))
     axes.legend(title=None if other is None else _name(fit, other), fontsize=7.5, title_fontsize=7.5, frameon=False)
     _plain_ticks(axes)
 
@@ -117,11 +117,14 @@ def _draw_curve(fit: FittedLaw, axes: Axes, axis: str, grid: Array, at: Mapping[
 def _draw_residuals(fit: FittedLaw, axes: Axes) -> None:
     axis = _first(fit)
     x = _column(fit, axis)
-    percent = [100 * row.residual_log for row in fit.residuals]
+    is_log = fit.data.response.is_log
+    away = [(100 if is_log else 1) * row.residual_log for row in fit.residuals]
     axes.axhline(0, color="0.6", lw=1)
-    axes.plot(x, percent, "o", color=_colours(1)[0], ms=4.5, mec="white", mew=0.5)
-    axes.set(xlabel=_name(fit, axis), ylabel="log(observed / law), %", xscale="linear" if (x <= 0).any() else "log")
-    axes.set_title(f"residuals: n {fit.goodness.n}, rms {100 * fit.goodness.rmse_log:.2g} %", fontsize=9)
+    axes.plot(x, away, "o", color=_colours(1)[0], ms=4.5, mec="white", mew=0.5)
+    label = "log(observed / law), %" if is_log else "observed - law"
+    axes.set(xlabel=_name(fit, axis), ylabel=label, xscale="linear" if (x <= 0).any() else "log")
+    rms = f"{100 * fit.goodness.rmse_log:.2g} %" if is_log else f"{fit.goodness.rmse_log:.2g}"
+    axes.set_title(f"residuals: n {fit.goodness.n}, rms {rms}", fontsize=9)
 
 
 def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
@@ -143,7 +146,7 @@ def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
         best = best_size(fit, {name: np.full(CURVE_POINTS, one) for name, one in fit.values.items()}, budgets, six_n)
         frontier = fit.loss(fit.values, {"params": best, "tokens": budgets / (6 * best)})
         axes.plot(budgets, frontier, color="black", lw=1.4, ls="--", label="compute-optimal")
-    axes.set(xscale="log", yscale="log", xlabel="compute C = 6 N D (FLOPs)", ylabel=_loss(fit))
+    axes.set(xscale="log", yscale=_scale(fit), xlabel="compute C = 6 N D (FLOPs)", ylabel=_loss(fit))
     axes.legend(title=_name(fit, "params"), fontsize=7.5, title_fontsize=7.5, frameon=False)
     _plain_ticks(axes)
 
@@ -230,6 +233,10 @@ def _name(fit: FittedLaw, axis: str) -> str:
     """The axis in words, with the column where that is another name."""
     words, column = LETTERS.get(axis, axis), fit.data.columns.get(axis, axis)
     return words if column in (axis, words) else f"{words} ({column})" if axis in LETTERS else column
+
+
+def _scale(fit: FittedLaw) -> str:
+    return "log" if fit.data.response.is_log else "linear"
 
 
 def _loss(fit: FittedLaw) -> str:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from lawful.errors import DeclarationError
-from lawful.fitting import derivatives
 from lawful.fitting.cautions import about_form, how_chosen, rests_on
+from lawful.fitting.curve_interval import mean_interval
 from lawful.fitting.fitted import FittedLaw, relative_spread, run_spread
 from lawful.fitting.form import cannot_tell
-from lawful.fitting.problem import Problem
-from lawful.fitting.quantiles import LEVEL, t_quantile
+from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.records import Interval, Prediction
-from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, says_nothing, widening
-from lawful.laws import Array, Axes
+from lawful.fitting.uncertainty import says_nothing
+from lawful.response import Response
 from lawful.schema import Warning
 
 OUTSIDE, FAR_OUTSIDE = 10.0, 100.0  # factors beyond the data at which a warning is given, and a loud one
@@ -24,7 +23,8 @@ BY_DIGITS = 1 + 1e-9  # ten times the largest size is not beyond ten times
 
 def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, level: float) -> Prediction:
     at = checked(fit, at)
-    value = float(fit.loss(fit.values, at)[0])
+    response = fit.data.response
+    value = float(response.inside(fit.loss(fit.values, at)[0]))
     among, spread = fit.alternatives, run_spread(fit, at)
     if among is None:
         low, high = mean_interval(fit, at, level)
@@ -32,20 +32,29 @@ def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, lev
         value, low, high = map(float, among.interval(at, level, fit.data.domain))
         spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * relative_spread(fit, at)
     if interval == "new_run":
-        reach = t_quantile(0.5 + level / 2, fit.dof) * spread
-        low = value * np.exp(-np.hypot(np.log(value / low), reach))
-        high = value * np.exp(np.hypot(np.log(high / value), reach))
+        low, high = _of_one_run(response, value, low, high, t_quantile(0.5 + level / 2, fit.dof) * spread)
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
     laws = {} if among is None else dict(zip((law.name for law in among.laws), among.weights, strict=True))
     few = _about_few(fit) if factor > BY_DIGITS and not about_form(fit.doubt) else ()
-    if says_nothing(low, high):
-        low, high = 0.0, np.inf
+    if says_nothing(low, high, response) and not response.is_share:
+        low, high = 0.0 if response.is_log else -np.inf, np.inf
     form = () if among is not None else [caution for caution in about_form(fit.doubt) if caution.severity != "severe"]
     warnings = (*form, *rests_on(fit, among), *few, *too_far(fit, at, "This lies"))
     where = {axis: fit.model.cell(axis, one) for axis, one in at.items()}
     return Prediction(value, float(low), float(high), level, interval, where, factor, warnings, laws)
+
+
+def _of_one_run(response: Response, value: float, low: float, high: float, reach: float) -> tuple[float, float]:
+    """The curve's interval with one run's spread beside it. A run may lie below the chance level, which a law may not:
+    its interval ends at 0 and 1."""
+    if response.is_log:
+        down, up = np.hypot(np.log([value / low, high / value]), reach)
+        return value * float(np.exp(-down)), value * float(np.exp(up))
+    down, up = np.hypot([value - low, high - value], reach)
+    ends = (value - float(down), value + float(up))
+    return (max(ends[0], 0.0), min(ends[1], 1.0)) if response.is_share else ends
 
 
 def _about_few(fit: FittedLaw) -> tuple[Warning, ...]:
@@ -76,32 +85,6 @@ def checked(fit: FittedLaw, at: Mapping[str, float]) -> dict[str, float]:
         if not 0 < value < np.inf:
             raise DeclarationError(f"predict: expected {axis} to be a positive count, got {value}.")
     return at
-
-
-def mean_interval(fit: FittedLaw, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
-    """Of the curve: widened percentiles of the draws where the fit's intervals are, else t on the log of the loss."""
-    value = float(fit.loss(fit.values, at)[0])
-    if fit.interval_method == BOOTSTRAP:
-        widen = widening(fit.dof, level)
-        return percentiles(fit.loss(fit.drawn, at)[:, 0], value, widen, level)
-    reach = t_quantile(0.5 + level / 2, fit.dof) * mean_stderr_log(fit, at)
-    return float(value * np.exp(-reach)), float(value * np.exp(reach))
-
-
-def mean_stderr_log(fit: FittedLaw, at: Mapping[str, float]) -> float:
-    slope = log_slopes(fit, at)
-    return float(np.sqrt(max(slope @ np.array(fit.covariance) @ slope, 0.0)))
-
-
-def log_slopes(fit: FittedLaw, at: Mapping[str, float]) -> Array:
-    """d log L / d parameter at one point, for the free parameters."""
-    law = fit.model
-    x = Axes.of({axis: [value] for axis, value in at.items()}, fit.data.pivot)
-    open_ended = np.full(len(law.parameters), np.inf)
-    problem = Problem(law, x, np.ones(1), True, 1.0, True, -open_ended, open_ended)
-    slopes = derivatives.slopes(problem, np.array([fit.values[name] for name in law.parameters]))[0]
-    free: Array = slopes[[law.parameters.index(name) for name in fit.free]]
-    return free
 
 
 def extrapolation(fit: FittedLaw, at: Mapping[str, float]) -> float:

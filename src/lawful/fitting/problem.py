@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lawful.laws import Array, Axes, Law
+from lawful.response import LOG, Response
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Problem:
                 residual and slope is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
+    response    of what the law is: by it is_log is chosen, save by objectives that say it themselves
     """
 
     law: Law
@@ -37,6 +39,14 @@ class Problem:
     low: Array
     high: Array
     relative: Array | float = 1.0
+    response: Response = LOG
+
+    @functools.cached_property
+    def typical(self) -> float:
+        """The size of a loss; of a response that may be about 0, or below it, of its spread where that is larger."""
+        if self.response.is_log:
+            return float(np.median(self.loss))
+        return max(float(np.median(np.abs(self.loss))), float(np.std(self.loss)), 1e-300)
 
     @functools.cached_property
     def target(self) -> Array:
@@ -59,8 +69,7 @@ class Problem:
 
     def units(self) -> Array:
         """Of each parameter: coefficients are losses, shapes are of the order of 1."""
-        typical = float(np.median(self.loss))
-        return np.repeat([typical, 1.0], [len(self.law.coefficients), len(self.law.shapes)])
+        return np.repeat([self.typical, 1.0], [len(self.law.coefficients), len(self.law.shapes)])
 
     def levels(self, parameters: Array) -> Array:
         """The law's losses, (problems, rows), at parameters of shape (problems, parameters); or without problems."""

@@ -84,7 +84,7 @@ def profile_intervals(point: Point, around: noise.Noise, dofs: Mapping[str, floa
 def search_limits(problem: Problem, parameters: Array) -> Array:
     """The least and the largest value of each parameter that are tried, shape (2, parameters): its bounds, and for a
     coefficient what makes a thousand times the losses of its term."""
-    largest = derivatives.largest_of_interest(problem, parameters, 1e3 * float(np.max(problem.loss)))
+    largest = derivatives.largest_of_interest(problem, parameters, 1e3 * float(np.max(np.abs(problem.loss))))
     reach = np.append(largest, np.full(len(problem.law.shapes), np.inf))
     return np.array([np.maximum(problem.low, -reach), np.minimum(problem.high, reach)])
 

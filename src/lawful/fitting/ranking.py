@@ -58,8 +58,9 @@ class Tried:
 
 def with_ranking(fit: Fitted) -> Fitted:
     """The fit with its law's place among the laws of its axes, and a warning where another is far better. The fit as it
-    is where runs are too few to leave some out, or no other law reads the same axes."""
-    ranking = () if fit.ranking else _ranking(fit)
+    is where runs are too few to leave some out, no other law reads the same axes, or the metric is no loss."""
+    is_of_losses = fit.data.response.is_log  # the laws beside are of losses, too
+    ranking = _ranking(fit) if is_of_losses and not fit.ranking else ()
     if not ranking:
         return fit
     return replace(fit, ranking=ranking, warnings=by_severity((*fit.warnings, *about_ranking(fit, ranking))))
@@ -100,7 +101,7 @@ def _ranking(fit: FittedLaw) -> tuple[Ranked, ...]:
 
 
 def _laws_beside(law: Law) -> list[Law]:
-    """Those of the same axes; none beside a law of the catalogue whose response is no loss."""
+    """Those of the same axes; none beside a law of the catalogue that is no law of losses."""
     if set(law.inputs) == {"params", "tokens"}:
         names, laws = OF_SURFACE, [named(name) for name in OF_SURFACE]
     elif len(law.inputs) == 1 and law.inputs[0] in ONE_AXIS:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lawful.checks import AnyFloat
 from lawful.errors import DeclarationError
+from lawful.response import LOG, Response
 from lawful.schema import Observation, Warning
 
 Interval = Literal["mean", "new_run"]
@@ -60,9 +61,10 @@ class Convergence:
 
 @dataclass(frozen=True)
 class Goodness:
-    """n rows in `clusters` clusters; dof = clusters - fitted parameters; errors are of log loss (about relative).
+    """n rows in `clusters` clusters; dof = clusters - fitted parameters; errors are of log loss (about relative), of
+    another response than a loss of the metric itself.
 
-    sigma_run     spread of log loss between replicates (same axes, another cluster); None without replicates
+    sigma_run     spread between replicates (same axes, another cluster); None without replicates
     lack_of_fit   F test of the residuals against the replicates: {"F", "dof", "dof_replicates", "p"}, or None
     """
 
@@ -79,13 +81,15 @@ class Goodness:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBars:
-    """Standard errors of the losses, as the table gives them, against the scatter about the law; all of log loss.
+    """Standard errors of the losses, as the table gives them, against the scatter about the law; all of log loss, or in
+    units of the response's noise: of an accuracy p, sqrt(p (1 - p)).
 
-    column             that holds them
+    column             that holds them, or the numbers of test items
     shortest, longest  of the rows that were fitted
     scatter            root mean square of the residuals over their bars: about 1 where the bars are right
     is_off             it is further from 1 than chance explains
     extra              standard deviation beside the bars that the rows share; 0 where the bars explain the scatter
+    is_count           they follow from numbers of test items
     """
 
     column: str
@@ -94,12 +98,13 @@ class ErrorBars:
     scatter: AnyFloat
     is_off: bool
     extra: AnyFloat
+    is_count: bool = False
 
 
 @dataclass(frozen=True)
 class Residual:
-    """One row as it was fitted. residual_log is log(observed / predicted); standardised is in robust sigmas; error is
-    the standard error of the log loss that the table gives."""
+    """One row as it was fitted. residual_log is log(observed / predicted), of another response than a loss observed -
+    predicted; standardised is in robust sigmas; error is the standard error that the table gives, as in ErrorBars."""
 
     run: str
     cluster: int
@@ -197,6 +202,7 @@ class FitData:
     dropped      rows left out: {"row", "run", "rung", "reason"}
     alike        rows that say the same as an earlier one in all but their names
     loss_unit    what the losses are in; empty where the table does not say
+    response     what the column is of which the law is: a loss, an accuracy, another number
     """
 
     source: str = ""
@@ -211,10 +217,13 @@ class FitData:
     dropped: tuple[Observation, ...] = ()
     alike: int = 0
     loss_unit: str = ""
+    response: Response = LOG
 
     @property
     def loss(self) -> str:
         """The column of the loss and its unit, in words."""
+        if self.response.is_share:
+            return f"{self.columns['loss']}, a share of {'wrong' if self.response.is_error else 'right'} answers"
         return f"{self.columns['loss']}, {f'in {self.loss_unit}' if self.loss_unit else 'in a unit that is not said'}"
 
 

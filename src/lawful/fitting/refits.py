@@ -126,11 +126,9 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     effect = np.sqrt(shared) * rng.standard_normal((draws, data.clusters)) * _scales(rng, draws, cluster_dof)
     move = (shake + effect[:, data.cluster]) * relative
     level = point.fitted
-    losses = (
-        level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE))
-        if point.problem.is_log
-        else np.maximum(level + move, 0.01 * level)
-    )
+    losses = level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE)) if point.problem.is_log else level + move
+    if point.problem.response.is_log and not point.problem.is_log:
+        losses = np.maximum(losses, 0.01 * level)
     problem = replace(point.problem, loss=losses)
     from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
     return from_point.parameters

@@ -49,7 +49,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Shape (rows,); with return_std also the standard error of the curve, in the loss's unit."""
-        from lawful.fitting.predict import mean_stderr_log
+        from lawful.fitting.curve_interval import mean_stderr_log
 
         check_is_fitted(self, "result_")
         X = validate_data(self, X, reset=False, dtype=np.float64)

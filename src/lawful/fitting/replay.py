@@ -308,7 +308,7 @@ def _ahead(
     worst = int(gap.scores.argmax())
     if gap.scores[worst] > gap.band(LEVEL):
         level = f"{100 * LEVEL:.0f} %"
-        text = f"At {gap.at[worst]:.3g} {arms[1]} has the lower loss, by a band over all points {here}, at {level}."
+        text = f"At {gap.at[worst]:.3g} {arms[1]} is ahead, by a band over all points {here}, at {level}."
         return Replay(claim, "contradicted", (text, *crossing), found.fits)
     share = 100 * (ahead < 0).mean()
     reason = f"{arms[0]} is ahead at {share:.0f} % of the points {here}, each at {100 * LEVEL:.0f} %."

@@ -17,6 +17,7 @@ from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
+OF_ANY_RESPONSE = ("robust", "l2-raw")  # the others are of log residuals by their names
 HUBER = 1.345  # in robust sigmas: 95 % efficient under normal noise (Huber 1981)
 HOFFMANN_DELTA = 1e-3  # arXiv:2203.15556, on log loss
 LAD_DELTA = 1e-8  # so narrow that the optimum interpolates as many rows as there are parameters
@@ -55,8 +56,9 @@ class Point:
 
     @property
     def residuals_log(self) -> Array:
-        """As if the residual were of log loss; over the rows' relative noise, as `residuals`."""
-        return replace(self, problem=replace(self.problem, is_log=True)).residuals
+        """As if the residual were on the response's scale, of a loss its logarithm; over the rows' relative noise, as
+        `residuals`."""
+        return replace(self, problem=replace(self.problem, is_log=self.problem.response.is_log)).residuals
 
     @property
     def fitted(self) -> Array:
@@ -115,7 +117,7 @@ def beside(data: Sample, law: Law, low: Array, high: Array) -> Point:
     those that lag behind are left there, and the last search starts from the point whose sigma is the robust delta's.
     """
     settled, delta = _settled(data, law, low, high, None, is_raced=True)
-    problem = problem_of(data, law, low, high, is_log=True, delta=delta)
+    problem = problem_of(data, law, low, high, is_log=data.response.is_log, delta=delta)
     return _minimise(problem, delta, settled.parameters, is_raced=True)
 
 
@@ -125,11 +127,17 @@ def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, 
     The robust default first estimates its delta, and weighs rows by how noisy replicates are at their size; the others
     are what they are called.
     """
+    is_log = data.response.is_log
     if objective != "robust":
         data = replace(data, spread_slopes={})
+    if not is_log and objective not in OF_ANY_RESPONSE:
+        raise DeclarationError(
+            f"objective: {objective} is of the logarithm of a loss; the response here is {data.response.kind}: "
+            f"expected {' or '.join(OF_ANY_RESPONSE)}."
+        )
     if objective == "robust":
         _, delta = _settled(data, law, low, high, near)
-        return _minimise(problem_of(data, law, low, high, is_log=True, delta=delta), delta, near)
+        return _minimise(problem_of(data, law, low, high, is_log=is_log, delta=delta), delta, near)
     if objective in ("l2", "l2-raw"):
         problem = problem_of(data, law, low, high, is_log=objective == "l2", delta=None)
         return _minimise(problem, None, near)
@@ -156,27 +164,31 @@ def _settled(
 ) -> tuple[Point, float]:
     """1.345 robust sigmas, from the residuals of a fit that starts at squares and is repeated until delta settles; and
     the last of these fits."""
-    settled = _minimise(problem_of(data, law, low, high, is_log=True, delta=None), None, near, is_raced=is_raced)
-    delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
+    is_log = data.response.is_log
+    settled = _minimise(problem_of(data, law, low, high, is_log=is_log, delta=None), None, near, is_raced=is_raced)
+    least = LEAST_DELTA * (1.0 if is_log else settled.problem.typical)
+    delta = max(HUBER * robust_sigma(settled), least)
     for _ in range(3):
-        problem = problem_of(data, law, low, high, is_log=True, delta=delta)
+        problem = problem_of(data, law, low, high, is_log=is_log, delta=delta)
         found = solver.solve(
             problem, settled.parameters[None], most_steps=RACED_STEPS if is_raced else solver.MOST_STEPS
         )
         settled = as_point(problem, found, delta)
-        delta = max(HUBER * robust_sigma(settled), LEAST_DELTA)
+        delta = max(HUBER * robust_sigma(settled), least)
     return settled, delta
 
 
 def robust_sigma(point: Point) -> float:
-    """Of log residuals: the median absolute one, scaled to a normal's sigma and for the parameters fitted."""
+    """Of residuals on the response's scale: the median absolute one, scaled to a normal's sigma and for the parameters
+    fitted."""
     free, n = int(point.is_free.sum()), len(point.problem.loss)
     return float(1.4826 * np.median(np.abs(point.residuals_log)) * np.sqrt(n / max(n - free, 1)))
 
 
 def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> Problem:
-    scale = delta if delta is not None else (0.01 if is_log else 0.01 * float(np.median(data.loss)))
-    return Problem(law, data.x, data.loss, is_log, scale, delta is None, low, high, data.relative)
+    response, is_squares = data.response, delta is None
+    problem = Problem(law, data.x, data.loss, is_log, 0.01, is_squares, low, high, data.relative, response)
+    return replace(problem, scale=delta if delta is not None else 0.01 * (1.0 if is_log else problem.typical))
 
 
 def _minimise(problem: Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:

@@ -37,7 +37,8 @@ def sketch(fit: Fit, width: int = 80) -> str:
     at = np.linspace(low, high, columns)
     grid = np.exp(at) if is_log else at
     curves = [_curve(fit, axis, other, grid, level) for level in dict.fromkeys((of_level[0], of_level[-1]))]
-    every = np.log(np.concatenate([y, *curves]))
+    response = fit.data.response
+    every = response.level(np.concatenate([y, *curves]))
     every = every[np.isfinite(every)]
     bottom, top = float(every.min()), float(every.max())
     if not bottom < top:
@@ -45,17 +46,20 @@ def sketch(fit: Fit, width: int = 80) -> str:
     canvas = [[" "] * columns for _ in range(HEIGHT)]
 
     def line(loss: float) -> int:
-        return round((top - math.log(loss)) / (top - bottom) * (HEIGHT - 1))
+        return round((top - float(response.level(loss))) / (top - bottom) * (HEIGHT - 1))
 
     for curve in curves:
         for column, loss in enumerate(curve):
-            if np.isfinite(loss) and loss > 0:
+            if np.isfinite(loss) and (loss > 0 or not response.is_log):
                 canvas[line(float(loss))][column] = CURVE
     for own_x, own_y, level in zip(x, y, place, strict=True):
         column = round((float(scale(own_x)) - low) / (high - low) * (columns - 1))
         canvas[line(float(own_y))][column] = MARKS[level]
     shown = {0: top, HEIGHT // 2: (top + bottom) / 2, HEIGHT - 1: bottom}
-    labels = [f"{math.exp(shown[row]):.4g}" if row in shown else "" for row in range(HEIGHT)]
+    labels = [
+        f"{math.exp(shown[row]) if response.is_log else shown[row]:.4g}" if row in shown else ""
+        for row in range(HEIGHT)
+    ]
     lines = [f"{label:>{LABEL}} |{''.join(cells)}".rstrip() for label, cells in zip(labels, canvas, strict=True)]
     ends = (f"{x.min():.3g}", f"{x.max():.3g}")
     name = fit.data.columns.get(axis, axis)[: columns - sum(map(len, ends)) - 2]

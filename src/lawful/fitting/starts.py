@@ -22,15 +22,16 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
     shapes = _shape_grid(problem, cells)
     terms = law.values_of_terms({s.name: shapes[:, j, None] for j, s in enumerate(law.shapes)}, problem.x)
     rows = len(problem.loss)
+    unit = problem.loss if problem.response.is_log else problem.typical * np.broadcast_to(problem.relative, rows)
     basis = np.stack(
         [
-            np.broadcast_to(term.sign * np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / problem.loss
+            np.broadcast_to(term.sign * np.exp(np.clip(term.log, -150, 150)), (len(shapes), rows)) / unit
             for term in terms
         ]
-    )  # (coefficients, cells, rows), relative to the loss; at last what has no coefficient
+    )  # (coefficients, cells, rows), relative to the loss or the noise; at last what has no coefficient
     is_fixed = problem.low[:number] == problem.high[:number]
     known = np.append(np.where(is_fixed, problem.low[:number], 0.0), np.ones(len(terms) - number))
-    target = 1 - np.einsum("k,kcn->cn", known, basis)
+    target = problem.loss / unit - np.einsum("k,kcn->cn", known, basis)
     free = np.flatnonzero(~is_fixed)
     coefficients = np.broadcast_to(problem.low[:number], (len(w), len(shapes), number)).copy()
     if len(free):
@@ -46,7 +47,7 @@ def grid_starts(problem: Problem, weights: Array | None = None, keep: int = 16, 
         solved = (
             np.linalg.solve(gram * size[..., :, None] * size[..., None, :], (right * size)[..., None])[..., 0] * size
         )
-        floor = 0.01 * np.median(problem.loss)  # where the plane leaves the positive quadrant, start just inside
+        floor = 0.01 * problem.typical  # where the plane leaves the positive quadrant, start just inside
         least = np.where(problem.low[free] < 0, -np.inf, floor * size / size.max(-1, keepdims=True))
         inside = np.maximum(solved, least)
         coefficients[..., free] = np.clip(inside, problem.low[free], problem.high[free])

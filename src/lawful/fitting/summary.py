@@ -83,7 +83,9 @@ def summary(fit: FittedLaw) -> str:
         role += f"  at its {p.at_bound} bound" if p.at_bound else ""
         stderr = DASH if math.isnan(p.stderr) else f"{p.stderr:.3g}"
         lines.append(f"{name:{width}}  {p.value:>12.6g}  {stderr:>11}  {interval(*p.ci95, '.5g', width=11):^25}{role}")
-    loss = [f"loss: {fit.data.loss}"] if "loss" in fit.data.columns else []
+    is_log = fit.data.response.is_log
+    scale = "log loss" if is_log else fit.data.columns["loss"]
+    loss = [f"{'loss' if is_log else 'metric'}: {fit.data.loss}"] if "loss" in fit.data.columns else []
     levels = fit.model.categories
     pivot = ", ".join(f"{axis} {value:.4g}" for axis, value in fit.data.pivot.items() if axis not in levels)
     delta = "" if o.delta is None else f", delta {o.delta:.3g}"
@@ -92,7 +94,7 @@ def summary(fit: FittedLaw) -> str:
     lines += [
         "",
         *loss,
-        f"n {g.n} in {g.clusters} clusters; rmse of log loss {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
+        f"n {g.n} in {g.clusters} clusters; rmse of {scale} {g.rmse_log:.3g}, robust sigma {g.sigma_log:.3g}"
         + (f", between seeds {g.sigma_run:.3g}" if g.sigma_run is not None else ""),
         f"AICc {g.aicc:.2f}, BIC {g.bic:.2f}; intervals: {fit.interval_method}",
         f"objective {o.name}{delta}: {o.value:.10g}; {certified}: decrement {c.decrement:.1e}, smallest eigenvalue "
@@ -103,11 +105,20 @@ def summary(fit: FittedLaw) -> str:
         )
         + "".join(f"; {axis} one of {', '.join(own[:20])}" for axis, own in levels.items()),
     ]
-    if (bars := fit.error_bars) is not None:
+    bars, response = fit.error_bars, fit.data.response
+    if response.is_share and bars is not None:
         lines.append(
-            f"rows weigh by their error bars, {bars.column}: {100 * bars.shortest:.2g} % to {100 * bars.longest:.2g} % "
-            f"of the loss; the scatter about the law is {bars.scatter:.3g} of them"
-            + (f", and {100 * bars.extra:.2g} % lie beside them" if bars.extra > 0 else "")
+            f"rows weigh by {bars.column} and the noise of counts; the scatter about the law is {bars.scatter:.3g} of "
+            "that"
+        )
+    elif response.is_share:
+        lines.append("rows weigh by the noise of counts, sqrt(p (1 - p)); how many items each has is not told")
+    elif bars is not None:
+        unit = "% of the loss" if is_log else "of the metric"
+        short, long, extra = ((100 if is_log else 1) * one for one in (bars.shortest, bars.longest, bars.extra))
+        lines.append(
+            f"rows weigh by their error bars, {bars.column}: {short:.2g} to {long:.2g} {unit}; the scatter about the "
+            f"law is {bars.scatter:.3g} of them" + (f", and {extra:.2g} {unit} lie beside them" if extra > 0 else "")
         )
     if fit.held_out:
         lines += held_out_lines(fit)
@@ -142,10 +153,12 @@ def held_out_lines(fit: FittedLaw) -> list[str]:
     rows = sorted(fit.held_out, key=lambda row: -abs(row.error_relative))
     inside = sum(row.is_inside for row in rows)
     errors = [row.error_relative for row in rows]
-    rms = 100 * (sum(error**2 for error in errors) / len(rows)) ** 0.5
+    rms = f"{100 * (sum(error**2 for error in errors) / len(rows)) ** 0.5:.2f} %"
+    if not fit.data.response.is_log:
+        rms = f"{(sum((row.prediction.value - row.observed) ** 2 for row in rows) / len(rows)) ** 0.5:.3g}"
     lines = [
         f"held out by the table: {len(rows)} run{'s' if len(rows) > 1 else ''}, {inside} inside the 95 % interval for "
-        f"a new run, rms error {rms:.2f} %"
+        f"a new run, rms error {rms}"
     ]
     for row in rows[:10]:
         p = row.prediction

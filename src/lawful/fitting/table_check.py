@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lawful.checks import checked
-from lawful.errors import Refusal, TableError
+from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.data import LEAST_LEVELS, ROLES, arms_of, sample
 from lawful.fitting.default_law import fitted_rows, how_counts_vary, resolved
 from lawful.laws import BUILT_IN, FORMULA, Law, has_axis, named, on_axis
@@ -18,6 +18,7 @@ from lawful.tables import Observations, as_text, is_empty, read_rows
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import best_of, pooled, unread
 from lawful.tables.read import in_roles, selected
+from lawful.tables.responses import Asked
 from lawful.tables.roles import option_of, shell_word
 from lawful.tables.standard_input import STANDARD_INPUT
 
@@ -124,6 +125,9 @@ def check(
     flops: str | None = None,
     cluster: str | None = None,
     stderr: str | None = None,
+    trials: str | None = None,
+    response: str | None = None,
+    chance: float | None = None,
     units: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
     as_noise: Sequence[str] = (),
@@ -137,8 +141,10 @@ def check(
     ----------
     source
         As `read_runs` takes it.
-    params, tokens, loss, flops, cluster, stderr
+    params, tokens, loss, flops, cluster, stderr, trials
         The columns' names; those not given are recognised where they carry a usual name.
+    response, chance
+        What the metric is, as `read_runs` takes it.
     units
         Column -> its unit, as `read_runs` takes it.
     where
@@ -165,14 +171,18 @@ def check(
         "flops": flops,
         "cluster": cluster,
         "stderr": stderr,
+        "trials": trials,
     }
+    asked = Asked(kind=response, chance=chance)
     named = [*filter(None, told.values()), *(units or {}), *where, *as_noise]
     raw = selected(read_rows(source, named), where, as_noise)
     try:
-        is_read = raw.roles and not any((*told.values(), units, reduce, best, skip_bad_rows))
+        is_read = raw.roles and not (any((*told.values(), units, reduce, best, skip_bad_rows)) or asked.is_told)
         table = raw
         if not is_read:
-            table = in_roles(raw, told, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+            table = in_roles(
+                raw, told, response=asked, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows
+            )
         if table.is_of_optima and "loss" not in table.roles:
             return _of_optima(table)
         problem = "" if "loss" in table.roles else lacking(raw, "loss")
@@ -186,6 +196,7 @@ def check(
     options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
         f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
     ]
+    options += [f"--response {response}"] * bool(response) + ([] if chance is None else [f"--chance {chance:g}"])
     options += [f"--reduce {reduce}"] * bool(reduce) + ["--skip-bad-rows"] * skip_bad_rows
     options += [f"--best-over {','.join(map(shell_word, best))}"] * bool(best)
     options += [f"--where {shell_word(text)}" for text in where] + [f"--as-noise {shell_word(c)}" for c in as_noise]
@@ -197,8 +208,15 @@ def _usable(table: Observations, options: Sequence[str]) -> TableCheck:
     rows = fitted_rows(table)
     names = {role: table.roles.get(role, role) for role in ("params", "tokens")}
     vary = how_counts_vary(table)
-    carried, refused = _laws(rows, vary)
-    chosen = resolved(None, table).law
+    try:
+        chosen = resolved(None, table).law
+    except DeclarationError as error:  # of a metric that is no loss
+        return _unusable(table, str(error).removeprefix(f"{table.source}: "))
+    if table.response.is_log:
+        carried, refused = _laws(rows, vary)
+    else:
+        why = _why_not(chosen, rows, vary)
+        carried, refused = ((), {chosen.spec: why}) if why else ((chosen.spec,), {})
     try:
         sample(table, chosen, {}, check=False)
     except Refusal:
@@ -219,7 +237,7 @@ def _usable(table: Observations, options: Sequence[str]) -> TableCheck:
         arms=tuple(arms) if len(arms := arms_of(rows)) > 1 else (),
         carried=carried,
         refused=refused,
-        command=" ".join([f"lawful {'compare' if len(arms) > 1 else 'fit'}", name, "--law", law, *options])
+        command=" ".join([f"lawful {'compare' if len(arms) > 1 else 'fit'}", name, "--law", shell_word(law), *options])
         if carried
         else "",
     )

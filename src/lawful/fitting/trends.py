@@ -63,14 +63,15 @@ def look(point: Point, data: Sample, around: noise.Noise) -> Form:
     """The tests of one fitted point."""
     lens = _Lens.of(point, data, around)
     whole, hint = _trend(lens, None)
-    if (rung := _rung(lens)) is not None and (left := _trend(lens, is_at(data, rung))[0]) >= MISFIT:
+    rung = _rung(lens) if data.response.is_log else None
+    if rung is not None and (left := _trend(lens, is_at(data, rung))[0]) >= MISFIT:
         return Form(left, rung, whole, hint)
     return Form(whole, None, whole, hint)
 
 
 @dataclass(frozen=True)
 class _Lens:
-    """The linearised law and its residuals (observed over fitted, log), whitened for clusters."""
+    """The linearised law and its residuals (observed beyond fitted, on the response's scale), whitened for clusters."""
 
     data: Sample
     slopes: Array
@@ -80,10 +81,10 @@ class _Lens:
 
     @classmethod
     def of(cls, point: Point, data: Sample, around: noise.Noise) -> _Lens:
-        on_log = replace(point.problem, is_log=True)
+        on_log = replace(point.problem, is_log=data.response.is_log)
         slopes = derivatives.slopes(on_log, point.parameters)[:, point.is_free]
         raw = -point.residuals_log
-        limit = max(HUBER * robust_sigma(point), 1e-12)
+        limit = max(HUBER * robust_sigma(point), 1e-12 * (1.0 if data.response.is_log else point.problem.typical))
         size = np.bincount(data.cluster).astype(float)
         shrink = None
         if data.clusters < data.n and around.variance_cluster > 0:

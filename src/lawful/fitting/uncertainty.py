@@ -15,8 +15,12 @@ from lawful.fitting.quantiles import LEVEL, f_tail, normal_quantile, t_quantile
 from lawful.fitting.refits import redraw, resample
 from lawful.fitting.search import AT_BOUND, Point
 from lawful.laws import Array, bounds_of
+from lawful.response import LOG, Response
 
 MANY_CLUSTERS = 20  # from here on the bootstrap over clusters is used: it needs no model of what they share
+# the same of accuracies that each are a cluster: with 24 the bootstrap held the law at ten times the compute in .89 of
+# 80 tables, profiles in .95 and no wider (benchmarks/accuracies.py)
+MANY_SHARES = 100
 LEAST_DRAWS = 200  # below it there are no percentiles to speak of
 MOST_WHITENED = 2_000  # rows in clusters for which a lack of fit is tested: the work grows as the cube
 DECADES = 12.0  # more than lie between the smallest and the largest run ever made: an interval of them says nothing
@@ -46,7 +50,8 @@ def estimate(point: Point, data: Sample, *, draws: int, seed: int) -> Spread:
     values = dict(zip(law.parameters, point.parameters, strict=True))  # numpy's floats: 1e300**2 is inf, not an error
     derived = {name: float(value) for name, value in law.derived(values, data.x.pivot).items()}
     around = noise.measure(point, data)
-    if data.clusters >= MANY_CLUSTERS and draws >= LEAST_DRAWS:
+    is_alone = data.response.is_share and data.clusters == data.n  # then the noise is known in its form
+    if data.clusters >= (MANY_SHARES if is_alone else MANY_CLUSTERS) and draws >= LEAST_DRAWS:
         return _from_bootstrap(point, data, {**values, **derived}, derived, around, draws, seed)
     return _from_profiles(point, data, derived, around, draws, seed)
 
@@ -131,9 +136,13 @@ def determined(low: float, high: float) -> tuple[float, float]:
     return (0.0, math.inf) if low > 0 and not high < low * 10.0**DECADES else (float(low), float(high))
 
 
-def says_nothing(low: float, high: float) -> bool:
-    """Whether an interval of a loss is as wide as none: its ends lie more than DECADES apart, or are no numbers."""
-    return not 0 < high < max(low, 1e-300) * 10.0**DECADES
+def says_nothing(low: float, high: float, response: Response = LOG) -> bool:
+    """Whether an interval is as wide as none: its ends are no numbers, or lie as far apart as they can; of a loss, more
+    than DECADES."""
+    if response.is_log:
+        return not 0 < high < max(low, 1e-300) * 10.0**DECADES
+    is_whole = response.is_share and bool(low <= response.low + ANY_SHARE and high >= response.high - ANY_SHARE)
+    return is_whole or not (math.isfinite(low) and math.isfinite(high))
 
 
 def _symmetric(value: float, reach: float, *, is_share: bool) -> tuple[float, float]:

@@ -166,6 +166,12 @@ class Law(ABC):
         return ()
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Those of the shapes that are the logarithm of a place along an axis, such as the middle of a sigmoid: arms
+        that differ in one differ by a factor in what they need, and not in an exponent."""
+        return ()
+
+    @property
     def fitted_axes(self) -> tuple[str, ...]:
         """The inputs of which several levels are needed."""
         return self.inputs

@@ -266,6 +266,10 @@ class Formula(Law):
     def as_log(self) -> dict[str, str]:
         return {name: fitted for name, fitted in self.fitted_names.items() if fitted == f"log_{name}"}
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return tuple(self.as_log.values())
+
     @functools.cached_property
     def inputs(self) -> tuple[str, ...]:
         axes = [leaf.axis for leaf in leaves(self.tree) if isinstance(leaf, In)]

@@ -38,6 +38,10 @@ class Saturating(OneAxisLaw):
             Shape("log_half", -25.0, 25.0, (-5.0, 5.0)),
         )  # of x_half / pivot
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return ("log_half",)
+
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         away = x[self.axis] - shape["log_half"]
         alpha = shape["alpha"]

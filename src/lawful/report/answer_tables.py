@@ -17,6 +17,7 @@ from lawful.report.law_curve import COUNTING
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.report.words import arm_of, errors_of, fit_formula, held_out_summary
+from lawful.response import LOG, Response
 
 SUSPECTS = 5  # runs whose leaving out is shown, of those the fit tried
 
@@ -74,21 +75,23 @@ def parameter_meaning(name: str, pivot: Mapping[str, float], columns: Mapping[st
 def fit_facts(answer: Answer, fit: Fit) -> list[tuple[str, str]]:
     """How the fit was made: counts, counting convention, objective, certificate."""
     goodness, convergence = fit.goodness, fit.convergence
+    is_log = fit.data.response.is_log
+    spread = tables.percent if is_log else tables.general
     columns = columns_of(answer)
     counting = "; ".join(COUNTING.get(columns.get(axis, ""), columns.get(axis, axis)) for axis in fit.data.pivot)
     certificate = "certified" if convergence.is_certified else "not certified: " + "; ".join(_not_certified(fit))
     facts = [
         ("Runs", f"{goodness.n} in {goodness.clusters} clusters (runs that share noise count once)"),
-        ("Loss", fit.data.loss if "loss" in fit.data.columns else ""),
+        ("Loss" if is_log else "Metric", fit.data.loss if "loss" in fit.data.columns else ""),
         ("Counting", counting),
         ("Held out", held_out_summary(answer) if answer.held_out else "nothing was held out"),
-        ("Residuals", f"{tables.percent(goodness.rmse_log)} root mean square, of log loss"),
+        ("Residuals", f"{spread(goodness.rmse_log)} root mean square, of {'log loss' if is_log else 'the metric'}"),
         ("Objective", _objective(fit.objective)),
         ("Intervals", fit.interval_method),
         ("Minimum", f"{certificate}; {convergence.agree} of {convergence.starts} starts agree"),
     ]
     if goodness.sigma_run is not None and math.isfinite(goodness.sigma_run):
-        facts.insert(4, ("Seed noise", f"{tables.percent(goodness.sigma_run)} between replicates"))
+        facts.insert(4, ("Seed noise", f"{spread(goodness.sigma_run)} between replicates"))
     return [(name, text) for name, text in facts if text]
 
 
@@ -203,7 +206,7 @@ def _forecast_table(
                 tables.count(item.tokens or row.get(of.question.tokens)),
                 str(item.seed if item.seed is not None else tables.DASH),
                 tables.loss(item.predicted),
-                _forecast_interval(*map(number, item.interval)),
+                _forecast_interval(of.fit.data.response if of.fit else LOG, *map(number, item.interval)),
                 tables.loss(item.observed),
                 tables.percent(item.error_relative, signed=True),
                 "inside" if item.is_inside else "outside",
@@ -218,10 +221,10 @@ def _forecast_table(
     )
 
 
-def _forecast_interval(low: float | None, high: float | None) -> str:
+def _forecast_interval(response: Response, low: float | None, high: float | None) -> str:
     if low is None:
         return tables.DASH
-    if high is None or says_nothing(low, high):
+    if high is None or says_nothing(low, high, response):
         return "not determined"
     return f"[{tables.loss(low)}, {tables.loss(high)}]"
 
@@ -305,7 +308,7 @@ def _shapes(params: Mapping[str, float]) -> str:
 
 
 def _objective(objective: Objective) -> str:
-    where = "residuals of log loss" if objective.is_log else "residuals of the loss"
+    where = "residuals of log loss" if objective.is_log else "residuals of the metric itself"
     delta = number(objective.delta)
     return f"{objective.name} on {where}" + (f", δ = {tables.significant(delta, 3)}" if delta is not None else "")
 

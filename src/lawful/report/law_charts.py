@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _against(
         name=f"{question.name}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
         kind="law",
         question=question.name,
-        title=f"Loss against {short_name(axis, column)}",
+        title=f"{_metric(curve, question.loss)} against {short_name(axis, column)}",
         caption=_caption(
             curve,
             rows,
@@ -115,7 +116,7 @@ def _against(
         + f", with the law drawn{f' for {len(levels)} levels of {short_name(other)}' if other else ''}."
         + _trend(curve, axis, rows),
         x=Axis(title=what, is_flops="compute" in axis_title(column)),
-        y=Axis(title=loss_title(rows, question.loss)),
+        y=Axis(title=loss_title(rows, question.loss), scale=_scale(curve)),
         bands=bands,
         lines=lines,
         points=points,
@@ -203,10 +204,11 @@ def _forecast(
         title="Forecast against what came",
         caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
         "the forecasts' 95 % intervals for a new run.",
-        alt=f"Predicted against observed loss: {tables.many(len(rows), 'fitted run')} along the diagonal and "
+        alt=f"Predicted against observed {_metric(curve, question.loss).lower()}: "
+        f"{tables.many(len(rows), 'fitted run')} along the diagonal and "
         f"{tables.many(len(ahead), 'held-out run')}, {inside} of them inside their intervals.",
-        x=Axis(title="Observed loss"),
-        y=Axis(title="Loss by the law"),
+        x=Axis(title=f"Observed {_metric(curve, question.loss).lower()}", scale=_scale(curve)),
+        y=Axis(title=f"{_metric(curve, question.loss)} by the law", scale=_scale(curve)),
         points=[
             Points(
                 name="fitted runs",
@@ -236,7 +238,8 @@ def _forecast(
 
 
 def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], held: Sequence[HeldRow]) -> Chart:
-    """Observed over predicted, in per cent, along the law's first axis."""
+    """Observed over predicted, in per cent, along the law's first axis; of another response than a loss their
+    difference."""
     question = answer.question
     axis = curve.inputs[0]
     column = curve.columns[axis]
@@ -248,6 +251,8 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
     def beyond(some: Sequence[Observation]) -> list[float]:
         at = {name: [value_of(row, curve.columns[name]) for row in some] for name in curve.inputs}
         observed = np.array([value_of(row, question.loss) for row in some])
+        if not curve.response.is_log:
+            return plain(observed - curve.predict(**at))
         return plain(100 * (observed / curve.predict(**at) - 1))
 
     points = []
@@ -259,22 +264,33 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
             points.append(replace(marks, y=beyond(mine)))
     if held:
         points.append(replace(held_points(held, column, question), y=beyond(unfitted)))
-    spread = float(np.std(beyond(rows)))
+    spread, unit = float(np.std(beyond(rows))), " %" if curve.response.is_log else ""
     return Chart(
         name=f"{question.name}_residuals",
         kind="residuals",
         question=question.name,
         title=f"Residuals of {question.name.replace('--', ', ')}",
-        caption=f"Observed loss above (+) or below (−) the law. Their standard deviation is {spread:.2g} %. "
+        caption=f"Observed {_metric(curve, question.loss).lower()} above (+) or below (−) the law. Their standard "
+        f"deviation is {spread:.2g}{unit}. "
         "A bend along an axis would mean that the law has the wrong shape.",
         alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
-        f"{spread:.2g} per cent.",
+        f"{spread:.2g}{unit and ' per cent'}.",
         x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
-        y=Axis(title="Observed / law − 1", scale="linear", suffix=" %"),
+        y=Axis(title="Observed / law − 1" if unit else "Observed − law", scale="linear", suffix=unit),
         points=points,
         references=[Reference(y=0.0, label="")],
         legend_title=axis_title(curve.columns[other]) if other else "",
     )
+
+
+def _metric(curve: LawCurve, column: str) -> str:
+    """What the law is of, in a title."""
+    return "Loss" if curve.response.is_log else loss_title((), column).capitalize()
+
+
+def _scale(curve: LawCurve) -> Literal["log", "linear"]:
+    """Of an axis of the metric: what may be 0, or below it, has no logarithm."""
+    return "log" if curve.response.is_log else "linear"
 
 
 def _trend(curve: LawCurve, axis: str, rows: Sequence[Observation]) -> str:
@@ -284,4 +300,5 @@ def _trend(curve: LawCurve, axis: str, rows: Sequence[Observation]) -> str:
         name: max(value_of(row, column) for row in rows) for name, column in curve.columns.items() if name != axis
     }
     first, last = curve.predict(**at, **{axis: [min(seen), max(seen)]})
-    return f" By the law the loss goes from {first:.3f} to {last:.3f} over the fitted range."
+    metric = "the loss" if curve.response.is_log else "it"
+    return f" By the law {metric} goes from {first:.3f} to {last:.3f} over the fitted range."

@@ -12,6 +12,7 @@ from lawful.fitting.absent_law import AbsentLaw
 from lawful.fitting.answers import Answer
 from lawful.fitting.fitted import run_spread
 from lawful.fitting.quantiles import t_quantile
+from lawful.response import LOG, Response
 
 COUNTING = {  # column of the table -> the counting convention in words
     "params_non_embedding": "non-embedding parameters N",
@@ -38,6 +39,7 @@ class LawCurve:
     draws: Mapping[str, np.ndarray]
     pivot: Mapping[str, float]
     columns: Mapping[str, str]
+    response: Response = LOG
     reach: Callable[[Mapping[str, float]], float] = lambda at: 0.0  # of a run's log loss about the curve, 95 %
 
     @property
@@ -46,13 +48,13 @@ class LawCurve:
 
     def predict(self, **axes: OnAxis) -> np.ndarray:
         """Loss at each point, shape (points,); every axis an array of that length, or a number."""
-        return self.law.predict(self.values, self.at(**axes))
+        return self.response.inside(self.law.predict(self.values, self.at(**axes)))
 
     def band(self, **axes: OnAxis) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the mean curve lies, point by point, over the fit's draws; None where the fit kept none."""
         if not self.draws:
             return None
-        curves = self.law.predict(self.draws, self.at(**axes))
+        curves = self.response.inside(self.law.predict(self.draws, self.at(**axes)))
         low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return low, high
 
@@ -84,5 +86,6 @@ def law_curve(answer: Answer) -> LawCurve | None:
         draws=fit.drawn if fit.draws else {},
         pivot=fit.data.pivot,
         columns={axis: known.get(axis) or axis for axis in fit.model.inputs},
+        response=fit.data.response,
         reach=lambda at: t_quantile(0.5 + LEVEL / 2, fit.dof) * run_spread(fit, at),
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lawful.errors import TableError
+from lawful.response import expect_loss
 from lawful.schema import Cell
 from lawful.tables.cells import Row
 from lawful.tables.observations import FILE, ROW, Observations
@@ -21,6 +22,7 @@ def tidy(table: Observations) -> Observations:
     """
     if not table.roles:
         raise TableError(f"{table.source}: expected columns such as params, tokens and loss, got none that is known.")
+    expect_loss(table.response, f"{table.source}: a tidy table")  # its column is called `loss`
     dropped = {row.get("row") for row in table.dropped}
     numbers = (number for number in range(1, len(table) + len(dropped) + 1) if number not in dropped)
     taken = set(table.roles.values())

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.response import Response
 from lawful.schema import Cell
 from lawful.tables.cells import (
     as_float,
@@ -21,9 +22,9 @@ from lawful.tables.cells import (
     texts_of,
     written_count,
 )
-from lawful.tables.lacking import rises
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import FILE, ROW, Observations
+from lawful.tables.responses import NOTHING, Asked, of_own, response_of
 from lawful.tables.roles import (
     COUNTS,
     ROLES,
@@ -31,14 +32,14 @@ from lawful.tables.roles import (
     choice_of,
     choose,
     error_bars,
-    is_accuracy,
     is_far_from_6nd,
+    is_of_all,
     may_be_validation,
     option_of,
     shell_word,
     standard_errors_in,
 )
-from lawful.tables.vocabulary import EPOCHS, LETTERS, RATIOS, VOCABULARY
+from lawful.tables.vocabulary import EPOCHS, LETTERS, PERCENT, RATIOS, VOCABULARY
 
 MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
@@ -63,20 +64,24 @@ def factors(table: Observations, units: Mapping[str, str]) -> dict[str, float]:
     for column, text in units.items():
         if column not in table.columns:
             raise TableError(f"{table.source}: unit: no column {column!r}; it has {', '.join(table.columns)}.")
-        factor = UNITS.get(str(text).strip().lower()) or written_count(str(text), ".")
+        word = str(text).strip().lower()
+        factor = UNITS.get(word) or (0.01 if word in PERCENT else written_count(str(text), "."))
         if not factor or not 0 < factor < math.inf:
             raise TableError(
-                f"{table.source}: unit of {column!r}: expected thousands, millions, billions, trillions, PF-days or a "
-                f"number, got {text!r}."
+                f"{table.source}: unit of {column!r}: expected thousands, millions, billions, trillions, PF-days, "
+                f"percent or a number, got {text!r}."
             )
         found[column] = float(factor)
     return found
 
 
 def with_roles(
-    table: Observations, told: Mapping[str, str], factors: Mapping[str, float]
+    table: Observations, told: Mapping[str, str], factors: Mapping[str, float], asked: Asked = NOTHING
 ) -> tuple[Observations, dict[str, str]]:
-    """The table with the columns of its roles as numbers; role -> column."""
+    """The table with the columns of its roles as numbers, and its response; role -> column.
+
+    asked   what the user says of the response
+    """
     roles: dict[str, str] = {role: name for role in ROLES if (name := told.get(role) or table.roles.get(role))}
     if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
         roles = {role: role for role in ROLES if role in table.columns} | roles
@@ -85,7 +90,8 @@ def with_roles(
         for role, names in _OWN_NAMES.items():
             if role not in roles and (found := next((name for name in names if name in filled), None)):
                 roles[role] = found
-        return table, {role: roles[role] for role in ROLES if role in roles}
+        own = replace(table, response=of_own(table, told.get("loss", ""), asked))
+        return own, {role: roles[role] for role in ROLES if role in roles}
     taken: dict[str, Choice] = {
         role: choice_of(table.source, role, column, factors.get(column))
         for role, column in roles.items()
@@ -104,7 +110,9 @@ def with_roles(
     if "tokens" not in taken and "params" in taken and "flops" not in taken:
         taken |= _by_ratio(table, taken, numbers)
     _expect_one_unit(table, taken, factors)
-    _expect_no_accuracy(table, taken, numbers)
+    response, metric, about = response_of(table, taken, numbers, asked, factors, told.get("trials"))
+    if metric is not None:
+        taken["loss"] = metric
     _expect_whole(table, taken, factors)
     if "flops" not in taken or taken["flops"].column not in factors:
         _expect_6nd(table, taken, numbers, told)
@@ -117,7 +125,7 @@ def with_roles(
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
         columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
-    spreads, bars = _error_bars(table, roles, taken, converted, factors)
+    spreads, bars = _error_bars(table, roles, taken, converted, factors, response)
     if spreads:
         read = read.with_cells(roles["stderr"], spreads)
     for role in ("cluster", "arm"):
@@ -125,7 +133,12 @@ def with_roles(
             roles[role] = name
             columns.append(f"{role} {name!r}")
     return (
-        replace(read, said=(*table.said, *_said(table, columns, taken), *bars), converted=converted),
+        replace(
+            read,
+            said=(*table.said, *_said(table, columns, taken), *about, *bars),
+            converted=converted,
+            response=response,
+        ),
         {role: roles[role] for role in ROLES if role in roles},
     )
 
@@ -147,6 +160,7 @@ def _error_bars(
     taken: Mapping[str, Choice],
     converted: dict[str, str],
     factors: Mapping[str, float],
+    response: Response,
 ) -> tuple[list[Cell], list[str]]:
     """The standard errors of the loss, of which the column is put into `roles`; what is to be said of error bars.
 
@@ -156,13 +170,16 @@ def _error_bars(
     named = [roles["stderr"]] if "stderr" in roles else error_bars(table.columns, loss.column) if loss else []
     if loss is None or not named:
         return [], []
-    sizes = {column: factors.get(column, standard_errors_in(column, loss.column)) for column in named}
+    sizes = {column: factors.get(column, loss.unit * standard_errors_in(column, loss.column)) for column in named}
     if "stderr" in roles and math.isnan(sizes[roles["stderr"]]):
-        sizes[roles["stderr"]] = 1.0  # as the user told it
+        sizes[roles["stderr"]] = loss.unit  # as the user told it
     numbers = {column: counts_of(table.cells(column)) for column in named}
     losses = counts_of(table.cells(loss.column))
-    counts = np.array([is_finished(row) for row in table.rows]) & (losses > 0)
+    counts = np.array([is_finished(row) for row in table.rows])
+    counts &= losses > 0 if response.is_log else np.isfinite(losses)
     whole = [c for c in named if sizes[c] > 0 and bool((numbers[c][counts] > 0).all())]
+    if exact := [c for c in whole if is_of_all(c, loss.column)]:
+        whole = exact  # acc_norm_stderr of acc_norm, beside acc_stderr
     if not whole or not counts.any():
         gaps = [c for c in named if sizes[c] > 0]
         why = "not each run has one" if gaps else "its name does not say that it is a standard error of that"
@@ -183,7 +200,8 @@ def _error_bars(
         spread[column] = spread[column] / losses
         notes.append("over the perplexity, whose logarithm is the loss")
     if sizes[column] != 1:
-        half = "half of a 95 % interval, as its name says; " if column not in factors else ""
+        is_half = column not in factors and standard_errors_in(column, loss.column) not in (1.0, math.nan)
+        half = "half of a 95 % interval, as its name says; " if is_half else ""
         notes.insert(0, f"{half}times {sizes[column]:.3g}")
     if notes:
         roles["stderr"] = converted[column] = f"standard error of {loss.column}"
@@ -236,20 +254,6 @@ def _expect_numbers(table: Observations, role: str) -> None:
             )
 
 
-def _expect_no_accuracy(table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray]) -> None:
-    """A column that was told as the loss, is called an accuracy, and rises with size, data or compute."""
-    if "loss" not in taken or not is_accuracy(taken["loss"].column):
-        return
-    values = numbers[taken["loss"].column]
-    for role in ("params", "tokens", "flops"):
-        if role not in taken:
-            continue
-        counts = taken[role].in_ones(numbers)
-        is_known = np.isfinite(counts) & np.isfinite(values) & (counts > 0)
-        if is_known.sum() > 2 and np.cov(np.log(counts[is_known]), values[is_known])[0, 1] > 0:
-            raise TableError(f"{table.source}: {rises(taken['loss'].column)}")
-
-
 def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
     """20M below `params (M)`: twenty million, or twenty million millions."""
     for choice in taken.values():
@@ -269,10 +273,10 @@ def _with_numbers(table: Observations, role: str, choice: Choice) -> tuple[Obser
     that name."""
     column = choice.column
     cells = read_numbers(table.cells(column), is_count=role in COUNTS)
-    if not (choice.unit != 1 or choice.base or choice.times or choice.is_perplexity or choice.also):
+    if not (choice.unit != 1 or choice.base or choice.times or choice.over or choice.is_perplexity or choice.also):
         return table.with_cells(column, cells), column
     new = _new_name(choice)
-    factors = table.cells(choice.times)
+    factors = table.cells(choice.times or choice.over)
     cells = [_converted(cell, choice, factor) for cell, factor in zip(cells, factors, strict=True)]
     for other in choice.also:
         table, name = _with_numbers(table, role, other)
@@ -298,6 +302,8 @@ def _new_name(choice: Choice) -> str:
         name = f"log {name}"
     elif choice.base:
         name = f"exp {name}" if choice.base == math.e else f"{choice.base:g}^{name}"
+    elif choice.is_share:
+        name = f"{name} as a share"
     elif choice.times:
         name = f"{name} x {choice.times}"
     elif choice.unit != 1:
@@ -317,8 +323,9 @@ def _converted(cell: Cell, choice: Choice, factor: Cell) -> Cell:
         except OverflowError:
             return math.inf
     exact = number * choice.unit
-    if choice.times:
-        exact *= as_float(factor)
+    if choice.times or choice.over:
+        other = as_float(factor)
+        exact = exact * other if choice.times else exact / other if other else math.nan
         if exact != exact:
             return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
@@ -447,7 +454,7 @@ def summaries(table: Observations) -> dict[int, str]:
 def marks(table: Observations, roles: Mapping[str, str]) -> dict[int, str]:
     """Losses such as 999 that stand far above all others: number of the row -> what to say of it. They mark a run
     without a loss."""
-    if "loss" not in roles:
+    if "loss" not in roles or not table.response.is_log:
         return {}
     losses = [
         cell if isinstance(cell := row.get(roles["loss"]), (int, float)) and is_finished(row) else 0

@@ -61,10 +61,10 @@ def lacking(table: Observations, *roles: str) -> str:
 
 
 def rises(column: str) -> str:
-    """Why a share of right answers is no loss, and what is."""
+    """What to do with a share of right answers, which is no loss."""
     return (
-        f"The law needs a loss, which falls as models get better; {column!r} rises. Write its error (1 - accuracy, or "
-        "100 - per cent) into a column, and name that with --loss-column."
+        f"{column!r} rises as models get better. Name it, and it is fitted as an accuracy: --loss-column "
+        f"{shell_word(column)}, with --chance NUMBER for what guessing gives and a law that rises (--law sigmoid)."
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lawful.errors import TableError
+from lawful.response import LOG, Response
 from lawful.schema import Cell
 from lawful.storage.json_files import plain
 from lawful.tables.cells import Row, is_empty, is_finished, texts_of
@@ -55,6 +56,7 @@ class Observations:
     converted   column -> the column that holds its numbers in units of one, where they were converted
     noise       settings that differ between runs and that the user calls noise
     lone        columns whose cells are all like 1.234, which some write for 1234
+    response    what the metric is: a loss, a share of right answers, another number
     is_of_optima  each row is the best size or data at a budget, not a run
     """
 
@@ -67,6 +69,7 @@ class Observations:
     noise: tuple[str, ...] = ()
     lone: frozenset[str] = frozenset()
     is_of_optima: bool = False
+    response: Response = LOG
 
     def __repr__(self) -> str:
         """Short: a table may have a million rows."""
@@ -242,16 +245,18 @@ def is_time(column: str, cells: Sequence[Cell]) -> bool:
     return bool(cells) and all(isinstance(cell, str) and _DATE.match(cell) for cell in cells)
 
 
-def by_role(rows: Sequence[Row]) -> Observations:
+def by_role(rows: Sequence[Row], response: Response = LOG) -> Observations:
     """Rows whose columns are called as their roles are (params, tokens, loss, ...), in units of one; `cluster`,
     or else `run`, names what shares noise. For tables that lawful makes itself: nothing is looked for or asked."""
     names = {name for row in rows for name in row}
     roles: dict[str, str] = {
-        role: role for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens", "stderr") if role in names
+        role: role
+        for role in ("params", "tokens", "flops", "loss", "arm", "unique_tokens", "stderr", "trials")
+        if role in names
     }
     if cluster := next((name for name in ("cluster", "run") if name in names), None):
         roles["cluster"] = cluster
-    return Observations(tuple(rows), roles=roles)
+    return Observations(tuple(rows), roles=roles, response=response)
 
 
 def is_of_ladder(row: Row) -> bool:

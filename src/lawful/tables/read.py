@@ -14,12 +14,14 @@ from typing import Any
 
 from lawful.checks import checked
 from lawful.errors import TableError
+from lawful.response import Response
 from lawful.schema import Cell
 from lawful.tables.cells import Row, are_lone, as_float, is_empty, is_finished
 from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
 from lawful.tables.optima import optima_of
+from lawful.tables.responses import NOTHING, Asked
 from lawful.tables.roles import ROLES
 from lawful.tables.source import read_columns, refuse
 from lawful.tables.sweep import best_over
@@ -38,6 +40,9 @@ def read_runs(
     flops: str | None = None,
     unique_tokens: str | None = None,
     stderr: str | None = None,
+    trials: str | None = None,
+    response: str | None = None,
+    chance: float | None = None,
     units: Mapping[str, str] | None = None,
     reduce: str | None = None,
     best: Sequence[str] = (),
@@ -52,9 +57,15 @@ def read_runs(
         A file (CSV in any dialect, JSON, JSONL, Parquet, Feather, Excel), a folder of a study or of a run tracker, a
         DataFrame of pandas or polars, a table of pyarrow, a structured array, a mapping of columns, or rows; "-" is
         standard input.
-    params, tokens, loss, cluster, arm, flops, unique_tokens, stderr
+    params, tokens, loss, cluster, arm, flops, unique_tokens, stderr, trials
         The columns' names; those not given are recognised where they carry a usual name. `stderr` holds standard errors
-        of the loss, by which a fit weighs the rows; "none": it does not.
+        of the loss, by which a fit weighs the rows; "none": it does not. `trials` holds how many test items an accuracy
+        is of.
+    response
+        What the metric is: "log" for a loss, "logit" for an accuracy, "identity" for another number. By default as the
+        column's name says, which is a loss for most.
+    chance
+        Of an accuracy, the share of right answers that guessing gives: .25 for four choices.
     units
         Column -> how many are in one of its unit: "millions", "billions", "PF-days", or a number.
     reduce
@@ -82,9 +93,16 @@ def read_runs(
     >>> read_runs([{"N": 1e6, "D": 2e7, "loss": 4.1}, {"N": 2e6, "D": 4e7, "loss": 3.6}]).roles
     {'params': 'N', 'tokens': 'D', 'loss': 'loss'}
     """
-    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens, stderr), strict=True))
+    given = dict(zip(ROLES, (params, tokens, flops, loss, cluster, arm, unique_tokens, stderr, trials), strict=True))
     return read_by_role(
-        source, given, units=units, reduce=reduce, best=best, as_noise=as_noise, skip_bad_rows=skip_bad_rows
+        source,
+        given,
+        units=units,
+        reduce=reduce,
+        best=best,
+        as_noise=as_noise,
+        skip_bad_rows=skip_bad_rows,
+        response=Asked(kind=response, chance=chance),
     )
 
 
@@ -98,14 +116,17 @@ def read_by_role(
     best: Sequence[str] = (),
     as_noise: Sequence[str] = (),
     skip_bad_rows: bool = False,
+    response: Asked = NOTHING,
 ) -> Observations:
     """As read_runs, which tells of all else; columns: role -> its column, or None; where: conditions of rows that
     count, as `--where` takes them."""
     told = [*filter(None, columns.values()), *(units or {}), *best, *where, *as_noise]
-    if isinstance(source, Observations) and source.roles and not (told or reduce):
+    if isinstance(source, Observations) and source.roles and not (told or reduce or response.is_told):
         return source  # read and checked before
     table = selected(read_columns(source, told), where, as_noise)
-    return in_roles(table, columns, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows)
+    return in_roles(
+        table, columns, units=units, reduce=reduce, best=best, skip_bad_rows=skip_bad_rows, response=response
+    )
 
 
 def selected(table: Observations, where: Sequence[str], as_noise: Sequence[str]) -> Observations:
@@ -125,6 +146,7 @@ def in_roles(
     reduce: str | None = None,
     best: Sequence[str] = (),
     skip_bad_rows: bool = False,
+    response: Asked = NOTHING,
 ) -> Observations:
     """Rows that read_rows gave, with their roles found and their cells checked."""
     if not table.rows:
@@ -140,7 +162,8 @@ def in_roles(
     ]:
         raise TableError(f"{table.source}: " + "\n  ".join(problems))
     is_read = bool(table.roles) or table.is_of_study
-    table, roles = with_roles(table, told, factors(table, units or {}))
+    table, roles = with_roles(table, told, factors(table, units or {}), response)
+    _expect_lowest_is_best(table, reduce, best)
     if is_without_bars:
         roles.pop("stderr", None)
         table = replace(table, said=tuple(said for said in table.said if not said.startswith("error bars")))
@@ -152,6 +175,17 @@ def in_roles(
         expect_progress(table, roles)
     table = replace(_checked(table, roles, set(told), skip_bad_rows=skip_bad_rows), roles=roles)
     return best_over(table.where(is_finished, _not_finished), roles, best) if best else table
+
+
+def _expect_lowest_is_best(table: Observations, reduce: str | None, best: Sequence[str]) -> None:
+    """The best run of a sweep, and the best row of a run, are those with the lowest loss."""
+    if table.response.is_log or not (best or reduce == "min"):
+        return
+    what = f"best over {', '.join(best)}" if best else "reduce min"
+    raise TableError(
+        f"{table.source}: {what}: it takes the lowest loss, and the response here is {table.response.kind}, of which "
+        "the highest may be the best. Choose the rows before (--where), or take --reduce last."
+    )
 
 
 def _not_finished(row: Row) -> str:
@@ -181,10 +215,10 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
                 if type(cell) is str and is_empty(cell):
                     cell = typed[column] = ""
                 try:
-                    typed[column] = _positive(cell)
+                    typed[column] = _metric(cell, table.response) if role == "loss" else _positive(cell)
                 except TableError as error:
                     if role == "loss" or role in told or cell not in (None, ""):
-                        problems.setdefault(number, f", column {column!r}: expected {_expected(role)}, {error}.")
+                        problems.setdefault(number, f", column {column!r}: expected {_expected(role, table)}, {error}.")
         if number in odd:
             problems.setdefault(number, odd[number])
         key = identity(row, columns)
@@ -208,18 +242,33 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
         bad = iter(problems.values())
         return typed_table.where(lambda row: next(numbers) not in problems, lambda row: next(bad).lstrip(",: "))
     losses = [row.get(roles.get("loss", "")) for row in table.rows]
-    if all(as_float(cell) < 0 for cell in losses):
+    if table.response.is_log and all(as_float(cell) < 0 for cell in losses):
         raise TableError(
             f"{table.source}: column {roles['loss']!r}: expected positive losses, got negative numbers alone. If they "
-            "are log-likelihoods, the loss is the same number without the sign: write that."
+            "are log-likelihoods, the loss is the same number without the sign: write that. Or --response identity "
+            "takes them as they are."
         )
     hint = "\n  --skip-bad-rows leaves such rows out, and lists them." if len(problems) < len(rows) else ""
     refuse(table.source, [f"row {number}{problem}" for number, problem in problems.items()], hint)
     return typed_table
 
 
-def _expected(role: str) -> str:
+def _expected(role: str, table: Observations) -> str:
+    if role == "loss" and not table.response.is_log:
+        return "a share from 0 to 1" if table.response.is_share else "a number"
     return {"loss": "a positive loss", "stderr": "a positive standard error"}.get(role, f"a positive count ({role})")
+
+
+def _metric(value: Cell | Real, response: Response) -> float:
+    """A cell of the metric as a number that the response can have; TableError says what it is instead."""
+    if response.is_log:
+        return _positive(value)
+    if value in (None, "") or isinstance(value, bool) or not isinstance(value, Real):
+        return _positive(value)  # says what is wrong
+    exact = float(value)
+    if not math.isfinite(exact) or (response.is_share and not 0 <= exact <= 1):
+        raise TableError(f"got {value!r}")
+    return exact
 
 
 def _positive(value: Cell | Real) -> float:

@@ -45,7 +45,7 @@ from lawful.tables.vocabulary import (
     Kind,
 )
 
-ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens", "stderr")
+ROLES = ("params", "tokens", "flops", "loss", "cluster", "arm", "unique_tokens", "stderr", "trials")
 COUNTS = ("params", "tokens", "flops", "unique_tokens")
 HALF_95 = 1.959964  # standard errors in half of a 95 % interval
 FAR_FROM_6ND = 30.0  # how far FLOPs may lie from 6 N D: embeddings, attention and sparse models explain less
@@ -60,6 +60,8 @@ class Choice:
     unit   how many are in one of its unit; 1: its numbers stay
     base   of the logarithm that its numbers are; 0: they are none
     times  the column that its numbers are to be multiplied with; empty: none
+    over   the column that its numbers are to be divided by; empty: none
+    is_share  its numbers become shares, of per cent or of counts
     also   columns of the same meaning that are filled where this one is empty
     why    in words, where there is something to say beyond the name
     """
@@ -68,8 +70,10 @@ class Choice:
     unit: float = 1.0
     base: float = 0.0
     times: str = ""
+    over: str = ""
     also: tuple[Choice, ...] = ()
     is_perplexity: bool = False
+    is_share: bool = False
     why: str = ""
 
     def in_ones(self, columns: Mapping[str, Numbers]) -> Numbers:
@@ -305,6 +309,11 @@ def standard_errors_in(column: str, loss: str) -> float:
     if words & STANDARD_ERRORS or ({"std", "standard"} & words and words & ERRORS):
         return 1.0
     return 1 / HALF_95 if words & HALVES and words & {"95", "ci95"} else math.nan
+
+
+def is_of_all(column: str, loss: str) -> bool:
+    """Whether a column of error bars names every word of the loss: acc_norm_stderr of acc_norm."""
+    return set(name_of(loss).key.split("_")) <= set(name_of(column).key.split("_"))
 
 
 def is_accuracy(column: str) -> bool:

@@ -140,7 +140,20 @@ ENDS = frozenset("low lower lo high upper hi min max width".split())
 # names of error bars without what they are the error of
 BARE = frozenset("se sem stderr std_err std_error standard_error error_bar errorbar uncertainty".split())
 ERROR_RATES = ERRORS | {"wer", "cer", "mistakes"}
-ACCURACIES = frozenset("accuracy acc acc1 acc5 top1 top5 f1 em bleu rouge auc auroc map miou winrate".split())
+# shares of right answers: each answer is right or wrong
+SHARES = frozenset("accuracy acc acc1 acc5 top1 top5 em exact_match pass winrate".split())
+ACCURACIES = SHARES | frozenset("f1 bleu rouge auc auroc map miou".split())
+RATES = frozenset("win solve success hit".split())  # before `rate`: shares, too
+# what rises, mostly; a benchmark's bare name does not say what of it was measured
+SCORES = (ACCURACIES - SHARES) | frozenset(
+    "score mmlu hellaswag piqa winogrande boolq gsm8k humaneval mbpp triviaqa lambada bbh truthfulqa openbookqa sciq "
+    "siqa csqa arc copa glue squad".split()
+)
+CORRECT = frozenset("correct successes solved passed".split())  # counts of right answers
+# what rises as models get better, and is neither a loss nor a share
+RISING = frozenset("elo reward rewards return returns loglik loglikelihood likelihood logprob logprobs logp".split())
+NEGATIVE = frozenset(("negative", "neg", "minus"))
+PERCENT = frozenset(("percent", "percentage", "pct", "%"))
 PARAMS = frozenset("param params parameter parameters nparams size n paramètres".split())
 NO_PARAMS = frozenset(
     "batch vocab vocabulary hidden embed data dataset file step steps context train test val sample samples window "
