@@ -36,7 +36,9 @@ ByArm = Annotated[str, typer.Option("--by", help="The column that names the arms
 Cost = Annotated[
     str,
     typer.Option(
-        help="6nd, or exact: FLOPs per token as the table counts them.", callback=options.of(Literal["6nd", "exact"])
+        help="What is paid for: 6nd; exact (FLOPs per token as the table counts them); or a formula of N, D, T and "
+        "names of --at, '6*N*D + 2*N*T'.",
+        callback=options.cost,
     ),
 ]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
@@ -159,7 +161,24 @@ def _named_inputs(parts: list[str]) -> dict[str, float | str]:
 
 def allocate_command(
     asked: Fitted,
-    flops: Annotated[str, typer.Option(help="The budget: 1e21.", callback=options.counted)],
+    flops: Annotated[
+        str | None, typer.Option(help="The budget in FLOPs, or the unit of --cost: 1e21.", callback=options.counted)
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Instead: a sum in the currency of --price.", callback=options.of(PositiveFloat)),
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="'2e-18 per FLOP', or '2.5 per GPU-hour at 4e14 FLOP/s' (as reached).")
+    ] = None,
+    serve_tokens: Annotated[
+        str | None,
+        typer.Option(help="T: tokens of inference, 2 N FLOPs each, within the budget.", callback=options.counted),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="NAME=NUMBER or NAME=LEVEL, where another input is held; may be repeated."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Also: where a doubling buys less than this loss.", callback=options.of(PositiveFloat)),
@@ -167,19 +186,34 @@ def allocate_command(
     cost: Cost = "6nd",
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
-    from lawful.fitting.allocate import HOW, exact_cost
+    from lawful.fitting.allocate import HOW
+    from lawful.fitting.cost import exact_cost
     from lawful.fitting.headline import of_allocation
     from lawful.study import count
 
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
     found = asked.fit(table, law, columns)
-    best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
-    stops = found.diminishing_returns(threshold=threshold)
+    held = _named_inputs(at or [])
+    best = found.allocate(
+        flops=None if flops is None else float(count(flops)),
+        budget=budget,
+        price=price,
+        cost=exact_cost(table) if cost == "exact" else cost,
+        serve_tokens=0.0 if serve_tokens is None else float(count(serve_tokens)),
+        at=held,
+    )
+    of_law = {axis: value for axis, value in held.items() if axis in found.model.inputs}
+    stops = found.diminishing_returns(threshold=threshold, at=of_law)
     if asked.as_json:
         _print_plain({"allocation": best, "diminishing_returns": stops, "loss_unit": found.data.loss_unit})
         return
     _print_headline(of_allocation(best))
-    typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
+    sums = "" if best.money is None else f", {best.money:.4g} at {best.price}"
+    typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}){sums}:")
+    if best.held:
+        typer.echo("  held: " + ", ".join(f"{axis} {_amount(value)}" for axis, value in best.held.items()))
+    if best.serving is not None:
+        typer.echo(f"  {'for inference':17}{_interval(best.serving)} FLOPs")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
         unit = _in(found.data.loss_unit) if name == "loss" else ""
         typer.echo(f"  {name:17}{_interval(getattr(best, name))} {unit}".rstrip())

@@ -25,6 +25,7 @@ from lawful.storage.json_files import Json, read_json
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Allocation, DiminishingReturns
     from lawful.fitting.checklist import Item
+    from lawful.fitting.cost import FlopsPerToken
     from lawful.fitting.form import Doubt
     from lawful.fitting.holdout import Holdout
     from lawful.fitting.sisters import Alternatives
@@ -116,17 +117,36 @@ class Fit(FitRecord):
         }
         return predict_one(self, at, argument("interval", interval, Interval), argument("level", level, Part))
 
-    def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
+    def allocate(
+        self,
+        *,
+        flops: float | None = None,
+        budget: float | None = None,
+        price: str | None = None,
+        cost: str | FlopsPerToken | None = None,
+        serve_tokens: float = 0.0,
+        at: Mapping[str, float | str] | None = None,
+    ) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
         from lawful.fitting.allocate import allocate
 
-        return allocate(self, flops=argument("flops", flops, PositiveFloat), cost=cost)
+        return allocate(
+            self,
+            flops=argument("flops", flops, PositiveFloat | None),
+            budget=argument("budget", budget, PositiveFloat | None),
+            price=argument("price", price, str | None),
+            cost=cost,
+            serve_tokens=argument("serve_tokens", serve_tokens, NonNegativeFloat),
+            at=at,
+        )
 
-    def diminishing_returns(self, *, threshold: float | None = None) -> DiminishingReturns:
+    def diminishing_returns(
+        self, *, threshold: float | None = None, at: Mapping[str, float | str] | None = None
+    ) -> DiminishingReturns:
         """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
         from lawful.fitting.allocate import diminishing_returns
 
-        return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
+        return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None), at=at)
 
     def holdout(self, *, top: int = 1, largest: Literal["compute", "params", "tokens"] | None = None) -> Holdout:
         """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the
