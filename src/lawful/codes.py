@@ -165,6 +165,15 @@ CAUTIONS = _all(
             "says, by more than chance explains.",
             "Look at what the bars are of (one evaluation, one seed, or a mean). Without them: --stderr-column none.",
         ),
+        "prior": (
+            "What you know of a parameter (--prior) stands beside the runs in this result, which is not theirs alone.",
+            "Quote the prior with the result. Without it: leave out --prior.",
+        ),
+        "prior_disagrees": (
+            "The runs alone give a parameter more than three standard errors from the prior that you stated.",
+            "Look at what differs: how parameters and tokens are counted, the data, the form of the law. Where the "
+            "prior is wrong by three of its widths, the interval misses the truth most of the time. Fit without it.",
+        ),
         "noise_varies": (
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
             "variance, and the interval of a new run follows the noise at its size.",

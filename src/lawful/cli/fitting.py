@@ -247,6 +247,8 @@ def replay_command(
     """Refit published points and say of a claim whether they support it, contradict it, or decide nothing."""
     from lawful.fitting.replay import replay
 
+    if asked.prior:
+        raise DeclarationError("--prior: a replay says what the runs say alone; expected no prior.")
     table, law, columns = asked.ask()
     is_named = law is not None
     if asked.x is not None:

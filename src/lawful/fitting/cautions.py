@@ -12,6 +12,7 @@ import numpy as np
 from lawful.fitting import solver
 from lawful.fitting.data import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED, Sample
 from lawful.fitting.default_law import unread_axis
+from lawful.fitting.prior import about_priors
 from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
 from lawful.fitting.result import Fit, interval
@@ -35,6 +36,8 @@ def sensitivity(fit: Fit, data: Sample, point: Point) -> Sensitivity:
     from lawful.fitting.estimate import OBJECTIVES, best_point
 
     law = point.problem.law
+    if fit.priors:  # under another objective their weight would be another one
+        return Sensitivity(outlier=_without_one(data, point))
     under: dict[str, dict[str, float]] = {}
     for objective in OBJECTIVES:
         if objective == fit.objective.name:
@@ -90,7 +93,7 @@ def cautions(fit: Fit, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
     """Of a fit; the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
-    found += [*_about_data(fit), *_about_choices(fit)]
+    found += [*_about_data(fit), *_about_choices(fit), *about_priors(fit.priors)]
     return ranked(found)
 
 
@@ -99,7 +102,7 @@ def ranked(found: Iterable[Warning]) -> tuple[Warning, ...]:
     return tuple(sorted(found, key=lambda warning: warning.rank))
 
 
-CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
+CARRIED = ("law_chosen", "unread_axis", "prior")  # with the severe ones, by whatever rests on a fit
 
 
 def rests_on(fit: Fit, among: Alternatives | None = None) -> tuple[Warning, ...]:

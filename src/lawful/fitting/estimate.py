@@ -13,11 +13,21 @@ import numpy as np
 from lawful.checks import NaturalInt, checked, shown
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver, uncertainty
+from lawful.fitting import prior as priors
 from lawful.fitting.data import Sample, held_out_sample, read_table, refuse_too_little, sample
 from lawful.fitting.default_law import resolved
 from lawful.fitting.error_bars import weighed
 from lawful.fitting.quantiles import f_tail
-from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
+from lawful.fitting.records import (
+    Convergence,
+    FitData,
+    Goodness,
+    Objective,
+    Parameter,
+    PriorUsed,
+    Residual,
+    Sensitivity,
+)
 from lawful.fitting.result import Fit
 from lawful.laws import Array, Axes, Law, bounds_of, with_bounds
 
@@ -55,6 +65,7 @@ def fit(
     stderr: str | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    prior: Mapping[str, Any] | None = None,
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
     keep_held_out: bool = False,
@@ -69,6 +80,7 @@ def fit(
                 one that is called so; "none": they do not
     fixed       parameter -> value; bounds: parameter -> (low, high), in place of the law's own; names as in
                 law.parameters
+    prior       parameter -> (mean, standard error): what you know of it beside these runs, as a normal distribution
     draws       bootstrap refits over clusters
 
     Raises Refusal where the data cannot determine the law, another LawfulError for a bad table or argument.
@@ -89,7 +101,8 @@ def fit(
     choice = resolved(law, table)
     law, fixed = choice.law.holding(fixed or {})
     data = sample(table, law, columns, keep_held_out=keep_held_out)
-    found = fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    how: Any = {"objective": objective, "fixed": fixed, "bounds": bounds, "prior": prior}
+    found = fit_sample(data, law, **how, draws=draws, seed=seed)
     from lawful.fitting.cautions import ranked
     from lawful.fitting.ranking import with_ranking
 
@@ -100,7 +113,7 @@ def fit(
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
     found = replace(found, warnings=ranked((*found.warnings, *said)))
-    return found if is_named else with_ranking(found)
+    return found if is_named or prior else with_ranking(found)
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
@@ -111,6 +124,7 @@ def fit_sample(
     objective: str = "robust",
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    prior: Mapping[str, Any] | None = None,
     draws: int = 1000,
     seed: int = 0,
     has_sensitivity: bool = True,
@@ -120,6 +134,7 @@ def fit_sample(
     """
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
+    known = priors.checked(prior or {}, law, low, high)
     refuse_too_little(data, law, int(is_free.sum()))
     given, (data, order) = data, data.in_order()
     bars = None
@@ -128,6 +143,13 @@ def fit_sample(
     point = best_point(data, law, objective, low, high)
     _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
+    stated: tuple[PriorUsed, ...] = ()
+    if known:
+        alone, before = point, spread
+        point = priors.with_prior(alone, before.noise, known)
+        spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
+        with_and_without = (_parameters(one, own, fixed or {}) for one, own in ((alone, before), (point, spread)))
+        stated = priors.used(alone, before.noise, known, *with_and_without)
     goodness = _goodness(point, data, spread.noise)
     params = _parameters(point, spread, fixed or {})
     residuals = _residuals(point, data, goodness.sigma_log)
@@ -150,6 +172,7 @@ def fit_sample(
         error_bars=bars,
         bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
+        priors=stated,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
     from lawful.fitting.cautions import cautions, sensitivity

@@ -51,6 +51,7 @@ SHORT_DOUBTS = {
     "seed-unused": "runs that differ in their seed alone have the same loss",
     "mixed-schedules": "runs have different learning-rate schedules",
     "undecayed": "some runs ended before their learning rate had decayed",
+    "prior_disagrees": "a prior and these runs contradict each other",
     "far_extrapolation": "it lies too far outside the runs",
     "allocation_disagrees": "the law and the table itself give different best sizes",
 }
@@ -634,9 +635,11 @@ def _capped(sentence: str) -> str:
 def counted(fit: Fit) -> str:
     """What a fit rests on. The rows of a history are no runs: several are of one run."""
     n, clusters, runs = fit.goodness.n, fit.goodness.clusters, len({row.run for row in fit.residuals})
+    stated = "".join(f", with a prior on {one.name}: {one.mean:.3g} +- {one.stderr:.3g}" for one in fit.priors)
     if not 0 < runs < n:
-        return _runs(n, clusters)
-    return f"{n} rows of {runs} run{'s' * (runs > 1)}" + (f" in {clusters} clusters" if clusters < runs else "")
+        return _runs(n, clusters) + stated
+    within = f" in {clusters} clusters" if clusters < runs else ""
+    return f"{n} rows of {runs} run{'s' * (runs > 1)}{within}{stated}"
 
 
 def _runs(n: int, clusters: int) -> str:

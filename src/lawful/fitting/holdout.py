@@ -136,6 +136,7 @@ def holdout(fit: Fit, *, top: int = 1, largest: Largest | None = None) -> Holdou
         objective=fit.objective.name,
         fixed=fixed,
         bounds=fit.bounds,
+        prior={one.name: (one.mean, one.stderr) for one in fit.priors},
         draws=len(fit.draws),
         seed=fit.seed,
     )

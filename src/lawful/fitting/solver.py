@@ -29,6 +29,31 @@ FAR, NEAR = 1.5, 0.3  # times the median residual: the widest Huber that starts 
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What is known of parameters beside the rows: half the sum of precision (parameter - mean)^2 joins the misfit.
+
+    mean        shape (parameters,), or (problems, parameters)
+    stderr      of the mean, shape (parameters,); infinite where nothing is known
+    precision   1 / stderr^2 in units of the misfit, shape (parameters,)
+    """
+
+    mean: Array
+    stderr: Array
+    precision: Array
+
+    def take(self, rows: slice | Array) -> Prior:
+        return self if self.mean.ndim == 1 else replace(self, mean=self.mean[rows])
+
+    def redrawn(self, around: Array, draws: int, rng: np.random.Generator) -> Prior:
+        """With a mean of each draw, off `around` by its own error."""
+        off = rng.standard_normal((draws, len(self.stderr))) * np.where(self.precision > 0, self.stderr, 0.0)
+        return replace(self, mean=around + off)
+
+    def misfit(self, parameters: Array) -> Array:
+        return np.asarray(0.5 * ((parameters - self.mean) ** 2 @ self.precision))
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is minimised. Parameters stand in the law's order: coefficients, then shapes.
 
@@ -39,6 +64,7 @@ class Problem:
                 residual and slope that leaves this module is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
+    prior       what is known of parameters beside the rows
     """
 
     law: Law
@@ -50,17 +76,19 @@ class Problem:
     low: Array
     high: Array
     relative: Array | float = 1.0
+    prior: Prior | None = None
 
     @functools.cached_property
     def target(self) -> Array:
         return np.asarray(np.log(self.loss) if self.is_log else self.loss)
 
     def take(self, rows: slice | Array) -> Problem:
-        """The same for some of the problems, where each has bounds or losses of its own."""
-        if self.low.ndim == 1 and self.loss.ndim == 1:
+        """The same for some of the problems, where each has bounds, losses or a prior of its own."""
+        prior = None if self.prior is None else self.prior.take(rows)
+        if self.low.ndim == 1 and self.loss.ndim == 1 and prior is self.prior:
             return self
         low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
-        return replace(self, low=low, high=high, loss=loss)
+        return replace(self, low=low, high=high, loss=loss, prior=prior)
 
     @property
     def scales(self) -> Array | float:
@@ -179,12 +207,17 @@ def residuals(problem: Problem, parameters: Array) -> Array:
 def misfit(problem: Problem, parameters: Array, weights: Array | None = None) -> Array:
     """Of each problem at its own parameters, shape (problems,)."""
     rho = _rho(problem, parameters)
-    return np.asarray((rho if weights is None else weights * rho).sum(-1))
+    known = 0.0 if problem.prior is None else problem.prior.misfit(parameters)
+    return np.asarray((rho if weights is None else weights * rho).sum(-1) + known)
 
 
 def misfit_of_each(problem: Problem, candidates: Array, weights: Array) -> Array:
     """Of every problem at every candidate, shape (problems, candidates): one matrix product."""
-    return np.asarray(weights @ _rho(problem, candidates).T)
+    found = np.asarray(weights @ _rho(problem, candidates).T)
+    if problem.prior is not None:
+        each = replace(problem.prior, mean=problem.prior.mean[..., None, :])
+        found = found + each.misfit(candidates)
+    return found
 
 
 def _rho(problem: Problem, parameters: Array) -> Array:
@@ -445,6 +478,12 @@ def local(
                     bend = bend + second
                 sums = _sums(lifted, bend)
                 _add(hessian, j, law.position[other], theta[:, k] * sums if is_linear else sums)
+    if (prior := problem.prior) is not None:
+        misfit = misfit + prior.misfit(theta)
+        gradient += prior.precision * (theta - prior.mean)
+        hessian += np.diag(prior.precision)
+        if above is not None:
+            above += np.diag(prior.precision)
     return Local(misfit, gradient, hessian, above)
 
 
@@ -462,7 +501,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: _Room 
         soft = soft / np.maximum(np.abs(_in_scales(problem, law.level)), 1)
     soft = soft / (problem.scales * (law.level if problem.is_log else 1.0)) ** 2
     above: Array = (law.slope * soft).transpose(1, 0, 2) @ law.slope.transpose(1, 2, 0)
-    return above
+    return above if problem.prior is None else above + np.diag(problem.prior.precision)
 
 
 def _in_scales(problem: Problem, level: Array, out: Array | None = None) -> Array:
