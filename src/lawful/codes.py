@@ -55,6 +55,11 @@ REFUSALS = _all(
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",
         ),
+        "nothing_in_common": (
+            "The fit has no exponent that means the same in the published fit it is held against, and losses cannot be "
+            "compared either.",
+            "Fit the published fit's law (`lawful laws --published`, then --law), or hold it against another one.",
+        ),
         "no_best_size": (
             "The fitted law's loss falls towards ever smaller, or ever larger, models: one of its terms is near 0.",
             "Train more sizes, and more lengths of each, on both sides of what you take to be the best size.",

@@ -42,6 +42,13 @@ Cost = Annotated[
     ),
 ]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+AgainstFit = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="Also: hold the fit against a published one (`lawful laws --published`), NAME or NAME:same-data.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also how it was fitted: solver, certificate, criteria.")]
 Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
 
@@ -60,12 +67,15 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(with_options(replay_command))
 
 
-def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False) -> None:
+def fit_command(
+    asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False, published: AgainstFit = None
+) -> None:
     """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
     answer."""
+    from lawful.fitting.against import against
     from lawful.fitting.ranking import with_ranking
 
-    if asked.is_as_declared and by is None and plot is None:
+    if asked.is_as_declared and by is None and plot is None and published is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
     if plot is not None and by is not None:
@@ -76,15 +86,15 @@ def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Ve
     fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in _parts(table, by)}
     if plot is not None:
         _save_picture(table, next(iter(fits.values())), plot)
+    held = {name: against(found, published) for name, found in fits.items()} if published else {}
     if asked.as_json:
-        _print_json(
-            [{"by": name, **found.to_json()} for name, found in fits.items()]
-            if by
-            else next(iter(fits.values())).to_json()
-        )
+        out = [{**found.to_json(), **({"against": _plain(held[name])} if held else {})} for name, found in fits.items()]
+        _print_json([{"by": name, **one} for name, one in zip(fits, out, strict=True)] if by else out[0])
         return
     for name, found in fits.items():
         typer.echo((f"{by} = {name}\n" if by else "") + _in_words(found, verbose) + ("\n" if by else ""))
+        if held:
+            typer.echo("\n" + "\n".join(held[name].lines))
 
 
 def predict_command(
@@ -634,6 +644,10 @@ def _print_cautions(cautions: Any) -> None:
 
 def _print_plain(value: Any) -> None:
     """A result, or a list or mapping of results, as JSON."""
+    _print_json(_plain(value))
+
+
+def _plain(value: Any) -> Any:
     import dataclasses
 
     def plain(item: Any) -> Any:
@@ -645,7 +659,7 @@ def _print_plain(value: Any) -> None:
             return {key: plain(part) for key, part in item.items()}
         return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item
 
-    _print_json(plain(value))
+    return plain(value)
 
 
 def _print_json(value: Any) -> None:
