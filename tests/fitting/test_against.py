@@ -40,7 +40,7 @@ def test_every_published_fit_names_its_source_and_what_was_counted():
 
 
 def test_published_laws_give_the_losses_and_optima_of_their_papers():
-    """Chinchilla: 70B on 1.4 T tokens, 1.94 by the printed numbers. The exponents of the best size follow from alpha and
+    """Chinchilla: 70B on 1.4 T tokens, 1.94 by the printed numbers. Exponents of the best size follow from alpha and
     beta, .28 / .62 = .452 as printed and .5126 by the refit (arXiv:2404.10102: .513)."""
     size, tokens = np.array([7e10]), np.array([1.4e12])
     assert losses_of(PUBLISHED["hoffmann"], size, tokens)[0] == pytest.approx(

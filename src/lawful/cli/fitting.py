@@ -42,6 +42,10 @@ Cost = Annotated[
     ),
 ]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+Share = Annotated[
+    str | None,
+    typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),
+]
 AgainstFit = Annotated[
     str | None,
     typer.Option(
@@ -68,15 +72,23 @@ def register(app: typer.Typer) -> None:
 
 
 def fit_command(
-    asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False, published: AgainstFit = None
+    asked: Fitted,
+    by: By = None,
+    share: Share = None,
+    plot: PlotFile = None,
+    verbose: Verbose = False,
+    published: AgainstFit = None,
 ) -> None:
     """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
     answer."""
     from lawful.fitting.against import against
     from lawful.fitting.ranking import with_ranking
 
-    if asked.is_as_declared and by is None and plot is None and published is None:
+    if asked.is_as_declared and by is None and plot is None and published is None and share is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
+        return
+    if share is not None:
+        _fit_shared(asked, by, share, plot, published)
         return
     if plot is not None and by is not None:
         raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
@@ -95,6 +107,23 @@ def fit_command(
         typer.echo((f"{by} = {name}\n" if by else "") + _in_words(found, verbose) + ("\n" if by else ""))
         if held:
             typer.echo("\n" + "\n".join(held[name].lines))
+
+
+def _fit_shared(asked: Fitted, by: str | None, share: str, plot: Path | None, published: str | None) -> None:
+    from lawful.cli.asked import names_of
+    from lawful.fitting.shared import fit_shared
+
+    if by is None:
+        raise DeclarationError("--share: expected --by COLUMN beside it, which names the arms.")
+    if plot is not None or published is not None or asked.prior or asked.x or asked.objective != "robust":
+        raise DeclarationError("--share: expected neither --plot, --against, --prior, --x nor --objective beside it.")
+    table, law, columns = asked.ask()
+    how: Any = {"cluster": asked.cluster, **columns, **limited(asked.bounds, asked.fixed)}
+    found = fit_shared(table, by, names_of(share), law=law, **how)
+    if asked.as_json:
+        _print_plain({**vars(found), "loss_unit": table.loss_unit})
+        return
+    typer.echo("\n".join(found.lines))
 
 
 def predict_command(
