@@ -177,6 +177,16 @@ def test_a_law_without_an_optimum_is_refused_under_any_cost(fit):
                 fit.allocate(flops=1e21, cost=cost)
 
 
+def test_a_law_to_which_every_size_is_as_good_has_no_best_one():
+    """A law of the product N D: what was named was the smallest by rounding."""
+    table = surface(loss=lambda n, d, law: 1.7 + 300 * (n * d) ** -0.1)
+    found = lawful.fit(table, "E + a/(N*D)^gamma", draws=0)
+    with pytest.raises(Refusal, match="every size is as good"):
+        found.allocate(flops=1e21)
+    with pytest.raises(Refusal, match="every smaller size is as good"):
+        found.allocate(flops=1e21, serve_tokens=1e12)
+
+
 def test_far_beyond_the_data_the_times_of_the_largest_compute_are_said(fit):
     (far,) = [w for w in fit.allocate(flops=6e26).warnings if w.code == "far_extrapolation"]
     assert "training compute is 1e+04 times the largest of the data: it rests on the law's form" in far.sentence
@@ -196,3 +206,31 @@ def test_the_command_line_says_what_is_paid_for(tmp_path):
     assert "for inference" in out
     wrong = CliRunner().invoke(app, [*words[:6], "--flops", "1e21", "--cost", "free"])
     assert isinstance(wrong.exception, LawfulError) and str(wrong.exception).startswith("--cost: expected")
+
+
+def test_along_one_axis_a_rising_metric_stops_paying_where_its_last_worthwhile_doubling_ends():
+    """The gain of a doubling first rises along a sigmoid, then falls."""
+
+    def metric(c):
+        return 0.2 + 0.6 / (1 + (1e18 / c) ** 0.6)
+
+    rng = np.random.default_rng(0)
+    noise = np.exp(1e-4 * rng.standard_normal(12))
+    table = [
+        {"flops": c, "loss": float(metric(c) * z)} for c, z in zip(np.geomspace(1e15, 1e20, 12), noise, strict=True)
+    ]
+    found = lawful.fit(table, "sigmoid", draws=0).diminishing_returns(threshold=0.03)
+    grid = np.geomspace(1e16, 1e22, 100_001)
+    last = grid[metric(2 * grid) - metric(grid) >= 0.03][-1]
+    assert found.at.value == pytest.approx(last, rel=0.02)
+
+
+def test_of_arms_with_a_rising_metric_the_higher_one_is_ahead():
+    rng = np.random.default_rng(0)
+    table = [
+        {"arm": arm, "flops": c,
+         "loss": float((0.2 + gain / (1 + (1e18 / c) ** 0.6)) * np.exp(2e-3 * rng.standard_normal()))}
+        for arm, gain in (("better", 0.6), ("worse", 0.5)) for c in np.geomspace(1e16, 1e20, 10)
+    ]  # fmt: skip
+    found = lawful.crossover(table, law="sigmoid", draws=0)
+    assert found.better_large == "better" and "the fitted metric is higher for better at small flops" in found.sentence

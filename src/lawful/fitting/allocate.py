@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from lawful.fitting.sisters import Alternatives
 
 BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
+ALONG = 100  # points of that range: two for each factor of e
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
+FLAT, FLAT_REACH = 1e-9, 30.0  # a metric that changes by no more, relatively, over such factors of the size is flat
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 SURFACE = ("params", "tokens")
 
@@ -184,15 +186,32 @@ def _held(fit: Fit, at: Mapping[str, float | str], cost: object = None) -> dict[
 
 def _is_rising(fit: Fit, held: Mapping[str, float]) -> bool:
     """Whether the metric is higher at the largest size and data than at the smallest, by the law."""
-    low, high = ({axis: fit.domain[axis][end] for axis in SURFACE} for end in (0, 1))
+    inputs = SURFACE if set(SURFACE) <= set(fit.model.inputs) else fit.model.inputs
+    low, high = ({axis: fit.domain[axis][end] for axis in inputs} for end in (0, 1))
     first, last = (float(fit.loss(fit.values, {**at, **held})[0]) for at in (low, high))
     return last > first
+
+
+def _flat_sides(law: Surface, size: float, total: float, spending: Spending) -> tuple[bool, bool]:
+    """Whether much smaller, and much larger, sizes are as good as one."""
+    around = size * np.array([1 / FLAT_REACH, 1.0, FLAT_REACH])
+    low, here, high = spending.metric(law, as_draw(law.values), around, spending.cost.tokens(around, total))[0]
+    return bool(abs(low - here) <= FLAT * abs(here)), bool(abs(high - here) <= FLAT * abs(here))
 
 
 def _refuse_no_best(fit: Fit, law: Surface, point: Optimum, total: float, spending: Spending) -> None:
     if np.isnan(point.tokens[0]):
         raise DeclarationError(
             f"allocate: a budget of {total:.4g} pays for no size at all: {spending.cost.text} is more at every size."
+        )
+    middle = float(np.sqrt(np.prod(law.domain["params"])))
+    at_middle, at_best = (_flat_sides(law, size, total, spending) for size in (middle, float(point.size[0])))
+    if all(at_middle) or (any(at_best) and not point.edge[0]):
+        which = "size" if all(at_middle) else "smaller size" if at_best[0] else "larger size"
+        raise Refusal(
+            "no_best_size",
+            f"{fit.law}: the fitted law has no best size for {total:.4g} FLOPs: at this cost every {which} is as good "
+            f"as another ({_values(law)}).",
         )
     if point.edge[0]:
         goes = "rises" if spending.is_rising else "falls"
@@ -285,7 +304,7 @@ def diminishing_returns(
     inputs = fit.model.inputs
     axis = inputs[0] if len(inputs) == 1 else "flops"
     held = _held(fit, at or {}) if len(inputs) > 1 else {}
-    spending = Spending(cost_of(None, 0.0, {}), held, len(inputs) > 1 and _is_rising(fit, held))
+    spending = Spending(cost_of(None, 0.0, {}), held, _is_rising(fit, held))
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best
     point = as_draw(law.values)
@@ -330,7 +349,7 @@ def _gain(law: Surface, values: Mapping[str, Array], axis: str, at: Array, spend
     """What a doubling of the axis buys at a point of each draw; for a surface, along the best allocation."""
     if axis in law.domain:
         level = law.loss(values, {axis: at[:, None] * np.array([1.0, 2.0])})
-        return np.asarray(level[:, 0] - level[:, 1])
+        return np.asarray(level[:, 1] - level[:, 0] if spending.is_rising else level[:, 0] - level[:, 1])
     small, large = (best_size(law, values, budget, spending)[0] for budget in (at, 2 * at))
     saved: Array = spending.level_at_own(law, values, small, at / 6 / small) - spending.level_at_own(
         law, values, large, 2 * at / 6 / large
@@ -341,9 +360,14 @@ def _gain(law: Surface, values: Mapping[str, Array], axis: str, at: Array, spend
 def _last_worth(
     law: Surface, values: Mapping[str, Array], axis: str, largest: float, threshold: float, spending: Spending
 ) -> Array:
-    """Per draw, where a doubling buys just the threshold: by bisection, as the gain only falls along a power law."""
+    """Per draw, the last point where a doubling buys the threshold: by bisection, as the gain only falls along a power
+    law. Along a curve that first bends up, it falls behind the last point of a grid where it is worth that."""
     draws = len(next(iter(values.values())))
     low, high = np.full(draws, np.log(largest) - BELOW), np.full(draws, np.log(largest) + ABOVE)
+    if axis in law.domain:
+        for at in np.linspace(low[0], high[0], ALONG)[1:-1]:
+            is_worth = _gain(law, values, axis, np.full(draws, np.exp(at)), spending) >= threshold
+            low = np.where(is_worth, at, low)
     for _ in range(32):
         middle = (low + high) / 2
         is_worth = _gain(law, values, axis, np.exp(middle), spending) >= threshold

@@ -167,7 +167,17 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
         level=level,
         is_paired=joint.is_paired,
         sentence=_sentence(
-            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level
+            name,
+            joint.p,
+            at,
+            leader,
+            _of_data(pieces, low, high),
+            small,
+            small_p,
+            large,
+            large_p,
+            level,
+            is_rising=joint.is_rising,
         ),
         fits=dict(fits),
         joint=joint,
@@ -221,9 +231,12 @@ def _sentence(
     large: str,
     large_p: float,
     level: float,
+    *,
+    is_rising: bool = False,
 ) -> str:
+    lead = "metric is higher" if is_rising else "loss is lower"
     ends = (
-        f"the fitted loss is lower for {small} at small {axis} (one-sided confidence {_share(small_p)}) "
+        f"the fitted {lead} for {small} at small {axis} (one-sided confidence {_share(small_p)}) "
         f"and for {large} at large {axis} ({_share(large_p)})"
     )
     if small_p == large_p == 0.5:

@@ -7,6 +7,7 @@ quantiles are those of Student's t with Satterthwaite's degrees of freedom (nois
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +58,8 @@ class JointFit:
         return float(at.min()), float(at.max())
 
     def gap(self, at: Array) -> Gap:
-        """Log loss of the first arm minus that of the second at these points of the axis."""
+        """Log loss of the first arm minus that of the second at these points of the axis; of a metric that rises, that
+        of the second minus that of the first: below 0 the first arm is ahead."""
         parameters = self.point.parameters
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
@@ -79,7 +81,18 @@ class JointFit:
         pivot = self.data.x.pivot[self.axis]
         x = Axes({self.axis: np.log(np.asarray(at, dtype=float) / pivot)}, {self.axis: pivot})
         first, second = (np.log(joint.base.predict(joint.of_arm(parameters, index), x)) for index in range(2))
-        return np.asarray(first - second)
+        return np.asarray(second - first if self.is_rising else first - second)
+
+    @functools.cached_property
+    def is_rising(self) -> bool:
+        """Whether the metric is the better the higher it is: by the laws of both arms it rises along the axis."""
+        joint = self.point.problem.law
+        assert isinstance(joint, ArmsLaw)
+        values, pivot = self.data.values[self.axis], self.data.x.pivot[self.axis]
+        ends = Axes.of({self.axis: [values.min(), values.max()]}, {self.axis: pivot})
+        by_arm = [joint.base.predict(joint.of_arm(self.point.parameters, index), ends) for index in range(2)]
+        low, high = np.log(by_arm).sum(axis=0)
+        return bool(high > low)
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mappi
     """Raises Refusal where an arm has too few runs, DeclarationError for a law of several axes."""
     if len(law.inputs) != 1:
         raise DeclarationError(
-            f"crossover: expected a law of one axis, such as power_floor:tokens; {law.name} reads "
+            f"crossover: expected a law of one axis, such as power_floor:tokens; {law.spec} reads "
             f"{' and '.join(law.inputs)}."
         )
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
