@@ -12,7 +12,7 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, price_of
 from lawful.fitting.crosscheck import Reading, readings
-from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, best_size, optimum
+from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, best_size, flat_sides, optimum
 from lawful.fitting.predict import OUTSIDE, run_spread, too_far
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
 ALONG = 100  # points of that range: two for each factor of e
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
-FLAT, FLAT_REACH = 1e-9, 30.0  # a metric that changes by no more, relatively, over such factors of the size is flat
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 SURFACE = ("params", "tokens")
 
@@ -192,20 +191,13 @@ def _is_rising(fit: Fit, held: Mapping[str, float]) -> bool:
     return last > first
 
 
-def _flat_sides(law: Surface, size: float, total: float, spending: Spending) -> tuple[bool, bool]:
-    """Whether much smaller, and much larger, sizes are as good as one."""
-    around = size * np.array([1 / FLAT_REACH, 1.0, FLAT_REACH])
-    low, here, high = spending.metric(law, as_draw(law.values), around, spending.cost.tokens(around, total))[0]
-    return bool(abs(low - here) <= FLAT * abs(here)), bool(abs(high - here) <= FLAT * abs(here))
-
-
 def _refuse_no_best(fit: Fit, law: Surface, point: Optimum, total: float, spending: Spending) -> None:
     if np.isnan(point.tokens[0]):
         raise DeclarationError(
             f"allocate: a budget of {total:.4g} pays for no size at all: {spending.cost.text} is more at every size."
         )
     middle = float(np.sqrt(np.prod(law.domain["params"])))
-    at_middle, at_best = (_flat_sides(law, size, total, spending) for size in (middle, float(point.size[0])))
+    at_middle, at_best = (flat_sides(law, size, total, spending) for size in (middle, float(point.size[0])))
     if all(at_middle) or (any(at_best) and not point.edge[0]):
         which = "size" if all(at_middle) else "smaller size" if at_best[0] else "larger size"
         raise Refusal(

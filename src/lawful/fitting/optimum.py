@@ -18,6 +18,7 @@ REACHES = (1e3, 1e10, 1e30)
 EDGE = 1e150  # stands for no end among draws, whose percentiles are interpolated
 GOLDEN = (5**0.5 - 1) / 2
 CUTS = 34  # golden sections: a bracket of a tenth of a decade shrinks to rounding
+FLAT, FLAT_REACH = 1e-9, 30.0  # a metric that changes by no more, relatively, over such factors of the size is flat
 NO_DATA = 1e-6  # of the fewest tokens of the data: a best size that leaves no more takes the whole budget
 
 
@@ -164,3 +165,10 @@ def band(law: Surface, values: Mapping[str, Array], flops: float, spending: Spen
             inner, outer = np.where(is_here, middle, inner), np.where(is_here, outer, middle)
         ends.append(np.where(is_endless, 1 / EDGE if side < 0 else EDGE, np.exp(best + side * inner)))
     return np.stack(ends)
+
+
+def flat_sides(law: Surface, size: float, total: float, spending: Spending) -> tuple[bool, bool]:
+    """Whether much smaller, and much larger, sizes are as good as one."""
+    around = size * np.array([1 / FLAT_REACH, 1.0, FLAT_REACH])
+    low, here, high = spending.metric(law, as_draw(law.values), around, spending.cost.tokens(around, total))[0]
+    return bool(abs(low - here) <= FLAT * abs(here)), bool(abs(high - here) <= FLAT * abs(here))
