@@ -176,7 +176,7 @@ CAUTIONS = _all(
         ),
         "prior_disagrees": (
             "The runs alone give a parameter more than three standard errors from the prior that you stated.",
-            "Look at what differs (counts, data, form), or fit without it. Under a prior that is wrong by three widths, 3 "
+            "Look at what differs (counts, data, form), or fit without it. Under a prior wrong by three widths, 3 "
             "to 6 of 10 intervals missed the truth.",
         ),
         "noise_varies": (
