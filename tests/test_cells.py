@@ -470,7 +470,7 @@ def test_isoflop_and_crossover_refuse_the_mixtures_that_a_fit_refuses() -> None:
 
 
 def test_exact_flops_are_counted_on_finished_runs_alone() -> None:
-    from lawful.fitting.allocate import exact_cost
+    from lawful.fitting.cost import exact_cost
 
     rows = [{**row, "flops": 7.0 * row["N"] * row["D"], "status": "finished"} for row in planted()]
     half = [{**row, "flops": row["flops"] / 1000, "status": "crashed"} for row in rows[::3]]

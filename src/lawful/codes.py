@@ -55,6 +55,11 @@ REFUSALS = _all(
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",
         ),
+        "nothing_in_common": (
+            "The fit has no exponent that means the same in the published fit it is held against, and losses cannot be "
+            "compared either.",
+            "Fit the published fit's law (`lawful laws --published`, then --law), or hold it against another one.",
+        ),
         "no_best_size": (
             "The fitted law's loss falls towards ever smaller, or ever larger, models: one of its terms is near 0.",
             "Train more sizes, and more lengths of each, on both sides of what you take to be the best size.",
@@ -176,6 +181,15 @@ CAUTIONS = _all(
         "ceiling_open": (
             "The interval of the law's end, such as a sigmoid's ceiling, is as wide as all the change in the runs.",
             "Add larger runs, or fix the end where it is known. Do not quote the ceiling.",
+        ),
+        "prior": (
+            "What you know of a parameter (--prior) stands beside the runs in this result, which is not theirs alone.",
+            "Quote the prior with the result. Without it: leave out --prior.",
+        ),
+        "prior_disagrees": (
+            "The runs alone give a parameter more than three standard errors from the prior that you stated.",
+            "Look at what differs (counts, data, form), or fit without it. Under a prior wrong by three widths, 3 "
+            "to 6 of 10 intervals missed the truth.",
         ),
         "noise_varies": (
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "

@@ -8,8 +8,9 @@ from planted import CHINCHILLA, chinchilla_loss
 
 import lawful
 from lawful.errors import LawfulError, Refusal
-from lawful.fitting.allocate import _disagreements, exact_cost
+from lawful.fitting.allocate import _disagreements
 from lawful.fitting.checklist import as_text
+from lawful.fitting.cost import exact_cost
 from lawful.fitting.design import design
 from lawful.schema import PlannedRun, StudyPlan
 

@@ -10,7 +10,7 @@ import pytest
 from planted import chinchilla_loss
 
 import lawful
-from lawful.fitting.allocate import exact_cost
+from lawful.fitting.cost import exact_cost
 from lawful.fitting.paired import paired
 from lawful.fitting.replay import replay
 

@@ -53,6 +53,10 @@ Bounds = Annotated[
     list[str] | None, typer.Option("--bounds", help="NAME=LOW:HIGH, where a parameter is sought; may be repeated.")
 ]
 Fixed = Annotated[list[str] | None, typer.Option("--fixed", help="NAME=VALUE, a parameter that is known; the same.")]
+Prior = Annotated[
+    list[str] | None,
+    typer.Option("--prior", help="NAME=MEAN~STDERR, what you know of a parameter beside these runs; may be repeated."),
+]
 
 
 def any_law(law: Any) -> bool:
@@ -228,6 +232,7 @@ class Fitted(Table):
     cluster: ClusterColumn = None
     bounds: Bounds = None
     fixed: Fixed = None
+    prior: Prior = None
     draws: Draws = 1000
     seed: Seed = 0
 
@@ -251,7 +256,10 @@ class Fitted(Table):
 
         if self.x is not None:
             law, columns = one_axis(table, law, self.x, columns)
+        from lawful.fitting.prior import read
+
         how: Any = {**columns, "cluster": self.cluster, **limited(self.bounds, self.fixed)}
+        how["prior"] = read(self.prior or [])
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
 
 

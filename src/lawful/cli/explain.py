@@ -34,8 +34,24 @@ def register(app: typer.Typer) -> None:
     app.command("laws")(laws_command)
 
 
-def laws_command() -> None:
+def _published() -> None:
+    from lawful.fitting.published import PUBLISHED
+
+    for one in PUBLISHED.values():
+        exponents = ", ".join(f"{name} {value:g}" for name, value in one.exponents.items())
+        rows = [("law", one.law), ("exponents", exponents), ("source", f"{one.source}; {one.where}")]
+        rows += [("N counts", one.params), ("tokenizer", one.tokenizer), ("data", one.data), ("note", one.note)]
+        typer.echo("\n".join([one.name, *(_row(name, text) for name, text in rows if text)]))
+    typer.echo("\nHold a fit against one: lawful fit runs.csv --law chinchilla --against NAME.")
+
+
+def laws_command(
+    published: Annotated[bool, typer.Option("--published", help="Published fits, with their numbers instead.")] = False,
+) -> None:
     """List the laws that can be fitted by name, each with its formula and what it is for."""
+    if published:
+        _published()
+        return
     from lawful import registry
     from lawful.laws import FORMULA
 

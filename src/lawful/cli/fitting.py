@@ -37,10 +37,23 @@ ByArm = Annotated[str, typer.Option("--by", help="The column that names the arms
 Cost = Annotated[
     str,
     typer.Option(
-        help="6nd, or exact: FLOPs per token as the table counts them.", callback=options.of(Literal["6nd", "exact"])
+        help="What is paid for: 6nd; exact (FLOPs per token as the table counts them); or a formula of N, D, T and "
+        "names of --at, '6*N*D + 2*N*T'.",
+        callback=options.cost,
     ),
 ]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+Share = Annotated[
+    str | None,
+    typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),
+]
+AgainstFit = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="Also: hold the fit against a published one (`lawful laws --published`), NAME or NAME:same-data.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also how it was fitted: solver, certificate, criteria.")]
 Values = Annotated[list[str] | None, typer.Option("--value", help="NAME=NUMBER, a parameter of the law.")]
 
@@ -59,13 +72,24 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(with_options(replay_command))
 
 
-def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Verbose = False) -> None:
+def fit_command(
+    asked: Fitted,
+    by: By = None,
+    share: Share = None,
+    plot: PlotFile = None,
+    verbose: Verbose = False,
+    published: AgainstFit = None,
+) -> None:
     """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
     answer."""
+    from lawful.fitting.against import against
     from lawful.fitting.ranking import with_ranking
 
-    if asked.is_as_declared and by is None and plot is None:
+    if asked.is_as_declared and by is None and plot is None and published is None and share is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
+        return
+    if share is not None:
+        _fit_shared(asked, by, share, plot, published)
         return
     if plot is not None and by is not None:
         raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
@@ -75,16 +99,33 @@ def fit_command(asked: Fitted, by: By = None, plot: PlotFile = None, verbose: Ve
     fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in _parts(table, by)}
     if plot is not None:
         _save_picture(table, next(iter(fits.values())), plot)
+    held = {name: against(found, published) for name, found in fits.items()} if published else {}
     if asked.as_json:
-        _print_json(
-            [{"by": name, **found.to_json()} for name, found in fits.items()]
-            if by
-            else next(iter(fits.values())).to_json()
-        )
+        out = [{**found.to_json(), **({"against": _plain(held[name])} if held else {})} for name, found in fits.items()]
+        _print_json([{"by": name, **one} for name, one in zip(fits, out, strict=True)] if by else out[0])
         return
     for name, found in fits.items():
         title = f"{by} = {name}\n" if by else ""
         typer.echo(title + _sketched(found) + prose(_in_words(found, verbose)) + ("\n" if by else ""))
+        if held:
+            typer.echo("\n" + "\n".join(held[name].lines))
+
+
+def _fit_shared(asked: Fitted, by: str | None, share: str, plot: Path | None, published: str | None) -> None:
+    from lawful.cli.asked import names_of
+    from lawful.fitting.shared import fit_shared
+
+    if by is None:
+        raise DeclarationError("--share: expected --by COLUMN beside it, which names the arms.")
+    if plot is not None or published is not None or asked.prior or asked.x or asked.objective != "robust":
+        raise DeclarationError("--share: expected neither --plot, --against, --prior, --x nor --objective beside it.")
+    table, law, columns = asked.ask()
+    how: Any = {"cluster": asked.cluster, **columns, **limited(asked.bounds, asked.fixed)}
+    found = fit_shared(table, by, names_of(share), law=law, **how)
+    if asked.as_json:
+        _print_plain({**vars(found), "loss_unit": table.loss_unit})
+        return
+    typer.echo("\n".join(found.lines))
 
 
 def predict_command(
@@ -162,7 +203,24 @@ def _named_inputs(parts: list[str]) -> dict[str, float | str]:
 
 def allocate_command(
     asked: Fitted,
-    flops: Annotated[str, typer.Option(help="The budget: 1e21.", callback=options.counted)],
+    flops: Annotated[
+        str | None, typer.Option(help="The budget in FLOPs, or the unit of --cost: 1e21.", callback=options.counted)
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Instead: a sum in the currency of --price.", callback=options.of(PositiveFloat)),
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="'2e-18 per FLOP', or '2.5 per GPU-hour at 4e14 FLOP/s' (as reached).")
+    ] = None,
+    serve_tokens: Annotated[
+        str | None,
+        typer.Option(help="T: tokens of inference, 2 N FLOPs each, within the budget.", callback=options.counted),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="NAME=NUMBER or NAME=LEVEL, where another input is held; may be repeated."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Also: where a doubling buys less than this loss.", callback=options.of(PositiveFloat)),
@@ -170,19 +228,34 @@ def allocate_command(
     cost: Cost = "6nd",
 ) -> None:
     """The best size and data for a budget, with the band of sizes that waste at most 5 % of it."""
-    from lawful.fitting.allocate import HOW, exact_cost
+    from lawful.fitting.allocate import HOW
+    from lawful.fitting.cost import exact_cost
     from lawful.fitting.headline import of_allocation
     from lawful.study import count
 
     table, law, columns = asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))
     found = asked.fit(table, law, columns)
-    best = found.allocate(flops=float(count(flops)), cost=exact_cost(table) if cost == "exact" else None)
-    stops = found.diminishing_returns(threshold=threshold)
+    held = _named_inputs(at or [])
+    best = found.allocate(
+        flops=None if flops is None else float(count(flops)),
+        budget=budget,
+        price=price,
+        cost=exact_cost(table) if cost == "exact" else cost,
+        serve_tokens=0.0 if serve_tokens is None else float(count(serve_tokens)),
+        at=held,
+    )
+    of_law = {axis: value for axis, value in held.items() if axis in found.model.inputs}
+    stops = found.diminishing_returns(threshold=threshold, at=of_law)
     if asked.as_json:
         _print_plain({"allocation": best, "diminishing_returns": stops, "loss_unit": found.data.loss_unit})
         return
     _print_headline(of_allocation(best))
-    typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}):")
+    sums = "" if best.money is None else f", {best.money:.4g} at {best.price}"
+    typer.echo(f"for {best.flops:.4g} FLOPs ({best.cost}){sums}:")
+    if best.held:
+        typer.echo("  held: " + ", ".join(f"{axis} {_amount(value)}" for axis, value in best.held.items()))
+    if best.serving is not None:
+        typer.echo(f"  {'for inference':17}{_interval(best.serving)} FLOPs")
     for name in ("params", "tokens", "loss", "tokens_per_param", "N_exponent", "D_exponent"):
         unit = _in(found.data.loss_unit) if name == "loss" else ""
         typer.echo(f"  {name:17}{_interval(getattr(best, name))} {unit}".rstrip())
@@ -216,6 +289,8 @@ def replay_command(
     """Refit published points and say of a claim whether they support it, contradict it, or decide nothing."""
     from lawful.fitting.replay import replay
 
+    if asked.prior:
+        raise DeclarationError("--prior: a replay says what the runs say alone; expected no prior.")
     table, law, columns = asked.ask()
     is_named = law is not None
     if asked.x is not None:
@@ -621,6 +696,10 @@ def _print_cautions(cautions: Any) -> None:
 
 def _print_plain(value: Any) -> None:
     """A result, or a list or mapping of results, as JSON."""
+    _print_json(_plain(value))
+
+
+def _plain(value: Any) -> Any:
     import dataclasses
 
     def plain(item: Any) -> Any:
@@ -632,7 +711,7 @@ def _print_plain(value: Any) -> None:
             return {key: plain(part) for key, part in item.items()}
         return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item
 
-    _print_json(plain(value))
+    return plain(value)
 
 
 def _print_json(value: Any) -> None:

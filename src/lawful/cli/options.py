@@ -47,3 +47,13 @@ def _expect_count(param: typer.CallbackParam, text: str) -> str:
     if number < 1:
         raise DeclarationError(f"{param.opts[-1]}: expected a count of at least 1, got {text!r}.")
     return text
+
+
+def cost(param: typer.CallbackParam, text: str) -> str:
+    """For an option that is 6nd, exact, or a formula which reads D."""
+    if text not in ("6nd", "exact"):
+        from lawful.fitting.cost import names_in
+
+        if "tokens" not in names_in(text):
+            raise DeclarationError(f"{param.opts[-1]}: expected 6nd, exact, or a formula of N and D, got {text!r}.")
+    return text

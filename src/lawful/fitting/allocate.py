@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lawful.checks import PositiveFloat, argument
-from lawful.errors import DeclarationError, Refusal, TableError
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import how_chosen, rests_on
+from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, price_of
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.fitted import FittedLaw, run_spread
+from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, best_size, flat_sides, optimum
 from lawful.fitting.predict import OUTSIDE, too_far
 from lawful.fitting.records import expect_fit
 from lawful.fitting.sisters import Alternatives
@@ -21,29 +21,11 @@ from lawful.laws import Array
 from lawful.response import expect_loss
 from lawful.schema import Warning
 
-WASTE = 0.05  # share of the compute that the band of sizes may waste
-CELLS = 261  # of the range that is searched for the best size: 20 or so per decade, then by golden section
-# how far beyond the data the best size is sought, as a factor: further each time that it is not found inside
-REACHES = (1e3, 1e10, 1e30)
 BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
-EDGE = 1e150  # stands for no end among draws, whose percentiles are interpolated
+ALONG = 100  # points of that range: two for each factor of e
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
-GOLDEN = (5**0.5 - 1) / 2
-CUTS = 34  # golden sections: a bracket of a tenth of a decade shrinks to rounding
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
-FlopsPerToken = Callable[[Array], Array]  # of an array of sizes
-
-
-class Surface(Protocol):
-    """A law with its values: a fit, or a sister law of it. domain: axis -> smallest and largest of the data."""
-
-    @property
-    def values(self) -> Mapping[str, float]: ...
-
-    @property
-    def domain(self) -> Mapping[str, Sequence[float]]: ...
-
-    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array: ...
+SURFACE = ("params", "tokens")
 
 
 @dataclass(frozen=True)
@@ -60,9 +42,14 @@ class Allocation:
     that fit about as well.
 
     law          the law that it rests on
+    flops        the budget, in the unit of the cost
+    cost         what is paid for, as a formula
+    serving      the part of the budget that inference takes
+    money        the budget in the currency of `price`; None where no price is given
     band         the smallest and the largest size whose loss the best size reaches with 5 % less compute
     N_exponent   d log N* / d log C at this budget; D_exponent likewise
     readings     the best size read off the table without this law, where the table has enough sizes for that
+    held         the law's other inputs, at these values
     """
 
     law: str
@@ -77,29 +64,49 @@ class Allocation:
     band: tuple[Interval, Interval]
     readings: tuple[Reading, ...]
     warnings: tuple[Warning, ...]
+    serving: Interval | None = None
+    price: str = ""
+    money: float | None = None
+    held: Mapping[str, float | str] = field(default_factory=dict)
+    is_rising: bool = False
 
     def __repr__(self) -> str:
         parts = [f"{name} {value.value:.4g} [{value.low:.4g}, {value.high:.4g}]" for name, value in self._shown.items()]
         codes = "".join(f"; {code}" for code in dict.fromkeys(one.code for one in self.warnings))
-        return f"<Allocation of {self.flops:.4g} FLOPs ({self.cost}): {', '.join(parts)}{codes}>"
+        return f"<Allocation of {self.flops:.4g} ({self.cost}): {', '.join(parts)}{codes}>"
 
     @property
     def _shown(self) -> dict[str, Interval]:
         return {name: getattr(self, name) for name in ("params", "tokens", "loss", "tokens_per_param")}
 
 
-def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None) -> Allocation:
-    """The size and data that minimise the fitted loss at a budget, with intervals.
+def allocate(
+    fit: FittedLaw,
+    *,
+    flops: float | None = None,
+    budget: float | None = None,
+    price: str | None = None,
+    cost: str | FlopsPerToken | None = None,
+    serve_tokens: float = 0.0,
+    at: Mapping[str, float | str] | None = None,
+) -> Allocation:
+    """The size and data that minimise the fitted loss at a budget, with intervals; of a metric that rises, maximise it.
 
     Parameters
     ----------
     fit
         Of a law that reads params and tokens.
-    flops
-        The budget in FLOPs.
+    flops, budget
+        The budget: FLOPs (the unit of `cost`), or a sum in the currency of `price`; one of the two.
+    price
+        "2e-18 per FLOP", or "2.5 per GPU-hour at 4e14 FLOP/s".
     cost
-        FLOPs per training token as a function of an array of sizes; by default 6 N. A family's exact count is
-        `exact_cost(observations)`.
+        A formula of N, D, T and of the names in `at`, such as "6*N*D + 2*N*T"; or FLOPs per training token as a
+        function of an array of sizes (a family's exact count is `exact_cost(observations)`); by default 6 N D + 2 N T.
+    serve_tokens
+        T, the tokens of inference of the model's life.
+    at
+        The law's other inputs -> where they are held.
 
     Returns
     -------
@@ -109,7 +116,7 @@ def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None)
     Raises
     ------
     DeclarationError
-        The law does not read both params and tokens.
+        The law does not read both params and tokens, or the budget pays for nothing.
     Refusal
         The fitted law has no best size.
 
@@ -121,84 +128,137 @@ def allocate(fit: FittedLaw, *, flops: float, cost: FlopsPerToken | None = None)
     """
     expect_fit(fit)
     expect_loss(fit.data.response, "allocate")
-    _needs_surface(fit, "allocate")
-    argument("flops", flops, PositiveFloat)
-    price = cost or six_n
+    held = _held(fit, at or {}, cost)
+    sums = price_of(price) if price is not None else None
+    total = _budget(flops, budget, None if sums is None else sums.per_flop)
+    paid = cost_of(cost, serve_tokens, held)
+    own = {axis: value for axis, value in held.items() if axis in fit.model.inputs}
+    spending = Spending(paid, own, _is_rising(fit, own))
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best
-    point = _optimum(law, _as_draw(law.values), flops, price)
-    if point.edge[0]:
-        raise Refusal(
-            "no_best_size",
-            f"{fit.law}: the fitted law has no best size for {flops:.4g} FLOPs: its loss falls towards ever "
-            f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
-            "and data each buy.",
-        )
-    parts = _drawn(fit, among, FORM_DRAWS)
-    optima = [_optimum(one, values, flops, price) for one, values in parts]
-    drawn = _Optimum(*(np.concatenate(columns) for columns in zip(*optima, strict=True)))
-    spread = _interval_maker(fit, None if among is None else 1.0)
-    exponents = _exponents(fit) if cost is None and among is None else {}
-    if not exponents:
-        are_shares = cost is None  # of C = 6 N D: the two add up to 1
+    point = optimum(law, as_draw(law.values), total, spending)
+    _refuse_no_best(fit, law, point, total, spending)
+    parts = drawn_of(fit, among, FORM_DRAWS)
+    optima = [optimum(one, values, total, spending) for one, values in parts]
+    drawn = Optimum(*(np.concatenate(columns) for columns in zip(*optima, strict=True)))
+    spread = interval_maker(fit, None if among is None else 1.0)
+    is_six_n = paid.text == "6 N D"
+    exponents = _exponents(fit) if is_six_n and among is None else {}
+    if not exponents:  # of C = 6 N D they are shares: the two add up to 1
         exponents = {
-            "N_exponent": spread(point.growth, drawn.growth, are_shares),
-            "D_exponent": spread(point.fed, drawn.fed, are_shares),
+            "N_exponent": spread(point.growth, drawn.growth, is_six_n),
+            "D_exponent": spread(point.fed, drawn.fed, is_six_n),
         }
-    at = {"params": float(point.size[0]), "tokens": float(point.tokens[0])}
     no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
     has_best = drawn.edge == 0
     best = spread(point.size, np.where(has_best, drawn.size, no_end))
-    bands = [_band(one, values, flops, price) for one, values in _drawn(fit, among, FEW_DRAWS)]
-    middle, ends = _band(law, _as_draw(law.values), flops, price), np.concatenate(bands, axis=1)
-    band = (spread(middle[0], ends[0]), spread(middle[1], ends[1]))
-    beside = readings(fit, flops, price)
+    bands = [band(one, values, total, spending) for one, values in drawn_of(fit, among, FEW_DRAWS)]
+    middle, ends = band(law, as_draw(law.values), total, spending), np.concatenate(bands, axis=1)
+    sizes = (spread(middle[0], ends[0]), spread(middle[1], ends[1]))
+    per_size = per_token(paid)
+    beside = () if per_size is None or own or spending.is_rising else readings(fit, total, per_size)
+    where = {"params": float(point.size[0]), "tokens": float(point.tokens[0]), **own}
+    of_serving = paid.of_serving(point.size, point.tokens), paid.of_serving(drawn.size, drawn.tokens)
     return Allocation(
         law=fit.law,
-        flops=float(flops),
-        cost="6 N D" if cost is None else "exact",
+        flops=float(total),
+        cost=paid.text,
         params=best,
         tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
         loss=spread(point.loss, drawn.loss),
         tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
         **exponents,
-        band=band,
+        band=sizes,
         readings=beside,
-        warnings=(*rests_on(fit, among), *_cautions(fit, at), *_disagreements(best, band, beside)),
+        warnings=(*rests_on(fit, among), *_cautions(fit, where), *_disagreements(best, sizes, beside)),
+        serving=spread(*of_serving) if serve_tokens else None,
+        price="" if sums is None else sums.text,
+        money=None if sums is None else float(total * sums.per_flop),
+        held={axis: fit.model.cell(axis, value) for axis, value in held.items()},
+        is_rising=spending.is_rising,
     )
 
 
-class _Optimum(NamedTuple):
-    """Of each draw, shape (draws,). edge: see _best_size; growth, fed: d log N* / d log C and d log D* / d log C, over
-    a doubling either way."""
-
-    size: Array
-    edge: Array
-    tokens: Array
-    loss: Array
-    growth: Array
-    fed: Array
-
-
-def _optimum(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> _Optimum:
-    size, edge = _best_size(law, values, flops, price)
-    tokens = flops / price(size)
-    growth, fed = _growth(law, values, flops, price)
-    return _Optimum(size, edge, tokens, _loss_at(law, values, size, tokens), growth, fed)
+def _budget(flops: float | None, budget: float | None, per_flop: float | None) -> float:
+    """In the unit of the cost."""
+    if (flops is None) == (budget is None):
+        raise DeclarationError("allocate: expected a budget: flops, or budget in the currency of price; one of them.")
+    if flops is None and per_flop is None:
+        raise DeclarationError("allocate: a budget in currency needs a price; give the budget as flops without one.")
+    total = flops if flops is not None else (budget or 0.0) / (per_flop or 1.0)
+    if not 0 < total < np.inf:
+        raise DeclarationError(f"allocate: expected a positive budget, got {budget if flops is None else flops}.")
+    return total
 
 
-def _drawn(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
+def _held(fit: FittedLaw, at: Mapping[str, float | str], cost: object = None) -> dict[str, float]:
+    """The inputs beside params and tokens, each at one value."""
+    inputs = fit.model.inputs
+    if not set(SURFACE) <= set(inputs):
+        raise DeclarationError(
+            f"allocate: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(inputs)}."
+            f"{how_chosen(fit)}"
+        )
+    if lacking := [axis for axis in inputs if axis not in (*SURFACE, *at)]:
+        raise DeclarationError(
+            f"allocate: {fit.law} also reads {' and '.join(lacking)}: say where to hold "
+            f"{'it' if len(lacking) == 1 else 'them'}, {' '.join(f'--at {axis}=VALUE' for axis in lacking)}."
+        )
+    of_cost = names_in(cost) if isinstance(cost, str) and cost != "6nd" else frozenset[str]()
+    if idle := [name for name in at if name in SURFACE or (name not in inputs and name not in of_cost)]:
+        raise DeclarationError(f"allocate: at: neither the law nor the cost holds {', '.join(idle)} at a value.")
+    held = {}
+    for axis, value in at.items():
+        if axis in fit.model.categories:
+            held[axis] = fit.model.level(axis, value)
+        elif isinstance(value, str) or not 0 < value < np.inf:
+            raise DeclarationError(f"allocate: at: {axis}: expected a positive number, got {value!r}.")
+        else:
+            held[axis] = float(value)
+    return held
+
+
+def _is_rising(fit: FittedLaw, held: Mapping[str, float]) -> bool:
+    """Whether the metric is higher at the largest size and data than at the smallest, by the law."""
+    inputs = SURFACE if set(SURFACE) <= set(fit.model.inputs) else fit.model.inputs
+    low, high = ({axis: fit.domain[axis][end] for axis in inputs} for end in (0, 1))
+    first, last = (float(fit.loss(fit.values, {**at, **held})[0]) for at in (low, high))
+    return last > first
+
+
+def _refuse_no_best(fit: FittedLaw, law: Surface, point: Optimum, total: float, spending: Spending) -> None:
+    if np.isnan(point.tokens[0]):
+        raise DeclarationError(
+            f"allocate: a budget of {total:.4g} pays for no size at all: {spending.cost.text} is more at every size."
+        )
+    middle = float(np.sqrt(np.prod(law.domain["params"])))
+    at_middle, at_best = (flat_sides(law, size, total, spending) for size in (middle, float(point.size[0])))
+    if all(at_middle) or (any(at_best) and not point.edge[0]):
+        which = "size" if all(at_middle) else "smaller size" if at_best[0] else "larger size"
+        raise Refusal(
+            "no_best_size",
+            f"{fit.law}: the fitted law has no best size for {total:.4g} FLOPs: at this cost every {which} is as good "
+            f"as another ({_values(law)}).",
+        )
+    if point.edge[0]:
+        goes = "rises" if spending.is_rising else "falls"
+        raise Refusal(
+            "no_best_size",
+            f"{fit.law}: the fitted law has no best size for {total:.4g} FLOPs: its "
+            f"{'metric' if spending.is_rising else 'loss'} {goes} towards ever "
+            f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
+            "and data each buy.",
+        )
+
+
+def drawn_of(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
     """The fitted law with the fit's draws; or the laws that forecasts average over, each with as many draws as its
     weight says."""
     if among is not None:
         return list(among.drawn(most, fit.seed))
     if not fit.draws:
-        return [(fit, _as_draw(fit.values))]
+        return [(fit, as_draw(fit.values))]
     return [(fit, fit.drawn if most >= FORM_DRAWS else {name: column[:most] for name, column in fit.drawn.items()})]
-
-
-def _as_draw(values: Mapping[str, float]) -> dict[str, Array]:
-    return {name: np.array([value]) for name, value in values.items()}
 
 
 def _exponents(fit: FittedLaw) -> dict[str, Interval]:
@@ -209,16 +269,6 @@ def _exponents(fit: FittedLaw) -> dict[str, Interval]:
 
 def _values(law: Surface) -> str:
     return ", ".join(f"{name} = {value:.3g}" for name, value in law.values.items())
-
-
-def _growth(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> tuple[Array, Array]:
-    """d log N* / d log C and d log D* / d log C of each draw; 0 and 1, or 1 and 0, where its best size is at an end, as
-    data or size then take all."""
-    step = 2.0
-    (small, low), (large, high) = (_best_size(law, values, budget, price) for budget in (flops / step, flops * step))
-    edge = np.where(low == 0, high, low)
-    of_size, of_price = (np.log(ratio) / (2 * np.log(step)) for ratio in (large / small, price(large) / price(small)))
-    return np.where(edge == 0, of_size, edge > 0), np.where(edge == 0, 1 - of_price, edge < 0)
 
 
 def _disagreements(best: Interval, band: tuple[Interval, Interval], beside: tuple[Reading, ...]) -> tuple[Warning, ...]:
@@ -245,119 +295,6 @@ HOW = {
 }
 
 
-def six_n(size: Array) -> Array:
-    return 6 * size
-
-
-def exact_cost(source: Any) -> FlopsPerToken:
-    """FLOPs per token as the table's family counts them: interpolated in log size, a straight line beyond its ends."""
-    from lawful.tables import read_runs
-
-    table = read_runs(source).of_ladder()
-    names = [table.roles.get(role) for role in ("params", "tokens", "flops")]
-    if None in names:
-        raise DeclarationError(f"{table.source}: exact FLOPs need columns of params, tokens and flops.")
-    size, tokens, flops = (table.numbers(str(name)) for name in names)
-    if empty := [str(name) for name, cells in zip(names, (size, tokens, flops), strict=True) if np.isnan(cells).any()]:
-        raise TableError(
-            f"{table.source}: exact FLOPs need params, tokens and flops of each finished run; {', '.join(empty)} has "
-            "empty cells. Fill them in, or leave these rows out."
-        )
-    if len(np.unique(size)) < 2:
-        raise DeclarationError(f"{table.source}: exact FLOPs need at least two sizes.")
-    return cost_through(size, flops / tokens)
-
-
-def cost_through(size: Array, per_token: Array) -> FlopsPerToken:
-    """FLOPs per token through those of runs: interpolated in log size, a straight line beyond its ends."""
-    known = np.unique(size)
-    price = np.array([np.mean(np.log(per_token[size == s])) for s in known])
-    log = np.log(known)
-
-    def cost(at: Array) -> Array:
-        u = np.log(at)
-        inside = np.interp(u, log, price)
-        first = (price[1] - price[0]) / (log[1] - log[0])
-        last = (price[-1] - price[-2]) / (log[-1] - log[-2])
-        return np.asarray(np.exp(inside + first * np.minimum(u - log[0], 0) + last * np.maximum(u - log[-1], 0)))
-
-    return cost
-
-
-def best_size(fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken) -> Array:
-    """N* of each draw, shape (draws,), at one budget or one each."""
-    return _best_size(fit, values, flops, price)[0]
-
-
-def _best_size(
-    fit: Surface, values: Mapping[str, Array], flops: Array | float, price: FlopsPerToken
-) -> tuple[Array, Array]:
-    """N* of each draw, and -1 or 1 where it is the smallest or largest size that was looked at: the lowest of a grid,
-    then by golden section. The grid reaches from the data's sizes, and those that the budget leaves at the data's
-    tokens, as far as needed."""
-    draws = len(next(iter(values.values())))
-    budget = np.broadcast_to(np.asarray(flops, dtype=float), (draws,))[:, None]
-
-    def level(log_size: Array, rows: Any = slice(None)) -> Array:
-        size = np.exp(log_size)
-        own = {name: value[rows] for name, value in values.items()}
-        return fit.loss(own, {"params": size, "tokens": budget[rows] / price(size)})
-
-    (least, most), (few, many) = fit.domain["params"], fit.domain["tokens"]
-    middle = float(np.sqrt(least * most))
-    per_token = float(price(np.array([middle]))[0]) / middle  # FLOPs per token and parameter: about 6
-    ends = np.concatenate([budget / per_token / many, budget / per_token / few], axis=1)
-    low, high = np.log(np.minimum(ends[:, :1], least)), np.log(np.maximum(ends[:, 1:], most))
-    share = np.linspace(0, 1, CELLS)[None]
-    grid = np.empty((draws, CELLS))
-    at = np.zeros(draws, dtype=int)
-    rows = np.arange(draws)
-    for reach in np.log(REACHES):
-        grid[rows] = (low[rows] - reach) + share * (high[rows] - low[rows] + 2 * reach)
-        at[rows] = np.argmin(level(grid[rows], rows), axis=1)
-        rows = rows[(at[rows] == 0) | (at[rows] == CELLS - 1)]
-        if not len(rows):
-            break
-    edge = np.where(at == 0, -1, np.where(at == CELLS - 1, 1, 0))
-    at = np.clip(at, 1, CELLS - 2)[:, None]
-    left, right = (np.take_along_axis(grid, at + step, axis=1) for step in (-1, 1))
-    for _ in range(CUTS):
-        reach = GOLDEN * (right - left)
-        is_left = level(right - reach) < level(left + reach)
-        left, right = np.where(is_left, left, right - reach), np.where(is_left, left + reach, right)
-    return np.asarray(np.exp((left + right) / 2)[:, 0]), edge
-
-
-def _band(law: Surface, values: Mapping[str, Array], flops: float, price: FlopsPerToken) -> Array:
-    """Its two ends of each draw, shape (2, draws): by bisection on either side of the best size. An end is 1 / EDGE or
-    EDGE where no size wastes so much."""
-    less = flops / (1 + WASTE)
-    size = best_size(law, values, less, price)
-    limit = _loss_at(law, values, size, less / price(size))
-    best = np.log(best_size(law, values, flops, price))
-
-    def is_inside(log_size: Array) -> Array:
-        at = np.exp(log_size)
-        return np.asarray(_loss_at(law, values, at, flops / price(at)) <= limit)
-
-    ends = []
-    for side in (-1, 1):
-        inner, outer = np.zeros(len(best)), np.full(len(best), np.log(REACHES[-1]))
-        is_endless = is_inside(best + side * outer)
-        for _ in range(CUTS):
-            middle = (inner + outer) / 2
-            is_here = is_inside(best + side * middle)
-            inner, outer = np.where(is_here, middle, inner), np.where(is_here, outer, middle)
-        ends.append(np.where(is_endless, 1 / EDGE if side < 0 else EDGE, np.exp(best + side * inner)))
-    return np.stack(ends)
-
-
-def _loss_at(fit: Surface, values: Mapping[str, Array], size: Array, tokens: Array) -> Array:
-    """The loss of each draw at its own point, shape (draws,)."""
-    level: Array = fit.loss(values, {"params": size[:, None], "tokens": tokens[:, None]})
-    return level[:, 0]
-
-
 @dataclass(frozen=True)
 class DiminishingReturns:
     """Beyond `at` on `axis`, one doubling lowers the loss by less than `threshold` nats.
@@ -375,12 +312,15 @@ class DiminishingReturns:
     warnings: tuple[Warning, ...]
 
 
-def diminishing_returns(fit: FittedLaw, *, threshold: float | None = None) -> DiminishingReturns:
+def diminishing_returns(
+    fit: FittedLaw, *, threshold: float | None = None, at: Mapping[str, float | str] | None = None
+) -> DiminishingReturns:
     """Where a doubling stops paying: below `threshold` in the loss's unit, by default the spread between runs.
+
+    at   the law's other inputs than params and tokens -> where they are held
 
     There is no knee in a power law: the point depends on the threshold, which is therefore part of the answer.
     """
-    expect_loss(fit.data.response, "diminishing_returns")
     label = "given"
     if threshold is None:
         typical = float(np.median([row.observed for row in fit.residuals]))
@@ -390,65 +330,79 @@ def diminishing_returns(fit: FittedLaw, *, threshold: float | None = None) -> Di
         raise DeclarationError(f"threshold: expected a positive loss difference, got {threshold}.")
     inputs = fit.model.inputs
     axis = inputs[0] if len(inputs) == 1 else "flops"
-    if len(inputs) > 1:
-        _needs_surface(fit, "diminishing_returns")
+    held = _held(fit, at or {}) if len(inputs) > 1 else {}
+    spending = Spending(cost_of(None, 0.0, {}), held, _is_rising(fit, held))
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best
-    point = _as_draw(law.values)
+    point = as_draw(law.values)
     largest = _largest(fit, axis)
-    value = _last_worth(law, point, axis, largest, threshold)
+    value = _last_worth(law, point, axis, largest, threshold, spending)
     values = np.concatenate(
-        [_last_worth(one, draws, axis, largest, threshold) for one, draws in _drawn(fit, among, FEW_DRAWS)]
+        [_last_worth(one, draws, axis, largest, threshold, spending) for one, draws in drawn_of(fit, among, FEW_DRAWS)]
     )
-    gain = _gain(law, point, axis, np.array([largest]))
+    gain = _gain(law, point, axis, np.array([largest]), spending)
     beyond = (largest * np.exp(-BELOW), largest * np.exp(ABOVE))
-    at = _interval_maker(fit, None if among is None else 1.0)(
+    where = interval_maker(fit, None if among is None else 1.0)(
         value, np.where(values <= beyond[0] * 1.01, 1 / EDGE, values)
     )
-    at = Interval(*(np.inf if end >= beyond[1] / 1.01 else end for end in (at.value, at.low, at.high)))
+    where = Interval(*(np.inf if end >= beyond[1] / 1.01 else end for end in (where.value, where.low, where.high)))
     found = []
-    if at.value > largest * OUTSIDE:
+    if where.value > largest * OUTSIDE:
         found.append(
             Warning(
                 "extrapolation",
                 "warning",
-                f"Where a doubling of {axis} stops paying lies {at.value / largest:.3g} times beyond the largest "
+                f"Where a doubling of {axis} stops paying lies {where.value / largest:.3g} times beyond the largest "
                 f"{axis} of the data.",
             )
         )
     return DiminishingReturns(
-        fit.law, axis, float(threshold), label, at, float(gain[0]), (*rests_on(fit, among), *found)
+        fit.law, axis, float(threshold), label, where, float(gain[0]), (*rests_on(fit, among), *found)
     )
 
 
 def _largest(fit: FittedLaw, axis: str) -> float:
     if axis in fit.data.domain:
         return float(fit.data.domain[axis][1])
+    return _largest_compute(fit)
+
+
+def _largest_compute(fit: FittedLaw) -> float:
+    """As 6 N D."""
     return max(6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals)
 
 
-def _gain(law: Surface, values: Mapping[str, Array], axis: str, at: Array) -> Array:
+def _gain(law: Surface, values: Mapping[str, Array], axis: str, at: Array, spending: Spending) -> Array:
     """What a doubling of the axis buys at a point of each draw; for a surface, along the best allocation."""
     if axis in law.domain:
         level = law.loss(values, {axis: at[:, None] * np.array([1.0, 2.0])})
-        return np.asarray(level[:, 0] - level[:, 1])
-    small, large = (best_size(law, values, budget, six_n) for budget in (at, 2 * at))
-    saved: Array = _loss_at(law, values, small, at / 6 / small) - _loss_at(law, values, large, 2 * at / 6 / large)
+        return np.asarray(level[:, 1] - level[:, 0] if spending.is_rising else level[:, 0] - level[:, 1])
+    small, large = (best_size(law, values, budget, spending)[0] for budget in (at, 2 * at))
+    saved: Array = spending.level_at_own(law, values, small, at / 6 / small) - spending.level_at_own(
+        law, values, large, 2 * at / 6 / large
+    )
     return saved
 
 
-def _last_worth(law: Surface, values: Mapping[str, Array], axis: str, largest: float, threshold: float) -> Array:
-    """Per draw, where a doubling buys just the threshold: by bisection, as the gain only falls along a power law."""
+def _last_worth(
+    law: Surface, values: Mapping[str, Array], axis: str, largest: float, threshold: float, spending: Spending
+) -> Array:
+    """Per draw, the last point where a doubling buys the threshold: by bisection, as the gain only falls along a power
+    law. Along a curve that first bends up, it falls behind the last point of a grid where it is worth that."""
     draws = len(next(iter(values.values())))
     low, high = np.full(draws, np.log(largest) - BELOW), np.full(draws, np.log(largest) + ABOVE)
+    if axis in law.domain:
+        for at in np.linspace(low[0], high[0], ALONG)[1:-1]:
+            is_worth = _gain(law, values, axis, np.full(draws, np.exp(at)), spending) >= threshold
+            low = np.where(is_worth, at, low)
     for _ in range(32):
         middle = (low + high) / 2
-        is_worth = _gain(law, values, axis, np.exp(middle)) >= threshold
+        is_worth = _gain(law, values, axis, np.exp(middle), spending) >= threshold
         low, high = np.where(is_worth, middle, low), np.where(is_worth, high, middle)
     return np.asarray(np.exp((low + high) / 2))
 
 
-def _interval_maker(fit: FittedLaw, widen: float | None = None) -> Callable[..., Interval]:
+def interval_maker(fit: FittedLaw, widen: float | None = None) -> Callable[..., Interval]:
     if widen is None:
         widen = widening(fit.dof) if fit.interval_method == BOOTSTRAP else 1.0
 
@@ -467,19 +421,14 @@ def _interval_maker(fit: FittedLaw, widen: float | None = None) -> Callable[...,
     return make
 
 
-def _needs_surface(fit: FittedLaw, what: str) -> None:
-    if set(fit.model.inputs) != {"params", "tokens"}:
-        raise DeclarationError(
-            f"{what}: expected a law of params and tokens, got {fit.law}, a law of {' and '.join(fit.model.inputs)}."
-            f"{how_chosen(fit)}"
-        )
-
-
 def _cautions(fit: FittedLaw, at: Mapping[str, float]) -> tuple[Warning, ...]:
     """How far outside the data the best point lies; said however little it is."""
+    times = 6 * at["params"] * at["tokens"] / _largest_compute(fit)
+    form = f" Its training compute is {times:.3g} times the largest of the data: it rests on the law's form."
+    beyond = form if times > 1 else ""
     far = too_far(fit, at, "The best allocation lies")
     if far:
-        return far
+        return tuple(replace(one, sentence=one.sentence + beyond) for one in far)
     outside = []
     for axis, value in at.items():
         low, high = fit.data.domain[axis]
@@ -487,5 +436,5 @@ def _cautions(fit: FittedLaw, at: Mapping[str, float]) -> tuple[Warning, ...]:
             outside.append(f"{axis} {value:.3g} outside {low:.3g} to {high:.3g}")
     if not outside:
         return ()
-    sentence = f"The best allocation lies outside the data: {' and '.join(outside)}."
+    sentence = f"The best allocation lies outside the data: {' and '.join(outside)}.{beyond}"
     return (Warning("extrapolation", "note", sentence),)

@@ -15,6 +15,7 @@ from lawful.fitting.default_law import unread_axis
 from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.form import Doubt, Fixed
 from lawful.fitting.number_text import interval
+from lawful.fitting.prior import about_priors
 from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
 from lawful.fitting.replicates import resolution
 from lawful.fitting.search import OBJECTIVES, OF_ANY_RESPONSE, Point, best_point
@@ -35,6 +36,8 @@ RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a d
 def sensitivity(fit: FittedLaw, data: Sample, point: Point) -> Sensitivity:
     """The same law under every named objective, and without each of the rows that fit worst."""
     law = point.problem.law
+    if fit.priors:  # under another objective their weight would be another one
+        return Sensitivity(outlier=_without_one(data, point))
     under: dict[str, dict[str, float]] = {}
     for objective in OBJECTIVES if data.response.is_log else OF_ANY_RESPONSE:
         if objective == fit.objective.name:
@@ -88,7 +91,7 @@ def cautions(fit: FittedLaw, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
     """Of a fit; the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
-    found += [*_about_data(fit), *_about_choices(fit)]
+    found += [*_about_data(fit), *_about_choices(fit), *about_priors(fit.priors)]
     return ranked(found)
 
 
@@ -97,7 +100,7 @@ def ranked(found: Iterable[Warning]) -> tuple[Warning, ...]:
     return tuple(sorted(found, key=lambda warning: warning.rank))
 
 
-CARRIED = ("law_chosen", "unread_axis")  # with the severe ones, by whatever rests on a fit
+CARRIED = ("law_chosen", "unread_axis", "prior")  # with the severe ones, by whatever rests on a fit
 
 
 def rests_on(fit: FittedLaw, among: Alternatives | None = None) -> tuple[Warning, ...]:

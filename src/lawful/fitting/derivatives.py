@@ -107,6 +107,12 @@ def local(
                     bend = bend + second
                 sums = _sums(lifted, bend)
                 _add(hessian, j, law.position[other], theta[:, k] * sums if is_linear else sums)
+    if (prior := problem.prior) is not None:
+        misfit = misfit + prior.misfit(theta)
+        gradient += prior.precision * (theta - prior.mean)
+        hessian += np.diag(prior.precision)
+        if above is not None:
+            above += np.diag(prior.precision)
     return Local(misfit, gradient, hessian, above)
 
 
@@ -118,7 +124,7 @@ def majorant(problem: Problem, theta: Array, weights: Array | None, room: Room |
         soft = soft / np.maximum(np.abs(_in_scales(problem, law.level)), 1)
     soft = soft / (problem.scales * (law.level if problem.is_log else 1.0)) ** 2
     above: Array = (law.slope * soft).transpose(1, 0, 2) @ law.slope.transpose(1, 2, 0)
-    return above
+    return above if problem.prior is None else above + np.diag(problem.prior.precision)
 
 
 def slopes(problem: Problem, parameters: Array) -> Array:

@@ -36,6 +36,7 @@ def fit(
     chance: float | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    prior: Mapping[str, Any] | None = None,
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
     keep_held_out: bool = False,
@@ -60,6 +61,8 @@ def fit(
         is called so; "none": they do not.
     fixed
         Parameter -> value; names as in `law.parameters`.
+    prior
+        Parameter -> (mean, standard error): what you know of it beside these runs, as a normal distribution.
     bounds
         Parameter -> (low, high), in place of the law's own.
     draws
@@ -113,6 +116,7 @@ def fit(
         objective=objective,
         fixed=fixed,
         bounds=bounds,
+        prior=prior,
         draws=draws,
         seed=seed,
         keep_held_out=keep_held_out,
@@ -122,4 +126,4 @@ def fit(
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
     found = replace(found, warnings=ranked((*found.warnings, *said)))
-    return Fit.of(found if is_named else with_ranking(found))
+    return Fit.of(found if is_named or prior else with_ranking(found))

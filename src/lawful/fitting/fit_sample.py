@@ -11,13 +11,23 @@ import numpy as np
 
 from lawful.errors import Refusal
 from lawful.fitting import derivatives, noise, solver, uncertainty
+from lawful.fitting import prior as priors
 from lawful.fitting.cautions import cautions, sensitivity
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.error_bars import weighed
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.form import doubt
 from lawful.fitting.quantiles import f_tail
-from lawful.fitting.records import Convergence, FitData, Goodness, Objective, Parameter, Residual, Sensitivity
+from lawful.fitting.records import (
+    Convergence,
+    FitData,
+    Goodness,
+    Objective,
+    Parameter,
+    PriorUsed,
+    Residual,
+    Sensitivity,
+)
 from lawful.fitting.search import FEW_STARTS, Point, best_point, limits, robust_sigma, side_of
 from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, Law
@@ -41,6 +51,7 @@ def fit_table(
     draws: int = 1000,
     seed: int = 0,
     keep_held_out: bool = False,
+    prior: Mapping[str, tuple[float, float]] | None = None,
 ) -> FittedLaw:
     """A law fitted to the rows of a table that count.
 
@@ -48,7 +59,7 @@ def fit_table(
     """
     law, fixed = law.holding(fixed or {})
     data = sample(table, law, columns, keep_held_out=keep_held_out)
-    return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, draws=draws, seed=seed)
+    return fit_sample(data, law, objective=objective, fixed=fixed, bounds=bounds, prior=prior, draws=draws, seed=seed)
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities; they are shown as such
@@ -59,6 +70,7 @@ def fit_sample(
     objective: str = "robust",
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    prior: Mapping[str, tuple[float, float]] | None = None,
     draws: int = 1000,
     seed: int = 0,
     has_sensitivity: bool = True,
@@ -68,6 +80,7 @@ def fit_sample(
     """
     low, high = limits(law, fixed or {}, bounds or {})
     is_free = low < high
+    known = priors.checked(prior or {}, law, low, high)
     refuse_too_little(data, law, int(is_free.sum()))
     given, (data, order) = data, data.in_order()
     bars = None
@@ -76,6 +89,13 @@ def fit_sample(
     point = best_point(data, law, objective, low, high)
     _refuse_no_fall(point, data)
     spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
+    stated: tuple[PriorUsed, ...] = ()
+    if known:
+        alone, before = point, spread
+        point = priors.with_prior(alone, before.noise, known)
+        spread = uncertainty.estimate(point, data, draws=draws, seed=seed)
+        with_and_without = (_parameters(one, own, fixed or {}) for one, own in ((alone, before), (point, spread)))
+        stated = priors.used(alone, before.noise, known, *with_and_without)
     goodness = _goodness(point, data, spread.noise)
     params = _parameters(point, spread, fixed or {})
     residuals = _residuals(point, data, goodness.sigma_log)
@@ -98,6 +118,7 @@ def fit_sample(
         error_bars=bars,
         bounds={name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()},
         seed=seed,
+        priors=stated,
         versions={"lawful": _version(), "numpy": np.__version__, "python": platform.python_version()},
     )
     if has_sensitivity:
@@ -216,7 +237,7 @@ def _parameters(point: Point, spread: uncertainty.Spread, fixed: Mapping[str, fl
             stderr = spread.stderr[name]
             if side or stderr > ranges[i]:  # linear about a point beside a bound, or wider than all that is possible
                 stderr = math.nan
-            out[name] = Parameter(name, value, stderr, spread.ci95[name], "fitted", side)  # type: ignore[arg-type]
+            out[name] = Parameter(name, value, stderr, spread.ci95[name], "fitted", side)
     for name, value in spread.derived.items():
         stderr = spread.stderr[name] if spread.ci95[name] != (0.0, math.inf) else math.nan
         out[name] = Parameter(name, value, stderr, spread.ci95[name], "derived")

@@ -77,6 +77,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     """
     inner = _off_bounds(point)  # a floor held at 0 follows no bend: below 0 it would hide one from the tests
     form = look(inner, data, around if inner is point else noise.measure(inner, data))
+    if point.problem.prior is not None:  # no other law would heed it
+        return Doubt(form, form.trend < MISFIT, None, None)
     if not point.is_free.all():
         return _of_fixed(point, data, form)
     if not form.is_suspected:
@@ -143,7 +145,7 @@ def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
 def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
     """What a forecast averages over where no test suspects the form: the absence of a trend in a few runs does not
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
-    if any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
+    if fit.priors or any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
     if not fit.data.response.is_log:
         return None
@@ -197,7 +199,11 @@ def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sam
 def of_fit(fit: FitRecord, law: Law) -> Doubt:
     """Of a finished fit."""
     point, data = point_of(fit, law)
-    return doubt(point, data, noise.measure(point, data))
+    around = noise.measure(point, data)
+    if fit.priors:
+        form = look(_off_bounds(point), data, around)
+        return Doubt(form, form.trend < MISFIT, None, None)
+    return doubt(point, data, around)
 
 
 def point_of(fit: FitRecord, law: Law) -> tuple[Point, Sample]:

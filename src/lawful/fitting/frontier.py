@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawful.fitting.allocate import (
-    FEW_DRAWS,
-    FlopsPerToken,
-    Interval,
-    Surface,
-    _as_draw,
-    _drawn,
-    _interval_maker,
-    _optimum,
-    six_n,
-)
+from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker
+from lawful.fitting.cost import FlopsPerToken, PerToken, six_n
+from lawful.fitting.optimum import Spending, Surface, as_draw, optimum
 from lawful.fitting.predict import OUTSIDE
 from lawful.laws import Array
 
@@ -51,12 +43,13 @@ def frontier(
     among = fit.alternatives
     law: Surface = fit if among is None else among.best
     name = fit.law if among is None else among.best.name
-    spread = _interval_maker(fit, None if among is None else 1.0)
-    parts = _drawn(fit, among, draws)
+    spread = interval_maker(fit, None if among is None else 1.0)
+    parts = drawn_of(fit, among, draws)
+    spending = Spending(PerToken(price, ""))
     found: list[tuple[float, Interval, Interval, Interval]] = []
     why = ""
     for flops in budgets:
-        point = _optimum(law, _as_draw(law.values), flops, price)
+        point = optimum(law, as_draw(law.values), flops, spending)
         if point.edge[0]:
             towards = "smaller" if point.edge[0] < 0 else "larger"
             why = why or f"by {name} the loss at a fixed budget falls towards ever {towards} models"
@@ -68,7 +61,7 @@ def frontier(
                 f"{OUTSIDE:g} times outside the runs"
             )
             continue
-        optima = [_optimum(one, values, flops, price) for one, values in parts]
+        optima = [optimum(one, values, flops, spending) for one, values in parts]
         edges = np.concatenate([one.edge for one in optima])
         sizes, data, losses = (
             np.concatenate([getattr(one, what) for one in optima]) for what in ("size", "tokens", "loss")

@@ -139,7 +139,7 @@ def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mappi
     """Raises Refusal where an arm has too few runs, DeclarationError for a law of several axes."""
     if len(law.inputs) != 1:
         raise DeclarationError(
-            f"crossover: expected a law of one axis, such as power_floor:tokens; {law.name} reads "
+            f"crossover: expected a law of one axis, such as power_floor:tokens; {law.spec} reads "
             f"{' and '.join(law.inputs)}."
         )
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)

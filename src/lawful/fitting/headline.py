@@ -31,6 +31,7 @@ SHORT_REFUSALS = {
     "one_cluster": "all runs share their noise",
     "no_fall": "the metric does not follow every axis of the law",
     "two_axes": "both size and data vary, and the law reads one of them",
+    "nothing_in_common": "the published fit has no exponent in common with this one",
     "no_best_size": "the fitted law has no best size",
     "mixed_loss_units": "the losses are in different units",
     "pooled_settings": "runs of one size and length differ in a setting",

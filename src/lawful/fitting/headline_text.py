@@ -20,6 +20,7 @@ SHORT_DOUBTS = {
     "seed-unused": "runs that differ in their seed alone have the same loss",
     "mixed-schedules": "runs have different learning-rate schedules",
     "undecayed": "some runs ended before their learning rate had decayed",
+    "prior_disagrees": "a prior and these runs contradict each other",
     "far_extrapolation": "it lies too far outside the runs",
     "allocation_disagrees": "the law and the table itself give different best sizes",
 }

@@ -186,6 +186,7 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
         objective=fit.objective.name,
         fixed=fixed,
         bounds=fit.bounds,
+        prior={one.name: (one.mean, one.stderr) for one in fit.priors},
         draws=len(fit.draws),
         seed=fit.seed,
     )

@@ -54,6 +54,7 @@ class Noise:
     rows: int
     split: _Split | _ByArm | None
     uneven: Array | float = 1.0  # variance of each row over what the fit's weights take it for; 1 on average
+    of_rows: Array | None = None  # covariance by the rows alone, where a prior is a part of `covariance`
 
     def variance(self, contrast: Array) -> float:
         """Of a linear combination of the free parameters. Where pairs cancel to the last digit, what is left of it is
@@ -64,9 +65,10 @@ class Noise:
     def dof(self, contrast: Array) -> float:
         """Behind the variance of a linear combination of the free parameters; at least 1."""
         most = float(max(self.rows - len(self.plain), 1))
-        if self.split is None:
-            return most
-        return float(np.clip(self.split.satterthwaite(contrast), 1.0, most))
+        found = most if self.split is None else float(np.clip(self.split.satterthwaite(contrast), 1.0, most))
+        if self.of_rows is not None:  # the error of a prior is known: the less of the variance is of the rows, the more
+            found *= (float(contrast @ self.of_rows @ contrast) / self.variance(contrast)) ** 2
+        return found
 
     def over_all(self, is_free: Array) -> Noise:
         """The same over all parameters: those that are fixed do not vary."""
@@ -80,6 +82,20 @@ class Noise:
 
 def measure(point: Point, data: Sample) -> Noise:
     """The noise around a fitted point. Never raises: a singular design gives infinite variances."""
+    found = _measure(point, data)
+    prior, free = point.problem.prior, point.is_free
+    if prior is None:
+        return found
+    known = np.flatnonzero(prior.precision[free] > 0)
+    columns = found.covariance[:, known]
+    between = columns[known] + np.diag(prior.stderr[free][known] ** 2)
+    covariance = found.covariance - columns @ np.linalg.solve(between, columns.T)
+    widen = np.sqrt(np.diag(found.covariance) / np.maximum(np.diag(found.plain), 1e-300))
+    plain = covariance / np.outer(widen, widen)
+    return replace(found, plain=plain, covariance=covariance, of_rows=found.covariance)
+
+
+def _measure(point: Point, data: Sample) -> Noise:
     free = point.is_free
     n, p = data.n, int(free.sum())
     slopes = derivatives.slopes(point.problem, point.parameters)[:, free]

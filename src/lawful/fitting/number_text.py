@@ -61,9 +61,11 @@ def unit_of(axis: str) -> str:
 def counted(fit: FitRecord) -> str:
     """What a fit rests on. The rows of a history are no runs: several are of one run."""
     n, clusters, runs = fit.goodness.n, fit.goodness.clusters, len({row.run for row in fit.residuals})
+    stated = "".join(f", with a prior on {one.name}: {one.mean:.3g} +- {one.stderr:.3g}" for one in fit.priors)
     if not 0 < runs < n:
-        return runs_counted(n, clusters)
-    return f"{n} rows of {runs} run{'s' * (runs > 1)}" + (f" in {clusters} clusters" if clusters < runs else "")
+        return runs_counted(n, clusters) + stated
+    within = f" in {clusters} clusters" if clusters < runs else ""
+    return f"{n} rows of {runs} run{'s' * (runs > 1)}{within}{stated}"
 
 
 def runs_counted(n: int, clusters: int) -> str:

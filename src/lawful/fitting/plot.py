@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lawful.errors import DeclarationError
-from lawful.fitting.allocate import best_size, six_n
+from lawful.fitting.cost import PerToken, six_n
 from lawful.fitting.curve_interval import mean_interval
+from lawful.fitting.optimum import Spending, best_size
 from lawful.laws import Array
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
         axes.plot(compute[own], loss[own], "o", color=colour, ms=4.5, mec="white", mew=0.5, label=label)
     if not rest:
         budgets = _grid(compute.min(), compute.max())
-        best = best_size(fit, {name: np.full(CURVE_POINTS, one) for name, one in fit.values.items()}, budgets, six_n)
+        values = {name: np.full(CURVE_POINTS, one) for name, one in fit.values.items()}
+        best = best_size(fit, values, budgets, Spending(PerToken(six_n, "6 N D")))[0]
         frontier = fit.loss(fit.values, {"params": best, "tokens": budgets / (6 * best)})
         axes.plot(budgets, frontier, color="black", lw=1.4, ls="--", label="compute-optimal")
     axes.set(xscale="log", yscale=_scale(fit), xlabel="compute C = 6 N D (FLOPs)", ylabel=_loss(fit))

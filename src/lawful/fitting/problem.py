@@ -17,6 +17,31 @@ from lawful.response import LOG, Response
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What is known of parameters beside the rows: half the sum of precision (parameter - mean)^2 joins the misfit.
+
+    mean        shape (parameters,), or (problems, parameters)
+    stderr      of the mean, shape (parameters,); infinite where nothing is known
+    precision   1 / stderr^2 in units of the misfit, shape (parameters,)
+    """
+
+    mean: Array
+    stderr: Array
+    precision: Array
+
+    def take(self, rows: slice | Array) -> Prior:
+        return self if self.mean.ndim == 1 else replace(self, mean=self.mean[rows])
+
+    def redrawn(self, around: Array, draws: int, rng: np.random.Generator) -> Prior:
+        """With a mean of each draw, off `around` by its own error."""
+        off = rng.standard_normal((draws, len(self.stderr))) * np.where(self.precision > 0, self.stderr, 0.0)
+        return replace(self, mean=around + off)
+
+    def misfit(self, parameters: Array) -> Array:
+        return np.asarray(0.5 * ((parameters - self.mean) ** 2 @ self.precision))
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is minimised. Parameters stand in the law's order: coefficients, then shapes.
 
@@ -27,6 +52,7 @@ class Problem:
                 residual and slope is divided by it
     is_squares  squares instead of Huber
     low, high   bounds, shape (parameters,), or (problems, parameters) where they differ; equal where fixed
+    prior       what is known of parameters beside the rows
     response    of what the law is: by it is_log is chosen, save by objectives that say it themselves
     """
 
@@ -39,6 +65,7 @@ class Problem:
     low: Array
     high: Array
     relative: Array | float = 1.0
+    prior: Prior | None = None
     response: Response = LOG
 
     @functools.cached_property
@@ -53,11 +80,12 @@ class Problem:
         return np.asarray(np.log(self.loss) if self.is_log else self.loss)
 
     def take(self, rows: slice | Array) -> Problem:
-        """The same for some of the problems, where each has bounds or losses of its own."""
-        if self.low.ndim == 1 and self.loss.ndim == 1:
+        """The same for some of the problems, where each has bounds, losses or a prior of its own."""
+        prior = None if self.prior is None else self.prior.take(rows)
+        if self.low.ndim == 1 and self.loss.ndim == 1 and prior is self.prior:
             return self
         low, high, loss = (own[rows] if own.ndim == 2 else own for own in (self.low, self.high, self.loss))
-        return replace(self, low=low, high=high, loss=loss)
+        return replace(self, low=low, high=high, loss=loss, prior=prior)
 
     @property
     def scales(self) -> Array | float:
@@ -84,11 +112,16 @@ class Problem:
     def misfit(self, parameters: Array, weights: Array | None = None) -> Array:
         """Of each problem at its own parameters, shape (problems,)."""
         rho = self._rho(parameters)
-        return np.asarray((rho if weights is None else weights * rho).sum(-1))
+        known = 0.0 if self.prior is None else self.prior.misfit(parameters)
+        return np.asarray((rho if weights is None else weights * rho).sum(-1) + known)
 
     def misfit_of_each(self, candidates: Array, weights: Array) -> Array:
         """Of every problem at every candidate, shape (problems, candidates): one matrix product."""
-        return np.asarray(weights @ self._rho(candidates).T)
+        found = np.asarray(weights @ self._rho(candidates).T)
+        if self.prior is not None:
+            each = replace(self.prior, mean=self.prior.mean[..., None, :])
+            found = found + each.misfit(candidates)
+        return found
 
     def _rho(self, parameters: Array) -> Array:
         z = np.abs(self.residuals(parameters)) / self.scale

@@ -192,6 +192,25 @@ class Ranked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorUsed:
+    """A prior that the user stated, and what it did.
+
+    mean, stderr        of the parameter, as stated
+    alone, alone_ci95   what the rows give without any prior
+    z                   how far the rows lie from the prior, in standard errors of their difference
+    width               of the interval, over that without priors; 0 where that has no end
+    """
+
+    name: str
+    mean: AnyFloat
+    stderr: AnyFloat
+    z: AnyFloat
+    alone: AnyFloat
+    alone_ci95: tuple[AnyFloat, AnyFloat]
+    width: AnyFloat
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitData:
     """Facts of the rows that were fitted.
 
@@ -266,6 +285,7 @@ class FitRecord:
     error_bars        of the losses, where rows weigh by them; sigmas in `goodness` are then those of a typical row
     held_out      the finished runs that the table's column `held_out` keeps from the fit, predicted and scored
     ranking       the laws of these axes by their errors on runs left out, the best first; empty where it was not asked
+    priors        those that the user stated, and what they did
     """
 
     formula: str
@@ -288,6 +308,7 @@ class FitRecord:
     held_out: tuple[HeldOutRow, ...] = ()
     error_bars: ErrorBars | None = None
     ranking: tuple[Ranked, ...] = ()
+    priors: tuple[PriorUsed, ...] = ()
 
 
 def expect_fit(found: object) -> None:

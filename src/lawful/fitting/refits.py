@@ -34,14 +34,17 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
         return np.empty((0, len(point.parameters)))
     problem, number = point.problem, data.clusters
     rng = np.random.default_rng(seed)
-    if data.n >= MANY_ROWS and number >= INDEPENDENT and (steps := _one_step_each(point, data, draws, rng)) is not None:
+    is_large = data.n >= MANY_ROWS and number >= INDEPENDENT and problem.prior is None
+    if is_large and (steps := _one_step_each(point, data, draws, rng)) is not None:
         return steps
     weights = _counts(rng, draws, number)[:, data.cluster]
+    if problem.prior is not None:
+        problem = replace(problem, prior=problem.prior.redrawn(problem.prior.mean, draws, rng))
 
-    pilots = weights[:PILOTS]
+    pilots, first = weights[:PILOTS], problem.take(slice(0, PILOTS))
     from_grid = grid_starts(problem, pilots, keep=1, cells=GRID_CELLS)[:, 0]
     from_point = np.repeat(point.parameters[None], len(pilots), axis=0)
-    rough = [solver.solve(problem, start, pilots, tolerance=solver.ROUGH) for start in (from_grid, from_point)]
+    rough = [solver.solve(first, start, pilots, tolerance=solver.ROUGH) for start in (from_grid, from_point)]
     known = np.concatenate([point.parameters[None], *(found.parameters for found in rough)])
     start = known[problem.misfit_of_each(known, weights).argmin(axis=1)]
     found = solver.solve(problem, start, weights, is_near=True)
@@ -51,7 +54,7 @@ def resample(point: Point, data: Sample, *, draws: int, seed: int) -> Array:
     worse = np.flatnonzero(misfits.min(axis=1) < found.misfit * (1 - BETTER))
     if len(worse):
         start = known[misfits[worse].argmin(axis=1)]
-        found.parameters[worse] = solver.solve(problem, start, weights[worse], is_near=True).parameters
+        found.parameters[worse] = solver.solve(problem.take(worse), start, weights[worse], is_near=True).parameters
     return found.parameters
 
 
@@ -129,7 +132,10 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     losses = level * np.exp(move.clip(-LARGEST_MOVE, LARGEST_MOVE)) if point.problem.is_log else level + move
     if point.problem.response.is_log and not point.problem.is_log:
         losses = np.maximum(losses, 0.01 * level)
-    problem = replace(point.problem, loss=losses)
+    prior = point.problem.prior
+    problem = replace(
+        point.problem, loss=losses, prior=prior and prior.redrawn(point.parameters, draws, np.random.default_rng(seed))
+    )
     from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
     return from_point.parameters
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from lawful import laws
-from lawful.checks import Part, PositiveFloat, PositiveInt, argument, nearest, shown
+from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
 from lawful.fitting.checklist import Item, checklist
+from lawful.fitting.cost import FlopsPerToken
 from lawful.fitting.fit_frames import Frames, columns_of
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.holdout import Holdout, Largest, holdout
@@ -170,13 +171,32 @@ class Fit(FittedLaw):
             return predict_arrays(self, given, kind, level)
         return predict_point(self, given, kind, level)
 
-    def allocate(self, *, flops: float, cost: Any = None) -> Allocation:
+    def allocate(
+        self,
+        *,
+        flops: float | None = None,
+        budget: float | None = None,
+        price: str | None = None,
+        cost: str | FlopsPerToken | None = None,
+        serve_tokens: float = 0.0,
+        at: Mapping[str, float | str] | None = None,
+    ) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
-        return allocate(self, flops=argument("flops", flops, PositiveFloat), cost=cost)
+        return allocate(
+            self,
+            flops=argument("flops", flops, PositiveFloat | None),
+            budget=argument("budget", budget, PositiveFloat | None),
+            price=argument("price", price, str | None),
+            cost=cost,
+            serve_tokens=argument("serve_tokens", serve_tokens, NonNegativeFloat),
+            at=at,
+        )
 
-    def diminishing_returns(self, *, threshold: float | None = None) -> DiminishingReturns:
+    def diminishing_returns(
+        self, *, threshold: float | None = None, at: Mapping[str, float | str] | None = None
+    ) -> DiminishingReturns:
         """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
-        return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None))
+        return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None), at=at)
 
     def holdout(self, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fit]:
         """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the

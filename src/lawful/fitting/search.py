@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Point:
         return self.misfit * self.problem.scale**2
 
 
-def side_of(point: Point, i: int) -> str | None:
+def side_of(point: Point, i: int) -> Literal["low", "high"] | None:
     value, low, high = point.parameters[i], point.problem.low[i], point.problem.high[i]
     if not low < high:
         return None
@@ -187,7 +187,7 @@ def robust_sigma(point: Point) -> float:
 
 def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool, delta: float | None) -> Problem:
     response, is_squares = data.response, delta is None
-    problem = Problem(law, data.x, data.loss, is_log, 0.01, is_squares, low, high, data.relative, response)
+    problem = Problem(law, data.x, data.loss, is_log, 0.01, is_squares, low, high, data.relative, response=response)
     return replace(problem, scale=delta if delta is not None else 0.01 * (1.0 if is_log else problem.typical))
 
 

@@ -143,6 +143,15 @@ def _affine(node: Node, candidates: Collection[str]) -> dict[str, Node]:
     return {"": node}
 
 
+def slope_and_rest(tree: Node, name: str) -> tuple[Node, Node] | None:
+    """Of a tree that is a straight line of one parameter: what multiplies it, and what is left without it; None where
+    the tree is no straight line of it."""
+    found = _affine(tree, {name})
+    if any(leaf == Par(name) for part in found.values() for leaf in leaves(part)):
+        return None
+    return found.get(name, Num(0.0)), found.get("", Num(0.0))
+
+
 def _find_kinds(node: Node, place: str, kinds: dict[str, str]) -> None:
     """What each parameter is by where it stands, the strictest of several. `place` is factor, exponent or argument."""
     match node:

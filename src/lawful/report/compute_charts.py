@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.fitting.allocate import FlopsPerToken, cost_through, six_n
 from lawful.fitting.answers import Answer
 from lawful.fitting.budget_curves import Curve, Runs, budgets_of, curve_of
+from lawful.fitting.cost import FlopsPerToken, cost_through, six_n
 from lawful.fitting.frontier import Frontier, ends, frontier
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points

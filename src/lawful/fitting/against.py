@@ -1,0 +1,150 @@
+"""A fit held against a published one: exponents by a test, losses only where data and tokenizer are the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lawful.checks import nearest
+from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.published import PUBLISHED, Published
+from lawful.fitting.quantiles import t_cdf
+from lawful.formula import derivatives
+from lawful.formula.parse import In, Name, Node, leaves, parse, replaced
+from lawful.laws import Array
+
+if TYPE_CHECKING:
+    from lawful.fitting.result import Fit
+
+SAME_DATA = "same-data"
+LETTERS = {"N": "params", "D": "tokens"}
+FORM = "E + A/N^alpha + B/D^beta"
+AGREES = 1e-6  # relative: a formula whose losses differ by less is of that form
+DIFFERS = 0.05
+
+
+@dataclass(frozen=True)
+class ExponentTest:
+    """p that the fit's exponent is the published one; None where the fit does not determine it."""
+
+    name: str
+    fitted: float
+    ci95: tuple[float, float]
+    published: float
+    published_stderr: float
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Against:
+    """exponents: each that both have. why_no_ratio: why losses are not compared; else ratio is the fitted law's loss
+    over the published one at the rows that were fitted: its smallest, median and largest."""
+
+    published: Published
+    exponents: tuple[ExponentTest, ...]
+    ratio: tuple[float, float, float] | None
+    why_no_ratio: str
+    counted: str
+
+    @property
+    def lines(self) -> list[str]:
+        one = self.published
+        out = [f"against {one.name} ({one.source}; {one.where}):"]
+        for test in self.exponents:
+            theirs = f"{test.published:g}" + (f" +- {test.published_stderr:g}" if test.published_stderr else "")
+            low, high = test.ci95
+            verdict = "not determined here"
+            if test.p is not None:
+                differs = "differs" if test.p < DIFFERS else "a difference is not shown"
+                verdict = f"{differs} (p {'< 0.0001' if test.p < 1e-4 else f'= {test.p:.2g}'})"
+            out.append(f"  {test.name}: {test.fitted:.4g} [{low:.3g}, {high:.3g}], published {theirs}: {verdict}")
+        if self.ratio is not None:
+            low, middle, high = self.ratio
+            out.append(f"  loss over the published law's: {middle:.4g} in the median row, {low:.4g} to {high:.4g}")
+        else:
+            out.append(f"  losses are not compared: {self.why_no_ratio}")
+        out.append(f"  {self.counted}")
+        return [*out, f"  {one.note}"] if one.note else out
+
+
+def against(fit: Fit, name: str) -> Against:
+    """Hold a fit against a published one, NAME, or NAME:same-data where data, tokenizer and counts are theirs.
+
+    Raises DeclarationError for an unknown name, Refusal where nothing can be compared.
+    """
+    key, _, said = name.partition(":")
+    if key not in PUBLISHED or said not in ("", SAME_DATA):
+        known = nearest(key, list(PUBLISHED))
+        raise DeclarationError(f"against: expected NAME or NAME:{SAME_DATA}, got {name!r}; NAME is one of {known}.")
+    one = PUBLISHED[key]
+    tests = tuple(_test(fit, one, own) for own in _in_common(fit, one))
+    ratio, why = None, _why_no_ratio(fit, one, is_same=said == SAME_DATA)
+    if not why:
+        ours = fit.loss(fit.values, {axis: [row.axes[axis] for row in fit.residuals] for axis in fit.model.inputs})
+        theirs = losses_of(one, *(np.array([row.axes[axis] for row in fit.residuals]) for axis in LETTERS.values()))
+        low, middle, high = np.quantile(ours / theirs, [0, 0.5, 1])
+        ratio = (float(low), float(middle), float(high))
+    if not tests and ratio is None:
+        raise Refusal(
+            "nothing_in_common",
+            f"against {key}: {fit.law} has none of its exponents ({', '.join(one.exponents)}), or they mean another "
+            f"thing there, and {why}",
+        )
+    column = fit.data.columns.get("params", "")
+    counted = f"N is {one.params} there, and the column {column!r} here: an exponent of N depends on what is counted."
+    return Against(one, tests, ratio, why, counted if column else "")
+
+
+def losses_of(one: Published, size: Array, tokens: Array) -> Array:
+    """Of a published law that has numbers for all of it."""
+    tree = replaced(parse(one.law), lambda leaf: In(LETTERS[leaf.name]) if isinstance(leaf, Name) else leaf)
+    return np.asarray(_value(tree, {"params": size, "tokens": tokens}))
+
+
+def _value(tree: Node, at: dict[str, Array]) -> Array:
+    logs = {axis: np.log(values) for axis, values in at.items()}
+    return np.asarray(derivatives.plain(tree, derivatives.Point(logs, {}, {}, {}, has_slopes=False)).value)
+
+
+def _in_common(fit: Fit, one: Published) -> list[str]:
+    """The exponents that mean the same in both. Those of the best size and data mean the same under any law."""
+    is_family = fit.model.name in one.family or ("chinchilla" in one.family and _is_separable(fit))
+    own = [name for name in one.exponents if name in fit.params]
+    return [name for name in own if is_family or name in ("N_exponent", "D_exponent")]
+
+
+def _is_separable(fit: Fit) -> bool:
+    """Whether a formula of the user's is E + A/N^alpha + B/D^beta in these names."""
+    names = {leaf.name for leaf in leaves(parse(FORM)) if isinstance(leaf, Name)} - {"N", "D"}
+    if set(fit.model.inputs) != set(LETTERS.values()) or not names <= set(fit.params):
+        return False
+    at = {axis: np.array([row.axes[axis] for row in fit.residuals]) for axis in LETTERS.values()}
+    v = {name: fit.params[name].value for name in names}
+    by_form = v["E"] + v["A"] * at["params"] ** -v["alpha"] + v["B"] * at["tokens"] ** -v["beta"]
+    return bool(np.allclose(fit.loss(fit.values, at), by_form, rtol=AGREES))
+
+
+def _test(fit: Fit, one: Published, name: str) -> ExponentTest:
+    own, value = fit.params[name], one.exponents[name]
+    theirs = one.stderr.get(name, 0.0)
+    error = math.hypot(own.stderr, theirs)
+    is_known = own.role != "fixed" and not own.at_bound and math.isfinite(error) and error > 0
+    p = 2 * t_cdf(-abs(own.value - value) / error, fit.dof) if is_known else None
+    return ExponentTest(name, own.value, own.ci95, value, theirs, p)
+
+
+def _why_no_ratio(fit: Fit, one: Published, *, is_same: bool) -> str:
+    if not one.law:
+        return "the paper gives no law of the loss."
+    if set(fit.model.inputs) != set(LETTERS.values()):
+        return f"{fit.law} reads {' and '.join(fit.model.inputs)}, and the published law N and D."
+    if not is_same:
+        return (
+            f"theirs are of {one.data} under {one.tokenizer}, and a table does not say that its own are. Where they "
+            f"are, with the same counts: --against {one.name}:{SAME_DATA}."
+        )
+    unit = fit.data.loss_unit
+    return f"losses are in {unit} here, and in nats per token there." if unit not in ("", "nats per token") else ""

@@ -1,0 +1,139 @@
+"""One law fitted to several arms at once, with some parameters shared by all: estimates, and whether sharing costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lawful.checks import checked
+from lawful.errors import DeclarationError
+from lawful.fitting import noise
+from lawful.fitting.arms import ArmsLaw
+from lawful.fitting.cautions import about_clusters
+from lawful.fitting.data import read_table
+from lawful.fitting.default_law import resolved
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, why_not_certified
+from lawful.fitting.number_text import interval
+from lawful.fitting.one_law import step_test
+from lawful.fitting.profiles import profile_intervals
+from lawful.fitting.records import Parameter
+from lawful.fitting.search import Point, limits, side_of
+from lawful.laws import Law, with_bounds
+from lawful.schema import Warning
+
+COSTS = 0.05  # level of the test that sharing costs something
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """params: those that are shared under their names, the others as NAME[ARM], with profile intervals.
+
+    F, dof, p   that each shared parameter is the same in all arms, against arms that have everything of their own
+    """
+
+    law: str
+    by: str
+    arms: tuple[str, ...]
+    share: tuple[str, ...]
+    params: Mapping[str, Parameter]
+    F: float
+    dof: tuple[float, float]
+    p: float
+    n: int
+    clusters: int
+    warnings: tuple[Warning, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        named = " and ".join(self.share)
+        cost = f"F = {self.F:.3g} on {self.dof[0]:.0f} and {self.dof[1]:.3g} degrees of freedom, p = {self.p:.2g}"
+        verdict = f"Sharing {named} costs: the arms differ in it" if self.p < COSTS else f"That sharing {named} costs"
+        verdict += " " if self.p < COSTS else " anything is not shown "
+        width = max(map(len, self.params))
+        out = [f"{verdict}({cost}).", f"{self.n} runs in {self.clusters} clusters, {len(self.arms)} arms", ""]
+        for name, one in self.params.items():
+            out.append(f"{name:{width}}  {one.value:>10.4g}  {interval(*one.ci95, '.4g')}")
+        return [*out, *(f"  {one.severity}: {one.code}: {one.sentence}" for one in self.warnings)]
+
+
+@checked
+def fit_shared(
+    source: Any,
+    by: str,
+    share: Sequence[str],
+    *,
+    law: str | Law | None = None,
+    params: str | None = None,
+    tokens: str | None = None,
+    loss: str | None = None,
+    flops: str | None = None,
+    cluster: str | None = None,
+    stderr: str | None = None,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+) -> Shared:
+    """Fit the arms of column `by` at once. share: the parameters that all have in common; each arm has the others of
+    its own. Raises DeclarationError for names that the law does not fit, Refusal where an arm has too few runs."""
+    columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster, "stderr": stderr}
+    table = read_table(source, columns)
+    if law is not None:
+        law, bounds = with_bounds(law, bounds or {})
+    chosen, held = resolved(law, table).law.holding(fixed or {})
+    if by in chosen.categories:
+        raise DeclarationError(f"share: {chosen.spec} has parameters for each {by} already; expected a law without.")
+    limits(chosen, held, bounds or {})  # bad names
+    every = frozenset(chosen.parameters) - frozenset(held)
+    common = frozenset(_named(chosen, share, every))
+    data, arms = arm_sample(table, by, chosen, columns, fixed=len(held))
+    owns = [every - common, every]
+    points = fit_ladder(data, chosen, arms, owns, held, bounds or {}, alone(data, chosen, arms))
+    found = step_test(points[0], points[1], data, common)
+    said = list(about_clusters(data.column.get("cluster", ""), data.n, data.clusters))
+    if why := next((why for point in points if (why := why_not_certified(point)) is not None), None):
+        said.append(Warning("not_certified", "severe", f"The joint fit is not certified: {why}. Its p means nothing."))
+    return Shared(
+        law=chosen.spec,
+        by=by,
+        arms=arms,
+        share=tuple(share),
+        params=_parameters(points[0], noise.measure(points[0], data)),
+        F=found[0],
+        dof=found[1],
+        p=found[2],
+        n=data.n,
+        clusters=data.clusters,
+        warnings=tuple(said),
+    )
+
+
+def _named(law: Law, share: Sequence[str], every: frozenset[str]) -> list[str]:
+    for name in share:
+        if name not in every:
+            fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)
+            way = f" {name} follows from {fitted}: share that, and the exponents with it." if fitted else ""
+            known = ", ".join(one for one in law.parameters if one in every)
+            raise DeclarationError(f"share: {name!r} is no parameter that {law.spec} fits here; it fits {known}.{way}")
+    if not share or len(set(share)) < len(share):
+        raise DeclarationError(f"share: expected names of parameters, each once, got {', '.join(share) or 'none'}.")
+    return list(share)
+
+
+def _parameters(point: Point, around: noise.Noise) -> dict[str, Parameter]:
+    joint = point.problem.law
+    assert isinstance(joint, ArmsLaw)
+    names = [name for name, is_free in zip(joint.parameters, point.is_free, strict=True) if is_free]
+    dofs = {name: around.dof(contrast) for name, contrast in zip(names, np.eye(len(names)), strict=True)}
+    ends = profile_intervals(point, around, dofs)
+    out = {}
+    for i, name in enumerate(joint.parameters):
+        value = float(point.parameters[i])
+        if name not in ends:
+            out[name] = Parameter(name, value, 0.0, (value, value), "fixed")
+            continue
+        error = float(np.sqrt(max(around.covariance[names.index(name), names.index(name)], 0.0)))
+        side = side_of(point, i)
+        out[name] = Parameter(name, value, error, ends[name], "fitted", side)
+    return out

@@ -1,0 +1,74 @@
+"""Arms that share parameters: against a joint straight line, and whether the cost of sharing is found."""
+
+import json
+
+import numpy as np
+import pytest
+from planted import two_arms
+from typer.testing import CliRunner
+
+import lawful
+from lawful.cli import app
+from lawful.errors import DeclarationError, LawfulError
+from lawful.fitting.shared import fit_shared
+
+
+def straight(shift=0.0, sigma=0.002):
+    """Three arms of one exponent and levels of their own; the third has another exponent, as told."""
+    rng = np.random.default_rng(0)
+    return [
+        {"arm": arm, "params": n, "loss": float(level * n ** -(0.1 + add) * np.exp(sigma * rng.standard_normal()))}
+        for arm, level, add in (("a", 20.0, 0.0), ("b", 25.0, 0.0), ("c", 22.0, shift))
+        for n in np.geomspace(1e6, 1e9, 8)
+    ]
+
+
+def test_a_shared_slope_is_that_of_the_joint_straight_line():
+    rows = straight()
+    found = fit_shared(rows, "arm", ["alpha"], law="power")
+    arm = np.array(["abc".index(row["arm"]) for row in rows])
+    x, y = (np.log([row[name] for row in rows]) for name in ("params", "loss"))
+    design = np.column_stack([-x, *(arm == code for code in range(3))])
+    beta, rss, *_ = np.linalg.lstsq(design, y, rcond=None)
+    error = np.sqrt(rss[0] / (len(y) - 4) * np.linalg.inv(design.T @ design)[0, 0])
+    assert found.params["alpha"].value == pytest.approx(
+        beta[0], abs=0.5 * error
+    )  # Huber's optimum, not that of squares
+    low, high = found.params["alpha"].ci95
+    assert (high - low) / 2 == pytest.approx(2.086 * error, rel=0.25)  # t of 20 degrees of freedom
+    assert set(found.params) == {"a_pivot[a]", "a_pivot[b]", "a_pivot[c]", "alpha"}
+    alone = lawful.fit([row for row in rows if row["arm"] == "a"], "power", draws=0).params["alpha"].ci95
+    assert high - low < 0.8 * (alone[1] - alone[0])
+    assert found.p > 0.05 and found.dof[0] == 2
+
+
+def test_that_sharing_costs_is_found_where_it_does():
+    assert fit_shared(straight(shift=0.01), "arm", ["alpha"], law="power").p < 1e-4
+
+
+def test_any_formula_shares_any_of_its_parameters(tmp_path):
+    rows = two_arms(np.random.default_rng(1), gain=1.5)
+    found = fit_shared(rows, "arm", ["alpha", "E"], law="E + A/N^alpha")
+    assert set(found.params) == {"E", "A_pivot[a]", "A_pivot[b]", "alpha"}
+    assert found.params["E"].ci95[0] < 1.8 < found.params["E"].ci95[1] and found.p > 0.01
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,params,loss\n" + "\n".join(f"{r['arm']},{r['params']},{r['loss']}" for r in rows) + "\n")
+    words = ["fit", str(path), "--by", "arm", "--law", "E + A/N^alpha", "--share", "alpha,E"]
+    assert "is not shown (F = " in CliRunner().invoke(app, words).output
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).output)["share"] == ["alpha", "E"]
+    without = CliRunner().invoke(app, [*words[:2], "--share", "alpha"])
+    assert isinstance(without.exception, LawfulError) and "expected --by" in str(without.exception)
+
+
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [
+        (["beta"], "'beta' is no parameter"),
+        (["a"], "a follows from a_pivot"),
+        ([], "got none"),
+        (["alpha"] * 2, "once"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(share, says):
+    with pytest.raises(DeclarationError, match=says):
+        fit_shared(straight(), "arm", share, law="power")
