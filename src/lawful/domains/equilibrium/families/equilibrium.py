@@ -253,7 +253,7 @@ class EnergyModel(nn.Module):
             rows = max(1, CPU_POSITIONS // tokens.shape[1]) if tokens.device.type == "cpu" else len(tokens)
             sums = dict.fromkeys(("settling_steps", "settling_residual", "settled_share"), 0.0)
             tops = []
-            for part in tokens.split(rows):
+            for part in torch.split(tokens, rows):
                 clamped = self.clamp(part)
                 settled = self.settle(self.start(clamped), clamped, tolerance=tolerance, max_steps=max_steps)
                 sums["settling_steps"] += float(settled.steps.sum())
