@@ -62,8 +62,9 @@ class FakeRemote:
     def __init__(self, ray: FakeRay, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self._ray, self._function, self._options = ray, function, options
 
-    def options(self, **more: Any) -> FakeRemote:
-        return FakeRemote(self._ray, self._function, {**self._options, **more})
+    def options(self, **own: Any) -> SimpleNamespace:
+        """As Ray's, which has no options of its own any more."""
+        return SimpleNamespace(remote=FakeRemote(self._ray, self._function, own).remote)
 
     def remote(self, *arguments: Any) -> object:
         task = object()
