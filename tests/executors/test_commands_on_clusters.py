@@ -62,8 +62,9 @@ class FakeRemote:
     def __init__(self, ray: FakeRay, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self._ray, self._function, self._options = ray, function, options
 
-    def options(self, **more: Any) -> FakeRemote:
-        return FakeRemote(self._ray, self._function, {**self._options, **more})
+    def options(self, **own: Any) -> SimpleNamespace:
+        """As Ray's, which has no options of its own any more."""
+        return SimpleNamespace(remote=FakeRemote(self._ray, self._function, own).remote)
 
     def remote(self, *arguments: Any) -> object:
         task = object()
@@ -106,7 +107,7 @@ def test_commands_under_ray_give_the_same_table_and_reserve_what_they_need(
     assert settled(folder) == expected
     own = [{name: value for name, value in one.items() if name in RESERVED} for one in ray.asked]
     large = {"num_cpus": 2, "num_gpus": 0.5, "memory": 2_500_000_000, "resources": {"licence": 2}}
-    assert own == [large, *[{"num_cpus": 2, "num_gpus": None}] * 2]
+    assert own == [*[{"num_cpus": 2, "num_gpus": None}] * 2, large]
 
 
 class FakeSubmitit:
@@ -141,7 +142,7 @@ def test_commands_under_slurm_give_the_same_table_in_an_array_for_each_of_their_
     folder = planned(tmp_path / "there")
     train_study(folder, Slurm(cluster="debug", minutes=5))
     assert settled(folder) == expected
-    (large, jobs), (small, others) = submitit.arrays
+    (small, others), (large, jobs) = submitit.arrays
     assert (jobs, others) == (1, 2)
     assert (large["cpus_per_task"], large["gpus_per_node"], large["mem_gb"]) == (2, 1, 2.5)
     assert large["slurm_additional_parameters"] == {"requeue": True, "gres": "licence:2"}

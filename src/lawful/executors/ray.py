@@ -48,11 +48,12 @@ class RayJob(Job):
     def __init__(self, executor: Ray, folder: Path, groups: Sequence[Sequence[str]]) -> None:
         self._ray = _connected(executor)
         self._store = Store(folder)
-        task = self._ray.remote(_train).options(name="lawful", max_retries=LOSSES, scheduling_strategy="SPREAD")
+        task = self._ray.remote(_train)
+        shared = {"name": "lawful", "max_retries": LOSSES, "scheduling_strategy": "SPREAD"}
         command, environment = executor.command(folder), executor.environment()
         needs = executor.needs(folder, groups, gpus_per_run=executor.gpus_per_run)
         self._groups = {
-            task.options(**_reserved(one)).remote(str(folder), command, environment, list(group)): group
+            task.options(**shared, **_reserved(one)).remote(str(folder), command, environment, list(group)): group
             for one, group in zip(needs, groups, strict=True)
         }
         self._left = list(self._groups)
