@@ -44,6 +44,7 @@ def document(
         tag("main", list(sections), id="top"),
         tag("footer", tag("p", footer)),
         tag("script", Html(asset("page.js"))),
+        tag("script", Html(asset("calculator.js"))),
         tag("script", Html(asset("watch.js"))) if live else None,
     )
     head = join(
