@@ -205,4 +205,5 @@
     window.lawfulPredict = (at) => predict(held, at);
   }
   start();
+  window.lawfulCalculator = start; // again where a watched page is exchanged for a newer one
 })();

@@ -17,7 +17,7 @@ from lawful.fitting.result import Fit
 from lawful.fitting.traced import trace
 from lawful.fitting.uncertainty import BOOTSTRAP, DECADES, widening
 from lawful.laws import Law
-from lawful.report import parts, tables
+from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.law_charts import compute_of_answer
 from lawful.report.law_curve import law_curve
@@ -65,7 +65,6 @@ def calculator(evidence: Evidence) -> Html | None:
         tag("p", f"The best use of a budget is not offered: {why}.", class_="note") if why else None,
         tag("noscript", tag("p", "The calculator needs scripts; `lawful predict` says the same.")),
         data("calculation", held),
-        tag("script", Html(parts.asset("calculator.js"))),
         id="calculator",
     )
 

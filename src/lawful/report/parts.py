@@ -43,7 +43,7 @@ def document(
         svg.shapes(),
         tag("main", list(sections), id="top"),
         tag("footer", tag("p", footer)),
-        tag("script", Html(asset("page.js"))),
+        [tag("script", Html(asset(name))) for name in ("picture.js", "page.js", "calculator.js")],
         tag("script", Html(asset("watch.js"))) if live else None,
     )
     head = join(

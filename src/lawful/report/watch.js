@@ -50,6 +50,7 @@
     for (const part of ["main", "footer", "#palette"]) document.querySelector(part).replaceWith(document.adoptNode(next.querySelector(part)));
     document.title = next.title;
     window.lawful.start();
+    window.lawfulCalculator();
     redo(done);
     const section = at && document.getElementById(at.id);
     if (section) window.scrollBy({ top: section.getBoundingClientRect().top - at.top, behavior: "instant" });
