@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from lawful import laws
-from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, nearest, shown
+from lawful.checks import Part, PositiveFloat, PositiveInt, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
 from lawful.fitting.checklist import Item, checklist
@@ -184,11 +184,11 @@ class Fit(FittedLaw):
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
         return allocate(
             self,
-            flops=argument("flops", flops, PositiveFloat | None),
-            budget=argument("budget", budget, PositiveFloat | None),
-            price=argument("price", price, str | None),
+            flops=flops,
+            budget=budget,
+            price=price,
             cost=cost,
-            serve_tokens=argument("serve_tokens", serve_tokens, NonNegativeFloat),
+            serve_tokens=serve_tokens,
             at=at,
         )
 
