@@ -93,7 +93,8 @@ class JointFit:
         models better, so of a metric that rises more is better."""
         at = self.data.values[self.axis]
         ends = np.array([at.min(), at.max()])
-        first, last = sum(self._levels_of(self.point.parameters, index, ends) for index in range(2))
+        one, other = (self._levels_of(self.point.parameters, index, ends) for index in range(2))
+        first, last = one + other
         return not last > first
 
 

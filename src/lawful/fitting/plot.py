@@ -14,14 +14,13 @@ from lawful.errors import DeclarationError
 from lawful.fitting.allocate import is_rising
 from lawful.fitting.cost import PerToken, six_n
 from lawful.fitting.curve_interval import mean_interval
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, best_size
 from lawful.laws import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from lawful.fitting.fitted import FittedLaw
 
 MOST_CURVES = 6  # of the second axis: more levels are drawn by those nearest to as many, evenly chosen
 CURVE_POINTS = 60
