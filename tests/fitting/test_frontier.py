@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 import random
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 import lawful
+from lawful.fitting.answer_table import answer_of_fit, with_run_names
 from lawful.fitting.frontier import frontier
+from lawful.report import compute_charts
+from lawful.report.calculator import calculator
+from lawful.report.law_charts import question_charts
+from lawful.report.table_page import evidence_of_table
+from lawful.tables import Observations, read_runs
 
 E, A, ALPHA, B, BETA = 1.7, 400.0, 0.34, 410.0, 0.28  # arXiv:2203.15556
 
@@ -26,8 +34,18 @@ def rows() -> list[dict[str, float]]:
     ]
 
 
+@cache
+def table() -> Observations:
+    return with_run_names(read_runs(rows()))
+
+
+@cache
+def fitted() -> lawful.Fit:
+    return lawful.fit(table(), law="chinchilla", draws=0)
+
+
 def test_the_best_size_along_compute_is_the_laws_own_in_closed_form() -> None:
-    fit = lawful.fit(rows(), law="chinchilla", draws=0)
+    fit = fitted()
     budgets = [1e18, 1e19, 1e20]
     found = frontier(fit, budgets)
     assert found.undecided == "" and found.flops == tuple(budgets)
@@ -38,6 +56,15 @@ def test_the_best_size_along_compute_is_the_laws_own_in_closed_form() -> None:
 
 
 def test_an_optimum_far_outside_the_runs_is_not_given() -> None:
-    fit = lawful.fit(rows(), law="chinchilla", draws=0)
+    fit = fitted()
     found = frontier(fit, [1e26, 1e27])
     assert found.flops == () and "more than 10 times outside the runs" in found.undecided
+
+
+def test_a_page_computes_the_frontier_of_its_chart_and_its_calculator_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(compute_charts, "frontier", lambda *given: asked.append(given) or frontier(*given))
+    evidence = evidence_of_table(table(), [answer_of_fit(table(), fitted())], Path("page.html"))
+    drawn = [chart.title for chart in question_charts(evidence, evidence.answers[0])]
+    assert "Best size against compute" in drawn and "calculated-best" in str(calculator(evidence))
+    assert len(asked) == 1

@@ -14,6 +14,7 @@ from lawful.fitting.cost import FlopsPerToken, cost_through, six_n
 from lawful.fitting.frontier import Frontier, ends, frontier
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
+from lawful.report.evidence import Evidence
 from lawful.report.law_curve import LawCurve
 from lawful.report.marks import (
     CURVE_POINTS,
@@ -49,14 +50,17 @@ class Compute:
     flops: np.ndarray
     price: FlopsPerToken
     is_exact: bool
+    frontiers: dict[str, Frontier]
 
-    @functools.cached_property
+    @property
     def frontier(self) -> Frontier | None:
         """None where there is no fit to take it from, or one of an early version, which kept no ranges."""
         if self.answer.fit is None or not self.answer.fit.domain:
             return None
-        budgets = np.geomspace(self.flops.min(), BEYOND * self.flops.max(), BUDGETS)
-        return frontier(self.answer.fit, [float(one) for one in budgets], self.price)
+        if self.answer.name not in self.frontiers:
+            budgets = np.geomspace(self.flops.min(), BEYOND * self.flops.max(), BUDGETS)
+            self.frontiers[self.answer.name] = frontier(self.answer.fit, budgets.tolist(), self.price)
+        return self.frontiers[self.answer.name]
 
     @functools.cached_property
     def is_of_losses(self) -> bool:
@@ -78,7 +82,7 @@ class Compute:
         return sorted(several, key=lambda one: one[1].flops)
 
 
-def compute_of(answer: Answer, curve: LawCurve, rows: Sequence[Observation]) -> Compute | None:
+def compute_of(evidence: Evidence, answer: Answer, curve: LawCurve, rows: Sequence[Observation]) -> Compute | None:
     """None where the law does not read size and data alone."""
     if set(curve.inputs) != {"params", "tokens"}:
         return None
@@ -97,6 +101,7 @@ def compute_of(answer: Answer, curve: LawCurve, rows: Sequence[Observation]) -> 
         flops=flops,
         price=cost_through(size, flops / tokens) if is_exact else six_n,
         is_exact=is_exact,
+        frontiers=evidence.frontiers,
     )
 
 

@@ -13,6 +13,7 @@ from lawful.errors import StoreError
 from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer, answer_in, read_answer
 from lawful.fitting.asked import questions_of
+from lawful.fitting.frontier import Frontier
 from lawful.fitting.registered import Forecasts, read_forecasts
 from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
@@ -64,6 +65,12 @@ class Evidence:
     registered: Forecasts
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
+
+    @functools.cached_property
+    def frontiers(self) -> dict[str, Frontier]:
+        """Name of an answer -> the best use of its budgets, filled when first asked for: charts and calculator share
+        it."""
+        return {}
 
     @functools.cached_property
     def plugin_contents(self) -> dict[Place, list[Content]]:

@@ -52,7 +52,7 @@ def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
     if curve is None or not rows:
         return []
     made = [_against(evidence, answer, curve, axis, rows, held) for axis in curve.inputs]
-    if compute := compute_of(answer, curve, rows):
+    if compute := compute_of(evidence, answer, curve, rows):
         made.append(against_compute(compute, held))
         made += [chart for chart in (isoflop_chart(compute), *best_charts(compute)) if chart]
     if held:
@@ -65,7 +65,7 @@ def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
 def compute_of_answer(evidence: Evidence, answer: Answer) -> Compute | None:
     """The runs of an answer's law with their compute; None where it has no such law."""
     curve, rows = law_curve(answer), fitted_rows(evidence, answer)
-    return compute_of(answer, curve, rows) if curve and rows else None
+    return compute_of(evidence, answer, curve, rows) if curve and rows else None
 
 
 def _against(
