@@ -18,7 +18,7 @@ import numpy as np
 
 from lawful.errors import LawfulError
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import fit_sample
+from lawful.fitting.fit_sample import fit_sample
 from lawful.laws import named
 from lawful.tables import read_runs
 

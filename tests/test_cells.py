@@ -13,8 +13,8 @@ import pytest
 import lawful
 from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting.data import sample
-from lawful.fitting.estimate import best_point, limits
 from lawful.fitting.isoflop import isoflop
+from lawful.fitting.search import best_point, limits
 from lawful.laws import named
 from lawful.report.evidence import read_evidence
 from lawful.tables import COLUMNS, read_rows, read_runs
