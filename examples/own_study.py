@@ -76,10 +76,10 @@ print(page)
 # With one seed and 32 to 128 steps a run, expect doubts. They are the tool's work, too: `lawful explain CODE`.
 
 # %%
-from lawful.fitting.answer import read_answers
+from lawful.fitting.answers import read_answers
 
 for answer in read_answers("depth-or-width"):
-    print(answer.question["name"], answer.status)
+    print(answer.question.name, answer.status)
     print("  ", answer.sentence)
     for warning in answer.warnings:
         print("  ", warning.severity, warning.code)

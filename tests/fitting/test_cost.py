@@ -167,6 +167,12 @@ def test_a_metric_that_rises_is_made_as_high_as_the_budget_allows():
     assert best.loss.value == pytest.approx(metric.max(), rel=1e-6)
 
 
+def test_arguments_of_a_wrong_kind_are_named(fit):
+    for name, value in (("flops", "1e21"), ("flops", -1.0), ("budget", float("inf")), ("serve_tokens", "many")):
+        with pytest.raises(DeclarationError, match=f"^{name}: expected"):
+            lawful.allocate(fit, **{"flops": 1e21, name: value} if name == "serve_tokens" else {name: value})
+
+
 def test_a_law_without_an_optimum_is_refused_under_any_cost(fit):
     for cost in ("6e9*D", "6e9*D + 2*N*T"):
         serve = 1e9 if "T" in cost else 0.0

@@ -264,8 +264,8 @@ def test_noiseless_data_give_the_planted_law():
 @pytest.fixture
 def large(monkeypatch):
     """4,000 rows count as a large table, since with 10,000, as in earnest, these tests take long."""
-    monkeypatch.setattr("lawful.fitting.estimate.SEARCHED_ROWS", 2_000)
-    monkeypatch.setattr("lawful.fitting.uncertainty.MANY_ROWS", 4_000)
+    monkeypatch.setattr("lawful.fitting.search.SEARCHED_ROWS", 2_000)
+    monkeypatch.setattr("lawful.fitting.refits.MANY_ROWS", 4_000)
 
 
 def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_saw_every_row(large, monkeypatch):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import lawful
 from lawful.cli import app
 from lawful.errors import DeclarationError, LawfulError
+from lawful.fitting.headline_fit import of_fit
 from lawful.fitting.prior import read
 
 
@@ -48,7 +49,7 @@ def test_draws_carry_the_prior(alone):
         assert np.std(held.drawn["alpha"]) == pytest.approx(error / 100, rel=0.2)
         assert np.std(held.drawn["alpha"]) < np.std(free.drawn["alpha"]) / 20
         at = {"params": 1e11}
-        before, after = (one.predict(**at) for one in (free, held))
+        before, after = (one.predict(**at, interval="mean") for one in (free, held))
         assert after.high - after.low < (before.high - before.low) / 2
 
 
@@ -88,7 +89,7 @@ def test_a_prior_that_the_rows_contradict_is_said_and_nothing_is_quoted(alone):
     found = lawful.fit(line(), "power", draws=0, prior=far)
     (severe,) = [w for w in found.warnings if w.code == "prior_disagrees"]
     assert severe.severity == "severe" and "contradict each other (z = -" in severe.sentence
-    assert "contradict each other" in lawful.fitting.headline.of_fit(found).sentence
+    assert "contradict each other" in of_fit(found).sentence
     near = {"alpha": (alone.params["alpha"].value + error, error)}
     assert "prior_disagrees" not in {w.code for w in lawful.fit(line(), "power", draws=0, prior=near).warnings}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from lawful.fitting.default_law import resolved
 from lawful.fitting.headline import of_fit
 from lawful.fitting.holdout import holdout
 from lawful.fitting.ranking import with_ranking
+from lawful.report.calculator import calculation
+from lawful.report.law_charts import question_charts
+from lawful.report.law_curve import law_curve
+from lawful.report.table_page import evidence_of_table
 from lawful.tables import Observations, read_runs, write_csv
 from lawful.tables.convert import tidy
 
@@ -229,3 +234,51 @@ def test_the_command_line_takes_the_response(tmp_path: Any) -> None:
     said = CliRunner().invoke(app, ["predict", str(tmp_path / "acc.csv"), "--flops", "1e23", *how])
     assert said.exit_code == 0 and "share of right answers; chance level 0.25" in said.output, said.output
     assert "sigmoid at flops 1e+23: 0.8" in said.output
+
+
+def test_the_questions_of_a_loss_alone_refuse_another_metric() -> None:
+    """The default threshold of diminishing returns is a share of a loss; the curves of equal compute have a lowest."""
+    for ask in (fitted().diminishing_returns, lambda: fitted().allocate(flops=1e21)):
+        with pytest.raises(LawfulError, match="the response here is logit"):
+            ask()
+
+
+@cache
+def of_size_and_data() -> Fit:
+    """An accuracy of size and data."""
+    draw, grid = np.random.default_rng(1), [(n, d) for n in (1e7, 1e8, 1e9, 1e10) for d in (1e9, 1e10, 1e11)]
+    shares = [0.9 - 20 * n**-0.25 - 30 * d**-0.25 + draw.normal(0, 0.003) for n, d in grid]
+    rows = [
+        {"params": n, "tokens": d, "run": f"{n:g} {d:g}", "acc": share}
+        for (n, d), share in zip(grid, shares, strict=True)
+    ]
+    law = "top - a*(N/1e8)^-0.25 - b*(D/1e10)^-0.25"
+    return lawful.fit(read_runs(rows, loss="acc", response="logit"), law, draws=0)
+
+
+def test_charts_of_an_accuracy_have_no_best_use_of_compute_and_no_axis_of_logarithms() -> None:
+    found = of_size_and_data()
+    answer = answer_of_fit(found_table(found), found)
+    charts = question_charts(evidence_of_table(found_table(found), [answer], Path("page.html")), answer)
+    (by_compute,) = [chart for chart in charts if chart.name.endswith("by_compute")]
+    assert by_compute.title == "Acc against compute" and by_compute.y.scale == "linear"
+    assert not any("lowest" in line.name or "best" in line.name for line in by_compute.lines)
+    assert "the metric is no loss" in by_compute.caption and "beats" not in by_compute.caption
+    assert not any(chart.name.endswith(("isoflop", "best_size", "best_data")) for chart in charts)
+    assert calculation(found) is None
+
+
+def found_table(found: Fit) -> Observations:
+    return read_runs(
+        [{**row.axes, "run": row.run, "acc": row.observed} for row in found.residuals], loss="acc", response="logit"
+    )
+
+
+def test_the_band_of_one_more_run_in_a_chart_is_that_of_a_forecast() -> None:
+    for found, rows in ((of_size_and_data(), found_table(of_size_and_data())), (fitted(), table(planted()))):
+        at = {axis: 1.7 * high for axis, (_, high) in found.domain.items()}
+        curve = law_curve(answer_of_fit(rows, found))
+        assert curve is not None
+        mean, run = found.predict(**at, interval="mean"), found.predict(**at)
+        low, high = curve.new_run(np.array([mean.value]), (np.array([mean.low]), np.array([mean.high])), at)
+        assert (low[0], high[0]) == pytest.approx((run.low, run.high))

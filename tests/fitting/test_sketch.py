@@ -6,7 +6,7 @@ import pytest
 import lawful
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.answer_table import answer_table, with_arms
-from lawful.fitting.headline import thing_of
+from lawful.fitting.headline_fit import thing_of
 from lawful.fitting.sketch import sketch
 from lawful.tables import read_runs
 

@@ -16,7 +16,7 @@ MOST_ROWS = 5  # numbers of rows that are listed
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Studies")(with_options(adopt))
+    app.command()(with_options(adopt))
 
 
 def adopt(

@@ -677,7 +677,7 @@ def _interval(value: Any) -> str:
 
 def _rounded(value: float, low: float, high: float) -> str:
     """A number and its interval, with the digits that the interval deserves."""
-    from lawful.fitting.summary import rounded
+    from lawful.fitting.number_text import rounded
     from lawful.fitting.uncertainty import determined
 
     return " ".join(rounded(value, *determined(low, high)))

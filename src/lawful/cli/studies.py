@@ -161,7 +161,7 @@ OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, 
 
 def register(app: typer.Typer) -> None:
     for command in (studies, plan, run, resume, extend, status, with_options(report), sample):
-        app.command(rich_help_panel="Studies")(command)
+        app.command()(command)
 
 
 def studies(as_json: AsJson = False) -> None:

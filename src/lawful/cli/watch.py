@@ -15,7 +15,7 @@ from lawful.cli import options
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Studies")(watch)
+    app.command()(watch)
 
 
 def watch(

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lawful.checks import nearest
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.published import PUBLISHED, Published
 from lawful.fitting.quantiles import t_cdf
 from lawful.formula import derivatives
 from lawful.formula.parse import In, Name, Node, leaves, parse, replaced
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
 
 SAME_DATA = "same-data"
 LETTERS = {"N": "params", "D": "tokens"}
@@ -70,7 +67,7 @@ class Against:
         return [*out, f"  {one.note}"] if one.note else out
 
 
-def against(fit: Fit, name: str) -> Against:
+def against(fit: FittedLaw, name: str) -> Against:
     """Hold a fit against a published one, NAME, or NAME:same-data where data, tokenizer and counts are theirs.
 
     Raises DeclarationError for an unknown name, Refusal where nothing can be compared.
@@ -109,14 +106,14 @@ def _value(tree: Node, at: dict[str, Array]) -> Array:
     return np.asarray(derivatives.plain(tree, derivatives.Point(logs, {}, {}, {}, has_slopes=False)).value)
 
 
-def _in_common(fit: Fit, one: Published) -> list[str]:
+def _in_common(fit: FittedLaw, one: Published) -> list[str]:
     """The exponents that mean the same in both. Those of the best size and data mean the same under any law."""
     is_family = fit.model.name in one.family or ("chinchilla" in one.family and _is_separable(fit))
     own = [name for name in one.exponents if name in fit.params]
     return [name for name in own if is_family or name in ("N_exponent", "D_exponent")]
 
 
-def _is_separable(fit: Fit) -> bool:
+def _is_separable(fit: FittedLaw) -> bool:
     """Whether a formula of the user's is E + A/N^alpha + B/D^beta in these names."""
     names = {leaf.name for leaf in leaves(parse(FORM)) if isinstance(leaf, Name)} - {"N", "D"}
     if set(fit.model.inputs) != set(LETTERS.values()) or not names <= set(fit.params):
@@ -127,7 +124,7 @@ def _is_separable(fit: Fit) -> bool:
     return bool(np.allclose(fit.loss(fit.values, at), by_form, rtol=AGREES))
 
 
-def _test(fit: Fit, one: Published, name: str) -> ExponentTest:
+def _test(fit: FittedLaw, one: Published, name: str) -> ExponentTest:
     own, value = fit.params[name], one.exponents[name]
     theirs = one.stderr.get(name, 0.0)
     error = math.hypot(own.stderr, theirs)
@@ -136,7 +133,7 @@ def _test(fit: Fit, one: Published, name: str) -> ExponentTest:
     return ExponentTest(name, own.value, own.ci95, value, theirs, p)
 
 
-def _why_no_ratio(fit: Fit, one: Published, *, is_same: bool) -> str:
+def _why_no_ratio(fit: FittedLaw, one: Published, *, is_same: bool) -> str:
     if not one.law:
         return "the paper gives no law of the loss."
     if set(fit.model.inputs) != set(LETTERS.values()):

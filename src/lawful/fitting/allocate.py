@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lawful.checks import NonNegativeFloat, PositiveFloat, argument
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import how_chosen, rests_on
 from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, price_of
@@ -127,13 +128,17 @@ def allocate(
     True
     """
     expect_fit(fit)
+    argument("flops", flops, PositiveFloat | None)
+    argument("budget", budget, PositiveFloat | None)
+    argument("price", price, str | None)
+    argument("serve_tokens", serve_tokens, NonNegativeFloat)
     expect_loss(fit.data.response, "allocate")
     held = _held(fit, at or {}, cost)
     sums = price_of(price) if price is not None else None
     total = _budget(flops, budget, None if sums is None else sums.per_flop)
     paid = cost_of(cost, serve_tokens, held)
     own = {axis: value for axis, value in held.items() if axis in fit.model.inputs}
-    spending = Spending(paid, own, _is_rising(fit, own))
+    spending = Spending(paid, own, is_rising(fit, own))
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best
     point = optimum(law, as_draw(law.values), total, spending)
@@ -185,10 +190,7 @@ def _budget(flops: float | None, budget: float | None, per_flop: float | None) -
         raise DeclarationError("allocate: expected a budget: flops, or budget in the currency of price; one of them.")
     if flops is None and per_flop is None:
         raise DeclarationError("allocate: a budget in currency needs a price; give the budget as flops without one.")
-    total = flops if flops is not None else (budget or 0.0) / (per_flop or 1.0)
-    if not 0 < total < np.inf:
-        raise DeclarationError(f"allocate: expected a positive budget, got {budget if flops is None else flops}.")
-    return total
+    return flops if flops is not None else (budget or 0.0) / (per_flop or 1.0)
 
 
 def _held(fit: FittedLaw, at: Mapping[str, float | str], cost: object = None) -> dict[str, float]:
@@ -218,7 +220,7 @@ def _held(fit: FittedLaw, at: Mapping[str, float | str], cost: object = None) ->
     return held
 
 
-def _is_rising(fit: FittedLaw, held: Mapping[str, float]) -> bool:
+def is_rising(fit: FittedLaw, held: Mapping[str, float]) -> bool:
     """Whether the metric is higher at the largest size and data than at the smallest, by the law."""
     inputs = SURFACE if set(SURFACE) <= set(fit.model.inputs) else fit.model.inputs
     low, high = ({axis: fit.domain[axis][end] for axis in inputs} for end in (0, 1))
@@ -321,6 +323,7 @@ def diminishing_returns(
 
     There is no knee in a power law: the point depends on the threshold, which is therefore part of the answer.
     """
+    expect_loss(fit.data.response, "diminishing_returns")
     label = "given"
     if threshold is None:
         typical = float(np.median([row.observed for row in fit.residuals]))
@@ -331,7 +334,7 @@ def diminishing_returns(
     inputs = fit.model.inputs
     axis = inputs[0] if len(inputs) == 1 else "flops"
     held = _held(fit, at or {}) if len(inputs) > 1 else {}
-    spending = Spending(cost_of(None, 0.0, {}), held, _is_rising(fit, held))
+    spending = Spending(cost_of(None, 0.0, {}), held, is_rising(fit, held))
     among = fit.doubt.alternatives
     law: Surface = fit if among is None else among.best
     point = as_draw(law.values)

@@ -28,6 +28,7 @@ from lawful.fitting.asked import (
     of_arm,
     with_coordinates,
 )
+from lawful.fitting.compare import compare
 from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
@@ -91,8 +92,6 @@ class _Arms:
 
 
 def _compared(question: Question, arms: _Arms) -> Answer:
-    from lawful.fitting.compare import compare
-
     try:
         found = compare(arms.fitted, "arm", law=arms.law, **arms.columns)  # type: ignore[arg-type]
     except (Refusal, DeclarationError, TableError) as refusal:

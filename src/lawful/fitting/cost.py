@@ -15,6 +15,7 @@ from lawful.formula import derivatives
 from lawful.formula.normal import slope_and_rest
 from lawful.formula.parse import In, Name, Node, Num, Par, leaves, parse, replaced, wrong
 from lawful.laws import Array
+from lawful.tables import read_runs
 
 FlopsPerToken = Callable[[Array], Array]  # of an array of sizes
 SERVING = 2.0  # FLOPs of inference per parameter and token: a forward pass (Kaplan et al. 2020, arXiv:2001.08361)
@@ -211,8 +212,6 @@ def price_of(text: str) -> Price:
 
 def exact_cost(source: Any) -> FlopsPerToken:
     """FLOPs per token as the table's family counts them: interpolated in log size, a straight line beyond its ends."""
-    from lawful.tables import read_runs
-
     table = read_runs(source).of_ladder()
     names = [table.roles.get(role) for role in ("params", "tokens", "flops")]
     if None in names:

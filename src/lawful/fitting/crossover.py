@@ -181,9 +181,7 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
     at = _first_zero(inside.at, inside.value) if is_crossing else None
     leader = {-1: arms[0], 0: None, 1: arms[1]}[leads]
     pieces = _undecided(wide.at, wide.ahead(level))
-    name, response = _name(fits[arms[0]], axis), joint.data.response
-    metric = str(joint.data.column.get("loss", "metric")).replace("_", " ")
-    fitted = "loss is lower" if response.is_log else f"{metric} is {'lower' if joint.is_less_better else 'higher'}"
+    name = _name(fits[arms[0]], axis)
     return Crossover(
         axis=axis,
         axis_name=name,
@@ -200,7 +198,7 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
         level=level,
         is_paired=joint.is_paired,
         sentence=_sentence(
-            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level, fitted
+            name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level, _ahead(joint)
         ),
         fits=dict(fits),
         joint=joint,
@@ -235,6 +233,14 @@ def _better(gap: Gap, end: int, arms: tuple[str, str]) -> tuple[str, float]:
     """The arm with the lower loss at one end, and the confidence of a one-sided test that it is."""
     share = t_cdf(abs(float(gap.scores[end])), float(gap.dof[end]))
     return (arms[0] if gap.value[end] < 0 else arms[1]), share
+
+
+def _ahead(joint: JointFit) -> str:
+    """What is said of the arm that is ahead."""
+    if joint.data.response.is_log:
+        return "loss is lower" if joint.is_less_better else "metric is higher"
+    metric = str(joint.data.column.get("loss", "metric")).replace("_", " ")
+    return f"{metric} is {'lower' if joint.is_less_better else 'higher'}"
 
 
 def _name(fit: Fit, axis: str) -> str:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from lawful.checks import Part, PositiveFloat, argument, checked, refuse
 from lawful.errors import DeclarationError
-from lawful.fitting import derivatives
+from lawful.fitting import derivatives, predict
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.curve_interval import log_slopes
-from lawful.fitting.fitted import run_spread
+from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import normal_quantile
 from lawful.fitting.records import expect_fit
 from lawful.fitting.uncertainty import gradient
 from lawful.laws import Array, Axes, Law, bounds_of, named
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
-    from lawful.schema import Warning
+from lawful.schema import Warning
 
 MOST_SEEDS = 1_000_000  # nobody trains more
 
@@ -65,7 +62,7 @@ class Design:
 
 
 def design(
-    fit: Fit,
+    fit: FittedLaw,
     *,
     budget: float | None = None,
     target: str | Mapping[str, float] | None = None,
@@ -139,7 +136,7 @@ def design(
     return Design(fit.law, label, unit, math.sqrt(now), tuple(out), out[0], best_within, rests_on(fit))
 
 
-def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, str]:
+def _target(fit: FittedLaw, target: str | Mapping[str, float] | None) -> tuple[Array, str]:
     free = fit.free
     if target is None:
         target = next((s.name for s in fit.model.shapes if s.name in free), free[0])
@@ -158,16 +155,14 @@ def _target(fit: Fit, target: str | Mapping[str, float] | None) -> tuple[Array, 
 
         whole = gradient(value_of, np.array([fit.values[name] for name in names]))
         return whole[[names.index(name) for name in free]], target
-    from lawful.fitting.predict import checked
-
-    at = checked(fit, target)
+    at = predict.checked(fit, target)
     label = f"{'log loss' if fit.data.response.is_log else fit.data.columns['loss']} at " + ", ".join(
         f"{axis} {value:.4g}" for axis, value in at.items()
     )
     return log_slopes(fit, at), label
 
 
-def _grid(fit: Fit) -> list[dict[str, float]]:
+def _grid(fit: FittedLaw) -> list[dict[str, float]]:
     levels = {}
     for axis in fit.model.inputs:
         values = np.array([row.axes[axis] for row in fit.residuals])

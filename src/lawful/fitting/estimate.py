@@ -59,6 +59,13 @@ def fit(
     stderr
         Column of the standard errors of the losses, by which rows weigh under the robust objective; by default one that
         is called so; "none": they do not.
+    trials
+        Column of the numbers of test items that an accuracy is of: its noise is then that of counts, and what scatters
+        beyond it is estimated.
+    response
+        "log" for a loss, "logit" for an accuracy, "identity" for another number; by default as the column's name says.
+    chance
+        Of an accuracy, the share of right answers that guessing gives: .25 for four choices.
     fixed
         Parameter -> value; names as in `law.parameters`.
     prior

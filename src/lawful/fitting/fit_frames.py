@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.fitted import FittedLaw
 
 Frames = Literal["parameters", "residuals", "draws"]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker
+from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker, is_rising
 from lawful.fitting.cost import FlopsPerToken, PerToken, six_n
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, Surface, as_draw, optimum
 from lawful.fitting.predict import OUTSIDE
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.fitted import FittedLaw
 
 WIDEST = 100.0  # ratio of the ends of an interval from which on a size is not decided
 
@@ -38,12 +35,14 @@ class Frontier:
 def frontier(
     fit: FittedLaw, budgets: Sequence[float], price: FlopsPerToken = six_n, draws: int = FEW_DRAWS
 ) -> Frontier:
-    """Minimise a fitted law of params and tokens at each budget, and keep those budgets whose optimum the runs decide:
+    """Minimise a fitted loss of params and tokens at each budget, and keep those budgets whose optimum the runs decide:
     within a factor OUTSIDE of their sizes and data, its interval no wider than WIDEST."""
     among = fit.alternatives
     law: Surface = fit if among is None else among.best
     name = fit.law if among is None else among.best.name
     spread = interval_maker(fit, None if among is None else 1.0)
+    if not fit.data.response.is_log or is_rising(fit, {}):
+        return Frontier(law=name, undecided="the metric is no loss, of which the lowest is best")
     parts = drawn_of(fit, among, draws)
     spending = Spending(PerToken(price, ""))
     found: list[tuple[float, Interval, Interval, Interval]] = []

@@ -58,8 +58,8 @@ class JointFit:
         return float(at.min()), float(at.max())
 
     def gap(self, at: Array) -> Gap:
-        """Log loss of the first arm minus that of the second at these points of the axis; of another response itself,
-        with the sign turned where it rises along the axis, so that below 0 the first arm is ahead."""
+        """Log loss of the first arm minus that of the second at these points of the axis; of another response itself.
+        Of a metric that rises the sign is turned, so that below 0 the first arm is ahead."""
         parameters = self.point.parameters
         value = self._gap_of(parameters, at)
         slopes = np.empty((len(at), len(parameters)))
@@ -76,21 +76,26 @@ class JointFit:
         return Gap(np.asarray(at, dtype=float), value, stderr, dof, covariance)
 
     def _gap_of(self, parameters: Array, at: Array) -> Array:
+        first, second = (self._levels_of(parameters, index, at) for index in range(2))
+        return np.asarray((1.0 if self.is_less_better else -1.0) * (first - second))
+
+    def _levels_of(self, parameters: Array, index: int, at: Array) -> Array:
+        """The law of one arm at points of the axis, on the scale of residuals."""
         joint = self.point.problem.law
         assert isinstance(joint, ArmsLaw)
         pivot = self.data.x.pivot[self.axis]
         x = Axes({self.axis: np.log(np.asarray(at, dtype=float) / pivot)}, {self.axis: pivot})
-        first, second = (
-            self.data.response.level(joint.base.predict(joint.of_arm(parameters, index), x)) for index in range(2)
-        )
-        return np.asarray((1.0 if self.is_less_better else -1.0) * (first - second))
+        return self.data.response.level(joint.base.predict(joint.of_arm(parameters, index), x))
 
     @functools.cached_property
     def is_less_better(self) -> bool:
-        """As of a loss. More of the axis makes models better: of another response, which way that is, the rows say."""
-        if self.data.response.is_log:
-            return True
-        return not float(np.cov(self.data.x[self.axis], self.data.loss)[0, 1]) > 0
+        """As of a loss: by the laws of both arms together the metric falls along the axis. More of the axis makes
+        models better, so of a metric that rises more is better."""
+        at = self.data.values[self.axis]
+        ends = np.array([at.min(), at.max()])
+        one, other = (self._levels_of(self.point.parameters, index, ends) for index in range(2))
+        first, last = one + other
+        return not last > first
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
     ]
     if fit.error_bars is not None:
         errors = np.array([row.error or 0.0 for row in fit.residuals])
-        bars = fit.data.response.bars(errors, np.array([row.observed for row in fit.residuals]))
+        bars = response.bars(errors, np.array([row.observed for row in fit.residuals]))
         given = ("trials", 1 / errors**2) if fit.error_bars.is_count else ("stderr", bars)
         rows = [{**own, given[0]: float(bar)} for own, bar in zip(rows, given[1], strict=True)]
     is_held_out = size >= limit
@@ -178,7 +178,7 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
             f"holdout: expected runs that do not reach the largest {words}, got none: nothing is left to fit. Hold out "
             "by another amount (--largest).",
         )
-    table = by_role(kept)
+    table = by_role(kept, response)
     smaller = fit_table(
         table,
         resolved(fit.model, table).law,

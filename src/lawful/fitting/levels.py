@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from lawful.errors import DeclarationError
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.quantiles import LEVEL, t_quantile
+from lawful.fitting.records import Parameter
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
 from lawful.laws import Array, bounds_of
-
-if TYPE_CHECKING:
-    from lawful.fitting.fitted import FittedLaw
-    from lawful.fitting.records import Parameter
 
 
 def conf_int(fit: FittedLaw, level: float) -> dict[str, tuple[float, float]]:

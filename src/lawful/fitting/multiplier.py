@@ -52,7 +52,7 @@ def multiplier(
 
     is_log = data.response.is_log
     ends = [value_of(point.parameters, second, shift) for shift in (-0.1, 0.1)]
-    sense = 1.0 if is_log or ends[1] < ends[0] else -1.0  # a metric may rise
+    sense = -1.0 if ends[1] > ends[0] else 1.0  # a metric may rise
 
     def level(parameters: Array, arm: str, shift: float) -> float:
         return sense * value_of(parameters, arm, shift)

@@ -20,6 +20,20 @@ def interval(low: float, high: float, digits: str = ".3g", *, width: int = 0) ->
     return f"at least {first}" if math.isfinite(low) and low != 0 else "not determined"
 
 
+def rounded(value: float, low: float, high: float) -> tuple[str, str]:
+    """A value and its interval, to the second digit of the half of its width."""
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
+        return f"{value:.4g}", "" if math.isnan(low) or math.isnan(high) else interval(low, high, ".3g")
+    place = math.floor(math.log10(half)) - 1
+    biggest = max(abs(value), abs(low), abs(high))
+    if biggest >= 1e5 or biggest < 1e-3:
+        digits = min(max(math.floor(math.log10(biggest)) - place + 1, 2), 6)
+        return f"{value:.{digits}g}", interval(low, high, f".{digits}g")
+    decimals = min(max(-place, 0), 6)
+    return f"{value:.{decimals}f}", interval(low, high, f"z.{decimals}f")
+
+
 def percent(share: float) -> str:
     """Two digits: 8, 0.42, 51; three near 100."""
     value = 100 * share

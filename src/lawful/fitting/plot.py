@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lawful.errors import DeclarationError
+from lawful.fitting.allocate import is_rising
 from lawful.fitting.cost import PerToken, six_n
 from lawful.fitting.curve_interval import mean_interval
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, best_size
 from lawful.laws import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from lawful.fitting.fitted import FittedLaw
 
 MOST_CURVES = 6  # of the second axis: more levels are drawn by those nearest to as many, evenly chosen
 CURVE_POINTS = 60
@@ -129,7 +129,7 @@ def _draw_residuals(fit: FittedLaw, axes: Axes) -> None:
 
 
 def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
-    """For each size the law along its tokens, and the best loss at each compute."""
+    """For each size the law along its tokens, and of a loss the best at each compute."""
     size, tokens, loss = _column(fit, "params"), _column(fit, "tokens"), _observed(fit)
     compute = 6 * size * tokens
     rest = {one: _middle(fit, one) for one in fit.model.inputs if one not in ("params", "tokens")}
@@ -142,7 +142,7 @@ def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
         axes.plot(6 * level * grid, curve, color=colour, lw=1.2)
         label = _level_name(fit, "params", float(level))
         axes.plot(compute[own], loss[own], "o", color=colour, ms=4.5, mec="white", mew=0.5, label=label)
-    if not rest:
+    if not rest and fit.data.response.is_log and not is_rising(fit, {}):
         budgets = _grid(compute.min(), compute.max())
         values = {name: np.full(CURVE_POINTS, one) for name, one in fit.values.items()}
         best = best_size(fit, values, budgets, Spending(PerToken(six_n, "6 N D")))[0]

@@ -32,7 +32,7 @@ def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, lev
         value, low, high = map(float, among.interval(at, level, fit.data.domain))
         spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * relative_spread(fit, at)
     if interval == "new_run":
-        low, high = _of_one_run(response, value, low, high, t_quantile(0.5 + level / 2, fit.dof) * spread)
+        low, high = of_one_run(response, value, low, high, t_quantile(0.5 + level / 2, fit.dof) * spread)
     elif interval != "mean":
         raise DeclarationError(f"interval: expected 'mean' or 'new_run', got {interval!r}.")
     factor = extrapolation(fit, at)
@@ -46,7 +46,7 @@ def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, lev
     return Prediction(value, float(low), float(high), level, interval, where, factor, warnings, laws)
 
 
-def _of_one_run(response: Response, value: float, low: float, high: float, reach: float) -> tuple[float, float]:
+def of_one_run(response: Response, value: float, low: float, high: float, reach: float) -> tuple[float, float]:
     """The curve's interval with one run's spread beside it. A run may lie below the chance level, which a law may not:
     its interval ends at 0 and 1."""
     if response.is_log:

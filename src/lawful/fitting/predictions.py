@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lawful.checks import NonNegativeFloat, PositiveFloat, argument
 from lawful.errors import DeclarationError, Refusal
+from lawful.fitting.cautions import ranked
 from lawful.fitting.data import coordinates
+from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.predict import predict_one
 from lawful.fitting.records import Interval, Prediction
 from lawful.laws import Array
 from lawful.schema import Warning
 from lawful.tables import Observations, read_rows
 from lawful.tables.frames import MakeFrame, as_frame
-
-if TYPE_CHECKING:
-    from lawful.fitting.fitted import FittedLaw
 
 Amount = float | str | Sequence[float | str] | Array
 # axis -> the two from which it may follow, by C = 6 N D
@@ -75,8 +74,6 @@ class Predictions:
 
     @property
     def warnings(self) -> tuple[Warning, ...]:
-        from lawful.fitting.cautions import ranked
-
         far_first = sorted(self.points, key=lambda point: -point.extrapolation)
         every = ranked([warning for point in far_first for warning in point.warnings])
         return tuple({warning.code: warning for warning in reversed(every)}.values())[::-1]

@@ -133,9 +133,7 @@ def redraw(point: Point, data: Sample, around: noise.Noise, *, draws: int, seed:
     if point.problem.response.is_log and not point.problem.is_log:
         losses = np.maximum(losses, 0.01 * level)
     prior = point.problem.prior
-    problem = replace(
-        point.problem, loss=losses, prior=prior and prior.redrawn(point.parameters, draws, np.random.default_rng(seed))
-    )
+    problem = replace(point.problem, loss=losses, prior=prior and prior.redrawn(point.parameters, draws, rng))
     from_point = solver.solve(problem, np.repeat(point.parameters[None], draws, axis=0))
     return from_point.parameters
 

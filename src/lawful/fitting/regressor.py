@@ -14,6 +14,7 @@ try:
 except ImportError as error:
     raise MissingDependency.of("sklearn", extra="sklearn", what="ScalingLawRegressor", error=error) from error
 
+from lawful.fitting.curve_interval import mean_stderr_log
 from lawful.fitting.estimate import fit
 from lawful.laws import named
 from lawful.tables import read_by_role
@@ -49,8 +50,6 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Shape (rows,); with return_std also the standard error of the curve, in the loss's unit."""
-        from lawful.fitting.curve_interval import mean_stderr_log
-
         check_is_fitted(self, "result_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         inputs = named(self.law).inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from lawful import laws
-from lawful.checks import NonNegativeFloat, Part, PositiveFloat, PositiveInt, argument, nearest, shown
+from lawful.checks import Part, PositiveFloat, PositiveInt, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
 from lawful.fitting.checklist import Item, checklist
@@ -17,10 +17,13 @@ from lawful.fitting.cost import FlopsPerToken
 from lawful.fitting.fit_frames import Frames, columns_of
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.holdout import Holdout, Largest, holdout
+from lawful.fitting.levels import conf_int
+from lawful.fitting.plot import plot, plot_compute
+from lawful.fitting.predictions import Amount, Predictions, is_array, predict_arrays, predict_point, predict_rows
 from lawful.fitting.quantiles import LEVEL
 from lawful.fitting.records import FitRecord, Interval, Parameter, Prediction
 from lawful.fitting.stored_fit import FORMAT, FindLaw, expect_same_losses, law_of, read_stored
-from lawful.fitting.summary import as_html, summary
+from lawful.fitting.summary import as_html, in_brief, summary
 from lawful.laws import Law
 from lawful.schema import StudyPlan
 from lawful.storage.atomic import write_json
@@ -31,8 +34,6 @@ from lawful.tables.frames import MakeFrame, as_frame
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as MatplotlibAxes
     from matplotlib.figure import Figure
-
-    from lawful.fitting.predictions import Amount, Predictions
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -75,8 +76,6 @@ class Fit(FittedLaw):
         >>> low < float(fit["alpha"]) < high
         True
         """
-        from lawful.fitting.levels import conf_int
-
         return conf_int(self, argument("level", level, Part))
 
     @overload
@@ -158,8 +157,6 @@ class Fit(FittedLaw):
         >>> fit.predict(params=[1e9, 7e9], tokens=1e11).value.shape
         (2,)
         """
-        from lawful.fitting.predictions import is_array, predict_arrays, predict_point, predict_rows
-
         named = {"params": params, "tokens": tokens, "flops": flops, "unique_tokens": unique_tokens, **others}
         given = {name: value for name, value in named.items() if value is not None}
         kind, level = argument("interval", interval, Interval), argument("level", level, Part)
@@ -184,11 +181,11 @@ class Fit(FittedLaw):
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
         return allocate(
             self,
-            flops=argument("flops", flops, PositiveFloat | None),
-            budget=argument("budget", budget, PositiveFloat | None),
-            price=argument("price", price, str | None),
+            flops=flops,
+            budget=budget,
+            price=price,
             cost=cost,
-            serve_tokens=argument("serve_tokens", serve_tokens, NonNegativeFloat),
+            serve_tokens=serve_tokens,
             at=at,
         )
 
@@ -246,8 +243,6 @@ class Fit(FittedLaw):
         --------
         >>> fit.plot().savefig("law.png")
         """
-        from lawful.fitting.plot import plot
-
         return plot(self, ax)
 
     def plot_compute(self, ax: MatplotlibAxes | None = None) -> Figure:
@@ -263,8 +258,6 @@ class Fit(FittedLaw):
         DeclarationError
             The law reads neither params and tokens nor FLOPs.
         """
-        from lawful.fitting.plot import plot_compute
-
         return plot_compute(self, ax)
 
     def save(self, path: str | Path) -> None:
@@ -312,8 +305,6 @@ class Fit(FittedLaw):
 
     def __repr__(self) -> str:
         """Short: the law, its parameters with their intervals, n, the codes of its warnings."""
-        from lawful.fitting.summary import in_brief
-
         return in_brief(self)
 
     def _repr_html_(self) -> str:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from lawful.fitting.curve_interval import mean_interval
+from lawful.fitting.error_bars import geometric_mean
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.number_text import interval
 from lawful.fitting.records import ErrorBars
@@ -39,7 +40,7 @@ def about_shares(fit: FittedLaw) -> list[Warning]:
         return []
     rows = np.array([row.predicted for row in fit.residuals])
     noise = response.noise(rows)
-    sigma = fit.goodness.sigma_log * noise / np.exp(np.log(noise).mean())
+    sigma = fit.goodness.sigma_log * noise / geometric_mean(noise)
     edge = response.high if response.is_error else response.low
     at_edge = np.abs(rows - edge) < AT_CHANCE * sigma
     found = []

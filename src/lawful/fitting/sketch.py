@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lawful.fitting.fitted import FittedLaw
 from lawful.laws import Array
-
-if TYPE_CHECKING:
-    from lawful.fitting.result import Fit
 
 HEIGHT = 9  # lines of the plot itself; the axis, its ends and the marks take three more
 LABEL = 8  # columns of a loss at the left
@@ -18,7 +15,7 @@ MARKS = "ox+*#@"
 CURVE = "."
 
 
-def sketch(fit: Fit, width: int = 80) -> str:
+def sketch(fit: FittedLaw, width: int = 80) -> str:
     """Loss against the law's first axis, in at most twelve lines of `width` columns: the runs as marks, one for each
     level of the second axis, and the law as dots, at the lowest and the highest level. Empty where nothing can be
     drawn."""
@@ -70,11 +67,11 @@ def sketch(fit: Fit, width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def _column(fit: Fit, axis: str) -> Array:
+def _column(fit: FittedLaw, axis: str) -> Array:
     return np.array([row.axes[axis] for row in fit.residuals], dtype=float)
 
 
-def _levels(fit: Fit, axis: str | None) -> tuple[list[int], list[float]]:
+def _levels(fit: FittedLaw, axis: str | None) -> tuple[list[int], list[float]]:
     """Of each run the place of its level among those that have a mark; the levels."""
     if axis is None:
         return [0] * len(fit.residuals), [math.nan]
@@ -86,7 +83,7 @@ def _levels(fit: Fit, axis: str | None) -> tuple[list[int], list[float]]:
     return nearest.tolist(), levels.tolist()
 
 
-def _curve(fit: Fit, axis: str, other: str | None, grid: Array, level: float) -> Array:
+def _curve(fit: FittedLaw, axis: str, other: str | None, grid: Array, level: float) -> Array:
     """The law along the axis at a level of the second; further axes are held at their middle run."""
     at: dict[str, Array] = {axis: grid}
     for name in fit.model.inputs:
@@ -96,7 +93,7 @@ def _curve(fit: Fit, axis: str, other: str | None, grid: Array, level: float) ->
     return fit.loss(fit.values, at)
 
 
-def _legend(fit: Fit, axis: str, levels: list[float]) -> str:
+def _legend(fit: FittedLaw, axis: str, levels: list[float]) -> str:
     cells = [fit.model.cell(axis, level) for level in levels]
     names = [cell if isinstance(cell, str) else f"{cell:.3g}" for cell in cells]
     marks = "  ".join(f"{mark} {name}" for mark, name in zip(MARKS, names, strict=False))

@@ -7,7 +7,8 @@ import math
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_fit import of_fit
 from lawful.fitting.headline_text import Headline
-from lawful.fitting.number_text import interval
+from lawful.fitting.number_text import interval, rounded
+from lawful.fitting.plot import as_image
 from lawful.fitting.records import Parameter
 
 DASH = "-"
@@ -54,20 +55,6 @@ def in_brief(fit: FittedLaw) -> str:
     doubts = ", ".join(dict.fromkeys(warning.code for warning in fit.warnings))
     law = fit.law if len(fit.law) <= 60 else f"{fit.law[:57]}..."
     return f"<Fit {law}, n {fit.goodness.n}: {', '.join(parts)}{f'; doubts: {doubts}' if doubts else ''}>"
-
-
-def rounded(value: float, low: float, high: float) -> tuple[str, str]:
-    """A value and its interval, to the second digit of the half of its width."""
-    half = (high - low) / 2
-    if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
-        return f"{value:.4g}", "" if math.isnan(low) or math.isnan(high) else interval(low, high, ".3g")
-    place = math.floor(math.log10(half)) - 1
-    biggest = max(abs(value), abs(low), abs(high))
-    if biggest >= 1e5 or biggest < 1e-3:
-        digits = min(max(math.floor(math.log10(biggest)) - place + 1, 2), 6)
-        return f"{value:.{digits}g}", interval(low, high, f".{digits}g")
-    decimals = min(max(-place, 0), 6)
-    return f"{value:.{decimals}f}", interval(low, high, f"z.{decimals}f")
 
 
 def summary(fit: FittedLaw) -> str:
@@ -172,8 +159,6 @@ def held_out_lines(fit: FittedLaw) -> list[str]:
 def as_html(fit: FittedLaw) -> str:
     """The answer, the chart, the parameters and the doubts, for notebooks."""
     from html import escape
-
-    from lawful.fitting.plot import as_image
 
     said = of_fit(fit)
     rows = "".join(

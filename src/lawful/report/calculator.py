@@ -27,6 +27,7 @@ from lawful.storage.json_files import Json
 LABELS = {"params": "Parameters N", "tokens": "Training tokens D", "flops": "Compute C (FLOPs)"}
 TAIL = 0.5 + LEVEL / 2
 NOT_OFFERED = "No calculator is offered: this law is not written in operations that a page can repeat."
+NO_LOSS = "No calculator is offered: it is of losses, and this metric is another. `lawful predict` takes any metric."
 
 
 def calculator(evidence: Evidence) -> Html | None:
@@ -37,7 +38,12 @@ def calculator(evidence: Evidence) -> Html | None:
     title = tag("h2", "Calculator")
     held = calculation(answer.fit)
     if held is None:
-        return tag("section", title, tag("p", NOT_OFFERED, class_="note"), id="calculator")
+        return tag(
+            "section",
+            title,
+            tag("p", NOT_OFFERED if answer.fit.data.response.is_log else NO_LOSS, class_="note"),
+            id="calculator",
+        )
     compute = compute_of_answer(evidence, answer)
     best = compute.frontier if compute else None
     held["frontier"] = _frontier(best)
@@ -76,10 +82,14 @@ def has_calculator(evidence: Evidence) -> bool:
 
 
 def calculation(fit: Fit) -> dict[str, Json] | None:
-    """What a page needs to say of any point what `Fit.predict` says; None where a law cannot be written in operations
-    or reads the names of levels."""
+    """What a page needs to say of any point what `Fit.predict` says; None where a law cannot be written in operations,
+    reads the names of levels, or is of another metric than a loss."""
     among = fit.alternatives
-    if fit.model.categories or (fit.domain and any(low <= 0 for low, _ in fit.domain.values())):
+    if (
+        not fit.data.response.is_log
+        or fit.model.categories
+        or (fit.domain and any(low <= 0 for low, _ in fit.domain.values()))
+    ):
         return None
     own = _law(fit.model, fit.values, fit.free, np.array(fit.covariance), fit.dof, fit.data.pivot)
     sisters = [

@@ -15,7 +15,19 @@ from lawful.fitting.frontier import Frontier, ends, frontier
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
 from lawful.report.law_curve import LawCurve
-from lawful.report.marks import CURVE_POINTS, HeldRow, Look, hover_of, levels_of, loss_title, plain, runs_of, value_of
+from lawful.report.marks import (
+    CURVE_POINTS,
+    HeldRow,
+    Look,
+    hover_of,
+    levels_of,
+    loss_title,
+    metric_name,
+    plain,
+    runs_of,
+    scale_of,
+    value_of,
+)
 from lawful.report.tables import number
 from lawful.schema import Observation
 
@@ -45,6 +57,13 @@ class Compute:
             return None
         budgets = np.geomspace(self.flops.min(), BEYOND * self.flops.max(), BUDGETS)
         return frontier(self.answer.fit, [float(one) for one in budgets], self.price)
+
+    @functools.cached_property
+    def is_of_losses(self) -> bool:
+        """Whether the lowest is the best: the metric is a loss and falls from the smallest runs to the largest."""
+        ends = {"params": self.size, "tokens": self.tokens}
+        first, last = self.curve.predict(**{axis: [values.min(), values.max()] for axis, values in ends.items()})
+        return self.curve.response.is_log and not last > first
 
     @property
     def axis(self) -> Axis:
@@ -124,26 +143,26 @@ def against_compute(compute: Compute, held: Sequence[HeldRow]) -> Chart:
             Line(name="best for the compute, by the law", x=plain(best.flops), y=plain(value), colour="ink",
                  legend="frontier", is_named=True)
         )  # fmt: skip
-    lowest = _envelope(compute)
+    lowest = _envelope(compute) if compute.is_of_losses else []
     if len(lowest) > 1:
         lines.append(
             Line(name="lowest observed", x=plain(compute.flops[lowest]), y=plain(compute.loss[lowest]),
                  colour="reference", dash="dot", legend="lowest", is_named=True)
         )  # fmt: skip
-    caption = (
-        "Each thin curve is one size trained for longer, by the law; the dotted line joins the runs that no cheaper "
-        "run beats. " + (_said_of(best) if best and not best.undecided else undrawn(compute))
+    joined = "; the dotted line joins the runs that no cheaper run beats" if len(lowest) > 1 else ""
+    caption = f"Each thin curve is one size trained for longer, by the law{joined}. " + (
+        _said_of(best) if best and not best.undecided else undrawn(compute)
     )
     return Chart(
         name=f"{question.name}_by_compute",
         kind="law",
         question=question.name,
-        title="Loss against compute",
+        title=f"{metric_name(curve, question.loss)} against compute",
         caption=caption,
         alt=f"{loss_title(compute.rows, question.loss)} against training compute: {len(compute.rows)} runs of "
         f"{len(levels)} sizes, each with the law for its size. {undrawn(compute)}",
         x=compute.axis,
-        y=Axis(title=loss_title(compute.rows, question.loss)),
+        y=Axis(title=loss_title(compute.rows, question.loss), scale=scale_of(curve)),
         bands=bands,
         lines=lines,
         points=points,
@@ -166,10 +185,11 @@ def _envelope(compute: Compute) -> list[int]:
 
 
 def isoflop_chart(compute: Compute) -> Chart | None:
-    """Loss against size at each budget that several sizes share, with the lowest point of each; None without two."""
+    """Loss against size at each budget that several sizes share, with the lowest point of each; None without two, or
+    where the lowest is not the best."""
     question = compute.answer.question
     chosen = compute.curves
-    if len(chosen) < 2:
+    if len(chosen) < 2 or not compute.is_of_losses:
         return None
     if len(chosen) > MOST_CURVES:
         chosen = [chosen[round(k * (len(chosen) - 1) / (MOST_CURVES - 1))] for k in range(MOST_CURVES)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -29,11 +28,13 @@ from lawful.report.marks import (
     level_name,
     levels_of,
     loss_title,
+    metric_name,
     nearest,
     plain,
     points_of,
     references_of,
     runs_of,
+    scale_of,
     short_name,
     value_of,
 )
@@ -101,7 +102,7 @@ def _against(
         name=f"{question.name}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
         kind="law",
         question=question.name,
-        title=f"{_metric(curve, question.loss)} against {short_name(axis, column)}",
+        title=f"{metric_name(curve, question.loss)} against {short_name(axis, column)}",
         caption=_caption(
             curve,
             rows,
@@ -116,7 +117,7 @@ def _against(
         + f", with the law drawn{f' for {len(levels)} levels of {short_name(other)}' if other else ''}."
         + _trend(curve, axis, rows),
         x=Axis(title=what, is_flops="compute" in axis_title(column)),
-        y=Axis(title=loss_title(rows, question.loss), scale=_scale(curve)),
+        y=Axis(title=loss_title(rows, question.loss), scale=scale_of(curve)),
         bands=bands,
         lines=lines,
         points=points,
@@ -204,11 +205,11 @@ def _forecast(
         title="Forecast against what came",
         caption="On the diagonal the law is right. Hollow diamonds were forecast from the other runs alone; bars are "
         "the forecasts' 95 % intervals for a new run.",
-        alt=f"Predicted against observed {_metric(curve, question.loss).lower()}: "
+        alt=f"Predicted against observed {metric_name(curve, question.loss).lower()}: "
         f"{tables.many(len(rows), 'fitted run')} along the diagonal and "
         f"{tables.many(len(ahead), 'held-out run')}, {inside} of them inside their intervals.",
-        x=Axis(title=f"Observed {_metric(curve, question.loss).lower()}", scale=_scale(curve)),
-        y=Axis(title=f"{_metric(curve, question.loss)} by the law", scale=_scale(curve)),
+        x=Axis(title=f"Observed {metric_name(curve, question.loss).lower()}", scale=scale_of(curve)),
+        y=Axis(title=f"{metric_name(curve, question.loss)} by the law", scale=scale_of(curve)),
         points=[
             Points(
                 name="fitted runs",
@@ -270,7 +271,7 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         kind="residuals",
         question=question.name,
         title=f"Residuals of {question.name.replace('--', ', ')}",
-        caption=f"Observed {_metric(curve, question.loss).lower()} above (+) or below (−) the law. Their standard "
+        caption=f"Observed {metric_name(curve, question.loss).lower()} above (+) or below (−) the law. Their standard "
         f"deviation is {spread:.2g}{unit}. "
         "A bend along an axis would mean that the law has the wrong shape.",
         alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
@@ -281,16 +282,6 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         references=[Reference(y=0.0, label="")],
         legend_title=axis_title(curve.columns[other]) if other else "",
     )
-
-
-def _metric(curve: LawCurve, column: str) -> str:
-    """What the law is of, in a title."""
-    return "Loss" if curve.response.is_log else loss_title((), column).capitalize()
-
-
-def _scale(curve: LawCurve) -> Literal["log", "linear"]:
-    """Of an axis of the metric: what may be 0, or below it, has no logarithm."""
-    return "log" if curve.response.is_log else "linear"
 
 
 def _trend(curve: LawCurve, axis: str, rows: Sequence[Observation]) -> str:

@@ -11,6 +11,7 @@ from lawful import laws
 from lawful.fitting.absent_law import AbsentLaw
 from lawful.fitting.answers import Answer
 from lawful.fitting.fitted import run_spread
+from lawful.fitting.predict import of_one_run
 from lawful.fitting.quantiles import t_quantile
 from lawful.response import LOG, Response
 
@@ -40,7 +41,9 @@ class LawCurve:
     pivot: Mapping[str, float]
     columns: Mapping[str, str]
     response: Response = LOG
-    reach: Callable[[Mapping[str, float]], float] = lambda at: 0.0  # of a run's log loss about the curve, 95 %
+    reach: Callable[[Mapping[str, float]], float] = lambda at: (
+        0.0
+    )  # of a run about the curve, 95 %, as fitted.run_spread
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -61,12 +64,13 @@ class LawCurve:
     def new_run(
         self, predicted: np.ndarray, band: tuple[np.ndarray, np.ndarray], axes: Mapping[str, OnAxis]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where the loss of one more run lies, point by point, from the curve and the band of its mean."""
+        """Where one more run lies, point by point, from the curve and the band of its mean."""
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))
         points = zip(*columns, strict=True)
-        reach = np.array([self.reach(dict(zip(self.inputs, map(float, one), strict=True))) for one in points])
-        low, high = (np.log(end / predicted) for end in band)
-        return predicted * np.exp(-np.hypot(low, reach)), predicted * np.exp(np.hypot(high, reach))
+        reach = [self.reach(dict(zip(self.inputs, map(float, one), strict=True))) for one in points]
+        ends = [of_one_run(self.response, *map(float, one)) for one in zip(predicted, *band, reach, strict=True)]
+        low, high = np.array(ends).T
+        return low, high
 
     def at(self, **axes: OnAxis) -> laws.Axes:
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(axes[name], dtype=float)) for name in self.inputs))

@@ -14,7 +14,7 @@ from lawful.plugins import column_title
 from lawful.report import charts, tables
 from lawful.report.charts import Points, Reference
 from lawful.report.evidence import Evidence
-from lawful.report.law_curve import COUNTING
+from lawful.report.law_curve import COUNTING, LawCurve
 from lawful.report.tables import number
 from lawful.schema import Observation, Question
 
@@ -60,6 +60,16 @@ def loss_title(rows: Sequence[Observation], column: str = "loss") -> str:
         return METRICS.get(column) or column_title(column) or column.replace("_", " ")
     unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
     return LOSSES[column] + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
+
+
+def metric_name(curve: LawCurve, column: str) -> str:
+    """What the law is of, in a title."""
+    return "Loss" if curve.response.is_log else loss_title((), column).capitalize()
+
+
+def scale_of(curve: LawCurve) -> charts.Scale:
+    """Of an axis of the metric: what may be 0, or below it, has no logarithm."""
+    return "log" if curve.response.is_log else "linear"
 
 
 def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:
