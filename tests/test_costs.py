@@ -41,6 +41,22 @@ def test_a_start_below_nothing_is_none_and_one_size_gives_a_rate() -> None:
     assert cost_law(work[:2], [1, 2]) is None
 
 
+def test_seconds_that_do_not_grow_with_the_work_are_a_start_alone_and_its_interval_widens_with_the_work() -> None:
+    law = cost_law([1e9, 2e9, 4e9, 8e9], [10.1, 10.05, 10.02, 9.98])
+    assert law is not None and law.flops_per_second == float("inf")
+    near, far = law.seconds(3e9), law.seconds(1e12)
+    assert near.middle == far.middle == pytest.approx(10, rel=0.01)
+    assert near.high < 10.5 and far.high > 20
+
+
+def test_runs_of_one_size_leave_open_how_much_of_their_seconds_was_the_start() -> None:
+    law = cost_law([2e9] * 3, [1.9, 2.0, 2.1])
+    assert law is not None
+    larger, smaller = law.seconds(2e10), law.seconds(2e8)
+    assert larger.low < 2 < larger.middle < larger.high < 30, "a start alone would take 2 s, no start 20 s"
+    assert smaller.low < 0.2 and smaller.high > 2
+
+
 def test_only_runs_that_were_not_stopped_tell_what_the_others_of_their_arm_take() -> None:
     own = PlannedRun.example()
     planned = [replace(own, run=f"r{i}", flops=10**9 * i, arm="ab"[i > 5]) for i in range(1, 8)]

@@ -343,7 +343,14 @@ def test_a_plan_for_the_gpus_of_a_cluster_needs_none_here(tmp_path: Path) -> Non
 
 def test_who_reserves_gpus_on_a_cluster_names_them() -> None:
     plain: dict[str, Any] = {"workers": 0, "log": None, "checkpoint_seconds": 30.0, "cpus_per_run": 1, "shard": False}
-    plain |= {"processes_per_run": 1, "address": "auto", "partition": None, "time": "60", "array_parallelism": 256}
+    plain |= {
+        "processes_per_run": 1,
+        "address": "auto",
+        "partition": None,
+        "time": "60",
+        "array_parallelism": 256,
+        "max_hours": None,
+    }
     assert _executor("slurm", device="auto", gpus_per_run=1.0, **plain).device == "cuda"
     assert _executor("slurm", device="auto", gpus_per_run=0.0, **plain).device == "auto"
     assert _executor("ray", device="cpu", gpus_per_run=1.0, **plain).device == "cpu"

@@ -26,16 +26,19 @@ class Seconds:
 class CostLaw:
     """seconds = start + flops / flops_per_second. A run's own deviation is a share of its seconds.
 
-    num_runs      finished runs that it was fitted to
+    flops_per_second   infinite where larger runs took no longer
+    freedom       finished runs that it was fitted to, less its free parameters
+    only          the FLOPs of these runs where all have the same: how much of their seconds was the start is not known
     spread        standard deviation of those shares
     uncertainty   of (start, 1 / flops_per_second): their covariance
     """
 
     start: float
     flops_per_second: float
-    num_runs: int
+    freedom: int
     spread: float
     uncertainty: tuple[tuple[float, float], tuple[float, float]]
+    only: float | None = None
 
     def seconds(self, flops: float) -> Seconds:
         import numpy as np  # here, since `lawful status` of other studies needs neither
@@ -44,15 +47,16 @@ class CostLaw:
         middle = self.start + flops / self.flops_per_second
         at = np.array([1.0, flops]) / middle
         share = math.sqrt(self.spread**2 + float(at @ np.array(self.uncertainty) @ at))
-        freedom = self.num_runs - (2 if self.start else 1)
-        factor = min(math.exp(min(float(stdtrit(freedom, (1 + LEVEL) / 2)) * share, 700.0)), MOST_TIMES)
-        return Seconds(middle=middle, low=middle / factor, high=middle * factor)
+        factor = min(math.exp(min(float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * share, 700.0)), MOST_TIMES)
+        as_before = middle if self.only is None else self.only / self.flops_per_second  # if all of it was the start
+        return Seconds(middle=middle, low=min(middle, as_before) / factor, high=max(middle, as_before) * factor)
 
 
 def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None:
     """The law by least squares over the shares by which it misses the seconds; None of too few runs.
 
-    A start that would be negative is 0, and so it is where all runs have the same FLOPs.
+    A start that would be negative is 0, and so it is where all runs have the same FLOPs; a rate that would be negative
+    is infinite, and its uncertainty stays.
     """
     import numpy as np
 
@@ -63,9 +67,10 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
     scale = 1 / np.abs(design).max(axis=0)  # FLOPs are large
     has_start = len(set(flops)) > 1
     found = np.linalg.lstsq(design * scale, np.ones(len(took)), rcond=None)[0] * scale if has_start else np.zeros(2)
-    if found[0] <= 0 or found[1] <= 0:
-        has_start = False
-        found = np.array([0.0, design[:, 1].sum() / (design[:, 1] @ design[:, 1])])
+    if min(found) <= 0:
+        has_start = found[0] > 0
+        kept = design[:, 0 if has_start else 1]
+        found = np.eye(2)[0 if has_start else 1] * kept.sum() / (kept @ kept)
     used = design if has_start else design[:, 1:]
     misses = design @ found - 1
     variance = float(misses @ misses) / (len(took) - used.shape[1])
@@ -75,10 +80,11 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
     whole[-inner.shape[0] :, -inner.shape[0] :] = inner
     return CostLaw(
         start=float(found[0]),
-        flops_per_second=float(1 / found[1]),
-        num_runs=len(took),
+        flops_per_second=float(1 / found[1]) if found[1] else math.inf,
+        freedom=len(took) - used.shape[1],
         spread=math.sqrt(variance),
         uncertainty=((whole[0, 0], whole[0, 1]), (whole[1, 0], whole[1, 1])),
+        only=None if len(set(flops)) > 1 else float(flops[0]),
     )
 
 

@@ -108,6 +108,16 @@ def test_rows_that_belong_to_no_rung_are_left_out_by_their_numbers(here: Path) -
     assert found.others == [11, 12] and len(found.results) == 10
 
 
+def test_rows_of_runs_that_did_not_finish_are_no_results(here: Path) -> None:
+    rows = json.loads(Path("sweep.json").read_text())
+    for row, status in zip(rows, ("pruned", "crashed", "running", *["complete"] * 7), strict=True):
+        row["status"] = status
+    Path("sweep.json").write_text(json.dumps(rows))
+    planned = plan_commands(import_file(here / "mine.py").study, study_file=here / "mine.py")
+    found = adopted(planned, read_by_role("sweep.json", {}))
+    assert found.unfinished == [1, 2, 3] and len(found.results) == 7
+
+
 @pytest.mark.parametrize(
     ("losses", "more", "says"),
     [
@@ -132,6 +142,16 @@ def test_several_rows_of_one_rung_are_refused_with_the_way_out(here: Path) -> No
         DeclarationError, match=r"--reduce last .*\n  width=16,seed=0: expected one row, got 2 \(rows 1, 11\)"
     ):
         adopt()
+
+
+def test_a_table_without_a_loss_is_refused_with_the_option_that_names_it(here: Path) -> None:
+    rows = [{**row, "value": row["val_loss"]} for row in json.loads(Path("sweep.json").read_text())]
+    Path("sweep.json").write_text(
+        json.dumps([{name: cell for name, cell in row.items() if name != "val_loss"} for row in rows])
+    )
+    with pytest.raises(DeclarationError, match="No column is recognised as the loss. Say which it is, .*--loss-column"):
+        adopt()
+    assert "10 runs are adopted" in adopt("--loss-column", "value")
 
 
 def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:

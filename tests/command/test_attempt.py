@@ -120,6 +120,8 @@ def test_lawful_log_is_read_without_saying_so(tmp_path: Path) -> None:
         ("import os; os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
         ("print('CUDA out of memory. Tried'); exit(1)", "out of memory, as its output says"),
         ("pass", "it wrote nothing"),
+        ("print('val loss 0.000')", "expected a loss above 0, got 0"),
+        ("print('val loss -3.2')", "expected a loss above 0, got -3.2"),
     ],
 )
 def test_how_a_run_failed_is_said(tmp_path: Path, text: str, says: str) -> None:

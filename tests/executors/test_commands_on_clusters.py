@@ -18,7 +18,7 @@ import pytest
 from commands import command, plan, script
 from lawful.command import Command
 from lawful.conduct import train_study
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, LawfulError
 from lawful.executors import ray as ray_executor
 from lawful.executors.local import Local
 from lawful.executors.ray import Ray
@@ -91,6 +91,18 @@ class FakeRay:
 
     def get(self, task: object) -> Any:
         return self.results[task]
+
+
+@pytest.mark.parametrize(("address", "advice"), [("local", "`lawful resume` again"), ("auto", "`ray start --head`")])
+def test_a_node_of_ray_that_does_not_start_in_time_is_no_bug_of_ours(
+    monkeypatch: pytest.MonkeyPatch, address: str, advice: str
+) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # what Ray 2 raises
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(LawfulError, match=rf"timed out during startup.*{advice}"):
+        ray_executor._connected(Ray(address=address))
 
 
 def test_commands_under_ray_give_the_same_table_and_reserve_what_they_need(

@@ -247,3 +247,16 @@ def test_draws_come_to_an_end_whatever_the_noise():
     point, data = point_of(line(np.random.default_rng(0), runs=6, seeds=1), "power_floor")
     wild = dataclasses.replace(noise.measure(point, data), variance_row=1e12, variance_cluster=1e12)
     assert np.isfinite(refits.redraw(point, data, wild, draws=20, seed=0)).all()
+
+
+@pytest.mark.parametrize("cluster", ["run", None])
+def test_a_law_whose_parameters_all_end_at_bounds_says_so_in_a_table_of_clusters_too(cluster):
+    """exp(-a) is at most 1 and these losses begin at 5: a and alpha both end at their low bounds."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"params": float(n), "run": f"r{i // 2}", "loss": float(20 * n**-0.1 * np.exp(0.003 * rng.standard_normal()))}
+        for i, n in enumerate(np.repeat(np.geomspace(1e6, 1e9, 8), 2))
+    ]
+    fit = lawful.fit(rows, "exp(-a)*N^-alpha", draws=20, cluster=cluster)
+    assert {fit.params[name].at_bound for name in ("a", "alpha")} == {"low"}
+    assert not fit.convergence.is_certified

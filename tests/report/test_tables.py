@@ -8,6 +8,7 @@ import pytest
 
 from lawful.report import answer_tables, tables
 from lawful.report.scales import log_ticks
+from lawful.response import LOG
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,6 @@ def test_a_digit_that_is_no_number_stays_as_it_is() -> None:
 
 
 def test_an_interval_that_holds_every_loss_is_not_printed_as_numbers():
-    assert answer_tables._forecast_interval(1.9, 2.1) == "[1.9000, 2.1000]"
-    assert answer_tables._forecast_interval(1e-75, 3.6e74) == "not determined"
-    assert answer_tables._forecast_interval(None, None) == tables.DASH
+    assert answer_tables._forecast_interval(LOG, 1.9, 2.1) == "[1.9000, 2.1000]"
+    assert answer_tables._forecast_interval(LOG, 1e-75, 3.6e74) == "not determined"
+    assert answer_tables._forecast_interval(LOG, None, None) == tables.DASH

@@ -115,7 +115,7 @@ def test_a_model_that_the_memory_does_not_hold_is_refused_in_words() -> None:
     def model(tokens: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
 
-    data = SimpleNamespace(tokenizer=Characters(alphabet="ab"))
+    data = TokenData(fingerprint="", arrays={}, num_bytes={}, tokenizer=Characters(alphabet="ab"))
     writer: Any = SimpleNamespace(
         run=SimpleNamespace(context=8), data=data, model=model, device=torch.device("cpu"), rung={"label": "width=8"}
     )

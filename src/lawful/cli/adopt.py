@@ -47,10 +47,10 @@ def adopt(
     write_adopted(out, planned, found)
     left = len(planned.study.runs) - len(found.results)
     print(f"{out}: {len(found.results)} runs are adopted, {left} are to do")
-    if found.others:
-        more = ", ..." if len(found.others) > MOST_ROWS else ""
-        listed = ", ".join(map(str, found.others[:MOST_ROWS])) + more
-        print(f"{len(found.others)} rows belong to no rung and are left out (rows {listed})")
+    for numbers, why in ((found.others, "belong to no rung"), (found.unfinished, "are of runs that did not finish")):
+        if numbers:
+            listed = ", ".join(map(str, numbers[:MOST_ROWS])) + ", ..." * (len(numbers) > MOST_ROWS)
+            print(f"{len(numbers)} rows {why} and are left out (rows {listed})")
     _announce(out, conclude(out, _say))
     if left:
         print(f"train the others: lawful resume {shlex.quote(str(out))}")

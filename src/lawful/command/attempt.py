@@ -232,6 +232,8 @@ class _Attempt:
         if odd:
             told = ", ".join(f"{name} {found[name]}" for name in odd)
             return self._failed(f"expected finite numbers, and whole counts of at least 1, got {told}")
+        if found["loss"] <= 0:
+            return self._failed(f"expected a loss above 0, got {found['loss']:g}; read or print one that is")
         return RunRecord(status="finished", measured=self._columns(found, ended))
 
     def _columns(self, found: Mapping[str, float], ended: process.Ended) -> dict[str, Cell]:

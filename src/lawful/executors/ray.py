@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lawful.checks import NaturalInt, NonNegativeFloat
-from lawful.errors import DeclarationError, MissingDependency
+from lawful.errors import DeclarationError, LawfulError, MissingDependency
 from lawful.executors import Executor, Job, Needs, Worker, give_up
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
@@ -121,8 +121,16 @@ def _connected(executor: Ray) -> Any:
         if is_plain and int(port) < 2**16:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=executor.address, log_to_driver=False, logging_level="error", **own)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        # Ray raises Exception itself where a node of its own does not start in time; its subclasses are told apart
+        if type(error) is not Exception and not isinstance(error, (OSError, ValueError, RuntimeError)):
+            raise
         why = " ".join(str(error).split())[:300]
+        if executor.address == "local":
+            raise LawfulError(
+                f"--address local: expected Ray to start on this machine, got an error of its own ({why}). Run `lawful "
+                "resume` again when the machine has less to do, or leave out --executor ray to train without it."
+            ) from None
         raise DeclarationError(
             f"--address: expected a Ray cluster at {executor.address!r}, got none ({why}). "
             "Start one with `ray start --head`, or let lawful have one of its own with --address local."

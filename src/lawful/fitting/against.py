@@ -25,7 +25,7 @@ DIFFERS = 0.05
 
 @dataclass(frozen=True)
 class ExponentTest:
-    """p that the fit's exponent is the published one; None where the fit does not determine it."""
+    """p that the fit's exponent is one that is printed as the published one; None where the fit does not determine it."""
 
     name: str
     fitted: float
@@ -129,8 +129,14 @@ def _test(fit: FittedLaw, one: Published, name: str) -> ExponentTest:
     theirs = one.stderr.get(name, 0.0)
     error = math.hypot(own.stderr, theirs)
     is_known = own.role != "fixed" and not own.at_bound and math.isfinite(error) and error > 0
-    p = 2 * t_cdf(-abs(own.value - value) / error, fit.dof) if is_known else None
+    beyond = max(abs(own.value - value) - _rounding(value), 0.0)
+    p = min(2 * t_cdf(-beyond / error, fit.dof), 1.0) if is_known else None
     return ExponentTest(name, own.value, own.ci95, value, theirs, p)
+
+
+def _rounding(printed: float) -> float:
+    """Half a unit of its last digit: what the paper's number may be off by print alone."""
+    return 0.5 * 10.0 ** -len(f"{printed:.10g}".partition(".")[2])
 
 
 def _why_no_ratio(fit: FittedLaw, one: Published, *, is_same: bool) -> str:

@@ -209,10 +209,17 @@ def _by_arm(
     return _ByArm(np.maximum(squares / dofs, least), dofs, spans, inverse)
 
 
+def totals(columns: Array, cluster: Array) -> Array:
+    """Sums over the rows of each cluster, shape (clusters, columns); there may be no column: a law may have nothing
+    free where all its parameters lie at bounds."""
+    sums = [np.bincount(cluster, column) for column in columns.T]
+    return np.array(sums).reshape(columns.shape[1], int(cluster.max()) + 1).T
+
+
 def _split(basis: Array, inverse: Array, residual: Array, cluster: Array, least: float) -> _Split:
     n, p = basis.shape
     sizes = np.bincount(cluster).astype(float)
-    sums = np.stack([np.bincount(cluster, column) for column in basis.T], axis=1)
+    sums = totals(basis, cluster)
     # Z' M Z, with Z the clusters' indicators and M the residuals' projector: what residual totals can vary by
     between = np.diag(sizes) - sums @ sums.T
     first, second, third, fourth = (float(np.trace(np.linalg.matrix_power(between, k))) for k in (1, 2, 3, 4))

@@ -31,16 +31,19 @@ def trace(law: Law, pivot: Mapping[str, float]) -> list[Step] | None:
     logs = {axis: _Symbol(steps, ("axis", index)) for index, axis in enumerate(law.inputs)}
     values = {name: _Symbol(steps, ("parameter", index)) for index, name in enumerate(law.parameters)}
     try:
-        x = Axes(logs, pivot)  # type: ignore[arg-type]
-        terms = law.values_of_terms({shape.name: values[shape.name] for shape in law.shapes}, x)
-        size = [*(values[name] for name in law.coefficients), *[1.0] * (len(terms) - len(law.coefficients))]
-        total = sum(
-            factor * term.sign * np.exp(np.minimum(term.log, LARGEST_LOG))
-            for factor, term in zip(size, terms, strict=True)
-        )
+        total = _total(law, values, Axes(logs, pivot))  # type: ignore[arg-type]
     except (NotTraced, TypeError, ValueError, AttributeError, IndexError):  # numpy's own where a symbol is no array
         return None
     return _needed(steps, total.place) if isinstance(total, _Symbol) else None
+
+
+def _total(law: Law, values: Mapping[str, _Symbol], x: Axes) -> _Symbol | float:
+    terms = law.values_of_terms({shape.name: values[shape.name] for shape in law.shapes}, x)
+    size = [*(values[name] for name in law.coefficients), *[1.0] * (len(terms) - len(law.coefficients))]
+    total: _Symbol | float = sum(
+        factor * term.sign * np.exp(np.minimum(term.log, LARGEST_LOG)) for factor, term in zip(size, terms, strict=True)
+    )
+    return total
 
 
 class _Symbol(np.lib.mixins.NDArrayOperatorsMixin):

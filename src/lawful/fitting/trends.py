@@ -94,8 +94,7 @@ class _Lens:
     def whitened(self, columns: Array) -> Array:
         if self.shrink is None:
             return columns
-        size = np.bincount(self.data.cluster)
-        means = np.stack([np.bincount(self.data.cluster, column) / size for column in columns.T], axis=1)
+        means = noise.totals(columns, self.data.cluster) / np.bincount(self.data.cluster)[:, None]
         return np.asarray(columns - self.shrink[:, None] * means[self.data.cluster])
 
     def basis(self, extra: Array | None = None) -> Array:

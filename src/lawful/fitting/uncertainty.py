@@ -205,7 +205,7 @@ def _whitened_squares(
     shrink = 1 - 1 / np.sqrt(1 + size * around.variance_cluster / around.variance_row)
     cells = np.unique(np.where(is_repeated, group, group.max() + 1 + np.arange(data.n)), return_inverse=True)[1]
     columns = np.column_stack([residual, np.eye(int(cells.max()) + 1)[cells]])
-    means = np.stack([np.bincount(data.cluster, column) / size for column in columns.T], axis=1)
+    means = noise.totals(columns, data.cluster) / size[:, None]
     columns = columns - (shrink[:, None] * means)[data.cluster]
     left, basis = columns[:, 0], np.linalg.qr(columns[:, 1:])[0]
     inside = left - basis @ (basis.T @ left)

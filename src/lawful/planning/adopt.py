@@ -17,7 +17,8 @@ from lawful.schema import Cell, Coordinate, PlannedRun, RunRecord
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
-from lawful.tables import Observations
+from lawful.tables import Observations, is_finished
+from lawful.tables.lacking import lacking
 
 SHOWN = 5  # rows in a message
 CLOSE = 1e-9  # counts that are given twice may differ by rounding
@@ -27,10 +28,12 @@ CLOSE = 1e-9  # counts that are given twice may differ by rounding
 class Adopted:
     """results    run -> what its row says
     others    numbers of rows that belong to no rung
+    unfinished    numbers of rows whose status says that the run did not end well: their rungs are still to do
     """
 
     results: Mapping[str, RunRecord]
     others: Sequence[int]
+    unfinished: Sequence[int] = ()
 
 
 def adopted(plan: Plan, table: Observations) -> Adopted:
@@ -40,10 +43,14 @@ def adopted(plan: Plan, table: Observations) -> Adopted:
     same in the whole study needs none. Raises DeclarationError where a coordinate has no column, a rung has several
     rows, a held-out rung has one, or a count is not what the command says.
     """
+    _expect_columns(plan, table)
     names = {name: _column(name, table, plan.study.runs) for name in plan.study.axes}
     rows: dict[str, list[int]] = {}
     others = []
+    unfinished = [number + 1 for number, row in enumerate(table.rows) if not is_finished(row)]
     for number, row in enumerate(table.rows):
+        if not is_finished(row):
+            continue
         own = [one.run for one in plan.study.runs if _is_of(row, one, names)]
         for run in own:
             rows.setdefault(run, []).append(number)
@@ -72,7 +79,7 @@ def adopted(plan: Plan, table: Observations) -> Adopted:
     refuse_lines(f"{table.source}: the rows are not those of the study's rungs{advice}", problems)
     if not results:
         raise DeclarationError(f"{table.source}: expected a row of some rung, got {len(table)} rows of none of them.")
-    return Adopted(results=results, others=others)
+    return Adopted(results=results, others=others, unfinished=unfinished)
 
 
 def write_adopted(folder: Path, plan: Plan, found: Adopted) -> None:
@@ -85,6 +92,14 @@ def write_adopted(folder: Path, plan: Plan, found: Adopted) -> None:
                 raise StoreError(f"{store.claim(run)}: expected a run that nobody is at, got one that is running.")
             if not store.result(run).exists():
                 write_result(store.result(run), result, lease=lease)
+
+
+def _expect_columns(plan: Plan, table: Observations) -> None:
+    """Raises DeclarationError where a number that the commands do not tell has no column."""
+    known = [run.known for run in plan.runs.values() if isinstance(run, CommandRun)]
+    needed = [name for name in ("loss", "params", "tokens") if any(name not in counts for counts in known)]
+    if missing := [name for name in needed if name not in table.roles]:
+        raise DeclarationError(f"{table.source}: {lacking(table, *missing)}")
 
 
 def _column(name: str, table: Observations, runs: Sequence[PlannedRun]) -> str | None:

@@ -216,8 +216,8 @@ def _unfinished(here: Store, planned: PlannedRun, pace: _Pace, cost: Seconds | N
     is_running = is_claimed(here.claim(planned.run))
     left: float | None = None
     own_range: tuple[float, float] | None = None
-    if cost is not None:
-        spent = _spent(here.claim(planned.run)) if is_running else 0.0
+    spent = _spent(here.claim(planned.run)) if is_running and cost is not None else 0.0
+    if cost is not None and spent <= cost.high:  # past the interval the run may hang: nothing is known of its end
         left, *ends = (max(seconds - spent, 0.0) for seconds in (cost.middle, cost.low, cost.high))
         own_range = (ends[0], ends[1])
     elif is_running and speed and _steps(planned):

@@ -19,6 +19,7 @@ SIDE = 1000  # of the box of the paths; one decimal of it is finer than any scre
 NARROW, ROOMY = 5, 9  # labels along x that stand side by side on a phone, and on a page
 MANY = 150  # marks from which on they are smaller
 LAST = 0.97  # share of an axis from which on a label in its middle would leave the chart
+LEFT = "--left"  # the property of page.css for the room at the left of a chart
 DIGIT = 7.2  # pixels that a character of an axis label takes, at most
 _DASHES: dict[Dash, str | None] = {"solid": None, "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 _SHAPES: dict[Symbol, str] = {
@@ -82,7 +83,7 @@ def plot(chart: Chart, name: str, within: Limits | None = None) -> Html:
             role="group",
             tabindex="0",
             aria_label=chart.alt,
-            style=f"--left:{left}px",
+            style=f"{LEFT}:{left}px",
         ),
         _legend(chart),
     )

@@ -117,11 +117,11 @@ def a_square(path: Path, other: Path) -> None:
 
 
 ATTACKS: dict[Callable[[Path, Path], None], str] = {
-    external_link: "a link to .*oth",
-    external_group: "a link to .*oth",
+    external_link: "a link to ",
+    external_group: "a link to ",
     soft_link_to_an_external_one: "a link to '/hidden'",
     virtual: "a virtual dataset, made of other files",
-    external_storage: "got one in .*oth",
+    external_storage: "got one in ",
     far_too_long: "expected at most 172,800,000 samples",
     declared_only: "13,600,000,000 bytes declared, of which 0 are there",
     one_chunk_of_gigabytes: "in chunks of",

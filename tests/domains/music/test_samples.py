@@ -18,6 +18,7 @@ from lawful.domains.music.analyses.samples import _runs_of, statistics
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.storage.layout import Store
+from lawful.token_data import TokenData
 from lawful.train.sample import Draw, _drawn, write_on
 
 symusic = pytest.importorskip("symusic")
@@ -36,7 +37,7 @@ def test_no_symbol_is_drawn_that_the_merges_did_not_fill() -> None:
     assert remi.merges is not None and len(remi.merges) < 500
     writer: Any = SimpleNamespace(
         run=SimpleNamespace(context=8),
-        data=SimpleNamespace(tokenizer=remi),
+        data=TokenData(fingerprint="", arrays={}, num_bytes={}, tokenizer=remi),
         model=lambda inputs: torch.arange(remi.vocab_size + 50.0).expand(*inputs.shape, -1) / 10,
         device=torch.device("cpu"),
     )

@@ -155,8 +155,9 @@ def _numbers(value: Json) -> Iterator[float]:
 
 
 def json_of(text: str) -> Json:
+    value: Json
     try:
-        value: Json = parse_json(text)
-        return value
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:  # no JSON, a number of too many digits, too deep a nest
         raise DataError(f"expected JSON, got {no_json(error)}") from None
+    return value
