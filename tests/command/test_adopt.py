@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from commands import script
 from lawful.cli import app
 from lawful.conduct import train_study
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import observations
-from lawful.planning.adopt import adopted
+from lawful.planning.adopt import adopted, write_adopted
 from lawful.planning.commands import plan_commands
 from lawful.storage.layout import Store
 from lawful.study import import_file
@@ -142,6 +142,16 @@ def test_several_rows_of_one_rung_are_refused_with_the_way_out(here: Path) -> No
         DeclarationError, match=r"--reduce last .*\n  width=16,seed=0: expected one row, got 2 \(rows 1, 11\)"
     ):
         adopt()
+
+
+def test_a_corrected_table_is_not_taken_in_silence_where_other_losses_are(here: Path) -> None:
+    planned = plan_commands(import_file(here / "mine.py").study, study_file=here / "mine.py")
+    found = adopted(planned, read_by_role("sweep.json", {}))
+    write_adopted(here / "out", planned, found)
+    write_adopted(here / "out", planned, found)
+    write({(width, seed): loss(width, seed) + (width == 16) for width in WIDTHS for seed in (0, 1)})
+    with pytest.raises(StoreError, match=r"got 2 with another \(width=16,seed=0; width=16,seed=1\); choose another"):
+        write_adopted(here / "out", planned, adopted(planned, read_by_role("sweep.json", {})))
 
 
 def test_a_table_without_a_loss_is_refused_with_the_option_that_names_it(here: Path) -> None:
