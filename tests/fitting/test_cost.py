@@ -121,6 +121,11 @@ def test_a_price_turns_a_sum_into_a_budget(fit):
         ({"budget": 1e6, "price": "1 per FLOP"}, "one of them"),
         ({"flops": None}, "expected a budget"),
         ({"flops": 1e10, "cost": "6*N*D + 1e20"}, "pays for no size at all"),
+        ({"cost": "6*N*D - 1e-3*D^2"}, "rises with D"),
+        ({"cost": "N^2/D"}, "rises with D"),
+        ({"cost": "-6*N*D"}, "above 0"),
+        ({"flops": 1.0}, "less than one: check the units"),
+        ({"serve_tokens": 1e30}, "less than one: check the units"),
     ],
 )
 def test_a_cost_that_cannot_be_meant_is_refused(fit, how, says):
