@@ -234,8 +234,8 @@ def test_of_arms_with_a_rising_metric_the_higher_one_is_ahead():
     rng = np.random.default_rng(0)
     table = [
         {"arm": arm, "flops": c,
-         "loss": float((0.2 + gain / (1 + (1e18 / c) ** 0.6)) * np.exp(2e-3 * rng.standard_normal()))}
+         "accuracy": float((0.2 + gain / (1 + (1e18 / c) ** 0.6)) * np.exp(2e-3 * rng.standard_normal()))}
         for arm, gain in (("better", 0.6), ("worse", 0.5)) for c in np.geomspace(1e16, 1e20, 10)
     ]  # fmt: skip
-    found = lawful.crossover(table, law="sigmoid", draws=0)
-    assert found.better_large == "better" and "the fitted metric is higher for better at small flops" in found.sentence
+    found = lawful.crossover(table, law="sigmoid", loss="accuracy", draws=0)
+    assert found.better_large == "better" and "accuracy is higher for better at small flops" in found.sentence

@@ -178,7 +178,7 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
             f"holdout: expected runs that do not reach the largest {words}, got none: nothing is left to fit. Hold out "
             "by another amount (--largest).",
         )
-    table = by_role(kept)
+    table = by_role(kept, response)
     smaller = fit_table(
         table,
         resolved(fit.model, table).law,
