@@ -25,7 +25,7 @@ DIFFERS = 0.05
 
 @dataclass(frozen=True)
 class ExponentTest:
-    """p that the fit's exponent is the published one as printed; None where the fit does not determine it."""
+    """p that the fit's exponent is one that prints as the published one; None where the fit does not determine it."""
 
     name: str
     fitted: float

@@ -185,6 +185,19 @@ def _read(text: str, serving: float, held: Mapping[str, float]) -> ByFormula:
     return ByFormula(shown_text, read, values, slope_and_rest(as_parameter, "tokens"), serving)
 
 
+def refuse_falling(cost: Cost, domain: Mapping[str, tuple[float, float]]) -> None:
+    """Raises DeclarationError for a cost that is not above 0, or that more tokens lower, somewhere among the runs."""
+    size = np.geomspace(*domain["params"], 5)[:, None]
+    tokens = np.geomspace(*domain["tokens"], 9)[None]
+    with np.errstate(all="ignore"):
+        paid = np.asarray(cost.of(size, tokens))
+    if not (paid > 0).all() or (np.diff(paid, axis=1) < 0).any():
+        raise DeclarationError(
+            f"cost: {cost.text}: expected a cost above 0 that rises with D at every size of the runs; it does not for "
+            f"N from {size[0, 0]:.3g} to {size[-1, 0]:.3g} and D from {tokens[0, 0]:.3g} to {tokens[0, -1]:.3g}."
+        )
+
+
 @dataclass(frozen=True)
 class Price:
     """Currency for one FLOP; text: as it was given."""
