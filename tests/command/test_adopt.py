@@ -170,5 +170,7 @@ def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:
         for row in json.loads(Path("sweep.json").read_text())
     ]
     Path("sweep.json").write_text(json.dumps(rows))
-    with pytest.raises(DeclarationError, match="expected a column for the coordinate seed, got "):
+    with pytest.raises(
+        DeclarationError, match="for the coordinate seed, got .*; call the column seed, config.seed or params.seed"
+    ):
         adopt()

@@ -133,7 +133,8 @@ def _column(name: str, table: Observations, runs: Sequence[PlannedRun]) -> str |
     if found:
         raise DeclarationError(f"{table.source}: the coordinate {name} may be {' or '.join(found)}; rename it.")
     raise DeclarationError(
-        f"{table.source}: expected a column for the coordinate {name}, got {nearest(name, table.columns)}."
+        f"{table.source}: expected a column for the coordinate {name}, got {nearest(name, table.columns)}; "
+        f"call the column {name}, config.{name} or params.{name}."
     )
 
 
