@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -184,10 +184,10 @@ def _read(text: str, serving: float, held: Mapping[str, float]) -> ByFormula:
     return ByFormula(shown_text, read, values, slope_and_rest(as_parameter, "tokens"), serving)
 
 
-def refuse_falling(cost: Cost, domain: Mapping[str, tuple[float, float]]) -> None:
+def refuse_falling(cost: Cost, domain: Mapping[str, Sequence[float]]) -> None:
     """Raises DeclarationError for a cost that is not above 0, or that more tokens lower, somewhere among the runs."""
-    size = np.geomspace(*domain["params"], 5)[:, None]
-    tokens = np.geomspace(*domain["tokens"], 9)[None]
+    size = np.geomspace(domain["params"][0], domain["params"][-1], 5)[:, None]
+    tokens = np.geomspace(domain["tokens"][0], domain["tokens"][-1], 9)[None]
     with np.errstate(all="ignore"):
         paid = np.asarray(cost.of(size, tokens))
     if not (paid > 0).all() or (np.diff(paid, axis=1) < 0).any():
