@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.codes import CODES
-from lawful.fitting.data import _ONE_VALUE
+from lawful.fitting.mixtures import ONE_VALUE
 
 SOURCE = Path(lawful.__file__).parent
 ROOT = Path(__file__).parents[1]
 MAKERS = {"Refusal", "Warning"}
 HANDED_ON = {
     ("report/evidence.py", "str(raw.get('code'))"),  # of an answer's file
-    ("fitting/data.py", "code"),
+    ("fitting/mixtures.py", "code"),
     ("fitting/joint.py", "refusal.code"),
     ("fitting/crossover.py", "refusal.code"),
 }
@@ -40,7 +40,7 @@ def codes(tree: ast.AST) -> Iterator[ast.expr]:
 
 def shown() -> dict[str, str]:
     """Code -> a file that makes it."""
-    found = {code: "fitting/data.py" for code, _ in _ONE_VALUE.values()}
+    found = {code: "fitting/mixtures.py" for code, _ in ONE_VALUE.values()}
     for path in SOURCE.rglob("*.py"):
         where = path.relative_to(SOURCE).as_posix()
         for code in codes(ast.parse(path.read_text(encoding="utf-8"))):
@@ -79,7 +79,7 @@ def test_a_code_is_explained_on_the_command_line():
 
     one = CliRunner().invoke(app, ["explain", "not_identified"])
     assert one.exit_code == 0
-    assert CODES["not_identified"].do in one.output.replace("\n", " ")
+    assert CODES["not_identified"].do in " ".join(one.output.split())
     everything = CliRunner().invoke(app, ["explain"]).output
     assert all(name in everything for name in CODES)
     wrong = CliRunner().invoke(app, ["explain", "not_identifed"])

@@ -6,7 +6,7 @@ import pytest
 import lawful
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.answer_table import answer_table, with_arms
-from lawful.fitting.headline import thing_of
+from lawful.fitting.headline_fit import thing_of
 from lawful.fitting.sketch import sketch
 from lawful.tables import read_runs
 
@@ -30,6 +30,15 @@ def test_a_fit_is_drawn_in_twelve_lines_of_eighty_letters() -> None:
     assert [sum(line.count(mark) for line in plot) for mark in "ox+*"] == pytest.approx([5, 5, 5, 5], abs=1)
     assert plot[0].startswith("o") and plot[-1].rstrip().endswith("*"), "the loss falls with size and with data"
     assert lines[-1].split()[:3] == ["D:", "o", "1e+08"]
+
+
+def test_the_legend_never_ends_within_a_number() -> None:
+    many = [{"N": n, "D": d, "loss": 1.7 + 400 * n**-0.34 + 410 * d**-0.28} for n in SIZES for d in
+            (1.39e9, 7.34e9, 1.37e10, 2.28e10, 4.38e10, 3.18e11)]  # fmt: skip
+    fit = lawful.fit(many, "chinchilla", draws=0)
+    for width in (80, 60, 40):
+        last = sketch(fit, width).splitlines()[-1]
+        assert len(last) <= width and last.endswith("@ 3.18e+11"), last
 
 
 def test_one_axis_is_drawn_with_one_mark() -> None:
