@@ -11,7 +11,7 @@ import pytest
 
 import lawful
 from lawful.errors import DeclarationError, LawfulError, StoreError
-from lawful.fitting import uncertainty
+from lawful.fitting import profiles, uncertainty
 
 RANDOM = np.random.default_rng(11)
 SIZES, TOKENS = np.geomspace(1e7, 1e9, 5), np.geomspace(1e9, 6e10, 5)
@@ -59,6 +59,7 @@ def test_profiles_at_another_level_are_near_those_that_a_fit_at_that_level_finds
     few = [{"N": n, "loss": 1.7 + 400 * n**-0.34 + 0.004 * RANDOM.standard_normal()} for n in np.geomspace(1e6, 1e9, 9)]
     found = lawful.fit(few, "power_floor", draws=0).conf_int(0.8)
     monkeypatch.setattr(uncertainty, "LEVEL", 0.8)
+    monkeypatch.setattr(profiles, "LEVEL", 0.8)
     exact = lawful.fit(few, "power_floor", draws=0)
     for name in exact.free:
         low, high = exact.params[name].ci95
