@@ -79,7 +79,7 @@ def test_a_code_is_explained_on_the_command_line():
 
     one = CliRunner().invoke(app, ["explain", "not_identified"])
     assert one.exit_code == 0
-    assert CODES["not_identified"].do in one.output.replace("\n", " ")
+    assert CODES["not_identified"].do in " ".join(one.output.split())
     everything = CliRunner().invoke(app, ["explain"]).output
     assert all(name in everything for name in CODES)
     wrong = CliRunner().invoke(app, ["explain", "not_identifed"])

@@ -2,6 +2,7 @@
 
 import doctest
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ import polars
 import pytest
 
 import lawful
-from lawful.errors import DeclarationError, LawfulError
+from lawful.errors import DeclarationError, LawfulError, StoreError
 from lawful.fitting import profiles, uncertainty
 
 RANDOM = np.random.default_rng(11)
@@ -229,3 +230,12 @@ def test_the_example_of_a_docstring_runs(
     said: list[str] = []
     doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     assert not said, "".join(said)
+
+
+def test_a_fit_is_a_mapping_of_its_parameters_to_python_too(fit: lawful.Fit) -> None:
+    assert list(fit) == list(fit.params) and dict(fit) == dict(fit.params)
+
+
+def test_a_fit_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file; expected a fit"):
+        lawful.load(tmp_path / "none.json")

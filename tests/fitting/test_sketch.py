@@ -32,6 +32,15 @@ def test_a_fit_is_drawn_in_twelve_lines_of_eighty_letters() -> None:
     assert lines[-1].split()[:3] == ["D:", "o", "1e+08"]
 
 
+def test_the_legend_never_ends_within_a_number() -> None:
+    many = [{"N": n, "D": d, "loss": 1.7 + 400 * n**-0.34 + 410 * d**-0.28} for n in SIZES for d in
+            (1.39e9, 7.34e9, 1.37e10, 2.28e10, 4.38e10, 3.18e11)]  # fmt: skip
+    fit = lawful.fit(many, "chinchilla", draws=0)
+    for width in (80, 60, 40):
+        last = sketch(fit, width).splitlines()[-1]
+        assert len(last) <= width and last.endswith("@ 3.18e+11"), last
+
+
 def test_one_axis_is_drawn_with_one_mark() -> None:
     fit = lawful.fit([{"N": n, "loss": 1.7 + 400 * n**-0.34} for n in (*SIZES, 3e8)], "power_floor", draws=0)
     lines = sketch(fit, 60).splitlines()

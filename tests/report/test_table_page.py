@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from lawful.cli import app
 from lawful.fitting.answer_table import answer_table, with_run_names
+from lawful.fitting.curve_interval import mean_interval
+from lawful.report.law_curve import law_curve
 from lawful.report.page import all_charts, leading_chart
 from lawful.report.table_page import evidence_of_table, write_table_page
 from lawful.tables import Observations, read_by_role, write_csv
@@ -146,3 +148,13 @@ def test_a_page_takes_the_columns_and_rows_that_it_is_told_and_a_study_takes_non
         assert (
             refused.exit_code != 0 and "for a table" in str(refused.exception) or "or a table" in str(refused.exception)
         )
+
+
+def test_the_shade_of_a_chart_is_the_interval_that_a_forecast_of_the_curve_has() -> None:
+    (answer,) = answer_table(read(rows({"one": 1.0})), draws=60)
+    curve, fit = law_curve(answer), answer.fit
+    assert fit is not None and curve is not None and fit.draws
+    for size in (1e6, 2e9):
+        found = curve.band(params=[size])
+        assert found is not None
+        assert (found[0][0], found[1][0]) == pytest.approx(mean_interval(fit, {"params": size}), rel=1e-6)

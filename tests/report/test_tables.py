@@ -7,6 +7,7 @@ import math
 import pytest
 
 from lawful.report import answer_tables, tables
+from lawful.report.marks import axis_title, loss_title
 from lawful.report.scales import log_ticks
 from lawful.response import LOG
 
@@ -66,7 +67,15 @@ def test_a_digit_that_is_no_number_stays_as_it_is() -> None:
     assert tables.readable(f"size={'9' * 5000}") == f"size={'9' * 5000}"
 
 
-def test_an_interval_that_holds_every_loss_is_not_printed_as_numbers():
+def test_an_interval_that_holds_every_loss_is_not_printed_as_numbers() -> None:
     assert answer_tables._forecast_interval(LOG, 1.9, 2.1) == "[1.9000, 2.1000]"
     assert answer_tables._forecast_interval(LOG, 1e-75, 3.6e74) == "not determined"
     assert answer_tables._forecast_interval(LOG, None, None) == tables.DASH
+
+
+def test_an_axis_of_someone_elses_table_says_what_its_column_stands_for() -> None:
+    assert axis_title("N", "params") == "Parameters N"
+    assert axis_title("params_active_precise", "params") == "Parameters N (params_active_precise)"
+    assert axis_title("dataset_size", "tokens") == "Training tokens D (dataset_size)"
+    assert axis_title("params_total", "params") == "Parameters N (all, embeddings counted)"
+    assert loss_title((), "val_loss") == "Loss (val_loss)"

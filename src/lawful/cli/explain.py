@@ -127,7 +127,11 @@ def _about_code(name: str) -> str:
     from lawful.codes import CODES
 
     found = CODES[name]
-    return f"{name} ({found.kind})\n  {found.means}\n  What to do: {found.do}"
+    lines = (
+        textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        for text in (found.means, f"What to do: {found.do}")
+    )
+    return "\n".join([f"{name} ({found.kind})", *lines])
 
 
 def _about_law(law: Law) -> str:

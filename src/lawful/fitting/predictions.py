@@ -95,7 +95,7 @@ class Predictions:
     def __repr__(self) -> str:
         codes = ", ".join(warning.code for warning in self.warnings)
         ends = f", {self.value.min():.5g} to {self.value.max():.5g}" if self.points else ""
-        return f"<{len(self)} predictions{ends}{f'; {codes}' if codes else ''}>"
+        return f"<{len(self)} prediction{'' if len(self) == 1 else 's'}{ends}{f'; {codes}' if codes else ''}>"
 
 
 def predict_point(fit: FittedLaw, given: Mapping[str, Any], interval: Interval, level: float) -> Prediction:

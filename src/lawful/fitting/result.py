@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -51,6 +51,14 @@ class Fit(FittedLaw):
 
     def __contains__(self, name: object) -> bool:
         return name in self.params
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the parameters, as `name in fit` and `fit[name]` know them."""
+        return iter(self.params)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the parameters: `dict(fit)` is name -> Parameter."""
+        return {**self.params}.keys()
 
     def conf_int(self, level: float = LEVEL) -> dict[str, tuple[float, float]]:
         """Intervals of all parameters, fitted and derived.
@@ -290,6 +298,8 @@ class Fit(FittedLaw):
         if isinstance(source, Mapping):
             return read_fit(source, find)
         path = Path(argument("source", source, Mapping | str | Path))
+        if not path.is_file():
+            raise StoreError(f"{path}: no such file; expected a fit, as Fit.save writes it.")
         raw = read_json(path)
         try:
             return read_fit(raw, find)

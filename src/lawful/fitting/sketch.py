@@ -63,7 +63,7 @@ def sketch(fit: FittedLaw, width: int = 80) -> str:
     lines.append(f"{'':{LABEL}} +{'-' * columns}")
     lines.append(f"{'':{LABEL}}  {ends[0]}{name:^{columns - sum(map(len, ends))}}{ends[1]}")
     if other is not None:
-        lines.append(f"{'':{LABEL}}  {_legend(fit, other, of_level)}"[:width].rstrip())
+        lines.append(f"{'':{LABEL}}  {_legend(fit, other, of_level, width - LABEL - 2)}")
     return "\n".join(lines)
 
 
@@ -93,8 +93,14 @@ def _curve(fit: FittedLaw, axis: str, other: str | None, grid: Array, level: flo
     return fit.loss(fit.values, at)
 
 
-def _legend(fit: FittedLaw, axis: str, levels: list[float]) -> str:
+def _legend(fit: FittedLaw, axis: str, levels: list[float], room: int) -> str:
+    """What each mark is, as far as whole entries have room; the last level stays, as the curves end at it."""
     cells = [fit.model.cell(axis, level) for level in levels]
     names = [cell if isinstance(cell, str) else f"{cell:.3g}" for cell in cells]
-    marks = "  ".join(f"{mark} {name}" for mark, name in zip(MARKS, names, strict=False))
-    return f"{fit.data.columns.get(axis, axis)}: {marks}; dots: the law"
+    marks = [f"{mark} {name}" for mark, name in zip(MARKS, names, strict=False)]
+    title = fit.data.columns.get(axis, axis)
+    for text in (f"{title}: {'  '.join(marks)}; dots: the law", f"{title}: {'  '.join(marks)}",
+                 f"{title}: {marks[0]} ... {marks[-1]}"):  # fmt: skip
+        if len(text) <= room:
+            return text
+    return f"{marks[0]} ... {marks[-1]}"[:room]

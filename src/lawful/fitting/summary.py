@@ -129,10 +129,15 @@ def ranking_lines(fit: FittedLaw) -> list[str]:
     shown = places[:SHOWN] if own[:1] and own[0][0] <= SHOWN else [*places[: SHOWN - 1], *own]
     out = [""] if shown else []
     for place, one in shown:
-        parts = ", ".join(f"{kind} {100 * error:.2g} %" for kind, error in one.left_out.items())
+        parts = ", ".join(f"{kind} {_percent(error)}" for kind, error in one.left_out.items())
         mark = " (fitted here)" if one.law == fit.law else ""
-        out.append(f"{place}. {one.law}{mark}: error on runs left out {100 * one.error:.2g} % ({parts})")
+        out.append(f"{place}. {one.law}{mark}: error on runs left out {_percent(one.error)} ({parts})")
     return out
+
+
+def _percent(share: float) -> str:
+    """Of two digits, never as a power of ten below a million."""
+    return f"{float(f'{100 * share:.2g}'):.7g} %"
 
 
 def held_out_lines(fit: FittedLaw) -> list[str]:

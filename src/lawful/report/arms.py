@@ -225,6 +225,7 @@ def _paired(answer: Answer) -> list[Table]:
 class _Drawn:
     """One arm's part of a chart."""
 
+    axis: str
     column: str
     rows: Sequence[Observation]
     law: Line
@@ -240,7 +241,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     drawn = [part for other in of_arms if (part := _arm_of_chart(evidence, other, loss))]
     if len(drawn) < 2:
         return None
-    column = drawn[-1].column
+    axis, column = drawn[-1].axis, drawn[-1].column
     counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
     names = ", ".join(line.name.removesuffix(" counts") for line in counts)
     hollow = [part.hollow for part in drawn if part.hollow]
@@ -255,8 +256,8 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
         + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
-        alt=f"{loss_title(shown, loss)} against {axis_title(column)} for {arms}, each with its law.",
-        x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
+        alt=f"{loss_title(shown, loss)} against {axis_title(column, axis)} for {arms}, each with its law.",
+        x=Axis(title=axis_title(column, axis), is_flops="compute" in axis_title(column, axis)),
         y=Axis(title=loss_title(shown, loss)),
         bands=[part.band for part in drawn if part.band],
         lines=[*(part.law for part in drawn), *counts],
@@ -286,6 +287,7 @@ def _arm_of_chart(evidence: Evidence, answer: Answer, loss: str) -> _Drawn | Non
     y = [float(value) for value in curve.predict(**{axis: grid})]
     hollow = replace(_marks(f"{arm}, held out", held, column, loss, index), is_open=True) if held else None
     return _Drawn(
+        axis=axis,
         column=column,
         rows=rows,
         law=Line(name=f"law, {arm}", x=list(grid), y=y, colour=colour, dash=dash, legend=legend),

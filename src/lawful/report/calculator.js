@@ -169,7 +169,7 @@
   function bestLine(held, form) {
     const best = held.frontier, given = (name) => number(form.elements[name].value);
     const column = (name, end) => best[name].map((row) => row[end]);
-    const cost = (flops) => (given("rate") > 0 && given("price") > 0 ? ` ${count(flops / given("rate") / 3600)} GPU hours, ${count(flops / given("rate") / 3600 * given("price"))} in their price.` : "");
+    const cost = (flops) => (given("rate") > 0 && given("price") > 0 ? ` ${count(flops / given("rate") / 3600)} GPU hours, price ${count(flops / given("rate") / 3600 * given("price"))}.` : "");
     const say = (flops) => ["params", "tokens", "loss"].map((name) => {
       const [value, low, high] = [0, 1, 2].map((end) => between(best.flops, column(name, end), flops));
       const shown = name === "loss" ? exact : (one) => count(one);

@@ -159,5 +159,7 @@ def _middle(ends: Sequence[float]) -> float:
 
 def _field(name: str, label: str, value: float | None) -> Html:
     shown = None if value is None else f"{value:.3g}" if value < 1000 else tables.general_count(float(f"{value:.2g}"))
+    if value is not None and value >= 1e15:
+        shown = f"{value:.2g}".replace("e+", "e")
     field = tag("input", name=name, value=shown, inputmode="text", autocomplete="off", id=f"calculator-{name}")
     return tag("label", label, " ", field)

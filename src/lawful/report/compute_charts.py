@@ -202,7 +202,7 @@ def isoflop_chart(compute: Compute) -> Chart | None:
     lines, points = [], []
     for index, (group, one) in enumerate(chosen):
         look = Look(colour=colours[index], index=index, legend=f"level{index}")
-        name = f"C = {tables.flops(one.flops).removesuffix('FLOPs').strip()}"
+        name = f"C = {tables.flops(one.flops)}"
         sizes = compute.size[group]
         grid = np.geomspace(sizes.min() / 1.1, sizes.max() * 1.1, CURVE_POINTS // 2)
         at_budget = compute.curve.predict(params=grid, tokens=one.flops / compute.price(grid))

@@ -47,9 +47,10 @@ def _points_alone(evidence: Evidence) -> Chart | None:
     if not rows:
         return None
     sizes = levels_of([value_of(row, column) for row in rows])
-    other, by = ("tokens", "Training tokens D") if number(rows[0].get("tokens")) else (None, "")
+    tokens, axis = question.tokens, "params"
+    other, by = (tokens, axis_title(tokens, "tokens")) if number(rows[0].get(tokens)) else (None, "")
     if len(sizes) == 1 and other:
-        column, other, by = "tokens", None, ""
+        column, axis, other, by = tokens, "tokens", None, ""
     levels = levels_of([value_of(row, other) for row in rows]) if other else [0.0]
     colours = charts.level_colours(len(levels)) if other else ["arm0"]
     points = []
@@ -69,8 +70,8 @@ def _points_alone(evidence: Evidence) -> Chart | None:
         title="The runs, without a law",
         caption="No law is drawn because none was fitted." + (f" Off the chart: {', '.join(off)}." if off else ""),
         alt=f"{loss_title(rows, question.loss)} "
-        f"of {tables.many(len(rows), 'run')} against {axis_title(column)}; no law is drawn.",
-        x=Axis(title=axis_title(column)),
+        f"of {tables.many(len(rows), 'run')} against {axis_title(column, axis)}; no law is drawn.",
+        x=Axis(title=axis_title(column, axis)),
         y=Axis(title=loss_title(rows, question.loss)),
         points=points,
         references=references,
@@ -111,8 +112,9 @@ def _arms(evidence: Evidence) -> Chart | None:
         kind="arms",
         title="The arms side by side",
         caption=f"Runs of the largest budget, {tables.count(most)} tokens. Each arm has its own mark, colour and dash.",
-        alt=f"{loss_title(rows, question.loss)} against {axis_title(column)} for the arms {', '.join(evidence.arms)}.",
-        x=Axis(title=axis_title(column)),
+        alt=f"{loss_title(rows, question.loss)} against {axis_title(column, 'params')} for the arms "
+        f"{', '.join(evidence.arms)}.",
+        x=Axis(title=axis_title(column, "params")),
         y=Axis(title=loss_title(rows, question.loss)),
         lines=lines,
         points=points,

@@ -96,7 +96,7 @@ def _against(
     if held:
         points.append(held_points(held, column, question))
     spans = tables.significant(max(xs) / min(xs), 2)
-    what = axis_title(column)
+    what = axis_title(column, axis)
     references, off = references_of(evidence, everything, question)
     return Chart(
         name=f"{question.name}_by_{'size' if axis == 'params' else 'compute' if axis == 'flops' else axis}",
@@ -116,13 +116,13 @@ def _against(
         + (f" and {len(held)} held out" if held else "")
         + f", with the law drawn{f' for {len(levels)} levels of {short_name(other)}' if other else ''}."
         + _trend(curve, axis, rows),
-        x=Axis(title=what, is_flops="compute" in axis_title(column)),
+        x=Axis(title=what, is_flops="compute" in axis_title(column, axis)),
         y=Axis(title=loss_title(rows, question.loss), scale=scale_of(curve)),
         bands=bands,
         lines=lines,
         points=points,
         references=references,
-        legend_title=axis_title(curve.columns[other]) if other else "",
+        legend_title=axis_title(curve.columns[other], other) if other else "",
         is_wide=axis == curve.inputs[0],
     )
 
@@ -179,6 +179,8 @@ def _caption(
         f"{tables.many(len(rows), 'row' if is_history else 'run')}, its shade the 95 % band of the mean curve"
         f"{', the paler one that of one more run' if is_new_run_drawn else ''}."
     )
+    if curve.misfits:
+        text += " The law misfits: a forecast averages over other laws, too, and has a wider interval."
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."
     if held:
@@ -274,13 +276,13 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         caption=f"Observed {metric_name(curve, question.loss).lower()} above (+) or below (−) the law. Their standard "
         f"deviation is {spread:.2g}{unit}. "
         "A bend along an axis would mean that the law has the wrong shape.",
-        alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column)}, standard deviation "
+        alt=f"Residuals of {tables.many(len(rows), 'fitted run')} along {axis_title(column, axis)}, standard deviation "
         f"{spread:.2g}{unit and ' per cent'}.",
-        x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
+        x=Axis(title=axis_title(column, axis), is_flops="compute" in axis_title(column, axis)),
         y=Axis(title="Observed / law − 1" if unit else "Observed − law", scale="linear", suffix=unit),
         points=points,
         references=[Reference(y=0.0, label="")],
-        legend_title=axis_title(curve.columns[other]) if other else "",
+        legend_title=axis_title(curve.columns[other], other) if other else "",
     )
 
 

@@ -14,7 +14,7 @@ from lawful.plugins import column_title
 from lawful.report import charts, tables
 from lawful.report.charts import Points, Reference
 from lawful.report.evidence import Evidence
-from lawful.report.law_curve import COUNTING, LawCurve
+from lawful.report.law_curve import COUNTING, ROLES, LawCurve
 from lawful.report.tables import number
 from lawful.schema import Observation, Question
 
@@ -50,14 +50,17 @@ def held_out_rows(evidence: Evidence, answer: Answer) -> list[HeldRow]:
     ]
 
 
-def axis_title(column: str) -> str:
+def axis_title(column: str, axis: str | None = None) -> str:
+    """What an axis shows. `axis`: that of a law which a column of someone else's table stands for."""
     title = COUNTING.get(column, column.replace("_", " "))
+    if column not in COUNTING and axis in ROLES:
+        title = ROLES[axis] + ("" if column == tables.AXIS_SYMBOLS.get(axis) else f" ({column})")
     return title[:1].upper() + title[1:]
 
 
 def loss_title(rows: Sequence[Observation], column: str = "loss") -> str:
     if column not in LOSSES:
-        return METRICS.get(column) or column_title(column) or column.replace("_", " ")
+        return METRICS.get(column) or column_title(column) or _own_title(column)
     unit = next((str(row["loss_unit"]) for row in rows if row.get("loss_unit")), "")
     return LOSSES[column] + (f" ({UNITS.get(unit, unit.replace('_', ' '))})" if unit else "")
 
@@ -70,6 +73,11 @@ def metric_name(curve: LawCurve, column: str) -> str:
 def scale_of(curve: LawCurve) -> charts.Scale:
     """Of an axis of the metric: what may be 0, or below it, has no logarithm."""
     return "log" if curve.response.is_log else "linear"
+
+
+def _own_title(column: str) -> str:
+    """Of a column of someone else's table: val_loss is a loss."""
+    return f"Loss ({column})" if "loss" in column.lower() else column.replace("_", " ")
 
 
 def levels_of(values: Sequence[float], most: int = MOST_LEVELS) -> list[float]:

@@ -60,9 +60,9 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         title=f"Loss beside {first}",
         caption=f"Below 0 an arm has a lower loss than {first}. A mark is the mean of its runs at one place over "
         f"that of {first}; the band is the 95 % one of the two laws' ratio, their fits taken as independent.",
-        alt=f"Loss over that of {first}, in per cent, against {axis_title(column)}, for "
+        alt=f"Loss over that of {first}, in per cent, against {axis_title(column, axis)}, for "
         f"{', '.join(arm for arm, _, _ in arms[1:])}.",
-        x=Axis(title=axis_title(column), is_flops="compute" in axis_title(column)),
+        x=Axis(title=axis_title(column, axis), is_flops="compute" in axis_title(column, axis)),
         y=Axis(title=f"Loss / loss of {first} − 1", scale="linear", suffix=" %"),
         bands=bands,
         lines=lines,

@@ -66,7 +66,7 @@ def plot(chart: Chart, name: str, within: Limits | None = None) -> Html:
         "svg",
         _axes(chart, x, y, y_ticks, left),
         tag("svg", _stretched(chart, x, y), viewBox=f"0 0 {SIDE} {SIDE}", preserveAspectRatio="none", class_="paths"),
-        _references(chart, y),
+        _references(chart, x, y),
         tag("g", [_marks(points, x, y) for points in chart.points], class_="marks"),
         class_="area",
         aria_hidden="true",
@@ -165,7 +165,7 @@ def _short(share: float) -> str:
     return f"{SIDE * share:.1f}".rstrip("0").rstrip(".")
 
 
-def _references(chart: Chart, y: Scale) -> list[Html]:
+def _references(chart: Chart, x: Scale, y: Scale) -> list[Html]:
     above, below = scales.off_the_chart(chart, y)
     made = []
     for one in chart.references:
@@ -174,12 +174,24 @@ def _references(chart: Chart, y: Scale) -> list[Html]:
         at = _percent(1 - y.share(one.y))
         made.append(tag("line", x2="100%", y1=at, y2=at, class_="reference"))
         if one.label:
-            made.append(tag("text", one.label, x="100%", y=at, dy="-.35em", class_="note"))
+            is_left = _crowd(chart, x, y, one.y, is_left=True) < _crowd(chart, x, y, one.y, is_left=False)
+            place, class_ = ("0", "note start") if is_left else ("100%", "note")
+            made.append(tag("text", one.label, x=place, y=at, dy="-.35em", dx="4" if is_left else None, class_=class_))
     for sign, at, dy, beyond in (("↑", "0", "1em", above), ("↓", "100%", "-.4em", below)):
         if beyond:
             text = f"{sign} {', '.join(one.label for one in beyond)}"
             made.append(tag("text", text, x="100%", y=at, dy=dy, class_="note"))
     return made
+
+
+def _crowd(chart: Chart, x: Scale, y: Scale, level: float, *, is_left: bool) -> int:
+    """How many marks and corners of lines lie where the label of a reference line at `level` would stand."""
+    return sum(
+        (x.share(one) < 0.5) == is_left and -0.03 < y.share(other) - y.share(level) < 0.09
+        for drawn in (chart.points, chart.lines)
+        for each in drawn
+        for one, other in zip(each.x, each.y, strict=True)
+    )
 
 
 def _marks(points: Points, x: Scale, y: Scale) -> Html:
