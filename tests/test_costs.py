@@ -50,7 +50,7 @@ def test_seconds_that_do_not_grow_with_the_work_are_a_start_alone_and_its_interv
 
 
 def test_runs_of_one_size_leave_open_how_much_of_their_seconds_was_the_start() -> None:
-    law = cost_law([2e9] * 3, [1.9, 2.0, 2.1])
+    law = cost_law([2e9, 2e9, 2e9 + 1], [1.9, 2.0, 2.1])
     assert law is not None
     larger, smaller = law.seconds(2e10), law.seconds(2e8)
     assert larger.low < 2 < larger.middle < larger.high < 30, "a start alone would take 2 s, no start 20 s"

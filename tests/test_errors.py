@@ -45,13 +45,13 @@ ANYTHING = {
     "domains/music/sources.py:inner_xml": "zipfile",
     "domains/music/tokenizers/remi.py:encode_score": "MidiTok",
     "domains/music/tokenizers/remi.py:decode_score": "MidiTok",
+    "executors/ray.py:_connected": "Ray, which raises Exception itself where a node does not start",
     "cli/__init__.py:_run": "a bug: its traceback is shown",
     "train/worker.py:conclude": "a bug: its traceback goes into worker.log, the run is recorded as failed",
 }
 # function -> why `except ValueError` covers more than one statement there
 SEVERAL = {
     "executors/__init__.py:_ask": "a pipe that another thread closes in between",
-    "executors/ray.py:_connected": "Ray's own, over an address that it cannot have",
 }
 # file -> why it raises an exception that is not ours
 RAISED: dict[str, str] = {}

@@ -36,7 +36,7 @@ CHARTS = {
     "activation": ("compute_arms", "loss against compute, GELU and SwiGLU"),
     "music": ("architecture_arms", "loss against size, transformer and LSTM"),
     "emg": ("size_by_size", "loss against size, on made-up EMG"),
-    "equilibrium": ("data_arms", "loss against the size of the text, two arms"),
+    "equilibrium": ("data_arms", "loss against the size of the text, five arms"),
     "ground_truth": ("data_by_tokens", "loss against data, with the planted law found"),
 }
 FILES = ("observations.csv", "study.json", "forecasts.json", "baselines.json")

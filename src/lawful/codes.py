@@ -178,6 +178,11 @@ CAUTIONS = _all(
             "So many accuracies cannot be told from guessing that few rows say how the law leaves the chance level.",
             "Add larger runs, or a metric that moves earlier (the loss on the answers). `--fixed R0=CHANCE` helps.",
         ),
+        "below_chance": (
+            "The law of an accuracy lies clearly below the chance level that was given. Intervals of the law end at "
+            "that level, so they do not hold what the runs show.",
+            "Give the chance level of this test, or leave it out: answers in a wrong form are worse than guesses.",
+        ),
         "ceiling_open": (
             "The interval of the law's end, such as a sigmoid's ceiling, is as wide as all the change in the runs.",
             "Add larger runs, or fix the end where it is known. Do not quote the ceiling.",

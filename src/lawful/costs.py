@@ -10,6 +10,7 @@ from lawful.schema import PlannedRun, RunRecord
 
 FEWEST = 3  # finished runs: two parameters, and one more to see how far off the law is
 LEVEL = 0.95  # of intervals
+ONE_SIZE = 1.05  # FLOPs within this factor cannot tell a start from a rate
 MOST_TIMES = 1e6  # an interval's end is at most so many times its middle
 
 
@@ -28,7 +29,7 @@ class CostLaw:
 
     flops_per_second   infinite where larger runs took no longer
     freedom       finished runs that it was fitted to, less its free parameters
-    only          the FLOPs of these runs where all have the same: how much of their seconds was the start is not known
+    only          the FLOPs of these runs where all are of one size: then nobody knows how long the start took
     spread        standard deviation of those shares
     uncertainty   of (start, 1 / flops_per_second): their covariance
     """
@@ -55,8 +56,8 @@ class CostLaw:
 def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None:
     """The law by least squares over the shares by which it misses the seconds; None of too few runs.
 
-    A start that would be negative is 0, and so it is where all runs have the same FLOPs; a rate that would be negative
-    is infinite, and its uncertainty stays.
+    A start that would be negative is 0, and so it is where all runs are of one size; a rate that would be negative is
+    infinite, and its uncertainty stays.
     """
     import numpy as np
 
@@ -65,7 +66,8 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
     work, took = np.array(flops, dtype=float), np.array(seconds, dtype=float)
     design = np.stack([1 / took, work / took], axis=1)
     scale = 1 / np.abs(design).max(axis=0)  # FLOPs are large
-    has_start = len(set(flops)) > 1
+    has_start = max(flops) > ONE_SIZE * min(flops)
+    only = None if has_start else float(max(flops))
     found = np.linalg.lstsq(design * scale, np.ones(len(took)), rcond=None)[0] * scale if has_start else np.zeros(2)
     if min(found) <= 0:
         has_start = found[0] > 0
@@ -84,7 +86,7 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
         freedom=len(took) - used.shape[1],
         spread=math.sqrt(variance),
         uncertainty=((whole[0, 0], whole[0, 1]), (whole[1, 0], whole[1, 1])),
-        only=None if len(set(flops)) > 1 else float(flops[0]),
+        only=only,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lawful.errors import StoreError
 from lawful.observe import begun, statuses, write_observations
-from lawful.schema import Question, StudyPlan
+from lawful.schema import PlannedRun, Question, StudyPlan
 from lawful.storage.codec import write_study
 from lawful.storage.json_files import read_json, reading
 from lawful.storage.layout import Store
@@ -126,6 +126,11 @@ def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) ->
             tested = [entry for entry in read_json(store.forecasts)["forecasts"] if entry["run"] in seen]
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
+    forecast = {entry["run"] for entry in tested}
+    if moved := [old.rung for old, new in shared if old.run in forecast and _counts(old) != _counts(new)]:
+        losses.append(
+            f"the registered forecasts of commands whose params, tokens or flops are others now: {_listed(moved)}"
+        )
     asked = {question.name: question_meaning(question, plan) for question in plan.questions}
     changed = [
         question.name
@@ -144,6 +149,12 @@ def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) ->
 def question_meaning(question: Question, study: StudyPlan) -> tuple[Question, str | None]:
     """What decides the forecasts and fits of a question: not its wording, nor the truth that it is compared with."""
     return replace(question, asks="", truth={}, loss=current_name(question.loss)), study.arm
+
+
+def _counts(planned: PlannedRun) -> tuple[int, ...]:
+    """Of a command, which declares them beside its id; those of our own runs follow from it."""
+    own = (planned.params_non_embedding, planned.tokens, planned.flops)
+    return own if planned.kind == "command" else ()
 
 
 def _is_of(name: str, question: str) -> bool:

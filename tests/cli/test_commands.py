@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from lawful import trust
 from lawful.cli import app
-from lawful.cli.commands import values_of
+from lawful.cli.commands import CommandOptions, values_of
 from lawful.errors import DeclarationError
 from lawful.observe import observations
+from lawful.planning.commands import plan_commands
 
 TRAIN = """
 import pathlib, sys
@@ -46,6 +47,20 @@ def test_a_plan_shows_every_command_and_starts_none(here: Path) -> None:
     assert len(re.findall(r"train\.py \d+ [01]", done.output)) == 10
     assert "10 commands" in done.output
     assert not (here / "ran").exists()
+
+
+def test_a_study_of_options_is_extended_by_a_file_that_declares_it(here: Path) -> None:
+    command, grid, params, tokens, reads, hold_out = ASKED[1::2]
+    options = CommandOptions(
+        command=command, grid=grid, params=params, tokens=tokens, reads=[reads], unit="", hold_out=hold_out, law=None
+    )
+    declared = options.study(Path("out"), cores=1, gpus=0.0)
+    assert declared is not None
+    plan_commands(declared).write(Path("out"))
+    with pytest.raises(
+        DeclarationError, match=r"one that --command declared.* name='out'.* lawful extend out FILE\.py"
+    ):
+        CliRunner().invoke(app, ["extend", "out"], catch_exceptions=False)
 
 
 def test_one_run_in_the_foreground_shows_its_output_then_the_rest_gives_a_page(here: Path) -> None:

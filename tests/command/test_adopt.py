@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from commands import script
 from lawful.cli import app
 from lawful.conduct import train_study
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import observations
-from lawful.planning.adopt import adopted
+from lawful.planning.adopt import adopted, write_adopted
 from lawful.planning.commands import plan_commands
 from lawful.storage.layout import Store
 from lawful.study import import_file
@@ -144,6 +144,16 @@ def test_several_rows_of_one_rung_are_refused_with_the_way_out(here: Path) -> No
         adopt()
 
 
+def test_a_corrected_table_is_not_taken_in_silence_where_other_losses_are(here: Path) -> None:
+    planned = plan_commands(import_file(here / "mine.py").study, study_file=here / "mine.py")
+    found = adopted(planned, read_by_role("sweep.json", {}))
+    write_adopted(here / "out", planned, found)
+    write_adopted(here / "out", planned, found)
+    write({(width, seed): loss(width, seed) + (width == 16) for width in WIDTHS for seed in (0, 1)})
+    with pytest.raises(StoreError, match=r"got 2 with another \(width=16,seed=0; width=16,seed=1\); choose another"):
+        write_adopted(here / "out", planned, adopted(planned, read_by_role("sweep.json", {})))
+
+
 def test_a_table_without_a_loss_is_refused_with_the_option_that_names_it(here: Path) -> None:
     rows = [{**row, "value": row["val_loss"]} for row in json.loads(Path("sweep.json").read_text())]
     Path("sweep.json").write_text(
@@ -160,5 +170,7 @@ def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:
         for row in json.loads(Path("sweep.json").read_text())
     ]
     Path("sweep.json").write_text(json.dumps(rows))
-    with pytest.raises(DeclarationError, match="expected a column for the coordinate seed, got "):
+    with pytest.raises(
+        DeclarationError, match="for the coordinate seed, got .*; call the column seed, config.seed or params.seed"
+    ):
         adopt()

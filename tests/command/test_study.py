@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -375,6 +376,31 @@ def test_of_a_run_that_hangs_no_end_is_told(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr("lawful.report.progress.time.time", lambda: now)
         status = study_status(folder)
     assert status.seconds_left is None and status.seconds_range is None
+
+
+def test_the_counts_of_runs_that_are_done_may_be_corrected_until_a_forecast_was_made_for_them(tmp_path: Path) -> None:
+    folder = ladder(tmp_path, seed=[0])
+    took(folder, lambda flops: 60.0)
+
+    def corrected(tokens: str) -> None:
+        def other(width: int, seed: int) -> Command:
+            own = {"params": "12*4*{width}^2", "tokens": tokens, "unit": "nats per token"}
+            return command("{width} {seed}", reads=VAL_LOSS, **own)
+
+        widths = [16, 24, 32, 48, 64, 96]
+        plan(tmp_path, grid(other, width=widths, seed=[0]), held_out={"width": 96}).write(folder)
+
+    corrected("2e6")
+    rows = write_observations(folder)
+    assert [row["flops_6nd"] for row in rows] == [row["flops"] for row in rows]
+    assert [row["flops"] for row in rows] == [6 * 48 * width**2 * 2_000_000 for width in (16, 24, 32)]
+    entry = {"run": rows[0]["run"], "rung": rows[0]["rung"], "question": "size"}
+    Store(folder).forecasts.write_text(json.dumps({"forecasts": [entry]}))
+    with pytest.raises(
+        StoreError, match="forecasts of commands whose params, tokens or flops are others now: width=16"
+    ):
+        corrected("3e6")
+    corrected("2e6")
 
 
 def test_commands_begin_with_the_cheapest(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Published fits as data: that each is what its paper says, and how a fit is held against one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from planted import chinchilla_loss
@@ -64,6 +66,16 @@ def test_exponents_are_tested_and_losses_are_not_compared_unless_the_user_says_s
     low, middle, high = right.ratio
     assert 0.99 < low <= middle <= high < 1.01
     assert any("with embeddings" in line for line in right.lines)
+
+
+def test_a_published_number_differs_only_by_more_than_its_last_digit(fit):
+    """0.28 in print may be 0.2849, as it is in the paper's source: a fit that gives that does not differ."""
+    precise = dataclasses.replace(fit.params["beta"], value=0.2849, stderr=0.0005)
+    exact = dataclasses.replace(fit, params={**fit.params, "beta": precise})
+    by_name = {one.name: one for one in against(exact, "hoffmann").exponents}
+    assert by_name["beta"].p == 1.0
+    far = dataclasses.replace(fit, params={**fit.params, "beta": dataclasses.replace(precise, value=0.287)})
+    assert {one.name: one for one in against(far, "hoffmann").exponents}["beta"].p < 0.01
 
 
 def test_a_formula_of_that_form_is_of_the_family_and_one_of_another_form_is_not(table):

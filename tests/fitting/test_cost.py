@@ -121,6 +121,11 @@ def test_a_price_turns_a_sum_into_a_budget(fit):
         ({"budget": 1e6, "price": "1 per FLOP"}, "one of them"),
         ({"flops": None}, "expected a budget"),
         ({"flops": 1e10, "cost": "6*N*D + 1e20"}, "pays for no size at all"),
+        ({"cost": "6*N*D - 1e-3*D^2"}, "rises with D"),
+        ({"cost": "N^2/D"}, "rises with D"),
+        ({"cost": "-6*N*D"}, "above 0"),
+        ({"flops": 1.0}, "less than one: check the units"),
+        ({"serve_tokens": 1e30}, "less than one: check the units"),
     ],
 )
 def test_a_cost_that_cannot_be_meant_is_refused(fit, how, says):
@@ -235,8 +240,8 @@ def test_of_arms_with_a_rising_metric_the_higher_one_is_ahead():
     rng = np.random.default_rng(0)
     table = [
         {"arm": arm, "flops": c,
-         "loss": float((0.2 + gain / (1 + (1e18 / c) ** 0.6)) * np.exp(2e-3 * rng.standard_normal()))}
+         "accuracy": float((0.2 + gain / (1 + (1e18 / c) ** 0.6)) * np.exp(2e-3 * rng.standard_normal()))}
         for arm, gain in (("better", 0.6), ("worse", 0.5)) for c in np.geomspace(1e16, 1e20, 10)
     ]  # fmt: skip
-    found = lawful.crossover(table, law="sigmoid", draws=0)
-    assert found.better_large == "better" and "the fitted metric is higher for better at small flops" in found.sentence
+    found = lawful.crossover(table, law="sigmoid", loss="accuracy", draws=0)
+    assert found.better_large == "better" and "accuracy is higher for better at small flops" in found.sentence

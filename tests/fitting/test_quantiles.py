@@ -14,6 +14,13 @@ def test_students_t_agrees_with_scipy(dof):
         assert t_cdf(t, dof) == pytest.approx(special.stdtr(dof, t), rel=1e-10, abs=1e-300)
 
 
+@pytest.mark.parametrize("dof", [9e6, 1e9, 1e25, float("inf")])
+def test_of_very_many_degrees_of_freedom_students_t_is_the_normal(dof):
+    """As a prior of a tiny error leaves them."""
+    assert t_quantile(0.975, dof) == pytest.approx(normal_quantile(0.975), rel=1e-6)
+    assert t_cdf(-1.96, dof) == pytest.approx(0.0249979, rel=1e-5)
+
+
 @pytest.mark.parametrize(("dof", "error"), [(1, 3.3), (2, 20), (7, 200.5), (100, 5)])
 def test_fishers_f_agrees_with_scipy(dof, error):
     for ratio in (0.01, 0.8, 3.0, 50.0, 1e4):

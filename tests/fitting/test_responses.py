@@ -90,6 +90,16 @@ def test_rows_at_chance_and_below_it_are_fitted_as_they_are() -> None:
     assert not {"at_chance", "ceiling_open"} & {one.code for one in fitted().warnings}
 
 
+@pytest.mark.parametrize(("chance", "is_worse"), [(0.5, True), (0.25, False), (0.2, False)])
+def test_a_chance_level_that_the_law_lies_below_is_said(chance: float, is_worse: bool) -> None:
+    found = lawful.fit(table(planted(), chance=chance), "sigmoid", draws=0)
+    said = [one.sentence for one in found.warnings if one.code == "below_chance"]
+    assert bool(said) == is_worse
+    if said:
+        below = (rise(COMPUTE) < chance).sum()
+        assert "the chance level 0.5" in said[0] and abs(int(said[0].split()[1]) - below) <= 2
+
+
 def test_per_cent_gives_the_same_law_as_shares() -> None:
     per_cent = lawful.fit(table(planted(times=100.0)), "sigmoid", draws=0)
     for name, own in fitted().params.items():

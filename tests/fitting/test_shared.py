@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import lawful
 from lawful.cli import app
 from lawful.errors import DeclarationError, LawfulError
+from lawful.fitting.quantiles import f_tail
 from lawful.fitting.shared import fit_shared
 
 
@@ -44,6 +45,24 @@ def test_a_shared_slope_is_that_of_the_joint_straight_line():
 
 def test_that_sharing_costs_is_found_where_it_does():
     assert fit_shared(straight(shift=0.01), "arm", ["alpha"], law="power").p < 1e-4
+
+
+def test_replicates_that_happen_to_lie_close_together_are_no_evidence_against_sharing():
+    """Weights by the spread within arms trusted such cells twice and said p = .004 of this table, in which nothing
+    differs. Against the F test of the linearised law, unweighted."""
+    rows = two_arms(np.random.default_rng([11, 27]), runs=5)
+    size, arm = np.array([row["params"] for row in rows]) / 3e7, np.array([row["arm"] == "b" for row in rows])
+    power = 1.2 * size**-0.35
+    slopes = np.column_stack([power, -power * np.log(size), np.ones(len(size))]) / (1.8 + power)[:, None]
+    own, common = slopes * arm[:, None], slopes * ~arm[:, None]
+    away = np.log([row["loss"] for row in rows]) - np.log(1.8 + power)
+    small, large = (
+        np.linalg.lstsq(np.column_stack(columns), away, rcond=None)[1][0]
+        for columns in ([own[:, :1], common[:, :1], slopes[:, 1:]], [own, common])
+    )
+    plain = f_tail((small - large) / 2 / (large / (len(rows) - 6)), 2, len(rows) - 6)
+    found = fit_shared(rows, "arm", ["alpha", "E"], law="E + A/N^alpha")
+    assert plain > 0.05 and found.p > 0.05
 
 
 def test_any_formula_shares_any_of_its_parameters(tmp_path):

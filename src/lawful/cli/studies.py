@@ -417,6 +417,12 @@ def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dic
     from lawful.study import declare, import_file, scales_of, trusted_file
 
     if study is not None or (own := trusted_file(former, folder)) is None:
+        if study is None and former.is_of_commands and former.study_file is None:
+            raise DeclarationError(
+                f"{folder}: expected a study with a Python file of its own, got one that --command declared. "
+                "Declare the same command, grid, counts and questions in a file (lawful new FILE.py --trainer command "
+                f"writes one), with name={former.name!r}, and name it: lawful extend {shlex.quote(str(folder))} FILE.py"
+            )
         module, path = built_in.find(study or former.name)
     else:
         module, path = import_file(own[0], sha256=own[1]), own[0]

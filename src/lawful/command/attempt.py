@@ -245,7 +245,7 @@ class _Attempt:
         }
         both = {**told, **known}
         columns: dict[str, Cell] = {COLUMNS[name]: value for name, value in told.items()}
-        if "params" in both and "tokens" in both:
+        if "params" in both and "tokens" in both and not {"params", "tokens"} <= known.keys():  # else the plan has it
             columns["flops_6nd"] = round(6 * both["params"] * both["tokens"])
             columns |= {} if "flops" in both else {"flops": columns["flops_6nd"]}
         if self.run.unit:

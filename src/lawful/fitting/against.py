@@ -26,7 +26,7 @@ DIFFERS = 0.05
 
 @dataclass(frozen=True)
 class ExponentTest:
-    """p that the fit's exponent is one printed as the published one; None where the fit does not determine it."""
+    """p that the fit's exponent is one that prints as the published one; None where the fit does not determine it."""
 
     name: str
     fitted: float

@@ -10,7 +10,7 @@ import numpy as np
 from lawful.checks import NonNegativeFloat, PositiveFloat, argument
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.cautions import how_chosen, rests_on
-from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, price_of
+from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, price_of, refuse_falling
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, best_size, flat_sides, optimum
@@ -137,6 +137,7 @@ def allocate(
     sums = price_of(price) if price is not None else None
     total = _budget(flops, budget, None if sums is None else sums.per_flop)
     paid = cost_of(cost, serve_tokens, held)
+    refuse_falling(paid, fit.domain)
     own = {axis: value for axis, value in held.items() if axis in fit.model.inputs}
     spending = Spending(paid, own, is_rising(fit, own))
     among = fit.doubt.alternatives
@@ -250,6 +251,11 @@ def _refuse_no_best(fit: FittedLaw, law: Surface, point: Optimum, total: float, 
             f"{'metric' if spending.is_rising else 'loss'} {goes} towards ever "
             f"{'smaller' if point.edge[0] < 0 else 'larger'} models ({_values(law)}). These runs do not show what size "
             "and data each buy.",
+        )
+    if min(point.size[0], point.tokens[0]) < 1 <= min(fit.domain[axis][0] for axis in SURFACE):
+        raise DeclarationError(
+            f"allocate: {total:.4g} by the cost {spending.cost.text} are spent best on {point.size[0]:.3g} parameters "
+            f"and {point.tokens[0]:.3g} tokens, less than one: check the units of the budget and of the cost."
         )
 
 

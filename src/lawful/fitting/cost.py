@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -183,6 +183,19 @@ def _read(text: str, serving: float, held: Mapping[str, float]) -> ByFormula:
     said = "".join(f", {leaf.name} = {values[name]:.4g}" for leaf, name in names.items() if name in values)
     shown_text = text + ", ".join(dict.fromkeys(said.split(", ")))
     return ByFormula(shown_text, read, values, slope_and_rest(as_parameter, "tokens"), serving)
+
+
+def refuse_falling(cost: Cost, domain: Mapping[str, Sequence[float]]) -> None:
+    """Raises DeclarationError for a cost that is not above 0, or that more tokens lower, somewhere among the runs."""
+    (least, most), (few, many) = domain["params"], domain["tokens"]
+    size, tokens = np.geomspace(least, most, 5)[:, None], np.geomspace(few, many, 9)[None]
+    with np.errstate(all="ignore"):
+        paid = np.asarray(cost.of(size, tokens))
+    if not (paid > 0).all() or (np.diff(paid, axis=1) < 0).any():
+        raise DeclarationError(
+            f"cost: {cost.text}: expected a cost above 0 that rises with D at every size of the runs; it does not for "
+            f"N from {size[0, 0]:.3g} to {size[-1, 0]:.3g} and D from {tokens[0, 0]:.3g} to {tokens[0, -1]:.3g}."
+        )
 
 
 @dataclass(frozen=True)

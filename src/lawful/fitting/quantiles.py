@@ -7,6 +7,7 @@ import math
 from statistics import NormalDist
 
 TINY = 1e-300
+NORMAL_DOF = 1e7  # from which on Student's t is the normal to 1e-7, and its constants would cancel to rounding
 LEVEL = 0.95  # of every interval that asks for no other
 
 
@@ -16,6 +17,8 @@ def normal_quantile(probability: float) -> float:
 
 def t_cdf(t: float, dof: float) -> float:
     """P(T <= t) for Student's t; dof need not be whole."""
+    if dof > NORMAL_DOF:
+        return 0.5 * math.erfc(-t / math.sqrt(2))
     tail = 0.5 * incomplete_beta(dof / (dof + t * t), dof / 2, 0.5)
     return tail if t < 0 else 1 - tail
 
@@ -27,6 +30,8 @@ def t_quantile(probability: float, dof: float) -> float:
     if probability < 0.5:
         return -t_quantile(1 - probability, dof)
     t = normal_quantile(probability)
+    if dof > NORMAL_DOF:
+        return t
     for _ in range(200):
         step = (probability - t_cdf(t, dof)) / t_density(t, dof)
         t += step

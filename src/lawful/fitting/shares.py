@@ -44,6 +44,17 @@ def about_shares(fit: FittedLaw) -> list[Warning]:
     edge = response.high if response.is_error else response.low
     at_edge = np.abs(rows - edge) < AT_CHANCE * sigma
     found = []
+    worse = (rows > edge if response.is_error else rows < edge) & ~at_edge
+    if worse.any():
+        found.append(
+            Warning(
+                "below_chance",
+                "warning",
+                f"At {int(worse.sum())} of {len(rows)} rows the law is worse than the chance level {response.chance:g} "
+                f"({rows[worse].max() if response.is_error else rows[worse].min():.3g} at the worst), and its "
+                "intervals end at that level: give the level that guessing has (--chance), or none.",
+            )
+        )
     points = {tuple(row.axes.values()) for row, is_there in zip(fit.residuals, at_edge, strict=True) if not is_there}
     if response.chance > 0 and at_edge.any() and len(points) <= len(fit.free):
         found.append(

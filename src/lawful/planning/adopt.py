@@ -83,15 +83,34 @@ def adopted(plan: Plan, table: Observations) -> Adopted:
 
 
 def write_adopted(folder: Path, plan: Plan, found: Adopted) -> None:
-    """The plan, and the results of runs that have none."""
-    plan.write(folder)
+    """The plan, and the results of runs that have none or failed. Raises StoreError where a run has another loss."""
     store = Store(folder)
+    others = [
+        planned.rung
+        for planned in plan.study.runs
+        if (own := found.results.get(planned.run)) is not None
+        and (former := _kept(store, planned.run)) is not None
+        and former.number("loss") != own.number("loss")
+    ]
+    if others:
+        listed = "; ".join(others[:SHOWN]) + "; ..." * (len(others) > SHOWN)
+        raise StoreError(
+            f"{folder}: expected runs without a result, or with the loss that the table gives, got {len(others)} with "
+            f"another ({listed}); choose another --out, or remove the folder if nothing in it is needed."
+        )
+    plan.write(folder)
     for run, result in found.results.items():
         with claimed(store.claim(run)) as lease:
             if lease is None:
                 raise StoreError(f"{store.claim(run)}: expected a run that nobody is at, got one that is running.")
-            if not store.result(run).exists():
+            if _kept(store, run) is None:
                 write_result(store.result(run), result, lease=lease)
+
+
+def _kept(store: Store, run: str) -> RunRecord | None:
+    """The result that stays as it is: none, or a failure, is replaced."""
+    result = store.read_result(run)
+    return None if result is None or result.status == "failed" else result
 
 
 def _expect_columns(plan: Plan, table: Observations) -> None:
@@ -114,7 +133,8 @@ def _column(name: str, table: Observations, runs: Sequence[PlannedRun]) -> str |
     if found:
         raise DeclarationError(f"{table.source}: the coordinate {name} may be {' or '.join(found)}; rename it.")
     raise DeclarationError(
-        f"{table.source}: expected a column for the coordinate {name}, got {nearest(name, table.columns)}."
+        f"{table.source}: expected a column for the coordinate {name}, got {nearest(name, table.columns)}; "
+        f"call the column {name}, config.{name} or params.{name}."
     )
 
 
@@ -148,8 +168,9 @@ def _result(run: CommandRun, table: Observations, number: int) -> RunRecord:
         raise DeclarationError(f"expected {' and '.join(missing)} of the run, got a row without")
     both = {**told, **run.known}
     measured: dict[str, Cell] = {COLUMNS[name]: value for name, value in told.items() if name not in run.known}
-    measured["flops_6nd"] = round(6 * both["params"] * both["tokens"])
-    measured |= {} if "flops" in both else {"flops": measured["flops_6nd"]}
+    if not {"params", "tokens"} <= run.known.keys():  # else the plan has it
+        measured["flops_6nd"] = round(6 * both["params"] * both["tokens"])
+        measured |= {} if "flops" in both else {"flops": measured["flops_6nd"]}
     if run.unit:
         measured["loss_unit"] = run.unit
     return RunRecord(status="finished", reason=f"adopted from {table.source}", measured=measured)
