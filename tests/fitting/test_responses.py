@@ -15,6 +15,7 @@ import lawful
 from lawful.cli import app
 from lawful.errors import LawfulError, Refusal
 from lawful.fitting import Fit
+from lawful.fitting.against import against
 from lawful.fitting.answer_table import answer_of_fit
 from lawful.fitting.default_law import resolved
 from lawful.fitting.headline import of_fit
@@ -248,7 +249,8 @@ def test_the_command_line_takes_the_response(tmp_path: Any) -> None:
 
 def test_the_questions_of_a_loss_alone_refuse_another_metric() -> None:
     """The default threshold of diminishing returns is a share of a loss; the curves of equal compute have a lowest."""
-    for ask in (fitted().diminishing_returns, lambda: fitted().allocate(flops=1e21)):
+    found = fitted()
+    for ask in (found.diminishing_returns, lambda: found.allocate(flops=1e21), lambda: against(found, "hoffmann")):
         with pytest.raises(LawfulError, match="the response here is logit"):
             ask()
 

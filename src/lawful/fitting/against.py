@@ -15,6 +15,7 @@ from lawful.fitting.quantiles import t_cdf
 from lawful.formula import derivatives
 from lawful.formula.parse import In, Name, Node, leaves, parse, replaced
 from lawful.laws import Array
+from lawful.response import expect_loss
 
 SAME_DATA = "same-data"
 LETTERS = {"N": "params", "D": "tokens"}
@@ -76,6 +77,7 @@ def against(fit: FittedLaw, name: str) -> Against:
     if key not in PUBLISHED or said not in ("", SAME_DATA):
         known = nearest(key, list(PUBLISHED))
         raise DeclarationError(f"against: expected NAME or NAME:{SAME_DATA}, got {name!r}; NAME is one of {known}.")
+    expect_loss(fit.data.response, "against")
     one = PUBLISHED[key]
     tests = tuple(_test(fit, one, own) for own in _in_common(fit, one))
     ratio, why = None, _why_no_ratio(fit, one, is_same=said == SAME_DATA)

@@ -133,4 +133,4 @@ def fit(
         found = replace(found, held_out=score_held_out(found, kept_back))
         said += about_held_out(found.held_out)
     found = replace(found, warnings=ranked((*found.warnings, *said)))
-    return Fit.of(found if is_named or prior else with_ranking(found))
+    return Fit.of(found if is_named else with_ranking(found))

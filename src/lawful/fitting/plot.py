@@ -79,7 +79,8 @@ def as_image(fit: FittedLaw) -> str:
         written = io.BytesIO()
         figure.savefig(written, format="png", metadata={"Software": None})
     text = base64.b64encode(written.getvalue()).decode()
-    alt = escape(f"Loss against {_name(fit, _first(fit))}: {fit.goodness.n} runs and the law {fit.law}", quote=True)
+    metric = "Loss" if fit.data.response.is_log else _loss(fit)
+    alt = escape(f"{metric} against {_name(fit, _first(fit))}: {fit.goodness.n} runs and the law {fit.law}", quote=True)
     return f'<img alt="{alt}" src="data:image/png;base64,{text}">'
 
 

@@ -58,9 +58,11 @@ class Tried:
 
 def with_ranking(fit: Fitted) -> Fitted:
     """The fit with its law's place among the laws of its axes, and a warning where another is far better. The fit as it
-    is where runs are too few to leave some out, no other law reads the same axes, or the metric is no loss."""
-    is_of_losses = fit.data.response.is_log  # the laws beside are of losses, too
-    ranking = _ranking(fit) if is_of_losses and not fit.ranking else ()
+    is where runs are too few to leave some out, no other law reads the same axes, the metric is no loss, or the fit has
+    a prior, which no other law would heed."""
+    if fit.ranking or fit.priors or not fit.data.response.is_log:
+        return fit
+    ranking = _ranking(fit)
     if not ranking:
         return fit
     return replace(fit, ranking=ranking, warnings=by_severity((*fit.warnings, *about_ranking(fit, ranking))))

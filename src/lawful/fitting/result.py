@@ -221,8 +221,9 @@ class Fit(FittedLaw):
         ----------
         what
             "parameters": one row each, with name, value, stderr, low and high (95 %) and role. "residuals": one row for
-            each run, with its axes, the observed and predicted loss, residual_log = log(observed / predicted) and
-            standardised (in robust sigmas). "draws": one row for each bootstrap draw, one column for each parameter.
+            each run, with its axes, the observed and predicted loss, residual_log = log(observed / predicted) (of
+            another metric than a loss their difference) and standardised (in robust sigmas). "draws": one row for each
+            bootstrap draw, one column for each parameter.
         kind
             What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
 

@@ -21,7 +21,8 @@ def exponent_chart(answer: Answer, curve: LawCurve) -> Chart | None:
     fit = answer.fit
     if fit is None or len(fit.draws) < LEAST_DRAWS:
         return None
-    names = [shape.name for shape in curve.law.shapes if shape.name in fit.free][:2]
+    exponents = [shape.name for shape in curve.law.shapes if shape.name not in curve.law.places]
+    names = [name for name in exponents if name in fit.free][:2]
     if len(names) < 2 or any(fit.params[name].at_bound for name in names):
         return None
     drawn = np.array([curve.draws[name] for name in names])

@@ -15,10 +15,10 @@ SAME = 1.03  # amounts of an axis that differ by less than this factor are one l
 
 
 def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
-    """None where fewer than two arms have a law of one axis."""
+    """None where fewer than two arms have a law of one axis, or the metric is no loss: it may be about 0."""
     arms = [(str(one.arm), one, curve) for one in evidence.arms_of(answer) if (curve := law_curve(one))]
     arms = [entry for entry in arms if len(entry[2].inputs) == 1]
-    if len(arms) < 2:
+    if len(arms) < 2 or not arms[0][2].response.is_log:
         return None
     first, base_answer, base = arms[0]
     (axis,) = base.inputs
