@@ -200,7 +200,10 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path: Path, name: str) -> None:
     assert refused > 200
 
 
-@pytest.mark.parametrize("folder", sorted(GALLERY.glob("*/study.json")), ids=lambda path: path.parent.name)
+OF_FORMAT_1 = [path for path in sorted(GALLERY.glob("*/study.json")) if json.loads(path.read_text())["format"] == 1]
+
+
+@pytest.mark.parametrize("folder", OF_FORMAT_1, ids=lambda path: path.parent.name)
 def test_a_plan_of_format_1_is_read_with_every_run_and_number(folder: Path) -> None:
     raw = json.loads(folder.read_text())
     found = read_study(folder)
@@ -213,6 +216,12 @@ def test_a_plan_of_format_1_is_read_with_every_run_and_number(folder: Path) -> N
         record = found.corpora[name]
         assert {**to_plain(record), **record.details}.items() >= facts.items()
     assert [one.code for one in found.warnings] == [one["code"] for one in raw["warnings"]]
+
+
+def test_a_plan_of_format_1_that_is_written_again_keeps_its_runs(tmp_path: Path) -> None:
+    found = read_study(OF_FORMAT_1[0])
+    write_study(tmp_path / "study.json", found)
+    assert found.runs and read_study(tmp_path / "study.json") == found
 
 
 @pytest.mark.parametrize("written", [None, True, 1.0, "1", 3, 10**400, []])

@@ -18,11 +18,13 @@ from lawful.cli import options
 from lawful.errors import DeclarationError, Refusal
 
 if typing.TYPE_CHECKING:
+    from lawful.fitting.result import Fit
+    from lawful.laws import Law
     from lawful.tables import Observations
     from lawful.tables.responses import Asked
 
 Columns = dict[str, str | None]
-Suits = Callable[[Any], bool]
+Suits = Callable[["Law"], bool]
 
 
 def _law_names(incomplete: str) -> list[str]:
@@ -59,7 +61,7 @@ Prior = Annotated[
 ]
 
 
-def any_law(law: Any) -> bool:
+def any_law(law: Law) -> bool:
     return True
 
 
@@ -182,7 +184,7 @@ class Table(Source):
 
     def read(
         self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
-    ) -> tuple[Any, Any, Columns]:
+    ) -> tuple[Observations, str | Law | None, Columns]:
         """The rows, the law (None where neither told nor declared), the columns by role.
 
         Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
@@ -248,10 +250,10 @@ class Fitted(Table):
         told = {name for name, value in usual.items() if getattr(self, name) not in (value, [])}
         return self.is_study and told <= {"source", "draws", "seed"}
 
-    def ask(self, suits: Suits = any_law) -> tuple[Any, Any, Columns]:
+    def ask(self, suits: Suits = any_law) -> tuple[Observations, str | Law | None, Columns]:
         return self.read(self.law, suits, is_told=self.x is not None)
 
-    def fit(self, table: Any, law: Any, columns: Columns) -> Any:
+    def fit(self, table: Observations, law: str | Law | None, columns: Columns) -> Fit:
         from lawful.fitting import fit
 
         if self.x is not None:
@@ -317,12 +319,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
-def one_axis(table: Any, law: str | None, x: str, columns: Columns) -> tuple[Any, Columns]:
+def one_axis(table: Observations, law: str | Law | None, x: str, columns: Columns) -> tuple[Law, Columns]:
     """A law of the axis that --x names: a role (params, tokens, flops) or a column, which then stands for that role."""
     from lawful.laws import ONE_AXIS, has_axis, named, on_axis
 
     found = named(law or "power_floor")
-    text, roles = (law or "").rpartition(":")[2], ONE_AXIS
+    text, roles = law.rpartition(":")[2] if isinstance(law, str) else "", ONE_AXIS
     told = text if text in roles else None
     if not has_axis(found):  # its axes are its own
         if len(found.inputs) != 1:

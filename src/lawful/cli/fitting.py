@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +28,15 @@ from lawful.cli.asked import (
 )
 from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from lawful.fitting.allocate import Interval
+    from lawful.fitting.headline_text import Headline
+    from lawful.fitting.holdout import Holdout
+    from lawful.fitting.records import Interval as Kind
+    from lawful.fitting.result import Fit
+    from lawful.schema import Warning
+    from lawful.tables import Observations
 
 FORECASTS_MISSED = 4  # the exit status of `holdout` where more runs lie outside their intervals than chance explains
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
@@ -147,6 +157,8 @@ def predict_command(
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
     import dataclasses
 
+    from lawful.fitting.predictions import predict_point
+    from lawful.fitting.quantiles import LEVEL
     from lawful.fitting.summary import held_out_lines
     from lawful.study import count
 
@@ -159,7 +171,8 @@ def predict_command(
         table, law, columns = asked.ask(lambda law: set(law.inputs) == set(point))
         found = asked.fit(table, law, columns)
         fits = {found.law: found}
-    out = {name: found.predict(**point, interval=interval) for name, found in fits.items()}
+    kind: Kind = "mean" if interval == "mean" else "new_run"
+    out = {name: predict_point(found, point, kind, LEVEL) for name, found in fits.items()}
     if asked.as_json:
         _print_plain(
             [
@@ -419,7 +432,10 @@ def holdout_command(
     ] = None,
 ) -> None:
     """Drop the largest runs, refit, predict them, and say whether the forecasts held. Exits 4 when they did not."""
-    found = asked.fit(*asked.ask()).holdout(top=top, largest=largest)
+    from lawful.checks import argument
+    from lawful.fitting.holdout import Largest
+
+    found = asked.fit(*asked.ask()).holdout(top=top, largest=argument("largest", largest, Largest | None))
     if asked.as_json:
         _print_plain(found)
     else:
@@ -440,7 +456,7 @@ def _determined(low: float, high: float, digits: str) -> str:
     return interval(*determined(low, high), digits)
 
 
-def _print_holdout(found: Any) -> None:
+def _print_holdout(found: Holdout[Fit]) -> None:
     from lawful.fitting.headline import of_holdout
 
     _print_headline(of_holdout(found))
@@ -575,7 +591,7 @@ def checklist_command(asked: Fitted) -> None:
         typer.echo(as_text(items))
 
 
-def _named_runs(table: Any, plot: Path) -> Any:
+def _named_runs(table: Observations, plot: Path) -> Observations:
     from lawful.fitting.answer_table import with_run_names
     from lawful.report.figures import expect_kind
 
@@ -583,7 +599,7 @@ def _named_runs(table: Any, plot: Path) -> Any:
     return with_run_names(table)
 
 
-def _save_picture(table: Any, found: Any, plot: Path) -> None:
+def _save_picture(table: Observations, found: Fit, plot: Path) -> None:
     from lawful.fitting.answer_table import answer_of_fit
     from lawful.report import figures
     from lawful.report.table_page import picture
@@ -593,7 +609,7 @@ def _save_picture(table: Any, found: Any, plot: Path) -> None:
         figures.save(chart, plot)
 
 
-def _sketched(found: Any) -> str:
+def _sketched(found: Fit) -> str:
     """A small picture above the words, in a terminal."""
     import shutil
     import sys
@@ -606,7 +622,7 @@ def _sketched(found: Any) -> str:
     return f"{picture}\n\n" if picture else ""
 
 
-def _in_words(found: Any, verbose: bool, said: Any = None) -> str:
+def _in_words(found: Fit, verbose: bool, said: Headline | None = None) -> str:
     from lawful.fitting.summary import short
 
     text = short(found, said)
@@ -634,7 +650,7 @@ def _answer_folder(source: str, draws: int, seed: int, as_json: bool, verbose: b
         raise typer.Exit(1)
 
 
-def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Any]:
+def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str, Fit]:
     from lawful.fitting.answer import answer_study
     from lawful.fitting.answers import read_answers
     from lawful.storage.atomic import read_only
@@ -652,7 +668,7 @@ def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str
     return fits
 
 
-def _parts(table: Any, by: str | None) -> list[tuple[str, Any]]:
+def _parts(table: Observations, by: str | None) -> list[tuple[str, Observations]]:
     import dataclasses
 
     if by is None:
@@ -671,7 +687,7 @@ def _in(unit: str) -> str:
     return f"{unit} " if unit else ""
 
 
-def _interval(value: Any) -> str:
+def _interval(value: Interval) -> str:
     return _rounded(value.value, value.low, value.high)
 
 
@@ -683,11 +699,11 @@ def _rounded(value: float, low: float, high: float) -> str:
     return " ".join(rounded(value, *determined(low, high)))
 
 
-def _print_headline(said: Any) -> None:
+def _print_headline(said: Headline) -> None:
     typer.echo(prose(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n"))
 
 
-def _print_cautions(cautions: Any) -> None:
+def _print_cautions(cautions: Iterable[Warning]) -> None:
     from lawful.fitting.cautions import ranked
 
     for caution in ranked(cautions):

@@ -29,6 +29,7 @@ SAME_AMOUNT = 0.02  # amounts that differ by less, relatively, are one
 Largest = Literal["compute", "params", "tokens"]
 Verdict = Literal["held", "no use", "missed"]
 Fitted = TypeVar("Fitted", bound=FittedLaw)
+Fitted_co = TypeVar("Fitted_co", bound=FittedLaw, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class HeldOutRun(HeldOutRow):
 
 
 @dataclass(frozen=True)
-class Holdout(Generic[Fitted]):
+class Holdout(Generic[Fitted_co]):
     """fit: of the other runs. largest: what they were held out by, in words: compute (as 6 N D for a law of both), or
     one of the law's axes.
 
@@ -56,7 +57,7 @@ class Holdout(Generic[Fitted]):
     straight_line_rmse_log   of a straight line (a plane) through log loss along the logarithms of the law's axes
     """
 
-    fit: Fitted
+    fit: Fitted_co
     largest: str
     verdict: Verdict
     rows: tuple[HeldOutRun, ...]

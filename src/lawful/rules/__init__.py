@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from lawful.errors import MissingDependency
 from lawful.plugins import Batch
@@ -22,7 +22,7 @@ B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
 class Loss(Protocol[B_contra]):
     """What a rule needs of a task."""
 
-    def loss(self, model: nn.Module, batch: B_contra) -> Tensor: ...
+    def loss(self, model: Callable[..., Tensor], batch: B_contra) -> Tensor: ...
 
 
 class Costs(Protocol):
@@ -31,7 +31,7 @@ class Costs(Protocol):
     def forward_flops_per_token(self, context: int) -> int: ...
 
 
-class Rule(ABC):
+class Rule(ABC, Generic[B]):
     """A frozen dataclass of plain data.
 
     family_needs   a method that only some families have, without which the rule cannot work; None: it takes any

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lawful.rules import B, Costs, Loss, Rule
+from lawful.plugins import Batch
+from lawful.rules import Costs, Loss, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backprop(Rule):
-    def gradients(self, model: nn.Module, task: Loss[B], batch: B, *, scale: float | Tensor) -> Tensor:
+class Backprop(Rule[Batch]):
+    def gradients(self, model: nn.Module, task: Loss[Batch], batch: Batch, *, scale: float | Tensor) -> Tensor:
         loss = task.loss(model, batch)
         torch.autograd.backward(loss * scale)
         return loss.detach()

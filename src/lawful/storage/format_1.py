@@ -9,7 +9,7 @@ from typing import Any
 
 from lawful.checks import shown
 from lawful.errors import StoreError
-from lawful.schema import CorpusRecord, PlannedRun, Question, StudyPlan
+from lawful.schema import FORMAT, CorpusRecord, PlannedRun, Question, StudyPlan
 
 _RUN_NAMES = {"id": "run", "label": "rung", "is_held_out": "held_out"}
 _SEVERITIES = {"error": "severe", "caution": "warning"}
@@ -25,6 +25,7 @@ def from_format_1(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
     settings = _object(path, raw, "settings")
     return {
         **_known(raw, StudyPlan),
+        "format": FORMAT,  # as it is written again
         "settings": {name: str(value) for name, value in settings.items()},
         "runs": [_known({"arm": "", **one}, PlannedRun) for one in runs],
         "questions": [_known(one, Question) for one in _objects(path, raw, "questions")],

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from lawful.domains.equilibrium.families.equilibrium import EnergyModel
+from lawful.rules import Loss
+from lawful.tasks.next_token import Tokens
 
 AT_REST, REST_STEPS = 1e-10, 2_000  # residual of the fixed point; about 60 steps reach it (LAB_NOTES, 2026-11-28)
 SOLVED = 1e-8  # relative residual of the linear system of each position
@@ -24,7 +27,7 @@ def gradient_error(ours: dict[str, Tensor], exact: dict[str, Tensor] | None) -> 
     return math.sqrt(off / size) if size > 0 and math.isfinite(off) else math.inf
 
 
-def exact_gradient(model: Any, task: Any, batch: Any, start: Tensor) -> dict[str, Tensor] | None:
+def exact_gradient(model: EnergyModel, task: Loss[Tokens], batch: Tokens, start: Tensor) -> dict[str, Tensor] | None:
     """Of the summed loss at the fixed point that `start` settles to, by the parameter's name; None where no position's
     fixed point, or solution, is certain.
 
@@ -34,7 +37,7 @@ def exact_gradient(model: Any, task: Any, batch: Any, start: Tensor) -> dict[str
 
         dloss/dtheta = lambda . du/dtheta,  (1/D - H) lambda = g
     """
-    net: Any = copy.deepcopy(model).double()
+    net = copy.deepcopy(model).double()
     net.zero_grad()
     with torch.enable_grad(), torch.autocast(start.device.type, enabled=False):
         clamped = net.clamp(batch.inputs)
@@ -42,13 +45,14 @@ def exact_gradient(model: Any, task: Any, batch: Any, start: Tensor) -> dict[str
         settled = net.settle(start.detach().double(), held, tolerance=AT_REST, max_steps=REST_STEPS)
         h = settled.h
         top = h[-1].clone().requires_grad_()
-        task.loss(lambda inputs: net.readout(top), batch).backward()
+        torch.autograd.backward(task.loss(lambda inputs: net.readout(top), batch))
+        assert top.grad is not None
         error = torch.zeros_like(h)
         error[-1] = top.grad
         response, unsolved = _solve(net, h, held, error)
         if float(settled.residual.max()) > FAR_FROM_REST or unsolved > FAR_FROM_REST:
             return None
-        (response * net.force(h, clamped)).sum().backward()
+        torch.autograd.backward((response * net.force(h, clamped)).sum())
     return {name: value for name, value in gradients_of(net).items() if bool(value.isfinite().all())} or None
 
 
@@ -57,7 +61,7 @@ def gradients_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
 
 
-def _solve(net: Any, h: Tensor, held: tuple[Tensor, ...], error: Tensor) -> tuple[Tensor, float]:
+def _solve(net: EnergyModel, h: Tensor, held: tuple[Tensor, ...], error: Tensor) -> tuple[Tensor, float]:
     """lambda, and the largest relative residual that is left, by conjugate residuals (Stiefel 1955), which need a
     symmetric matrix, not a definite one: of each position that of 1 - D^1/2 H D^1/2."""
     root = (1 - h.square()).sqrt()

@@ -10,16 +10,18 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
 from lawful.domains.equilibrium.audit import exact_gradient, gradient_error, gradients_of
+from lawful.domains.equilibrium.families.equilibrium import EnergyModel, energy_model
 from lawful.domains.equilibrium.settling import Settled
 from lawful.errors import DeclarationError
-from lawful.rules import Rule
+from lawful.rules import Loss, Rule
+from lawful.tasks.next_token import Tokens
 
 MOST_ERROR = 0.05  # of the audited gradient; a run above it was not trained by equilibrium propagation
 # The centred phases of a position are bent where their mean is further from its free state than this share of the
@@ -35,8 +37,11 @@ UNROLLED = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 PLANNED_FREE, PLANNED_NUDGED, PLANNED_ACCELERATED = 12, 7, 2
 
 
+Made = TypeVar("Made")
+
+
 @dataclass(frozen=True, kw_only=True)
-class EqProp(Rule):
+class EqProp(Rule[Tokens]):
     """For a model with an energy: it must clamp, start and settle, and give its potential Phi and its readout, as those
     of families/equilibrium.py do.
 
@@ -80,20 +85,20 @@ class EqProp(Rule):
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
+    def gradients(self, model: nn.Module, task: Loss[Tokens], batch: Tokens, *, scale: float | Tensor) -> Tensor:
         if not hasattr(model, "potential"):
             raise DeclarationError(
                 f"EqProp: expected a model with an energy, such as families/equilibrium.py builds, "
                 f"got {type(model).__name__}; use Backprop for it."
             )
-        return self._contrast(model, task, batch, scale).loss
+        return self._contrast(energy_model(model), task, batch, scale).loss
 
-    def _contrast(self, model: Any, task: Any, batch: Any, scale: float | Tensor) -> Contrast:
+    def _contrast(self, model: EnergyModel, task: Loss[Tokens], batch: Tokens, scale: float | Tensor) -> Contrast:
         with torch.autocast(batch.inputs.device.type, enabled=False):
             clamped = model.clamp(batch.inputs)
             held = tuple(part.detach() for part in clamped)
 
-            def rest(h: Tensor, nudge: Tensor | None = None) -> Any:
+            def rest(h: Tensor, nudge: Tensor | None = None) -> Settled:
                 return model.settle(h, held, nudge, tolerance=self.tolerance, max_steps=self.max_steps)
 
             def loss_at(top: Tensor) -> Tensor:
@@ -127,7 +132,7 @@ class EqProp(Rule):
                 torch.where(found.gives[None, :, :, None], state, found.free) for state in (found.toward, found.away)
             )
             surrogate = (model.potential(away, clamped) - model.potential(toward, clamped)) / found.reach
-            (surrogate.sum() * scale).backward()
+            torch.autograd.backward(surrogate.sum() * scale)
         model.training_sums = {
             "computed": float(found.computed),
             "accelerated": float(found.accelerated),
@@ -136,7 +141,13 @@ class EqProp(Rule):
         return Contrast(loss.detach(), found.free, float(1 - found.gives.double().mean()), model.training_sums)
 
     def _nudged_less(
-        self, model: Any, task: Any, batch: Any, held: tuple[Tensor, ...], found: Phases, error: Tensor
+        self,
+        model: EnergyModel,
+        task: Loss[Tokens],
+        batch: Tokens,
+        held: tuple[Tensor, ...],
+        found: Phases,
+        error: Tensor,
     ) -> Phases:
         """The same with smaller nudges for the positions that were bent or did not settle."""
         # The mean spread of units without couplings: a position that is bent by less than a share of it hardly counts
@@ -187,15 +198,16 @@ class EqProp(Rule):
             reach[which], gives[which] = 2 * strength.to(reach.dtype), True
         return Phases(free, toward, away, reach, gives, computed, accelerated, looked_again=True)
 
-    def audit(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
+    def audit(self, model: nn.Module, task: Loss[Tokens], batch: Tokens) -> dict[str, float]:
         """The relative error of the gradient, as it is made in training, against implicit differentiation at the fixed
         point of its free phase; the share of positions that gave none."""
         model.zero_grad()
-        made = self._contrast(model, task, batch, 1.0)
+        net = energy_model(model)
+        made = self._contrast(net, task, batch, 1.0)
         ours = gradients_of(model)
         model.zero_grad()
         return {
-            "gradient_error": gradient_error(ours, exact_gradient(model, task, batch, made.free)),
+            "gradient_error": gradient_error(ours, exact_gradient(net, task, batch, made.free)),
             "unsettled_share": made.unsettled_share,
         }
 
@@ -208,10 +220,10 @@ class EqProp(Rule):
             "trained by equilibrium propagation"
         )
 
-    def cost(self, model: nn.Module, task: Any, batch: Any) -> dict[str, float]:
+    def cost(self, model: nn.Module, task: Loss[Tokens], batch: Tokens) -> dict[str, float]:
         """Beside the fewest unrolled steps whose gradient is as near to the exact one; without any of UNROLLED that
         is, only the own steps."""
-        net: Any = model
+        net = energy_model(model)
         made, seconds = self._timed(model, lambda: self._contrast(net, task, batch, 1.0))
         own = gradients_of(net)
         exact = exact_gradient(net, task, batch, made.free)
@@ -222,7 +234,7 @@ class EqProp(Rule):
         for steps in UNROLLED:
 
             def unrolled(steps: int = steps) -> None:
-                task.loss(lambda inputs: net.unrolled(inputs, steps), batch).backward()
+                torch.autograd.backward(task.loss(lambda inputs: net.unrolled(inputs, steps), batch))
 
             _, other = self._timed(model, unrolled)
             if gradient_error(gradients_of(net), exact) <= ours:
@@ -237,7 +249,7 @@ class EqProp(Rule):
         model.zero_grad()
         return columns
 
-    def _timed(self, model: nn.Module, make: Callable[[], Any]) -> tuple[Any, float]:
+    def _timed(self, model: nn.Module, make: Callable[[], Made]) -> tuple[Made, float]:
         """What it gives and the processor seconds it takes, the second time it is done; its gradients are left."""
         for _ in range(2):
             model.zero_grad()

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from lawful.checks import PositiveInt, check_fields
+from lawful.domains.equilibrium.families.equilibrium import energy_model
 from lawful.errors import DeclarationError
-from lawful.rules import Rule
+from lawful.rules import Loss, Rule
+from lawful.tasks.next_token import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnrolledBackprop(Rule):
+class UnrolledBackprop(Rule[Tokens]):
     """For a model that can be unrolled for so many steps, as those of families/equilibrium.py. Memory grows with
     them."""
 
@@ -26,14 +28,14 @@ class UnrolledBackprop(Rule):
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def gradients(self, model: nn.Module, task: Any, batch: Any, *, scale: float | Tensor) -> Tensor:
-        net: Any = model
-        if not hasattr(net, "unrolled"):
+    def gradients(self, model: nn.Module, task: Loss[Tokens], batch: Tokens, *, scale: float | Tensor) -> Tensor:
+        if not hasattr(model, "unrolled"):
             raise DeclarationError(
                 f"UnrolledBackprop: expected a model that settles, such as families/equilibrium.py builds, "
-                f"got {type(net).__name__}; use Backprop for it."
+                f"got {type(model).__name__}; use Backprop for it."
             )
-        loss: Tensor = task.loss(lambda inputs: net.unrolled(inputs, self.steps), batch)
+        net = energy_model(model)
+        loss = task.loss(lambda inputs: net.unrolled(inputs, self.steps), batch)
         torch.autograd.backward(loss * scale)
         return loss.detach()
 
