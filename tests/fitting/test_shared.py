@@ -91,3 +91,10 @@ def test_any_formula_shares_any_of_its_parameters(tmp_path):
 def test_what_cannot_be_shared_is_refused(share, says):
     with pytest.raises(DeclarationError, match=says):
         fit_shared(straight(), "arm", share, law="power")
+
+
+def test_standard_errors_that_a_joint_fit_would_not_heed_are_refused():
+    rows = [{**row, "stderr": 0.01} for row in straight()]
+    with pytest.raises(DeclarationError, match="weighs rows without the column 'stderr'.*leave that column out"):
+        fit_shared(rows, "arm", ["alpha"], law="power")
+    assert fit_shared(rows, "arm", ["alpha"], law="power", stderr="none").p > 0.05

@@ -89,6 +89,12 @@ def fit_shared(
     every = frozenset(chosen.parameters) - frozenset(held)
     common = frozenset(_named(chosen, share, every))
     data, arms = arm_sample(table, by, chosen, columns, fixed=len(held))
+    if unused := [data.column[role] for role in ("stderr", "trials") if role in data.column]:
+        raise DeclarationError(
+            f"share: a joint fit of arms weighs rows without the column {unused[0]!r}, which says how certain each is; "
+            f"leave that column out ({'--stderr-column none' if 'stderr' in data.column else 'of the table'}), or fit "
+            "each arm (--by without --share)."
+        )
     owns = [every - common, every]
     each = alone(data, chosen, arms)
     points = fit_ladder(data, chosen, arms, owns, held, bounds or {}, each)
