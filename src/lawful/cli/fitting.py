@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -155,8 +156,6 @@ def predict_command(
     ] = "new_run",
 ) -> None:
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
-    import dataclasses
-
     from lawful.fitting.predictions import predict_point
     from lawful.fitting.quantiles import LEVEL
     from lawful.fitting.summary import held_out_lines
@@ -669,8 +668,6 @@ def _folder_fits(source: str, axes: set[str], draws: int, seed: int) -> dict[str
 
 
 def _parts(table: Observations, by: str | None) -> list[tuple[str, Observations]]:
-    import dataclasses
-
     if by is None:
         return [("", table)]
     from lawful.fitting.arms import arm_name
@@ -716,18 +713,13 @@ def _print_plain(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    import dataclasses
-
-    def plain(item: Any) -> Any:
-        if hasattr(item, "to_json"):  # a fit
-            return item.to_json()
-        if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return {field.name: plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
-        if isinstance(item, dict):
-            return {key: plain(part) for key, part in item.items()}
-        return [plain(part) for part in item] if isinstance(item, (list, tuple)) else item
-
-    return plain(value)
+    if hasattr(value, "to_json"):  # a fit
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _print_json(value: Any) -> None:

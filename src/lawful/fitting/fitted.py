@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Self
@@ -11,7 +12,7 @@ import numpy as np
 
 from lawful.fitting.error_bars import geometric_mean
 from lawful.fitting.form import Doubt, of_fit, unsuspected
-from lawful.fitting.records import FitRecord, Parameter
+from lawful.fitting.records import FitRecord, Parameter, Residual
 from lawful.fitting.sisters import Alternatives
 from lawful.laws import Array, Axes, Law, Values
 
@@ -73,6 +74,11 @@ class FittedLaw(FitRecord):
         """The draws by parameter name, each of shape (draws,)."""
         table = np.array(self.draws, dtype=float).reshape(-1, len(self.model.parameters))
         return dict(zip(self.model.parameters, table.T, strict=True))
+
+    @property
+    def by_size(self) -> list[Residual]:
+        """The rows from that with the smallest axes to that with the largest."""
+        return sorted(self.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
 
     def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""

@@ -100,7 +100,7 @@ def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs:
 
 def ends_of(fit: FittedLaw) -> tuple[float, float]:
     """The law's value at the run with the smallest axes, and at that with the largest."""
-    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    rows = fit.by_size
     if not rows:
         return math.nan, math.nan
     first, last = fit.data.response.inside([rows[0].predicted, rows[-1].predicted])
@@ -187,7 +187,7 @@ def loss_name(column: str) -> str:
 
 def _whole_fall(fit: FittedLaw) -> float:
     """The share by which the loss falls from the run with the smallest axes to that with the largest."""
-    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
+    rows = fit.by_size
     return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
 
 

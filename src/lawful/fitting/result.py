@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from lawful import laws
-from lawful.checks import Part, PositiveFloat, PositiveInt, argument, nearest, shown
+from lawful.checks import Part, PositiveFloat, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
 from lawful.fitting.checklist import Item, checklist
@@ -187,15 +187,7 @@ class Fit(FittedLaw):
         at: Mapping[str, float | str] | None = None,
     ) -> Allocation:
         """The best params and tokens for a budget; see lawful.fitting.allocate."""
-        return allocate(
-            self,
-            flops=flops,
-            budget=budget,
-            price=price,
-            cost=cost,
-            serve_tokens=serve_tokens,
-            at=at,
-        )
+        return allocate(self, flops=flops, budget=budget, price=price, cost=cost, serve_tokens=serve_tokens, at=at)
 
     def diminishing_returns(
         self, *, threshold: float | None = None, at: Mapping[str, float | str] | None = None
@@ -206,9 +198,7 @@ class Fit(FittedLaw):
     def holdout(self, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fit]:
         """Drop the `top` largest amounts of compute, params or tokens, refit, predict them, and say whether the
         forecasts held; see lawful.fitting.holdout."""
-        return holdout(
-            self, top=argument("top", top, PositiveInt), largest=argument("largest", largest, Largest | None)
-        )
+        return holdout(self, top=top, largest=largest)
 
     def checklist(self, study: StudyPlan | None = None) -> tuple[Item, ...]:
         """The reproducibility checklist of arXiv:2502.18969, answered as far as is known."""

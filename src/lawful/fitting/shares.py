@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from lawful.fitting.curve_interval import mean_interval
@@ -81,9 +79,9 @@ def about_shares(fit: FittedLaw) -> list[Warning]:
 
 def _open_end(fit: FittedLaw) -> tuple[float, float] | None:
     """The interval of the law far beyond the runs, where it is wider than the law's change over them."""
-    rows = sorted(fit.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
     far = {axis: FAR * high for axis, (_, high) in fit.data.domain.items() if axis not in fit.model.categories}
     if len(far) < len(fit.model.inputs):
         return None
     low, high = mean_interval(fit, far)
+    rows = fit.by_size
     return (low, high) if high - low > abs(rows[-1].predicted - rows[0].predicted) else None
