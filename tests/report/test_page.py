@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import re
+import shutil
 import struct
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -267,6 +269,17 @@ def test_report_is_the_same_bytes_when_written_again(study: Path) -> None:
     before = [path.read_bytes() for path in paths]
     write_report(study)
     assert [path.read_bytes() for path in paths] == before
+
+
+def test_without_matplotlib_the_page_is_the_same_and_the_missing_pictures_are_said(
+    make_folder: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000, 500_000), seeds=1)
+    page = write_report(folder).read_bytes()
+    shutil.rmtree(folder / "figures")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert write_report(folder).read_bytes() == page and not (folder / "figures").exists()
+    assert "pip install 'lawful[report]'" in caplog.text
 
 
 def test_text_from_data_is_shown_and_never_becomes_markup(

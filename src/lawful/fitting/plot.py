@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lawful.drawing import expect_matplotlib
 from lawful.errors import DeclarationError
 from lawful.fitting.allocate import is_rising
 from lawful.fitting.cost import PerToken, six_n
@@ -32,6 +33,7 @@ LETTERS = {"params": "parameters N", "tokens": "training tokens D", "flops": "co
 
 def plot(fit: FittedLaw, ax: Axes | None = None) -> Figure:
     """As Fit.plot: the law into `ax`; without one, a figure with the law and the residuals."""
+    expect_matplotlib("plot()")
     from matplotlib.figure import Figure
 
     with _font():
@@ -47,6 +49,7 @@ def plot(fit: FittedLaw, ax: Axes | None = None) -> Figure:
 
 def plot_compute(fit: FittedLaw, ax: Axes | None = None) -> Figure:
     """As Fit.plot_compute."""
+    expect_matplotlib("plot_compute()")
     from matplotlib.figure import Figure
 
     is_surface = {"params", "tokens"} <= set(fit.model.inputs)
@@ -68,10 +71,13 @@ def plot_compute(fit: FittedLaw, ax: Axes | None = None) -> Figure:
 
 
 def as_image(fit: FittedLaw) -> str:
-    """The law as an <img> that carries its own bytes, for a notebook."""
+    """The law as an <img> that carries its own bytes, for a notebook; nothing where matplotlib is not installed."""
     from html import escape
 
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return ""
 
     with _font():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained", dpi=110)

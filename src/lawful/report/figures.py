@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lawful.drawing import expect_matplotlib
 from lawful.errors import DeclarationError
 from lawful.report import charts, scales
 from lawful.report.charts import Chart
@@ -25,7 +26,11 @@ _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (
 
 
 def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
-    """FOLDER/NAME.png and FOLDER/NAME.svg for every chart; the same chart gives the same bytes."""
+    """FOLDER/NAME.png and FOLDER/NAME.svg for every chart; the same chart gives the same bytes.
+
+    Raises MissingDependency where matplotlib is not installed.
+    """
+    expect_matplotlib("pictures of the charts")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -58,10 +63,11 @@ def save(chart: Chart, path: Path) -> None:
 
 
 def expect_kind(path: Path) -> str:
-    """png, svg or pdf. Raises DeclarationError for another end."""
+    """png, svg or pdf. Raises DeclarationError for another end, MissingDependency where nothing can draw it."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise DeclarationError(f"expected a picture that ends in {', '.join(KINDS)}, got {path.name!r}.")
+    expect_matplotlib(path.name)
     return kind
 
 

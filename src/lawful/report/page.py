@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from lawful.errors import MissingDependency
 from lawful.fitting.answers import Answer
 from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
@@ -23,6 +25,8 @@ from lawful.schema import Cell, Warning
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
 
+log = logging.getLogger(__name__)
+
 SEVERITY_NAMES = ("severe", "caution", "note")
 MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
 
@@ -35,7 +39,10 @@ def write_report(folder: Path) -> Path:
     here = Store(folder)
     evidence = read_evidence(here.folder)
     drawn = all_charts(evidence)
-    write_figures(drawn, here.figures)
+    try:
+        write_figures(drawn, here.figures)
+    except MissingDependency as error:  # the page has its charts all the same
+        log.warning("%s was not written: %s", here.figures, error)
     for content in itertools.chain(*evidence.plugin_contents.values()):
         for name, data in content.figures.items():
             write_bytes(here.figures / name, data)
