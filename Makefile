@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-trainers check-gpu install docs pages claims gallery coverage coverage-full bench
+.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-trainers check-gpu release-check install docs pages claims gallery coverage coverage-full bench
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -24,6 +24,7 @@ help:
 	@echo "make check-cluster  studies on a Ray and a Slurm that are started here, with faults; minutes"
 	@echo "make check-trainers  ladders of transformers.Trainer, Lightning and a plain script, killed and resumed; minutes"
 	@echo "make check-gpu    studies on this machine's GPU, in at most five minutes; a plain image of PyTorch is enough"
+	@echo "make release-check  sdist and wheel, built, installed into an empty environment, measured and tried; a minute"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; 45 minutes"
@@ -134,6 +135,10 @@ check-gpu:
 	        || echo "check-gpu: no $$package here, and none could be fetched" >&2; \
 	done
 	PYTHONPATH=src $(GPU_PYTHON) tests/gpu/check_gpu.py --wheels build/wheels $(PARTS)
+
+# Into dist/. Nothing of .venv is used but its Python.
+release-check: $(INSTALLED)
+	$(BIN)/python release/check.py
 
 install: $(INSTALLED)
 

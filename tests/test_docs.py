@@ -50,6 +50,16 @@ class TestEveryDocument:
         ]
         assert not wrong, "\n".join(wrong)
 
+    def test_the_tests_it_names_exist(self, document: Path) -> None:
+        wrong = [
+            f"line {code.line}: no {code.text}"
+            for code in _spans(document)
+            if "::" in code.text
+            and code.text.startswith("tests/")
+            and f"def {code.text.split('::')[1]}(" not in _text_of(ROOT / code.text.split("::")[0])
+        ]
+        assert not wrong, "\n".join(wrong)
+
     def test_the_make_targets_it_names_exist(self, document: Path) -> None:
         wrong = [
             f"line {code.line}: no target {target} in the Makefile; there are {', '.join(sorted(_targets()))}"
@@ -76,6 +86,10 @@ class TestEveryDocument:
             if name not in lawful.__all__
         ]
         assert not wrong, "\n".join(wrong)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def test_a_planted_fault_of_each_kind_is_found(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+complete --command lawful --no-files --arguments "(env _LAWFUL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) lawful)" --condition "env _LAWFUL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) lawful"
