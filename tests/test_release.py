@@ -58,7 +58,9 @@ def test_a_workflow_runs_targets_and_files_that_are_here(path: Path) -> None:
     steps = [step for job in content["jobs"].values() for step in job["steps"]]
     for command in [str(step.get("run", "")) for step in steps]:
         assert all(target in targets for target in re.findall(r"make ([a-z-]+)", command)), command
-        assert all((ROOT / named).exists() for named in re.findall(r"(?<!\S)(?:release|tests)/[\w./]+", command)), command
+        assert all((ROOT / named).exists() for named in re.findall(r"(?<!\S)(?:release|tests)/[\w./]+", command)), (
+            command
+        )
     assert content["permissions"] == {"contents": "read"}  # more only for the job that needs it
 
 
