@@ -75,14 +75,17 @@ from lawful.plugins import Reader
 
 class Semicolons(Reader):
     suffixes = (".scsv",)
+    about = "a table of semicolons"
 
     def rows(self, path):
+        if not path.is_file():
+            raise TableError(f"{path}: expected a file, got none.")
         try:
             header, *lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise TableError(f"{path}: expected text, got bytes.") from None
-        for line in lines:
-            yield dict(zip(header.split(";"), map(float, line.split(";"))))
+            for line in lines:
+                yield dict(zip(header.split(";"), map(float, line.split(";"))))
+        except ValueError:
+            raise TableError(f"{path}: expected numbers between semicolons.") from None
 """
 EXECUTORS = """
 from dataclasses import dataclass

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,26 @@ CONTENTS = {
 def new(name: str) -> Reader:
     reader: Reader = loaded("readers")[name]()
     return reader
+
+
+@contextmanager
+def released_after(seconds: float, pipe: Path) -> Iterator[None]:
+    """Who waits at the pipe for longer is let go, and the test fails."""
+    waited = []
+
+    def release() -> None:
+        with suppress(OSError):
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            waited.append(pipe)
+
+    watch = threading.Timer(seconds, release)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+        watch.join()
+    assert not waited, f"the reader opened a pipe, and waited until somebody would write: {pipe.name}"
 
 
 @pytest.fixture
@@ -102,6 +124,7 @@ def test_a_reader_does_not_wait_at_a_pipe_or_follow_a_circle(
     (tmp_path / ".hydra").mkdir()
     for place in NAMES:
         os.mkfifo(tmp_path / place)
-        read(name, tmp_path / place)
+        with released_after(20, tmp_path / place):
+            read(name, tmp_path / place)
     (tmp_path / "circle").symlink_to(tmp_path)
     read(name, tmp_path)

@@ -18,6 +18,8 @@ class Semicolons(Reader):
     about = "a table of semicolons: a run in each line"
 
     def rows(self, path: Path) -> Iterator[dict[str, float]]:
+        if not path.is_file():  # a folder; a pipe, at which a reader would wait
+            raise TableError(f"{path}: expected a file, got none.")
         if path.stat().st_size > LARGEST:
             raise TableError(f"{path}: expected at most {LARGEST:,} bytes, got {path.stat().st_size:,}.")
         try:
