@@ -1,4 +1,4 @@
-"""Folders that earlier versions wrote are still read, shown and reported, with their numbers; tests/formats keeps them."""
+"""Folders that earlier versions wrote are still read and reported with their numbers; tests/formats keeps them."""
 
 from __future__ import annotations
 
