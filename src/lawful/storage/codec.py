@@ -28,6 +28,7 @@ from lawful.storage.json_files import Json, plain, read_json
 if TYPE_CHECKING:
     from lawful.storage.lease import Lease
 
+_NO_NUMBERS = frozenset({str, bool, type(None)})
 Record = TypeVar("Record")
 MOST = 1e100  # larger numbers are no measurement, and their squares leave the range of floats
 HASH = "sha256"  # of the canonical JSON of a file's other fields
@@ -97,7 +98,7 @@ def converted(raw: Mapping[str, Json], kind: type[Record], within: str = "") -> 
         record = msgspec.convert(_with_numbers(raw, kind), kind)
     except msgspec.ValidationError as error:
         raise StoreError(_in_words(str(error), within)) from None
-    for where, name, known in _unknown(raw, to_plain(record), within):
+    for where, name, known in _unknown(raw, record, within):
         raise StoreError(f"{where or 'it'} has the field {shown(name)}; expected {nearest(name, known)}.")
     for where, problem in _odd_numbers(record, within):
         raise StoreError(f"{where}: {problem}.")
@@ -148,17 +149,21 @@ def _in_words(message: str, within: str) -> str:
     return f"{where}: {said}." if where else f"{said}."
 
 
-def _unknown(raw: Json, known: Json, where: str) -> Iterator[tuple[str, str, list[str]]]:
+def _unknown(raw: Json, record: Any, where: str) -> Iterator[tuple[str, str, list[str]]]:
     """Place, name and the known names of each field that came and is not in the record."""
-    if isinstance(raw, dict) and isinstance(known, dict):
+    if isinstance(raw, dict):
+        kind: type = type(record)
+        known = _field_names(kind) if dataclasses.is_dataclass(kind) else None
         for name, value in raw.items():
-            if name not in known:
+            if known is not None and name not in known:
                 yield where, name, list(known)
-            else:
-                yield from _unknown(value, known[name], f"{where}.{name}".removeprefix("."))
-    elif isinstance(raw, list) and isinstance(known, list):
-        for number, (one, other) in enumerate(zip(raw, known, strict=True)):
-            yield from _unknown(one, other, f"{where}[{number}]")
+            elif isinstance(value, (dict, list)):  # what holds no fields can lack none
+                inner = record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
+                yield from _unknown(value, inner, f"{where}.{name}".removeprefix("."))
+    elif isinstance(raw, list) and isinstance(record, (list, tuple)):
+        for number, (one, other) in enumerate(zip(raw, record, strict=True)):
+            if isinstance(one, (dict, list)):
+                yield from _unknown(one, other, f"{where}[{number}]")
 
 
 def _with_numbers(raw: Json, hint: Any) -> Json:
@@ -201,22 +206,33 @@ def _is_unlimited(hint: Any) -> bool:
 def _odd_numbers(value: Any, where: str, within: Within | Unlimited | None = None) -> Iterator[tuple[str, str]]:
     """Place and problem of each number that is not finite, absurdly large or out of its field's range."""
     kind: type = type(value)
-    if kind is str or kind is bool or value is None or isinstance(within, Unlimited):
+    if kind in _NO_NUMBERS or isinstance(within, Unlimited):
         return
     if kind is int or kind is float:
-        if not (math.isfinite(value) and abs(value) < MOST) if kind is float else abs(value) >= MOST:
-            yield where, f"expected a number below {MOST:g}, got {shown(value)}"
-        elif isinstance(within, Within) and not within.has(value):
-            yield where, f"expected a number {within}, got {shown(value)}"
+        if problem := _problem(value, within):
+            yield where, problem
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _odd_numbers(item, f"{where}.{key}", within)
+            if type(item) not in _NO_NUMBERS:
+                yield from _odd_numbers(item, f"{where}.{key}", within)
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
-            yield from _odd_numbers(item, f"{where}[{number}]", within)
+            if type(item) not in _NO_NUMBERS:
+                yield from _odd_numbers(item, f"{where}[{number}]", within)
     elif dataclasses.is_dataclass(kind):
         for name, range_ in _ranges(kind).items():
-            yield from _odd_numbers(getattr(value, name), f"{where}.{name}".removeprefix("."), range_)
+            item = getattr(value, name)
+            if type(item) not in _NO_NUMBERS:
+                yield from _odd_numbers(item, f"{where}.{name}".removeprefix("."), range_)
+
+
+def _problem(value: float, within: Within | None) -> str:
+    """Empty where the number may stand here."""
+    if not (math.isfinite(value) and abs(value) < MOST) if type(value) is float else abs(value) >= MOST:
+        return f"expected a number below {MOST:g}, got {shown(value)}"
+    if isinstance(within, Within) and not within.has(value):
+        return f"expected a number {within}, got {shown(value)}"
+    return ""
 
 
 @functools.cache
