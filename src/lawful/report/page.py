@@ -25,6 +25,7 @@ from lawful.storage.layout import Store
 
 SEVERITY_NAMES = ("severe", "caution", "note")
 MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
+PUBLISHED = "Published by lawful"  # how the footer begins of a page that left its folder
 
 
 def write_report(folder: Path) -> Path:
@@ -75,9 +76,16 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         words.headline(evidence),
         [section for section in sections if section],
         drawn,
-        f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}.",
+        _footer(evidence),
         live=live,
     )
+
+
+def _footer(evidence: Evidence) -> str:
+    study = evidence.study
+    if evidence.shared_table is not None:
+        return f"{PUBLISHED} {study.versions.lawful}."
+    return f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}."
 
 
 def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
@@ -446,21 +454,25 @@ def _repeat(evidence: Evidence) -> Html:
         tag("pre", tag("code", command)) if command else None,
         parts.facts(study_tables.repeat_facts(evidence), "plain"),
         parts.folded(study_tables.corpora_table(evidence), least=8) if study.corpora else None,
-        tag(
-            "p",
-            "Beside this page: ",
-            tag("code", "report.md"),
-            ", ",
-            tag("code", "observations.csv"),
-            " (the table that the fit reads), ",
-            tag("code", "fits/"),
-            " (every answer as JSON) and ",
-            tag("code", "figures/"),
-            " (each chart as PNG and SVG).",
-            class_="after",
-        ),
+        _beside_the_page(is_shared=evidence.shared_table is not None),
         id="repeat",
     )
+
+
+def _beside_the_page(*, is_shared: bool) -> Html:
+    """Which files lie in the page's folder; of a published page, fewer."""
+    files = {
+        "report.md": None,
+        "observations.csv": "the table that the fit reads",
+        "fits/": "every answer as JSON",
+        "figures/": "each chart as PNG and SVG",
+        "cite.bib": "how to cite it",
+    }
+    for name in ("report.md", "fits/") if is_shared else ("cite.bib",):
+        del files[name]
+    named = [join(tag("code", name), f" ({about})" if about else None) for name, about in files.items()]
+    listed = [join(one, ", ") for one in named[:-1]]
+    return tag("p", "Beside this page: ", listed, "and ", named[-1], ".", class_="after")
 
 
 def _left_out(evidence: Evidence) -> Html:

@@ -10,13 +10,14 @@ from typing import Any
 
 from lawful.report import svg
 from lawful.report.charts import Chart
-from lawful.report.markup import Html, join, tag
+from lawful.report.markup import Html, data, join, tag
 from lawful.report.scales import Limits
 from lawful.report.table import Table
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
 FOLDED_FROM = 17  # rows from which on a table stands behind a line that opens it
+SAID = "said"  # id of the texts over marks, for page.js
 # Nothing may be fetched, from anywhere: what the page needs is in it.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
@@ -41,7 +42,7 @@ def document(
         tag("a", "Skip to the answer", class_="skip", href="#answer"),
         live,
         svg.shapes(),
-        tag("main", list(sections), id="top"),
+        tag("main", list(sections), data(SAID, svg.said(drawn)), id="top"),
         tag("footer", tag("p", footer)),
         [tag("script", Html(asset(name))) for name in ("picture.js", "page.js", "calculator.js")],
         tag("script", Html(asset("watch.js"))) if live else None,
