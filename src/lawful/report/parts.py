@@ -188,8 +188,9 @@ def powers(text: str) -> Html:
 
 
 def unbroken(text: str) -> Html:
-    """As powers; a number and its % stay on one line."""
-    return powers(re.sub(r"(?<=\d) %", "\u00a0%", text))
+    """As powers; a number and its %, and an option of a command, stay on one line."""
+    shown = powers(re.sub(r"(?<=\d) %", "\u00a0%", text))
+    return Html(re.sub(r"(?<![\w-])--[a-z][\w-]*", r'<span class="whole">\g<0></span>', shown))
 
 
 def asset(name: str) -> str:

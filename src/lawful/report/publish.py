@@ -185,7 +185,7 @@ def index(studies: Sequence[Published]) -> str:
 def _shown(study: Published, lead: Chart | None) -> Html:
     evidence, plan = study.evidence, study.evidence.study
     doubt = dict(words.first_facts(evidence)).get("Severest doubt", "")
-    places = [("The page", f"{study.name}/{INDEX}")]
+    places = [("Read the page", f"{study.name}/{INDEX}")]
     places += [("Table of runs (CSV)", f"{study.name}/observations.csv")] if evidence.shared_table else []
     places += [("Chart (SVG)", f"{study.name}/figures/{lead.name}.svg")] if lead else []
     places += [("BibTeX", f"{study.name}/cite.bib")]
@@ -199,14 +199,14 @@ def _shown(study: Published, lead: Chart | None) -> Html:
             class_="eyebrow",
         ),
         tag("p", plan.question, class_="question"),
-        tag("h2", tag("a", parts.unbroken(words.headline(evidence)), href=f"{study.name}/{INDEX}")),
+        tag("h2", parts.unbroken(words.headline(evidence))),
         tag("p", parts.unbroken(said), class_="basis") if (said := words.basis(evidence)) else None,
-        tag("div", parts.chart(lead, name=f"{study.name}-{lead.name}", has_caption=False), class_="charts lead")
-        if lead
-        else None,
         parts.facts([("Severest doubt", doubt)], "first") if doubt else None,
         tag("p", [join(tag("a", name, href=place), " · ") for name, place in places[:-1]],
             tag("a", places[-1][0], href=places[-1][1])),
+        tag("div", parts.chart(lead, name=f"{study.name}-{lead.name}", has_caption=False), class_="charts lead")
+        if lead
+        else None,
         tag("details", tag("summary", "How to cite it"), tag("pre", tag("code", study.citation))),
         id=study.name,
     )  # fmt: skip

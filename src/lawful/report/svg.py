@@ -102,7 +102,8 @@ def _percent(share: float) -> str:
 
 def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]], left: int) -> list[Html]:
     x_ticks = [(value, scales.tick_text(value, chart.x)) for value in x.ticks()]
-    roomy, narrow = (scales.thinned([text for _, text in x_ticks], room) for room in (ROOMY, NARROW))
+    texts, shares = [text for _, text in x_ticks], [x.share(value) for value, _ in x_ticks]
+    roomy, narrow = (scales.apart(shares, scales.thinned(texts, room), 0.6 / room) for room in (ROOMY, NARROW))
     made = []
     for value, text in y_ticks:
         at = _percent(1 - y.share(value))
