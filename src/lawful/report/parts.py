@@ -16,6 +16,7 @@ from lawful.report.table import Table
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
+PHONE_COLUMNS = 3  # that a phone shows beside each other
 FOLDED_FROM = 17  # rows from which on a table stands behind a line that opens it
 SAID = "said"  # id of the texts over marks, for page.js
 # Nothing may be fetched, from anywhere: what the page needs is in it.
@@ -68,19 +69,30 @@ def table(content: Table, *, runs: Sequence[str] = ()) -> Html:
     """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV. runs:
     that of each row, where a row is a run."""
     sorts = len(content.rows) >= SORTED_FROM
+    is_tooled = len(content.rows) >= TOOLS_FROM
+    # an interval beyond the edge of a phone is no interval: there such a row stands as a list of its cells
+    labels = content.header if not is_tooled and _has_hidden_interval(content.header) else [None] * len(content.header)
 
     def side(index: int) -> str | None:
         return "right" if index in content.right else None
 
     head = [header(name, side(index), sorts=sorts) for index, name in enumerate(content.header)]
     rows = [
-        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)], data_run=run)
+        tag(
+            "tr",
+            [tag("td", powers(cell), class_=side(index), data_label=labels[index]) for index, cell in enumerate(row)],
+            data_run=run,
+        )
         for row, run in itertools.zip_longest(content.rows, runs)
     ]
-    if len(content.rows) < TOOLS_FROM:
+    if not is_tooled:
         return framed(content.title, head, rows, sorts=sorts)
     button = tag("button", "Download as CSV", type="button", class_="button csv")
     return tooled(framed(content.title, head, rows, sorts=sorts), button, len(rows), content.title)
+
+
+def _has_hidden_interval(header: Sequence[str]) -> bool:
+    return any("interval" in name.lower() for name in header[PHONE_COLUMNS:])
 
 
 def folded(content: Table, *, least: int = FOLDED_FROM) -> Html:
