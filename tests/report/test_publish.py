@@ -42,6 +42,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(publishing, "write_figures", write)
+    monkeypatch.setattr(publishing, "save", lambda chart, path, columns: write_bytes(path, chart.title.encode()))
 
 
 @pytest.fixture
@@ -76,7 +77,10 @@ def test_only_pages_tables_pictures_and_citations_leave_and_they_do_not_name_the
     assert {name for name in files if "/figures/" not in name} == {
         *("index.html", "shakespeare/index.html", "shakespeare/observations.csv", "shakespeare/cite.bib")
     }
-    assert all(name.endswith(".svg") for name in files if "/figures/" in name)
+    pictures = [name for name in files if "/figures/" in name]
+    assert all(name.endswith((".svg", "-one-column.pdf", "-two-column.pdf")) for name in pictures)
+    headline = read_evidence(folder).answers[0].headline
+    assert [data.decode() for name, data in files.items() if name.endswith(".pdf")] == [headline] * 2
     packed = re.search(rb"data:application/gzip;base64,([^\"]+)", files["shakespeare/index.html"])
     assert packed
     table = gzip.decompress(b64decode(packed[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lawful.fitting.answers import Answer
@@ -96,6 +97,11 @@ def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
     own = _own_charts(answer, drawn)
     others = [chart for kind in ("arms", "runs") for chart in drawn if chart.kind == kind]
     return next(iter([*own, *others] if answer.fit is None else own), None)
+
+
+def finding_as_title(lead: Chart, evidence: Evidence) -> Chart:
+    """The leading chart as it stands alone, in a paper or on a slide: under what was found."""
+    return replace(lead, title=words.headline(evidence) or lead.title)
 
 
 def _answer(evidence: Evidence, lead: Chart | None) -> Html:

@@ -18,9 +18,9 @@ from lawful.report import parts, words
 from lawful.report.charts import Chart
 from lawful.report.citation import bibtex
 from lawful.report.evidence import Evidence, read_evidence
-from lawful.report.figures import write_figures
+from lawful.report.figures import save, write_figures
 from lawful.report.markup import Html, join, tag
-from lawful.report.page import PUBLISHED, all_charts, leading_chart, page
+from lawful.report.page import PUBLISHED, all_charts, finding_as_title, leading_chart, page
 from lawful.report.private import OF_MACHINE, Hidden, without_machine
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
@@ -28,6 +28,7 @@ from lawful.storage.own_paths import expect_own
 
 INDEX = "index.html"
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
+FOR_PAPER = {1: "one-column", 2: "two-column"}  # PDF of the leading chart
 RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file of a zip: the same site gives the same bytes
 
@@ -120,6 +121,9 @@ def _write_study(study: Published, into: Path, keeps_paths: bool) -> None:
     if evidence.shared_table:
         write_bytes(into / "observations.csv", evidence.shared_table)
     write_figures(study.drawn, into / "figures")
+    if lead := leading_chart(evidence, study.drawn):
+        for columns, name in FOR_PAPER.items():
+            save(finding_as_title(lead, evidence), into / "figures" / f"{lead.name}-{name}.pdf", columns)
     for contents in evidence.plugin_contents.values():
         for content in contents:
             for name, data in content.figures.items():
@@ -187,7 +191,9 @@ def _shown(study: Published, lead: Chart | None) -> Html:
     doubt = dict(words.first_facts(evidence)).get("Severest doubt", "")
     places = [("Read the page", f"{study.name}/{INDEX}")]
     places += [("Table of runs (CSV)", f"{study.name}/observations.csv")] if evidence.shared_table else []
-    places += [("Chart (SVG)", f"{study.name}/figures/{lead.name}.svg")] if lead else []
+    if lead:
+        figure = f"{study.name}/figures/{lead.name}"
+        places += [("Chart (SVG)", f"{figure}.svg"), ("Chart for a paper (PDF)", f"{figure}-one-column.pdf")]
     places += [("BibTeX", f"{study.name}/cite.bib")]
     return tag(
         "section",
