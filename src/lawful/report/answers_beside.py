@@ -10,7 +10,6 @@ from lawful.fitting.headline_fit import thing_of
 from lawful.fitting.headline_text import OF_EXPONENTS, capped, short_doubt
 from lawful.fitting.number_text import percent
 from lawful.fitting.result import Fit
-from lawful.report.evidence import Evidence
 from lawful.schema import Warning
 
 EXPONENTS = ("alpha", "beta")  # of the laws that have a power of each axis, in the order of the axes
@@ -29,13 +28,14 @@ class Apart:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def what_differs(pair: tuple[Evidence, Evidence], labels: tuple[str, str], apart: Mapping[str, Apart]) -> str:
+def what_differs(
+    answers: tuple[Answer | None, Answer | None], labels: tuple[str, str], apart: Mapping[str, Apart]
+) -> str:
     """The answers to the first question, held against each other. apart: exponent -> its difference, where the two can
     be compared."""
-    answers = [one.answers[0] if one.answers else None for one in pair]
-    if answers[0] is None or answers[1] is None:
-        return capped(f"{labels[0] if answers[0] is None else labels[1]} has no answer yet.")
-    one, two = answers[0], answers[1]
+    one, two = answers
+    if one is None or two is None:
+        return capped(f"{labels[0] if one is None else labels[1]} has no answer yet.")
     if one.status != two.status:
         refused = labels[0] if one.status == "refused" else labels[1]
         return capped(f"{refused} claims no law; {labels[1] if refused == labels[0] else labels[0]} has one.")

@@ -53,7 +53,8 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
     drawn = [{chart.name: chart for chart in all_charts(one)} for one in pair]
     both = [name for name in drawn[0] if name in drawn[1]]
     found = differences(pair)
-    sentence = what_differs(pair, labels, exponents(pair, found))
+    one, two = (evidence.answers[0] if evidence.answers else None for evidence in pair)
+    sentence = what_differs((one, two), labels, exponents(pair, found))
     sections = [
         _answers(pair, labels, sentence),
         tag(
