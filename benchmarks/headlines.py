@@ -27,6 +27,7 @@ from lawful.codes import REFUSALS
 from lawful.fitting import headline, headline_arms, headline_fit, headline_text
 from lawful.fitting.allocate import Allocation, Interval
 from lawful.fitting.answer_records import ArmPair
+from lawful.fitting.answers import Answer
 from lawful.fitting.budget_curves import Curve
 from lawful.fitting.comparison import Comparison, Decision, Verdict
 from lawful.fitting.crossover import Crossing
@@ -41,7 +42,8 @@ from lawful.fitting.records import HeldOut
 from lawful.fitting.replay import Replay
 from lawful.fitting.replay import Verdict as ReplayVerdict
 from lawful.fitting.result import Fit
-from lawful.schema import Warning
+from lawful.report.answers_beside import Apart, what_differs
+from lawful.schema import Question, Warning
 
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 ARMS = ("gelu", "swiglu", "backprop-transformer", "unrolled-looped_mlp", "post norm", "pre norm", "wide", "deep")
@@ -260,6 +262,29 @@ def _refusal(dice: random.Random) -> Headline:
     return headline.of_refusal(dice.choice((*REFUSALS, None)), "3 runs for 5 parameters.")
 
 
+def _beside(dice: random.Random) -> Headline:
+    asked = Question(name="loss", asks="How does the loss fall?", law="chinchilla")
+    first, second = (
+        Answer(
+            question=asked,
+            status=dice.choice(("answered", "answered", "refused")),
+            sentence="",
+            headline=dice.choice(("One.", "Another.")),
+            warnings=_doubts(dice, dice.sample(SEVERE, dice.choice((0, 0, 1)))),
+            fit=_fit("chinchilla"),
+        )
+        for _ in range(2)
+    )
+    values = dice.uniform(0.01, 2), dice.uniform(0.01, 2)
+    apart = Apart(
+        name=dice.choice(("alpha", "beta")), values=values, interval=dice.choice((None, (-0.1, 0.1), (0.1, 0.2)))
+    )
+    labels = tuple(dice.sample(("runs/quickstart-quick", "before", "after", "a study with a long name"), 2))
+    return Headline(
+        sentence=what_differs((first, second), (labels[0], labels[1]), dice.choice(({}, {apart.name: apart})))
+    )
+
+
 KINDS: dict[str, Callable[[random.Random], Headline]] = {
     "law": _law,
     "arms": _arms,
@@ -270,6 +295,7 @@ KINDS: dict[str, Callable[[random.Random], Headline]] = {
     "holdout": _holdout,
     "replay": _replay,
     "refusal": _refusal,
+    "beside": _beside,
 }
 
 

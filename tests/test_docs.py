@@ -13,6 +13,7 @@ import pytest
 
 import lawful
 from lawful import studies
+from lawful.study import import_file
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -203,3 +204,13 @@ def _lines(document: Path) -> Iterator[tuple[int, str, bool]]:
         else:
             yield number, line, True
         previous = line
+
+
+def test_lines_of_names_in_a_docstring_are_a_table_on_the_site() -> None:
+    pytest.importorskip("griffe", reason="needs the packages of the site: pip install 'lawful[docs]'")
+    aligned = import_file(ROOT / "docs" / "make" / "aligned.py")
+    said = "What it is.\n\nrun, rung   the run\n            and its label\na|b         other\n\nA last line,\nin two."
+    assert aligned.with_tables(said) == (
+        "What it is.\n\n| name | what it is |\n|---|---|\n| `run, rung` | the run and its label |\n| `a\\|b` | other |"
+        "\n\nA last line,\nin two."
+    )

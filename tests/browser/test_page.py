@@ -286,3 +286,14 @@ def _contrast(one: str, other: str) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_on_a_phone_no_interval_of_a_small_table_stands_beyond_the_edge(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html", width=390)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    cells = page.evaluate(
+        """() => [...document.querySelectorAll('.scroll table:not(.tooled table)')].flatMap((table) =>
+            [...table.tHead.rows[0].cells].flatMap((head, column) => /interval/i.test(head.textContent)
+                ? [...table.tBodies[0].rows].map((row) => row.cells[column].getBoundingClientRect().right) : []))"""
+    )
+    assert len(cells) > 10 and max(cells) <= 390

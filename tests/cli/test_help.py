@@ -79,6 +79,22 @@ def test_an_unknown_word_is_asked_back() -> None:
         explain.explain(["qqqqqqq"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("hofman", "hoffmann"),  # a published fit
+        ("Chinchila", "chinchilla"),  # a law
+        ("extrapolating", "far_extrapolation"),  # a code
+        ("isoflops", "isoFLOP"),  # a word
+        ("confidence interval", "interval"),
+        ("params_totl", "params_total"),  # a column
+    ],
+)
+def test_an_unknown_word_is_answered_with_names_of_every_kind(asked: str, meant: str) -> None:
+    with pytest.raises(DeclarationError, match=f"did you mean .*'{meant}'"):
+        explain.explain(asked.split())
+
+
 def test_every_word_that_a_fit_prints_beside_its_numbers_is_explained() -> None:
     for word in ("fitted", "derived", "fixed", "cluster", "interval", "doubt", "note", "severe", "pivot", "objective"):
         assert explain._meanings(word), word

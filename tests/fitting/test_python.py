@@ -134,7 +134,8 @@ def test_arrays_of_two_lengths_and_a_bad_place_are_refused(fit: lawful.Fit) -> N
 
 
 def test_a_fit_gives_its_parts_as_tables_of_either_library(fit: lawful.Fit) -> None:
-    parameters = fit.to_frame().set_index("parameter")
+    parameters = fit.to_frame()
+    assert list(parameters.index) == list(fit.params)
     assert parameters.loc["alpha", "value"] == fit["alpha"].value
     residuals = fit.to_frame("residuals", polars.DataFrame)
     assert residuals["N"].to_list() == [row["N"] for row in RUNS]
@@ -142,6 +143,25 @@ def test_a_fit_gives_its_parts_as_tables_of_either_library(fit: lawful.Fit) -> N
     assert fit.to_frame("draws").shape == (200, len(fit.model.parameters))
     again = lawful.read_runs(lawful.read_runs(RUNS).to_frame(polars.DataFrame))
     assert [dict(row) for row in again] == [dict(row) for row in lawful.read_runs(RUNS)]
+
+
+def test_the_names_of_statsmodels_say_what_they_say_there(fit: lawful.Fit) -> None:
+    observed = np.array([row["loss"] for row in RUNS])
+    law = [fit["E"].value + fit["A"].value * n ** -fit["alpha"].value + fit["B"].value * d ** -fit["beta"].value
+           for n in SIZES for d in TOKENS]  # fmt: skip
+    assert fit.fittedvalues == pytest.approx(law)
+    assert fit.resid == pytest.approx(observed - law, abs=1e-12)
+    assert (fit.nobs, fit.df_resid) == (25, 20)
+    assert list(fit.bse) == list(fit.params) and fit.bse["alpha"] == fit["alpha"].stderr
+    spread = np.sqrt(np.diag(fit.cov_params()))
+    assert dict(zip(fit.free, spread, strict=True))["alpha"] == pytest.approx(fit.bse["alpha"], rel=0.5)
+
+
+def test_predictions_of_a_frame_keep_its_index(fit: lawful.Fit) -> None:
+    asked = pandas.DataFrame({"N": [1e8, 1e9, 2e9], "D": 1e10}, index=pandas.Index(["x", "y", "z"], name="model"))
+    found = fit.predict(asked[asked.N > 5e8]).to_frame()
+    assert found.index.equals(asked.index[1:]) and found.index.name == "model"
+    assert fit.predict(params=[1e8], tokens=1e10).to_frame().index.tolist() == [0]
 
 
 def test_a_run_without_a_name_is_called_by_its_row_however_the_table_is_sorted() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ from typer.testing import CliRunner
 
 from lawful.cli import app
 from lawful.fitting.answer_table import answer_table, with_run_names
+from lawful.fitting.answers import Answer
 from lawful.fitting.curve_interval import mean_interval
+from lawful.report import scales
 from lawful.report.law_curve import law_curve
 from lawful.report.page import all_charts, leading_chart
 from lawful.report.table_page import evidence_of_table, write_table_page
+from lawful.report.words import next_command
+from lawful.schema import Question
 from lawful.tables import Observations, read_by_role, write_csv
 
 ALPHA = 0.35
@@ -158,3 +163,48 @@ def test_the_shade_of_a_chart_is_the_interval_that_a_forecast_of_the_curve_has()
         found = curve.band(params=[size])
         assert found is not None
         assert (found[0][0], found[1][0]) == pytest.approx(mean_interval(fit, {"params": size}), rel=1e-6)
+
+
+TOLD = "lawful report 'my runs.csv' --by model --tokens-column dataset_size --law power:params --out page.html"
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        (
+            {"next_step": "Try --law 'E + A/N^a', which fits better."},
+            "lawful report 'my runs.csv' --by model --tokens-column dataset_size --out page.html --law 'E + A/N^a'",
+        ),
+        ({"next_step": "Try --law coupled."}, TOLD.replace("--law power:params ", "") + " --law coupled"),
+        (
+            {"next_step": "Add sizes.", "status": "refused"},
+            "lawful check 'my runs.csv' --tokens-column dataset_size",
+        ),
+        ({"next_step": "Add sizes."}, ""),
+    ],
+)
+def test_the_next_step_has_its_whole_command(change: dict[str, str], command: str) -> None:
+    made = rows({"one": 1.0})
+    answer = replace(answers_of(made)[0], **change)
+    evidence = evidence_of_table(read(made), [answer], Path("page.html"), TOLD)
+    assert next_command(evidence, answer) == command
+    assert next_command(replace(evidence, shared_table=b""), answer) == ""  # its reader does not have the table
+
+
+def test_arms_of_one_size_each_are_drawn_along_their_data() -> None:
+    made = [
+        {"arm": arm, "params": n, "tokens": d, "loss": 2 + n / d}
+        for arm, n in (("a", 1e6), ("b", 2e6))
+        for d in (1e7, 1e8)
+    ]
+    asked = Question(name="loss", asks="Which?", law="chinchilla", params="params")
+    answer = Answer(question=asked, status="refused", sentence="", refusal="too few", headline="No law.")
+    evidence = evidence_of_table(read(made), [answer], Path())
+    (chart,) = [one for one in all_charts(evidence) if one.kind == "arms"]
+    assert "tokens" in chart.x.title and [one.x for one in chart.points] == [[1e7, 1e8]] * 2
+    assert "0 tokens" not in chart.caption
+
+
+def test_labels_of_an_axis_do_not_run_into_each_other() -> None:
+    assert scales.apart([0.1, 0.5, 0.9, 0.99], {0, 1, 2, 3}, 0.12) == {0, 1, 3}
+    assert scales.apart([0.1, 0.5, 0.9, 0.99], {0, 1, 2}, 0.12) == {0, 1, 2}

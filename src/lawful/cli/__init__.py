@@ -15,7 +15,7 @@ import typer
 from typer.models import CommandInfo
 
 from lawful import __version__
-from lawful.cli import adopt, data, doctor, explain, fitting, new, new_plugin, studies, tables, watch
+from lawful.cli import adopt, data, doctor, explain, fitting, new, new_plugin, publish, studies, tables, watch
 from lawful.cli.terminal import answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
@@ -44,6 +44,7 @@ PANELS = {
         "extend",
         "adopt",
         "sample",
+        "publish",
     ),
     "Look up": ("explain", "laws", "doctor"),
     "Extend lawful": ("new-plugin",),
@@ -73,7 +74,7 @@ def _name_of(command: CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-for part in (studies, new, new_plugin, adopt, doctor, watch, tables, fitting, data, explain):
+for part in (studies, new, new_plugin, adopt, doctor, watch, publish, tables, fitting, data, explain):
     part.register(app)
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 app.registered_commands.sort(key=lambda command: list(PANEL_OF).index(_name_of(command)))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lawful.checks import shown
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from lawful.fitting.published import Published
     from lawful.laws import Law
 
 
@@ -22,7 +24,8 @@ Name = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[WORD]...",
-        help="A code, as printed beside a warning; a law, a parameter, a column, a word of an answer. None: all codes.",
+        help="A code, as printed beside a warning; a law, a published fit, a parameter, a column, a word of an answer. "
+        "None: all codes.",
         autocompletion=_completions,
     ),
 ]
@@ -38,11 +41,15 @@ def _published() -> None:
     from lawful.fitting.published import PUBLISHED
 
     for one in PUBLISHED.values():
-        exponents = ", ".join(f"{name} {value:g}" for name, value in one.exponents.items())
-        rows = [("law", one.law), ("exponents", exponents), ("source", f"{one.source}; {one.where}")]
-        rows += [("N counts", one.params), ("tokenizer", one.tokenizer), ("data", one.data), ("note", one.note)]
-        typer.echo("\n".join([one.name, *(_row(name, text) for name, text in rows if text)]))
+        typer.echo(_about_published(one))
     typer.echo("\nHold a fit against one: lawful fit runs.csv --law chinchilla --against NAME.")
+
+
+def _about_published(one: Published) -> str:
+    exponents = ", ".join(f"{name} {value:g}" for name, value in one.exponents.items())
+    rows = [("law", one.law), ("exponents", exponents), ("source", f"{one.source}; {one.where}")]
+    rows += [("N counts", one.params), ("tokenizer", one.tokenizer), ("data", one.data), ("note", one.note)]
+    return "\n".join([one.name, *(_row(name, text) for name, text in rows if text)])
 
 
 def laws_command(
@@ -74,19 +81,48 @@ def explain(word: Name = None) -> None:
     asked = " ".join(word)
     found = _meanings(asked)
     if not found:
-        near = get_close_matches(asked, _known(), n=3, cutoff=0.5)
+        near = _similar(asked)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`lawful explain` lists the codes."
-        raise DeclarationError(f"nothing is called {asked!r}; {hint}")
+        raise DeclarationError(f"nothing is called {shown(asked)}; {hint}")
     typer.echo("\n".join(found))
+
+
+def _similar(asked: str) -> list[str]:
+    """At most three names that may be meant: written alike in any letters, or with one of the words in their text."""
+    by_key = {_key(name): name for name in _known()}
+    near = [by_key[key] for key in get_close_matches(_key(asked), list(by_key), n=3, cutoff=0.55)]
+    words = [word for word in asked.lower().split() if len(word) > 3]
+    about = [name for name, text in _texts().items() if words and all(word in text.lower() for word in words)]
+    return list(dict.fromkeys([*near, *sorted(about, key=len)]))[:3]
+
+
+def _texts() -> dict[str, str]:
+    """Name -> what is said of it, in the order of the list of names."""
+    from lawful import registry
+    from lawful.cli.glossary import WORDS
+    from lawful.codes import CODES
+    from lawful.fitting.published import PUBLISHED
+    from lawful.laws import FORMULA
+    from lawful.tables import COLUMNS
+
+    laws = {name: entry.load() for name, entry in registry.found("laws").items() if name != FORMULA}
+    return {
+        **WORDS,
+        **{name: f"{code.means} {code.do}" for name, code in CODES.items()},
+        **{name: law.when for name, law in laws.items()},
+        **{name: f"{one.source} {one.note}" for name, one in PUBLISHED.items()},
+        **{name: about for name, (_, about) in COLUMNS.items()},
+    }
 
 
 def _known() -> list[str]:
     from lawful import registry
     from lawful.cli.glossary import WORDS
     from lawful.codes import CODES
+    from lawful.fitting.published import PUBLISHED
     from lawful.tables import COLUMNS
 
-    return [*CODES, *registry.found("laws"), *WORDS, *COLUMNS]
+    return [*CODES, *registry.found("laws"), *WORDS, *PUBLISHED, *COLUMNS]
 
 
 def _meanings(asked: str) -> list[str]:
@@ -94,12 +130,15 @@ def _meanings(asked: str) -> list[str]:
     from lawful import registry
     from lawful.cli.glossary import WORDS
     from lawful.codes import CODES
+    from lawful.fitting.published import PUBLISHED
     from lawful.laws import named
     from lawful.plugins import columns
     from lawful.tables import COLUMNS
 
     if asked in CODES:
         return [_about_code(asked)]
+    if asked in PUBLISHED:
+        return [_about_published(PUBLISHED[asked])]
     if asked.partition(":")[0] in registry.found("laws"):
         return [_about_law(named(asked))]
     own = [_row(asked, WORDS[asked])] if asked in WORDS else []

@@ -53,6 +53,10 @@ Cost = Annotated[
         callback=options.cost,
     ),
 ]
+PlotColumns = Annotated[
+    int | None,
+    typer.Option(help="Of --plot: as wide as 1 or 2 columns of a paper.", callback=options.of(Literal[1, 2] | None)),
+]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
 Share = Annotated[
     str | None,
@@ -88,6 +92,7 @@ def fit_command(
     by: By = None,
     share: Share = None,
     plot: PlotFile = None,
+    plot_columns: PlotColumns = None,
     verbose: Verbose = False,
     published: AgainstFit = None,
 ) -> None:
@@ -109,7 +114,7 @@ def fit_command(
         table = _named_runs(table, plot)
     fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in _parts(table, by)}
     if plot is not None:
-        _save_picture(table, next(iter(fits.values())), plot)
+        _save_picture(table, next(iter(fits.values())), plot, plot_columns)
     held = {name: against(found, published) for name, found in fits.items()} if published else {}
     if asked.as_json:
         out = [{**found.to_json(), **({"against": _plain(held[name])} if held else {})} for name, found in fits.items()]
@@ -598,14 +603,14 @@ def _named_runs(table: Observations, plot: Path) -> Observations:
     return with_run_names(table)
 
 
-def _save_picture(table: Observations, found: Fit, plot: Path) -> None:
+def _save_picture(table: Observations, found: Fit, plot: Path, columns: int | None) -> None:
     from lawful.fitting.answer_table import answer_of_fit
     from lawful.report import figures
     from lawful.report.table_page import picture
 
     chart = picture(table, (answer_of_fit(table, found),))
     if chart is not None:
-        figures.save(chart, plot)
+        figures.save(chart, plot, columns)
 
 
 def _sketched(found: Fit) -> str:

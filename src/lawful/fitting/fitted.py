@@ -80,6 +80,38 @@ class FittedLaw(FitRecord):
         """The rows from that with the smallest axes to that with the largest."""
         return sorted(self.residuals, key=lambda row: sum(math.log(value) for value in row.axes.values() if value > 0))
 
+    # the names of statsmodels: in the units of the loss, in the order of the rows or of `free`
+
+    @property
+    def nobs(self) -> int:
+        """How many rows were fitted. Rows of one cluster share noise: `data.clusters` counts what is independent."""
+        return self.goodness.n
+
+    @property
+    def bse(self) -> dict[str, float]:
+        """Standard errors of all parameters, by name. An interval is not symmetric: `conf_int` has it."""
+        return {name: float(parameter.stderr) for name, parameter in self.params.items()}
+
+    @property
+    def fittedvalues(self) -> Array:
+        """The law at each fitted row, shape (nobs,), in the unit of the loss."""
+        return np.array([row.predicted for row in self.residuals], dtype=float)
+
+    @property
+    def resid(self) -> Array:
+        """Observed less fitted, shape (nobs,), in the unit of the loss. What is minimised is `residual_log` of
+        `to_frame("residuals")`."""
+        return np.array([row.observed - row.predicted for row in self.residuals], dtype=float)
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less fitted parameters."""
+        return self.nobs - len(self.free)
+
+    def cov_params(self) -> Array:
+        """The covariance of the fitted parameters, shape (k, k), in the order of `free`; robust to clusters."""
+        return np.array(self.covariance, dtype=float)
+
     def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
         return self.model.predict(values, Axes.of(at, self.data.pivot))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ class Predictions:
     """
 
     points: tuple[Prediction, ...]
+    index: object = field(default=None, compare=False)  # of the pandas.DataFrame that was given
 
     def __len__(self) -> int:
         return len(self.points)
@@ -84,13 +85,17 @@ class Predictions:
         Parameters
         ----------
         kind
-            What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
+            What makes a table of columns: pandas.DataFrame (default; with the index of the one that was given),
+            polars.DataFrame, pyarrow.table, dict.
         """
         axes = self.points[0].at if self.points else {}
         columns: dict[str, Sequence[object]] = {axis: [point.at[axis] for point in self.points] for axis in axes}
         for name in ("value", "low", "high", "extrapolation"):
             columns[name] = [float(getattr(point, name)) for point in self.points]
-        return as_frame(columns, kind)
+        frame = as_frame(columns, kind)
+        if kind is None and self.index is not None:
+            frame.index = self.index
+        return frame
 
     def __repr__(self) -> str:
         codes = ", ".join(warning.code for warning in self.warnings)
@@ -134,7 +139,7 @@ def predict_rows(fit: FittedLaw, source: Any, interval: Interval, level: float) 
         except (DeclarationError, Refusal) as lacking:
             raise DeclarationError(f"predict: {table.source}, row {number}: {lacking}") from None
         points.append(predict_point(fit, at, interval, level))
-    return Predictions(tuple(points))
+    return Predictions(tuple(points), source.index if hasattr(source, "iloc") else None)
 
 
 def is_array(value: object) -> bool:

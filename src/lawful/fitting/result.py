@@ -210,20 +210,22 @@ class Fit(FittedLaw):
         Parameters
         ----------
         what
-            "parameters": one row each, with name, value, stderr, low and high (95 %) and role. "residuals": one row for
-            each run, with its axes, the observed and predicted loss, residual_log = log(observed / predicted) (of
-            another metric than a loss their difference) and standardised (in robust sigmas). "draws": one row for each
-            bootstrap draw, one column for each parameter.
+            "parameters": one row each, by its name, with value, stderr, low and high (95 %) and role. "residuals": one
+            row for each run, with its axes, the observed and predicted loss, residual_log = log(observed / predicted)
+            (of another metric than a loss their difference) and standardised (in robust sigmas). "draws": one row for
+            each bootstrap draw, one column for each parameter.
         kind
-            What makes a table of columns: pandas.DataFrame (default), polars.DataFrame, pyarrow.table, dict.
+            What makes a table of columns: polars.DataFrame, pyarrow.table, dict, pandas.DataFrame. By default a
+            pandas.DataFrame whose index names the parameters; the others have them in a column, "parameter".
 
         Examples
         --------
-        >>> table = fit.to_frame().set_index("parameter")
+        >>> table = fit.to_frame()
         >>> float(table.loc["alpha", "value"]) == float(fit["alpha"])
         True
         """
-        return as_frame(columns_of(self, argument("what", what, Frames)), kind)
+        part = argument("what", what, Frames)
+        return as_frame(columns_of(self, part), kind, index="parameter" if part == "parameters" else "")
 
     def plot(self, ax: MatplotlibAxes | None = None) -> Figure:
         """Draw the runs and the law along its first axis, with the 95 % band of the curve.

@@ -27,9 +27,9 @@ def parameters_table(answer: Answer, fit: Fit) -> Table:
     columns = columns_of(answer)
     return Table(
         title="Parameters",
-        header=("Parameter", "What it is", "Value", "95 % interval"),
+        header=("Parameter", "Value", "95 % interval", "What it is"),  # a phone shows the first three
         rows=[_parameter_row(name, one, fit.data.pivot, columns) for name, one in fit.params.items()],
-        right=(2, 3),
+        right=(1, 2),
     )
 
 
@@ -45,7 +45,7 @@ def _parameter_row(
     is_result = math.isfinite(parameter.value) and not (parameter.at_bound and not math.isfinite(high))
     shown = tables.estimate(parameter.value, low, high) if is_result else tables.DASH
     bounds = tables.DASH if parameter.role == "fixed" else tables.interval(low, high)
-    return (tables.symbol(name), meaning, shown, bounds)
+    return (tables.symbol(name), shown, bounds, meaning)
 
 
 def parameter_meaning(name: str, pivot: Mapping[str, float], columns: Mapping[str, str]) -> str:

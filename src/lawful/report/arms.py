@@ -16,7 +16,7 @@ from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import law_curve
-from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title, runs_of
+from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title, references_of, runs_of
 from lawful.report.ratio_chart import ratio_chart
 from lawful.report.table import Table
 from lawful.report.tables import number
@@ -247,7 +247,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     hollow = [part.hollow for part in drawn if part.hollow]
     shown = [row for part in drawn for row in part.rows]
     arms = ", ".join(part.marks.name for part in drawn)
-    cross = any(pair.crossing is not None and pair.crossing.at is not None for pair in answer.crossings)
+    cross = any(pair.crossing and pair.crossing.at is not None for pair in answer.crossings)
     return Chart(
         name=f"{name}_arms",
         kind="law",
@@ -262,6 +262,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         bands=[part.band for part in drawn if part.band],
         lines=[*(part.law for part in drawn), *counts],
         points=[*(part.marks for part in drawn), *hollow],
+        references=[] if counts else references_of(evidence, shown, answer.question)[0],
         legend_title="arm",
         is_wide=True,
     )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lawful.errors import DeclarationError
-from lawful.fitting.difference import difference
-from lawful.fitting.records import Parameter
-from lawful.fitting.result import Fit
 from lawful.report import parts, scales, tables, words
+from lawful.report.answers_beside import what_differs
 from lawful.report.charts import Chart
-from lawful.report.evidence import Evidence, read_evidence
+from lawful.report.differences import Entry, Pair, differences, exponents, shared
+from lawful.report.evidence import read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
 from lawful.report.scales import Limits
@@ -22,31 +20,6 @@ from lawful.report.tables import number
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import to_plain
 from lawful.storage.json_files import Json
-
-Pair = tuple[Evidence, Evidence]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One parameter of one question that both studies fitted under one law.
-
-    reason      why the difference cannot be had; then `value` is None
-    interval    of the difference, 95 %; None also where the studies share runs: their estimates are not independent
-    """
-
-    question: str
-    name: str
-    params: tuple[Parameter, Parameter]
-    reason: str
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-
-    @property
-    def moved(self) -> float:
-        """The difference over the width of the first interval."""
-        low, high = self.params[0].ci95
-        return abs(self.value or 0.0) / max(high - low, 1e-12)
-
 
 # What of a declaration is compared, in words
 DECLARED = {
@@ -80,18 +53,20 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
     drawn = [{chart.name: chart for chart in all_charts(one)} for one in pair]
     both = [name for name in drawn[0] if name in drawn[1]]
     found = differences(pair)
-    sentence = headline(found, labels)
+    one, two = (evidence.answers[0] if evidence.answers else None for evidence in pair)
+    sentence = what_differs((one, two), labels, exponents(pair, found))
     sections = [
         _answers(pair, labels, sentence),
         tag(
             "section",
             tag("h2", "Parameters, and what lies between them"),
+            tag("p", parts.powers(parameters_sentence(found, labels)), class_="lede full"),
             parts.table(differences_table(found, labels)),
             tag("p", _shared_words(pair), class_="note"),
             id="differences",
         )
         if found
-        else None,
+        else tag("section", tag("p", parameters_sentence(found, labels)), id="differences"),
         _figures(drawn, both, labels),
         _section("declaration", _declaration_table(pair, labels), "The two declarations agree."),
         _section("doubts", _doubts_table(pair, labels), "Neither study raised a warning."),
@@ -112,30 +87,7 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
     )
 
 
-def differences(pair: Pair) -> list[Entry]:
-    """One entry for each parameter of each question that both fitted under one law."""
-    made = []
-    others = {answer.name: answer for answer in pair[1].answers}
-    is_shared = bool(_shared(pair))
-    for answer in pair[0].answers:
-        other = others.get(answer.name)
-        if other is None or answer.fit is None or other.fit is None:
-            continue
-        refusal = _incomparable(pair, (answer.fit, other.fit))
-        for name, one in answer.fit.params.items():
-            two = other.fit.params.get(name)
-            if two is None:
-                continue
-            reason = refusal or _not_compared(pair, name, one, two)
-            entry = Entry(question=answer.name, name=name, params=(one, two), reason=reason)
-            if not reason:
-                value, interval = difference(one.value, one.ci95, two.value, two.ci95)
-                entry = replace(entry, value=value, interval=None if is_shared else interval)
-            made.append(entry)
-    return made
-
-
-def headline(found: Sequence[Entry], labels: tuple[str, str]) -> str:
+def parameters_sentence(found: Sequence[Entry], labels: tuple[str, str]) -> str:
     """In a sentence: which parameters differ, of those that can be compared."""
     compared = [entry for entry in found if entry.value is not None]
     if not compared:
@@ -149,6 +101,7 @@ def headline(found: Sequence[Entry], labels: tuple[str, str]) -> str:
             f"{_value(most, 1)}: {tables.percent(most.moved)} of the width of its interval."
         )
     apart = [(entry, (low, high)) for entry, (low, high) in sure if low > 0 or high < 0]
+    apart.sort(key=lambda pair: pair[0].params[0].role != "fitted")  # what is derived follows from what is fitted
     if not apart:
         return f"No difference between {labels[0]} and {labels[1]} is shown in {_listed([e for e, _ in sure], found)}."
     said = [
@@ -188,50 +141,11 @@ def differences_table(found: Sequence[Entry], labels: tuple[str, str]) -> Table:
     )
 
 
-def _incomparable(pair: Pair, fits: tuple[Fit, Fit]) -> str:
-    """Why no parameter of the two answers can be compared; empty where they can."""
-    laws = [fit.law for fit in fits]
-    if laws[0] != laws[1]:
-        return f"different laws, {laws[0]} and {laws[1]}"
-    columns = [fit.data.columns for fit in fits]
-    for axis in columns[0]:
-        if columns[0][axis] != columns[1].get(axis):
-            return f"{axis} is counted as {columns[0][axis]} in one and as {columns[1].get(axis)} in the other"
-    units = [_of(evidence, "loss_unit") for evidence in pair]
-    if units[0] != units[1]:
-        return f"losses in different units, {' and '.join(', '.join(sorted(unit)) or 'none given' for unit in units)}"
-    return ""
-
-
-def _not_compared(pair: Pair, name: str, one: Parameter, two: Parameter) -> str:
-    if name.endswith("_pivot"):
-        return "a loss at the middle of each study's own data"
-    if "fixed" in (one.role, two.role):
-        return "fixed, not fitted"
-    if one.at_bound or two.at_bound:
-        return "at its bound: the data do not determine it"
-    if not all(math.isfinite(number) for param in (one, two) for number in (*param.ci95, param.value)):
-        return "no interval"
-    if name in ("E", "floor") and _of(pair[0], "data_fingerprint") != _of(pair[1], "data_fingerprint"):
-        return "a loss on different text"
-    return ""
-
-
-def _of(evidence: Evidence, column: str) -> set[str]:
-    return {str(row[column]) for row in evidence.finished if row.get(column) not in (None, "")}
-
-
-def _shared(pair: Pair) -> set[str]:
-    """Runs that both studies hold, with the same loss."""
-    losses = [{str(row.get("run")): number(row.get("loss")) for row in one.finished} for one in pair]
-    return {run for run, loss in losses[0].items() if loss is not None and losses[1].get(run) == loss}
-
-
 def _shared_words(pair: Pair) -> str:
-    shared = len(_shared(pair))
-    if shared:
+    count = len(shared(pair))
+    if count:
         return (
-            f"{tables.many(shared, 'run')} of {len(pair[0].finished)} and {len(pair[1].finished)} are the same in "
+            f"{tables.many(count, 'run')} of {len(pair[0].finished)} and {len(pair[1].finished)} are the same in "
             "both, so the two estimates are not independent and their difference has no interval of its own."
         )
     return (

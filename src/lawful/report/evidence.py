@@ -53,6 +53,7 @@ class Evidence:
     answers      one per question that was fitted, in the study's order
     unanswered   questions without a fit yet
     registered   the forecasts that were written before the held-out runs began
+    shared_table of a page that leaves the folder: the table that it offers in place of observations.csv; empty: none
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Evidence:
     registered: Forecasts
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
+    shared_table: bytes | None = None
 
     @functools.cached_property
     def frontiers(self) -> dict[str, Frontier]:

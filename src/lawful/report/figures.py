@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("png", "svg", "pdf")
+# inches: the columns of two-column journals are 89 and 183 mm wide
+PAPER: dict[int, tuple[float, float]] = {1: (3.5, 3.2), 2: (7.2, 4.0)}
+WIDE = 5.0  # inches, below which texts are smaller
+BESIDE: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+BELOW: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.24), "ncols": 2, "columnspacing": 1.0}
 DOTS_PER_INCH = 160
-LONGEST_TITLE = 64  # characters of a line
+LONGEST_TITLE = 9  # characters of a line for each inch of width
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "P", "x": "X"}
 _STYLES = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.6)), "dashdot": (0, (5, 1.6, 1, 1.6))}
 
@@ -52,13 +57,17 @@ def write_figures(drawn: list[Chart], folder: Path) -> list[Path]:
     return written
 
 
-def save(chart: Chart, path: Path) -> None:
-    """One chart, as the kind of picture that the path's end names. Raises DeclarationError for another end."""
+def save(chart: Chart, path: Path, columns: int | None = None) -> None:
+    """One chart, as the kind of picture that the path's end names; columns: as wide as one or two of a paper.
+
+    The same chart gives the same bytes; a text stays a text. Raises DeclarationError for another end.
+    """
     kind = expect_kind(path)
     drawn = io.BytesIO()
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with _settings():
-        figure = draw(chart)
-        figure.savefig(drawn, format=kind)
+        figure = draw(chart, columns)
+        figure.savefig(drawn, format=kind, metadata=dates.get(kind))
     write_bytes(path, drawn.getvalue())
 
 
@@ -87,14 +96,15 @@ def _settings() -> Any:
     )
 
 
-def draw(chart: Chart) -> Figure:
-    """The chart on white paper."""
+def draw(chart: Chart, columns: int | None = None) -> Figure:
+    """The chart on white paper; columns: as wide as one or two of a paper, else as its marks need."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.4) if chart.is_wide else (5.6, 4.2), layout="constrained", dpi=DOTS_PER_INCH)
+    size_in_inches = PAPER[columns] if columns else (7.2, 4.4) if chart.is_wide else (5.6, 4.2)
+    figure = Figure(figsize=size_in_inches, layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.add_subplot()
     size = 26 if sum(len(points.x) for points in chart.points) <= 150 else 12
-    _prepare(axes, chart)
+    _prepare(axes, chart, size_in_inches[0])
     for band in chart.bands:
         axes.fill_between(
             band.x, band.low, band.high, color=charts.resolve(band.colour), alpha=band.opacity, linewidth=0, zorder=1
@@ -127,11 +137,11 @@ def draw(chart: Chart) -> Figure:
             label=points.name,
             zorder=3,
         )
-    _finish(axes, chart)
+    _finish(axes, chart, is_narrow=columns == 1)
     return figure
 
 
-def _prepare(axes: Axes, chart: Chart) -> None:
+def _prepare(axes: Axes, chart: Chart, inches: float) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -139,12 +149,18 @@ def _prepare(axes: Axes, chart: Chart) -> None:
     axes.grid(True, color=charts.LIGHT["grid"], linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=charts.LIGHT["muted"], which="both")
-    axes.set_title(textwrap.fill(chart.title, LONGEST_TITLE), loc="left", fontsize=10.5, color=charts.LIGHT["ink"])
+    size, letters = (8.5, 1.35 * LONGEST_TITLE) if inches < WIDE else (10.5, LONGEST_TITLE)
+    title = textwrap.fill(chart.title, round(letters * inches))
+    axes.set_title(title, loc="left", fontsize=size, color=charts.LIGHT["ink"])
+    if inches < WIDE:
+        axes.tick_params(labelsize=7)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8)
     axes.set_xlabel(chart.x.title, color=charts.LIGHT["ink"])
     axes.set_ylabel(chart.y.title, color=charts.LIGHT["ink"])
 
 
-def _finish(axes: Axes, chart: Chart) -> None:
+def _finish(axes: Axes, chart: Chart, *, is_narrow: bool) -> None:
     x, y = (
         Scale(axis=axis, low=low, high=high)
         for axis, (low, high) in zip((chart.x, chart.y), scales.limits(chart), strict=True)
@@ -175,9 +191,8 @@ def _finish(axes: Axes, chart: Chart) -> None:
             fontsize=7.5,
             title_fontsize=7.5,
             frameon=False,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
             alignment="left",
+            **(BELOW if is_narrow else BESIDE),
         )
         legend.set_zorder(5)
 

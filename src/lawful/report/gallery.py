@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lawful.report import charts, tables
@@ -24,6 +26,7 @@ from lawful.report.marks import (
     value_of,
 )
 from lawful.report.tables import number
+from lawful.schema import Observation
 
 
 def gallery(evidence: Evidence) -> list[Chart]:
@@ -88,13 +91,16 @@ def _arms(evidence: Evidence) -> Chart | None:
     rows = [row for row in evidence.finished if number(row.get(column)) and number(row.get(question.loss))]
     if not rows:
         return None
-    most = max(number(row.get("tokens")) or 0 for row in rows)
-    top = [row for row in rows if (number(row.get("tokens")) or 0) >= most / 1.03] if len(rows) > 3 else rows
+    tokens = {id(row): number(row.get(question.tokens)) or 0.0 for row in rows}
+    most = max(tokens.values())
+    top = [row for row in rows if tokens[id(row)] >= most / 1.03] if len(rows) > 3 else rows
     if len({row.get("arm") for row in top}) < 2:
         top = rows
-    sizes = {arm: {number(row.get(column)) for row in top if str(row.get("arm")) == arm} for arm in evidence.arms}
-    if sum(len(own) > 1 for own in sizes.values()) < 2:
-        return None  # of arms that have one size each there is no course over size to see
+    axis = "params"
+    if not _have_courses(evidence.arms, top, column):
+        column, axis, top = question.tokens, "tokens", rows
+        if not _have_courses(evidence.arms, top, column):
+            return None  # of arms that have one size and one budget each there is no course to see
     lines, points = [], []
     for index, arm in enumerate(evidence.arms):
         mine = [row for row in top if str(row.get("arm")) == arm]
@@ -104,17 +110,18 @@ def _arms(evidence: Evidence) -> Chart | None:
         points.append(points_of(arm, mine, column, question, look=look))
         sizes_seen = [value_of(row, column) for row in mine]
         grid = np.geomspace(min(sizes_seen), max(sizes_seen), CURVE_POINTS)
-        if line := _law_of_arm(evidence, arm, grid, most, look):
+        if axis == "params" and (line := _law_of_arm(evidence, arm, grid, most, look)):
             lines.append(line)
     references, _ = references_of(evidence, top, question)
     return Chart(
         name="arms",
         kind="arms",
         title="The arms side by side",
-        caption=f"Runs of the largest budget, {tables.count(most)} tokens. Each arm has its own mark, colour and dash.",
-        alt=f"{loss_title(rows, question.loss)} against {axis_title(column, 'params')} for the arms "
+        caption=(f"Runs of the largest budget, {tables.count(most)} tokens. " if 0 < len(top) < len(rows) else "")
+        + "Each arm has its own mark, colour and dash.",
+        alt=f"{loss_title(rows, question.loss)} against {axis_title(column, axis)} for the arms "
         f"{', '.join(evidence.arms)}.",
-        x=Axis(title=axis_title(column, "params")),
+        x=Axis(title=axis_title(column, axis)),
         y=Axis(title=loss_title(rows, question.loss)),
         lines=lines,
         points=points,
@@ -122,6 +129,14 @@ def _arms(evidence: Evidence) -> Chart | None:
         legend_title=evidence.study.arm or "arm",
         is_wide=True,
     )
+
+
+def _have_courses(arms: Sequence[str], rows: Sequence[Observation], column: str) -> bool:
+    """Whether two arms or more have several levels of the column."""
+    levels = [
+        {level for row in rows if str(row.get("arm")) == arm if (level := number(row.get(column)))} for arm in arms
+    ]
+    return sum(len(own) > 1 for own in levels) > 1
 
 
 def _law_of_arm(evidence: Evidence, arm: str, sizes: np.ndarray, tokens: float, look: Look) -> Line | None:

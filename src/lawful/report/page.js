@@ -212,6 +212,16 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
+  // A packed table is saved unpacked.
+  async function saveUnpacked(event) {
+    if (!window.DecompressionStream) return; // the link saves the packed file
+    event.preventDefault();
+    const [, packed] = event.currentTarget.href.split(","), name = event.currentTarget.download.replace(/\.gz$/, "");
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    save(await new Response(unpacked).blob(), name, "text/csv");
+  }
+
   // To the clipboard; where the browser forbids it, as a file.
   async function copy(button, text, name) {
     const was = button.textContent;
@@ -331,8 +341,19 @@
     }
   }
 
+  // The run and the text of every mark stand once in the page.
+  function tellMarks() {
+    const said = JSON.parse(document.getElementById("said").textContent);
+    for (const mark of document.querySelectorAll(".marks [data-says]")) {
+      const [run, text] = said[mark.dataset.says] || ["", ""];
+      if (run) mark.dataset.run = run;
+      mark.dataset.says = text;
+    }
+  }
+
   // Once when the page opens; again when a watched page has been exchanged for a newer one.
   function start() {
+    tellMarks();
     document.querySelectorAll(".plot").forEach(makeTold);
     for (const entry of document.querySelectorAll(".legend button")) entry.addEventListener("click", () => toggle(entry));
     document.querySelectorAll("table.sortable").forEach(makeSortable);
@@ -343,6 +364,7 @@
       addTools(tooled);
     }
     for (const figure of document.querySelectorAll("figure:has(.plot)")) addFigureTools(figure);
+    for (const link of document.querySelectorAll("a[download$='.gz']")) link.addEventListener("click", saveUnpacked);
     for (const row of document.querySelectorAll("#runs tr[data-run]")) row.addEventListener("click", () => choose(row.dataset.run));
     tabStops();
   }

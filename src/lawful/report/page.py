@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lawful.errors import MissingDependency
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SEVERITY_NAMES = ("severe", "caution", "note")
 MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
+PUBLISHED = "Published by lawful"  # how the footer begins of a page that left its folder
 
 
 def write_report(folder: Path) -> Path:
@@ -82,9 +84,16 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         words.headline(evidence),
         [section for section in sections if section],
         drawn,
-        f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}.",
+        _footer(evidence),
         live=live,
     )
+
+
+def _footer(evidence: Evidence) -> str:
+    study = evidence.study
+    if evidence.shared_table is not None:
+        return f"{PUBLISHED} {study.versions.lawful}."
+    return f"Written by lawful {study.versions.lawful} from {evidence.folder.name if evidence.runs else study.name}."
 
 
 def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
@@ -95,6 +104,11 @@ def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
     own = _own_charts(answer, drawn)
     others = [chart for kind in ("arms", "runs") for chart in drawn if chart.kind == kind]
     return next(iter([*own, *others] if answer.fit is None else own), None)
+
+
+def finding_as_title(lead: Chart, evidence: Evidence) -> Chart:
+    """The leading chart as it stands alone, in a paper or on a slide: under what was found."""
+    return replace(lead, title=words.headline(evidence) or lead.title)
 
 
 def _answer(evidence: Evidence, lead: Chart | None) -> Html:
@@ -453,21 +467,25 @@ def _repeat(evidence: Evidence) -> Html:
         tag("pre", tag("code", command)) if command else None,
         parts.facts(study_tables.repeat_facts(evidence), "plain"),
         parts.folded(study_tables.corpora_table(evidence), least=8) if study.corpora else None,
-        tag(
-            "p",
-            "Beside this page: ",
-            tag("code", "report.md"),
-            ", ",
-            tag("code", "observations.csv"),
-            " (the table that the fit reads), ",
-            tag("code", "fits/"),
-            " (every answer as JSON) and ",
-            tag("code", "figures/"),
-            " (each chart as PNG and SVG).",
-            class_="after",
-        ),
+        _beside_the_page(is_shared=evidence.shared_table is not None),
         id="repeat",
     )
+
+
+def _beside_the_page(*, is_shared: bool) -> Html:
+    """Which files lie in the page's folder; of a published page, fewer."""
+    files = {
+        "report.md": None,
+        "observations.csv": "the table that the fit reads",
+        "fits/": "every answer as JSON",
+        "figures/": "each chart as PNG and SVG",
+        "cite.bib": "how to cite it",
+    }
+    for name in ("report.md", "fits/") if is_shared else ("cite.bib",):
+        del files[name]
+    named = [join(tag("code", name), f" ({about})" if about else None) for name, about in files.items()]
+    listed = [join(one, ", ") for one in named[:-1]]
+    return tag("p", "Beside this page: ", listed, "and ", named[-1], ".", class_="after")
 
 
 def _left_out(evidence: Evidence) -> Html:

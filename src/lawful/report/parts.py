@@ -10,13 +10,15 @@ from typing import Any
 
 from lawful.report import svg
 from lawful.report.charts import Chart
-from lawful.report.markup import Html, join, tag
+from lawful.report.markup import Html, data, join, tag
 from lawful.report.scales import Limits
 from lawful.report.table import Table
 
 SORTED_FROM = 6  # rows from which on a header sorts by its column
 TOOLS_FROM = 12  # rows from which on a table can be filtered and downloaded
+PHONE_COLUMNS = 3  # that a phone shows beside each other
 FOLDED_FROM = 17  # rows from which on a table stands behind a line that opens it
+SAID = "said"  # id of the texts over marks, for page.js
 # Nothing may be fetched, from anywhere: what the page needs is in it.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
@@ -41,7 +43,7 @@ def document(
         tag("a", "Skip to the answer", class_="skip", href="#answer"),
         live,
         svg.shapes(),
-        tag("main", list(sections), id="top"),
+        tag("main", list(sections), data(SAID, svg.said(drawn)), id="top"),
         tag("footer", tag("p", footer)),
         [tag("script", Html(asset(name))) for name in ("picture.js", "page.js", "calculator.js")],
         tag("script", Html(asset("watch.js"))) if live else None,
@@ -67,19 +69,30 @@ def table(content: Table, *, runs: Sequence[str] = ()) -> Html:
     """Headers sort where there are many rows; where there are more still, the table filters and downloads as CSV. runs:
     that of each row, where a row is a run."""
     sorts = len(content.rows) >= SORTED_FROM
+    is_tooled = len(content.rows) >= TOOLS_FROM
+    # an interval beyond the edge of a phone is no interval: there such a row stands as a list of its cells
+    labels = content.header if not is_tooled and _has_hidden_interval(content.header) else [None] * len(content.header)
 
     def side(index: int) -> str | None:
         return "right" if index in content.right else None
 
     head = [header(name, side(index), sorts=sorts) for index, name in enumerate(content.header)]
     rows = [
-        tag("tr", [tag("td", powers(cell), class_=side(index)) for index, cell in enumerate(row)], data_run=run)
+        tag(
+            "tr",
+            [tag("td", powers(cell), class_=side(index), data_label=labels[index]) for index, cell in enumerate(row)],
+            data_run=run,
+        )
         for row, run in itertools.zip_longest(content.rows, runs)
     ]
-    if len(content.rows) < TOOLS_FROM:
+    if not is_tooled:
         return framed(content.title, head, rows, sorts=sorts)
     button = tag("button", "Download as CSV", type="button", class_="button csv")
     return tooled(framed(content.title, head, rows, sorts=sorts), button, len(rows), content.title)
+
+
+def _has_hidden_interval(header: Sequence[str]) -> bool:
+    return any("interval" in name.lower() for name in header[PHONE_COLUMNS:])
 
 
 def folded(content: Table, *, least: int = FOLDED_FROM) -> Html:
@@ -187,8 +200,9 @@ def powers(text: str) -> Html:
 
 
 def unbroken(text: str) -> Html:
-    """As powers; a number and its % stay on one line."""
-    return powers(re.sub(r"(?<=\d) %", "\u00a0%", text))
+    """As powers; a number and its %, and an option of a command, stay on one line."""
+    shown = powers(re.sub(r"(?<=\d) %", "\u00a0%", text))
+    return Html(re.sub(r"(?<![\w-])--[a-z][\w-]*", r'<span class="whole">\g<0></span>', shown))
 
 
 def asset(name: str) -> str:

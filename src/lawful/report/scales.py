@@ -135,3 +135,12 @@ def thinned(texts: Sequence[str], room: int) -> set[int]:
     while len(kept) > room:
         kept = kept[::2]
     return set(kept)
+
+
+def apart(shares: Sequence[float], kept: set[int], gap: float) -> set[int]:
+    """Of these labels those that do not run into the next one: from the right, `gap` of the axis apart."""
+    chosen: list[int] = []
+    for index in sorted(kept, reverse=True):
+        if not chosen or shares[chosen[-1]] - shares[index] >= gap:
+            chosen.append(index)
+    return set(chosen)

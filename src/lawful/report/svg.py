@@ -7,6 +7,8 @@ have their own. page.js adds what a pointer or a key does.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +18,7 @@ from lawful.report.markup import Html, join, tag
 from lawful.report.scales import Limits, Scale
 
 SIDE = 1000  # of the box of the paths; one decimal of it is finer than any screen
+UNSEEN = 0.6  # units of that box, by which the edge of a band may be off: a third of a pixel
 NARROW, ROOMY = 5, 9  # labels along x that stand side by side on a phone, and on a page
 MANY = 150  # marks from which on they are smaller
 LAST = 0.97  # share of an axis from which on a label in its middle would leave the chart
@@ -99,7 +102,8 @@ def _percent(share: float) -> str:
 
 def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]], left: int) -> list[Html]:
     x_ticks = [(value, scales.tick_text(value, chart.x)) for value in x.ticks()]
-    roomy, narrow = (scales.thinned([text for _, text in x_ticks], room) for room in (ROOMY, NARROW))
+    texts, shares = [text for _, text in x_ticks], [x.share(value) for value, _ in x_ticks]
+    roomy, narrow = (scales.apart(shares, scales.thinned(texts, room), 0.6 / room) for room in (ROOMY, NARROW))
     made = []
     for value, text in y_ticks:
         at = _percent(1 - y.share(value))
@@ -121,10 +125,11 @@ def _stretched(chart: Chart, x: Scale, y: Scale) -> list[Html]:
     """Bands, the diagonal and lines."""
     made = []
     for band in chart.bands:
-        there = _points_of(band.x, band.high, x, y)
-        back = _points_of(band.x, band.low, x, y)
+        there = _places(band.x, band.high, x, y)
+        back = _places(band.x, band.low, x, y)
         if len(there) > 1 and len(back) > 1:
-            d = "M" + "L".join([*there, *reversed(back)]) + "z"
+            corners = [*_thinned(there), *reversed(_thinned(back))]
+            d = "M" + "L".join(f"{left:.0f},{top:.0f}" for left, top in corners) + "z"
             fill, legend = f"var(--{band.colour})", band.legend or None
             made.append(tag("path", d=d, class_="band", fill=fill, fill_opacity=band.opacity, data_legend=legend))
     if chart.has_identity:
@@ -152,17 +157,35 @@ def _line(line: Line, x: Scale, y: Scale) -> Html | None:
 
 
 def _points_of(xs: Sequence[float], ys: Sequence[float], x: Scale, y: Scale) -> list[str]:
-    """As "left,top" in the box; what an axis cannot show is left out, what lies far outside ends two boxes away."""
+    """As "left,top" in the box."""
+    return [f"{_short(left)},{_short(top)}" for left, top in _places(xs, ys, x, y)]
+
+
+def _places(xs: Sequence[float], ys: Sequence[float], x: Scale, y: Scale) -> list[tuple[float, float]]:
+    """Left and top in the box; what an axis cannot show is left out, what lies far outside ends two boxes away."""
     places = []
     for one, other in zip(xs, ys, strict=True):
         across, up = x.share(one), y.share(other) if math.isfinite(other) else math.copysign(3, other)
         if not (math.isnan(across) or math.isnan(up)):
-            places.append(f"{_short(across)},{_short(1 - min(max(up, -2), 3))}")
+            places.append((SIDE * across, SIDE * (1 - min(max(up, -2), 3))))
     return places
 
 
-def _short(share: float) -> str:
-    return f"{SIDE * share:.1f}".rstrip("0").rstrip(".")
+def _thinned(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners without those that lie within UNSEEN of the line between the ones kept (Ramer 1972)."""
+    (left, top), (right, end) = corners[0], corners[-1]
+    slope = (end - top) / (right - left) if right != left else 0.0
+    far, most = 0, UNSEEN
+    for index, (across, down) in enumerate(corners[1:-1], start=1):
+        if (away := abs(down - top - slope * (across - left))) > most:
+            far, most = index, away
+    if not far:
+        return [corners[0], corners[-1]]
+    return [*_thinned(corners[: far + 1])[:-1], *_thinned(corners[far:])]
+
+
+def _short(place: float) -> str:
+    return f"{place:.1f}".rstrip("0").rstrip(".")
 
 
 def _references(chart: Chart, x: Scale, y: Scale) -> list[Html]:
@@ -201,17 +224,17 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
         if math.isnan(across) or math.isnan(down):
             continue
         left = _percent(across)
+        run, hover = _said_of(points, index)
         if points.low:
             low, high = (_percent(1 - y.share(ends[index])) for ends in (points.low, points.high))
             made.append(tag("line", x1=left, x2=left, y1=low, y2=high))
         made.append(
             tag(
                 "use",
-                tag("title", points.hover[index]) if points.hover else None,
                 href=f"#mark-{points.symbol}",
                 x=left,
                 y=_percent(down),
-                data_run=points.runs[index] if points.runs else None,
+                data_says=_key(run, hover) if run or hover else None,
             )
         )
     return tag(
@@ -221,6 +244,29 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
         style=f"--c:var(--{points.colour})",
         data_legend=points.legend or None,
     )
+
+
+def said(drawn: Iterable[Chart]) -> dict[str, tuple[str, str]]:
+    """data-says of a mark -> its run and the text over it. Once in a page: one run has a mark in many charts."""
+    found = {}
+    for chart in drawn:
+        for points in chart.points:
+            for index in range(len(points.x)):
+                run, hover = _said_of(points, index)
+                if run or hover:
+                    found[_key(run, hover)] = (run, hover)
+    return found
+
+
+def _said_of(points: Points, index: int) -> tuple[str, str]:
+    return points.runs[index] if points.runs else "", points.hover[index] if points.hover else ""
+
+
+def _key(run: str, hover: str) -> str:
+    """Eight letters of a hash: two of a thousand texts are alike once in 10^8 pages."""
+    return base64.urlsafe_b64encode(
+        hashlib.blake2s(f"{run}\n{hover}".encode(errors="backslashreplace"), digest_size=6).digest()
+    ).decode()
 
 
 def _legend(chart: Chart) -> Html | None:

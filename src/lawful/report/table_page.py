@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import lawful
@@ -12,7 +11,7 @@ from lawful.fitting.registered import NOTHING
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import law_curve
-from lawful.report.page import all_charts, leading_chart, page
+from lawful.report.page import all_charts, finding_as_title, leading_chart, page
 from lawful.report.tables import number
 from lawful.schema import StudyPlan, Versions
 from lawful.storage.atomic import write_text
@@ -30,7 +29,7 @@ def picture(table: Observations, answers: Sequence[Answer]) -> Chart | None:
     """The one chart that shows the answer, under what was found."""
     evidence = evidence_of_table(table, answers, Path())
     lead = leading_chart(evidence, all_charts(evidence))
-    return replace(lead, title=answers[0].headline or lead.title) if lead else None
+    return finding_as_title(lead, evidence) if lead else None
 
 
 def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Path, command: str = "") -> Evidence:

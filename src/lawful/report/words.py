@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from collections.abc import Sequence
 
 from lawful.fitting.answers import Answer
@@ -103,8 +105,44 @@ def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
         more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below." if len(doubts) > 1 else ""
         facts.append(("Severest doubt", _in_short(doubts[0]) + more))
     if answer and answer.next_step:
-        facts.append(("Next", answer.next_step.replace("`", "")))
+        command = next_command(evidence, answer)
+        facts.append(("Next", answer.next_step.replace("`", "") + (f" Run: {command}" if command else "")))
     return facts
+
+
+def next_command(evidence: Evidence, answer: Answer) -> str:
+    """The whole command that the next step begins with, where there is one: another law, or after a refusal what the
+    table can carry. Empty for a page that left its folder: its reader does not have the table."""
+    if evidence.shared_table is not None:
+        return ""
+    law = re.search(r"--law ('[^']*'|\S+?)(?=[,.]?(?:\s|$))", answer.next_step)
+    is_table = not evidence.runs
+    try:
+        told = shlex.split(evidence.study.command) if is_table else []
+    except ValueError:  # a command that somebody wrote by hand
+        return ""
+    if is_table and told[:1] != ["lawful"]:
+        return ""
+    if law:
+        folder = evidence.folder.name if evidence.folder.is_absolute() else str(evidence.folder)
+        known = _without(told, ("--law",)) if is_table else ["lawful", "fit", folder]
+        several = not is_table and len(evidence.study.questions) > 1
+        return shlex.join([*known, *(["--question", answer.name] if several else [])]) + f" --law {law[1]}"
+    if answer.status == "refused" and is_table:
+        kept = _without(told, ("--law", "--by", "--out", "--bounds", "--fixed"))
+        return shlex.join(["lawful", "check", *kept[2:]])
+    return ""
+
+
+def _without(told: Sequence[str], options: Sequence[str]) -> list[str]:
+    """A command's words without these options and their values."""
+    kept: list[str] = []
+    is_value = False
+    for word in told:
+        if not is_value and word.partition("=")[0] not in options:
+            kept.append(word)
+        is_value = word in options
+    return kept
 
 
 def basis(evidence: Evidence) -> str:

@@ -12,15 +12,16 @@ Columns = Mapping[str, Sequence[object]]
 MakeFrame = Callable[[dict[str, list[object]]], Any]  # Any: a frame of the caller's own library
 
 
-def as_frame(columns: Columns, kind: MakeFrame | None = None) -> Any:
+def as_frame(columns: Columns, kind: MakeFrame | None = None, index: str = "") -> Any:
     """The columns, each a list, as `kind` makes a table of them: pandas.DataFrame (default), polars.DataFrame,
-    pyarrow.table, dict."""
+    pyarrow.table, dict. index: the column by which rows are named, where nothing else than pandas was asked for."""
     if kind is None:
         try:
             import pandas
         except ImportError as error:
             raise MissingDependency.of("pandas", extra="table", what="to_frame()", error=error) from error
-        kind = pandas.DataFrame
+        frame = pandas.DataFrame({name: list(cells) for name, cells in columns.items()})
+        return frame.set_index(index) if index else frame
     if not callable(kind):
         raise DeclarationError(
             f"kind: expected a class such as pandas.DataFrame or polars.DataFrame, got {shown(kind)}."
