@@ -381,6 +381,15 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     ),
     "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
     "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "gate": (
+        lambda **how: lawful.gate(**{"reference": one_fit(), **how}),
+        {
+            "source": [{**row, "loss": 0.99 * row["loss"]} for row in ONE],
+            "at_least": 1.1,
+            "baseline": None,
+            "by": "arm",
+        },
+    ),
     "design": (
         lambda **how: lawful.design(one_fit(), **how),
         {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},

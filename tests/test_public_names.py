@@ -33,6 +33,7 @@ PUBLIC = [
     "crossover",
     "design",
     "fit",
+    "gate",
     "grid",
     "holdout",
     "isoflop",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
+    from lawful.fitting.gate import gate
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
     from lawful.fitting.replay import replay
@@ -51,6 +52,7 @@ __all__ = [
     "crossover",
     "design",
     "fit",
+    "gate",
     "grid",
     "holdout",
     "isoflop",
@@ -82,6 +84,7 @@ _HOMES = {
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
+    "gate": "lawful.fitting.gate",
     "grid": "lawful.study",
     "holdout": "lawful.fitting.holdout",
     "isoflop": "lawful.fitting.isoflop",

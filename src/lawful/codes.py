@@ -114,6 +114,14 @@ REFUSALS = _all(
             "Two arms have no sizes (or budgets) in common, so nothing says where they cross.",
             "Train both arms over one range.",
         ),
+        "own_runs": (
+            "A gate was asked of runs that the reference law was fitted to.",
+            "Give the variant's runs alone; name the other arm with `--baseline` where the table holds both.",
+        ),
+        "no_pairs": (
+            "A gate was asked against a baseline, which has no run of the point and seed of any of the variant's.",
+            "Train the baseline at those points with those seeds, or leave `--baseline` out.",
+        ),
         "too_few_budgets": (
             "Fewer budgets than needed have their lowest loss between two other sizes.",
             "Add smaller and larger sizes at each budget.",
@@ -220,6 +228,18 @@ CAUTIONS = _all(
             "of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
+        ),
+        "noise_borrowed": (
+            "A gate's runs, or pairs, are too few to show their own noise: that of the reference's runs is taken.",
+            "Add seeds where the variant may be noisier than the reference.",
+        ),
+        "speed_up_moves": (
+            "The speed-up of a gate's runs changes with their compute: the one given is that at the largest run.",
+            "Look at each run's own; a law of the variant's runs and `lawful crossover` say where it ends.",
+        ),
+        "unpaired": (
+            "Some of the variant's runs have no baseline's run of their point and seed, and were left out.",
+            "Train the baseline there, or leave `--baseline` out.",
         ),
         "form_uncertain": (
             "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or "

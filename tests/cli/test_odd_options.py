@@ -60,6 +60,8 @@ ODD = [
     (("allocate", "t.csv", "--flops", "1e9"), "--cost free"),
     (("holdout", "t.csv"), "--top 0"),
     (("isoflop", "t.csv"), "--method spline"),
+    (("gate", "t.csv", "--reference", "law.json"), "--at-least 0"),
+    (("gate", "t.csv", "--reference", "law.json"), "--at-least nan"),
     (("design", "t.csv"), "--budget 0"),
     (("compare", "t.csv"), "--floor none"),
     (("power", "--sigma", "1"), "--shift nan"),
