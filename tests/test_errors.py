@@ -381,6 +381,10 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     ),
     "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
     "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "optimum": (
+        lawful.optimum,
+        {"source": [{**row, "lr": 1e-3, "D": 1e9} for row in ONE], "over": ["lr"], "by": ["params", "D"]},
+    ),
     "gate": (
         lambda **how: lawful.gate(**{"reference": one_fit(), **how}),
         {

@@ -39,6 +39,7 @@ PUBLIC = [
     "isoflop",
     "load",
     "log",
+    "optimum",
     "power",
     "read_runs",
     "replay",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lawful.fitting.gate import gate
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
     from lawful.fitting.table_check import check
@@ -58,6 +59,7 @@ __all__ = [
     "isoflop",
     "load",
     "log",
+    "optimum",
     "power",
     "read_runs",
     "replay",
@@ -90,6 +92,7 @@ _HOMES = {
     "isoflop": "lawful.fitting.isoflop",
     "load": "lawful.fitting.result",
     "log": "lawful",
+    "optimum": "lawful.fitting.optima",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",

@@ -122,6 +122,10 @@ REFUSALS = _all(
             "A gate was asked against a baseline, which has no run of the point and seed of any of the variant's.",
             "Train the baseline at those points with those seeds, or leave `--baseline` out.",
         ),
+        "too_few_cells": (
+            "Fewer sizes and lengths than needed have an optimum inside what their sweep tried.",
+            "Widen the sweeps at whose edge the best run lies; add sweeps at other sizes or lengths.",
+        ),
         "too_few_budgets": (
             "Fewer budgets than needed have their lowest loss between two other sizes.",
             "Add smaller and larger sizes at each budget.",
@@ -228,6 +232,11 @@ CAUTIONS = _all(
             "of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
+        ),
+        "cells_left_out": (
+            "Sweeps have no optimum: the best run lies at an edge of what was tried, the valley is flat, or the runs "
+            "are too few.",
+            "Widen those sweeps on the side that is named. The law rests on the others alone.",
         ),
         "noise_borrowed": (
             "A gate's runs, or pairs, are too few to show their own noise: that of the reference's runs is taken.",

@@ -136,7 +136,11 @@ def test_the_exit_status_is_the_verdict(reference, tmp_path):
 
     yes, no, open_ = (run("--at-least", at) for at in ("1.05", "9", "1.6"))
     assert (yes.exit_code, no.exit_code, open_.exit_code) == (0, 5, 6)
-    assert yes.output.startswith("yes: the speed-up of new in compute is 1.") and "run by run:" in yes.output
+    assert (
+        yes.output.startswith("read: ")
+        and "\nyes: the speed-up of new in compute is 1." in yes.output
+        and "run by run:" in yes.output
+    )
     out = json.loads(run("--json").output)
     assert out["verdict"] == "yes" and len(out["runs"]) == 4
     comment = run("--markdown", "--at-least", "9").output

@@ -41,8 +41,7 @@ def gate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment in CI.")] = False,
 ) -> None:
-    """Whether a variant's runs save enough compute against a frozen reference law. Exits 0: yes, 5: no, 6: not
-    decided."""
+    """Whether a variant saves enough compute against a frozen law. Exits 0: yes, 5: no, 6: not decided."""
     import dataclasses
     import json
 
@@ -55,11 +54,16 @@ def gate_command(
         raise DeclarationError("--markdown: expected it or --json, got both.")
     known = load(reference)
     told = {role: asked.columns[role] for role in ("params", "tokens", "loss", "flops")}
-    found = gate(asked.table(), known, at_least=at_least, baseline=baseline, by=by, **told)
+    table = asked.table()
+    found = gate(table, known, at_least=at_least, baseline=baseline, by=by, **told)
     if as_json:
         typer.echo(json.dumps(plain({**dataclasses.asdict(found), "sentence": found.sentence}), indent=1))
+    elif as_markdown:
+        typer.echo(_markdown(found))
     else:
-        typer.echo(_markdown(found) if as_markdown else _text(found))
+        for line in table.said:
+            typer.echo(f"read: {line}")
+        typer.echo(_text(found))
     if status := STATUS[found.verdict]:
         raise typer.Exit(status)
 
