@@ -381,6 +381,10 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     ),
     "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
     "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "isoflop_plan": (
+        lawful.isoflop_plan,
+        {"budgets": [1e15, 1e16, 1e17], "sizes": 5, "noise": 0.01, "span": 3.0, "draws": 20, "seed": 0},
+    ),
     "optimum": (
         lawful.optimum,
         {"source": [{**row, "lr": 1e-3, "D": 1e9} for row in ONE], "over": ["lr"], "by": ["params", "D"]},

@@ -37,6 +37,7 @@ PUBLIC = [
     "grid",
     "holdout",
     "isoflop",
+    "isoflop_plan",
     "load",
     "log",
     "optimum",

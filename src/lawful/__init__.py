@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lawful.fitting.gate import gate
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.isoflop_plan import isoflop_plan
     from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
@@ -57,6 +58,7 @@ __all__ = [
     "grid",
     "holdout",
     "isoflop",
+    "isoflop_plan",
     "load",
     "log",
     "optimum",
@@ -90,6 +92,7 @@ _HOMES = {
     "grid": "lawful.study",
     "holdout": "lawful.fitting.holdout",
     "isoflop": "lawful.fitting.isoflop",
+    "isoflop_plan": "lawful.fitting.isoflop_plan",
     "load": "lawful.fitting.result",
     "log": "lawful",
     "optimum": "lawful.fitting.optima",

@@ -238,6 +238,18 @@ CAUTIONS = _all(
             "are too few.",
             "Widen those sweeps on the side that is named. The law rests on the others alone.",
         ),
+        "biased_reading": (
+            "Of a plan of isoFLOP curves: the exponent is expected to be read off by more than half of its spread.",
+            "Plan more sizes on each curve, or a narrower span.",
+        ),
+        "default_prior": (
+            "Of a plan of isoFLOP curves: the earlier runs say nothing of the best size, and a published law is taken.",
+            "Give runs of several sizes and lengths; or run the smallest budgets first, and plan again.",
+        ),
+        "no_shape": (
+            "Of a plan of isoFLOP curves: no decoder has about so many parameters, as below 100,000.",
+            "Choose the shape yourself, or plan larger budgets.",
+        ),
         "noise_borrowed": (
             "A gate's runs, or pairs, are too few to show their own noise: that of the reference's runs is taken.",
             "Add seeds where the variant may be noisier than the reference.",
