@@ -381,6 +381,10 @@ def compare_command(
                 else "not determined"
             )
         )
+    if found.best.probability:
+        where = ", ".join(f"{axis} {_amount(value)}" for axis, value in found.best.at.items())
+        shares = ", ".join(f"{arm} {share:.3g}" for arm, share in found.best.probability.items())
+        typer.echo(f"probability of being the best at {where}: {shares}")
     _print_cautions(found.warnings)
 
 
