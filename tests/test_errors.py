@@ -381,6 +381,10 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     ),
     "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
     "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "fit_metrics": (
+        lawful.fit_metrics,
+        {"source": ONE, "metrics": ["loss"], "law": "power_floor", "draws": 200, "seed": 0},
+    ),
     "isoflop_plan": (
         lawful.isoflop_plan,
         {"budgets": [1e15, 1e16, 1e17], "sizes": 5, "noise": 0.01, "span": 3.0, "draws": 20, "seed": 0},

@@ -33,6 +33,7 @@ PUBLIC = [
     "crossover",
     "design",
     "fit",
+    "fit_metrics",
     "gate",
     "grid",
     "holdout",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
     from lawful.fitting.isoflop_plan import isoflop_plan
+    from lawful.fitting.metrics import fit_metrics
     from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
@@ -54,6 +55,7 @@ __all__ = [
     "crossover",
     "design",
     "fit",
+    "fit_metrics",
     "gate",
     "grid",
     "holdout",
@@ -88,6 +90,7 @@ _HOMES = {
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
+    "fit_metrics": "lawful.fitting.metrics",
     "gate": "lawful.fitting.gate",
     "grid": "lawful.study",
     "holdout": "lawful.fitting.holdout",

@@ -250,6 +250,11 @@ CAUTIONS = _all(
             "Of a plan of isoFLOP curves: no decoder has about so many parameters, as below 100,000.",
             "Choose the shape yourself, or plan larger budgets.",
         ),
+        "items_unknown": (
+            "Accuracies are given without the number of their test items: what these leave open, for all runs alike, "
+            "is not in the intervals.",
+            "Give the number, or its column: `--metric hellaswag:accuracy@.25#10042`.",
+        ),
         "noise_borrowed": (
             "A gate's runs, or pairs, are too few to show their own noise: that of the reference's runs is taken.",
             "Add seeds where the variant may be noisier than the reference.",
