@@ -50,6 +50,7 @@ def test_a_clear_gain_is_a_yes_its_absence_a_no_and_what_is_near_the_margin_is_n
     assert gate(variant(rng, 1.0), reference, at_least=1.5).verdict == "no"
     near = gate(variant(rng, 1.2), reference, at_least=1.2)
     assert near.verdict == "not decided" and near.ci95[0] < 1.2 < near.ci95[1]
+    assert gate(variant(rng, 1.0), reference, at_least=1e300).verdict == "no"
 
 
 def test_at_the_margin_at_most_one_in_forty_is_passed(reference):

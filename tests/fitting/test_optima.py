@@ -121,6 +121,8 @@ def test_tables_that_cannot_answer_are_refused_with_the_reason_of_each_cell():
         lawful.optimum(along, over=["lr"], by=BY)
     with pytest.raises(TableError, match="expected a positive number"):
         lawful.optimum([{**row, "lr": row["lr"] - 1e-3} for row in rows], over=OVER, by=BY)
+    with pytest.raises(Refusal, match="they are no sweep. Name it in `by` .--by N,D."):
+        lawful.optimum(rows, over=OVER, by=["N"])
     arms = [{**row, "arm": "ab"[i % 2]} for i, row in enumerate(rows)]
     with pytest.raises(LawfulError, match="one arm"):
         lawful.optimum(arms, over=OVER, by=BY)

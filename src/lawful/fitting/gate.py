@@ -281,7 +281,7 @@ def _judged(
     noise = search.noise(root)
     low, high = search.end(root, noise, -1.0), search.end(root, noise, 1.0)
     asked = math.log(at_least)
-    t, dof = search.t(asked, noise)
+    t, dof = search.t(float(np.clip(asked, -2 * MOST_SHIFT, 2 * MOST_SHIFT)), noise)
     limit = t_quantile(0.5 + LEVEL / 2, dof)
     verdict: Verdict = "yes" if t >= limit and low >= asked else "no" if t < -limit and high < asked else "not decided"
     far = [

@@ -20,6 +20,7 @@ from lawful.laws import Array
 from lawful.response import expect_loss
 from lawful.schema import Warning
 from lawful.tables import Observations, read_by_role
+from lawful.tables.lacking import lacking
 from lawful.tables.observations import grouped
 from lawful.tables.vocabulary import LETTERS
 
@@ -136,17 +137,7 @@ def optimum(
     True
     """
     told = {"params": params, "tokens": tokens, "flops": flops, "loss": loss}
-    table = read_by_role(source, told).of_ladder(has_brackets=True)
-    table = table.where(lambda row: row.get("held_out") is not True, "held out")
-    refuse_mixtures(table)
-    _refuse_arms(table, [*over, *by])
-    expect_loss(table.response, "optimum")
-    settings = _columns(table, "over", over)
-    if len(settings) > MOST_SETTINGS:
-        raise DeclarationError(f"over: expected at most {MOST_SETTINGS} settings, got {len(settings)}.")
-    inputs = _columns(table, "by", by)
-    if both := set(settings.values()) & set(inputs.values()):
-        raise DeclarationError(f"over, by: expected columns of their own, got {', '.join(sorted(both))} in both.")
+    table, settings, inputs = _read(source, told, over, by)
     x = np.log(np.stack([_positive(table, name) for name in settings.values()], axis=1))
     z = np.stack([_positive(table, name) for name in inputs.values()], axis=1)
     log_loss = np.log(table.numbers(table.roles["loss"]))
@@ -159,19 +150,8 @@ def optimum(
     cells = tuple(
         _cell(point, names, x[rows], found, shared) for point, rows, found in zip(points, groups, usual, strict=True)
     )
+    _expect_enough(table, cells, names, tuple(inputs))
     kept = [i for i, cell in enumerate(cells) if not cell.refused]
-    needed = len(inputs) + 1 + SPARE_CELLS
-    if len(kept) < needed:
-        raise Refusal(
-            "too_few_cells",
-            f"{table.source}: {len(kept)} of {len(cells)} cells of {' and '.join(inputs)} have an optimum over "
-            f"{' and '.join(settings)}; its law needs {needed}.{_reasons(cells)}",
-        )
-    for name in inputs:
-        if len({points[i][name] for i in kept}) < 2:
-            raise Refusal(
-                "too_few_levels", f"{table.source}: {name} takes one value in the cells that have an optimum."
-            )
     others = [[_surface(x[groups[i]], log_loss[groups[i]], size) for i in kept] for size in (SMALLER, LARGER)]
     # a skewed valley biases a reading by the square of the window's width: the usual one by so many times what the
     # larger one moves it
@@ -185,13 +165,6 @@ def optimum(
             name, axes, at, logs, errors, [_other(*one, place, found) for one in zip(others, weights, strict=True)]
         )
 
-    design = np.log([[point[name] for name in inputs] for point in at])
-    if np.linalg.matrix_rank(design - design.mean(axis=0), tol=1e-6) < len(inputs):
-        raise Refusal(
-            "too_few_levels",
-            f"{table.source}: {' and '.join(inputs)} go together in the cells that have an optimum, so that their "
-            "exponents cannot be told apart. Name one of them in `by`, or add cells.",
-        )
     return OptimumOver(
         over=names,
         by=tuple(inputs),
@@ -203,6 +176,71 @@ def optimum(
         },
         warnings=_warnings(cells),
     )
+
+
+def _read(
+    source: Any, told: Mapping[str, str | None], over: Sequence[str], by: Sequence[str]
+) -> tuple[Observations, dict[str, str], dict[str, str]]:
+    """The rows that count, with the columns of the settings and of the inputs by the names that were asked."""
+    table = read_by_role(source, told).of_ladder(has_brackets=True)
+    table = table.where(lambda row: row.get("held_out") is not True, "held out")
+    if "loss" not in table.roles:
+        raise TableError(f"{table.source}: optimum needs the loss. {lacking(table, 'loss')}")
+    if not len(table):
+        raise Refusal("no_rows", f"{table.source}: no finished run is left.")
+    refuse_mixtures(table)
+    _refuse_arms(table, [*over, *by])
+    expect_loss(table.response, "optimum")
+    settings = _columns(table, "over", over)
+    if len(settings) > MOST_SETTINGS:
+        raise DeclarationError(f"over: expected at most {MOST_SETTINGS} settings, got {len(settings)}.")
+    inputs = _columns(table, "by", by)
+    if both := set(settings.values()) & set(inputs.values()):
+        raise DeclarationError(f"over, by: expected columns of their own, got {', '.join(sorted(both))} in both.")
+    _refuse_lengths(table, settings, inputs)
+    return table, settings, inputs
+
+
+def _refuse_lengths(table: Observations, settings: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+    """Raises Refusal where a cell holds runs of several sizes or lengths: they are no sweep."""
+    told = {*settings.values(), *inputs.values()}
+    for role in ("params", "tokens"):
+        column = table.roles.get(role)
+        if column is None or column in told:
+            continue
+        cells = table.cells(column)
+        if any(len({cells[place] for place in rows}) > 1 for rows in grouped(table, list(inputs.values()))):
+            raise Refusal(
+                "pooled_settings",
+                f"{table.source}: runs of one {' and '.join(inputs)} differ in {column!r} ({role}): they are no sweep. "
+                f"Name it in `by` (--by {','.join([*inputs, column])}), or choose with --where.",
+            )
+
+
+def _expect_enough(
+    table: Observations, cells: Sequence[OptimumCell], settings: Sequence[str], inputs: Sequence[str]
+) -> None:
+    """Raises Refusal where the cells that have an optimum carry no law in the inputs."""
+    kept = [cell.at for cell in cells if not cell.refused]
+    needed = len(inputs) + 1 + SPARE_CELLS
+    if len(kept) < needed:
+        raise Refusal(
+            "too_few_cells",
+            f"{table.source}: {len(kept)} of {len(cells)} cells of {' and '.join(inputs)} have an optimum over "
+            f"{' and '.join(settings)}; its law needs {needed}.{_reasons(cells)}",
+        )
+    for name in inputs:
+        if len({at[name] for at in kept}) < 2:
+            raise Refusal(
+                "too_few_levels", f"{table.source}: {name} takes one value in the cells that have an optimum."
+            )
+    design = np.log([[at[name] for name in inputs] for at in kept])
+    if np.linalg.matrix_rank(design - design.mean(axis=0), tol=1e-6) < len(inputs):
+        raise Refusal(
+            "too_few_levels",
+            f"{table.source}: {' and '.join(inputs)} go together in the cells that have an optimum, so that their "
+            "exponents cannot be told apart. Name one of them in `by`, or add cells.",
+        )
 
 
 def _refuse_arms(table: Observations, told: Sequence[str]) -> None:
