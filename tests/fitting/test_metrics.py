@@ -108,6 +108,12 @@ def test_a_metric_that_cannot_be_answered_leaves_the_others():
         found["mmlu"].predict(params=1e9, tokens=1e10)
 
 
+def test_a_perplexity_is_no_first_step_as_its_law_is_of_the_logarithm():
+    rows = [{"val_ppl": np.exp(row.pop("val_loss")), **row} for row in tasks(np.random.default_rng(0))]
+    found = lawful.fit_metrics(rows, ["val_ppl:loss", "hellaswag:accuracy@.25"], draws=200)
+    assert found["val_ppl"].fit is not None and "val_ppl was converted" in found["hellaswag"].refused
+
+
 @pytest.mark.parametrize(
     ("metrics", "error"),
     [([], DeclarationError), (["val_loss", "val_loss"], DeclarationError), (["nothing"], TableError)],

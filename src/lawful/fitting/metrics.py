@@ -262,11 +262,6 @@ def _answer(
 def _second_step(read: Observations, metric: Metric, upstream: MetricAnswer, draws: int, seed: int) -> Fit:
     """The metric over the loss of the same runs."""
     column, chance = upstream.metric.column, metric.chance or 0.0
-    if upstream.fit is not None and upstream.fit.data.columns["loss"] != column:
-        raise Refusal(
-            "no_value",
-            f"{metric.column}: {column} was converted as it was read: give the loss itself as the first of two steps.",
-        )
     ladder = read.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
     ladder = ladder.where(lambda row: row.get(column) not in (None, ""), f"no {column}")
     names = {"upstream_loss": column, "loss": ladder.roles["loss"], "trials": ladder.roles.get("trials")}
@@ -274,6 +269,13 @@ def _second_step(read: Observations, metric: Metric, upstream: MetricAnswer, dra
     rows = [{name: float(own[place]) for name, own in cells.items()} for place in range(len(ladder))]
     if not rows:
         raise Refusal("no_rows", f"{metric.column}: none of its runs has a {column}.")
+    fitted = [] if upstream.fit is None else [row.observed for row in upstream.fit.residuals]
+    if not np.isin(np.round(np.log(cells["upstream_loss"]), 9), np.round(np.log(fitted), 9)).all():
+        raise Refusal(
+            "no_value",
+            f"{metric.column}: {column} was converted as its law was fitted, or some of its runs are not in that law: "
+            "give a table with the loss itself, of the same runs, as the first of two steps.",
+        )
     form = f"{chance:g} + {1 - chance:g}/(1 + exp(k*upstream_loss - m))"
     return fit(by_role(rows, ladder.response), form, draws=draws, seed=seed)
 
