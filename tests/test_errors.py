@@ -381,6 +381,27 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     ),
     "crossover": (lawful.crossover, {"source": RUNS, "by": "arm", "arms": ("x", "y"), "draws": 200, "seed": 0}),
     "isoflop": (lawful.isoflop, {"source": RUNS, "method": "local"}),
+    "fit_metrics": (
+        lawful.fit_metrics,
+        {"source": ONE, "metrics": ["loss"], "law": "power_floor", "draws": 200, "seed": 0},
+    ),
+    "isoflop_plan": (
+        lawful.isoflop_plan,
+        {"budgets": [1e15, 1e16, 1e17], "sizes": 5, "noise": 0.01, "span": 3.0, "draws": 20, "seed": 0},
+    ),
+    "optimum": (
+        lawful.optimum,
+        {"source": [{**row, "lr": 1e-3, "D": 1e9} for row in ONE], "over": ["lr"], "by": ["params", "D"]},
+    ),
+    "gate": (
+        lambda **how: lawful.gate(**{"reference": one_fit(), **how}),
+        {
+            "source": [{**row, "loss": 0.99 * row["loss"]} for row in ONE],
+            "at_least": 1.1,
+            "baseline": None,
+            "by": "arm",
+        },
+    ),
     "design": (
         lambda **how: lawful.design(one_fit(), **how),
         {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},

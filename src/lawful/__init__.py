@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
+    from lawful.fitting.gate import gate
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
+    from lawful.fitting.isoflop_plan import isoflop_plan
+    from lawful.fitting.metrics import fit_metrics
+    from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
     from lawful.fitting.table_check import check
@@ -51,11 +55,15 @@ __all__ = [
     "crossover",
     "design",
     "fit",
+    "fit_metrics",
+    "gate",
     "grid",
     "holdout",
     "isoflop",
+    "isoflop_plan",
     "load",
     "log",
+    "optimum",
     "power",
     "read_runs",
     "replay",
@@ -82,11 +90,15 @@ _HOMES = {
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
     "fit": "lawful.fitting",
+    "fit_metrics": "lawful.fitting.metrics",
+    "gate": "lawful.fitting.gate",
     "grid": "lawful.study",
     "holdout": "lawful.fitting.holdout",
     "isoflop": "lawful.fitting.isoflop",
+    "isoflop_plan": "lawful.fitting.isoflop_plan",
     "load": "lawful.fitting.result",
     "log": "lawful",
+    "optimum": "lawful.fitting.optima",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",

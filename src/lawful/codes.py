@@ -114,6 +114,18 @@ REFUSALS = _all(
             "Two arms have no sizes (or budgets) in common, so nothing says where they cross.",
             "Train both arms over one range.",
         ),
+        "own_runs": (
+            "A gate was asked of runs that the reference law was fitted to.",
+            "Give the variant's runs alone; name the other arm with `--baseline` where the table holds both.",
+        ),
+        "no_pairs": (
+            "A gate was asked against a baseline, which has no run of the point and seed of any of the variant's.",
+            "Train the baseline at those points with those seeds, or leave `--baseline` out.",
+        ),
+        "too_few_cells": (
+            "Fewer sizes and lengths than needed have an optimum inside what their sweep tried.",
+            "Widen the sweeps at whose edge the best run lies; add sweeps at other sizes or lengths.",
+        ),
         "too_few_budgets": (
             "Fewer budgets than needed have their lowest loss between two other sizes.",
             "Add smaller and larger sizes at each budget.",
@@ -220,6 +232,40 @@ CAUTIONS = _all(
             "of these runs. Forecasts average over the laws that fit.",
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
+        ),
+        "cells_left_out": (
+            "Sweeps have no optimum: the best run lies at an edge of what was tried, the valley is flat, or the runs "
+            "are too few.",
+            "Widen those sweeps on the side that is named. The law rests on the others alone.",
+        ),
+        "biased_reading": (
+            "Of a plan of isoFLOP curves: the exponent is expected to be read off by more than half of its spread.",
+            "Plan more sizes on each curve, or a narrower span.",
+        ),
+        "default_prior": (
+            "Of a plan of isoFLOP curves: the earlier runs say nothing of the best size, and a published law is taken.",
+            "Give runs of several sizes and lengths; or run the smallest budgets first, and plan again.",
+        ),
+        "no_shape": (
+            "Of a plan of isoFLOP curves: no decoder has about so many parameters, as below 100,000.",
+            "Choose the shape yourself, or plan larger budgets.",
+        ),
+        "items_unknown": (
+            "Accuracies are given without the number of their test items: what these leave open, for all runs alike, "
+            "is not in the intervals.",
+            "Give the number, or its column: `--metric hellaswag:accuracy@.25#10042`.",
+        ),
+        "noise_borrowed": (
+            "A gate's runs, or pairs, are too few to show their own noise: that of the reference's runs is taken.",
+            "Add seeds where the variant may be noisier than the reference.",
+        ),
+        "speed_up_moves": (
+            "The speed-up of a gate's runs changes with their compute: the one given is that at the largest run.",
+            "Look at each run's own; a law of the variant's runs and `lawful crossover` say where it ends.",
+        ),
+        "unpaired": (
+            "Some of the variant's runs have no baseline's run of their point and seed, and were left out.",
+            "Train the baseline there, or leave `--baseline` out.",
         ),
         "form_uncertain": (
             "The residuals may follow a trend, or other laws fit about as well (forecasts then average over them), or "

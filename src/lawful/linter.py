@@ -76,7 +76,7 @@ def _copies(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Wa
     groups: dict[Others, list[Cell]] = defaultdict(list)
     for rung in rungs:
         if rung.kind == "command" and losses.get(rung.run) not in (None, ""):
-            groups[_but("seed", rung)].append(losses[rung.run])
+            groups[others_of("seed", rung)].append(losses[rung.run])
     several = [found for found in groups.values() if len(found) > 1]
     same = sum(len(set(found)) == 1 for found in several)
     if not several or same < len(several):
@@ -115,7 +115,7 @@ def _seeds(rungs: Sequence[PlannedRun]) -> list[Warning]:
     seeds = defaultdict(set)
     for rung in rungs:
         settings = (rung.params_total, rung.tokens, rung.batch_tokens, rung.learning_rate)
-        seeds[settings, tuple(item for item in _but("seed", rung) if item[0] in others)].add(rung.seed)
+        seeds[settings, tuple(item for item in others_of("seed", rung) if item[0] in others)].add(rung.seed)
     if any(len(found) > 1 for found in seeds.values()):
         return []
     text = "no rung has two seeds: the noise between runs cannot be told from the law's misfit."
@@ -379,9 +379,9 @@ def _brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[
     over = {row["run"] for row in rows if row.get("status") in ("finished", "diverged", "failed")}
     waiting = set()
     labels: dict[Others, str] = {}
-    bracketed = {_but("rate", rung) for rung in rungs if rung.bracket is not None}
+    bracketed = {others_of("rate", rung) for rung in rungs if rung.bracket is not None}
     for rung in rungs:
-        key = _but("rate", rung)
+        key = others_of("rate", rung)
         if key in bracketed and rung.bracket is None:
             labels[key] = rung.rung
         if key in bracketed:
@@ -390,7 +390,7 @@ def _brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[
                 waiting.add(key)
         if key in bracketed and rung.run in losses:
             groups[key][float(rung.bracket or 1.0)] = losses[rung.run]
-    spread, dof = _seed_spread(rungs, losses)
+    spread, dof = seed_spread(rungs, losses)
     judged = {
         key: by_rate
         for key, by_rate in groups.items()
@@ -451,19 +451,19 @@ def _largest_gain(others: Sequence[int], dof: int) -> float:
     return float(np.quantile(np.max(gains, axis=0) / estimated, 0.95))
 
 
-def _seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tuple[float, int]:
+def seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tuple[float, int]:
     """Standard deviation of the loss between seeds of one rung, pooled, and its degrees of freedom; 0 where no rung has
     two."""
     groups: dict[Others, list[float]] = defaultdict(list)
     for rung in rungs:
         if math.isfinite(losses.get(rung.run, math.inf)) and rung.bracket is None:
-            groups[_but("seed", rung)].append(losses[rung.run])
+            groups[others_of("seed", rung)].append(losses[rung.run])
     several = [group for group in groups.values() if len(group) > 1]
     dof = sum(len(group) - 1 for group in several)
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in several) / dof) if dof else 0.0, dof
 
 
-def _but(coordinate: str, rung: PlannedRun) -> Others:
+def others_of(coordinate: str, rung: PlannedRun) -> Others:
     """A rung's other coordinates: the same for runs that differ in this one alone."""
     return tuple((name, value) for name, value in rung.at.items() if name != coordinate)
 

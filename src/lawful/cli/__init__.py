@@ -15,7 +15,21 @@ import typer
 from typer.models import CommandInfo
 
 from lawful import __version__
-from lawful.cli import adopt, data, doctor, explain, fitting, new, new_plugin, publish, studies, tables, watch
+from lawful.cli import (
+    adopt,
+    data,
+    doctor,
+    explain,
+    fitting,
+    gate,
+    new,
+    new_plugin,
+    optimum,
+    publish,
+    studies,
+    tables,
+    watch,
+)
 from lawful.cli.terminal import answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
@@ -32,6 +46,8 @@ PANELS = {
     "Runs that you have": ("check", "fit", "predict", "report", "convert", "merge"),
     "Questions to a law": (
         *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay", "checklist"),
+        "optimum",
+        "gate",
     ),
     "Train a ladder of runs": (
         "studies",
@@ -74,7 +90,8 @@ def _name_of(command: CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-for part in (studies, new, new_plugin, adopt, doctor, watch, publish, tables, fitting, data, explain):
+PARTS = (adopt, data, doctor, explain, fitting, gate, new, new_plugin, optimum, publish, studies, tables, watch)
+for part in PARTS:
     part.register(app)
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 app.registered_commands.sort(key=lambda command: list(PANEL_OF).index(_name_of(command)))

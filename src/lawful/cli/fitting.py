@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lawful.checks import PositiveFloat, PositiveInt
-from lawful.cli import options
+from lawful.cli import metrics, options
 from lawful.cli.asked import (
     Axis,
     Bounds,
@@ -27,6 +27,7 @@ from lawful.cli.asked import (
     one_axis,
     with_options,
 )
+from lawful.cli.metrics import ManyMetrics
 from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
@@ -95,12 +96,16 @@ def fit_command(
     plot_columns: PlotColumns = None,
     verbose: Verbose = False,
     published: AgainstFit = None,
+    metric: ManyMetrics = None,
 ) -> None:
     """Fit a law and print the answer, the parameters, the doubts and what to do next. Exits 1 when the data cannot
     answer."""
     from lawful.fitting.against import against
     from lawful.fitting.ranking import with_ranking
 
+    if metric is not None:
+        metrics.show(asked, metric, {})
+        return
     if asked.is_as_declared and by is None and plot is None and published is None and share is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
@@ -159,6 +164,7 @@ def predict_command(
             help="mean: of the curve; new_run: of one more run.", callback=options.of(Literal["mean", "new_run"])
         ),
     ] = "new_run",
+    metric: ManyMetrics = None,
 ) -> None:
     """Predict the loss of a run that was not made. From a folder: every answered question that reads these axes."""
     from lawful.fitting.predictions import predict_point
@@ -169,6 +175,9 @@ def predict_command(
     given = {"params": params, "tokens": tokens, "flops": flops}
     point: dict[str, Any] = {axis: float(count(value)) for axis, value in given.items() if value is not None}
     point |= _named_inputs(at or [])
+    if metric is not None:
+        metrics.show(asked, metric, point)
+        return
     if asked.is_as_declared:
         fits = _folder_fits(asked.source, set(point), asked.draws, asked.seed)
     else:
@@ -386,6 +395,10 @@ def compare_command(
                 else "not determined"
             )
         )
+    if found.best.probability:
+        where = ", ".join(f"{axis} {_amount(value)}" for axis, value in found.best.at.items())
+        shares = ", ".join(f"{arm} {share:.3g}" for arm, share in found.best.probability.items())
+        typer.echo(f"probability of being the best at {where}: {shares}")
     _print_cautions(found.warnings)
 
 

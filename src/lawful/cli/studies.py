@@ -224,9 +224,21 @@ def plan(
     unit: Unit = "",
     hold_out: HoldOut = None,
     law: LawName = None,
+    isoflop: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: curves of equal compute, 'budgets=1e15..1e18x4 sizes=7', centred by the finished runs of "
+            "STUDY, a table or a folder."
+        ),
+    ] = None,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
     command line. Train nothing."""
+    if isoflop is not None:
+        from lawful.cli import isoflop_plan
+
+        isoflop_plan.show(isoflop, study, as_json)
+        return
     of_command = CommandOptions(
         command=command,
         grid=grid,

@@ -21,6 +21,7 @@ from lawful.checks import PositiveFloat, checked
 from lawful.errors import DeclarationError
 from lawful.fitting import noise
 from lawful.fitting.arms import ArmsLaw
+from lawful.fitting.best_arm import BestArm, best_arm
 from lawful.fitting.cautions import about_clusters, about_rounding, rests_on
 from lawful.fitting.comparison import ALPHA, Comparison, Decision, Explanation, Floor, Verdict, sentence
 from lawful.fitting.data import Sample, read_table
@@ -217,6 +218,7 @@ def _compared(
         multipliers=tuple(
             multiplier(last, around, arms, first, second, data) for first, second in itertools.combinations(arms, 2)
         ),
+        best=best_arm(last, around, arms, data) if is_certified else BestArm(),
         params=by_arm,
         is_paired=is_paired,
         n=data.n,

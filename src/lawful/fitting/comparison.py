@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lawful.checks import AnyFloat
+from lawful.fitting.best_arm import BestArm
 from lawful.fitting.exponents import Difference, MoreSeeds
 from lawful.fitting.multiplier import Multiplier
 from lawful.schema import Warning
@@ -67,6 +68,7 @@ class Comparison:
                    neither is shown
     exponents_p    that the exponents agree, by a closed test (Marcus, Peritz & Gabriel 1976)
     matters        the smallest difference that would matter, by exponent
+    best           which arm is the best, with what probability
     more_seeds     per arm, to see such a difference four times in five, where it is not decided; None where unknown
     """
 
@@ -89,6 +91,7 @@ class Comparison:
     n: int
     clusters: int
     warnings: tuple[Warning, ...]
+    best: BestArm = BestArm()
 
     def __repr__(self) -> str:
         return f"<Comparison of {' and '.join(self.arms)}, n {self.n}: {self.sentence}>"

@@ -62,7 +62,7 @@ def multiplier(
     wanted = level(point.parameters, first, 0.0)
     low, high = -12.0, 12.0  # of the logarithm of every axis: beyond it there is nothing to be said
     nothing = (float("nan"), float("nan"))
-    of = _multiplied(axes, data)
+    of = multiplied(axes, data)
     at = {axis: float(np.exp(log) * pivot[axis]) for axis, log in logs.items()}
     if not level(point.parameters, second, low) > wanted > level(point.parameters, second, high):
         return Multiplier(
@@ -92,7 +92,7 @@ def multiplier(
     )
 
 
-def _multiplied(axes: tuple[str, ...], data: Sample) -> str:
+def multiplied(axes: tuple[str, ...], data: Sample) -> str:
     """What the axes of a law, moved together, are an amount of."""
     if axes == ("flops",):
         return "time" if "seconds" in str(data.column.get("flops", "")) else "compute"

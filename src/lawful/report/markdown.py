@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import answer_tables, arms, study_tables, tables, truth, words
+from lawful.report import answer_tables, arms, rates, study_tables, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
 from lawful.report.table import Table
@@ -60,6 +60,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     parts += _doubts(evidence)
     parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
+    if (about_rates := rates.rates(evidence)) is not None:
+        parts += [f"## {rates.TITLE}", markdown_text(about_rates[0]), *map(_table, about_rates[1])]
     if evidence.baselines:
         parts += ["## Did the models learn more than counts?", words.baseline_sentence(evidence)]
         parts.append(_table(study_tables.baselines_table(evidence)))

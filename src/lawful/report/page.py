@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lawful.errors import MissingDependency
 from lawful.fitting.answers import Answer
-from lawful.report import answer_tables, arms, parts, study_tables, tables, truth, words
+from lawful.report import answer_tables, arms, parts, rates, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts, arm_tables
 from lawful.report.calculator import calculator, has_calculator
 from lawful.report.charts import Chart
@@ -74,6 +74,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         calculator(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
+        _rates(evidence),
         _learned(evidence),
         *(content.html for content in evidence.plugin_contents["baselines"]),
         _training(evidence, drawn),
@@ -375,6 +376,15 @@ def _all_arms(evidence: Evidence) -> Html | None:
         [parts.titled(table, folds=True) for table in found if table.rows],
         id="arms",
     )
+
+
+def _rates(evidence: Evidence) -> Html | None:
+    found = rates.rates(evidence)
+    if found is None:
+        return None
+    sentence, shown = found
+    lede = tag("p", sentence, class_="lede")
+    return tag("section", tag("h2", rates.TITLE), lede, *map(parts.table, shown), id="rates")
 
 
 def _learned(evidence: Evidence) -> Html | None:

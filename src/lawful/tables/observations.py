@@ -178,10 +178,13 @@ class Observations:
         )
         return replace(self, rows=kept, dropped=self.dropped + left)
 
-    def of_ladder(self) -> Observations:
-        """The finished runs that are rungs: what any law may be fitted to or held against."""
+    def of_ladder(self, *, has_brackets: bool = False) -> Observations:
+        """The finished runs that are rungs: what any law may be fitted to or held against. has_brackets: also those
+        that try another learning rate beside a rung."""
         own = self.where(is_finished, lambda row: f"not finished: {row['status']}")
         for column, why in OFF_LADDER.items():
+            if has_brackets and column == "bracket":
+                continue
             own = own.where(lambda row, column=column: row.get(column) in ("", None), why)  # type: ignore[misc]
         copies = own.alike(LEAST_DIGITS)
         numbers = itertools.count()

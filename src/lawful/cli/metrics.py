@@ -1,0 +1,100 @@
+"""fit and predict with --metric: one answer for each of several metrics of the same runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lawful.cli.asked import Fitted, names_of
+from lawful.cli.terminal import prose
+from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from lawful.fitting.metrics import MetricAnswer, MetricPrediction
+
+ManyMetrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        help="Several at once, an answer each: COLUMN:KIND@CHANCE#ITEMS, val_loss,hellaswag:accuracy@.25#10042.",
+    ),
+]
+
+
+def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
+    """Fit each metric; predict it where a point is given. Exits 1 where none can be answered."""
+    from lawful.fitting.metrics import fit_metrics
+
+    alone: dict[str, object] = {
+        "--x": asked.x,
+        "--cluster": asked.cluster,
+        "--bounds": asked.bounds,
+        "--fixed": asked.fixed,
+    }
+    alone |= {"--prior": asked.prior, "--loss-column": asked.loss_column, "--response": asked.response}
+    alone |= {"--chance": asked.chance, "--trials-column": asked.trials_column}
+    if told := [name for name, value in alone.items() if value]:
+        raise DeclarationError(f"--metric: expected neither {' nor '.join(told)} beside it: they are of one metric.")
+    point = {name: float(value) for name, value in at.items() if not isinstance(value, str)}
+    if len(point) < len(at):
+        raise DeclarationError("--metric: expected numbers in --at.")
+    columns = {role: asked.columns[role] for role in ("params", "tokens", "flops")}
+    first = names_of(text)[0] if names_of(text) else ""
+    table = asked.table({**asked.columns, "loss": first.partition(":")[0].partition("#")[0].partition("@")[0]})
+    found = fit_metrics(table, names_of(text), law=asked.law, draws=asked.draws, seed=asked.seed, **columns)
+    forecasts = {
+        name: one.predict("new_run", **point) for name, one in found.answers.items() if point and one.fit is not None
+    }
+    if asked.as_json:
+        _print_json(found.answers, forecasts)
+    else:
+        for line in table.said:
+            typer.echo(f"read: {line}")
+        for name, answer in found.answers.items():
+            typer.echo(_text(name, answer, forecasts.get(name)) + "\n")
+        for warning in found.warnings:
+            typer.echo(prose(f"  {warning.severity}: {warning.code}: {warning.sentence}"))
+    if all(one.fit is None for one in found.answers.values()):
+        raise typer.Exit(1)
+
+
+def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | None) -> str:
+    from lawful.fitting.summary import short
+
+    if answer.fit is None:
+        return f"{name}: no answer: {prose(answer.refused)}"
+    lines = [f"{name}{f', through {answer.through}' if answer.through else ''}"]
+    if forecast is None:
+        lines.append(prose(short(answer.fit)))
+    else:
+        low, high = forecast.ci95
+        lines.append(f"  {forecast.value:.4g} [{low:.4g}, {high:.4g}] (95 % interval of one more run)")
+        if forecast.of_new_items != forecast.ci95:
+            least, most = forecast.of_new_items
+            lines.append(f"  of other test items, as many: [{least:.4g}, {most:.4g}]")
+        lines += [prose(f"  {one.severity}: {one.code}: {one.sentence}") for one in forecast.warnings]
+    if answer.shared_stderr is not None:
+        lines.append(
+            f"  what its test items leave open, for all runs alike: a standard error of {answer.shared_stderr:.2g}"
+        )
+    return "\n".join(lines)
+
+
+def _print_json(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, MetricPrediction]) -> None:
+    from lawful.storage.codec import to_plain
+    from lawful.storage.json_files import plain
+
+    out = {
+        name: {
+            "through": one.through,
+            "refused": one.refused,
+            "shared_stderr": one.shared_stderr,
+            "fit": None if one.fit is None else one.fit.to_json(),
+            "prediction": to_plain(forecasts[name]) if name in forecasts else None,
+        }
+        for name, one in answers.items()
+    }
+    typer.echo(json.dumps(plain(out), indent=1))

@@ -1,0 +1,164 @@
+"""The gate: a variant's speed-up against a frozen law, and the exit statuses by which CI takes its verdict."""
+
+import json
+
+import numpy as np
+import pytest
+from planted import chinchilla_loss
+from typer.testing import CliRunner
+
+import lawful
+from lawful.cli import app
+from lawful.errors import DeclarationError, LawfulError, Refusal
+from lawful.fitting.gate import Gate, gate
+from lawful.tables import write_csv
+
+SIGMA = 0.004
+
+
+def reference_rows(rng):
+    return [
+        {"params": n, "tokens": d, "loss": chinchilla_loss(n, d) * np.exp(SIGMA * rng.standard_normal())}
+        for n in np.geomspace(3e7, 3e9, 6)
+        for d in n * np.array([5, 20, 80])
+    ]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return lawful.fit(reference_rows(np.random.default_rng(0)), "chinchilla", draws=0)
+
+
+def variant(rng, gain, sizes=(1e8, 3e8, 1e9, 3e9), *, seeds=1, base=None, sigma=SIGMA, shared=0.9):
+    """Runs that reach what the reference reaches with `gain` times the compute; `base` names the arm beside them, whose
+    noise is shared to this part."""
+    rows = []
+    for i, n in enumerate(sizes):
+        for seed in range(seeds):
+            both = np.sqrt(shared) * rng.standard_normal()
+            more = gain(i) if callable(gain) else gain
+            for arm, factor in (("new", more), *([(base, 1.0)] if base else [])):
+                noise = sigma * (both + np.sqrt(1 - shared) * rng.standard_normal())
+                loss = chinchilla_loss(n * factor**0.5, 20 * n * factor**0.5) * np.exp(noise)
+                rows.append({"arm": arm, "params": n, "tokens": 20 * n, "seed": seed, "loss": float(loss)})
+    return rows
+
+
+def test_a_clear_gain_is_a_yes_its_absence_a_no_and_what_is_near_the_margin_is_not_decided(reference):
+    rng = np.random.default_rng(1)
+    assert gate(variant(rng, 1.6), reference, at_least=1.05).verdict == "yes"
+    assert gate(variant(rng, 1.0), reference, at_least=1.5).verdict == "no"
+    near = gate(variant(rng, 1.2), reference, at_least=1.2)
+    assert near.verdict == "not decided" and near.ci95[0] < 1.2 < near.ci95[1]
+    assert gate(variant(rng, 1.0), reference, at_least=1e300).verdict == "no"
+
+
+def test_at_the_margin_at_most_one_in_forty_is_passed(reference):
+    """The reference is drawn anew by its own covariance, as another ladder would have given it."""
+    rng = np.random.default_rng(2)
+    draws = rng.multivariate_normal([reference.values[name] for name in reference.free], reference.covariance, 25)
+    wrong = covered = 0
+    for draw in draws:
+        truth = dict(zip(reference.free, draw, strict=True))
+        rows = variant(rng, 1.0, sizes=(2e8, 1e9))
+        for row in rows:
+            at = {axis: [row[axis] * 1.1**0.5] for axis in ("params", "tokens")}
+            row["loss"] = float(reference.loss(truth, at)[0] * np.exp(SIGMA * rng.standard_normal()))
+        found = gate(rows, reference, at_least=1.1)
+        wrong += found.verdict == "yes"
+        covered += found.ci95[0] <= 1.1 <= found.ci95[1]
+    assert wrong <= 2 and covered >= 21  # 3 of 25 come by chance in 2.4 % where 2.5 % are right
+
+
+def test_pairs_cancel_the_noise_that_both_arms_share(reference):
+    rows = variant(np.random.default_rng(3), 1.3, seeds=3, base="old", sigma=0.02)
+    paired = gate(rows, reference, at_least=1.05, baseline="old")
+    alone = gate([row for row in rows if row["arm"] == "new"], reference, at_least=1.05)
+    assert paired.verdict == "yes" and paired.ci95[0] < 1.3 < paired.ci95[1]
+    assert np.log(paired.ci95[1] / paired.ci95[0]) < 0.6 * np.log(alone.ci95[1] / alone.ci95[0])
+
+
+def test_a_loss_below_the_floor_of_the_reference_is_no_error(reference):
+    rows = [{**row, "loss": 0.5 * row["loss"]} for row in variant(np.random.default_rng(4), 1.0)]
+    found = gate(rows, reference, at_least=2.0)
+    assert found.verdict == "yes" and found.speed_up == np.inf and found.runs[0].speed_up == np.inf
+
+
+def test_a_gain_that_shrinks_with_size_is_judged_at_the_largest_run(reference):
+    sizes = tuple(np.geomspace(1e8, 3e9, 8))
+    rows = variant(np.random.default_rng(5), lambda i: 3.0 * 0.87**i, sizes, sigma=0.001)
+    found = gate(rows, reference, at_least=1.5)
+    assert found.at_end and found.verdict != "yes" and "speed_up_moves" in {one.code for one in found.warnings}
+    assert found.ci95[0] < 3.0 * 0.87**7 < found.ci95[1]
+
+
+def test_one_run_borrows_its_noise_and_says_so(reference):
+    found = gate(variant(np.random.default_rng(6), 1.0, sizes=(1e9,)), reference)
+    assert [one.code for one in found.warnings] == ["noise_borrowed"]
+    assert found.stderr_log[1] > 0
+
+
+def test_the_speed_up_agrees_with_the_factor_of_a_joint_comparison():
+    """compare fits both arms anew, and names the factor in compute of the pure gain."""
+    rng = np.random.default_rng(17)
+    rows = [{**row, "arm": "old"} for row in reference_rows(rng)]
+    new = variant(rng, 1.4, sizes=tuple(np.geomspace(3e7, 3e9, 9)))
+    found = gate(new, lawful.fit(rows, "chinchilla", draws=0))
+    assert found.ci95[0] < 1.4 < found.ci95[1]
+    assert found.speed_up == pytest.approx(np.exp(np.mean(np.log([one.speed_up for one in found.runs]))), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({}, Refusal, "was fitted to"),
+        ({"baseline": "older"}, LawfulError, "expected 'older' in 'arm', got new, old"),
+        ({"baseline": "old", "unpair": True}, Refusal, "no run of the variant has a baseline's run"),
+        ({"reference": "law.json"}, DeclarationError, "expected a fit"),
+        ({"at_least": 0.0}, DeclarationError, "at_least"),
+    ],
+)
+def test_what_no_gate_can_say_is_refused(reference, change, error, said):
+    rng = np.random.default_rng(0)
+    rows = variant(rng, 1.2, base="old") if change else reference_rows(rng)
+    if change.pop("unpair", False):
+        rows = [{**row, "seed": row["arm"]} for row in rows]
+    with pytest.raises(error, match=said):
+        gate(rows, change.pop("reference", reference), **change)
+
+
+def test_the_exit_status_is_the_verdict(reference, tmp_path):
+    reference.save(tmp_path / "law.json")
+    write_csv(tmp_path / "runs.csv", rows := variant(np.random.default_rng(1), 1.6), columns=list(rows[0]))
+
+    def run(*options):
+        words = ["gate", str(tmp_path / "runs.csv"), "--reference", str(tmp_path / "law.json"), *options]
+        return CliRunner().invoke(app, words)
+
+    yes, no, open_ = (run("--at-least", at) for at in ("1.05", "9", "1.6"))
+    assert (yes.exit_code, no.exit_code, open_.exit_code) == (0, 5, 6)
+    assert (
+        yes.output.startswith("read: ")
+        and "\nyes: the speed-up of new in compute is 1." in yes.output
+        and "run by run:" in yes.output
+    )
+    out = json.loads(run("--json").output)
+    assert out["verdict"] == "yes" and len(out["runs"]) == 4
+    comment = run("--markdown", "--at-least", "9").output
+    assert comment.startswith("### no: ") and "| run | at |" in comment
+    assert isinstance(run("--json", "--markdown").exception, DeclarationError)
+    missing = CliRunner().invoke(app, ["gate", str(tmp_path / "runs.csv"), "--reference", str(tmp_path / "none.json")])
+    assert "expected a fit, as Fit.save writes it" in str(missing.exception)
+
+
+def test_names_from_a_table_do_nothing_in_markdown(reference, tmp_path):
+    reference.save(tmp_path / "law.json")
+    rows = [{**row, "run": f"<img src=x>|{i}"} for i, row in enumerate(variant(np.random.default_rng(1), 1.6))]
+    write_csv(tmp_path / "runs.csv", rows, columns=list(rows[0]))
+    words = ["gate", str(tmp_path / "runs.csv"), "--reference", str(tmp_path / "law.json"), "--markdown"]
+    assert "<img" not in CliRunner().invoke(app, words).output
+
+
+def test_a_gate_is_short_in_a_notebook(reference):
+    found = gate(variant(np.random.default_rng(1), 1.6), reference, at_least=1.05)
+    assert isinstance(found, Gate) and repr(found).startswith("<Gate yes: the speed-up of new in compute is")
