@@ -63,6 +63,8 @@ def test_replicates_that_happen_to_lie_close_together_are_no_evidence_against_sh
     plain = f_tail((small - large) / 2 / (large / (len(rows) - 6)), 2, len(rows) - 6)
     found = fit_shared(rows, "arm", ["alpha", "E"], law="E + A/N^alpha")
     assert plain > 0.05 and found.p > 0.05
+    explained = {one.name: one.p for one in lawful.compare(rows, law="power_floor").explanations}
+    assert explained["coefficients differ"] > 0.05  # the same question of another command
 
 
 def test_any_formula_shares_any_of_its_parameters(tmp_path):

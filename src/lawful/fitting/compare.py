@@ -28,7 +28,16 @@ from lawful.fitting.default_law import resolved
 from lawful.fitting.exponents import Difference, differences, more_seeds
 from lawful.fitting.fit_sample import fit_sample
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.joint import arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise, why_not_certified
+from lawful.fitting.joint import (
+    arm_sample,
+    fit_ladder,
+    floors,
+    pairs_of,
+    rows_of,
+    shares_noise,
+    weighed_alike,
+    why_not_certified,
+)
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.search import AT_BOUND, Point, limits
@@ -189,7 +198,9 @@ def _compared(
     is_certified = why_not_certified(last) is None
     p = one_law(same, last, around, data, is_paired) if is_certified else 1.0
     tested = {
-        own: step_test(point, last, data, groups.every - own) for own, point in by_own.items() if own != groups.every
+        own: step_test(*weighed_alike(point, last, data), groups.every - own)
+        for own, point in by_own.items()
+        if own != groups.every
     }
     shown = tuple(_explanation(name, own, by_own[own], data, tested.get(own)) for own, name in ladder.items())
     of_equal = [test[2] for own, test in tested.items() if not own & groups.shapes]
