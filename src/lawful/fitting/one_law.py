@@ -10,7 +10,7 @@ import numpy as np
 from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.joint import axes_of, floors, pairs_of
+from lawful.fitting.joint import axes_of, floors, pairs_of, weighed_alike
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.replicates import cells_of, relative_spread, spread_slopes
 from lawful.fitting.search import Point
@@ -75,7 +75,7 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     share = np.where(is_factor, FACTOR_WEIGHT, 1.0)
     if found is None:
         directions = [slopes[:, place[name][arm]] for name in own for arm in counted]
-        by_all = step_test(same, full, data, frozenset(own))[2]
+        by_all = step_test(*weighed_alike(same, full, data), frozenset(own))[2]
         return _of_errors(full, around, slopes, together, directions, raw, share, by_all)
     ratios = _average_ratios(found, share)
     return float((ratios >= ratios[0] - 1e-9).mean())
