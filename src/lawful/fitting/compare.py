@@ -5,7 +5,8 @@ law is freed alone, for each arm, and all at once, and an average of their likel
 distribution over the arms' labels permuted in each cell (one_law.py): that all arms follow one law is rejected in at
 most 5 % of tables in which they do, for any number of arms. Then each explanation (a factor, another floor, other
 exponents) is tested against arms that have every parameter of their own, by an F test which knows about clusters and
-pairs (Rao & Scott 1984).
+pairs (Rao & Scott 1984). Where rows have standard errors they weigh by them, and labels are not permuted: rows of one
+cell are then not alike.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def fit_shared(
         )
     owns = [every - common, every]
     each = alone(data, chosen, arms)
-    smaller, larger, data = weighed_alike(*fit_ladder(data, chosen, arms, owns, held, bounds or {}, each), data)
+    points = fit_ladder(data, chosen, arms, owns, held, bounds or {}, each)
+    smaller, larger, data = weighed_alike(points[0], points[1], data)
     found = step_test(smaller, larger, data, common)
     said = list(about_clusters(data.column.get("cluster", ""), data.n, data.clusters))
     if why := next((why for point in (smaller, larger) if (why := why_not_certified(point)) is not None), None):
