@@ -17,6 +17,9 @@ speaks       tables in which a fault of the table is named
 Writes benchmarks/results/coverage.json and docs/statistics.md. Each cell that is done is kept in a folder (--kept),
 under its name, the number of tables, the seed and the code that was measured: a run that was stopped goes on from
 there. Changed code is measured again; --accept CODE takes cells of an earlier code, for changes that touch others.
+--only NAME --merge puts the counts of some cells in the place of their former ones: the page then says which cells were
+measured by which code. --page writes the page from the counts that are there. What is said beside a cell on the page
+is in coverage_notes.py.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
+from coverage_notes import NOTES
 
 import lawful
 from lawful.errors import Refusal
@@ -872,6 +877,7 @@ class Count:
     best: float | None
     seconds: float
     widest: float = 1.3
+    code: str = ""  # what was measured; empty: before it was written down
 
     @property
     def width(self) -> float | None:
@@ -942,9 +948,22 @@ def kept(folder: Path, cell: str, tables: int, seed: int, codes: Sequence[str]) 
     for measured in codes:
         path = kept_path(folder, cell, tables, seed, measured)
         if path.exists():
-            found = read_json(path)
-            return Count(**{**found, "half_width": float(found["half_width"])})
+            return as_count(read_json(path))
     return None
+
+
+def as_count(found: Mapping[str, Any]) -> Count:
+    return Count(**{**found, "half_width": float(found["half_width"])})
+
+
+def merged(counts: Sequence[Count], seed: int) -> list[Count]:
+    """All cells, with the former counts of those that are not in `counts`. Raises SystemExit where these are of other
+    tables."""
+    former = read_json(RESULTS)
+    by_name = {one.cell: one for one in map(as_count, former["cells"])} | {one.cell: one for one in counts}
+    if former["seed"] != seed or len({one.tables for one in by_name.values()}) > 1:
+        raise SystemExit(f"--merge: expected seed {former['seed']} and as many tables as in {RESULTS}.")
+    return [by_name[cell.name] for cell in CELLS]
 
 
 def pooled(counts: Sequence[Count]) -> tuple[float, float]:
@@ -968,6 +987,10 @@ def page(counts: Sequence[Count], seed: int) -> str:
     if any(one.kind == "coverage" and one.goal == ALPHA_COVERED for one in counts):
         share, error = pooled(counts)
         lines += [f"Right laws, pooled: {share:.3f} ± {error:.3f} (goal .935).", ""]
+    if len({one.code for one in counts}) > 1:
+        for measured in sorted({one.code for one in counts} - {""}):
+            names = "; ".join(one.cell for one in counts if one.code == measured)
+            lines += [f"Measured after the others, by code {measured}: {names}.", ""]
     titles = {
         "coverage": ("## Intervals that should hold the truth", "covered"),
         "false alarm": ("## Claims that should not be made", "false alarms"),
@@ -981,6 +1004,8 @@ def page(counts: Sequence[Count], seed: int) -> str:
         beside = "width" if kind == "coverage" else "best"
         lines += [title, "", f"| planted, and what is claimed | {what} | goal | {beside} | refused | tables | |"]
         lines += ["|---|---|---|---|---|---|---|", *(_row(one) for one in own), ""]
+        if noted := [one.cell for one in own if one.cell in NOTES]:
+            lines += [*(fill(f"- **{cell}**: {NOTES[cell]}", 120, subsequent_indent="  ") for cell in noted), ""]
     return "\n".join(lines)
 
 
@@ -1021,10 +1046,16 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=TABLES, help="of each cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="cells whose name has this text; the page is not written then")
+    parser.add_argument("--merge", action="store_true", help="with --only: into the counts that are there")
+    parser.add_argument("--page", action="store_true", help="write the page from the counts that are there, no more")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--kept", type=Path, default=KEPT, help="folder of the cells that are done")
     parser.add_argument("--accept", action="append", default=[], metavar="CODE", help="earlier code, still as good")
     options = parser.parse_args()
+    if options.page:
+        former = read_json(RESULTS)
+        write_text(PAGE, page(list(map(as_count, former["cells"])), former["seed"]) + "\n")
+        return
     measured = code()
     chosen = [(i, cell.name) for i, cell in enumerate(CELLS) if options.only in cell.name]
     if not chosen:
@@ -1041,13 +1072,14 @@ def main() -> None:
     options.kept.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for (index, *_), one in pool.imap_unordered(_counted, tasks):
-            done[index] = one
+            done[index] = one = replace(one, code=measured)
             write_json(kept_path(options.kept, one.cell, options.tables, options.seed, measured), asdict(one))
             print(_line(one), flush=True)
     counts = [done[index] for index, _ in chosen]
-    if not options.only:
-        write_json(RESULTS, {"seed": options.seed, "cells": [asdict(one) for one in counts]})
-        write_text(PAGE, page(counts, options.seed) + "\n")
+    if options.merge or not options.only:
+        every = merged(counts, options.seed) if options.merge else counts
+        write_json(RESULTS, {"seed": options.seed, "cells": [asdict(one) for one in every]})
+        write_text(PAGE, page(every, options.seed) + "\n")
     missed = [one for one in counts if not one.is_met]
     print(f"{len(counts) - len(missed)} of {len(counts)} cells meet their goal")
     raise SystemExit(1 if missed else 0)

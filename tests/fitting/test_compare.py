@@ -430,3 +430,41 @@ def test_arms_are_not_told_apart_by_an_exponent_at_its_bound():
     crossing = lawful.crossover(rows, draws=0)
     assert crossing.at is None and crossing.leader is None
     assert any("alpha[b] ended at its bound" in one.sentence for one in crossing.warnings)
+
+
+def with_bars(*bars):
+    """Two arms of one power law; at each size a run of each uncertainty, a share of its loss."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for arm in "ab":
+        for n in np.geomspace(1e6, 1e9, 12):
+            for bar in bars:
+                loss = float(20 * n**-0.1 * np.exp(bar * rng.standard_normal()))
+                rows.append({"arm": arm, "params": n, "loss": loss, "stderr": bar * loss})
+    return rows
+
+
+def test_rows_weigh_by_their_standard_errors():
+    """Against weighted least squares of the straight lines that two power laws are."""
+    rows = with_bars(0.002, 0.05)
+    alphas, errors = [], []
+    for arm in "ab":
+        own = [row for row in rows if row["arm"] == arm]
+        weight = np.array([row["loss"] / row["stderr"] for row in own])
+        lines = weight[:, None] * np.column_stack([np.ones(len(own)), -np.log([row["params"] for row in own])])
+        alphas.append(np.linalg.lstsq(lines, weight * np.log([row["loss"] for row in own]), rcond=None)[0][1])
+        errors.append(np.linalg.inv(lines.T @ lines)[1, 1])
+    error = np.sqrt(sum(errors))
+    found = lawful.compare(rows, law="power")
+    (difference,) = found.differences
+    assert difference.value == pytest.approx(alphas[1] - alphas[0], abs=error)
+    assert difference.stderr == pytest.approx(error, rel=0.35)
+    assert found.p > 0.05
+    (without,) = lawful.compare(read_runs(rows, stderr="none"), law="power").differences
+    assert without.stderr > 2 * difference.stderr
+
+
+def test_standard_errors_that_are_all_alike_change_nothing():
+    rows = with_bars(0.01, 0.01)
+    alike, without = (lawful.compare(read_runs(rows, stderr=column), law="power") for column in ("stderr", "none"))
+    assert (alike.p, alike.differences) == (without.p, without.differences)

@@ -1,6 +1,7 @@
 """Ends of intervals, what a certificate says, and bounds: nothing is a number that the table does not determine."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,27 @@ def test_shares_lie_between_0_and_1_mirror_each_other_and_are_the_same_in_fit_an
         best = fit.allocate(flops=1e20)
         assert (best.N_exponent.low, best.N_exponent.high) == share
         assert (best.D_exponent.low, best.D_exponent.high) == other
+
+
+def test_where_forecasts_average_over_laws_fit_and_allocate_have_one_interval_of_an_exponent():
+    """Kaplan's form under chinchilla's law: N* grows as C^(1 / (1 + .1 / .12)), which the fitted law's own misses."""
+    rng = np.random.default_rng(6)
+    rows = [
+        {"params": n, "tokens": d, "loss": float(((2e9 / n) ** (0.1 / 0.12) + 4e9 / d) ** 0.12 * np.exp(noise))}
+        for (n, d), noise in zip(
+            itertools.product(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 4)),
+            0.004 * rng.standard_normal(24),
+            strict=True,
+        )
+    ]
+    fit = lawful.fit(rows, "chinchilla", draws=0)
+    assert fit.doubt.alternatives is not None
+    best = fit.allocate(flops=1e21)
+    for name in ("N_exponent", "D_exponent"):
+        found = getattr(best, name)
+        assert (found.low, found.high) == pytest.approx(fit.params[name].ci95, rel=1e-6)
+    assert best.N_exponent.low < 1 / (1 + 0.1 / 0.12) < best.N_exponent.high
+    assert fit.params["N_exponent"].ci95[0] + fit.params["D_exponent"].ci95[1] == pytest.approx(1, abs=1e-9)
 
 
 def test_exponents_that_are_no_shares_do_not_mirror():

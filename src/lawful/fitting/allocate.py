@@ -16,7 +16,7 @@ from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, best_size, flat_sides, optimum
 from lawful.fitting.predict import OUTSIDE, too_far
 from lawful.fitting.records import expect_fit
-from lawful.fitting.sisters import Alternatives
+from lawful.fitting.sisters import FORM_DRAWS, Alternatives
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
 from lawful.laws import Array
 from lawful.response import expect_loss
@@ -25,7 +25,6 @@ from lawful.schema import Warning
 BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
 ALONG = 100  # points of that range: two for each factor of e
 FEW_DRAWS = 400  # enough for an interval where each draw costs a search
-FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 SURFACE = ("params", "tokens")
 
 
@@ -149,12 +148,12 @@ def allocate(
     drawn = Optimum(*(np.concatenate(columns) for columns in zip(*optima, strict=True)))
     spread = interval_maker(fit, None if among is None else 1.0)
     is_six_n = paid.text == "6 N D"
-    exponents = _exponents(fit) if is_six_n and among is None else {}
-    if not exponents:  # of C = 6 N D they are shares: the two add up to 1
-        exponents = {
-            "N_exponent": spread(point.growth, drawn.growth, is_six_n),
-            "D_exponent": spread(point.fed, drawn.fed, is_six_n),
-        }
+    exponents = {  # of C = 6 N D they are shares: the two add up to 1
+        "N_exponent": spread(point.growth, drawn.growth, is_six_n),
+        "D_exponent": spread(point.fed, drawn.fed, is_six_n),
+    }
+    if is_six_n:
+        exponents = {name: _as_fitted(fit, among, name, found) for name, found in exponents.items()}
     no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
     has_best = drawn.edge == 0
     best = spread(point.size, np.where(has_best, drawn.size, no_end))
@@ -269,10 +268,16 @@ def drawn_of(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tupl
     return [(fit, fit.drawn if most >= FORM_DRAWS else {name: column[:most] for name, column in fit.drawn.items()})]
 
 
-def _exponents(fit: FittedLaw) -> dict[str, Interval]:
-    """Of the best size and data against C = 6 N D, where the law has them in closed form: the fit's own."""
-    known = {name: fit.derived[name] for name in ("N_exponent", "D_exponent") if name in fit.derived}
-    return {name: Interval(p.value, *p.ci95) for name, p in known.items()}
+def _as_fitted(fit: FittedLaw, among: Alternatives | None, name: str, found: Interval) -> Interval:
+    """An exponent of the best size or data against C = 6 N D with the interval that the fit has of it, where its law
+    has it in closed form. Among several laws it may depend on the budget: then the interval holds what is found at this
+    one, too."""
+    if name not in fit.derived:
+        return found
+    own = fit.derived[name]
+    if among is None:
+        return Interval(own.value, *own.ci95)
+    return Interval(found.value, min(own.ci95[0], found.low), max(own.ci95[1], found.high))
 
 
 def _values(law: Surface) -> str:

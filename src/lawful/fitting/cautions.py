@@ -21,7 +21,7 @@ from lawful.fitting.replicates import resolution
 from lawful.fitting.search import OBJECTIVES, OF_ANY_RESPONSE, Point, best_point
 from lawful.fitting.shares import about_shares, counts_disagree
 from lawful.fitting.sisters import Alternatives, Sister
-from lawful.fitting.trends import MISFIT, SUSPECTED
+from lawful.fitting.trends import MISFIT, SUSPECTED, Rung
 from lawful.laws import Axes
 from lawful.response import Response
 from lawful.schema import Observation, Warning
@@ -126,15 +126,27 @@ def how_chosen(fit: FittedLaw) -> str:
 
 
 def about_form(doubt: Doubt) -> list[Warning]:
-    """Of the law's form: at most one."""
+    """Of the law's form; and of a rung that explains as much as another form."""
     if (rung := doubt.form.rung) is not None:
-        side = "above" if rung.shift > 0 else "below"
-        sentence = (
-            f"The runs at {rung.axis} {rung.size:.4g} lie {100 * abs(np.expm1(rung.shift)):.2g} % {side} the law of "
-            f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision. "
-            "Look at their curves; fit without them, and compare."
-        )
-        return [Warning("rung_off", "warning", sentence)]
+        return [_about_rung(rung, "")]
+    found = _about_form_alone(doubt)
+    if doubt.rival is not None:
+        found.append(_about_rung(doubt.rival, " Another form of the law explains it about as well."))
+    return found
+
+
+def _about_rung(rung: Rung, besides: str) -> Warning:
+    side = "above" if rung.shift > 0 else "below"
+    sentence = (
+        f"The runs at {rung.axis} {rung.size:.4g} lie {100 * abs(np.expm1(rung.shift)):.2g} % {side} the law of "
+        f"the others (p = {rung.p:.1g}): undertrained, a learning rate at its edge, or another precision.{besides} "
+        "Look at their curves; fit without them, and compare."
+    )
+    return Warning("rung_off", "warning", sentence)
+
+
+def _about_form_alone(doubt: Doubt) -> list[Warning]:
+    """At most one."""
     if doubt.fixed is not None and doubt.better is not None:
         return [_about_fixed(doubt.fixed, doubt.better, is_misfit=doubt.is_misfit)]
     better, among = "", doubt.alternatives

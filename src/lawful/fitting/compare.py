@@ -5,7 +5,8 @@ law is freed alone, for each arm, and all at once, and an average of their likel
 distribution over the arms' labels permuted in each cell (one_law.py): that all arms follow one law is rejected in at
 most 5 % of tables in which they do, for any number of arms. Then each explanation (a factor, another floor, other
 exponents) is tested against arms that have every parameter of their own, by an F test which knows about clusters and
-pairs (Rao & Scott 1984).
+pairs (Rao & Scott 1984). Where rows have standard errors they weigh by them, and labels are not permuted: rows of one
+cell are then not alike.
 """
 
 from __future__ import annotations
@@ -29,7 +30,16 @@ from lawful.fitting.default_law import resolved
 from lawful.fitting.exponents import Difference, differences, more_seeds
 from lawful.fitting.fit_sample import fit_sample
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.joint import arm_sample, fit_ladder, floors, pairs_of, rows_of, shares_noise, why_not_certified
+from lawful.fitting.joint import (
+    arm_sample,
+    fit_ladder,
+    floors,
+    pairs_of,
+    rows_of,
+    shares_noise,
+    weighed_alike,
+    why_not_certified,
+)
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.search import AT_BOUND, Point, limits
@@ -190,7 +200,9 @@ def _compared(
     is_certified = why_not_certified(last) is None
     p = one_law(same, last, around, data, is_paired) if is_certified else 1.0
     tested = {
-        own: step_test(point, last, data, groups.every - own) for own, point in by_own.items() if own != groups.every
+        own: step_test(*weighed_alike(point, last, data), groups.every - own)
+        for own, point in by_own.items()
+        if own != groups.every
     }
     shown = tuple(_explanation(name, own, by_own[own], data, tested.get(own)) for own, name in ladder.items())
     of_equal = [test[2] for own, test in tested.items() if not own & groups.shapes]

@@ -26,6 +26,7 @@ from lawful.tables.responses import NOTHING, Asked
 from lawful.tables.roles import shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
+ALIKE = 0.05  # standard errors of arms that differ by less, relatively, weigh rows alike
 ROLES = ("params", "tokens", "flops", "unique_tokens")  # axes that go by what a column means; others by its name
 
 
@@ -149,13 +150,13 @@ def sample(
         cluster = np.arange(len(observations))
     else:
         cluster = cluster_codes(observations, column, by, columns, x, apart, loss)
-    errors = None
-    if by is None:  # arms are compared by permuting their labels: rows weigh alike there
-        errors = _errors(observations, column, loss)
+    errors = _errors(observations, column, loss)
+    if by is not None and errors is not None and np.ptp(errors) <= ALIKE * errors.max():
+        errors = None  # arms' labels may then be permuted
     is_uneven = errors is None and observations.response.is_log
     spread = spread_of(x, loss, apart, cluster) if is_uneven else SpreadSlopes()
     expected = spread.expected_variance(x.logs)
-    noise = _noise_of_arms(x, loss, observations.response) if by is not None else None
+    noise = _noise_of_arms(x, loss, observations.response) if by is not None and errors is None else None
     return Sample(observations, x, values, loss, cluster, column, spread.shrunk, expected, errors, noise)
 
 

@@ -13,10 +13,12 @@ from lawful.errors import Refusal
 from lawful.fitting import derivatives, noise, solver, uncertainty
 from lawful.fitting import prior as priors
 from lawful.fitting.cautions import cautions, sensitivity
+from lawful.fitting.cost import cost_of
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.error_bars import weighed
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.form import doubt
+from lawful.fitting.optimum import Spending, growth
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import (
     Convergence,
@@ -29,6 +31,7 @@ from lawful.fitting.records import (
     Sensitivity,
 )
 from lawful.fitting.search import FEW_STARTS, Point, best_point, limits, robust_sigma, side_of
+from lawful.fitting.sisters import FORM_DRAWS, Alternatives
 from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, Law
 from lawful.tables import Observations
@@ -37,6 +40,7 @@ CLEAR_FALL = 10.0  # robust sigmas: what falls by more along an axis needs no te
 LARGEST_STDERR = 10.0  # of a coefficient, in typical losses: beyond it the number says nothing
 NO_GAIN = 1e-6  # of a degree of freedom's share of the misfit: what an axis brings is rounding
 NO_FALL = 0.05  # level of the test that it falls at all
+SHARES = ("N_exponent", "D_exponent")  # of the best size and data against C = 6 N D, in the order of `growth`
 SINGULAR = 1e-9  # a scaled eigenvalue of smaller size is 0 but for rounding
 
 
@@ -124,7 +128,26 @@ def fit_sample(
     if has_sensitivity:
         found = replace(found, sensitivity=sensitivity(found, data, point))
     about_form = doubt(point, data, spread.noise)
+    if about_form.alternatives is not None:
+        found = replace(found, params=_over_forms(found, about_form.alternatives))
     return replace(found, known_doubt=about_form, warnings=cautions(found, given, about_form))
+
+
+def _over_forms(fit: FittedLaw, among: Alternatives) -> dict[str, Parameter]:
+    """The parameters; the exponents of the best size and data, which `allocate` gives too, with intervals that hold
+    those of the laws that forecasts average over, at the largest compute of the data."""
+    own = [name for name in SHARES if name in fit.derived]
+    if not own:
+        return dict(fit.params)
+    flops = max(6 * row.axes["params"] * row.axes["tokens"] for row in fit.residuals)
+    parts = among.drawn(FORM_DRAWS, fit.seed)
+    of_each = [growth(law, values, flops, Spending(cost_of(None, 0.0, {}))) for law, values in parts]
+    params = dict(fit.params)
+    for name, drawn in zip(SHARES, map(np.concatenate, zip(*of_each, strict=True)), strict=True):
+        (low, high), middle = params[name].ci95, params[name].value
+        least, most = uncertainty.percentiles(drawn, middle, 1.0, is_share=True)
+        params[name] = replace(params[name], ci95=(min(low, max(least, 0.0)), max(high, min(most, 1.0))))
+    return params
 
 
 def _refuse_no_fall(point: Point, data: Sample) -> None:

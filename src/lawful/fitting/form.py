@@ -35,6 +35,7 @@ FAR_BETTER = 0.0005  # level at which a sister law fits better, where a trend is
 MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
 SAME_CURVE = 1e-6  # relative: rms of residuals that differ by less are those of one curve
 NEARLY = 1.5  # where no law fits: rms of residuals, over the least, up to which a law has an equal part
+AS_GOOD = 2.0  # in AICc, above the best law, up to which a rung that is off is named beside it
 CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in a forecast
 # how likely each sister is, beside the fitted law, where no test suspects the form. Planted, the half-width of L at 10
 # times the data grows by 7 to 14 % under the right law; at 1 it grew by 21 to 42 %
@@ -60,6 +61,7 @@ class Doubt:
     better         the sister law that fits far better, if one does
     alternatives   what forecasts average over
     fixed          where values that the user fixed are in doubt; `better` then has them free
+    rival          a rung that stands off: an explanation nearly as good as the law that is the best
     """
 
     form: Form
@@ -67,6 +69,7 @@ class Doubt:
     better: Sister | None
     alternatives: Alternatives | None
     fixed: Fixed | None = None
+    rival: Rung | None = None
 
 
 def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
@@ -108,16 +111,17 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
             return Doubt(form, False, None, _average(laws, weights, True, data))
     elif form.rung is not None:  # without it nothing can be fitted
         return Doubt(form, False, None, None)
+    rival = form.rung if scores[len(points) :].min(initial=np.inf) - scores[best] <= AS_GOOD else None
     form = replace(form, trend=form.whole, rung=None)
     is_misfit = form.trend < MISFIT or (best > 0 and tail(best) < FAR_BETTER)
     better = laws[best] if best > 0 else None
     if not is_misfit and weights[0] > MOSTLY:
-        return Doubt(form, is_misfit, better, None)
+        return Doubt(form, is_misfit, better, None, rival=rival)
     is_fitting = _trend_of(points[best], data) >= MISFIT
     if not is_fitting:  # then AICc chooses between wrong laws, and is too sure of itself
         is_near = (errors <= NEARLY * errors[best]) & np.isfinite(scores)
         weights = is_near / is_near.sum()
-    return Doubt(form, is_misfit, better, _average(laws, weights, is_fitting, data))
+    return Doubt(form, is_misfit, better, _average(laws, weights, is_fitting, data), rival=rival)
 
 
 def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:

@@ -13,8 +13,9 @@ from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
 from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.error_bars import weighed
 from lawful.fitting.mixtures import refuse_mixtures
-from lawful.fitting.replicates import cells_of
+from lawful.fitting.replicates import cells_of, spread_of
 from lawful.fitting.search import (
     HUBER,
     LEAST_DELTA,
@@ -77,7 +78,11 @@ def arm_sample(
         except Refusal as refusal:
             raise Refusal(refusal.code, f"arm {arm}: {refusal}") from None
     logs = {**data.x.logs, ARM: code.astype(float)}
-    return replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0], arms
+    data = replace(data, x=Axes(logs, {**data.x.pivot, ARM: 1.0})).in_order()[0]
+    if data.errors is not None:
+        full = ArmsLaw(law, arms, frozenset(law.parameters))
+        data, _ = weighed(data, full, *limits(full, {}, {}))
+    return data, arms
 
 
 def fit_ladder(
@@ -116,6 +121,32 @@ def fit_ladder(
         grid = grid_starts(problem, keep=4)[0]
         points.append(as_point(problem, solver.solve(problem, np.concatenate([starts, grid])), delta))
     return points[::-1]
+
+
+def weighed_alike(smaller: Point, larger: Point, data: Sample) -> tuple[Point, Point, Sample]:
+    """Two nested laws of arms fitted again, for the test between them, with rows weighed by the spread of all arms'
+    residuals of the smaller law at one cell. From the spread within arms, as a fit weighs them, cells whose replicates
+    happen to lie close together weigh most, and the same replicates say how large the noise is: where nothing differs,
+    7 to 9 % of tables of 5 sizes with 2 seeds had p < .05 by such weights. Where the replicates within arms weigh all
+    rows alike there is nothing to mend: the spread between arms would be that of their difference."""
+    if not data.spread_slopes:
+        return smaller, larger, data
+    even = replace(smaller.problem, relative=1.0)  # no former weights say which cells a curve passes close by
+    found = as_point(even, solver.solve(even, smaller.parameters[None]), larger.delta)
+    spread = spread_of(axes_of(data), np.exp(found.residuals_log), np.zeros(data.n), data.cluster)
+    alike = replace(data, spread_slopes=spread.shrunk, expected_variance=spread.expected_variance(data.x.logs))
+    one, every = smaller.problem.law, larger.problem.law
+    assert isinstance(one, ArmsLaw) and isinstance(every, ArmsLaw) and larger.delta is not None
+    inside = every.spread_out([one.of_arm(smaller.parameters, index) for index in range(len(one.arms))])
+    starts, delta = np.array([larger.parameters, inside]), larger.delta
+    for _ in range(3):
+        problem = replace(larger.problem, relative=alike.relative, scale=delta)
+        found = as_point(problem, solver.solve(problem, starts), delta)
+        delta = max(HUBER * _noisiest(found, alike), LEAST_DELTA)
+    problem = replace(larger.problem, relative=alike.relative, scale=delta)
+    larger = as_point(problem, solver.solve(problem, np.concatenate([starts, found.parameters[None]])), delta)
+    problem = replace(smaller.problem, relative=alike.relative, scale=delta)
+    return as_point(problem, solver.solve(problem, smaller.parameters[None]), delta), larger, alike
 
 
 def why_not_certified(point: Point) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.joint import axes_of, floors, pairs_of
+from lawful.fitting.joint import axes_of, floors, pairs_of, weighed_alike
 from lawful.fitting.quantiles import f_tail, t_cdf, t_quantile
 from lawful.fitting.replicates import cells_of, relative_spread, spread_slopes
 from lawful.fitting.search import Point
@@ -75,7 +75,7 @@ def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_pair
     share = np.where(is_factor, FACTOR_WEIGHT, 1.0)
     if found is None:
         directions = [slopes[:, place[name][arm]] for name in own for arm in counted]
-        by_all = step_test(same, full, data, frozenset(own))[2]
+        by_all = step_test(*weighed_alike(same, full, data), frozenset(own))[2]
         return _of_errors(full, around, slopes, together, directions, raw, share, by_all)
     ratios = _average_ratios(found, share)
     return float((ratios >= ratios[0] - 1e-9).mean())
@@ -96,7 +96,7 @@ def _relative_of_all(data: Sample) -> Array | float:
     """The noise of each row in units of that at the pivot, from replicates of all arms at once. From those within arms,
     the weights would depend on the labels that are permuted: where the runs of an arm happen to lie close together, the
     arms lie apart."""
-    if not data.response.is_log:
+    if not data.response.is_log or data.errors is not None:
         return data.relative
     x, each = axes_of(data), np.arange(data.n)
     return relative_spread(spread_slopes(x, data.loss, np.zeros(data.n), each), x.logs)
@@ -148,11 +148,13 @@ def _scores_of_permuted_labels(
     """Scores of every parameter freed for each of the `counted` first arms: of the labels as they are, and of labels
     permuted within cells, each against the noise that is left within cells after it. Where two arms share noise, or
     one is noisier, only the two runs of a pair are swapped: their difference has no sign under one law, whatever the
-    noise of either is. None where rows form clusters, a cell has more runs of one arm than of another (whose noise may
-    differ), or fewer than LEAST_ARRANGEMENTS are possible.
+    noise of either is. None where rows have standard errors of their own or form clusters, a cell has more runs of one
+    arm than of another (whose noise may differ), or fewer than LEAST_ARRANGEMENTS are possible.
 
     slopes   of one common law by each parameter, at each row
     """
+    if data.errors is not None:
+        return None
     if is_paired:
         return _permuted(data, data.cluster, slopes, residual, counted)
     if data.clusters < data.n:

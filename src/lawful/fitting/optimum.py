@@ -77,15 +77,15 @@ class Optimum(NamedTuple):
 def optimum(law: Surface, values: Mapping[str, Array], flops: float, spending: Spending) -> Optimum:
     size, edge = best_size(law, values, flops, spending)
     tokens = spending.cost.tokens(size, flops)
-    growth, fed = _growth(law, values, flops, spending)
-    return Optimum(size, edge, tokens, spending.at_own(law, values, size, tokens), growth, fed)
+    loss = spending.at_own(law, values, size, tokens)
+    return Optimum(size, edge, tokens, loss, *growth(law, values, flops, spending))
 
 
 def as_draw(values: Mapping[str, float]) -> dict[str, Array]:
     return {name: np.array([value]) for name, value in values.items()}
 
 
-def _growth(law: Surface, values: Mapping[str, Array], flops: float, spending: Spending) -> tuple[Array, Array]:
+def growth(law: Surface, values: Mapping[str, Array], flops: float, spending: Spending) -> tuple[Array, Array]:
     """d log N* / d log C and d log D* / d log C of each draw; 0 and 1, or 1 and 0, where its best size is at an end, as
     data or size then take all."""
     step = 2.0

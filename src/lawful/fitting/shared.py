@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,13 @@ from lawful.errors import DeclarationError
 from lawful.fitting import noise
 from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.cautions import about_clusters
-from lawful.fitting.data import Sample, read_table
+from lawful.fitting.data import read_table
 from lawful.fitting.default_law import resolved
-from lawful.fitting.joint import alone, arm_sample, axes_of, fit_ladder, why_not_certified
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, weighed_alike, why_not_certified
 from lawful.fitting.number_text import interval
 from lawful.fitting.one_law import step_test
 from lawful.fitting.profiles import profile_intervals
 from lawful.fitting.records import Parameter
-from lawful.fitting.replicates import spread_of
 from lawful.fitting.search import Point, limits, side_of
 from lawful.laws import Law, with_bounds
 from lawful.schema import Warning
@@ -98,18 +97,17 @@ def fit_shared(
     owns = [every - common, every]
     each = alone(data, chosen, arms)
     points = fit_ladder(data, chosen, arms, owns, held, bounds or {}, each)
-    if (alike := _weighed_alike(points[0], data)) is not data:
-        data, points = alike, fit_ladder(alike, chosen, arms, owns, held, bounds or {}, each)
-    found = step_test(points[0], points[1], data, common)
+    smaller, larger, data = weighed_alike(points[0], points[1], data)
+    found = step_test(smaller, larger, data, common)
     said = list(about_clusters(data.column.get("cluster", ""), data.n, data.clusters))
-    if why := next((why for point in points if (why := why_not_certified(point)) is not None), None):
+    if why := next((why for point in (smaller, larger) if (why := why_not_certified(point)) is not None), None):
         said.append(Warning("not_certified", "severe", f"The joint fit is not certified: {why}. Its p means nothing."))
     return Shared(
         law=chosen.spec,
         by=by,
         arms=arms,
         share=tuple(share),
-        params=_parameters(points[0], noise.measure(points[0], data)),
+        params=_parameters(smaller, noise.measure(smaller, data)),
         F=found[0],
         dof=found[1],
         p=found[2],
@@ -117,21 +115,6 @@ def fit_shared(
         clusters=data.clusters,
         warnings=tuple(said),
     )
-
-
-def _weighed_alike(same: Point, data: Sample) -> Sample:
-    """Rows weighed by the spread of all arms' residuals of the shared law at one cell. From the spread within arms, as
-    a fit weighs them, cells whose replicates happen to lie close together weigh most, and the same replicates say how
-    large the noise is: where nothing differs, 11 % of tables of 5 sizes with 2 seeds had p < .05 by such weights.
-
-    same   the best point of the shared law
-    """
-    if not data.response.is_log:
-        return data
-    spread = spread_of(axes_of(data), np.exp(same.residuals_log), np.zeros(data.n), data.cluster)
-    if not spread.shrunk and not data.spread_slopes:
-        return data
-    return replace(data, spread_slopes=spread.shrunk, expected_variance=spread.expected_variance(data.x.logs))
 
 
 def _named(law: Law, share: Sequence[str], every: frozenset[str]) -> list[str]:

@@ -15,6 +15,7 @@ from lawful.fitting.quantiles import t_cdf, t_density, t_quantile
 from lawful.laws import Array, Axes, Law, bounds_of
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
+FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 LARGEST = 1.0  # standard error of a law's log loss at a point, from which on it has no part there unless it is the best
 
 
