@@ -51,12 +51,12 @@ def main() -> None:
         print(f"  {time.process_time() - before:.1f} processor seconds")
 
 
-def routing(data: Path) -> None:
+def routing_rows(data: Path) -> Rows:
     """S-Base, k = 1, every other block routed, 249,000 steps and more; with the dense models as one expert."""
     with gzip.open(data / "scaling_laws_for_routing/data/curves.csv.gz", "rt") as file:
         table = list(csv.DictReader(file))
     usual = {"k": "1", "routing_frequency": "0.5", "seed": "42", "flop_increase": "1.0"}
-    rows = [
+    return [
         {
             "params": float(row["dense_parameter_count"]),
             "experts": float(row["num_experts"]),
@@ -67,6 +67,11 @@ def routing(data: Path) -> None:
         and float(row["step"]) >= 249_000
         and row["router_type"] in ("S-Base", "Dense")
     ]
+
+
+def routing(data: Path) -> None:
+    """The rows of `routing_rows`, by the paper's law."""
+    rows = routing_rows(data)
     found = lawful.fit(rows, "mixture_of_experts", objective="l2", cluster="none", draws=0)
     show(found, {"a": 0.080, "b": 0.088, "c": 0.0075, "d": 1.079})
     print(f"  rms of log10 L {found.goodness.rmse_log / np.log(10):.4f}; known .0034 to .0040")
@@ -94,8 +99,8 @@ def step_law(data: Path) -> None:
     show(batch, {"d": 0.58, "e": 0.571})
 
 
-def data_constrained(data: Path) -> None:
-    """R_D and R_N with all other parameters held at the paper's values for C4, on its own 182 runs and objective."""
+def repeated_rows(data: Path) -> Rows:
+    """The 182 runs of the notebook."""
     cells = json.loads((data / "datablations/utils/parametric_fit.ipynb").read_text())["cells"]
     names = ast.parse("".join(cells[25]["source"])).body
     losses, tokens_of, params_of = (ast.literal_eval(one.value) for one in names if isinstance(one, ast.Assign))
@@ -114,6 +119,12 @@ def data_constrained(data: Path) -> None:
                     "run": name,
                 }
             )
+    return rows
+
+
+def data_constrained(data: Path) -> None:
+    """R_D and R_N with all other parameters held at the paper's values for C4, on its own 182 runs and objective."""
+    rows = repeated_rows(data)
     a, b, e, alpha = 6.255414, 7.3049974, 0.6254804, 0.3526596
     known = {"E": math.exp(e), "B": math.exp(b), "alpha": alpha, "h": math.exp((a - b) / alpha)}
     bounds = {name: (value * (1 - 1e-9), value * (1 + 1e-9)) for name, value in known.items()}
@@ -232,7 +243,7 @@ def schedule(name: str, steps: int, warmup: int = 2160, peak: float = 3e-4, leas
     return peak ** (1 - share) * least**share if kind == "wsd" else peak + (least - peak) * share
 
 
-def vocabulary(data: Path) -> None:
+def vocabulary_rows(data: Path) -> Rows:
     """Losses relative to unigrams are negative; 6 is added to all, so that E is 6 less than here."""
     rows = []
     for row in read(data / "scaling-with-vocab/exp_data.csv"):
@@ -246,6 +257,12 @@ def vocabulary(data: Path) -> None:
                     "loss": float(row["Lossu"]) + 6,
                 }
             )
+    return rows
+
+
+def vocabulary(data: Path) -> None:
+    """The rows of `vocabulary_rows`, by the paper's law."""
+    rows = vocabulary_rows(data)
     found = lawful.fit(rows, "vocabulary", objective="l2-raw", cluster="none", draws=0)
     print(f"  {len(rows)} rows; the paper ties alpha1 to beta")
     show(found, {"alpha1": 0.447, "alpha2": 0.671, "beta": 0.447})

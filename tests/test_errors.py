@@ -385,6 +385,7 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
         lambda **how: lawful.design(one_fit(), **how),
         {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},
     ),
+    "discover": (lawful.discover, {"source": ONE, "inputs": ["N"], "seed": 0, "progress": None}),
     "power": (
         lawful.power,
         {

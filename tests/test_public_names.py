@@ -32,6 +32,7 @@ PUBLIC = [
     "compare",
     "crossover",
     "design",
+    "discover",
     "fit",
     "grid",
     "holdout",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
+    from lawful.fitting.discover import discover
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
     from lawful.fitting.replay import replay
@@ -50,6 +51,7 @@ __all__ = [
     "compare",
     "crossover",
     "design",
+    "discover",
     "fit",
     "grid",
     "holdout",
@@ -81,6 +83,7 @@ _HOMES = {
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
+    "discover": "lawful.fitting.discover",
     "fit": "lawful.fitting",
     "grid": "lawful.study",
     "holdout": "lawful.fitting.holdout",
