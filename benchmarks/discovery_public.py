@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/discovery_public.py --data FOLDER [NAME ...]
 
-The tables are the public sources of four tasks of SLDBench (arXiv:2507.21184); FOLDER as for published_laws.py. Of each,
-the largest quarter of the sizes is held out. Printed for the discovered form, the law of the table's paper and
+The tables are the public sources of four tasks of SLDBench (arXiv:2507.21184); FOLDER as for published_laws.py. The
+largest quarter of the sizes of each is held out. Printed for the discovered form, the law of the table's paper and
 chinchilla or a plain product of powers: R2 of the losses held out, 1 - sum (loss - forecast)^2 / sum (loss - mean)^2.
 R2 below 0 is worse than the mean of the rows held out.
 
@@ -83,7 +83,7 @@ def measured(name: str, data: Path) -> None:
         away = forecast(law, fitted, held) - observed
         r2 = 1 - (away**2).sum() / ((observed - observed.mean()) ** 2).sum()
         print(f"  R2 {r2:7.4f}  rms error {np.sqrt((away**2).mean()):.4f}  {label}", end="")
-        print(f": {found.formula}, chosen in {100 * found.forms[0].chosen:.0f} %" if law is found.law else "")
+        print(f": {found.formula}, chosen in {100 * found.forms[0].chosen:.0f} %" if label == "discovered" else "")
 
 
 def main() -> None:

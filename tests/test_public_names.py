@@ -43,6 +43,7 @@ PUBLIC = [
     "read_runs",
     "replay",
     "run_study",
+    "transfer",
 ]
 
 

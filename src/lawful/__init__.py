@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
     from lawful.fitting.table_check import check
+    from lawful.fitting.transfer import transfer
     from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
@@ -62,6 +63,7 @@ __all__ = [
     "read_runs",
     "replay",
     "run_study",
+    "transfer",
 ]
 
 _HOMES = {
@@ -94,6 +96,7 @@ _HOMES = {
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",
     "run_study": "lawful.conduct",
+    "transfer": "lawful.fitting.transfer",
 }
 
 

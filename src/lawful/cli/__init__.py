@@ -15,7 +15,7 @@ import typer
 from typer.models import CommandInfo
 
 from lawful import __version__
-from lawful.cli import adopt, data, discover, doctor, explain, fitting, new, studies, tables, watch
+from lawful.cli import adopt, data, discover, doctor, explain, fitting, new, studies, tables, transfer, watch
 from lawful.cli.terminal import answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
@@ -32,6 +32,7 @@ PANELS = {
     "Runs that you have": ("check", "fit", "predict", "report", "convert", "merge"),
     "Questions to a law": (
         *("compare", "crossover", "allocate", "isoflop", "holdout", "discover", "design", "power", "replay"),
+        "transfer",
         "checklist",
     ),
     "Train a ladder of runs": (
@@ -73,7 +74,7 @@ def _name_of(command: CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-for part in (studies, new, adopt, doctor, watch, tables, fitting, discover, data, explain):
+for part in (studies, new, adopt, doctor, watch, tables, fitting, discover, transfer, data, explain):
     part.register(app)
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 app.registered_commands.sort(key=lambda command: list(PANEL_OF).index(_name_of(command)))
