@@ -397,6 +397,10 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
             "level": 0.1,
         },
     ),
+    "transfer": (
+        lawful.transfer,
+        {"source": ONE, "along": ["width"], "by": None, "rate": "learning_rate", "loss": "loss"},
+    ),
     "run_study": (lawful.run_study, {"study": None, "folder": "nowhere"}),
 }
 

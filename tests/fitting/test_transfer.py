@@ -113,6 +113,16 @@ def test_a_size_whose_best_rate_is_an_end_of_those_tried_is_left_out_and_named()
     assert found.slopes[0].levels == 4
 
 
+def test_the_table_of_a_study_is_read_by_the_names_of_its_coordinates() -> None:
+    """Which it calls at_width, at_parametrisation."""
+    own = [
+        {"at_width": row["width"], "at_parametrisation": "mup", **{k: v for k, v in row.items() if k != "width"}}
+        for row in sweep(0.0)
+    ]
+    found = lawful.transfer(own)
+    assert (found.along, found.arms[0].arm, found.arms[0].slopes[0].along) == (("width",), "mup", "width")
+
+
 @pytest.mark.parametrize(
     ("rows", "how", "kind", "says"),
     [

@@ -164,15 +164,16 @@ def transfer(
     """
     columns = dict.fromkeys(("params", "tokens", "flops", "unique_tokens", "cluster", "stderr", "trials"))
     table = read_table(source, {**columns, "loss": loss}).of_ladder()
-    sizes = [name for name in dict.fromkeys(along) if name in table.columns]
+    sizes = [column for name in dict.fromkeys(along) if (column := _known(table, name)) in table.columns]
     if not sizes:
         raise TableError(
             f"{table.source}: along: expected a column of sizes, such as width; got {_listed(along)}. The "
             f"table has {', '.join(table.columns)}."
         )
-    if by is None and "parametrisation" in table.columns:
-        by = "parametrisation"
+    if by is None and (usual := _known(table, "parametrisation")) in table.columns:
+        by = usual
     if by is not None:
+        by = _known(table, by)
         table.expect(by)
     scales = [name for name in table.columns if name.startswith(CHANGES)]
     if not scales:
@@ -194,7 +195,13 @@ def transfer(
             f"{_listed(sizes)}: it takes two sizes at least, each with {LEAST_RATES} rates around the lowest loss, or "
             f"a column that begins with {CHANGES!r}. {why}".strip(),
         )
-    return Transfer(arms=tuple(found), along=tuple(sizes), rate=rate, source=table.source)
+    along = tuple(name.removeprefix("at_") for name in sizes)
+    return Transfer(arms=tuple(found), along=along, rate=rate, source=table.source)
+
+
+def _known(table: Observations, name: str) -> str:
+    """The column of a name; a study's own table calls the coordinate width `at_width`."""
+    return f"at_{name}" if name not in table.columns and f"at_{name}" in table.columns else name
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -253,7 +260,13 @@ def _slope(
     reach = t_quantile(0.975, dof) * stderr
     levels = len(np.unique(np.round(logs, 9)))
     return Slope(
-        what=what, along=along, value=value, low=value - reach, high=value + reach, levels=levels, limits=limits
+        what=what,
+        along=along.removeprefix("at_"),
+        value=value,
+        low=value - reach,
+        high=value + reach,
+        levels=levels,
+        limits=limits,
     )
 
 
@@ -297,7 +310,10 @@ def _of_rates(
     curves, best, left_out = [], [], []
     for place in np.unique(places, axis=0):
         is_here = (places == place).all(axis=1)
-        at = {name: float(np.round(np.exp(value), 6)) for name, value in zip(sizes, place, strict=True)}
+        at = {
+            name.removeprefix("at_"): float(np.round(np.exp(value), 6))
+            for name, value in zip(sizes, place, strict=True)
+        }
         found = _curve(tuple(place), x[is_here], y[is_here])
         ends = {"lowest_tried": float(np.exp(x[is_here].min())), "highest_tried": float(np.exp(x[is_here].max()))}
         if isinstance(found, str):

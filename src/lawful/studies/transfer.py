@@ -29,6 +29,11 @@ CONTEXT = 32
 HEADS = 2  # at all widths: the head size then grows with the width, and the attention's scale is checked, too
 BASE_WIDTH, BASE_DEPTH = 16, 2
 RATE = 0.024  # .384 / width at the base width, as in the study quickstart
+# the log loss is a parabola of the log rate; its lowest point moves by -drift for each e-fold of the width
+DRIFT = LawData(
+    formula=f"A*`width`^-a*exp(h*(log(`factor`) - place + drift*log(`width`/{BASE_WIDTH}))^2)",
+    bounds={"a": (-1.0, 1.0), "place": (-4.0, 4.0), "drift": (-3.0, 3.0)},
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +146,10 @@ def study(scale: Literal["smoke", "quick"] = "quick", *, seeds: NumSeeds | None 
         ladder=rungs,
         questions=[
             Question(
-                name=f"{parametrisation}-logits",
-                asks=f"Does the change of the logits depend on the width under {parametrisation}?",
-                law=LawData(formula="A*`width`^slope", bounds={"slope": (-4.0, 4.0)}),
-                loss="change_logits",
-                where={"part": "check", "parametrisation": parametrisation},
+                name=parametrisation,
+                asks=f"By which power of the width does the best learning rate fall (drift) under {parametrisation}?",
+                law=DRIFT,
+                where={"part": "sweep", "parametrisation": parametrisation, "depth": BASE_DEPTH},
             )
             for parametrisation in ARMS
         ],
