@@ -132,6 +132,10 @@ def test_progress_counts_every_form_that_is_tried(found: Discovery, progress: li
         (["x"], [{**row, "x": 2.0} for row in floor_and_power()], LawfulError, "levels|distinct"),
         (["x"], [{**row, "x": float(k % 5)} for k, row in enumerate(floor_and_power())], TableError, "above 0"),
         (["x"], [{**row, "x": "a"} for row in floor_and_power()], TableError, "number"),
+        (["N", "D"], [{**row, "D": 20 * row["N"]} for row in floor_and_power()], Refusal, "vary together"),
+        (["N"], [{**row, "loss": 2.0} for row in floor_and_power()[::2]], Refusal, "does not depend"),
+        (["N"], planted({"N": np.geomspace(1e6, 1e9, 24)}, np.full(24, 2.0)), Refusal, "does not depend"),
+        (["a`b"], [{"a`b": row["N"], "loss": row["loss"]} for row in floor_and_power()], TableError, "rename"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_by_name(inputs: list[str], rows: Rows, kind: type, says: str) -> None:

@@ -30,7 +30,7 @@ def transfer_command(
     rate: Rate = "learning_rate",
     as_json: AsJson = False,
 ) -> None:
-    """Whether the best learning rate stays as models grow, and activations change alike: each with an interval."""
+    """Whether a small model's learning rate serves larger ones. Also: whether activations change alike."""
     import json
 
     from lawful.fitting.transfer import transfer

@@ -20,6 +20,7 @@ from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import solver
 from lawful.fitting.data import Sample, read_table, refuse_too_little, sample
+from lawful.fitting.default_law import JITTER
 from lawful.fitting.grammar import Form, Writer, grown, shrunk, simplest
 from lawful.fitting.search import Point, beside, by_squares, limits
 from lawful.formula.names import ROLES
@@ -170,7 +171,7 @@ def discover(
     data = replace(data, row_noise=weights, spread_slopes={})  # a row weighs alike under each form
     _refuse(data, shown)
     writer = _writer(data, shown, table)
-    tried = _search(data, writer, range(len(names)), progress or _silent)
+    tried = _search(data, writer, range(len(names)), progress)
     leaders = sorted(tried.values(), key=lambda own: own.score)[:LEADERS]
     return _chosen(leaders, data, len(tried), tuple(inputs), table.source, seed)
 
@@ -181,10 +182,6 @@ class _Tried:
     law: Formula
     point: Point
     score: float
-
-
-def _silent(tried: int, formula: str) -> None:
-    pass
 
 
 def _shown(inputs: Sequence[str], table: Observations) -> dict[str, str]:
@@ -202,6 +199,8 @@ def _shown(inputs: Sequence[str], table: Observations) -> dict[str, str]:
                     f"{table.source}: inputs: expected columns of the table, or N, D, C; got {name!r}. It has "
                     f"{', '.join(table.columns)}."
                 )
+        if letter is None and "`" in column:
+            raise TableError(f"{table.source}: inputs: no formula can name {column!r}, which holds a `: rename it.")
         if column == table.roles.get("loss"):
             raise DeclarationError(f"inputs: {name} is the loss, which the formula should give.")
         axis = ROLES[letter] if letter else column
@@ -228,6 +227,15 @@ def _refuse(data: Sample, shown: Mapping[str, str]) -> None:
             "too_few_points", f"A search for a formula needs at least {LEAST_ROWS} runs; got {data.n}. Add runs."
         )
     refuse_too_little(data, _powers(tuple(shown), shown), 2)
+    logs = np.stack([data.x.logs[axis] for axis in shown], axis=1)
+    across = np.linalg.svd(logs - logs.mean(axis=0), compute_uv=False)[-1] / math.sqrt(data.n)
+    if len(shown) > 1 and across <= JITTER:
+        raise Refusal(
+            "inputs_together",
+            f"{data.observations.source}: {', '.join(shown)} vary together: in one direction their logarithms spread "
+            f"by {across:.2g}, and it takes more than {JITTER:g} to tell which of them matters. Leave one out, or add "
+            "runs in which they vary apart.",
+        )
 
 
 def _writer(data: Sample, shown: Mapping[str, str], table: Observations) -> Writer:
@@ -241,7 +249,7 @@ def _writer(data: Sample, shown: Mapping[str, str], table: Observations) -> Writ
     )
 
 
-def _search(data: Sample, writer: Writer, inputs: range, progress: Progress) -> dict[Form, _Tried]:
+def _search(data: Sample, writer: Writer, inputs: range, progress: Progress | None) -> dict[Form, _Tried]:
     """All forms that were fitted. Each round grows the leading forms of each length that were not grown yet."""
     tried: dict[Form, _Tried] = {}
     most = min(MOST_PARAMETERS, data.n // ROWS_EACH)
@@ -255,7 +263,8 @@ def _search(data: Sample, writer: Writer, inputs: range, progress: Progress) -> 
             tried[form] = found = _fitted(data, writer, form)
             if leading is None or found.score < leading.score:
                 leading = found
-            progress(len(tried), leading.law.formula)
+            if progress is not None:
+                progress(len(tried), leading.law.formula)
         leaders = _leaders(tried, most=leading.form.parameters + 1 if leading else 0)
         waiting = [
             new
@@ -309,6 +318,12 @@ def _chosen(
     errors, far = zip(*(_held_out(point, inside, beyond) for point in points), strict=True)
     lengths = np.array([one.form.parameters for one in leaders])
     scores = np.array([_score(own, length, data) for own, length in zip(errors, lengths, strict=True)])
+    if _score(_from_the_mean(np.log(data.loss), inside), 1, data) <= scores.min():
+        raise Refusal(
+            "no_fall",
+            f"{source}: the mean loss predicts rungs left out as well as any of {tried} forms in {', '.join(inputs)}: "
+            "the loss does not depend on them in these runs. Take a wider range, or other inputs.",
+        )
     counts = rng.multinomial(number, np.full(number, 1 / number), size=RESAMPLES)[:, rung]
     squares = np.stack([np.log([_mean_square(own, weights) for weights in counts]) for own in errors])
     best = np.argmin(data.clusters * squares + _price(data) * lengths[:, None], axis=0)
@@ -333,6 +348,15 @@ def _chosen(
     return Discovery(
         forms=tuple(forms), tried=tried, rows=data.n, rungs=number, inputs=inputs, source=source, seed=seed
     )
+
+
+def _from_the_mean(log_loss: Array, inside: list[Array]) -> Array:
+    """Log errors of the mean of the other groups."""
+    errors = np.zeros(len(log_loss))
+    for is_out in inside:
+        if is_out.any():
+            errors[is_out] = log_loss[~is_out].mean() - log_loss[is_out]
+    return errors
 
 
 def rungs_of(data: Sample) -> Array:
