@@ -406,6 +406,7 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
         lambda **how: lawful.design(one_fit(), **how),
         {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},
     ),
+    "discover": (lawful.discover, {"source": ONE, "inputs": ["N"], "seed": 0, "progress": None}),
     "power": (
         lawful.power,
         {
@@ -416,6 +417,10 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
             "sigma": 0.01,
             "level": 0.1,
         },
+    ),
+    "transfer": (
+        lawful.transfer,
+        {"source": ONE, "along": ["width"], "by": None, "rate": "learning_rate", "loss": "loss"},
     ),
     "run_study": (lawful.run_study, {"study": None, "folder": "nowhere"}),
 }

@@ -32,6 +32,7 @@ PUBLIC = [
     "compare",
     "crossover",
     "design",
+    "discover",
     "fit",
     "fit_metrics",
     "gate",
@@ -46,6 +47,7 @@ PUBLIC = [
     "read_runs",
     "replay",
     "run_study",
+    "transfer",
 ]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lawful.fitting.compare import compare
     from lawful.fitting.crossover import crossover
     from lawful.fitting.design import design, power
+    from lawful.fitting.discover import discover
     from lawful.fitting.gate import gate
     from lawful.fitting.holdout import holdout
     from lawful.fitting.isoflop import isoflop
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
     from lawful.fitting.table_check import check
+    from lawful.fitting.transfer import transfer
     from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
     from lawful.study import Question, Rung, Study, grid
@@ -54,6 +56,7 @@ __all__ = [
     "compare",
     "crossover",
     "design",
+    "discover",
     "fit",
     "fit_metrics",
     "gate",
@@ -68,6 +71,7 @@ __all__ = [
     "read_runs",
     "replay",
     "run_study",
+    "transfer",
 ]
 
 _HOMES = {
@@ -89,6 +93,7 @@ _HOMES = {
     "compare": "lawful.fitting.compare",
     "crossover": "lawful.fitting.crossover",
     "design": "lawful.fitting.design",
+    "discover": "lawful.fitting.discover",
     "fit": "lawful.fitting",
     "fit_metrics": "lawful.fitting.metrics",
     "gate": "lawful.fitting.gate",
@@ -103,6 +108,7 @@ _HOMES = {
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",
     "run_study": "lawful.conduct",
+    "transfer": "lawful.fitting.transfer",
 }
 
 

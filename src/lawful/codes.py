@@ -55,6 +55,11 @@ REFUSALS = _all(
             "A law of one axis was asked, and both size and data vary in these rows.",
             "Hold one with `where`, or name the axis: `power_floor:params`.",
         ),
+        "inputs_together": (
+            "Inputs of a search for a formula vary together, as tokens do at a fixed ratio to parameters: no table can "
+            "say which of them the loss depends on.",
+            "Leave one of them out of --inputs, or add runs in which they vary apart.",
+        ),
         "nothing_in_common": (
             "The fit has no exponent that means the same in the published fit it is held against, and losses cannot be "
             "compared either.",

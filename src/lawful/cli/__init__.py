@@ -18,6 +18,7 @@ from lawful import __version__
 from lawful.cli import (
     adopt,
     data,
+    discover,
     doctor,
     explain,
     fitting,
@@ -28,6 +29,7 @@ from lawful.cli import (
     publish,
     studies,
     tables,
+    transfer,
     watch,
 )
 from lawful.cli.terminal import answer_interrupts, guarded
@@ -45,9 +47,8 @@ app = typer.Typer(
 PANELS = {
     "Runs that you have": ("check", "fit", "predict", "report", "convert", "merge"),
     "Questions to a law": (
-        *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay", "checklist"),
-        "optimum",
-        "gate",
+        *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay"),
+        *("optimum", "discover", "transfer", "gate", "checklist"),
     ),
     "Train a ladder of runs": (
         "studies",
@@ -90,7 +91,10 @@ def _name_of(command: CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-PARTS = (adopt, data, doctor, explain, fitting, gate, new, new_plugin, optimum, publish, studies, tables, watch)
+PARTS = (
+    *(adopt, data, discover, doctor, explain, fitting, gate, new, new_plugin, optimum, publish, studies, tables),
+    *(transfer, watch),
+)
 for part in PARTS:
     part.register(app)
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}

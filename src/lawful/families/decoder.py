@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -167,6 +169,35 @@ class DecoderModel(nn.Module):
             x = block(x, rotary, mask)
         logits: Tensor = self.head(self.norm(x))
         return logits if self.spec.parametrisation == "standard" else logits / self.spec.width_ratio
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[dict[str, Tensor]]:
+        """Filled by the forward pass to come: output of the embedding, scores of the last block's attention (without
+        rotation), output of that block, logits. A block may be one fused call: the scores are computed apart."""
+        found: dict[str, Tensor] = {}
+
+        def scores(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            block: Block = module  # type: ignore[assignment]
+            attention, (batch, time, width) = block.attention, given[0].shape
+            qkv = attention.qkv(block.attention_norm(given[0]))
+            q, k, _ = qkv.view(batch, time, 3, attention.heads, width // attention.heads).unbind(2)
+            found["scores"] = torch.einsum("bihd,bjhd->bhij", q, k) * attention.scale
+
+        def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+            return lambda module, given, output: found.update({name: output})
+
+        last = self.blocks[-1]
+        hooks = [
+            self.embedding.register_forward_hook(keep("embedding")),
+            last.register_forward_pre_hook(scores),
+            last.register_forward_hook(keep("residual")),
+            self.register_forward_hook(keep("logits")),
+        ]
+        try:
+            yield found
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 class Block(nn.Module):

@@ -121,6 +121,13 @@ def beside(data: Sample, law: Law, low: Array, high: Array) -> Point:
     return _minimise(problem, delta, settled.parameters, is_raced=True)
 
 
+def by_squares(data: Sample, law: Law, low: Array, high: Array) -> Point:
+    """The best point by least squares of a law that is one of hundreds tried: half the time of `beside`."""
+    return _minimise(
+        problem_of(data, law, low, high, is_log=data.response.is_log, delta=None), None, None, is_raced=True
+    )
+
+
 def best_point(data: Sample, law: Law, objective: str, low: Array, high: Array, *, near: Array | None = None) -> Point:
     """The best of many starts; of few, and `near` (another fit's parameters), where one is given.
 

@@ -179,7 +179,8 @@ def hover_of(row: Observation, question: Question, forecast: HeldOut | None = No
 
 
 def value_of(row: Observation, column: str) -> float:
-    value = number(row.get(column))
+    """A law may read a coordinate of the rungs, which the table of a study calls at_NAME."""
+    value = number(row.get(column, row.get(f"at_{column}")))
     return math.nan if value is None else value
 
 

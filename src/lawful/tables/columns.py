@@ -33,6 +33,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "loss_unit": ("text", "nats_per_token and the like; never mixed in one fit"),
     "bits_per_byte": ("bits", "the same loss per byte of validation text, comparable between tokenizers"),
     "accuracy": ("share", "of validation targets whose most likely prediction is right"),
+    "change_embedding": (
+        "number",
+        "rms change of the embedding's output since the first step, by the rule CoordinateCheck",
+    ),
+    "change_scores": ("number", "the same of the last block's attention scores, before rotation"),
+    "change_residual": ("number", "the same of the last block's output"),
+    "change_logits": ("number", "the same of the logits"),
     "loss_lowest_seen": (
         "loss_unit",
         "the lowest loss seen during training, on the first targets of validation, or of a split for selection where "
@@ -104,4 +111,4 @@ def with_current_names(row: Mapping[str, T]) -> dict[str, T]:
 
 
 # those of the above that only some tasks have; a task says its own in `columns`
-TASK_COLUMNS = frozenset({"accuracy"})
+TASK_COLUMNS = frozenset({"accuracy", "change_embedding", "change_scores", "change_residual", "change_logits"})
