@@ -21,7 +21,7 @@ from rich.console import Console
 
 from commands import QUESTION, VAL_LOSS, command, one, only, plan, plan_one, script, store
 from lawful import trust
-from lawful.cli.studies import _say_failed
+from lawful.cli.run import _say_failed
 from lawful.command import Command, LogPattern, trusted
 from lawful.command.code import Code
 from lawful.conduct import Unfinished, conclude, failed_runs, groups, train_study

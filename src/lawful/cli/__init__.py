@@ -15,7 +15,27 @@ import typer
 from typer.models import CommandInfo
 
 from lawful import __version__
-from lawful.cli import adopt, data, doctor, explain, fitting, new, studies, tables, watch
+from lawful.cli import (
+    adopt,
+    allocate,
+    compare,
+    data,
+    design,
+    doctor,
+    explain,
+    extend,
+    fit,
+    new,
+    plan,
+    predict,
+    report,
+    run,
+    sample,
+    status,
+    studies,
+    tables,
+    watch,
+)
 from lawful.cli.terminal import answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
@@ -72,7 +92,12 @@ def _name_of(command: CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-for part in (studies, new, adopt, doctor, watch, tables, fitting, data, explain):
+PARTS = (
+    *(tables, fit, predict, report, compare, allocate, design),
+    *(studies, new, plan, run, watch, status, extend, adopt, sample),
+    *(explain, doctor, data),
+)
+for part in PARTS:
     part.register(app)
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 app.registered_commands.sort(key=lambda command: list(PANEL_OF).index(_name_of(command)))
