@@ -18,7 +18,7 @@ import inspect
 import math
 import sys
 from abc import ABC
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,7 +41,9 @@ else:
     from abc import abstractmethod as required
 
 Array = np.ndarray
-Values = Mapping[str, Any]  # parameter name -> number, or array that broadcasts against the rows
+Number = float | Array  # one number, or an array of them
+Values = Mapping[str, Number]  # parameter name -> number, or array that broadcasts against the rows
+Points = Mapping[str, float | Sequence[float] | Array]  # axis -> a number, or one for each point
 Levels = Callable[[str], Collection[str]]  # column of a table -> its levels
 
 BUILT_IN = registry.built_in("laws")  # the files of this folder, and of the domains
@@ -63,7 +65,7 @@ class Axes:
     pivot: Mapping[str, float]
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], pivot: Mapping[str, float] | None = None) -> Axes:
+    def of(cls, values: Points, pivot: Mapping[str, float] | None = None) -> Axes:
         """Centre values; by default at the geometric means of those above 0. The logarithm of 0 is minus infinity."""
         with np.errstate(divide="ignore"):
             logs = {name: np.log(np.atleast_1d(np.asarray(value, dtype=float))) for name, value in values.items()}
@@ -90,10 +92,10 @@ class Term:
     sign    1.0, or an array of the signs of phi where it may be negative
     """
 
-    log: Any = 0.0
-    first: Mapping[str, Any] = field(default_factory=dict)
-    second: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-    sign: Any = 1.0
+    log: Number = 0.0
+    first: Mapping[str, Number] = field(default_factory=dict)
+    second: Mapping[tuple[str, str], Number] = field(default_factory=dict)
+    sign: Number = 1.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Law(ABC):
         """The terms, where nobody needs their derivatives."""
         return self.terms(shape, x)
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """What readers know by other names, from parameter values (numbers or arrays of draws)."""
         return {}
 
@@ -241,7 +243,10 @@ class Law(ABC):
         """
         columns = {name: np.asarray(value, dtype=float)[..., None] for name, value in values.items()}
         terms = self.values_of_terms({shape.name: columns[shape.name] for shape in self.shapes}, x)
-        size = [*(columns[name] for name in self.coefficients), *[1.0] * (len(terms) - len(self.coefficients))]
+        size: list[Number] = [
+            *(columns[name] for name in self.coefficients),
+            *[1.0] * (len(terms) - len(self.coefficients)),
+        ]
         parts = [
             factor * term.sign * np.exp(np.minimum(term.log, 700.0)) for factor, term in zip(size, terms, strict=True)
         ]

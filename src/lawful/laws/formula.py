@@ -18,7 +18,7 @@ from lawful.formula.names import ROLES, at_pivot, with_columns, with_numbers
 from lawful.formula.normal import Normal, normal
 from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
 from lawful.formula.ranges import RATE, sought
-from lawful.laws import ONE_AXIS, Axes, Law, Levels, Shape, Term, Values
+from lawful.laws import ONE_AXIS, Axes, Law, Levels, Number, Shape, Term, Values
 
 MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
 ENDS = (0.0, math.inf, -math.inf)  # of bounds that are the same in every unit
@@ -365,7 +365,7 @@ class Formula(Law):
             out.append(Term(log.value, first, second, 1.0 if is_positive else np.asarray(sign)))
         return tuple(out)
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """Coefficients and scales in the units of the text."""
         form = self.normal
         logs = {axis: math.log(value) for axis, value in pivot.items()}
@@ -377,7 +377,7 @@ class Formula(Law):
                 powers = form.powers.get(name, {})
                 moved = sum(derivatives.plain(power, at).value * logs[axis] for axis, power in powers.items())
                 out[name] = given * np.exp(-moved) if powers else given
-        of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
+        of_text = {name: values[fitted] for name, fitted in self.fitted_names.items() if fitted in values} | out
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
 
