@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from lawful import registry, trust
-from lawful.checks import in_file_of_user, shown
+from lawful.checks import AnyFloat, in_file_of_user, shown
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ Array = np.ndarray
 Number = float | Array  # one number, or an array of them
 Values = Mapping[str, Number]  # parameter name -> number, or array that broadcasts against the rows
 Points = Mapping[str, float | Sequence[float] | Array]  # axis -> a number, or one for each point
+Bounds = Mapping[str, tuple[AnyFloat, AnyFloat]]  # parameter -> where it is sought: low, high
 Levels = Callable[[str], Collection[str]]  # column of a table -> its levels
 
 BUILT_IN = registry.built_in("laws")  # the files of this folder, and of the domains
@@ -207,7 +208,7 @@ class Law(ABC):
         column."""
         return self
 
-    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Law, Mapping[str, Any]]:
+    def bounded(self, bounds: Bounds) -> tuple[Law, Bounds]:
         """The law with those bounds that are its own settings, and the other bounds."""
         return self, bounds
 
@@ -282,7 +283,7 @@ def named(spec: str | Law) -> Law:
     return _registered(text) or _formula(text) or _made(*_imported(text))
 
 
-def with_bounds(law: str | Law, bounds: Mapping[str, Any]) -> tuple[str | Law, Mapping[str, Any]]:
+def with_bounds(law: str | Law, bounds: Bounds) -> tuple[str | Law, Bounds]:
     """A formula takes the bounds of its own parameters as its settings; the law, and the other bounds."""
     found = law if isinstance(law, Law) else _formula(_text(law)) or _named_formula(law)
     return found.bounded(bounds) if found and bounds else (law, bounds)
