@@ -6,9 +6,9 @@ that a run is forecast and never fitted. storage/codec.py reads and writes these
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from lawful.checks import (
     NaturalInt,
@@ -26,6 +26,7 @@ from lawful.errors import DeclarationError
 # result.json
 FORMAT = 2
 
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 Coordinate = str | int | float | bool
 Cell = str | int | float | bool | None
 Fact = Cell | tuple[Cell, ...] | Mapping[str, Cell]  # what is told of a corpus
@@ -116,11 +117,11 @@ class Question:
         return known if self.flops is None else {**known, "flops": self.flops}
 
     @property
-    def law_spec(self) -> str | dict[str, Any]:
+    def law_spec(self) -> str | dict[str, Json]:
         """The law's name or text; of a formula with settings the data from which `laws.stored` builds it."""
         if isinstance(self.law, str):
             return self.law
-        fields: dict[str, Any] = {
+        fields: dict[str, Json] = {
             "text": self.law.formula,
             "bounds": {name: list(pair) for name, pair in self.law.bounds.items()},
             "start": {name: own[0] if len(own) == 1 else list(own) for name, own in self.law.starts.items()},
