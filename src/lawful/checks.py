@@ -266,7 +266,7 @@ def words_of(kind: Any) -> str:
         return ("one of " if len(options) > 1 else "") + ", ".join(map(str, options))
     if origin is tuple or origin in (collections.abc.Sequence, list):
         if origin is tuple and options and Ellipsis not in options:
-            return f"({', '.join(map(words_of, options))})"
+            return f"a tuple ({', '.join(map(words_of, options))})"
         return f"a tuple, each member {words_of(options[0])}" if options else "a tuple"
     if origin in (collections.abc.Mapping, dict):
         return f"a mapping from {words_of(options[0])} to {words_of(options[1])}"

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import typer
 
@@ -265,7 +265,14 @@ class Fitted(Table):
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
 
 
-def limited(bounds: list[str] | None, fixed: list[str] | None) -> dict[str, Any]:
+class Limits(TypedDict):
+    """Arguments of a fit: where parameters are sought, and those that are known."""
+
+    bounds: dict[str, tuple[float, float]]
+    fixed: dict[str, float]
+
+
+def limited(bounds: list[str] | None, fixed: list[str] | None) -> Limits:
     """What --bounds and --fixed tell, as the arguments of a fit."""
     limits = {}
     for text in bounds or []:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -51,7 +51,7 @@ def predict_command(
     from lawful.study import count
 
     given = {"params": params, "tokens": tokens, "flops": flops}
-    point: dict[str, Any] = {axis: float(count(value)) for axis, value in given.items() if value is not None}
+    point: dict[str, float | str] = {axis: float(count(value)) for axis, value in given.items() if value is not None}
     point |= named_inputs(at or [])
     if asked.is_as_declared:
         fits = _folder_fits(asked.source, set(point), asked.draws, asked.seed)

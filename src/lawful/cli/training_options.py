@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lawful import registry
-from lawful.checks import NonNegativeFloat, PositiveFloat, PositiveInt
+from lawful.checks import NonNegativeFloat, PositiveFloat, PositiveInt, argument
 from lawful.cli import options
 from lawful.cli.study_options import AnchorsOnly, Device, Workers
 from lawful.errors import DeclarationError, MissingDependency
 from lawful.schema import SinkName
 
 if TYPE_CHECKING:
-    from lawful.executors import Executor
+    from lawful.executors import Executor, OwnOptions, SharedOptions
 
 
 Log = Annotated[
@@ -126,15 +126,23 @@ class TrainingOptions:
         for package in self.log or ():  # each has the name of its package
             if importlib.util.find_spec(package) is None:
                 raise MissingDependency.of(package, extra=package, what=f"--log {package}")
-        shared: dict[str, Any] = {
+        shared: SharedOptions = {
             # reserved GPUs are meant to be used
             "device": "cuda" if self.gpus_per_run and self.device == "auto" else self.device,
             "threads": self.cpus_per_run,
-            "log": tuple(self.log or ()),
+            "log": argument("--log", self.log or (), tuple[SinkName, ...]),
             "checkpoint_seconds": self.checkpoint_seconds,
             "processes_per_run": self.processes_per_run,
             "is_sharded": self.shard,
             "is_echoed": self.echo,
         }
-        of_one = {option: getattr(self, option) for options_of_one in OF_ONE.values() for option in options_of_one}
-        return cls.of_options(shared, {"workers": self.workers, "gpus_per_run": self.gpus_per_run, **of_one})
+        own: OwnOptions = {
+            "workers": self.workers,
+            "gpus_per_run": self.gpus_per_run,
+            "max_hours": self.max_hours,
+            "address": self.address,
+            "partition": self.partition,
+            "time": self.time,
+            "array_parallelism": self.array_parallelism,
+        }
+        return cls.of_options(shared, own)

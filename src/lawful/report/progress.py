@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from lawful.costs import Seconds, estimates
 from lawful.observe import over_in_table
@@ -17,6 +17,7 @@ from lawful.report import tables
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
 from lawful.storage import codec, json_files
+from lawful.storage.json_files import Json
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
 
@@ -184,9 +185,9 @@ def status_line(status: StudyStatus) -> str:
     return f"{status.name} {status.scale}: " + ", ".join(parts)
 
 
-def status_json(status: StudyStatus) -> dict[str, Any]:
+def status_json(status: StudyStatus) -> dict[str, Json]:
     """Plain data: the counts, the estimate, every run."""
-    plain: dict[str, Any] = json_files.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
+    plain: dict[str, Json] = json_files.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
     return plain
 
 
