@@ -644,7 +644,7 @@ def test_a_bug_of_lawful_below_a_study_file_keeps_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_file(written(tmp_path, "def study(): return convert('1', int)"))
-    monkeypatch.setattr("lawful.study.conform", None)
+    monkeypatch.setattr("lawful.study.file.conform", None)
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
         declare(module)
 
