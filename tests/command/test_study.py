@@ -30,7 +30,8 @@ from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.linter import observed
 from lawful.observe import observations, write_observations
-from lawful.report.progress import status_line, status_table, study_status
+from lawful.report.progress import study_status
+from lawful.report.status_shown import status_line, status_table
 from lawful.report.tables import seconds
 from lawful.schema import RunRecord
 from lawful.storage.codec import write_result

@@ -164,22 +164,22 @@ def _watching(folder: Path) -> Iterator[Callable[[], None]]:
     """A live table in a terminal; a plain line now and then without one."""
     import time
 
-    from lawful.report import progress
+    from lawful.report import progress, status_shown
 
     terminal = console(stderr=True)
     if terminal.is_terminal:
         from rich.live import Live
 
         with Live(console=terminal, refresh_per_second=4, transient=True) as live:
-            yield lambda: live.update(progress.status_table(progress.study_status(folder)))
-        terminal.print(progress.status_table(progress.study_status(folder)))
+            yield lambda: live.update(status_shown.status_table(progress.study_status(folder)))
+        terminal.print(status_shown.status_table(progress.study_status(folder)))
         return
     last = [0.0, 10.0]  # when the last line was printed, and how long to wait: plain logs grow slowly
 
     def say_now_and_then() -> None:
         if time.monotonic() - last[0] > last[1]:
-            print(progress.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)
+            print(status_shown.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)
             last[0] = time.monotonic()
 
     yield say_now_and_then
-    print(progress.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)
+    print(status_shown.status_line(progress.study_status(folder)), file=sys.stderr, flush=True)

@@ -18,10 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
     """Say what is done, running and waiting, from the folder alone; on any machine that sees it."""
-    from lawful.report import progress
+    from lawful.report import progress, status_shown
 
     state = progress.study_status(folder)
     if as_json:
-        print(json.dumps(progress.status_json(state), indent=1))
+        print(json.dumps(status_shown.status_json(state), indent=1))
     else:
-        console().print(progress.status_table(state))
+        console().print(status_shown.status_table(state))
