@@ -270,6 +270,23 @@ def bounds_of(law: Law) -> dict[str, tuple[float, float]]:
     return positive | dict(law.limits) | {shape.name: (shape.low, shape.high) for shape in law.shapes}
 
 
+def ranges_of(given: Any, what: str) -> dict[str, tuple[float, float]]:
+    """The bounds or the start that a user gives a formula, as name -> (low, high). A start may be one number."""
+    if not isinstance(given, Mapping):
+        raise DeclarationError(f"law: {what}: expected a dict of names, got {shown(given)}.")
+    out = {}
+    for name, pair in given.items():
+        if what == "start" and isinstance(pair, int | float) and not isinstance(pair, bool):
+            pair = (pair / 1.5, pair * 1.5) if pair > 0 else (pair - 1.0, pair + 1.0)
+        is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)
+        if not isinstance(name, str) or not is_pair or not pair[0] < pair[1]:
+            raise DeclarationError(f"law: {what}: {shown(name)}: expected (LOW, HIGH), got {shown(pair)}.")
+        if what == "start" and not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+            raise DeclarationError(f"law: start: {name}: expected finite numbers, got {shown(pair)}.")
+        out[name] = (float(pair[0]), float(pair[1]))
+    return out
+
+
 def has_axis(law: Law) -> bool:
     """Whether the axis is a setting of the law."""
     return any(item.name == "axis" for item in settings(type(law))) and getattr(law, "axis", None) != ""

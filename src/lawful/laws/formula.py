@@ -18,6 +18,7 @@ from lawful.formula.names import ROLES, at_pivot, with_columns, with_numbers
 from lawful.formula.normal import Normal, normal
 from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
 from lawful.formula.ranges import RATE, sought
+from lawful.law import ranges_of
 from lawful.laws import ONE_AXIS, Axes, Bounds, Law, Levels, Number, Shape, Term, Values
 
 MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
@@ -97,7 +98,7 @@ class Formula(Law):
         if self.axis not in ("", *ONE_AXIS):
             raise DeclarationError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
         for field in ("bounds", "start"):
-            object.__setattr__(self, field, _ranges(getattr(self, field), field))
+            object.__setattr__(self, field, ranges_of(getattr(self, field), field))
         _ = self.tree  # says what is wrong with the text at once; what is an input depends on the table, too
         _ = self.derivations
 
@@ -112,7 +113,7 @@ class Formula(Law):
 
     @functools.cached_property
     def _starts(self) -> dict[str, tuple[float, float]]:
-        return _ranges(self.start, "start")
+        return ranges_of(self.start, "start")
 
     @functools.cached_property
     def tree(self) -> Node:
@@ -392,20 +393,3 @@ class Formula(Law):
         of_text = {name: values[fitted] for name, fitted in self.fitted_names.items() if fitted in values} | out
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
-
-
-def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:
-    """Name -> (low, high). A start may be one number."""
-    if not isinstance(given, Mapping):
-        raise DeclarationError(f"law: {what}: expected a dict of names, got {shown(given)}.")
-    out = {}
-    for name, pair in given.items():
-        if what == "start" and isinstance(pair, int | float) and not isinstance(pair, bool):
-            pair = (pair / 1.5, pair * 1.5) if pair > 0 else (pair - 1.0, pair + 1.0)
-        is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)
-        if not isinstance(name, str) or not is_pair or not pair[0] < pair[1]:
-            raise DeclarationError(f"law: {what}: {shown(name)}: expected (LOW, HIGH), got {shown(pair)}.")
-        if what == "start" and not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
-            raise DeclarationError(f"law: start: {name}: expected finite numbers, got {shown(pair)}.")
-        out[name] = (float(pair[0]), float(pair[1]))
-    return out

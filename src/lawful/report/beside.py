@@ -13,6 +13,7 @@ from lawful.fitting.records import Parameter
 from lawful.fitting.result import Fit
 from lawful.report import parts, scales, tables, words
 from lawful.report.charts import Chart
+from lawful.report.declared import Pair, declaration_table
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
@@ -20,10 +21,6 @@ from lawful.report.scales import Limits
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.storage.atomic import write_text
-from lawful.storage.codec import to_plain
-from lawful.storage.json_files import Json
-
-Pair = tuple[Evidence, Evidence]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +43,6 @@ class Entry:
         """The difference over the width of the first interval."""
         low, high = self.params[0].ci95
         return abs(self.value or 0.0) / max(high - low, 1e-12)
-
-
-# What of a declaration is compared, in words
-DECLARED = {
-    "question": "Question",
-    "scale": "Scale",
-    "settings": "Settings",
-    "axes": "Ladder",
-    "held_out": "Held out",
-    "faults": "Faults",
-    "precision": "Precision",
-    "versions": "Versions",
-    "created": "Planned",
-}
 
 
 def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
@@ -93,7 +76,7 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
         if found
         else None,
         _figures(drawn, both, labels),
-        _section("declaration", _declaration_table(pair, labels), "The two declarations agree."),
+        _section("declaration", declaration_table(pair, labels), "The two declarations agree."),
         _section("doubts", _doubts_table(pair, labels), "Neither study raised a warning."),
         _section("runs", _runs_table(pair, labels), "Every rung that is in both has the same loss, or none is."),
         tag(
@@ -330,39 +313,6 @@ def _aligned(one: Chart, two: Chart) -> list[Limits]:
 def _section(place: str, table: Table, otherwise: str) -> Html:
     content = parts.folded(table) if table.rows else tag("p", otherwise)
     return tag("section", tag("h2", table.title), content, id=place)
-
-
-def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
-    rows: list[tuple[str, ...]] = []
-    plans = [to_plain(evidence.study) for evidence in pair]
-    for key, name in DECLARED.items():
-        one, two = (_declared(plan[key]) for plan in plans)
-        rows += [
-            (f"{name}, {part}" if part else name, one.get(part, tables.DASH), two.get(part, tables.DASH))
-            for part in dict.fromkeys((*one, *two))
-            if one.get(part) != two.get(part)
-        ]
-    records = [evidence.study.corpora for evidence in pair]
-    for name in dict.fromkeys((*records[0], *records[1])):
-        prints = [corpora[name].fingerprint if name in corpora else tables.DASH for corpora in records]
-        if prints[0] != prints[1]:
-            rows.append((f"Data, {name}", *prints))
-    return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
-
-
-def _declared(value: Json) -> dict[str, str]:
-    """Its parts by name; a plain value has one, without a name."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    return {"": _plain(value)} if value not in (None, "", []) else {}
-
-
-def _plain(value: Json) -> str:
-    if isinstance(value, str):
-        return tables.moment(value)
-    if isinstance(value, Sequence):
-        return ", ".join(map(_plain, value))
-    return str(value) if isinstance(value, Mapping) else tables.coordinate(value)
 
 
 def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:
