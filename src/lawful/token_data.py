@@ -86,7 +86,7 @@ class TokenData:
 
     @property
     def sample_suffix(self) -> str:
-        """Of the files in which samples of a model are kept; empty where a sample is text."""
+        """The suffix of the files in which samples of a model are kept; "" where a sample is text."""
         return ""
 
     def sample_start(self, prompt: Path | None) -> list[int]:
@@ -105,7 +105,7 @@ class TokenData:
             yield self.tokenizer.decode_bytes(tokens[start : start + 2**16])
 
     def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
-        """Of a loss in nats per token over a whole split; comparable between tokenizers on the same text."""
+        """The bits per byte of a loss in nats per token over a whole split: comparable between tokenizers."""
         return float(loss * self.targets(split) / self.num_bytes[split] / np.log(2))
 
     def facts(self) -> dict[str, Fact]:

@@ -172,7 +172,7 @@ def _distinct(keys: np.ndarray, num_possible: int) -> _Distinct:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """Of each validation target: its probability, and the token that was the most likely in its place."""
+    """For each validation target: its probability, and the token that was the most likely in its place."""
 
     probability: np.ndarray
     likeliest: np.ndarray

@@ -94,7 +94,7 @@ class Source:
     chance: Annotated[
         float | None,
         typer.Option(
-            help="Of an accuracy: what guessing gives, .25 for four choices.", callback=options.of(ShareBelowOne)
+            help="For an accuracy: what guessing gives, .25 for four choices.", callback=options.of(ShareBelowOne)
         ),
     ] = None
     where: Annotated[
@@ -115,7 +115,8 @@ class Source:
         str | None, typer.Option(help="Settings of a sweep, A,B: the best run at each point, by a local fit.")
     ] = None
     reduce: Annotated[
-        str | None, typer.Option(help="Of the rows of one run: last, min, step=N or ema=WEIGHT. Default: all count.")
+        str | None,
+        typer.Option(help="Which row stands for a run: last, min, step=N or ema=WEIGHT (default: all rows count)."),
     ] = None
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave rows out that cannot be used, and list them.")
@@ -187,7 +188,7 @@ class Table(Source):
     ) -> tuple[Observations, str | Law | None, Columns]:
         """The rows, the law (None where neither told nor declared), the columns by role.
 
-        Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
+        For a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
         from lawful.laws import named

@@ -42,7 +42,7 @@ ReadsFrom = Annotated[
         "repeated; by default what lawful.log.metrics writes.",
     ),
 ]
-Unit = Annotated[str, typer.Option(rich_help_panel=PANEL, help="Of the loss: 'nats per token'.")]
+Unit = Annotated[str, typer.Option(rich_help_panel=PANEL, help="The unit of the loss: 'nats per token'.")]
 HoldOut = Annotated[
     str | None, typer.Option(rich_help_panel=PANEL, help="Rungs that are forecast, never fitted: 'width=128'.")
 ]

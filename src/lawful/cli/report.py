@@ -26,13 +26,13 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Of two: the page to write; by default DIR/beside-DIR.html. Of a table: TABLE.html."),
+        typer.Option(help="The page to write. For two studies by default DIR/beside-DIR.html, for a table TABLE.html."),
     ] = None,
     law: TrustedLaws = None,
     bounds: Bounds = None,
     fixed: Fixed = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="Of a table: the column that names the arms (default: arm).")
+        str | None, typer.Option("--by", help="For a table: the column that names the arms (default: arm).")
     ] = None,
 ) -> None:
     """Write the page of a table of runs, or of a study again. Of a study, from its folder alone; torch is not needed.

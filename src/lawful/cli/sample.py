@@ -35,7 +35,7 @@ def sample(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(help="Of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
+        typer.Option(help="Seed of the draws: the same seed gives the same text.", callback=options.of(NaturalInt)),
     ] = 0,
     length: Annotated[int, typer.Option(help="Tokens to write.", callback=options.of(PositiveInt))] = 300,
     out: Annotated[Path | None, typer.Option(help="The file to write, where samples of the study are files.")] = None,

@@ -45,18 +45,20 @@ Gpus = Annotated[
         callback=options.of(NonNegativeFloat),
     ),
 ]
-Address = Annotated[str, typer.Option(help="Of Ray: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")]
-Partition = Annotated[str | None, typer.Option(help="Of Slurm; by default the cluster's own default.")]
+Address = Annotated[
+    str, typer.Option(help="Ray's address: host:port; auto: RAY_ADDRESS or this machine's; local: our own.")
+]
+Partition = Annotated[str | None, typer.Option(help="Slurm's partition (default: the cluster's own).")]
 Time = Annotated[
     str,
     typer.Option(
-        help="Of Slurm: a task's time limit: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
+        help="Slurm's time limit for a task: 90 (minutes), 1:30:00 or 2-12 (days-hours); a longer run is requeued."
     ),
 ]
 Parallelism = Annotated[
     int,
     typer.Option(
-        "--array-parallelism", help="Of Slurm: tasks that run at once, at most.", callback=options.of(PositiveInt)
+        "--array-parallelism", help="The most tasks that Slurm runs at once.", callback=options.of(PositiveInt)
     ),
 ]
 MaxHours = Annotated[
@@ -76,7 +78,7 @@ Processes = Annotated[
 Shard = Annotated[bool, typer.Option("--shard", help="FSDP over those processes, for a model that one cannot hold.")]
 Echo = Annotated[
     bool,
-    typer.Option("--echo", help="Of commands: one after the other, with their output here; no fit, no report."),
+    typer.Option("--echo", help="For commands: run them one after the other and show their output; no fit, no report."),
 ]
 Only = Annotated[str, typer.Option(help="Train only the rungs whose label or id matches this glob, now.")]
 # options of one kind of executor alone

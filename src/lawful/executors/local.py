@@ -88,7 +88,8 @@ def allocator() -> str | None:
 
 
 def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int) -> dict[str, str]:
-    """Of worker `number`: its GPU of several, but that a run on several processes has all; on a CPU, its allocator."""
+    """The environment of worker `number`. Of several GPUs it sees one, except that a run on several processes sees all.
+    On a CPU it has a faster allocator."""
     own = executor.environment()
     if device == "cpu" and not os.environ.get("LD_PRELOAD") and (found := allocator()):
         own["LD_PRELOAD"] = found

@@ -153,8 +153,8 @@ def constants(node: Node, at: Point) -> dict[int, tuple[Dual, Signed]]:
 
 
 def _log_of_sum(first: Signed, second: Signed) -> Signed:
-    """Of two. With shares w and 1 - w the second derivatives are w a'' + (1 - w) b'' + w (1 - w) (a' - b')^2, where the
-    difference is often of the rows or of the problems alone."""
+    """The logarithm of the sum of two parts. With shares w and 1 - w the second derivatives are
+    w a'' + (1 - w) b'' + w (1 - w) (a' - b')^2, where the difference is often of the rows or of the problems alone."""
     (sign, a), (other, b) = first, second
     apart = a.value - b.value
     least = np.exp(-np.abs(apart))  # the smaller over the larger
@@ -224,7 +224,7 @@ def _times(a: Dual, b: Dual) -> Dual:
 
 
 def _chain(inner: Dual, value: Number, slope: Number, bend: Number) -> Dual:
-    """Of a function of one dual, from the function's value and derivatives there."""
+    """The dual of a function of one dual (the chain rule), from the function's value and derivatives there."""
     second = {pair: slope * own for pair, own in inner.second.items()}
     for i, j in itertools.combinations_with_replacement(sorted(inner.first), 2):
         _gather(second, (i, j), bend * (inner.first[i] * inner.first[j]))

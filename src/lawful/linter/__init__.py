@@ -24,7 +24,7 @@ TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by 
 
 
 def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], arm: str | None = None) -> list[Warning]:
-    """Of the plan's runs and corpora. `arm` is the coordinate that names the arms."""
+    """The confounds of a plan, from its runs and corpora. `arm` is the coordinate that names the arms."""
     own = [rung for rung in rungs if rung.is_of_ladder]
     fitted = [rung for rung in own if not rung.held_out]
     found = [
@@ -46,7 +46,7 @@ def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], a
 
 
 def declared_commands(rungs: Sequence[PlannedRun], arm: str | None = None) -> list[Warning]:
-    """Of a plan whose runs are commands: of them, sizes, seeds and costs are known, and not all of those."""
+    """The confounds of a plan whose runs are commands: only sizes, seeds and costs are known, and not always all."""
     counted = [rung for rung in rungs if not {"params_non_embedding", "tokens", "flops"} & set(rung.unknown)]
     fitted = [rung for rung in rungs if not rung.held_out]
     sizes = _sizes([rung for rung in fitted if rung in counted]) if len(counted) == len(rungs) else []

@@ -227,13 +227,13 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
 
 
 def _beside(planned: Sequence[PlannedRun]) -> list[int]:
-    """Of each run, how many are trained as one model with it; it is one of them."""
+    """For each run: how many runs are trained as one model with it, itself included."""
     trunks = Counter(group for group, _ in {(one.group, one.cluster) for one in planned})
     return [trunks[one.group] for one in planned]
 
 
 def _share(run: RunStatus, own_steps: int) -> float:
-    """Of the run's own work that is done; a run that ended early will not go on."""
+    """The share of the run's own work that is done; 1 for a run that ended early, since it will not go on."""
     if run.state in ("finished", "diverged", "failed"):
         return 1.0
     if not run.steps:
@@ -272,7 +272,7 @@ def _workers(study: StudyPlan, runs: Sequence[RunStatus]) -> int:
 
 
 def _stage(planned: PlannedRun) -> tuple[bool, bool]:
-    """Of conduct: the held-out runs begin when all others are over, those that start from another's weights last."""
+    """The order of conduct.py: held-out runs begin when all others are over; runs that start from others come last."""
     return bool(planned.starts_from), planned.held_out
 
 

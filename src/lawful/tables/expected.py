@@ -103,7 +103,7 @@ def expect_6nd(
 
 
 def _median(numbers: np.ndarray) -> float:
-    """Of those that are finite; NaN of none."""
+    """The median of the finite numbers; NaN where there are none."""
     known = numbers[np.isfinite(numbers)]
     return float(np.median(known)) if len(known) else math.nan
 

@@ -251,7 +251,7 @@ def _with_numbers(table: Observations, role: str, choice: Choice) -> tuple[Obser
 
 
 def _new_name(choice: Choice) -> str:
-    """Of the column that holds the converted numbers of another."""
+    """The name of the column that holds the converted numbers of another."""
     name = choice.column
     if choice.is_perplexity:
         name = f"log {name}"

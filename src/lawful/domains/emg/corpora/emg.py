@@ -140,7 +140,7 @@ class Emg(Corpus):
         return problems
 
     def inspect(self, data: Path, progress: Progress | None = None) -> list[str]:
-        """Of a folder of recordings: every missing or damaged session of the split, whether prepared before or not."""
+        """Every missing or damaged session of the split in a folder of recordings, whether prepared before or not."""
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
         split = splits.read_split(split_file)
@@ -156,7 +156,7 @@ class Emg(Corpus):
         return problems
 
     def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
-        """Of each recording: a clock that drifts, gaps in its time, keystrokes outside of it."""
+        """What is odd about recordings: a clock that drifts, gaps in time, keystrokes outside of the recording."""
         if fingerprint is not None:
             return list(PreparedEmg.read(self._folder(fingerprint)).remarks)
         folder, split_file = self._recordings(data, lambda what, share: None)

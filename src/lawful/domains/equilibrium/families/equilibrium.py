@@ -127,7 +127,7 @@ class Equilibrium(Family):
         )
 
     def forward_flops_per_token(self, context: int) -> int:
-        """Of an evaluation that takes all of max_steps."""
+        """FLOPs of an evaluation that takes all of max_steps."""
         work = self.energy_flops_per_token(context)
         return work.clamp + self.max_steps * work.force + work.readout
 
