@@ -92,6 +92,9 @@ def conform(value: Any, kind: Any) -> Any:
                 return conform(value, option)
             except DeclarationError:
                 continue
+        maps = [option for option in options if typing.get_origin(option) in (collections.abc.Mapping, dict)]
+        if isinstance(value, Mapping) and len(maps) == 1:
+            return conform(value, maps[0])  # raises, and names the key
         raise _unlike(value, kind)
     if base in (None, types.NoneType):
         is_right = value is None

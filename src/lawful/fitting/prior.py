@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lawful.checks import shown
+from lawful.checks import AnyFloat, shown
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.noise import Noise
@@ -21,7 +21,7 @@ from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Law
 from lawful.schema import Warning
 
-Priors = Mapping[str, tuple[float, float]]  # parameter -> mean and standard error
+Priors = Mapping[str, tuple[AnyFloat, AnyFloat]]  # parameter -> mean and standard error
 DISAGREES = 3.0  # standard errors between the prior and the rows, from which on they contradict each other
 TEXT = re.compile(r"\s*([^=\s]+)\s*=\s*([-+0-9.eE]+)\s*~\s*([-+0-9.eE]+)\s*")
 
