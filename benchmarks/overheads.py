@@ -82,7 +82,8 @@ def scheduler_seconds(folder: Path, runs: int) -> list[Row]:
     from lawful.conduct import train_study
     from lawful.executors.local import Local, available_cores
     from lawful.observe import write_observations
-    from lawful.report.progress import status_table, study_status
+    from lawful.report.progress import study_status
+    from lawful.report.status_shown import status_table
 
     plan(folder, runs)
     start, spent = time.monotonic(), time.process_time()

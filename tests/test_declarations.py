@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lawful import studies
-from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, Within, checked, conform
+from lawful.checks import AnyFloat, NaturalInt, PositiveFloat, PositiveInt, Within, checked, conform
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.errors import DeclarationError, LawfulError, Refusal
@@ -246,6 +246,7 @@ def test_a_part_that_could_be_changed_later_is_refused() -> None:
         ("a", Literal["a", "b"], "a"),
         ({"a": [1]}, dict[str, tuple[int, ...]], {"a": (1,)}),
         ((1, "a"), tuple[int, str], (1, "a")),
+        ([0, math.inf], tuple[AnyFloat, AnyFloat], (0, math.inf)),
     ],
 )
 def test_a_value_is_made_plain_by_its_type(value: Any, kind: Any, expected: Any) -> None:
@@ -261,7 +262,8 @@ def test_a_value_is_made_plain_by_its_type(value: Any, kind: Any, expected: Any)
         (1, Literal["a"], "expected a, got 1"),
         ("ab", tuple[str, ...], "expected a tuple"),
         (0, PositiveInt | None, "expected a whole number of at least 1 or None, got 0"),
-        ((1,), tuple[int, str], "expected a tuple"),
+        ((1,), tuple[int, str], r"expected a tuple \(a whole number, a text\), got \(1,\)"),
+        ((0, math.inf), tuple[AnyFloat, float], "expected a number, got inf"),
         ((1, -1), tuple[PositiveInt, ...], "at least 1, got -1"),
         ([], Within, "expected a Within"),
         ("x" * 500, int, r"got 'xxx.*\.\.\.$"),
@@ -644,7 +646,7 @@ def test_a_bug_of_lawful_below_a_study_file_keeps_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_file(written(tmp_path, "def study(): return convert('1', int)"))
-    monkeypatch.setattr("lawful.study.conform", None)
+    monkeypatch.setattr("lawful.study.file.conform", None)
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
         declare(module)
 

@@ -14,7 +14,7 @@ import torch
 import torch.cuda
 
 from lawful import cli, devices
-from lawful.cli.studies import _executor
+from lawful.cli.training_options import TrainingOptions
 from lawful.conduct import train_study
 from lawful.errors import DeclarationError, DeviceError
 from lawful.executors import local, ray
@@ -342,20 +342,11 @@ def test_a_plan_for_the_gpus_of_a_cluster_needs_none_here(tmp_path: Path) -> Non
 
 
 def test_who_reserves_gpus_on_a_cluster_names_them() -> None:
-    plain: dict[str, Any] = {"workers": 0, "log": None, "checkpoint_seconds": 30.0, "cpus_per_run": 1, "shard": False}
-    plain |= {
-        "processes_per_run": 1,
-        "address": "auto",
-        "partition": None,
-        "time": "60",
-        "array_parallelism": 256,
-        "max_hours": None,
-    }
-    assert _executor("slurm", device="auto", gpus_per_run=1.0, **plain).device == "cuda"
-    assert _executor("slurm", device="auto", gpus_per_run=0.0, **plain).device == "auto"
-    assert _executor("ray", device="cpu", gpus_per_run=1.0, **plain).device == "cpu"
+    assert TrainingOptions(executor="slurm", device="auto", gpus_per_run=1.0).make().device == "cuda"
+    assert TrainingOptions(executor="slurm", device="auto", gpus_per_run=0.0).make().device == "auto"
+    assert TrainingOptions(executor="ray", device="cpu", gpus_per_run=1.0).make().device == "cpu"
     with pytest.raises(DeclarationError, match="--gpus-per-run: only --executor ray and slurm"):
-        _executor("local", device="auto", gpus_per_run=1.0, **plain)
+        TrainingOptions(executor="local", device="auto", gpus_per_run=1.0).make()
 
 
 def test_a_driver_that_is_too_old_for_torch_hides_its_gpus_from_nobody_but_torch(

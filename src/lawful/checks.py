@@ -82,6 +82,7 @@ def conform(value: Any, kind: Any) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy or torch
         value = value.item()
     base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
+    is_unlimited = any(isinstance(mark, Unlimited) for mark in getattr(kind, "__metadata__", ()))
     origin, options = typing.get_origin(base), typing.get_args(base)
     if base is Any or isinstance(base, (typing.TypeVar, str)):
         return value
@@ -91,6 +92,9 @@ def conform(value: Any, kind: Any) -> Any:
                 return conform(value, option)
             except DeclarationError:
                 continue
+        maps = [option for option in options if typing.get_origin(option) in (collections.abc.Mapping, dict)]
+        if isinstance(value, Mapping) and len(maps) == 1:
+            return conform(value, maps[0])  # raises, and names the key
         raise _unlike(value, kind)
     if base in (None, types.NoneType):
         is_right = value is None
@@ -99,7 +103,8 @@ def conform(value: Any, kind: Any) -> Any:
     elif base is int:
         is_right = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     elif base is float:
-        is_right = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
+        is_right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_right = is_right and (is_unlimited or _is_finite(value))
     elif origin is tuple or origin in (collections.abc.Sequence, list):
         return _members(value, kind, origin, options)
     elif origin in (collections.abc.Mapping, dict):
@@ -263,6 +268,8 @@ def words_of(kind: Any) -> str:
     if origin is typing.Literal:
         return ("one of " if len(options) > 1 else "") + ", ".join(map(str, options))
     if origin is tuple or origin in (collections.abc.Sequence, list):
+        if origin is tuple and options and Ellipsis not in options:
+            return f"a tuple ({', '.join(map(words_of, options))})"
         return f"a tuple, each member {words_of(options[0])}" if options else "a tuple"
     if origin in (collections.abc.Mapping, dict):
         return f"a mapping from {words_of(options[0])} to {words_of(options[1])}"

@@ -62,7 +62,7 @@ class PreparedData(Protocol):
         """All of a split in order, or its first so many targets."""
 
     def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
-        """Of a loss averaged over a whole split; None where there are no bytes."""
+        """The bits per byte of a loss that is averaged over a whole split; None where the data have no bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ def isoflop_tokens(flops: float, params: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Of a decoder without biases: width, depth and heads, and the non-embedding parameters they give."""
+    """The shape of a decoder without biases: width, depth and heads, and the non-embedding parameters they give."""
 
     width: int
     depth: int

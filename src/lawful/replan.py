@@ -152,7 +152,7 @@ def question_meaning(question: Question, study: StudyPlan) -> tuple[Question, st
 
 
 def _counts(planned: PlannedRun) -> tuple[int, ...]:
-    """Of a command, which declares them beside its id; those of our own runs follow from it."""
+    """The counts of a command, which its id does not fix; () for our own runs, whose counts follow from the id."""
     own = (planned.params_non_embedding, planned.tokens, planned.flops)
     return own if planned.kind == "command" else ()
 

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
+from lawful.checks import NaturalInt
 from lawful.errors import DataError, DeclarationError
 from lawful.schema import Fact
 from lawful.storage.cache import cache_folder
@@ -85,7 +86,7 @@ class TokenData:
 
     @property
     def sample_suffix(self) -> str:
-        """Of the files in which samples of a model are kept; empty where a sample is text."""
+        """The suffix of the files in which samples of a model are kept; "" where a sample is text."""
         return ""
 
     def sample_start(self, prompt: Path | None) -> list[int]:
@@ -104,7 +105,7 @@ class TokenData:
             yield self.tokenizer.decode_bytes(tokens[start : start + 2**16])
 
     def bits_per_byte(self, loss: float, split: str = "validation") -> float | None:
-        """Of a loss in nats per token over a whole split; comparable between tokenizers on the same text."""
+        """The bits per byte of a loss in nats per token over a whole split: comparable between tokenizers."""
         return float(loss * self.targets(split) / self.num_bytes[split] / np.log(2))
 
     def facts(self) -> dict[str, Fact]:
@@ -264,3 +265,48 @@ def _pieces(tokens: np.ndarray) -> Iterator[bytes]:
 
 def mapped(path: Path) -> np.ndarray:
     return np.asarray(np.memmap(path, dtype="<u2", mode="r"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFile:
+    """A SPLIT.bin. bytes: UTF-8 bytes of its targets, by which losses become bits per byte."""
+
+    tokens: NaturalInt
+    bytes: NaturalInt
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTokens:
+    """meta.json. corpus, tokenizer: as run.to_json writes them; the tokenizer only where it learned from the text."""
+
+    format: int
+    fingerprint: str
+    corpus: Mapping[str, Any]  # of any class: from_json checks it against that
+    text_sha256: str
+    splits: Mapping[str, SplitFile]
+    tokenizer: Mapping[str, Any] | None = None
+    facts: Mapping[str, Fact]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a corpus hands over to be kept.
+
+    train, validation    shape (tokens,); `spooled` where they may be larger than memory
+    others               further splits, by name: test, selection
+    text_sha256          of everything that was read and that decides the tokens
+    tokenizer            as it is after learning from the training text, where it learns; kept with the tokens
+    facts                what else belongs in the record, such as the version of Python
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    text_sha256: str
+    tokenizer: Tokenizer | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, np.ndarray]:
+        return {"train": self.train, "validation": self.validation, **self.others}

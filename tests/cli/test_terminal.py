@@ -117,7 +117,8 @@ def test_an_error_that_quotes_a_cell_shows_its_control_characters(
 def test_colours_of_our_own_reach_a_terminal_and_those_of_a_label_do_not(
     hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lawful.report.progress import status_table, study_status
+    from lawful.report.progress import study_status
+    from lawful.report.status_shown import status_table
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:

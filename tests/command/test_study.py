@@ -21,7 +21,7 @@ from rich.console import Console
 
 from commands import QUESTION, VAL_LOSS, command, one, only, plan, plan_one, script, store
 from lawful import trust
-from lawful.cli.studies import _say_failed
+from lawful.cli.run import _say_failed
 from lawful.command import Command, LogPattern, trusted
 from lawful.command.code import Code
 from lawful.conduct import Unfinished, conclude, failed_runs, groups, train_study
@@ -30,7 +30,8 @@ from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.linter import observed
 from lawful.observe import observations, write_observations
-from lawful.report.progress import status_line, status_table, study_status
+from lawful.report.progress import study_status
+from lawful.report.status_shown import status_line, status_table
 from lawful.report.tables import seconds
 from lawful.schema import RunRecord
 from lawful.storage.codec import write_result

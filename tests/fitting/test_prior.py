@@ -103,7 +103,7 @@ def test_a_prior_that_the_rows_contradict_is_said_and_nothing_is_quoted(alone):
         ({"alpha": (0.3, -1.0)}, {}, "standard error above 0"),
         ({"alpha": (0.3, float("inf"))}, {}, "standard error above 0"),
         ({"alpha": (float("nan"), 0.1)}, {}, "standard error above 0"),
-        ({"alpha": 0.3}, {}, "expected a mean and"),
+        ({"alpha": 0.3}, {}, r"prior: alpha: expected a tuple \(a number, a number\), got 0.3"),
         ({"alpha": (-0.3, 0.1)}, {}, "within its bounds"),
         ({"alpha": (0.3, 0.1)}, {"fixed": {"alpha": 0.35}}, "is fixed"),
     ],

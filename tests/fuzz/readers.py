@@ -118,7 +118,8 @@ def session(path: Path) -> object:
 
 
 def extracted(path: Path) -> object:
-    from lawful.domains.emg.sessions import Split, extract, split_text
+    from lawful.domains.emg.sessions import extract
+    from lawful.domains.emg.splits import Split, split_text
 
     split, into = path.with_name("split.yaml"), path.parent / "into"
     split.write_text(split_text(Split(train=(("a", "one"),), val=(), test=(("b", "two"),))))
@@ -131,13 +132,13 @@ def extracted(path: Path) -> object:
 
 
 def split_file(path: Path) -> object:
-    from lawful.domains.emg.sessions import read_split
+    from lawful.domains.emg.splits import read_split
 
     return read_split(path)
 
 
 def metadata(path: Path) -> object:
-    from lawful.domains.emg.sessions import read_metadata
+    from lawful.domains.emg.splits import read_metadata
 
     return read_metadata(path)
 
@@ -257,7 +258,7 @@ def session_example() -> list[bytes]:
 
 
 def split_example() -> list[bytes]:
-    from lawful.domains.emg.sessions import Split, split_text
+    from lawful.domains.emg.splits import Split, split_text
 
     return [split_text(Split(train=(("a", "one"),), val=(("a", "two"),), test=(("b", "three"),))).encode()]
 

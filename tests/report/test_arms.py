@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lawful.cli.studies import _announce
+from lawful.cli.announce import announce
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import read_answer
 from lawful.report.arms import text_table
@@ -145,7 +145,7 @@ def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(
     for below, is_learned in ((0.5, False), (50.0, True)):
         counts = {f"text-{size}": [{"name": "5-gram", "loss": below}] for size in SIZES}
         write_json(folder / "baselines.json", {"by_corpus": counts})
-        _announce(folder, write_report(folder))
+        announce(folder, write_report(folder))
         pages = [(folder / name).read_text() for name in ("report.html", "report.md")]
         terminal = capsys.readouterr().out
         for text in (*pages, terminal):

@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from lawful.report.plan import plan_table
-from lawful.report.progress import clock_seconds, status_json, status_line, status_table, study_status
+from lawful.report.progress import clock_seconds, study_status
+from lawful.report.status_shown import status_json, status_line, status_table
 from lawful.schema import PlannedRun, RunRecord
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store

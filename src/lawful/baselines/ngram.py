@@ -19,11 +19,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from lawful.errors import DataError
+from lawful.schema import Cell
 
 Smoothing = Literal["kneser_ney", "witten_bell"]
 
@@ -48,7 +49,7 @@ class Tokens(Protocol):
 
 def ngram_baselines(
     data: Tokens, orders: Sequence[int] = (1, 2, 5), smoothing: Smoothing = "kneser_ney"
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Cell]]:
     """One row per order, over every validation token but the first that counts: the targets that models are judged on.
 
     loss in nats per token; accuracy is the share of targets that were the most likely; params is the number of counts
@@ -62,7 +63,7 @@ def ngram_baselines(
     grams = _grams(np.asarray(data.train), np.asarray(data.validation), data.vocab_size, max(orders))
     targets = np.asarray(data.validation)[1:]
     is_counted = targets >= data.counted_from
-    rows = []
+    rows: list[dict[str, Cell]] = []
     for order in orders:
         judged = _judge(grams, order, data.vocab_size, smoothing)
         loss = float(-np.log(judged.probability[is_counted]).mean())
@@ -171,7 +172,7 @@ def _distinct(keys: np.ndarray, num_possible: int) -> _Distinct:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """Of each validation target: its probability, and the token that was the most likely in its place."""
+    """For each validation target: its probability, and the token that was the most likely in its place."""
 
     probability: np.ndarray
     likeliest: np.ndarray

@@ -17,16 +17,26 @@ from typer.models import CommandInfo
 from lawful import __version__
 from lawful.cli import (
     adopt,
+    allocate,
+    compare,
     data,
+    design,
     discover,
     doctor,
     explain,
-    fitting,
+    extend,
+    fit,
     gate,
     new,
     new_plugin,
     optimum,
+    plan,
+    predict,
     publish,
+    report,
+    run,
+    sample,
+    status,
     studies,
     tables,
     transfer,
@@ -92,8 +102,9 @@ def _name_of(command: CommandInfo) -> str:
 
 
 PARTS = (
-    *(adopt, data, discover, doctor, explain, fitting, gate, new, new_plugin, optimum, publish, studies, tables),
-    *(transfer, watch),
+    *(tables, fit, predict, report, compare, allocate, design, optimum, discover, transfer, gate),
+    *(studies, new, plan, run, watch, status, extend, adopt, sample, publish),
+    *(explain, doctor, data, new_plugin),
 )
 for part in PARTS:
     part.register(app)

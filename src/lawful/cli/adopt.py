@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lawful.cli.announce import announce, say
 from lawful.cli.asked import Source, with_options
 from lawful.errors import DeclarationError
 
@@ -27,7 +28,6 @@ def adopt(
     """Take runs that are done (W&B sweep, an Optuna study, a Hydra multirun, a folder of runs, a table) into a study of
     commands: each row becomes the run of the rung with its coordinates. Fits and reports; starts nothing. `lawful
     resume` then trains the rungs that have no row."""
-    from lawful.cli.studies import _announce, _say
     from lawful.conduct import conclude
     from lawful.executors.local import available_cores
     from lawful.planning.adopt import adopted, write_adopted
@@ -51,6 +51,6 @@ def adopt(
         if numbers:
             listed = ", ".join(map(str, numbers[:MOST_ROWS])) + ", ..." * (len(numbers) > MOST_ROWS)
             print(f"{len(numbers)} rows {why} and are left out (rows {listed})")
-    _announce(out, conclude(out, _say))
+    announce(out, conclude(out, say))
     if left:
         print(f"train the others: lawful resume {shlex.quote(str(out))}")

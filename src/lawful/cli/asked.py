@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import typer
 
@@ -94,7 +94,7 @@ class Source:
     chance: Annotated[
         float | None,
         typer.Option(
-            help="Of an accuracy: what guessing gives, .25 for four choices.", callback=options.of(ShareBelowOne)
+            help="For an accuracy: what guessing gives, .25 for four choices.", callback=options.of(ShareBelowOne)
         ),
     ] = None
     where: Annotated[
@@ -115,7 +115,8 @@ class Source:
         str | None, typer.Option(help="Settings of a sweep, A,B: the best run at each point, by a local fit.")
     ] = None
     reduce: Annotated[
-        str | None, typer.Option(help="Of the rows of one run: last, min, step=N or ema=WEIGHT. Default: all count.")
+        str | None,
+        typer.Option(help="Which row stands for a run: last, min, step=N or ema=WEIGHT (default: all rows count)."),
     ] = None
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave rows out that cannot be used, and list them.")
@@ -187,7 +188,7 @@ class Table(Source):
     ) -> tuple[Observations, str | Law | None, Columns]:
         """The rows, the law (None where neither told nor declared), the columns by role.
 
-        Of a study, the question is the one named, or the first whose law suits. Columns that are told go before its
+        For a study, the question is the one named, or the first whose law suits. Columns that are told go before its
         own; a law, an axis or rows that are told set its law and rows aside.
         """
         from lawful.laws import named
@@ -265,7 +266,14 @@ class Fitted(Table):
         return fit(table, law, objective=self.objective, draws=self.draws, seed=self.seed, **how)
 
 
-def limited(bounds: list[str] | None, fixed: list[str] | None) -> dict[str, Any]:
+class Limits(TypedDict):
+    """Arguments of a fit: where parameters are sought, and those that are known."""
+
+    bounds: dict[str, tuple[float, float]]
+    fixed: dict[str, float]
+
+
+def limited(bounds: list[str] | None, fixed: list[str] | None) -> Limits:
     """What --bounds and --fixed tell, as the arguments of a fit."""
     limits = {}
     for text in bounds or []:

@@ -42,7 +42,7 @@ ReadsFrom = Annotated[
         "repeated; by default what lawful.log.metrics writes.",
     ),
 ]
-Unit = Annotated[str, typer.Option(rich_help_panel=PANEL, help="Of the loss: 'nats per token'.")]
+Unit = Annotated[str, typer.Option(rich_help_panel=PANEL, help="The unit of the loss: 'nats per token'.")]
 HoldOut = Annotated[
     str | None, typer.Option(rich_help_panel=PANEL, help="Rungs that are forecast, never fitted: 'width=128'.")
 ]
@@ -56,14 +56,14 @@ LawName = Annotated[
 class CommandOptions:
     """The options of one command line that declare a study of commands."""
 
-    command: str | None
-    grid: str | None
-    params: str | None
-    tokens: str | None
-    reads: Sequence[str]
-    unit: str
-    hold_out: str | None
-    law: str | None
+    command: CommandLine = None
+    grid: Grid = None
+    params: Params = None
+    tokens: Tokens = None
+    reads: ReadsFrom = None
+    unit: Unit = ""
+    hold_out: HoldOut = None
+    law: LawName = None
 
     def study(self, out: Path | None, *, cores: int, gpus: float) -> Study | None:
         """The study; None where --command is not given. Its name is that of its folder.
@@ -81,7 +81,7 @@ class CommandOptions:
             return None
         if gpus != int(gpus):
             raise DeclarationError(f"--gpus-per-run: of a command expected a whole number, got {gpus:g}.")
-        text, reads = self.command, [read_of(one) for one in self.reads] or [LOGGED]
+        text, reads = self.command, [read_of(one) for one in self.reads or ()] or [LOGGED]
         axes = values_of("--grid", self.grid or "")
         held_out = {}
         for name, values in values_of("--hold-out", self.hold_out or "").items():

@@ -10,14 +10,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from lawful import registry
-from lawful.checks import NaturalInt, shown
+from lawful.checks import shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
 from lawful.plugins import PreparedData
@@ -27,7 +25,8 @@ from lawful.storage.atomic import write_json, write_whole
 from lawful.storage.cache import cache_folder, sha256_of
 from lawful.storage.codec import decode, to_plain
 from lawful.storage.json_files import Json, read_json
-from lawful.token_data import TokenData, mapped, sha256_of_tokens, write_tokens
+from lawful.token_data import Built as Built
+from lawful.token_data import PreparedTokens, SplitFile, TokenData, mapped, sha256_of_tokens, write_tokens
 from lawful.tokenizers import Tokenizer
 
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
@@ -295,51 +294,6 @@ class TokenCorpus(Corpus):
             facts=built.facts,
         )
         write_json(folder / "meta.json", to_plain(meta))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitFile:
-    """A SPLIT.bin. bytes: UTF-8 bytes of its targets, by which losses become bits per byte."""
-
-    tokens: NaturalInt
-    bytes: NaturalInt
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedTokens:
-    """meta.json. corpus, tokenizer: as run.to_json writes them; the tokenizer only where it learned from the text."""
-
-    format: int
-    fingerprint: str
-    corpus: Mapping[str, Any]  # of any class: from_json checks it against that
-    text_sha256: str
-    splits: Mapping[str, SplitFile]
-    tokenizer: Mapping[str, Any] | None = None
-    facts: Mapping[str, Fact]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Built:
-    """What a corpus hands over to be kept.
-
-    train, validation    shape (tokens,); `spooled` where they may be larger than memory
-    others               further splits, by name: test, selection
-    text_sha256          of everything that was read and that decides the tokens
-    tokenizer            as it is after learning from the training text, where it learns; kept with the tokens
-    facts                what else belongs in the record, such as the version of Python
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    text_sha256: str
-    tokenizer: Tokenizer | None = None
-    others: Mapping[str, np.ndarray] = field(default_factory=dict)
-    facts: Mapping[str, Fact] = field(default_factory=dict)
-
-    @property
-    def splits(self) -> dict[str, np.ndarray]:
-        return {"train": self.train, "validation": self.validation, **self.others}
 
 
 def remarked(remarks: Sequence[str]) -> dict[str, Fact]:

@@ -70,8 +70,8 @@ class TinyShakespeare(TokenCorpus):
 
     @property
     def _text_sha256(self) -> str:
-        """Of the text. Where a tokenizer once learned from text that was held out, another, so that its token files are
-        made again."""
+        """The SHA-256 of the text. Another one where a tokenizer once learned from held-out text, so that token files
+        are made again."""
         is_learned = type(self.tokenizer).trained is not Tokenizer.trained
         if is_learned and (self.first_tokens is not None or self.first_characters is not None):
             return hashlib.sha256(f"{SHA256}, learned from training text only".encode()).hexdigest()

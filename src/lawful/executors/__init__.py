@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lawful import trust
 from lawful.checks import PositiveFloat, PositiveInt, check_fields
@@ -65,6 +65,30 @@ class Needs:
     can_go_on: bool = True
 
 
+class SharedOptions(TypedDict):
+    """Options of a command that every executor has, as fields of Executor."""
+
+    device: str
+    threads: int
+    log: tuple[SinkName, ...]
+    checkpoint_seconds: float
+    processes_per_run: int
+    is_sharded: bool
+    is_echoed: bool
+
+
+class OwnOptions(TypedDict):
+    """Options of a command that some executors have."""
+
+    workers: int
+    gpus_per_run: float
+    max_hours: float | None
+    address: str
+    partition: str | None
+    time: str
+    array_parallelism: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Executor(ABC):
     """Plain data: what every worker is told; a subclass adds where workers are.
@@ -89,14 +113,12 @@ class Executor(ABC):
         check_fields(self)
 
     @classmethod
-    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
-        """The executor that the options of a command describe.
-
-        shared    values of the fields above
-        options   the other options: those that are fields of this class are taken
-        """
+    def of_options(cls, shared: SharedOptions, options: OwnOptions) -> Executor:
+        """The executor that the options of a command describe: of the other options, those that are fields of this
+        class."""
         own = {field.name for field in fields(cls)} - set(shared)
-        return cls(**shared, **{name: value for name, value in options.items() if name in own})
+        taken = {name: value for name, value in options.items() if name in own}
+        return cls(**shared, **taken)  # type: ignore[arg-type]  # which check themselves
 
     @abstractmethod
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:

@@ -9,17 +9,16 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lawful import devices
 from lawful.checks import NaturalInt
 from lawful.command import trusted
 from lawful.costs import estimates
 from lawful.errors import DeviceError
-from lawful.executors import Executor, Job, Worker
+from lawful.executors import Executor, Job, OwnOptions, SharedOptions, Worker
 from lawful.schema import StudyPlan
 from lawful.storage.layout import Store
 
@@ -34,11 +33,10 @@ class Local(Executor):
     until: float | None = None
 
     @classmethod
-    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
-        hours = options.get("max_hours")
-        return super().of_options(
-            shared, {**options, "until": None if hours is None else time.monotonic() + 3600 * hours}
-        )
+    def of_options(cls, shared: SharedOptions, options: OwnOptions) -> Executor:
+        hours = options["max_hours"]
+        until = None if hours is None else time.monotonic() + 3600 * hours
+        return cls(**shared, workers=options["workers"], until=until)
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> LocalJob:
         return LocalJob(self, folder, groups)
@@ -90,7 +88,8 @@ def allocator() -> str | None:
 
 
 def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int) -> dict[str, str]:
-    """Of worker `number`: its GPU of several, but that a run on several processes has all; on a CPU, its allocator."""
+    """The environment of worker `number`. Of several GPUs it sees one, except that a run on several processes sees all.
+    On a CPU it has a faster allocator."""
     own = executor.environment()
     if device == "cpu" and not os.environ.get("LD_PRELOAD") and (found := allocator()):
         own["LD_PRELOAD"] = found

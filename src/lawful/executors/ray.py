@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, LawfulError, MissingDependency
-from lawful.executors import Executor, Job, Needs, Worker, give_up
+from lawful.executors import Executor, Job, Needs, OwnOptions, SharedOptions, Worker, give_up
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 
@@ -37,8 +37,9 @@ class Ray(Executor):
     cores: NaturalInt = 0
 
     @classmethod
-    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
-        return super().of_options(shared, {**options, "cores": options["workers"]})
+    def of_options(cls, shared: SharedOptions, options: OwnOptions) -> Executor:
+        cores, gpus = options["workers"], options["gpus_per_run"]
+        return cls(**shared, address=options["address"], gpus_per_run=gpus, cores=cores)
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> RayJob:
         return RayJob(self, folder.resolve(), groups)
@@ -91,9 +92,18 @@ class RayJob(Job):
                 give_up(self._store, run_id, f"Ray gave its task up after {LOSSES} retries: {error}")
 
 
-def _reserved(needs: Needs) -> dict[str, Any]:
+class Reserved(TypedDict, total=False):
+    """Options of a task of Ray's: what it needs of a node; memory in bytes."""
+
+    num_cpus: int
+    num_gpus: float | None
+    memory: int
+    resources: dict[str, float]
+
+
+def _reserved(needs: Needs) -> Reserved:
     """As options of a task of Ray's."""
-    own: dict[str, Any] = {"num_cpus": needs.cores, "num_gpus": needs.gpus or None}
+    own: Reserved = {"num_cpus": needs.cores, "num_gpus": needs.gpus or None}
     if needs.memory_gb is not None:
         own["memory"] = round(needs.memory_gb * 1e9)
     if needs.resources:

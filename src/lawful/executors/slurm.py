@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lawful.checks import NaturalInt, PositiveInt
 from lawful.errors import DeclarationError, MissingDependency
-from lawful.executors import Executor, Job, Needs, Worker
+from lawful.executors import Executor, Job, Needs, OwnOptions, SharedOptions, Worker
 from lawful.storage.atomic import write_json
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -50,12 +50,17 @@ class Slurm(Executor):
     cluster: Literal["slurm", "debug"] = "slurm"
 
     @classmethod
-    def of_options(cls, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Executor:
+    def of_options(cls, shared: SharedOptions, options: OwnOptions) -> Executor:
         gpus = options["gpus_per_run"]
         if gpus != int(gpus):
             raise DeclarationError(f"--gpus-per-run: of Slurm expected a whole number, got {gpus:g}.")
-        own = {"minutes": minutes_of(options["time"]), "gpus_per_run": int(gpus)}
-        return super().of_options(shared, {**options, **own})
+        return cls(
+            **shared,
+            partition=options["partition"],
+            minutes=minutes_of(options["time"]),
+            gpus_per_run=int(gpus),
+            array_parallelism=options["array_parallelism"],
+        )
 
     def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> SlurmJob:
         return SlurmJob(self, folder.resolve(), groups)

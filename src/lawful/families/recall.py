@@ -60,7 +60,7 @@ class Recall(Family):
         )
 
     def forward_flops_per_token(self, context: int) -> int:
-        """Of the head: finding a row is no arithmetic."""
+        """FLOPs of the head alone: finding a row is no arithmetic."""
         return 2 * self.values * self.vocab_size
 
     def optimizer_scale(self, name: str) -> OptimizerScale:

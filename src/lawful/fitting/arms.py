@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from lawful.errors import TableError
-from lawful.laws import Array, Axes, Law, Shape, Term, Values
+from lawful.laws import Array, Axes, Law, Number, Shape, Term, Values
+
+T = TypeVar("T")
 
 ARM = "arm"  # the axis that holds each row's arm, as its index
 NAMELESS = "(empty)"  # what an arm without a name is called
@@ -51,7 +53,7 @@ class ArmsLaw(Law):
         """What a parameter of the base law is called here: itself where shared, else one name per arm."""
         return tuple(f"{base}[{arm}]" for arm in self.arms) if base in self.own else (base,)
 
-    def of_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def of_each(self, values: Mapping[str, T]) -> dict[str, T]:
         """What is given by the base law's names, by the names here."""
         return {name: value for base, value in values.items() for name in self.names(base)}
 
@@ -68,15 +70,15 @@ class ArmsLaw(Law):
         rest = [terms[len(self.base.coefficients) :] for terms in by_arm]
         return (*out, *(self._merged(list(terms), is_arm) for terms in zip(*rest, strict=True)))
 
-    def _of_arm(self, values: Values, index: int) -> dict[str, Any]:
+    def _of_arm(self, values: Values, index: int) -> dict[str, Number]:
         names = (shape.name for shape in self.base.shapes)
         return {name: values[self.names(name)[index if name in self.own else 0]] for name in names}
 
     def _merged(self, terms: list[Term], is_arm: list[Array]) -> Term:
         """Each arm's term on its own rows; derivatives by an own shape are zero elsewhere."""
         log = sum(np.where(mask, term.log, 0.0) for mask, term in zip(is_arm, terms, strict=True))
-        first: dict[str, Any] = {}
-        second: dict[tuple[str, str], Any] = {}
+        first: dict[str, Number] = {}
+        second: dict[tuple[str, str], Number] = {}
         for index, (mask, term) in enumerate(zip(is_arm, terms, strict=True)):
             for name, slope in term.first.items():
                 here = self.names(name)[index if name in self.own else 0]

@@ -43,7 +43,7 @@ from lawful.fitting.joint import (
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.search import AT_BOUND, Point, limits
-from lawful.laws import Law, with_bounds
+from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
 MATTERS = 0.1  # of an exponent: a difference below it changes a forecast over a decade of compute by little
@@ -64,7 +64,7 @@ def compare(
     paired: bool | None = None,
     matters: PositiveFloat = MATTERS,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    bounds: Bounds | None = None,
 ) -> Comparison:
     """Compare arms: whether they differ, and what the data exclude.
 

@@ -238,9 +238,9 @@ def _better(gap: Gap, end: int, arms: tuple[str, str]) -> tuple[str, float]:
 def _ahead(joint: JointFit) -> str:
     """What is said of the arm that is ahead."""
     if joint.data.response.is_log:
-        return "loss is lower" if joint.is_less_better else "metric is higher"
+        return "metric is higher" if joint.is_rising else "loss is lower"
     metric = str(joint.data.column.get("loss", "metric")).replace("_", " ")
-    return f"{metric} is {'lower' if joint.is_less_better else 'higher'}"
+    return f"{metric} is {'higher' if joint.is_rising else 'lower'}"
 
 
 def _name(fit: Fit, axis: str) -> str:

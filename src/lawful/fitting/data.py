@@ -19,6 +19,7 @@ from lawful.fitting.replicates import (
 )
 from lawful.laws import Array, Axes, Law
 from lawful.response import Response
+from lawful.schema import Observation
 from lawful.tables import Observations, as_text, is_empty, read_by_role
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import best_of, pooled, unread
@@ -341,7 +342,7 @@ def _is_there(value: Any) -> bool:
     return value not in (None, "") and not (isinstance(value, (int, float)) and not value > 0)
 
 
-def _run_of(row: Mapping[str, Any]) -> str:
+def _run_of(row: Observation) -> str:
     return str(row.get("rung") or row.get("run") or "a run")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -199,7 +199,7 @@ def power(
     law: str | Law = "power_floor",
     values: Mapping[str, float] | None = None,
     *,
-    at: Mapping[str, Any],
+    at: Mapping[str, float | Iterable[float]],
     shift: float,
     sigma: PositiveFloat,
     parameter: str | None = None,
@@ -215,7 +215,7 @@ def power(
     floor         own: each arm has its irreducible loss; shared: one for both
     """
     law = named(law)
-    at = {
+    points: dict[str, Sequence[float]] = {
         axis: argument(axis, list(values) if isinstance(values, Iterable) else values, Sequence[PositiveFloat])
         for axis, values in at.items()
     }
@@ -229,8 +229,8 @@ def power(
         raise DeclarationError(
             f"power: expected sigma above 0 and below 100, and a shift other than 0, got {sigma} and {shift}."
         )
-    refuse("power", [*_misplaced(law, at), *_unlikely(law, values or {})])
-    x = Axes.of(at)
+    refuse("power", [*_misplaced(law, points), *_unlikely(law, values or {})])
+    x = Axes.of(points)
     loss = law.predict(expected, x)
     if not (loss > 0).all():
         raise DeclarationError(f"power: expected values that give a loss above 0, got {expected}.")

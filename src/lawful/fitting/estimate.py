@@ -12,9 +12,10 @@ from lawful.fitting.data import held_out_sample, read_table
 from lawful.fitting.default_law import resolved
 from lawful.fitting.fit_sample import fit_table
 from lawful.fitting.holdout import about_held_out, score_held_out
+from lawful.fitting.prior import Priors
 from lawful.fitting.ranking import with_ranking
 from lawful.fitting.result import Fit
-from lawful.laws import Law, with_bounds
+from lawful.laws import Bounds, Law, with_bounds
 from lawful.tables.responses import Asked
 
 
@@ -35,8 +36,8 @@ def fit(
     response: str | None = None,
     chance: float | None = None,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
-    prior: Mapping[str, Any] | None = None,
+    bounds: Bounds | None = None,
+    prior: Priors | None = None,
     draws: NaturalInt = 1000,
     seed: NaturalInt = 0,
     keep_held_out: bool = False,

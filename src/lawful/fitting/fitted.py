@@ -14,7 +14,7 @@ from lawful.fitting.error_bars import geometric_mean
 from lawful.fitting.form import Doubt, of_fit, unsuspected
 from lawful.fitting.records import FitRecord, Parameter, Residual
 from lawful.fitting.sisters import Alternatives
-from lawful.laws import Array, Axes, Law, Values
+from lawful.laws import Array, Axes, Law, Points, Values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class FittedLaw(FitRecord):
         """The covariance of the fitted parameters, shape (k, k), in the order of `free`; robust to clusters."""
         return np.array(self.covariance, dtype=float)
 
-    def loss(self, values: Values, at: Mapping[str, float | Sequence[float] | Array]) -> Array:
+    def loss(self, values: Values, at: Points) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
         return self.model.predict(values, Axes.of(at, self.data.pivot))
 

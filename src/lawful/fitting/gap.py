@@ -77,7 +77,7 @@ class JointFit:
 
     def _gap_of(self, parameters: Array, at: Array) -> Array:
         first, second = (self._levels_of(parameters, index, at) for index in range(2))
-        return np.asarray((1.0 if self.is_less_better else -1.0) * (first - second))
+        return np.asarray((-1.0 if self.is_rising else 1.0) * (first - second))
 
     def _levels_of(self, parameters: Array, index: int, at: Array) -> Array:
         """The law of one arm at points of the axis, on the scale of residuals."""
@@ -88,14 +88,14 @@ class JointFit:
         return self.data.response.level(joint.base.predict(joint.of_arm(parameters, index), x))
 
     @functools.cached_property
-    def is_less_better(self) -> bool:
-        """As of a loss: by the laws of both arms together the metric falls along the axis. More of the axis makes
-        models better, so of a metric that rises more is better."""
+    def is_rising(self) -> bool:
+        """Whether more of the metric is better: by the laws of both arms together it rises along the axis, and more of
+        the axis makes models better. A loss falls."""
         at = self.data.values[self.axis]
         ends = np.array([at.min(), at.max()])
         one, other = (self._levels_of(self.point.parameters, index, ends) for index in range(2))
         first, last = one + other
-        return not last > first
+        return bool(last > first)
 
 
 @dataclass(frozen=True)

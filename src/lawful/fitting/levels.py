@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from lawful.errors import DeclarationError
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.quantiles import LEVEL, t_quantile
 from lawful.fitting.records import Parameter
 from lawful.fitting.uncertainty import BOOTSTRAP, percentiles, widening
-from lawful.laws import Array, bounds_of
+from lawful.laws import Number, bounds_of
 
 
 def conf_int(fit: FittedLaw, level: float) -> dict[str, tuple[float, float]]:
@@ -19,20 +21,20 @@ def conf_int(fit: FittedLaw, level: float) -> dict[str, tuple[float, float]]:
             f"level: expected the share that intervals cover, such as .95, got {level:g}. (The alpha of statsmodels is "
             f"1 - level: for intervals of {100 * (1 - level):g} %, level={1 - level:g}.)"
         )
-    drawn: dict[str, Array] = {}
+    drawn: dict[str, Number] = {}
     if fit.interval_method == BOOTSTRAP and level != LEVEL:
         drawn = {**fit.drawn, **fit.model.derived(fit.drawn, fit.data.pivot)}
     return {name: _interval(fit, one, level, drawn.get(name)) for name, one in fit.params.items()}
 
 
-def _interval(fit: FittedLaw, one: Parameter, level: float, draws: Array | None) -> tuple[float, float]:
+def _interval(fit: FittedLaw, one: Parameter, level: float, draws: Number | None) -> tuple[float, float]:
     low, high = one.ci95
     is_share = one.name in fit.model.shares
     if level == LEVEL or one.role == "fixed" or (is_share and (low, high) == (0.0, 1.0)):
         return low, high
     ends: tuple[float, float]
     if draws is not None:
-        ends = percentiles(draws, one.value, widening(fit.dof, level), level, is_share=is_share)
+        ends = percentiles(np.asarray(draws), one.value, widening(fit.dof, level), level, is_share=is_share)
     else:
         ends = _scaled(one, t_quantile(0.5 + level / 2, fit.dof) / t_quantile(0.5 + LEVEL / 2, fit.dof))
     least, most = {**bounds_of(fit.model), **fit.bounds}.get(one.name, (-math.inf, math.inf))

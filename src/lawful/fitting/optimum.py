@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lawful.fitting.cost import Cost
-from lawful.laws import Array
+from lawful.laws import Array, Points, Values
 
 WASTE = 0.05  # share of the compute that the band of sizes may waste
 CELLS = 261  # of the range that is searched for the best size: 20 or so per decade, then by golden section
@@ -31,7 +31,7 @@ class Surface(Protocol):
     @property
     def domain(self) -> Mapping[str, Sequence[float]]: ...
 
-    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array: ...
+    def loss(self, values: Values, at: Points) -> Array: ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,15 +132,18 @@ def paired(table: Observations, along: str, *, by: str = "arm", loss: str = "los
 class _Found:
     """A gap before the adjustment for its being one of several."""
 
-    values: Mapping[str, Any]
-    p: float
+    gap: Gap  # with p alone, before Holm's adjustment
     slope_p: float | None
     dof: int
     alone: tuple[str, ...]  # levels of one unit, whose noise is taken from others
     step: float  # of rounding, where the differences may agree by it
 
     def finish(self, p_holm: float, slope_p_holm: float | None) -> Gap:
-        return Gap(**self.values, p=self.p, p_holm=p_holm, slope_p_holm=slope_p_holm)
+        return replace(self.gap, p_holm=p_holm, slope_p_holm=slope_p_holm)
+
+    @property
+    def p(self) -> float:
+        return self.gap.p
 
 
 def _gap(
@@ -184,17 +187,21 @@ def _gap(
         slope_reach = t_quantile(0.975, slope_dof) * slope_stderr
         slope_ci = (slope - slope_reach, slope + slope_reach)
         slope_p = _two_sided(slope, slope_stderr, slope_dof)
-    values = {
-        "first": first,
-        "second": second,
-        "pairs": int(sizes.sum()),
-        "mean": mean,
-        "ci95": (mean - reach, mean + reach),
-        "slope": slope,
-        "slope_ci95": slope_ci,
-        "levels": {str(level): float(value) for level, value in zip(levels, means, strict=True)},
-    }
-    return _Found(values, _two_sided(mean, stderr, dof), slope_p, int(dof), alone, step)
+    p = _two_sided(mean, stderr, dof)
+    gap = Gap(
+        first=first,
+        second=second,
+        pairs=int(sizes.sum()),
+        mean=mean,
+        ci95=(mean - reach, mean + reach),
+        p=p,
+        p_holm=p,
+        slope=slope,
+        slope_ci95=slope_ci,
+        slope_p_holm=slope_p,
+        levels={str(level): float(value) for level, value in zip(levels, means, strict=True)},
+    )
+    return _Found(gap, slope_p, int(dof), alone, step)
 
 
 def _coarse_step(first: Mapping[Any, Any], second: Mapping[Any, Any], residual: np.ndarray, levels: int) -> float:

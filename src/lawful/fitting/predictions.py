@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -103,7 +103,7 @@ class Predictions:
         return f"<{len(self)} prediction{'' if len(self) == 1 else 's'}{ends}{f'; {codes}' if codes else ''}>"
 
 
-def predict_point(fit: FittedLaw, given: Mapping[str, Any], interval: Interval, level: float) -> Prediction:
+def predict_point(fit: FittedLaw, given: Mapping[str, Amount], interval: Interval, level: float) -> Prediction:
     """At one point: numbers, and names of levels, by axis."""
     at = {
         name: fit.model.level(name, value)
@@ -142,12 +142,12 @@ def predict_rows(fit: FittedLaw, source: Any, interval: Interval, level: float) 
     return Predictions(tuple(points), source.index if hasattr(source, "iloc") else None)
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[Sequence[float | str] | Array]:
     """A list, a tuple, or one dimension of numpy, pandas or polars."""
     return isinstance(value, (list, tuple)) or len(getattr(value, "shape", ())) == 1
 
 
-def predict_arrays(fit: FittedLaw, given: Mapping[str, Any], interval: Interval, level: float) -> Predictions:
+def predict_arrays(fit: FittedLaw, given: Mapping[str, Amount], interval: Interval, level: float) -> Predictions:
     """At each place of the arrays; a number stands for all places."""
     cells = {name: list(value) for name, value in given.items() if is_array(value)}
     lengths = {name: len(values) for name, values in cells.items()}

@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from lawful.checks import shown
+from lawful.checks import AnyFloat, shown
 from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.noise import Noise
@@ -22,7 +21,7 @@ from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Law
 from lawful.schema import Warning
 
-Priors = Mapping[str, tuple[float, float]]  # parameter -> mean and standard error
+Priors = Mapping[str, tuple[AnyFloat, AnyFloat]]  # parameter -> mean and standard error
 DISAGREES = 3.0  # standard errors between the prior and the rows, from which on they contradict each other
 TEXT = re.compile(r"\s*([^=\s]+)\s*=\s*([-+0-9.eE]+)\s*~\s*([-+0-9.eE]+)\s*")
 
@@ -44,7 +43,7 @@ def read(parts: Sequence[str]) -> dict[str, tuple[float, float]]:
     return out
 
 
-def checked(given: Mapping[str, Any], law: Law, low: Array, high: Array) -> Priors:
+def checked(given: Priors, law: Law, low: Array, high: Array) -> Priors:
     """Raises DeclarationError for what is no prior on a free parameter of the law."""
     known = ", ".join(law.parameters)
     for name, pair in given.items():
@@ -52,8 +51,7 @@ def checked(given: Mapping[str, Any], law: Law, low: Array, high: Array) -> Prio
             fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)
             way = f" {name} follows from {fitted}, which is fitted in its place." if fitted else ""
             raise DeclarationError(f"prior: {name!r} is no parameter that {law.spec} fits; it fits {known}.{way}")
-        is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(one) in (int, float) for one in pair)
-        if not is_pair or not math.isfinite(pair[0]) or not 0 < pair[1] < math.inf:
+        if not math.isfinite(pair[0]) or not 0 < pair[1] < math.inf:
             raise DeclarationError(f"prior: {name}: expected a mean and a standard error above 0, got {shown(pair)}.")
         i = law.parameters.index(name)
         if low[i] == high[i]:

@@ -14,7 +14,8 @@ from lawful.fitting.allocate import Interval
 from lawful.fitting.optima_law import OptimumLaw, optimum_law
 from lawful.fitting.quantiles import t_quantile
 from lawful.laws import Array
-from lawful.linter import UNKNOWN_NOISE, others_of, seed_spread
+from lawful.linter.groups import all_but
+from lawful.linter.rates import UNKNOWN_NOISE, seed_spread
 from lawful.schema import PlannedRun
 
 LEAST_RATES = 3  # through which a parabola has a lowest point
@@ -66,10 +67,10 @@ class RateBrackets:
 def rate_brackets(runs: Sequence[PlannedRun], losses: Mapping[str, float]) -> RateBrackets | None:
     """None where no rung has a bracket. losses: run -> its loss; infinite where it diverged."""
     groups: dict[object, list[PlannedRun]] = defaultdict(list)
-    bracketed = {others_of("rate", run) for run in runs if run.bracket is not None}
+    bracketed = {all_but("rate", run) for run in runs if run.bracket is not None}
     for run in runs:
-        if not run.starts_from and others_of("rate", run) in bracketed:
-            groups[others_of("rate", run)].append(run)
+        if not run.starts_from and all_but("rate", run) in bracketed:
+            groups[all_but("rate", run)].append(run)
     if not groups:
         return None
     spread, dof = seed_spread(runs, losses)

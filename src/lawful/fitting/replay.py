@@ -24,7 +24,7 @@ from lawful.fitting.estimate import fit
 from lawful.fitting.number_text import interval
 from lawful.fitting.quantiles import chi_squared_quantile
 from lawful.fitting.result import Fit
-from lawful.laws import Law, named
+from lawful.laws import Bounds, Law, named
 from lawful.schema import Warning
 from lawful.tables import Observations
 
@@ -80,7 +80,7 @@ def replay(
     draws: int = 1000,
     seed: int = 0,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, Any] | None = None,
+    bounds: Bounds | None = None,
 ) -> Replay:
     """Refit published points and say whether they support a claim, contradict it, or decide nothing.
 
@@ -141,8 +141,10 @@ def replay(
             return _of_unknown_axis(claim.strip(), name, choice)
 
         def test(rows: Observations, columns: Columns) -> Replay:
-            how = {"draws": draws, "seed": seed, "fixed": fixed, "bounds": bounds}
-            return _value(rows, claim.strip(), name, claimed, choice.law, columns, within, how, undeciding)
+            def refit() -> Fit:
+                return fit(rows, choice.law, draws=draws, seed=seed, fixed=fixed, bounds=bounds, **columns)  # type: ignore[arg-type]
+
+            return _value(refit, claim.strip(), name, claimed, within, undeciding)
 
     elif of_arms:
         arms, where = (of_arms[1], of_arms[2]), (of_arms[3], float(of_arms[4]))
@@ -211,18 +213,10 @@ def _recounted(table: Observations, law: str | Law, columns: Columns) -> dict[st
 
 
 def _value(
-    source: Any,
-    claim: str,
-    name: str,
-    claimed: float,
-    law: str | Law,
-    columns: Columns,
-    within: float,
-    how: Mapping[str, Any],
-    undeciding: set[str],
+    refit: Callable[[], Fit], claim: str, name: str, claimed: float, within: float, undeciding: set[str]
 ) -> Replay:
     try:
-        found = fit(source, law, **how, **columns)  # type: ignore[arg-type]
+        found = refit()
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     if name not in found.params:
@@ -267,7 +261,7 @@ def _runs_to_decide(found: Fit, value: float, ci95: tuple[float, float], allowed
 
 
 def _ahead(
-    source: Any,
+    source: Observations,
     claim: str,
     arms: tuple[str, str],
     where: tuple[str, float],

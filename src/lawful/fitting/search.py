@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from lawful.checks import shown
 from lawful.errors import DeclarationError, TableError
 from lawful.fitting import derivatives, solver
 from lawful.fitting.data import Sample
 from lawful.fitting.problem import Problem
 from lawful.fitting.starts import grid_starts
-from lawful.laws import Array, Law, bounds_of
+from lawful.laws import Array, Bounds, Law, bounds_of
 
 OBJECTIVES = ("robust", "hoffmann", "lad", "l2", "l2-raw")
 OF_ANY_RESPONSE = ("robust", "l2-raw")  # the others are of log residuals by their names
@@ -79,12 +78,9 @@ def side_of(point: Point, i: int) -> Literal["low", "high"] | None:
     return "low" if value - low <= reach else "high" if high - value <= reach else None
 
 
-def limits(law: Law, fixed: Mapping[str, float], bounds: Mapping[str, Any]) -> tuple[Array, Array]:
+def limits(law: Law, fixed: Mapping[str, float], bounds: Bounds) -> tuple[Array, Array]:
     """Bounds of every parameter in the law's order; equal where fixed. Bounds that are given replace the law's own,
     and may be wider: a floor below 0 is one that was asked for. All bad names are reported at once."""
-    for name, pair in bounds.items():
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
-            raise DeclarationError(f"bounds: {name}: expected two numbers (low, high), got {shown(pair)}.")
     problems = [f"{name!r}" for name in (*fixed, *bounds) if name not in law.parameters]
     if problems:
         raise DeclarationError(f"{law.name}: no parameter {', '.join(problems)}; it has {', '.join(law.parameters)}.")

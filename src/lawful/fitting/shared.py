@@ -21,7 +21,7 @@ from lawful.fitting.one_law import step_test
 from lawful.fitting.profiles import profile_intervals
 from lawful.fitting.records import Parameter
 from lawful.fitting.search import Point, limits, side_of
-from lawful.laws import Law, with_bounds
+from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
 COSTS = 0.05  # level of the test that sharing costs something
@@ -73,7 +73,7 @@ def fit_shared(
     cluster: str | None = None,
     stderr: str | None = None,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    bounds: Bounds | None = None,
 ) -> Shared:
     """Fit the arms of column `by` at once. share: the parameters that all have in common; each arm has the others of
     its own. Raises DeclarationError for names that the law does not fit, Refusal where an arm has too few runs."""

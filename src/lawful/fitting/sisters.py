@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lawful.fitting import derivatives
 from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import t_cdf, t_density, t_quantile
-from lawful.laws import Array, Axes, Law, bounds_of
+from lawful.laws import Array, Axes, Law, Points, Values, bounds_of
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
@@ -33,7 +32,7 @@ class Sister:
     pivot: Mapping[str, float]
     domain: Mapping[str, tuple[float, float]]
 
-    def loss(self, values: Mapping[str, Any], at: Mapping[str, Any]) -> Array:
+    def loss(self, values: Values, at: Points) -> Array:
         """As Fit.loss."""
         return self.law.predict(values, Axes.of(at, self.pivot))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lawful.laws import Axes, Law
+from lawful.laws import Axes, Law, Number, Values
 
 # numpy's names; every one is written again in calculator.js
 OPERATIONS = {
@@ -29,7 +29,7 @@ def trace(law: Law, pivot: Mapping[str, float]) -> list[Step] | None:
     is the last; None where the law cannot be written so."""
     steps: list[Step] = []
     logs = {axis: _Symbol(steps, ("axis", index)) for index, axis in enumerate(law.inputs)}
-    values = {name: _Symbol(steps, ("parameter", index)) for index, name in enumerate(law.parameters)}
+    values: Values = {name: _Symbol(steps, ("parameter", index)) for index, name in enumerate(law.parameters)}  # type: ignore[misc]
     try:
         total = _total(law, values, Axes(logs, pivot))  # type: ignore[arg-type]
     except (NotTraced, TypeError, ValueError, AttributeError, IndexError):  # numpy's own where a symbol is no array
@@ -37,10 +37,10 @@ def trace(law: Law, pivot: Mapping[str, float]) -> list[Step] | None:
     return _needed(steps, total.place) if isinstance(total, _Symbol) else None
 
 
-def _total(law: Law, values: Mapping[str, _Symbol], x: Axes) -> _Symbol | float:
+def _total(law: Law, values: Values, x: Axes) -> Number:
     terms = law.values_of_terms({shape.name: values[shape.name] for shape in law.shapes}, x)
-    size = [*(values[name] for name in law.coefficients), *[1.0] * (len(terms) - len(law.coefficients))]
-    total: _Symbol | float = sum(
+    size: list[Number] = [*(values[name] for name in law.coefficients), *[1.0] * (len(terms) - len(law.coefficients))]
+    total: Number = sum(
         factor * term.sign * np.exp(np.minimum(term.log, LARGEST_LOG)) for factor, term in zip(size, terms, strict=True)
     )
     return total

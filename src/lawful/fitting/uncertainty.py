@@ -99,7 +99,7 @@ def _from_profiles(
         stderr[name] = float(np.sqrt(max(slope @ around.covariance @ slope, 0.0)))
         if draws >= LEAST_DRAWS:
             stderr[name] = float(np.std(table[name])) if name in law.shares else stderr[name]
-            ci95[name] = percentiles(table[name], value, 1.0, is_share=name in law.shares)
+            ci95[name] = percentiles(np.asarray(table[name]), value, 1.0, is_share=name in law.shares)
         else:
             reach = t_quantile(0.5 + LEVEL / 2, around.dof(slope)) * stderr[name]
             ci95[name] = _symmetric(value, reach, is_share=name in law.shares)

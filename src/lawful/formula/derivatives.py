@@ -13,7 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,19 +22,21 @@ from lawful.formula.parse import Fn, In, Is, Node, Num, Par, Pivot, Pow, Prod, S
 CANCELLED = 1e-13  # a sum is at least this share of its largest part: below it there is only rounding
 NOTHING = 1e-100  # stands for 0 where a logarithm is taken; the derivatives there are left out
 
+Number = float | np.ndarray
 Pair = tuple[str, str]
+Key = TypeVar("Key", str, Pair)
 
 
 @dataclass(frozen=True)
 class Dual:
     """A value with its derivatives. Keys of `second` are in the order of names."""
 
-    value: Any
-    first: Mapping[str, Any] = field(default_factory=dict)
-    second: Mapping[Pair, Any] = field(default_factory=dict)
+    value: Number
+    first: Mapping[str, Number] = field(default_factory=dict)
+    second: Mapping[Pair, Number] = field(default_factory=dict)
 
 
-Signed = tuple[Any, Dual]  # a sign, 1.0 or -1.0 or an array of these, and the logarithm of the size
+Signed = tuple[Number, Dual]  # a sign, 1.0 or -1.0 or an array of these, and the logarithm of the size
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Point:
     values    parameter -> value, or the logarithm of it where it is in `as_log`; shape (problems, 1)
     """
 
-    logs: Mapping[str, Any]
+    logs: Mapping[str, np.ndarray]
     pivot: Mapping[str, float]
-    values: Mapping[str, Any]
+    values: Mapping[str, Number]
     as_log: Mapping[str, str]  # parameter -> the name of its logarithm
     has_slopes: bool = True  # whether derivatives are wanted
     constants: Mapping[int, tuple[Dual, Signed]] = field(default_factory=dict)  # by the node's id
@@ -85,8 +87,8 @@ def plain(node: Node, at: Point) -> Dual:
         case Fn("min" | "max" as name, arguments):
             return _chosen([plain(argument, at) for argument in arguments], np.argmin if name == "min" else np.argmax)
     sign, log = logarithm(node, at)
-    value = np.exp(log.value)
-    return _chain(log, sign * value, sign * value, sign * value)
+    signed = sign * np.exp(log.value)
+    return _chain(log, signed, signed, signed)
 
 
 def logarithm(node: Node, at: Point) -> Signed:
@@ -129,8 +131,9 @@ def logarithm(node: Node, at: Point) -> Signed:
     return np.sign(v), _chain(inner, np.log(np.abs(v)), inverse, -inverse * inverse)
 
 
-def _is_level(node: Is, at: Point) -> Any:
-    return np.rint(np.exp(at.logs[node.column] + at.pivot[node.column])) == node.level
+def _is_level(node: Is, at: Point) -> np.ndarray:
+    is_level: np.ndarray = np.rint(np.exp(at.logs[node.column] + at.pivot[node.column])) == node.level
+    return is_level
 
 
 def _of_levels(column: str, levels: list[Dual], at: Point) -> Dual:
@@ -150,8 +153,8 @@ def constants(node: Node, at: Point) -> dict[int, tuple[Dual, Signed]]:
 
 
 def _log_of_sum(first: Signed, second: Signed) -> Signed:
-    """Of two. With shares w and 1 - w the second derivatives are w a'' + (1 - w) b'' + w (1 - w) (a' - b')^2, where the
-    difference is often of the rows or of the problems alone."""
+    """The logarithm of the sum of two parts. With shares w and 1 - w the second derivatives are
+    w a'' + (1 - w) b'' + w (1 - w) (a' - b')^2, where the difference is often of the rows or of the problems alone."""
     (sign, a), (other, b) = first, second
     apart = a.value - b.value
     least = np.exp(-np.abs(apart))  # the smaller over the larger
@@ -160,7 +163,7 @@ def _log_of_sum(first: Signed, second: Signed) -> Signed:
         total = 1 + least
         w = np.where(is_first, 1.0, least) / total
         log = np.maximum(a.value, b.value) + np.log(total)
-        signs: Any = sign
+        signs: Number = sign
     else:
         size = sign * np.where(is_first, 1.0, least)
         total = size + other * np.where(is_first, least, 1.0)
@@ -184,7 +187,7 @@ def _log_of_sum(first: Signed, second: Signed) -> Signed:
     return signs, Dual(log, slopes, bends)
 
 
-def _gather(sums: dict[Any, Any], key: Any, value: Any) -> None:
+def _gather(sums: dict[Key, Number], key: Key, value: Number) -> None:
     sums[key] = sums[key] + value if key in sums else value
 
 
@@ -197,7 +200,7 @@ def _plus(a: Dual, b: Dual) -> Dual:
     return Dual(a.value + b.value, first, second)
 
 
-def _scaled(dual: Dual, by: Any) -> Dual:
+def _scaled(dual: Dual, by: Number) -> Dual:
     return Dual(
         dual.value * by,
         {name: slope * by for name, slope in dual.first.items()},
@@ -220,20 +223,20 @@ def _times(a: Dual, b: Dual) -> Dual:
     return Dual(a.value * b.value, first, second)
 
 
-def _chain(inner: Dual, value: Any, slope: Any, bend: Any) -> Dual:
-    """Of a function of one dual, from the function's value and derivatives there."""
+def _chain(inner: Dual, value: Number, slope: Number, bend: Number) -> Dual:
+    """The dual of a function of one dual (the chain rule), from the function's value and derivatives there."""
     second = {pair: slope * own for pair, own in inner.second.items()}
     for i, j in itertools.combinations_with_replacement(sorted(inner.first), 2):
         _gather(second, (i, j), bend * (inner.first[i] * inner.first[j]))
     return Dual(value, {name: slope * own for name, own in inner.first.items()}, second)
 
 
-def _chosen(parts: list[Dual], which: Callable[..., Any]) -> Dual:
+def _chosen(parts: list[Dual], which: Callable[..., np.ndarray]) -> Dual:
     """The least or the largest of several, with its own derivatives."""
     stacked = np.stack(np.broadcast_arrays(*(part.value for part in parts)))
     chosen = which(stacked, axis=0)
-    first: dict[str, Any] = {}
-    second: dict[Pair, Any] = {}
+    first: dict[str, Number] = {}
+    second: dict[Pair, Number] = {}
     for k, part in enumerate(parts):
         is_it = chosen == k
         for name, slope in part.first.items():

@@ -144,8 +144,8 @@ def _affine(node: Node, candidates: Collection[str]) -> dict[str, Node]:
 
 
 def slope_and_rest(tree: Node, name: str) -> tuple[Node, Node] | None:
-    """Of a tree that is a straight line of one parameter: what multiplies it, and what is left without it; None where
-    the tree is no straight line of it."""
+    """What multiplies a parameter in a tree, and what is left without it; None where the tree is no straight line of
+    the parameter."""
     found = _affine(tree, {name})
     if any(leaf == Par(name) for part in found.values() for leaf in leaves(part)):
         return None

@@ -40,5 +40,5 @@ def sought(
 
 
 def _log(low: float, high: float) -> float:
-    """Of a lowest value; 0 is as far below the highest as scales are sought."""
+    """The logarithm of a lowest value; 0 counts as the lowest scale that is sought below the highest value."""
     return math.log(low) if low > 0 else math.log(high) + SCALE[0]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Chinchilla(Law):
     def shares(self) -> tuple[str, ...]:
         return ("N_exponent", "D_exponent")
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """A and B at N = D = 1; the exponents of the best N and D against C = 6ND; gamma, of the best loss above E."""
         alpha, beta = values["alpha"], values["beta"]
         return {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Coupled(Law):
             ),
         )
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """A and B at N = D = 1."""
         alpha, beta, k = values["alpha"], values["beta"], values["k"]
         log_c = np.log(np.maximum(values["c_pivot"], 1e-300))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class DataConstrained(Law):
             ),
         )
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         return {
             "A": values["A_pivot"] * pivot["params"] ** values["alpha"],
             "B": values["B_pivot"] * pivot["tokens"] ** values["beta"],

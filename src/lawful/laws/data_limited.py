@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 R_STAR = 15.39  # arXiv:2305.16264, section 5: repeats after which a token's worth has fallen to 1/e
 
@@ -69,7 +68,7 @@ class DataLimited(Law):
             ),
         )
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """A and B at N = D = 1, and the unique tokens."""
         return {
             "A": values["A_pivot"] * pivot["params"] ** values["alpha"],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,19 @@ from lawful.formula.names import ROLES, at_pivot, with_columns, with_numbers
 from lawful.formula.normal import Normal, normal
 from lawful.formula.parse import In, Name, Node, Par, Switch, leaves, parse, replaced, walk, wrong
 from lawful.formula.ranges import RATE, sought
-from lawful.laws import ONE_AXIS, Axes, Law, Levels, Shape, Term, Values
+from lawful.law import ranges_of
+from lawful.laws import ONE_AXIS, Axes, Bounds, Law, Levels, Number, Shape, Term, Values
 
 MOST_PARAMETERS, MOST_SHAPES = 40, 12  # starts are drawn at random, which finds nothing in more dimensions
 ENDS = (0.0, math.inf, -math.inf)  # of bounds that are the same in every unit
+
+
+class _Rows(NamedTuple):
+    """Rows on which a formula is evaluated, and what of them no parameter changes (by the part of the formula)."""
+
+    x: Axes
+    pivots: Mapping[str, float]
+    constants: Mapping[int, tuple[derivatives.Dual, derivatives.Signed]]
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,12 @@ class Formula(Law):
     """
 
     text: str = "E + A/N^alpha + B/D^beta"
-    bounds: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    bounds: Bounds = dataclasses.field(default_factory=dict)
+    start: Mapping[str, float | tuple[float, float]] = dataclasses.field(default_factory=dict)
     name: str = "formula"  # type: ignore[misc]
     source: str = "a formula"  # type: ignore[misc]
     axis: str = ""
-    levels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    levels: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     derive: Mapping[str, str] = dataclasses.field(default_factory=dict)
     meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)  # type: ignore[misc]
     when: str = ""  # type: ignore[misc]
@@ -89,7 +98,7 @@ class Formula(Law):
         if self.axis not in ("", *ONE_AXIS):
             raise DeclarationError(f"{self.name}: expected an axis of {', '.join(ONE_AXIS)}, got {self.axis!r}.")
         for field in ("bounds", "start"):
-            object.__setattr__(self, field, _ranges(getattr(self, field), field))
+            object.__setattr__(self, field, ranges_of(getattr(self, field), field))
         _ = self.tree  # says what is wrong with the text at once; what is an input depends on the table, too
         _ = self.derivations
 
@@ -101,6 +110,10 @@ class Formula(Law):
     def spec(self) -> str:
         name = self.text if self.name == "formula" else self.name
         return f"{name}:{self.axis}" if self.axis else name
+
+    @functools.cached_property
+    def _starts(self) -> dict[str, tuple[float, float]]:
+        return ranges_of(self.start, "start")
 
     @functools.cached_property
     def tree(self) -> Node:
@@ -142,7 +155,7 @@ class Formula(Law):
 
     def _with_levels(self, names: Collection[Name], columns: Collection[str], levels: Levels | None) -> Formula:
         """Bounds and starts of a parameter with levels hold for each level that has none of its own."""
-        ranges: dict[str, dict[str, Any]] = {"bounds": dict(self.bounds), "start": dict(self.start)}
+        ranges: dict[str, dict[str, tuple[float, float]]] = {"bounds": dict(self.bounds), "start": dict(self._starts)}
         known = dict(self.levels)
         for name in (name for name in names if name.column):
             if name.column not in columns:
@@ -162,9 +175,9 @@ class Formula(Law):
 
     @functools.cached_property
     def categories(self) -> dict[str, tuple[str, ...]]:
-        return {node.column: self.levels[node.column] for node in walk(self.tree) if isinstance(node, Switch)}
+        return {node.column: tuple(self.levels[node.column]) for node in walk(self.tree) if isinstance(node, Switch)}
 
-    def bounded(self, bounds: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
+    def bounded(self, bounds: Bounds) -> tuple[Formula, Bounds]:
         names = {leaf.name for leaf in leaves(self.tree) if isinstance(leaf, Par)}
         by_level = {leaf.name for leaf in leaves(parse(self.text)) if isinstance(leaf, Name) and leaf.column}
         own = {name: one for name, one in bounds.items() if name in names or name.partition("[")[0] in by_level}
@@ -174,12 +187,12 @@ class Formula(Law):
         law = dataclasses.replace(self, bounds={**self.bounds, **own}, start={})
         start = {  # a start of the law's own gives way to bounds that are told
             name: pair
-            for name, pair in self.start.items()
+            for name, pair in self._starts.items()
             if name not in own or law.bounds[name][0] <= pair[0] <= pair[1] <= law.bounds[name][1]
         }
         return dataclasses.replace(law, start=start), others
 
-    def holding(self, fixed: Mapping[str, Any]) -> tuple[Formula, dict[str, Any]]:
+    def holding(self, fixed: Mapping[str, float]) -> tuple[Formula, dict[str, float]]:
         """A parameter that is fitted in other units than those of the text, such as A, is known by its number there."""
         own = {name: fixed[name] for name, fitted in self.fitted_names.items() if name in fixed and name != fitted}
         own = {name: value for name, value in own.items() if name not in self._by_level}
@@ -255,7 +268,7 @@ class Formula(Law):
         form = self.normal
         names = {name: at_pivot(name) if name in form.powers else name for name in form.terms}
         for name, kind in form.kinds.items():
-            given = [end for own in (self.bounds, self.start) if name in own for end in own[name]]
+            given = [end for own in (self.bounds, self._starts) if name in own for end in own[name]]
             is_size = kind in ("scale", "size")
             is_wide = given and min(given) > 0 and not RATE[0] <= min(given) <= max(given) <= RATE[1]
             is_log = name in form.scales or is_wide or (given and min(given) >= 0 and is_size)
@@ -319,7 +332,7 @@ class Formula(Law):
         return found
 
     def _shape(self, name: str, kind: str) -> Shape:
-        given = self.bounds.get(name), self.start.get(name)
+        given = self.bounds.get(name), self._starts.get(name)
         if given[0] is None and (kind == "place" or (kind == "size" and given[1] is None)):
             raise DeclarationError(
                 f"law: where to seek {name} cannot be told from {self.text!r}: give its bounds, {name}=LOW:HIGH, or "
@@ -339,20 +352,20 @@ class Formula(Law):
         return self._terms(shape, x, has_slopes=False)
 
     @functools.cached_property
-    def _last(self) -> dict[str, Any]:
-        """The rows of the last call, and what of them no parameter changes."""
-        return {}
+    def _last(self) -> list[_Rows]:
+        """Those of the last call, if there was one."""
+        return []
 
     def _terms(self, shape: Values, x: Axes, *, has_slopes: bool) -> tuple[Term, ...]:
         form, last = self.normal, self._last
         nodes = (*form.terms.values(), *(() if form.rest is None else (form.rest,)))
-        if last.get("x") is not x:
+        if not last or last[0].x is not x:
             pivots = {axis: math.log(x.pivot[axis]) for axis in self.inputs}
             of_rows = derivatives.Point(x.logs, pivots, {}, {})
             with np.errstate(all="ignore"):
                 known = {key: found for node in nodes for key, found in derivatives.constants(node, of_rows).items()}
-            last.update(x=x, pivots=pivots, constants=known)
-        at = derivatives.Point(x.logs, last["pivots"], shape, self.as_log, has_slopes, last["constants"])
+            last[:] = [_Rows(x, pivots, known)]
+        at = derivatives.Point(x.logs, last[0].pivots, shape, self.as_log, has_slopes, last[0].constants)
         out = []
         for node in nodes:
             sign, log = derivatives.logarithm(node, at)
@@ -365,7 +378,7 @@ class Formula(Law):
             out.append(Term(log.value, first, second, 1.0 if is_positive else np.asarray(sign)))
         return tuple(out)
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         """Coefficients and scales in the units of the text."""
         form = self.normal
         logs = {axis: math.log(value) for axis, value in pivot.items()}
@@ -377,23 +390,6 @@ class Formula(Law):
                 powers = form.powers.get(name, {})
                 moved = sum(derivatives.plain(power, at).value * logs[axis] for axis, power in powers.items())
                 out[name] = given * np.exp(-moved) if powers else given
-        of_text = {name: out.get(name, values.get(fitted)) for name, fitted in self.fitted_names.items()}
+        of_text = {name: values[fitted] for name, fitted in self.fitted_names.items() if fitted in values} | out
         at = derivatives.Point({}, {}, of_text, {}, has_slopes=False)
         return out | {name: derivatives.plain(tree, at).value for name, tree in self.derivations.items()}
-
-
-def _ranges(given: Any, what: str) -> dict[str, tuple[float, float]]:
-    """Name -> (low, high). A start may be one number."""
-    if not isinstance(given, Mapping):
-        raise DeclarationError(f"law: {what}: expected a dict of names, got {shown(given)}.")
-    out = {}
-    for name, pair in given.items():
-        if what == "start" and isinstance(pair, int | float) and not isinstance(pair, bool):
-            pair = (pair / 1.5, pair * 1.5) if pair > 0 else (pair - 1.0, pair + 1.0)
-        is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)
-        if not isinstance(name, str) or not is_pair or not pair[0] < pair[1]:
-            raise DeclarationError(f"law: {what}: {shown(name)}: expected (LOW, HIGH), got {shown(pair)}.")
-        if what == "start" and not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
-            raise DeclarationError(f"law: start: {name}: expected finite numbers, got {shown(pair)}.")
-        out[name] = (float(pair[0]), float(pair[1]))
-    return out

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Kaplan(Law):
             ),
         )
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         base = values["c_pivot"] ** (1 / values["alpha_D"])
         ratio = np.exp(values["log_ratio"])
         return {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lawful.laws import Axes, Law, Shape, Term, Values
+from lawful.laws import Axes, Law, Number, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Overtrained(Law):
         u, v, eta = x["params"], x["tokens"], shape["eta"]
         return Term(), Term(-2 * eta * u, {"eta": -2 * u}), Term(-2 * eta * v, {"eta": -2 * v})
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         return {
             "a": values["A_pivot"] * (6 * pivot["params"] ** 2) ** values["eta"],
             "b": values["B_pivot"] * (6 * pivot["tokens"] ** 2) ** values["eta"],

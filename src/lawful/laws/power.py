@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
+from lawful.laws import Axes, Number, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -31,5 +30,5 @@ class Power(OneAxisLaw):
     def terms(self, shape: Values, x: Axes) -> tuple[Term, ...]:
         return (Term(-shape["alpha"] * x[self.axis], {"alpha": -x[self.axis]}),)
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         return {"a": values["a_pivot"] * pivot[self.axis] ** values["alpha"]}

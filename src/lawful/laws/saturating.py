@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lawful.laws import Axes, OneAxisLaw, Shape, Term, Values
+from lawful.laws import Axes, Number, OneAxisLaw, Shape, Term, Values
 
 
 @dataclass(frozen=True)
@@ -61,5 +60,5 @@ class Saturating(OneAxisLaw):
             ),
         )
 
-    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Any]:
+    def derived(self, values: Values, pivot: Mapping[str, float]) -> dict[str, Number]:
         return {"x_half": pivot[self.axis] * np.exp(values["log_half"]), "chance": values["floor"] + values["range"]}

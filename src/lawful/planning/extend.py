@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.forecast import register_added
@@ -19,7 +18,7 @@ from lawful.run import Precision, Run, to_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import Json, read_json
 from lawful.storage.layout import Store
-from lawful.study import Study
+from lawful.study import Rung, Study
 
 
 def plan_extension(
@@ -106,7 +105,7 @@ def _precision(former: StudyPlan, study: Study) -> Precision | None:
     return chosen.pop() if len(chosen) == 1 else None  # type: ignore[return-value]
 
 
-def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Any]) -> StudyPlan:
+def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Rung]) -> StudyPlan:
     """The former record of each run that is there. What a new run does itself is counted without the checkpoints of
     finished trunks, which are not kept."""
     known = {planned.run: planned for planned in former.runs}

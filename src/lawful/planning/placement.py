@@ -76,7 +76,7 @@ def _faster(run: PlannedRun, gain: float) -> PlannedRun:
 def stacks(
     rungs: Sequence[Rung], runs: Sequence[PlannedRun], *, most: int, workers: int, probes: Probes
 ) -> list[tuple[str, float]]:
-    """Of each rung the stack that its trunk belongs to, "" where it is trained alone, and what that gains in speed.
+    """For each rung: the stack that its trunk belongs to ("" where it is trained alone), and the gain in speed.
 
     Trunks of one shape are divided evenly, at most `most` together. 0: about as many as a probe finds fastest, on a CPU
     only where each worker has several; kept in the cache there, so that one study has one answer on this machine."""
@@ -141,7 +141,7 @@ def share_of_gpu(busy: float, peak: int, free: int, cores: int) -> int:
 def _threads(
     rungs: Sequence[Rung], runs: Sequence[PlannedRun], workers: int, probes: Probes
 ) -> tuple[list[int], float]:
-    """Of each rung the CPU threads that it is given, and how many times as fast several of them are.
+    """The CPU threads of each rung, and how many times as fast a rung with several threads is.
 
     The held-out runs, the largest, are trained after all others; where they are fewer than the workers, each has the
     idle cores as well if a probe finds that it pays. Settled here, and not by who happens to be idle, since threads

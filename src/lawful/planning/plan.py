@@ -215,8 +215,8 @@ def steps_after_trunks(rungs: Sequence[Rung]) -> list[int]:
 
 
 def batches_in_pieces(rungs: Sequence[Rung], probes: Probes) -> list[Warning]:
-    """Of each shape whose batch memory did not hold whole: training cuts it, and the numbers it gives stay the same
-    within rounding."""
+    """A warning for each shape whose batch did not fit into memory as a whole. Training cuts the batch, and its numbers
+    stay the same within rounding."""
     labels: dict[Shape, list[str]] = {}
     for rung in rungs:
         labels.setdefault(Shape.of(rung.training), []).append(rung.label)

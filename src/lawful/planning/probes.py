@@ -183,7 +183,7 @@ class Probes:
         return seconds
 
     def best_stack(self, run: Run, most: int) -> StackProbe:
-        """Of at most so many runs of this shape; the answer of a CPU is kept in the cache."""
+        """The fastest stack of at most `most` runs of this shape. A CPU's answer is kept in the cache."""
         if self.where.type != "cpu":
             size, gain = batched.best_size(run, self.where, most)
             return StackProbe(size=size, gain=gain)

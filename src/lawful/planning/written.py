@@ -137,7 +137,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """Of the checkout lawful runs from, with "+changes" where it differs; empty when installed from a package."""
+    """The commit of the checkout that lawful runs from, with "+changes" where files differ; "" for a package."""
     here = Path(__file__).resolve().parent
     try:
         head = subprocess.run(

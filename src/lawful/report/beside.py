@@ -10,7 +10,8 @@ from lawful.errors import DeclarationError
 from lawful.report import parts, scales, tables, words
 from lawful.report.answers_beside import what_differs
 from lawful.report.charts import Chart
-from lawful.report.differences import Entry, Pair, differences, exponents, shared
+from lawful.report.declared import Pair, declaration_table
+from lawful.report.differences import Entry, differences, exponents, shared
 from lawful.report.evidence import read_evidence
 from lawful.report.markup import Html, tag
 from lawful.report.page import SEVERITY_NAMES, all_charts
@@ -18,21 +19,6 @@ from lawful.report.scales import Limits
 from lawful.report.table import Table
 from lawful.report.tables import number
 from lawful.storage.atomic import write_text
-from lawful.storage.codec import to_plain
-from lawful.storage.json_files import Json
-
-# What of a declaration is compared, in words
-DECLARED = {
-    "question": "Question",
-    "scale": "Scale",
-    "settings": "Settings",
-    "axes": "Ladder",
-    "held_out": "Held out",
-    "faults": "Faults",
-    "precision": "Precision",
-    "versions": "Versions",
-    "created": "Planned",
-}
 
 
 def write_beside(first: Path, second: Path, out: Path | None = None) -> Path:
@@ -68,7 +54,7 @@ def beside(pair: Pair, labels: tuple[str, str]) -> str:
         if found
         else tag("section", tag("p", parameters_sentence(found, labels)), id="differences"),
         _figures(drawn, both, labels),
-        _section("declaration", _declaration_table(pair, labels), "The two declarations agree."),
+        _section("declaration", declaration_table(pair, labels), "The two declarations agree."),
         _section("doubts", _doubts_table(pair, labels), "Neither study raised a warning."),
         _section("runs", _runs_table(pair, labels), "Every rung that is in both has the same loss, or none is."),
         tag(
@@ -244,39 +230,6 @@ def _aligned(one: Chart, two: Chart) -> list[Limits]:
 def _section(place: str, table: Table, otherwise: str) -> Html:
     content = parts.folded(table) if table.rows else tag("p", otherwise)
     return tag("section", tag("h2", table.title), content, id=place)
-
-
-def _declaration_table(pair: Pair, labels: tuple[str, str]) -> Table:
-    rows: list[tuple[str, ...]] = []
-    plans = [to_plain(evidence.study) for evidence in pair]
-    for key, name in DECLARED.items():
-        one, two = (_declared(plan[key]) for plan in plans)
-        rows += [
-            (f"{name}, {part}" if part else name, one.get(part, tables.DASH), two.get(part, tables.DASH))
-            for part in dict.fromkeys((*one, *two))
-            if one.get(part) != two.get(part)
-        ]
-    records = [evidence.study.corpora for evidence in pair]
-    for name in dict.fromkeys((*records[0], *records[1])):
-        prints = [corpora[name].fingerprint if name in corpora else tables.DASH for corpora in records]
-        if prints[0] != prints[1]:
-            rows.append((f"Data, {name}", *prints))
-    return Table(title="In what the declarations differ", header=("What", *labels), rows=rows)
-
-
-def _declared(value: Json) -> dict[str, str]:
-    """Its parts by name; a plain value has one, without a name."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    return {"": _plain(value)} if value not in (None, "", []) else {}
-
-
-def _plain(value: Json) -> str:
-    if isinstance(value, str):
-        return tables.moment(value)
-    if isinstance(value, Sequence):
-        return ", ".join(map(_plain, value))
-    return str(value) if isinstance(value, Mapping) else tables.coordinate(value)
 
 
 def _doubts_table(pair: Pair, labels: tuple[str, str]) -> Table:

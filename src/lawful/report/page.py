@@ -9,17 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from lawful.errors import MissingDependency
-from lawful.fitting.answers import Answer
-from lawful.report import answer_tables, arms, parts, rates, study_tables, tables, truth, words
-from lawful.report.arms import arm_charts, arm_tables
+from lawful.report import answer_tables, parts, rates, study_tables, tables, truth, words
+from lawful.report.arms import arm_charts
 from lawful.report.calculator import calculator, has_calculator
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
 from lawful.report.gallery import gallery
-from lawful.report.law_curve import law_curve
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
+from lawful.report.page_law import MOST_RESIDUALS, all_arms, law, law_heading, learned, other_questions, own_charts
 from lawful.report.runs import runs
 from lawful.report.table import Table
 from lawful.schema import Cell, Warning
@@ -29,7 +28,6 @@ from lawful.storage.layout import Store
 log = logging.getLogger(__name__)
 
 SEVERITY_NAMES = ("severe", "caution", "note")
-MOST_RESIDUALS = 4  # charts of residuals that are shown; more are folded away
 PUBLISHED = "Published by lawful"  # how the footer begins of a page that left its folder
 
 
@@ -68,14 +66,14 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
     sections = [
         _answer(evidence, lead),
         _truth(evidence),
-        _law(evidence, rest),
-        *_other_questions(evidence, rest),
-        _all_arms(evidence),
+        law(evidence, rest),
+        *other_questions(evidence, rest),
+        all_arms(evidence),
         calculator(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
         _rates(evidence),
-        _learned(evidence),
+        learned(evidence),
         *(content.html for content in evidence.plugin_contents["baselines"]),
         _training(evidence, drawn),
         *([runs(evidence), _repeat(evidence)] if evidence.runs else [_rows(evidence), _again(evidence)]),
@@ -102,7 +100,7 @@ def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
     if not evidence.answers:
         return next((chart for chart in drawn if chart.kind not in ("training", "residuals")), None)
     answer = evidence.answers[0]
-    own = _own_charts(answer, drawn)
+    own = own_charts(answer, drawn)
     others = [chart for kind in ("arms", "runs") for chart in drawn if chart.kind == kind]
     return next(iter([*own, *others] if answer.fit is None else own), None)
 
@@ -193,7 +191,7 @@ def _also_asked(evidence: Evidence) -> Html | None:
 
 def _navigation(evidence: Evidence) -> Html:
     entries = [("#truth", truth.TITLE)] if truth.truth_table(evidence) else []
-    entries += [("#law", _law_heading(evidence))] if evidence.rows else []
+    entries += [("#law", law_heading(evidence))] if evidence.rows else []
     entries += [
         (f"#question-{answer.name}", words.question_name(answer.name))
         for answer in evidence.answers[1:]
@@ -213,190 +211,6 @@ def _truth(evidence: Evidence) -> Html | None:
         return None
     sentence = tag("p", truth.truth_sentence(evidence), class_="lede")
     return tag("section", tag("h2", truth.TITLE), sentence, parts.table(table), id="truth")
-
-
-def _law_heading(evidence: Evidence) -> str:
-    if not evidence.answers:
-        return "The runs"
-    answer = evidence.answers[0]
-    return "The law" if answer.fit else "The arms" if answer.comparison else "No law is claimed"
-
-
-def _law(evidence: Evidence, drawn: Sequence[Chart]) -> Html | None:
-    """The first question's law, or what its arms differ in."""
-    if not evidence.answers:
-        alone = [chart for chart in drawn if chart.kind not in ("training", "residuals")]
-        if not evidence.rows:
-            return None
-        return tag("section", tag("h2", _law_heading(evidence)), parts.charts(alone), id="law")
-    answer = evidence.answers[0]
-    own = _own_charts(answer, drawn)
-    extra = [chart for chart in drawn if chart.kind == "arms"]
-    if not answer.fit:
-        own = own or [chart for chart in drawn if chart.kind == "runs"]
-    asks = answer.question.asks
-    return tag(
-        "section",
-        tag("h2", _law_heading(evidence)),
-        tag("p", asks, class_="lede") if asks != evidence.study.question else None,
-        tag("p", parts.powers(words.answer_sentence(answer)), class_="lede full"),
-        _not_drawn(answer),
-        parts.charts([*extra, *own[:1]]),
-        _fit(answer),
-        _compared(answer),
-        parts.charts(own[1:]),
-        _held_out(evidence, answer),
-        _each_arm(evidence, answer, drawn),
-        id="law",
-    )
-
-
-def _other_questions(evidence: Evidence, drawn: Sequence[Chart]) -> list[Html]:
-    made = []
-    for answer in evidence.answers[1:]:
-        if evidence.parent(answer):
-            continue
-        made.append(
-            tag(
-                "section",
-                tag("h2", answer.question.asks or answer.name),
-                _sentence(answer),
-                parts.charts(_own_charts(answer, drawn)),
-                _fit(answer),
-                _compared(answer),
-                _held_out(evidence, answer),
-                _each_arm(evidence, answer, drawn),
-                id=f"question-{answer.name}",
-            )
-        )
-    for waiting in evidence.unanswered:
-        if evidence.rows:
-            made.append(
-                tag(
-                    "section",
-                    tag("h2", waiting.asks or waiting.name),
-                    tag("p", "Not fitted yet.", class_="lede"),
-                    id=f"question-{waiting.name}",
-                )
-            )
-    return made
-
-
-def _each_arm(evidence: Evidence, answer: Answer, drawn: Sequence[Chart]) -> Html | None:
-    """The law of each arm of a comparison, folded away under the arm's name."""
-    made = [
-        tag(
-            "details",
-            tag("summary", f"The law of {words.arm_of(own)} alone"),
-            _sentence(own),
-            parts.charts(_own_charts(own, drawn)),
-            _fit(own),
-            class_="arm",
-            id=f"question-{own.name}",
-        )
-        for own in evidence.arms_of(answer)
-    ]
-    return tag("div", made, class_="each") if made else None
-
-
-def _sentence(answer: Answer) -> Html:
-    refused = " refused" if answer.status == "refused" else ""
-    return tag("p", parts.powers(words.answer_sentence(answer)), class_=f"lede sentence{refused}")
-
-
-def _fit(answer: Answer) -> Html | None:
-    if answer.fit is None:
-        return None
-    return tag(
-        "div",
-        tag(
-            "div",
-            tag("h3", "Fitted parameters"),
-            parts.table(answer_tables.parameters_table(answer, answer.fit)),
-            tag(
-                "p",
-                "L = ",
-                tag("span", parts.powers(words.fit_formula(answer.fit)), class_="formula"),
-                class_="note",
-            ),
-        ),
-        tag("div", tag("h3", "How it was fitted"), parts.facts(answer_tables.fit_facts(answer, answer.fit), "plain")),
-        class_="columns",
-    )
-
-
-def _compared(answer: Answer) -> Html | None:
-    """Where the arms cross, then in what they differ: the verdict in words where the answer's sentence has only the
-    crossings, and the tables."""
-    verdict = words.comparison_sentence(answer)
-    crossings, found = arm_tables(answer), answer_tables.comparison_tables(answer)
-    if not (crossings or found):
-        return None
-    return join(
-        [parts.titled(table) for table in crossings],
-        tag("p", parts.powers(verdict), class_="after") if verdict else None,
-        [parts.titled(table) for table in found],
-    )
-
-
-def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
-    """Of a comparison: the forecasts of its arms, together."""
-    both = (answer, *evidence.arms_of(answer))
-    asked, added = [one for one in both if one.held_out], [one for one in both if one.added]
-    if not asked and not added:
-        return None
-    later = [
-        tag("h3", words.ADDED_TITLE),
-        tag("p", words.added_runs(*added)),
-        parts.folded(answer_tables.added_table(evidence, *added)),
-    ]
-    if not asked:
-        return join(later)
-    return join(
-        tag("h3", "The held-out forecast, and what came"),
-        tag(
-            "p",
-            f"Mean absolute error {words.held_out_summary(*asked)}. {words.held_out_registered(evidence, *asked)}",
-        ),
-        parts.folded(answer_tables.held_out_table(evidence, *asked)),
-        later if added else None,
-    )
-
-
-def _all_arms(evidence: Evidence) -> Html | None:
-    """The arms of the whole study: the answers one after another, every cell of the ladder, others' figures beside."""
-    found = [arms.text_table(evidence), arms.reported_table(evidence), arms.counts_table(evidence)]
-    said = arms.in_words(evidence)
-    if not said and not any(table.rows for table in found):
-        return None
-    return tag(
-        "section",
-        tag("h2", "In words, and cell by cell"),
-        [tag("p", tag("b", asks), " ", parts.powers(sentence)) for asks, sentence in said],
-        [parts.titled(table, folds=True) for table in found if table.rows],
-        id="arms",
-    )
-
-
-def _rates(evidence: Evidence) -> Html | None:
-    found = rates.rates(evidence)
-    if found is None:
-        return None
-    sentence, shown = found
-    lede = tag("p", sentence, class_="lede")
-    return tag("section", tag("h2", rates.TITLE), lede, *map(parts.table, shown), id="rates")
-
-
-def _learned(evidence: Evidence) -> Html | None:
-    if not evidence.baselines:
-        return None
-    return tag(
-        "section",
-        tag("h2", "Did the models learn more than counts?"),
-        tag("p", words.baseline_sentence(evidence), class_="lede"),
-        parts.table(study_tables.baselines_table(evidence)),
-        id="baselines",
-    )
 
 
 def _doubts(evidence: Evidence) -> Html:
@@ -498,6 +312,15 @@ def _beside_the_page(*, is_shared: bool) -> Html:
     return tag("p", "Beside this page: ", listed, "and ", named[-1], ".", class_="after")
 
 
+def _rates(evidence: Evidence) -> Html | None:
+    found = rates.rates(evidence)
+    if found is None:
+        return None
+    sentence, shown = found
+    lede = tag("p", sentence, class_="lede")
+    return tag("section", tag("h2", rates.TITLE), lede, *map(parts.table, shown), id="rates")
+
+
 def _left_out(evidence: Evidence) -> Html:
     """As study_tables.left_out_table says it, long lists of runs folded away."""
     table = study_tables.left_out_table(evidence)
@@ -519,15 +342,3 @@ def _left_out(evidence: Evidence) -> Html:
         "table", tag("caption", table.title, class_="hidden"), tag("thead", tag("tr", head)), tag("tbody", rows)
     )
     return tag("div", inner, class_="scroll", tabindex="0", role="group", aria_label=table.title)
-
-
-def _not_drawn(answer: Answer) -> Html | None:
-    if answer.fit is None or law_curve(answer):
-        return None
-    law = answer.fit.law
-    sentence = f"Its law, {law}, is not one of lawful's own, and a report imports none unless it is named with --law."
-    return parts.notice("The law was fitted but cannot be drawn here", [sentence], "progress")
-
-
-def _own_charts(answer: Answer, drawn: Sequence[Chart]) -> list[Chart]:
-    return [chart for chart in drawn if chart.kind == "law" and chart.question == answer.name]

@@ -6,29 +6,24 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from lawful.costs import Seconds, estimates
 from lawful.observe import over_in_table
-from lawful.report import tables
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
-from lawful.storage import codec, json_files
+from lawful.storage import codec
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    pass
 State = Literal["finished", "diverged", "failed", "running", "waiting"]
 STATES: tuple[State, ...] = ("finished", "diverged", "failed", "running", "waiting")
 TAIL_BYTES = 4096  # holds the last ten lines of a record or more
-MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the whole fits 24 lines
-_MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
-
 _started: dict[Path, float | None] = {}  # when the runs that have ended began
 
 
@@ -124,70 +119,6 @@ def _whole_range(planned: Sequence[PlannedRun], runs: Sequence[RunStatus], worke
         return None
     low, high = (clock_seconds(planned, [one[end] for one in known], workers) for end in (0, 1))
     return low, high
-
-
-def status_table(status: StudyStatus) -> Table:
-    """For a terminal of 80 columns and 24 rows: what runs, what ended last, how much is left."""
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    counts = status.counts
-    whole = Table.grid(expand=True)
-    whole.add_column(overflow="ellipsis")
-    head = Table.grid(expand=True)
-    head.add_column(overflow="ellipsis", no_wrap=True)
-    head.add_column(justify="right", no_wrap=True)
-    head.add_row(Text(f"{status.name} · {status.scale}", style="bold"), _time_left(status))
-    whole.add_row(head)
-    whole.add_row(ProgressBar(total=1.0, completed=status.share_done))
-    whole.add_row(_counts_text(counts, len(status.runs)))
-    running = [run for run in status.runs if run.state == "running"]
-    if running:
-        whole.add_row("")
-        table = _runs_table("running", ("step", "loss", "tokens/s", "left"))
-        for run in running[:MOST_RUNNING]:
-            table.add_row(
-                Text(_label(run)),
-                f"{run.step}/{run.steps}" if run.steps else f"{run.step}",
-                tables.loss(run.loss),
-                tables.count(run.tokens_per_second),
-                tables.seconds(run.seconds_left),
-            )
-        whole.add_row(table)
-        if len(running) > MOST_RUNNING:
-            whole.add_row(Text(f"and {len(running) - MOST_RUNNING} more running", style="dim"))
-    ended = sorted((run for run in status.runs if run.ended_at is not None), key=lambda run: -(run.ended_at or 0))
-    if ended:
-        whole.add_row("")
-        table = _runs_table("ended last", ("", "loss", "tokens/s"))
-        for run in ended[:MOST_ENDED]:
-            table.add_row(
-                Text(_label(run)), _MARKS[run.state], tables.loss(run.loss), tables.count(run.tokens_per_second)
-            )
-        whole.add_row(table)
-    troubled = [run for run in ended if run.state in ("diverged", "failed")]
-    for run in troubled[:MOST_TROUBLED]:
-        text = Text(f"{run.rung} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
-        whole.add_row(text)
-    return whole
-
-
-def status_line(status: StudyStatus) -> str:
-    """One plain line, for a log or a pipe."""
-    counts = status.counts
-    parts = [f"{counts['finished']} of {len(status.runs)} runs finished"]
-    parts += [f"{counts[state]} {state}" for state in ("running", "waiting", "diverged", "failed") if counts[state]]
-    parts.append(f"{100 * status.share_done:.0f} % of the work")
-    if status.seconds_left is not None and not status.is_over:
-        parts.append(f"about {tables.seconds(status.seconds_left)} left{_between(status)}")
-    return f"{status.name} {status.scale}: " + ", ".join(parts)
-
-
-def status_json(status: StudyStatus) -> dict[str, Any]:
-    """Plain data: the counts, the estimate, every run."""
-    plain: dict[str, Any] = json_files.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
-    return plain
 
 
 def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
@@ -296,13 +227,13 @@ def _weighted_median(weighted: list[tuple[float, float]]) -> float:
 
 
 def _beside(planned: Sequence[PlannedRun]) -> list[int]:
-    """Of each run, how many are trained as one model with it; it is one of them."""
+    """For each run: how many runs are trained as one model with it, itself included."""
     trunks = Counter(group for group, _ in {(one.group, one.cluster) for one in planned})
     return [trunks[one.group] for one in planned]
 
 
 def _share(run: RunStatus, own_steps: int) -> float:
-    """Of the run's own work that is done; a run that ended early will not go on."""
+    """The share of the run's own work that is done; 1 for a run that ended early, since it will not go on."""
     if run.state in ("finished", "diverged", "failed"):
         return 1.0
     if not run.steps:
@@ -341,7 +272,7 @@ def _workers(study: StudyPlan, runs: Sequence[RunStatus]) -> int:
 
 
 def _stage(planned: PlannedRun) -> tuple[bool, bool]:
-    """Of conduct: the held-out runs begin when all others are over, those that start from another's weights last."""
+    """The order of conduct.py: held-out runs begin when all others are over; runs that start from others come last."""
     return bool(planned.starts_from), planned.held_out
 
 
@@ -411,41 +342,3 @@ def _results_in_table(path: Path) -> dict[str, RunRecord]:
 _studies = _Cached(codec.read_study)
 _results = _Cached(codec.read_result)
 _tables = _Cached(_results_in_table)
-
-
-def _runs_table(first: str, others: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="dim")
-    table.add_column(first, ratio=1, overflow="ellipsis", no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _label(run: RunStatus) -> str:
-    return tables.readable(run.rung) + (" (held out)" if run.held_out else "")
-
-
-def _counts_text(counts: Mapping[str, int], total: int) -> str:
-    parts = [f"[bold]{counts['finished']}[/] of {total} finished"]
-    parts += [f"{counts[state]} {state}" for state in ("running", "waiting") if counts[state]]
-    parts += [f"[red]{counts[state]} {state}[/]" for state in ("diverged", "failed") if counts[state]]
-    return " · ".join(parts)
-
-
-def _time_left(status: StudyStatus) -> str:
-    if status.is_over:
-        return "all runs have ended"
-    if status.seconds_left is None:
-        return "time left not known yet"
-    workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"
-    return f"about {tables.seconds(status.seconds_left)} left{_between(status)}, {workers}"
-
-
-def _between(status: StudyStatus) -> str:
-    """The interval, where there is one."""
-    if status.seconds_range is None:
-        return ""
-    low, high = map(tables.seconds, status.seconds_range)
-    return f" ({low} to {high})"

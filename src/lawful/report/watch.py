@@ -22,7 +22,8 @@ from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.markup import tag
 from lawful.report.page import all_charts, page
-from lawful.report.progress import status_line, study_status
+from lawful.report.progress import study_status
+from lawful.report.status_shown import status_line
 from lawful.storage.layout import Store, mirror
 
 ADDRESS = "127.0.0.1"

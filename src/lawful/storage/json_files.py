@@ -7,14 +7,14 @@ import itertools
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from lawful.errors import LawfulError, MissingDependency, StoreError
+from lawful.schema import Json as Json
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 log = logging.getLogger(__name__)
 MOST_JSON_BYTES = 2**28  # a study of a thousand runs has a few million; in memory they become 25 times as many
 MOST_NESTED = 100  # lists and objects of JSON, one in the other

@@ -201,7 +201,7 @@ def _beat(lease: Lease, every_seconds: float, is_over: threading.Event) -> None:
                 return
 
 
-def _process() -> dict[str, Any]:
+def _process() -> dict[str, str | int]:
     return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 

@@ -14,7 +14,6 @@ from lawful.schema import Cell
 from lawful.tables.cells import (
     as_float,
     counts_of,
-    has_unit,
     in_words,
     is_empty,
     is_finished,
@@ -22,6 +21,7 @@ from lawful.tables.cells import (
     texts_of,
     written_count,
 )
+from lawful.tables.expected import expect_6nd, expect_counts, expect_numbers, expect_one_unit, expect_whole
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.responses import NOTHING, Asked, of_own, response_of
@@ -32,7 +32,6 @@ from lawful.tables.roles import (
     choice_of,
     choose,
     error_bars,
-    is_far_from_6nd,
     is_of_all,
     may_be_validation,
     option_of,
@@ -41,8 +40,6 @@ from lawful.tables.roles import (
 )
 from lawful.tables.vocabulary import EPOCHS, LETTERS, PERCENT, RATIOS, VOCABULARY
 
-MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
-FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
 FAR_ABOVE = 5.0  # times the largest other loss, for a number that may mark a run without a loss
 _MARKS = frozenset((99, 100, 999, 1000, 9999, 10_000, 99_999, 100_000, 999_999, 1_000_000, 1e9))
 _SUMMARY = frozenset(("mean", "average", "avg", "median", "total", "grand total", "sum", "std", "stdev"))
@@ -106,17 +103,17 @@ def with_roles(
         if choice is not None:
             taken[role] = choice
         elif role in ("params", "tokens", "loss"):
-            _expect_numbers(table, role)
+            expect_numbers(table, role)
     if "tokens" not in taken and "params" in taken and "flops" not in taken:
         taken |= _by_ratio(table, taken, numbers)
-    _expect_one_unit(table, taken, factors)
+    expect_one_unit(table, taken, factors)
     response, metric, about = response_of(table, taken, numbers, asked, factors, told.get("trials"))
     if metric is not None:
         taken["loss"] = metric
-    _expect_whole(table, taken, factors)
+    expect_whole(table, taken, factors)
     if "flops" not in taken or taken["flops"].column not in factors:
-        _expect_6nd(table, taken, numbers, told)
-    _expect_counts(table, taken, numbers, told, factors)
+        expect_6nd(table, taken, numbers, told)
+    expect_counts(table, taken, numbers, told, factors)
     read, columns = table, []
     converted = dict(table.converted)
     for role, choice in taken.items():
@@ -237,37 +234,6 @@ def _by_ratio(table: Observations, taken: Mapping[str, Choice], numbers: Mapping
     return {}
 
 
-def _expect_numbers(table: Observations, role: str) -> None:
-    """A column with the name of a role and texts with digits in it is meant for that role, and cannot be read."""
-    words = {word for group in VOCABULARY[role] for word in group}
-    for column in table.columns:
-        if name_of(column).path not in words and name_of(column).letter != LETTERS.get(role, "none"):
-            continue
-        filled = [(i, row[column]) for i, row in enumerate(table.rows, start=1) if not is_empty(row.get(column, ""))]
-        texts = [(i, cell) for i, cell in filled if isinstance(cell, str) and any(map(str.isdigit, cell))]
-        if filled and len(texts) == len(filled):
-            number, cell = texts[0]
-            raise TableError(
-                f"{table.source}: column {column!r} is called as the {role} are, and none of its cells is a number: "
-                f"row {number} has {cell!r}. Write plain numbers there (2e9, 350M), or name another column: "
-                f"{option_of(role)} COLUMN."
-            )
-
-
-def _expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
-    """20M below `params (M)`: twenty million, or twenty million millions."""
-    for choice in taken.values():
-        if choice.unit == 1 or choice.column in factors:
-            continue
-        cells = [cell for cell in table.cells(choice.column) if isinstance(cell, str) and not is_empty(cell)]
-        twice = next((cell for cell in cells if has_unit(cell)), None)
-        if twice is not None:
-            raise TableError(
-                f"{table.source}: column {choice.column!r} names a unit, and its cell {twice!r} has one of its own. If "
-                f"the cells are right as they are: --unit {shell_word(choice.column)}=1."
-            )
-
-
 def _with_numbers(table: Observations, role: str, choice: Choice) -> tuple[Observations, str]:
     """The table with the numbers of a role under the column's own name, or under a new one where they are converted;
     that name."""
@@ -284,19 +250,8 @@ def _with_numbers(table: Observations, role: str, choice: Choice) -> tuple[Obser
     return table.with_cells(new, cells), new
 
 
-def _expect_whole(table: Observations, taken: Mapping[str, Choice], factors: Mapping[str, float]) -> None:
-    for role in COUNTS:
-        column = taken[role].column if role in taken else ""
-        if column in table.lone and column not in factors:
-            raise TableError(
-                f"{table.source}: column {column!r}: expected whole numbers, got cells such as "
-                f"{table.rows[0][column]!r}, each with a point and three digits: 1.234 may be 1234, or 1.234 in some "
-                f"unit. Say which: --unit {shell_word(column)}=1000, or --unit {shell_word(column)}=1e6 for millions."
-            )
-
-
 def _new_name(choice: Choice) -> str:
-    """Of the column that holds the converted numbers of another."""
+    """The name of the column that holds the converted numbers of another."""
     name = choice.column
     if choice.is_perplexity:
         name = f"log {name}"
@@ -329,80 +284,6 @@ def _converted(cell: Cell, choice: Choice, factor: Cell) -> Cell:
         if exact != exact:
             return ""
     return round(exact) if abs(exact) < 2**53 and abs(exact - round(exact)) < 1e-6 * abs(exact) else exact
-
-
-def _expect_6nd(
-    table: Observations,
-    taken: Mapping[str, Choice],
-    numbers: Mapping[str, np.ndarray],
-    told: Mapping[str, str],
-) -> None:
-    """FLOPs that are far from 6 N D are in another unit, or something else: the user is asked."""
-    if not {"params", "flops"} <= taken.keys() or "flops" in told:
-        return
-    if "tokens" not in taken:
-        c, n = taken["flops"], taken["params"]
-        with np.errstate(all="ignore"):
-            tokens = _median(c.in_ones(numbers) / 6 / n.in_ones(numbers))
-        if tokens < FEWEST:
-            raise TableError(
-                f"{table.source}: expected {c.column!r} to be the FLOPs of the whole training; got as many as "
-                f"{tokens:.2g} tokens take, by C = 6 N D. Say its unit: --unit {shell_word(c.column)}=PF-days, or "
-                f"=1e18 and the like; or name the column of the whole: {option_of('flops')} COLUMN."
-            )
-        return
-    values = {role: taken[role].in_ones(numbers) for role in ("params", "tokens", "flops")}
-    if not is_far_from_6nd(values["flops"], values["params"], values["tokens"]):
-        return
-    ratio = float(np.nanmedian(values["flops"] / (6 * values["params"] * values["tokens"])))
-    column = taken["flops"].column
-    named = {role: repr(taken[role].column) for role in values}
-    raise TableError(
-        f"{table.source}: expected {named['flops']} to be FLOPs, about 6 x {named['params']} x {named['tokens']}; got "
-        f"{ratio:.2g} of that. Say its unit: --unit {shell_word(column)}=PF-days, or =1e18 and the like; name another "
-        f"column with {option_of('flops')}; or say the units of {named['params']} and {named['tokens']} with --unit."
-    )
-
-
-def _median(numbers: np.ndarray) -> float:
-    """Of those that are finite; NaN of none."""
-    known = numbers[np.isfinite(numbers)]
-    return float(np.median(known)) if len(known) else math.nan
-
-
-def _expect_counts(
-    table: Observations,
-    taken: Mapping[str, Choice],
-    numbers: Mapping[str, np.ndarray],
-    told: Mapping[str, str],
-    factors: Mapping[str, float],
-) -> None:
-    """Nobody trains models of a thousand parameters on a thousand tokens: such columns are in some unit."""
-    for role, most in MOST.items():
-        choice = taken.get(role)
-        if choice is None or choice.unit == 1 or choice.column in factors:
-            continue
-        if _median(choice.in_ones(numbers)) > most:
-            raise TableError(
-                f"{table.source}: expected counts in {choice.column!r} in the unit that its name gives; that makes "
-                f"more than {most:g}. If they are counts already: --unit {shell_word(choice.column)}=1."
-            )
-    asked = [
-        role
-        for role in ("params", "tokens")
-        if role in taken and role not in told and taken[role].column not in factors
-    ]
-    if len(asked) < 2:
-        return
-    if any(_median(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
-        return
-    named = " and ".join(repr(taken[role].column) for role in asked)
-    words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)
-    ones = " ".join(f"--unit {shell_word(taken[role].column)}=1" for role in asked)
-    raise TableError(
-        f"{table.source}: expected counts in {named}, got numbers below {FEWEST:,}, as if in millions or billions. Say "
-        f"their units: {words}; or, if they are what they seem, {ones}."
-    )
 
 
 def _text_role(table: Observations, role: str, taken: Mapping[str, Choice]) -> str | None:

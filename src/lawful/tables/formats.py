@@ -97,11 +97,11 @@ def columns_to_rows(source: str, columns: Mapping[str, Sequence[Any]]) -> list[R
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
+def flattened(row: Mapping[str, Json]) -> dict[str, Json]:
     """Objects within the row as columns a.b; lists stay. Raises TableError where two would have one name."""
     if not any(isinstance(value, dict) for value in row.values()):
         return dict(row)
-    flat: dict[str, Any] = {}
+    flat: dict[str, Json] = {}
     for name, value in row.items():
         inner = {f"{name}.{key}": cell for key, cell in flattened(value).items()} if isinstance(value, dict) else {}
         for key, cell in (inner or {name: "" if value == {} else value}).items():

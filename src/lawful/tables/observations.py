@@ -286,7 +286,7 @@ def identity(row: Row, columns: Sequence[str]) -> tuple[Cell, ...]:
 
 
 def _digits(value: float) -> int:
-    """Of a number as it is written: 3 of 2.25, 1 of 2.0."""
+    """How many digits a number is written with, without zeros at the end: 3 for 2.25, 1 for 2.0."""
     return len(f"{decimal.Decimal(repr(float(value))).normalize():f}".replace(".", "").replace("-", "").strip("0"))
 
 

@@ -48,7 +48,7 @@ def _is_share(words: frozenset[str]) -> bool:
 
 
 def of_own(table: Observations, column: str, asked: Asked) -> Response:
-    """Of a table that lawful wrote, or that was read before; column: of the metric, where one is told."""
+    """The response of a table that lawful wrote, or that was read before. column: the metric's, where it is told."""
     response = told(asked.kind, asked.chance, is_error=bool(_words(column) & ERROR_RATES))
     if response is None and table.is_of_study and table.response.is_log and is_share(column):
         return Response(kind="logit")
@@ -107,7 +107,8 @@ _RESPONSE = "--response"
 
 
 def _by_name(table: Observations, column: str, words: frozenset[str], trend: float) -> Response:
-    """Of a column of which nothing is told. Raises TableError where its name says that it is no loss, and not what."""
+    """The response of a column that the user says nothing about. Raises TableError where its name says that it is no
+    loss, but not what it is."""
     if words & (ERROR_RATES | LOSSES | NEGATIVE) or not (_is_share(words) or words & (SCORES | RISING | CORRECT)):
         return LOG
     if _is_share(words) and trend > -CLEARLY:

@@ -194,7 +194,7 @@ class Batch:
         return updates
 
     def _loss(self, parameters: dict[str, Tensor], batch: dict[str, Tensor], example: plugins.Batch) -> Tensor:
-        """Of one run; vmap gives it a slice of each tensor."""
+        """The loss of one run; vmap gives it a slice of each tensor."""
 
         def model(inputs: Tensor) -> Tensor:
             out: Tensor = functional_call(self.model, parameters, (inputs,))

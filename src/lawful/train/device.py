@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def seed(where: torch.device, number: int) -> None:
-    """Of the random numbers drawn here and on the CPU: torch.manual_seed, which asks every kind of device, takes a
+    """Seed the random numbers of this device and of the CPU. torch.manual_seed asks every kind of device and takes a
     third of a millisecond, a twentieth of a small model's step."""
     torch.default_generator.manual_seed(number)
     if where.type == "cuda":
@@ -134,7 +134,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def use_of_gpu(device: torch.device, act: Callable[[], float], steps: int) -> tuple[float, int]:
-    """Of a CUDA device by so many steps: the share of their time in which a kernel runs, and the most bytes allocated.
+    """How `steps` steps use a CUDA device: the share of time in which a kernel runs, and the most bytes allocated.
 
     act    makes them and returns a step's seconds
     """

@@ -301,7 +301,7 @@ def _columns(training: Training) -> dict[str, Cell]:
 
 
 def flops_per_token(state: TrainState) -> float:
-    """Of all steps so far, where the rule's work depends on the data; else by the plan."""
+    """FLOPs per token: measured over all steps so far where the rule's work depends on the data, else as planned."""
     run, progress = state.run, state.progress
     if not progress.training_sums or not progress.step:
         return float(run.rule.training_flops_per_token(run.family, run.context))

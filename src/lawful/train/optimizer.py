@@ -45,8 +45,8 @@ def build_adamw(model: nn.Module, run: Run, *, is_fused: bool) -> torch.optim.Ad
 
 
 def make_room(optimizer: torch.optim.Optimizer) -> None:
-    """Allocate what it keeps of each parameter before it updates any: out of memory in the middle of its first step
-    would leave some parameters updated, and some without their moments."""
+    """Allocate the optimizer's state of every parameter before the first update. If memory ran out in the middle of the
+    first step, some parameters would be updated and others would have no moments."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
             if weight.grad is not None and not optimizer.state.get(weight):
@@ -56,8 +56,8 @@ def make_room(optimizer: torch.optim.Optimizer) -> None:
 
 
 def clip(optimizer: torch.optim.Optimizer, limit: float) -> float:
-    """clip_grad_norm_ of all that it updates, but that gradients within the limit are left alone instead of multiplied
-    by 1. Returns the norm before clipping."""
+    """Clip the gradients of all the optimizer's parameters, as clip_grad_norm_ does; gradients within the limit are
+    left alone instead of multiplied by 1. Returns the norm before clipping."""
     every = [weight for group in optimizer.param_groups for weight in group["params"]]
     norm = total_norm([weight.grad for weight in every if weight.grad is not None])
     found = float(parallel.whole(norm))
@@ -72,12 +72,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def learning_rate(run: Run, step: int) -> float:
-    """Of the update that step number `step` (from 0) makes."""
+    """The learning rate of step number `step`, counted from 0."""
     return run.optimizer.learning_rate * schedule_factor(run.schedule, run.steps, run.decay_start, step)
 
 
 def schedule_factor(schedule: Schedule, steps: int, decay_start: int, step: int) -> float:
-    """Warmup never reaches past the decay: the smaller of the two wins, so that very short runs stay sensible."""
+    """The learning rate of a step over its peak: the smaller of the warmup's and the decay's share, so that a warmup
+    never undoes the decay of a very short run."""
     warmup = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
     if schedule.shape == "constant":
         return warmup
@@ -90,8 +91,8 @@ def schedule_factor(schedule: Schedule, steps: int, decay_start: int, step: int)
 
 
 def is_decayed(run: Run) -> bool:
-    """Whether a run's last loss is of a decayed rate, by what the rate does and not by the schedule's name: at some
-    step it is at least PEAK_REACHED of its peak, and at the last step at most DECAYED of it."""
+    """Whether the learning rate has decayed when the run ends. The rates decide, not the schedule's name: the rate is
+    at least PEAK_REACHED of its peak at some step, and at most DECAYED of it at the last step."""
     factor = functools.partial(schedule_factor, run.schedule, run.steps, run.decay_start)
     first_looked_at = min(run.schedule.warmup_steps, run.steps - 1)  # there at once, unless the warmup is cut short
     has_peaked = any(factor(step) >= PEAK_REACHED for step in itertools.chain([first_looked_at], range(run.steps)))

@@ -15,7 +15,6 @@ from torch import nn
 
 from lawful.checks import NaturalInt, NonNegativeFloat, PositiveInt, Within, check_fields, shown
 from lawful.errors import DataError, DeclarationError, DeviceError
-from lawful.plugins import PreparedData
 from lawful.run import Run, from_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import read_json
@@ -54,14 +53,17 @@ class Writer:
 
     planned: PlannedRun
     run: Run
-    data: PreparedData
+    data: TokenData
     model: nn.Module
     device: torch.device
 
 
 def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None = None) -> Writer:
-    """run      an id or a label, or the start of one that fits a single finished run
-    own      the module of the study's own file, where that may run: own_module gives it"""
+    """The trained model of a run, which writes tokens. Raises DeclarationError where its data are none.
+
+    run      an id or a label, or the start of one that fits a single finished run
+    own      the module of the study's own file, where that may run: own_module gives it
+    """
     store = Store(folder)
     study = store.read_study()
     planned = _find(store, study, run)
@@ -72,6 +74,8 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
         data = spec.corpus.without_tokens()
         if data is None:
             raise
+    if not isinstance(data, TokenData):
+        raise DeclarationError(f"sample: expected a model of tokens, got one of {spec.corpus.name}.")
     where = devices.pick_device(device)
     with _in_memory_of(where):
         model = spec.family.build(torch.Generator().manual_seed(0)).to(where).eval()
@@ -82,10 +86,8 @@ def open_writer(folder: Path, run: str, device: str = "cpu", *, own: str | None 
 def sample_text(folder: Path, run: str, draw: Draw, *, prompt: str = "", device: str = "cpu") -> str:
     """`length` tokens after `prompt` (the corpus's first validation token where it is empty), the prompt included."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if isinstance(writer.data, TokenData) and (suffix := writer.data.sample_suffix):
+    if suffix := writer.data.sample_suffix:
         raise DeclarationError(f"sample: {writer.planned.rung} writes files; --out FILE{suffix} says where to.")
-    if not isinstance(writer.data, TokenData):
-        raise DeclarationError(f"sample: expected a model of text, got one of {writer.run.corpus.name}.")
     if not prompt and not writer.data.arrays:
         raise DeclarationError(
             f"sample: the corpus {writer.run.corpus.name} is not prepared on this machine, so that there is no first "
@@ -116,7 +118,7 @@ def sample_file(
 ) -> str:
     """Write a sample, or the content of `prompt` and how the model goes on, into `out`; what it is, in words."""
     writer = open_writer(folder, run, device, own=own_module(Store(folder).read_study(), folder))
-    if not (isinstance(writer.data, TokenData) and writer.data.sample_suffix):
+    if not writer.data.sample_suffix:
         raise DeclarationError(f"sample: --out: {writer.planned.rung} writes no files; leave --out away.")
     start = writer.data.sample_start(prompt)
     (tokens,) = write_on(writer, [start], draw, stop=start[0])
@@ -130,8 +132,6 @@ def write_on(
     """Each start (all equally long) with up to `length` tokens after it; a row ends before a drawn `stop`. No token is
     drawn that stands for nothing."""
     context = writer.run.context
-    if not isinstance(writer.data, TokenData):
-        raise DeclarationError(f"sample: expected a model of tokens, got one of {writer.run.corpus.name}.")
     tokenizer = writer.data.tokenizer
     rows = torch.tensor([list(start) for start in starts], device=writer.device)
     generator = torch.Generator().manual_seed(draw.seed)

@@ -16,20 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from lawful.domains.emg.edits import aligned, commonest_cer, edits
 from lawful.domains.emg.families.ctc_encoder import CtcEncoder, Emissions
 from lawful.domains.emg.records import Decoded
-from lawful.domains.emg.tasks.ctc import (
-    IGNORED,
-    Batch,
-    Ctc,
-    Spelling,
-    aligned,
-    commonest_cer,
-    ctc_loss,
-    edits,
-    greedy,
-    is_feasible,
-)
+from lawful.domains.emg.tasks.ctc import IGNORED, Batch, Ctc, Spelling, ctc_loss, greedy, is_feasible
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.errors import LawfulError
 from lawful.rules.backprop import Backprop

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lawful import unpack
-from lawful.domains.emg import language_model, sessions
+from lawful.domains.emg import language_model, sessions, splits
 from lawful.domains.emg.corpora.emg import Emg
 from lawful.domains.emg.language_model import Arpa, open_language_model
 from lawful.domains.emg.sessions import Keystroke
@@ -203,16 +203,16 @@ def test_a_hostile_split_file_is_refused_at_once(tmp_path: Path, text: str, said
     path.write_text(text)
     began = time.process_time()
     with pytest.raises(DataError, match=f"split.yaml: .*{said}"):
-        sessions.read_split(path)
+        splits.read_split(path)
     assert time.process_time() - began < 10
     assert sorted(tmp_path.iterdir()) == [path]
 
 
 def test_a_split_of_thousands_of_sessions_is_read_in_seconds(tmp_path: Path) -> None:
     many = tuple((f"u{n}", f"s{n}") for n in range(2000))
-    (tmp_path / "split.yaml").write_text(sessions.split_text(sessions.Split(train=many, val=(), test=())))
+    (tmp_path / "split.yaml").write_text(splits.split_text(splits.Split(train=many, val=(), test=())))
     began = time.process_time()
-    assert sessions.read_split(tmp_path / "split.yaml").train == many
+    assert splits.read_split(tmp_path / "split.yaml").train == many
     assert time.process_time() - began < 20
 
 
@@ -271,7 +271,7 @@ def test_an_archive_of_sessions_that_holds_more_than_any_is_refused(
 ) -> None:
     monkeypatch.setattr(unpack, "LEAST_ROOM", 2**18)
     split, archive = tmp_path / "split.yaml", tmp_path / "all.tar.gz"
-    split.write_text(sessions.split_text(sessions.Split(train=(("a", "one"),), val=(), test=())))
+    split.write_text(splits.split_text(splits.Split(train=(("a", "one"),), val=(), test=())))
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w") as tar:
         entry = tarfile.TarInfo("data/one.hdf5")

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lawful.domains.emg import sessions
+from lawful.domains.emg import sessions, splits
 from lawful.domains.emg.sessions import RATE, Keystroke
 from lawful.errors import LawfulError
 
@@ -124,15 +124,15 @@ def test_an_official_split_file_parses(tmp_path: Path) -> None:
         "  val:\n  - user: 89335547\n    session: 2021-06-02-1622679967-keystrokes-dca-study@1-0efbe614\n"
         "  test:\n  - user: 89335547\n    session: 2021-07-22-1627004019-keystrokes-dca-study@1-0efbe614\n"
     )
-    split = sessions.read_split(tmp_path / "user0.yaml")
+    split = splits.read_split(tmp_path / "user0.yaml")
     assert split.train == (("89335547", "2021-06-03-1622765527-keystrokes-dca-study@1-0efbe614"),)
     assert len(list(split)) == 3
 
 
 def test_a_split_survives_being_written(tmp_path: Path) -> None:
-    split = sessions.Split(train=(("1", "a: b"), ("yes", "b")), val=(("1", "c"),), test=())
-    (tmp_path / "s.yaml").write_text(sessions.split_text(split))
-    assert sessions.read_split(tmp_path / "s.yaml") == split
+    split = splits.Split(train=(("1", "a: b"), ("yes", "b")), val=(("1", "c"),), test=())
+    (tmp_path / "s.yaml").write_text(splits.split_text(split))
+    assert splits.read_split(tmp_path / "s.yaml") == split
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_split_survives_being_written(tmp_path: Path) -> None:
 def test_a_bad_split_file_is_refused_with_the_place(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(LawfulError, match=said):
-        sessions.read_split(tmp_path / "bad.yaml")
+        splits.read_split(tmp_path / "bad.yaml")
 
 
 FIELDS = [("emg_right", "<f4", (16,)), ("time", "<f8"), ("emg_left", "<f4", (16,))]
@@ -195,20 +195,18 @@ def test_only_the_sessions_of_a_split_are_kept_from_the_one_big_archive(tmp_path
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(recordings.glob("*.*")):
             tar.add(path, arcname=f"emg2qwerty-data-2021-08/{path.name}")
-    wanted = sessions.Split(train=(("synthetic001", "synthetic-001-000"),), val=(), test=())
-    split.write_text(sessions.split_text(wanted))
+    wanted = splits.Split(train=(("synthetic001", "synthetic-001-000"),), val=(), test=())
+    split.write_text(splits.split_text(wanted))
     kept = sessions.extract(archive, [split], tmp_path / "kept")
     assert [path.name for path in kept] == ["metadata.csv", "synthetic-001-000.hdf5"]
     assert (tmp_path / "kept" / "synthetic-001-000.hdf5").read_bytes() == (
         recordings / "synthetic-001-000.hdf5"
     ).read_bytes()
     other = tmp_path / "other.yaml"
-    other.write_text(
-        sessions.split_text(sessions.Split(train=(("synthetic000", "synthetic-000-000"),), val=(), test=()))
-    )
+    other.write_text(splits.split_text(splits.Split(train=(("synthetic000", "synthetic-000-000"),), val=(), test=())))
     both = sessions.extract(archive, [split, other], tmp_path / "both")
     assert [path.name for path in both] == ["metadata.csv", "synthetic-000-000.hdf5", "synthetic-001-000.hdf5"]
-    split.write_text(sessions.split_text(sessions.Split(train=(("u", "absent"),), val=(), test=())))
+    split.write_text(splits.split_text(splits.Split(train=(("u", "absent"),), val=(), test=())))
     with pytest.raises(LawfulError, match="expected 1 sessions of one.yaml, got 0; missing: absent.hdf5"):
         sessions.extract(archive, [split], tmp_path / "none")
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from lawful import conduct
 from lawful.domains.emg.corpora.emg import Emg
-from lawful.domains.emg.sessions import Split, split_text
+from lawful.domains.emg.splits import Split, split_text
 from lawful.domains.emg.studies import emg
 from lawful.domains.emg.tasks.ctc import Ctc
 from lawful.domains.emg.twin import Twin, write_twin

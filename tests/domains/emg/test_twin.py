@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawful.domains.emg.sessions import read_metadata, read_session, read_split
+from lawful.domains.emg.sessions import read_session
 from lawful.domains.emg.spectrogram import log_spectrogram, num_frames
+from lawful.domains.emg.splits import read_metadata, read_split
 from lawful.domains.emg.tokenizers.keys import typed
-from lawful.domains.emg.twin import REACH, WORDS, Twin, make_session, write_twin
+from lawful.domains.emg.twin import REACH, Twin, make_session, write_twin
+from lawful.domains.emg.words import WORDS
 from lawful.errors import LawfulError
 
 SMALL = Twin(users=2, test_users=1, train_sessions=1, train_minutes=0.4, other_minutes=0.3)

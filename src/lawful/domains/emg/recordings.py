@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from lawful.corpora import Progress
-from lawful.domains.emg import sessions
+from lawful.domains.emg import sessions, splits
 from lawful.domains.emg.spectrogram import HOP, WINDOW, log_spectrogram, num_frames
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.errors import DataError, StoreError
@@ -58,7 +58,7 @@ class Recording:
         return np.array(self.keys, dtype=np.uint16), np.array(self.times, dtype=float)
 
 
-def read_recordings(folder: Path, split: sessions.Split, progress: Progress) -> tuple[dict[str, Recording], list[str]]:
+def read_recordings(folder: Path, split: splits.Split, progress: Progress) -> tuple[dict[str, Recording], list[str]]:
     """Every session of the split but for its signal, and what is wrong with the others. A file is read once, as long
     as its size and date stay the same."""
     found: dict[str, Recording] = {}
@@ -96,12 +96,12 @@ def _read_once(path: Path) -> Recording:
     return read
 
 
-def unlike_metadata(folder: Path, split: sessions.Split) -> list[str]:
+def unlike_metadata(folder: Path, split: splits.Split) -> list[str]:
     """What metadata.csv, where there is one, says otherwise about the split's sessions."""
     path = next((one for one in (folder / "metadata.csv", *folder.glob("*/metadata.csv")) if one.exists()), None)
     if path is None:
         return []
-    users = {row["session"]: row["user"] for row in sessions.read_metadata(path)}
+    users = {row["session"]: row["user"] for row in splits.read_metadata(path)}
     return [
         f"{path}: expected the session {name} of user {user}, as the split has it, got "
         + (f"user {users[name]}." if name in users else "no such session.")

@@ -79,7 +79,7 @@ class SearchUsed:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitDetails(Details):
-    """Of one split. confusions: (true, decoded, times) of each pair of keys; "" stands for nothing."""
+    """What is known of one split. confusions: (true, decoded, times) of each pair of keys; "" stands for nothing."""
 
     sessions: tuple[DecodedSession, ...]
     confusions: tuple[tuple[str, str, NaturalInt], ...] = ()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import importlib
 import io
 import json
 import tarfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,27 +16,22 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from lawful import unpack
+from lawful.domains.emg.splits import read_split, short
 from lawful.errors import DataError, MissingDependency
 from lawful.storage.atomic import write_whole
 from lawful.storage.json_files import Json, no_json, reading
 
 if TYPE_CHECKING:
     import h5py
-    import yaml
-
 GROUP, SERIES = "emg2qwerty", "timeseries"
 RATE = 2000  # samples a second, of every published session
 ELECTRODES = 16  # around each wrist
 FIELDS = np.dtype([("emg_right", "<f4", (ELECTRODES,)), ("time", "<f8"), ("emg_left", "<f4", (ELECTRODES,))])
 ATTRIBUTES = ("session_name", "user", "condition", "duration_mins", "keystrokes", "prompts")
-METADATA = ("user", "session", "condition", "duration_mins", "num_keystrokes", "num_prompts", "quality_check_tags")
-SPLITS = ("train", "val", "test")
 MOST_SAMPLES = 24 * 3600 * RATE  # a day; sessions last minutes, some an hour or two
 MOST_ROW_BYTES = 1024  # of a sample; the layout has 136
 MOST_CHUNK_BYTES = 2**28  # that are unpacked to read one sample
 MOST_GROWTH = 100  # times what is stored that a dataset may declare; noise hardly packs at all
-MOST_SPLIT_BYTES = 2**20  # of a split file; the official ones have at most 100 kB
-MOST_NESTED = 20  # the layout has 4
 MOST_SESSION_BYTES = 4 * 2**30  # of one file in the archive; the official ones have some 200 MB
 CHECKED_SAMPLES = 2**16  # read at a time when a whole session is looked through: 9 MB
 RATE_TOLERANCE = 0.02  # relative, of a recording's samples a second by its own clock
@@ -209,7 +202,7 @@ def _series(path: Path, file: h5py.File) -> h5py.Dataset:
     place = file
     for name in (GROUP, SERIES):
         if name not in place.keys():
-            raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {_short(list(place)[:8])}.")
+            raise DataError(f"{path}: expected the dataset {GROUP}/{SERIES}, got {short(list(place)[:8])}.")
         if not isinstance(link := place.get(name, getlink=True), h5py.HardLink):
             raise DataError(f"{path}: expected {name} to lie in the file, got a link to {_target(link)}.")
         place = place[name]
@@ -218,11 +211,11 @@ def _series(path: Path, file: h5py.File) -> h5py.Dataset:
     if place.is_virtual:
         raise DataError(f"{path}: expected {SERIES} to lie in the file, got a virtual dataset, made of other files.")
     if place.external:
-        raise DataError(f"{path}: expected {SERIES} to lie in the file, got one in {_short(place.external[0][0])}.")
+        raise DataError(f"{path}: expected {SERIES} to lie in the file, got one in {short(place.external[0][0])}.")
     dtype, names = place.dtype, place.dtype.names or ()
     for field in ("emg_left", "emg_right", "time"):
         if field not in names:
-            raise DataError(f"{path}: expected the field {field} in {SERIES}, got {_short(names[:8]) or 'none'}.")
+            raise DataError(f"{path}: expected the field {field} in {SERIES}, got {short(names[:8]) or 'none'}.")
         if dtype[field].base.kind != "f":
             raise DataError(f"{path}: expected numbers in {field}, got {dtype[field].base}.")
     for field in ("emg_left", "emg_right"):
@@ -233,7 +226,7 @@ def _series(path: Path, file: h5py.File) -> h5py.Dataset:
     if place.ndim != 1 or place.shape[0] > MOST_SAMPLES or dtype.itemsize > MOST_ROW_BYTES or chunk > MOST_CHUNK_BYTES:
         raise DataError(
             f"{path}: expected at most {MOST_SAMPLES:,} samples of {MOST_ROW_BYTES:,} bytes, in chunks of "
-            f"{MOST_CHUNK_BYTES:,} bytes, got shape {_short(place.shape)} of {dtype.itemsize:,} and {chunk:,}."
+            f"{MOST_CHUNK_BYTES:,} bytes, got shape {short(place.shape)} of {dtype.itemsize:,} and {chunk:,}."
         )
     if declared > MOST_GROWTH * stored:
         raise DataError(f"{path}: expected samples, got {declared:,} bytes declared, of which {stored:,} are there.")
@@ -241,7 +234,7 @@ def _series(path: Path, file: h5py.File) -> h5py.Dataset:
 
 
 def _target(link: h5py.SoftLink | h5py.ExternalLink) -> str:
-    return _short(": ".join(str(part) for part in (getattr(link, "filename", None), link.path) if part))
+    return short(": ".join(str(part) for part in (getattr(link, "filename", None), link.path) if part))
 
 
 def check_signal(session: Session) -> None:
@@ -288,102 +281,6 @@ def session_bytes(
         group.attrs["daq_channels"] = ELECTRODES
         group.attrs["daq_sample_rate"] = float(RATE)
     return held.getvalue()
-
-
-def metadata_text(rows: Iterable[Mapping[str, str | float]]) -> str:
-    """metadata.csv with the official columns."""
-    held = io.StringIO()
-    writer = csv.DictWriter(held, METADATA, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return held.getvalue()
-
-
-def read_metadata(path: Path) -> list[dict[str, str]]:
-    with reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        columns, rows = reader.fieldnames or (), list(reader)
-    if missing := [name for name in ("user", "session") if name not in columns]:
-        raise DataError(f"{path}: expected the columns user and session; missing: {', '.join(missing)}.")
-    return rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Sessions by split: (user, session) each, in the file's order."""
-
-    train: tuple[tuple[str, str], ...]
-    val: tuple[tuple[str, str], ...]
-    test: tuple[tuple[str, str], ...]
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        yield from (*self.train, *self.val, *self.test)
-
-
-def read_split(path: Path) -> Split:
-    """An official split file: `dataset: {train, val, test: [{user, session}]}`. Raises LawfulError naming the place."""
-    try:
-        import yaml
-    except ImportError as error:
-        what = f"{path}: reading a split file"
-        raise MissingDependency.of("yaml", extra="emg", what=what, error=error) from None
-    if not path.is_file():
-        raise DataError(f"{path}: expected a split file (YAML), got no such file.")
-    if (size := path.stat().st_size) > MOST_SPLIT_BYTES:
-        raise DataError(f"{path}: expected a split file of at most {MOST_SPLIT_BYTES:,} bytes, got {size:,}.")
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        depth = 0
-
-        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            if self.check_event(yaml.AliasEvent):  # a few of them, one in the other, stand for billions of items
-                raise DataError(f"{path}: expected a split file without aliases (*{self.peek_event().anchor}).")
-            self.depth += 1
-            if self.depth > MOST_NESTED:
-                raise DataError(f"{path}: expected at most {MOST_NESTED} lists or mappings one in the other, got more.")
-            node = super().compose_node(parent, index)
-            self.depth -= 1
-            return node
-
-    with reading(path, "YAML", DataError):
-        loader = Loader(path.read_text(encoding="utf-8"))
-        try:
-            found = loader.get_single_data()
-        finally:
-            loader.dispose()
-    listed = found.get("dataset") if isinstance(found, dict) else None
-    if not isinstance(listed, dict) or not listed.get("train"):
-        raise DataError(f"{path}: expected `dataset:` with lists train, val and test, got {_short(found)}.")
-    parts: dict[str, tuple[tuple[str, str], ...]] = {}
-    for name in SPLITS:
-        entries = listed.get(name) or []
-        if not isinstance(entries, list):
-            raise DataError(f"{path}: {name}: expected a list of sessions, got {_short(entries)}.")
-        for place, entry in enumerate(entries):
-            if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
-                raise DataError(f"{path}: {name}, entry {place + 1}: expected user and session, got {_short(entry)}.")
-            if not _is_name(str(entry["session"])):  # of its file, and of those that are made of it
-                got = _short(entry["session"])
-                raise DataError(f"{path}: {name}, entry {place + 1}: expected the name of a session, got {got}.")
-        parts[name] = tuple((str(entry["user"]), str(entry["session"])) for entry in entries)
-    counted = Counter(session for part in parts.values() for _, session in part)
-    if repeated := sorted(session for session, count in counted.items() if count > 1):
-        raise DataError(f"{path}: expected each session once, got {repeated[0]} more than once.")
-    return Split(**parts)
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= 200 and text[0] != "." and text.isprintable() and not set("/\\") & set(text)
-
-
-def split_text(split: Split, user: str = "generic") -> str:
-    """The official form of a split file."""
-    lines = [f"user: {user}", "", "dataset:"]
-    for name in SPLITS:
-        entries = getattr(split, name)
-        lines.append(f"  {name}:" + ("" if entries else " []"))
-        lines += [f"    - user: {json.dumps(who)}\n      session: {json.dumps(session)}" for who, session in entries]
-    return "\n".join(lines) + "\n"
 
 
 def extract(
@@ -454,7 +351,7 @@ def _parsed(path: Path, attributes: Mapping[str, str], name: str, needed: tuple[
         if not is_whole or not all(type(item[key]) in (int, float) for key in ("start", "end")):
             raise DataError(
                 f"{path}: {name}, entry {place + 1}: expected {', '.join(needed)}, start and end as numbers, got "
-                f"{_short(item)}."
+                f"{short(item)}."
             )
     return list(value)
 
@@ -483,8 +380,3 @@ def _h5py() -> ModuleType:
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else text[:77] + "..."

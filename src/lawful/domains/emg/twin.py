@@ -15,54 +15,15 @@ import scipy.signal
 
 from lawful.checks import NaturalInt, PositiveInt, Within, check_fields
 from lawful.domains.emg import sessions
-from lawful.domains.emg.sessions import RATE, Keystroke, Split
+from lawful.domains.emg.sessions import RATE, Keystroke
+from lawful.domains.emg.splits import SPLITS, Split, metadata_text, split_text
+from lawful.domains.emg.words import LINE_WORDS, WORDS, ZIPF
 from lawful.run import added
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.json_files import Json
 
 RULES = 1  # raised when the same fields give other signals
-
-# Text -----------------------------------------------------------------------------------------------------------------
-_VERBS = """
-add ask call carry change clean close cook count cover cross cut draw drink drive end feel fill find fly follow get
-give grow happen help hold jump keep kick know laugh lead learn leave lift listen live look love make mark mean meet
-mix move need open paint pass pick plan plant play point press print pull push put rain reach read rest ring roll run
-sail save say see sell send set shout show sing sit sleep smell sort speak spell stand start stay step stop study swim
-take talk teach tell test thank think throw touch train travel try turn use visit wait walk want warm wash watch wear
-win wish work worry write
-""".split()
-_NOUNS = """
-acid air animal apple arm baby back ball band bank base bear bed bell bird boat body bone book bottle box boy branch
-bread bridge brother building bus cake camp car card cat cause center chair chart child circle city class clock cloth
-cloud coat color corn corner country cow cup day desk dinner doctor dog dollar door dream dress drop ear earth edge
-egg engine evening event eye face fact family farm father feather field figure finger fire fish floor flower food foot
-forest form fox friend fruit game garden gate girl glass gold grass group hair hand hat head heart hill history hole
-home horse hour house idea inch island job key king kitchen lake lamp land language leaf leg letter lid light line
-lion list lot lunch machine map market mile milk mind minute money month moon morning mother mountain mouse mouth
-music name neck night noise nose note number ocean office oil order page pair paper park part party pen people picture
-piece pig place plane plate poem pocket pond pot prize problem queen question quiz rabbit radio reason record result
-rice river road rock roof room root rope rose rule salt sand school science sea seat seed shape sheep ship shirt shoe
-shop side sign silver sister size skin sky snow soil song sound space spoon sport spring square star state station
-stone store storm story street student sugar summer sun table tail team thing thumb time tooth top town toy tree trip
-truck unit uncle valley village voice wagon wall war water wave way week wheel wind window wing winter wire wood word
-world yard year zoo
-""".split()
-_OTHERS = """
-a about above after again all almost also always an and any are as at away bad be because before best better between
-big black blue both brown but by can clear cold could dark deep did do dry each early easy eight even ever every far
-fast few first five for four free fresh from full good great green had happy hard has have he her here high him his
-hot how i if in into is it its just kind large last late left less like little long low many may me more most much
-must my near never new next nice no north not now of off often old on once one only or other our out over own poor
-quick quiet rather ready red rich right round safe same second seven she short should six slow small so soft some soon
-south still strong such sure ten than that the their them then there these they this those three to today together too
-two under until up upon us very was we well were west what when where which while white who why wide wild will with
-without yes yet you young your zero
-""".split()
-WORDS = tuple(sorted({*_VERBS, *(f"{word}s" for word in _VERBS), *_NOUNS, *(f"{word}s" for word in _NOUNS), *_OTHERS}))
-ZIPF = 0.6  # weight of a word of rank r is r^-ZIPF
-LINE_WORDS = 7
 TYPO_SHARE = 0.02
-
 # Fingers --------------------------------------------------------------------------------------------------------------
 LITTLE, RING, MIDDLE, INDEX, THUMB = range(5)
 _COLUMNS = {  # (hand, finger, column): keys from the top row down; inner and outer columns need the wrist
@@ -93,7 +54,6 @@ REACH |= {
     ENTER: Reach(1, LITTLE, 1, "outer"),
     BACKSPACE: Reach(1, LITTLE, 0, "outer"),
 }
-
 # Muscles --------------------------------------------------------------------------------------------------------------
 # 18 a hand: for each of four fingers a superficial and a deep flexor and extensor; a thumb and a wrist muscle
 FLEXOR, DEEP_FLEXOR, EXTENSOR, DEEP_EXTENSOR = 0, 4, 8, 12
@@ -109,7 +69,6 @@ ENSLAVED = (0.2, 0.15)  # of the neighbouring fingers' flexors and extensors
 BURST_SECONDS = 0.035  # standard deviation
 LEAD_SECONDS = (0.060, 0.012)  # the muscle is ahead of the key
 TONIC = 0.04  # of the extensors, which hold the hand up
-
 # Motor units (Fuglevand et al. 1993, doi:10.1152/jn.1993.70.6.2470) ---------------------------------------------------
 UNITS = (6, 10)  # a muscle, both included
 THRESHOLDS = (0.03, 0.6)  # of drive, spaced exponentially
@@ -122,8 +81,6 @@ DRIVE_RATE = 200  # steps a second of the drive
 ELECTRODES = sessions.ELECTRODES
 _PIECE_SECONDS = 30
 FIRST_START = 1_700_000_000.0  # unix seconds of the first session
-
-
 Minutes = Annotated[float, Within(at_least=0.2)]  # a session of less holds no prompt
 Difficulty = Annotated[float, Within(at_least=0, at_most=3)]
 
@@ -187,8 +144,8 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
     split_file = folder / "split" / "generic.yaml"
     rows: list[dict[str, str | float]] = []
     test_users = range(twin.users, twin.users + twin.test_users if twin.personal_sessions else twin.users)
-    splits = {"generic": twin.plan, **{f"user{n}": twin.personal_plan(user) for n, user in enumerate(test_users)}}
-    every = {(user, session): minutes for plan in splits.values() for _, user, session, minutes in plan}
+    plans = {"generic": twin.plan, **{f"user{n}": twin.personal_plan(user) for n, user in enumerate(test_users)}}
+    every = {(user, session): minutes for plan in plans.values() for _, user, session, minutes in plan}
     for number, ((user, session), minutes) in enumerate(every.items()):
         progress(f"making up EMG, session {number + 1} of {len(every)}", number / len(every))
         who, name = _names(user, session)
@@ -217,12 +174,10 @@ def write_twin(twin: Twin, folder: Path, progress: Callable[[str, float], None] 
                 "quality_check_tags": "[]",
             }
         )
-    write_text(folder / "metadata.csv", sessions.metadata_text(rows))
-    for user_name, plan in reversed(splits.items()):
-        parts = {
-            part: tuple(_names(user, n) for found, user, n, _ in plan if found == part) for part in sessions.SPLITS
-        }
-        write_text(split_file.with_name(f"{user_name}.yaml"), sessions.split_text(Split(**parts), user_name))
+    write_text(folder / "metadata.csv", metadata_text(rows))
+    for user_name, plan in reversed(plans.items()):
+        parts = {part: tuple(_names(user, n) for found, user, n, _ in plan if found == part) for part in SPLITS}
+        write_text(split_file.with_name(f"{user_name}.yaml"), split_text(Split(**parts), user_name))
     return split_file
 
 

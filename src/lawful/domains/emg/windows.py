@@ -116,7 +116,7 @@ class EmgData:
         """None: there are no bytes."""
 
     def sessions(self, split: str | None = None) -> tuple[Known, ...]:
-        """Of a split, or of all; of the training split only those of the chosen users."""
+        """The sessions of a split, or of all splits; of the training split only those of the chosen users."""
         return _sessions(self, split)
 
     def named(self, split: str, number: int) -> dict[str, str]:

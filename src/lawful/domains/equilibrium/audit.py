@@ -28,8 +28,8 @@ def gradient_error(ours: dict[str, Tensor], exact: dict[str, Tensor] | None) -> 
 
 
 def exact_gradient(model: EnergyModel, task: Loss[Tokens], batch: Tokens, start: Tensor) -> dict[str, Tensor] | None:
-    """Of the summed loss at the fixed point that `start` settles to, by the parameter's name; None where no position's
-    fixed point, or solution, is certain.
+    """The gradient of the summed loss at the fixed point that `start` settles to, by parameter name; None where the
+    fixed point, or the solution, is certain at no position.
 
     start: the state [depth, batch, time, width] from which the fixed point is sought.
 

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from lawful.domains.music.abc_fields import ACCIDENTALS, key_of, length_of, meter_of, tempo_of, unit_of
 from lawful.errors import DataError
 
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-SHARPS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}  # of the major key; its letters: order of sharps
-MODES = {"": 0, "maj": 0, "ion": 0, "mix": -1, "dor": -2, "m": -3, "min": -3, "aeo": -3, "phr": -4, "loc": -5, "lyd": 1}
-ACCIDENTALS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 # (p notes in the time of q): q by p, where the tune does not say; 0: 3 in compound time, else 2
 IN_TIME_OF = {2: 3, 3: 2, 4: 3, 5: 0, 6: 2, 7: 0, 8: 3, 9: 0}
 MOST_EVENTS = 200_000  # notes, chords and rests of a tune; the longest of music21's has 4,000
@@ -164,13 +162,13 @@ class _Reader:
         text = re.split(r"(?<!\\)%", text)[0].strip()
         match name:
             case "M":
-                self.voice.meter = _meter(text)
+                self.voice.meter = meter_of(text)
                 if self.voice.meter is not None and (not self.voices or self.voice is self._first()):
                     self.signatures[self.voice.now] = self.voice.meter
             case "L":
-                self.voice.unit, self.has_unit = 4 * _unit(text), True
+                self.voice.unit, self.has_unit = 4 * unit_of(text), True
             case "Q":
-                if speed := _tempo(text, self.voice.unit):
+                if speed := tempo_of(text, self.voice.unit):
                     self.tempos[self.voice.now] = speed
             case "I":
                 self._directive(text.split())
@@ -181,7 +179,7 @@ class _Reader:
                 else:
                     self.declared[number] = properties
             case "K":
-                self.voice.key, self.voice.accidentals = _key(text, self.voice.key), {}
+                self.voice.key, self.voice.accidentals = key_of(text, self.voice.key), {}
                 self._clef(text)
                 if not self.is_body:
                     self._begin()
@@ -243,13 +241,13 @@ class _Reader:
                     self._pitch(note, None)
             case "note":
                 single = _notes_in(text)
-                self._sound(single, _length(single[0]["length"]))
+                self._sound(single, length_of(single[0]["length"]))
             case "chord":
                 inner, length = text[1:].rsplit("]", 1)
                 chord = _notes_in(inner)
-                self._sound(chord, _length(chord[0]["length"]) * _length(length))
+                self._sound(chord, length_of(chord[0]["length"]) * length_of(length))
             case "rest":
-                self._sound([], _length(text[1:]))
+                self._sound([], length_of(text[1:]))
             case "bars":
                 if voice.bar is None:
                     raise DataError(f"expected a length, got {text}: rests of whole bars in a tune without bars (M:)")
@@ -356,83 +354,3 @@ def _notes_in(chord: str) -> list[re.Match[str]]:
     if not notes:
         raise DataError(f"expected a chord, got [{chord[:20]}]")
     return notes
-
-
-def _length(text: str) -> Fraction:
-    times, slash, over = text.partition("/")
-    halved = slash.count("/") + over.count("/")  # C// is a quarter of C; C/4 too
-    number = over.strip("/")
-    divided = 2**halved if not number else int(number) * 2 ** (halved - 1)
-    if not divided or not int(times or 1):
-        raise DataError(f"expected a length above 0, got {text!r}")
-    return Fraction(int(times or 1), divided)
-
-
-def _meter(text: str) -> tuple[int, int] | None:
-    """Beats and note value; None without bars."""
-    if text in ("C", "c"):
-        return 4, 4
-    if text in ("C|", "c|"):
-        return 2, 2
-    if text.lower() in ("none", "", "free"):
-        return None
-    found = re.match(r"\(?(\d{1,3}(?:\+\d{1,3})*)\)?(?:/(\d{1,3}))?(?![\d+/])", text.replace(" ", ""))
-    beats = sum(map(int, found[1].split("+"))) if found else 0
-    value = int(found[2] or 1) if found else 0
-    if not beats or value not in (1, 2, 4, 8, 16, 32, 64):
-        raise DataError(f"expected a time signature (M:), got {text[:40]!r}")
-    return beats, value
-
-
-def _unit(text: str) -> Fraction:
-    found = re.fullmatch(r"(\d{1,3})(?:\s*/\s*(\d{1,3}))?", text)
-    if found is None or not int(found[1]) or not int(found[2] or 1):
-        raise DataError(f"expected a length (L:), got {text[:40]!r}")
-    return Fraction(int(found[1]), int(found[2] or 1))
-
-
-def _tempo(text: str, unit: Fraction) -> float | None:
-    """Quarters a minute. None where the words do not say it."""
-    found = re.search(r"((?:\d{1,3}/\d{1,3}\s*)+|C\d{0,2})\s*=\s*(\d{1,4})", text)
-    plain = re.fullmatch(r"\d{1,4}", text)  # quarters, as abc2midi has it
-    if plain:
-        speed = float(text)
-    elif found and found[1][0] == "C":
-        speed = float(unit * int(found[1][1:] or 1) * int(found[2]))
-    elif found:
-        parts = [tuple(map(int, part.split("/"))) for part in found[1].split()]
-        speed = 4.0 * int(found[2]) * sum(first / second for first, second in parts if second)
-    else:
-        return None
-    return speed if 1 <= speed <= 1000 else None
-
-
-def _key(text: str, before: Mapping[str, int]) -> dict[str, int]:
-    """Letter -> semitones. Words after the key (a clef, say) are read elsewhere."""
-    found = re.match(r"([A-G])([#b]?)([A-Za-z]*)(?:\s+([A-Za-z]{3,}|m)\b(?!=))?", text)
-    if text.upper().startswith("HP"):
-        key = {"F": 1, "C": 1}
-    elif not text or re.match(r"none\b", text):
-        key = {}
-    elif found and (shift := MODES.get(found[3][:3].lower())) is not None and found[3] != "M":
-        shift += 0 if found[3] else MODES.get((found[4] or "")[:3].lower(), 0)
-        sharps = SHARPS[found[1]] + {"": 0, "#": 7, "b": -7}[found[2]] + shift
-        key = _signature(sharps)
-    elif re.match(r"clef|bass|treble|alto|tenor|perc|octave|transpose|middle|stafflines|exp|[_^=][A-Ga-g]", text):
-        key = dict(before)
-    else:
-        raise DataError(f"expected a key (K:), got {text[:40]!r}")
-    if re.search(r"\bexp\b", text):
-        key = {}
-    for sign, letter in re.findall(r"(\^\^?|__?|(?<!\S)=)([A-Ga-g])", text):
-        key[letter.upper()] = ACCIDENTALS[sign]
-    return key
-
-
-def _signature(sharps: int) -> dict[str, int]:
-    """sharps: their number; of flats where it is below 0."""
-    order, key = list(SHARPS) if sharps > 0 else list(SHARPS)[::-1], dict[str, int]()
-    for place in range(abs(sharps)):
-        letter = order[place % 7]
-        key[letter] = key.get(letter, 0) + (1 if sharps > 0 else -1)
-    return key

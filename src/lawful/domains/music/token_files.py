@@ -121,7 +121,8 @@ def _fits(tokens: Json, sizes: Sequence[int]) -> bool:
 
 @functools.lru_cache(maxsize=4)
 def _midi_tokenizer(content: bytes) -> miditok.MusicTokenizer:
-    """Of MidiTok. DataError where the file is none of its own, or asks for more symbols than any tokenizer has."""
+    """The tokenizer that a file of MidiTok describes. DataError where the file is not MidiTok's, or asks for more
+    symbols than any tokenizer has."""
     miditok = imported("miditok")
     known = json_of(content.decode("utf-8", errors="replace"))
     settings = known if isinstance(known, dict) else {}

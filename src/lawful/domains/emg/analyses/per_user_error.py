@@ -236,7 +236,7 @@ def _interval(draws: np.ndarray, users: int) -> tuple[float, float]:
 
 
 def _percentages(users: int) -> list[float]:
-    """Of the draws' quantiles for a 95 % interval: 2.5 and 97.5 with many users, nearly 0 and 100 with four."""
+    """The percentiles of the draws for a 95 % interval: 2.5 and 97.5 with many users, nearly 0 and 100 with four."""
     tail = 100 * NormalDist().cdf(-math.sqrt(users / (users - 1)) * t_quantile(0.975, users - 1))
     return [tail, 100 - tail]
 

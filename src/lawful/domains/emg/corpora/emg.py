@@ -12,7 +12,7 @@ import numpy as np
 
 from lawful.checks import PositiveInt, check_fields
 from lawful.corpora import Corpus, Progress, prepared_folder
-from lawful.domains.emg import sessions
+from lawful.domains.emg import sessions, splits
 from lawful.domains.emg.prepared import PreparedEmg, SessionFile, SplitFiles, damaged
 from lawful.domains.emg.recordings import (
     FORMAT,
@@ -81,13 +81,13 @@ class Emg(Corpus):
         """Keys of all sessions, and spectrograms where they are not too many, in CACHE/corpora/emg/FINGERPRINT."""
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
-        split = sessions.read_split(split_file)
+        split = splits.read_split(split_file)
         found, problems = read_recordings(folder, split, progress)
         if problems:
             raise DataError(listed(problems))
         content = [
             (part, name, found[name].samples, sha256_of_keys(*found[name].arrays), found[name].glance)
-            for part in sessions.SPLITS
+            for part in splits.SPLITS
             for _, name in getattr(split, part)
         ]
         fingerprint = self._fingerprint(content)
@@ -140,10 +140,10 @@ class Emg(Corpus):
         return problems
 
     def inspect(self, data: Path, progress: Progress | None = None) -> list[str]:
-        """Of a folder of recordings: every missing or damaged session of the split, whether prepared before or not."""
+        """Every missing or damaged session of the split in a folder of recordings, whether prepared before or not."""
         progress = progress or (lambda what, share: None)
         folder, split_file = self._recordings(data, progress)
-        split = sessions.read_split(split_file)
+        split = splits.read_split(split_file)
         _, problems = read_recordings(folder, split, progress)
         problems += unlike_metadata(folder, split)
         for number, (_, name) in enumerate(pairs := list(split)):
@@ -156,11 +156,11 @@ class Emg(Corpus):
         return problems
 
     def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
-        """Of each recording: a clock that drifts, gaps in its time, keystrokes outside of it."""
+        """What is odd about recordings: a clock that drifts, gaps in time, keystrokes outside of the recording."""
         if fingerprint is not None:
             return list(PreparedEmg.read(self._folder(fingerprint)).remarks)
         folder, split_file = self._recordings(data, lambda what, share: None)
-        found, _ = read_recordings(folder, sessions.read_split(split_file), lambda what, share: None)
+        found, _ = read_recordings(folder, splits.read_split(split_file), lambda what, share: None)
         return [remark for read in found.values() for remark in read.remarks]
 
     def _recordings(self, data: Path | None, progress: Progress) -> tuple[Path, Path]:
@@ -200,7 +200,7 @@ class Emg(Corpus):
         target: Path,
         fingerprint: str,
         folder: Path,
-        split: sessions.Split,
+        split: splits.Split,
         found: Mapping[str, Recording],
         progress: Progress,
         *,

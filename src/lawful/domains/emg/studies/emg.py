@@ -14,7 +14,7 @@ from typing import Literal
 from lawful.checks import NaturalInt, NonNegativeFloat, NumSeeds, PositiveInt, checked
 from lawful.domains.emg.corpora.emg import Emg
 from lawful.domains.emg.families.ctc_encoder import CtcEncoder
-from lawful.domains.emg.sessions import read_split
+from lawful.domains.emg.splits import read_split
 from lawful.domains.emg.tasks.ctc import Ctc, Spelling
 from lawful.domains.emg.twin import Difficulty, Twin
 from lawful.domains.emg.windows import FUTURE_FRAMES, PAST_FRAMES, WINDOW_FRAMES

@@ -12,6 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -87,13 +88,12 @@ class Equilibrium(Family):
     @classmethod
     def examples(cls) -> tuple[Equilibrium, ...]:
         # an evaluation may stop before max_steps; with no tolerance it takes them all, as the FLOPs are counted
-        small: dict[str, Any] = {"vocab_size": 65, "width": 16, "context": 16, "heads": 2}
-        small |= {"max_steps": 3, "tolerance": 0.0}
+        small = partial(cls, vocab_size=65, width=16, context=16, heads=2, max_steps=3, tolerance=0.0)
         return (
-            cls(variant="looped_mlp", window=4, **small),
-            cls(variant="recurrent_core", mlp_width=24, **small),
-            cls(variant="recurrent_core", mlp_width=24, positions="learned", **small),
-            cls(variant="full", mlp_width=24, depth=3, **small),
+            small(variant="looped_mlp", window=4),
+            small(variant="recurrent_core", mlp_width=24),
+            small(variant="recurrent_core", mlp_width=24, positions="learned"),
+            small(variant="full", mlp_width=24, depth=3),
         )
 
     @property
@@ -127,7 +127,7 @@ class Equilibrium(Family):
         )
 
     def forward_flops_per_token(self, context: int) -> int:
-        """Of an evaluation that takes all of max_steps."""
+        """FLOPs of an evaluation that takes all of max_steps."""
         work = self.energy_flops_per_token(context)
         return work.clamp + self.max_steps * work.force + work.readout
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
@@ -218,16 +219,16 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
     return asked
 
 
-def _families(looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tuple[int, ...], decoder: Any) -> Any:
+def _families(
+    looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tuple[int, ...], decoder: tuple[int, ...]
+) -> dict[str, Family]:
     """Of one size: looped width; core (width, heads, mlp_width); full the same, 3 layers; mlp (embedding width, width,
     depth); decoder (width, depth, heads)."""
-    shared: dict[str, Any] = {"vocab_size": VOCABULARY, "context": 128}
+    equilibrium = partial(Equilibrium, vocab_size=VOCABULARY, context=128)
     return {
-        "looped_mlp": Equilibrium(variant="looped_mlp", width=looped, window=8, **shared),
-        "recurrent_core": Equilibrium(
-            variant="recurrent_core", width=core[0], heads=core[1], mlp_width=core[2], **shared
-        ),
-        "full": Equilibrium(variant="full", width=full[0], heads=full[1], mlp_width=full[2], depth=3, **shared),
+        "looped_mlp": equilibrium(variant="looped_mlp", width=looped, window=8),
+        "recurrent_core": equilibrium(variant="recurrent_core", width=core[0], heads=core[1], mlp_width=core[2]),
+        "full": equilibrium(variant="full", width=full[0], heads=full[1], mlp_width=full[2], depth=3),
         "mlp": WindowMLP(vocab_size=VOCABULARY, window=8, embedding_width=mlp[0], width=mlp[1], depth=mlp[2]),
         "transformer": Decoder(
             vocab_size=VOCABULARY, width=decoder[0], depth=decoder[1], heads=decoder[2], context=128, is_tied=False
@@ -254,15 +255,16 @@ def published(form: str, *, seeds: int) -> Study:
 
     def rung(arm: str, characters: int, seed: int) -> Rung:
         model = arm.split("-")[1]
-        shared: dict[str, Any] = {
-            "vocab_size": VOCABULARY,
-            "width": width,
-            "context": context,
-            "max_steps": unrolled.get(model, 1),
-            "tolerance": 0.0,  # no test of convergence
-            "coupling_rate": 1.0,  # every parameter had the same rate
-        }
-        core: dict[str, Any] = {"heads": 4, "mlp_width": 4 * width, "positions": "learned"}
+        equilibrium = partial(
+            Equilibrium,
+            vocab_size=VOCABULARY,
+            width=width,
+            context=context,
+            max_steps=unrolled.get(model, 1),
+            tolerance=0.0,  # no test of convergence
+            coupling_rate=1.0,  # every parameter had the same rate
+        )
+        core = partial(equilibrium, heads=4, mlp_width=4 * width, positions="learned")
         family: Family
         if model == "transformer":
             family = Decoder(
@@ -275,11 +277,11 @@ def published(form: str, *, seeds: int) -> Study:
                 is_tied=False,
             )
         elif model == "looped_mlp":
-            family = Equilibrium(variant="looped_mlp", window=1, **shared)
+            family = equilibrium(variant="looped_mlp", window=1)
         elif model == "recurrent_core":
-            family = Equilibrium(variant="recurrent_core", **shared, **core)
+            family = core(variant="recurrent_core")
         else:
-            family = Equilibrium(variant="full", depth=depth, **shared, **core)
+            family = core(variant="full", depth=depth)
         # an epoch saw about 20,000 characters wherever the text was shorter: 30 are about 600 passes over 1,000
         steps = round(0.9 * max(characters, 20_000) * epochs / (batch * context))
         run = Run(

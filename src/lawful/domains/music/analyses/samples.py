@@ -80,7 +80,7 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
 
 
 def statistics(tokens: np.ndarray, remi: Remi, known: np.ndarray) -> dict[str, float]:
-    """Of one piece, written or real. Each can come out badly:
+    """Statistics of one piece, written by a model or real. Each of them can come out badly:
 
     valid_tokens      share of tokens that may stand where they stand: a Duration after its Pitch, a TimeSig after a Bar
     whole_bars        share of bars whose positions only go forward and lie inside the bar that its time signature makes

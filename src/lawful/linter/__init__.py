@@ -5,21 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
-
-from lawful.schema import Cell, Coordinate, CorpusRecord, Observation, PlannedRun, Severity, Warning
+from lawful.linter.groups import Others, all_but
+from lawful.linter.rates import brackets, rates, schedule
+from lawful.schema import Cell, CorpusRecord, Observation, PlannedRun, Warning
 from lawful.tables import is_finished
 
-Others = tuple[tuple[str, Coordinate], ...]  # a run's coordinates but one, by name
-
 LEAST_SIZES = 4  # a law of size with a floor has three parameters
-JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor between neighbours
-UNKNOWN_NOISE = 0.0125  # of the loss between seeds, where no rung has two: the most that ladders of small models showed
-FLAT_DRAWS = 20_000  # of brackets in which all rates are equal
 UNEQUAL = 0.03  # arms of one rung may differ by so much in size or FLOPs
 EPOCHS = 4  # up to about so many, a repeated token is worth nearly a fresh one (arXiv:2305.16264)
 FEW_STEPS = 200
@@ -30,14 +24,14 @@ TIMESCALES = 4  # the memory of the weights, as a share of the run, may vary by 
 
 
 def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], arm: str | None = None) -> list[Warning]:
-    """Of the plan's runs and corpora. `arm` is the coordinate that names the arms."""
+    """The confounds of a plan, from its runs and corpora. `arm` is the coordinate that names the arms."""
     own = [rung for rung in rungs if rung.is_of_ladder]
     fitted = [rung for rung in own if not rung.held_out]
     found = [
         *_sizes(fitted),
         *_seeds(fitted),
         *_arms(own, arm),
-        *_rates(own),
+        *rates(own),
         *_batches(own),
         *_decays(own),
         *_mixed(own, corpora),
@@ -52,7 +46,7 @@ def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], a
 
 
 def declared_commands(rungs: Sequence[PlannedRun], arm: str | None = None) -> list[Warning]:
-    """Of a plan whose runs are commands: of them, sizes, seeds and costs are known, and not all of those."""
+    """The confounds of a plan whose runs are commands: only sizes, seeds and costs are known, and not always all."""
     counted = [rung for rung in rungs if not {"params_non_embedding", "tokens", "flops"} & set(rung.unknown)]
     fitted = [rung for rung in rungs if not rung.held_out]
     sizes = _sizes([rung for rung in fitted if rung in counted]) if len(counted) == len(rungs) else []
@@ -67,7 +61,7 @@ def observed(rungs: Sequence[PlannedRun], rows: Iterable[Observation]) -> list[W
     if padded:
         text = f"padding counts in the loss of {len(padded)} runs: their losses are of padding as much as of data."
         found.append(Warning("padding", "severe", text))
-    return [*found, *_copies(rungs, rows), *_brackets(rungs, rows)]
+    return [*found, *_copies(rungs, rows), *brackets(rungs, rows)]
 
 
 def _copies(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Warning]:
@@ -76,7 +70,7 @@ def _copies(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Wa
     groups: dict[Others, list[Cell]] = defaultdict(list)
     for rung in rungs:
         if rung.kind == "command" and losses.get(rung.run) not in (None, ""):
-            groups[others_of("seed", rung)].append(losses[rung.run])
+            groups[all_but("seed", rung)].append(losses[rung.run])
     several = [found for found in groups.values() if len(found) > 1]
     same = sum(len(set(found)) == 1 for found in several)
     if not several or same < len(several):
@@ -115,7 +109,7 @@ def _seeds(rungs: Sequence[PlannedRun]) -> list[Warning]:
     seeds = defaultdict(set)
     for rung in rungs:
         settings = (rung.params_total, rung.tokens, rung.batch_tokens, rung.learning_rate)
-        seeds[settings, tuple(item for item in others_of("seed", rung) if item[0] in others)].add(rung.seed)
+        seeds[settings, tuple(item for item in all_but("seed", rung) if item[0] in others)].add(rung.seed)
     if any(len(found) > 1 for found in seeds.values()):
         return []
     text = "no rung has two seeds: the noise between runs cannot be told from the law's misfit."
@@ -149,68 +143,6 @@ def _arms(rungs: Sequence[PlannedRun], arm: str | None) -> list[Warning]:
             text = f"arms are matched in {what} within {worst:.1%}."
             found.append(Warning("arms-residue", "note", text))
     return found
-
-
-def _rates(rungs: Sequence[PlannedRun]) -> list[Warning]:
-    """The peak rate may follow the size smoothly, counted in any way that the plan knows: by all parameters, by those
-    of the embeddings (which go as the width), by a coordinate. One that was set by hand in steps moves the law."""
-    moving = [rung for rung in rungs if rung.learning_rate > 0]  # a rate of 0 is a control that stays as it began
-    for arm in dict.fromkeys(rung.arm for rung in moving):
-        own = [rung for rung in moving if rung.arm == arm]
-        by_size = _by_size(own, lambda rung: rung.learning_rate)
-        if len(by_size) < 3:
-            continue
-        jump, at, _ = _jump(own, lambda rung: rung.params_non_embedding)
-        if jump > JUMP and not any(max(_jump(own, measure)[::2]) <= JUMP for measure in _measures(own)):
-            first, second = list(by_size)[at : at + 2]
-            text = (
-                f"the learning rate goes from {by_size[first]:.3g} to {by_size[second]:.3g} between {first:,.0f} and "
-                f"{second:,.0f} parameters, off any smooth rule for the ladder: a confound of size."
-            )
-            return [Warning("rate-jumps", "warning", text)]
-    return []
-
-
-def _measures(rungs: Sequence[PlannedRun]) -> list[Callable[[PlannedRun], Coordinate]]:
-    """Other counts of a rung's size that have at least three values: its parameters by group, its coordinates."""
-    by_column: list[Callable[[PlannedRun], Coordinate]] = [
-        lambda rung, name=name: getattr(rung, name)  # type: ignore[misc]
-        for name in ("params_total", "params_embedding")
-    ]
-    by_coordinate: list[Callable[[PlannedRun], Coordinate]] = [
-        lambda rung, name=name: rung.at.get(name)  # type: ignore[misc]
-        for name in {name for rung in rungs for name in rung.at} - {"seed", "rate", "tokens"}
-    ]
-    found = []
-    for measure in (*by_column, *by_coordinate):
-        values = [measure(rung) for rung in rungs]
-        if all(isinstance(value, (int, float)) and value > 0 for value in values) and len(set(values)) > 2:
-            found.append(measure)
-    return found
-
-
-def _jump(rungs: Sequence[PlannedRun], measure: Callable[[PlannedRun], Coordinate]) -> tuple[float, int, float]:
-    """The largest factor by which the rate leaves a smooth function of a measure of size between neighbours, and
-    where; then the largest between rungs of one measure. The slope of the logarithm may bend: it lies between the
-    slopes beside it, and at an end, where they lead to."""
-    rates: dict[float, list[float]] = defaultdict(list)
-    for rung in rungs:
-        rates[float(measure(rung))].append(math.log(rung.learning_rate / (rung.bracket or 1.0)))
-    uneven = max(max(own) - min(own) for own in rates.values())
-    sizes = np.log(sorted(rates))
-    steps = np.diff(sizes)
-    slopes = np.diff([float(np.mean(rates[size])) for size in sorted(rates)]) / steps
-    jumps = np.zeros(len(slopes))
-    for i, slope in enumerate(slopes):
-        beside = [slopes[k] for k in (i - 1, i + 1) if 0 <= k < len(slopes)]
-        if len(slopes) == 2:
-            beside = [float(slopes.mean())]
-        elif len(beside) == 1:
-            near, next_ = (1, 2) if i == 0 else (i - 1, i - 2)
-            beside.append(2 * slopes[near] - slopes[next_])
-        jumps[i] = abs(slope - min(max(slope, min(beside)), max(beside))) * steps[i]
-    at = int(jumps.argmax())
-    return math.exp(float(jumps[at])), at, math.exp(uneven)
 
 
 def _batches(rungs: Sequence[PlannedRun]) -> list[Warning]:
@@ -250,7 +182,7 @@ def _decays(rungs: Sequence[PlannedRun]) -> list[Warning]:
 
 def _mixed(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord]) -> list[Warning]:
     found = []
-    schedules = sorted({_schedule(rung) for rung in rungs})
+    schedules = sorted({schedule(rung) for rung in rungs})
     if len(schedules) > 1:
         text = f"schedules {', '.join(schedules)} in one ladder cannot be fitted together."
         found.append(Warning("mixed-schedules", "severe", text))
@@ -366,126 +298,5 @@ def _steps(rungs: Sequence[PlannedRun]) -> list[Warning]:
     return [Warning("few-steps", "warning", text)]
 
 
-def _brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Warning]:
-    """Around each bracketed run, its best rate: where that is another one, or at an edge, the rate of the whole ladder
-    is in doubt. A run that diverged is worse than any other."""
-    losses: dict[str, float] = {}
-    for row in rows:
-        loss = math.inf if row.get("status") == "diverged" else row.get("loss")
-        if row.get("status") in ("finished", "diverged") and isinstance(loss, (int, float)):
-            losses[str(row["run"])] = float(loss)
-    groups: dict[Others, dict[float, float]] = defaultdict(dict)
-    tried: dict[Others, set[float]] = defaultdict(set)
-    over = {row["run"] for row in rows if row.get("status") in ("finished", "diverged", "failed")}
-    waiting = set()
-    labels: dict[Others, str] = {}
-    bracketed = {others_of("rate", rung) for rung in rungs if rung.bracket is not None}
-    for rung in rungs:
-        key = others_of("rate", rung)
-        if key in bracketed and rung.bracket is None:
-            labels[key] = rung.rung
-        if key in bracketed:
-            tried[key].add(float(rung.bracket or 1.0))
-            if rung.run not in over:
-                waiting.add(key)
-        if key in bracketed and rung.run in losses:
-            groups[key][float(rung.bracket or 1.0)] = losses[rung.run]
-    spread, dof = seed_spread(rungs, losses)
-    judged = {
-        key: by_rate
-        for key, by_rate in groups.items()
-        if len(by_rate) >= (3 if key in waiting else 2) and math.isfinite(by_rate.get(1.0, math.inf))
-    }
-    others = [sum(map(math.isfinite, by_rate.values())) - 1 for by_rate in judged.values()]
-    reach = _largest_gain([number for number in others if number > 0], dof)
-    found = []
-    for key, by_rate in groups.items():
-        label = labels.get(key, ",".join(f"{name}={value}" for name, value in key))
-        if diverged := sorted(rate for rate, loss in by_rate.items() if math.isinf(loss)):
-            text = f"{label}: of the learning rates tried, {_listed_rates(diverged)} diverged."
-            found.append(Warning("bracket-diverged", "warning", text))
-        if key not in judged:
-            continue
-        best = min(by_rate, key=lambda rate: by_rate[rate])
-        gain = by_rate[1.0] - by_rate[best]
-        noise = spread if dof else UNKNOWN_NOISE * by_rate[1.0]
-        is_shown = gain > reach * noise
-        why_not = (
-            "no more than seeds differ by."
-            if dof
-            else f"no rung has two seeds, and seeds differ by up to about {100 * UNKNOWN_NOISE:g} %: it is not decided."
-        )
-        severity: Severity = "warning" if is_shown else "note"
-        is_at_edge = best in (min(tried[key]), max(tried[key]))
-        if is_at_edge and best == 1.0:
-            side = "lower" if best == min(tried[key]) else "higher"
-            text = f"{label}: of the learning rates tried, the one used is the best, but no {side} one was tried."
-            found.append(Warning("rate-at-edge", "note", text))
-        elif is_at_edge:
-            text = (
-                f"{label}: of the learning rates tried, the best is at the edge, {best:g} times the one used, by "
-                f"{gain:.4f} in the loss: "
-                + ("the best may lie beyond, and the ladder is not at it." if is_shown else why_not)
-            )
-            found.append(Warning("rate-at-edge", severity, text))
-        elif best != 1.0:
-            text = (
-                f"{label}: of the learning rates tried, {best:g} times the one used is better by {gain:.4f} in the "
-                "loss: " + ("the ladder is not at its best rate." if is_shown else why_not)
-            )
-            found.append(Warning("rate-not-best", severity, text))
-    return found
-
-
-def _largest_gain(others: Sequence[int], dof: int) -> float:
-    """By how many standard deviations of a run the best of each bracket's other rates beats the one used, in the
-    bracket where that is most, in 5 % of studies whose brackets are all flat. `dof` is of the estimated deviation; 0:
-    it is known. Without it, one seed at a flat bracket said "not at it" in 63 % of studies."""
-    if not others:
-        return math.inf
-    rng = np.random.default_rng(0)
-    gains = [
-        rng.standard_normal(FLAT_DRAWS) - rng.standard_normal((number, FLAT_DRAWS)).min(axis=0) for number in others
-    ]
-    estimated = np.sqrt(rng.chisquare(dof, FLAT_DRAWS) / dof) if dof else 1.0
-    return float(np.quantile(np.max(gains, axis=0) / estimated, 0.95))
-
-
-def seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tuple[float, int]:
-    """Standard deviation of the loss between seeds of one rung, pooled, and its degrees of freedom; 0 where no rung has
-    two."""
-    groups: dict[Others, list[float]] = defaultdict(list)
-    for rung in rungs:
-        if math.isfinite(losses.get(rung.run, math.inf)) and rung.bracket is None:
-            groups[others_of("seed", rung)].append(losses[rung.run])
-    several = [group for group in groups.values() if len(group) > 1]
-    dof = sum(len(group) - 1 for group in several)
-    return math.sqrt(sum(float(np.var(group)) * len(group) for group in several) / dof) if dof else 0.0, dof
-
-
-def others_of(coordinate: str, rung: PlannedRun) -> Others:
-    """A rung's other coordinates: the same for runs that differ in this one alone."""
-    return tuple((name, value) for name, value in rung.at.items() if name != coordinate)
-
-
-def _schedule(rung: PlannedRun) -> str:
-    """Its shape, and what of it must be one in a ladder."""
-    named = (("decay", rung.decay_fraction), ("floor", rung.rate_floor))
-    settings = [f"{name} {value:g}" for name, value in named if value is not None]
-    return f"{rung.schedule} ({', '.join(settings)})" if settings else rung.schedule
-
-
 def _listed(rungs: Sequence[PlannedRun]) -> str:
     return ", ".join(rung.rung for rung in rungs[:2]) + (f" and {len(rungs) - 2} more" if len(rungs) > 2 else "")
-
-
-def _listed_rates(factors: Sequence[float]) -> str:
-    return " and ".join("the one used" if factor == 1 else f"{factor:g} times the one used" for factor in factors)
-
-
-def _by_size(rungs: Sequence[PlannedRun], measure: Callable[[PlannedRun], float]) -> dict[int, float]:
-    """Geometric mean of a measure over the runs of each size, sizes ascending."""
-    values: dict[int, list[float]] = defaultdict(list)
-    for rung in rungs:
-        values[rung.params_non_embedding].append(math.log(measure(rung)))
-    return {size: math.exp(sum(values[size]) / len(values[size])) for size in sorted(values)}

@@ -1,0 +1,89 @@
+"""lawful extend: more rungs for a finished study."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lawful.cli.announce import say_warnings, tell
+from lawful.cli.plan import planning_progress
+from lawful.cli.study_options import Data, Set, Trust, allow, settings_of
+from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from lawful.planning.plan import Plan
+    from lawful.schema import StudyPlan
+
+
+MOST_FORECASTS = 12  # that `lawful extend` prints
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(extend)
+
+
+def extend(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished study.")],
+    study: Annotated[
+        str | None, typer.Argument(help="Its own Python file, if that has changed since the study was planned.")
+    ] = None,
+    settings: Set = None,
+    data: Data = None,
+    trust: Trust = None,
+) -> None:
+    """Add rungs to a finished study: what it has stays as it is, and every new run is forecast by its laws before it
+    begins. Trains nothing: `lawful resume` then does. --set is given as to `lawful run`; what is not given stays."""
+    from lawful.planning.extend import added_runs, write_extension
+    from lawful.storage.layout import Store
+
+    former = Store(folder).read_study()
+    allow(trust, former, folder)
+    planned = _extension(folder, former, study, {**former.settings, **settings_of(settings)}, data)
+    registered = write_extension(folder, planned)
+    say_warnings(planned.study)
+    new = added_runs(former, planned.study)
+    forecasts = [entry for entry in registered.forecasts if entry.run in {run.run for run in new}]
+    for lacking in registered.refused:
+        tell(f"no forecast for the question {lacking.question!r}: {lacking.reason}")
+    print(f"{folder}: {len(former.runs)} runs stay as they are, {len(new)} are new")
+    for entry in forecasts[:MOST_FORECASTS]:
+        low, high = entry.interval
+        print(f"  {entry.question}, {entry.rung}: {entry.predicted:.4f} [{low:.4f}, {high:.4f}]")
+    if len(forecasts) > MOST_FORECASTS:
+        print(f"  and {len(forecasts) - MOST_FORECASTS} more forecasts in forecasts.json")
+    print(f"train them: lawful resume {shlex.quote(str(folder))}")
+
+
+def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dict[str, str], data: Path | None) -> Plan:
+    """The plan of the study with the rungs that its module declares with these settings."""
+    from lawful import studies as built_in
+    from lawful.executors.local import available_cores
+    from lawful.planning.extend import plan_extension
+    from lawful.study import declare, import_file, scales_of, trusted_file
+
+    if study is not None or (own := trusted_file(former, folder)) is None:
+        if study is None and former.is_of_commands and former.study_file is None:
+            raise DeclarationError(
+                f"{folder}: expected a study with a Python file of its own, got one that --command declared. "
+                "Declare the same command, grid, counts and questions in a file (lawful new FILE.py --trainer command "
+                f"writes one), with name={former.name!r}, and name it: lawful extend {shlex.quote(str(folder))} FILE.py"
+            )
+        module, path = built_in.find(study or former.name)
+    else:
+        module, path = import_file(own[0], sha256=own[1]), own[0]
+    declared = declare(module, former.scale if scales_of(module) else None, settings)
+    with planning_progress() as progress:
+        return plan_extension(
+            folder,
+            declared,
+            data=data,
+            cores=available_cores(),
+            settings=settings,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=path,
+            progress=progress,
+        )

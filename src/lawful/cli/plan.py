@@ -1,0 +1,154 @@
+"""lawful plan: what a study would train, and at which cost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lawful.cli.asked import with_options
+from lawful.cli.commands import CommandOptions
+from lawful.cli.data import show_progress
+from lawful.cli.study_options import (
+    AnchorsOnly,
+    AsJson,
+    Data,
+    Device,
+    Scale,
+    Set,
+    Stack,
+    StudyName,
+    Workers,
+    settings_of,
+)
+from lawful.cli.terminal import console
+from lawful.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from lawful.planning.plan import Plan
+    from lawful.study import Study
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(with_options(plan))
+
+
+def plan(
+    *,
+    study: StudyName = None,
+    scale: Scale = None,
+    data: Data = None,
+    device: Device = "auto",
+    workers: Workers = 0,
+    stack: Stack = 0,
+    settings: Set = None,
+    anchors_only: AnchorsOnly = False,
+    as_json: AsJson = False,
+    of_command: CommandOptions,
+    isoflop: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: curves of equal compute, 'budgets=1e15..1e18x4 sizes=7', centred by the finished runs of "
+            "STUDY, a table or a folder."
+        ),
+    ] = None,
+) -> None:
+    """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
+    command line. Train nothing."""
+    if isoflop is not None:
+        from lawful.cli import isoflop_plan
+
+        isoflop_plan.show(isoflop, study, as_json)
+        return
+    declared = of_command.study(None, cores=1, gpus=0)
+    shown = plan_of(study, declared, scale, data, device, workers, stack, settings).study
+    if anchors_only:
+        shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
+    if as_json:
+        from lawful.storage.codec import to_plain
+
+        print(json.dumps(to_plain(shown), indent=1))
+        return
+    from lawful.report.plan import plan_table
+
+    console().print(plan_table(shown))
+
+
+def plan_of(
+    name: str | None,
+    of_command: Study | None,
+    scale: str | None,
+    data: Path | None,
+    device: str,
+    workers: int,
+    stack: int,
+    settings: list[str] | None,
+    *,
+    is_elsewhere: bool = False,
+) -> Plan:
+    from lawful import studies as built_in
+    from lawful.executors.local import available_cores
+    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.study import declare
+
+    given = settings_of(settings)
+    if (name is None) == (of_command is None):
+        raise DeclarationError(
+            f"expected a study (a name, or the path of its Python file) or --command, got "
+            f"{'both' if name else 'neither'}."
+        )
+    own_file: Path | None = None
+    if of_command is not None:
+        if scale is not None or given:
+            raise DeclarationError("--scale, --set: a study that is given by --command has none.")
+        study = of_command
+    else:
+        module, own_file = built_in.find(str(name))
+        study = declare(module, scale, given)
+    if is_of_commands(study):
+        if data is not None or stack:
+            raise DeclarationError("--data, --stack: the runs of this study are commands, which take their own.")
+        return plan_commands(
+            study,
+            workers=workers,
+            cores=available_cores(),
+            settings=given,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=own_file,
+        )
+    from lawful.planning.plan import make_plan
+
+    with planning_progress() as progress:
+        return make_plan(
+            study,
+            data=data,
+            device_name=device,
+            workers=workers,
+            cores=available_cores(),
+            stacked=stack,
+            settings=given,
+            command=shlex.join(["lawful", *sys.argv[1:]]),
+            study_file=own_file,
+            is_elsewhere=is_elsewhere,
+            progress=progress,
+        )
+
+
+@contextmanager
+def planning_progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error for what takes longer than a moment; a line every ten seconds where that is a file."""
+    from rich.progress import Progress
+
+    if not sys.stderr.isatty():
+        yield show_progress()
+        return
+    with Progress(console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("planning", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
