@@ -201,7 +201,7 @@ def _by_left_out(points: Sequence[Point], data: Sample, is_fitting: bool) -> Alt
     """Weights and widths by errors on runs left out, of all laws of these axes."""
     found = rolled([*points, *_only_left_out(points[0].problem.law, data)], data)
     parts = [
-        (_sister(_name(point), point, data), float(weight))
+        (_sister(_name(point), point, found.data), float(weight))
         for point, weight in zip(found.points, found.weights, strict=True)
         if weight > LEAST_WEIGHT
     ]

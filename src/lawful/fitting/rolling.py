@@ -9,7 +9,7 @@ wrong law that must be off somewhere should be off far from the forecasts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ SURPRISED = (
     1.5  # times the variance that a law says its errors on runs left out have: from there on it is not believed.
 )
 # Of 15 planted tables under their own law the largest was 1.3
+MOST_ROWS = 1_000  # of a larger table so many, drawn at random, are enough to weigh laws
 LEAST_ERROR = 1e-9  # of log loss: smaller ones are rounding
 
 
@@ -48,11 +49,12 @@ class Direction:
 
 @dataclass(frozen=True)
 class Rolled:
-    """Laws fitted with a discount, their weights, and how their average's errors grew."""
+    """Laws fitted with a discount, their weights, and how their average's errors grew on the rows of `data`."""
 
     points: tuple[Point, ...]
     weights: Array
     growth: Growth
+    data: Sample
 
 
 def directions(data: Sample) -> list[Direction]:
@@ -92,6 +94,7 @@ def largest(data: Sample, direction: Direction, shares: Sequence[float]) -> list
 
 def rolled(points: Sequence[Point], data: Sample) -> Rolled:
     """The laws of some points, which stand at the best fits of all rows."""
+    points, data = _thinned(points, data)
     ways = directions(data)
     count = np.ones(data.n)
     if ways[0].leaves != "nothing":
@@ -115,12 +118,13 @@ def rolled(points: Sequence[Point], data: Sample) -> Rolled:
         for number, way in enumerate(ways)
     ]
     growth = Growth(float(np.sqrt(variance)), tuple(parts), float(max(len(origins) - 1, 1)))
-    return Rolled(tuple(point for point, _ in fitted), weights, growth)
+    return Rolled(tuple(point for point, _ in fitted), weights, growth, data)
 
 
 def is_surprised(point: Point, data: Sample) -> bool:
     """Whether runs left out lie farther from a law's forecasts than its own uncertainty allows, on average over the
     origins. A law without a trend in its residuals may fail so at its next forecast, too."""
+    (point,), data = _thinned([point], data)
     free = point.is_free
     origins = _origins(directions(data), data, int(free.sum()))
     if not origins:
@@ -135,6 +139,18 @@ def is_surprised(point: Point, data: Sample) -> bool:
         leverage = 1 + np.einsum("ij,jk,ik->i", slopes[~own], inverse, slopes[~own])
         ratios.append(float(np.mean(errors[~own] ** 2 / leverage)) / max(variance, LEAST_ERROR**2))
     return bool(np.mean(ratios) > SURPRISED)
+
+
+def _thinned(points: Sequence[Point], data: Sample) -> tuple[Sequence[Point], Sample]:
+    """The same of rows drawn at random, where there are many: enough to weigh laws."""
+    if data.n <= MOST_ROWS:
+        return points, data
+    rows = np.sort(np.random.default_rng(0).choice(data.n, MOST_ROWS, replace=False))
+    data = data.take(rows)
+    return [
+        replace(point, problem=replace(point.problem, x=data.x, loss=data.loss, relative=data.relative))
+        for point in points
+    ], data
 
 
 def _origins(ways: Sequence[Direction], data: Sample, free: int) -> list[tuple[int, Array]]:
