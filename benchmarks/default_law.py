@@ -44,10 +44,10 @@ LEAST_ROWS = 8  # to fit
 
 SAYS = (
     "Public tables of runs. The best law is that of each table in hindsight, of five: a rule that always knew it would "
-    "have 1.00. Means of errors over tables are geometric. On 2026-11-28 the goals beside the best law were not met on the "
-    "tables kept back. The best single law for all of them, known in hindsight, had 1.53 (coupled; compute) and 1.79 "
-    "(overtrained; sizes). Three of them hold out 2 or 3 rows, of which a law may come near by chance: without these three "
-    "lawful has 1.00 and 1.81, the best single law 1.15 and 1.35 (chinchilla; sizes)."
+    "have 1.00. Means of errors over tables are geometric. On 2026-11-28 the goals beside the best law were not met on "
+    "the tables kept back. The best single law for all of them, known in hindsight, had 1.53 (coupled; compute) and "
+    "1.79 (overtrained; sizes). Three of them hold out 2 or 3 rows, of which a law may come near by chance: without "
+    "these three lawful has 1.00 and 1.81, the best single law 1.15 and 1.35 (chinchilla; sizes)."
 )
 
 Array = np.ndarray
