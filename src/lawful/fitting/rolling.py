@@ -29,7 +29,7 @@ DISCOUNT = 0.3  # a run counts as compute to this power: of ten times the comput
 SURPRISED = (
     1.5  # times the variance that a law says its errors on runs left out have: from there on it is not believed.
 )
-# Of 15 planted tables under their own law the largest was 1.3
+# Of 180 planted surfaces 8 go beyond it under their own law
 MOST_ROWS = 1_000  # of a larger table so many, drawn at random, are enough to weigh laws
 LEAST_ERROR = 1e-9  # of log loss: smaller ones are rounding
 
