@@ -20,7 +20,7 @@ from lawful.storage.json_files import read_json
 
 ROOT = Path(__file__).resolve().parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
-ORDER = ("throughput", "losses", "quickstart", "attained", "data_parallel", "overheads", "tables", "ray")
+ORDER = ("throughput", "losses", "quickstart", "attained", "data_parallel", "overheads", "tables", "ray", "default_law")
 
 
 @dataclass(frozen=True, kw_only=True)

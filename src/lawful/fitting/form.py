@@ -14,6 +14,7 @@ from lawful.fitting.error_bars import geometric_mean, relative_noise
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import FitRecord
 from lawful.fitting.replicates import spread_of
+from lawful.fitting.rolling import is_surprised, rolled
 from lawful.fitting.search import (
     HUBER,
     LEAST_DELTA,
@@ -34,13 +35,14 @@ from lawful.tables import by_role
 FAR_BETTER = 0.0005  # level at which a sister law fits better, where a trend is suspected as well: also severe
 MOSTLY = 0.95  # weight of the fitted law, from which on forecasts are its own
 SAME_CURVE = 1e-6  # relative: rms of residuals that differ by less are those of one curve
-NEARLY = 1.5  # where no law fits: rms of residuals, over the least, up to which a law has an equal part
+LEAST_WEIGHT = 0.01  # of a law by errors on runs left out, below which it has no part
 AS_GOOD = 2.0  # in AICc, above the best law, up to which a rung that is off is named beside it
 CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in a forecast
 # how likely each sister is, beside the fitted law, where no test suspects the form. Planted, the half-width of L at 10
 # times the data grows by 7 to 14 % under the right law; at 1 it grew by 21 to 42 %
 LESS_LIKELY = 0.25
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
+OVERTRAINED = "overtrained"
 LINE = ("power_floor", "power", "broken_power", "saturating")
 
 MAY_LACK_FLOOR = ("broken_power",)  # with E = 0 too; the others have a sister without floor, or hardly move
@@ -98,9 +100,8 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     scores, tail = _compared(points, np.array(away), np.array(counts), data)
     errors = np.array([law.rmse_log for law in laws])
     if not np.isfinite(scores[0]):  # no more independent rows than parameters: nothing chooses between the laws
-        is_near = errors[: len(points)] <= NEARLY * np.nanmin(errors[: len(points)])
         form = replace(form, trend=form.whole, rung=None)
-        return Doubt(form, form.trend < MISFIT, None, _average(laws, is_near / is_near.sum(), False, data))
+        return Doubt(form, form.trend < MISFIT, None, _by_left_out(points, data, is_fitting=False))
     scores = _without_again(scores, errors, len(points))
     best = int(np.argmin(scores))
     weights = _weights(scores)
@@ -118,9 +119,9 @@ def doubt(point: Point, data: Sample, around: noise.Noise) -> Doubt:
     if not is_misfit and weights[0] > MOSTLY:
         return Doubt(form, is_misfit, better, None, rival=rival)
     is_fitting = _trend_of(points[best], data) >= MISFIT
-    if not is_fitting:  # then AICc chooses between wrong laws, and is too sure of itself
-        is_near = (errors <= NEARLY * errors[best]) & np.isfinite(scores)
-        weights = is_near / is_near.sum()
+    if not is_fitting or is_surprised(_off_bounds(points[best]), data):
+        # AICc chooses between wrong laws, and is too sure of itself
+        return Doubt(form, is_misfit, better, _by_left_out(points, data, is_fitting), rival=rival)
     return Doubt(form, is_misfit, better, _average(laws, weights, is_fitting, data), rival=rival)
 
 
@@ -198,6 +199,27 @@ def _trend_of(point: Point, data: Sample) -> float:
 def _average(laws: Sequence[Sister], weights: Array, is_fitting: bool, data: Sample) -> Alternatives:
     chosen = np.flatnonzero(weights > 0).tolist()
     return Alternatives(tuple(laws[i] for i in chosen), tuple(float(weights[i]) for i in chosen), is_fitting, data.n)
+
+
+def _by_left_out(points: Sequence[Point], data: Sample, is_fitting: bool) -> Alternatives:
+    """Weights and widths by errors on runs left out, of all laws of these axes."""
+    found = rolled([*points, *_only_left_out(points[0].problem.law, data)], data)
+    parts = [
+        (_sister(_name(point), point, found.data), float(weight))
+        for point, weight in zip(found.points, found.weights, strict=True)
+        if weight > LEAST_WEIGHT
+    ]
+    total = sum(weight for _, weight in parts)
+    laws, weights = tuple(law for law, _ in parts), tuple(weight / total for _, weight in parts)
+    return Alternatives(laws, weights, is_fitting, data.n, found.growth)
+
+
+def _only_left_out(law: Law, data: Sample) -> list[Point]:
+    """A law whose form resembles the others too closely to be an alternative where one of them fits."""
+    other = named(OVERTRAINED)
+    if set(law.inputs) != {"params", "tokens"} or law == other or data.n < len(other.parameters) + LEAST_DOF:
+        return []
+    return [beside(data, other, *limits(other, {}, {}))]
 
 
 def of_fit(fit: FitRecord, law: Law) -> Doubt:

@@ -29,8 +29,8 @@ def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, lev
     if among is None:
         low, high = mean_interval(fit, at, level)
     else:
-        value, low, high = map(float, among.interval(at, level, fit.data.domain))
-        spread = max(fit.goodness.sigma_run or 0.0, among.run_spread) * relative_spread(fit, at)
+        value, low, high = map(float, among.interval(at, level))
+        spread = among.spread_of_run(fit.goodness.sigma_run) * relative_spread(fit, at)
     if interval == "new_run":
         low, high = of_one_run(response, value, low, high, t_quantile(0.5 + level / 2, fit.dof) * spread)
     elif interval != "mean":

@@ -1,8 +1,8 @@
 """Laws of the same axes beside a fit's own, by their errors on runs left out.
 
 Left out in turn are the largest compute, the largest sizes and each group of neighbouring sizes; each law is fitted
-to the rest and predicts them. The order is information: no fit and no forecast follows it. On public tables forecasts
-weighted by such errors were worse than those that the fit has anyway (lawful.fitting.sisters; LAB_NOTES.md).
+to the rest and predicts them. The order is information: no fit follows it. Where no law has the form of the runs,
+forecasts follow like errors (lawful.fitting.rolling).
 """
 
 from __future__ import annotations

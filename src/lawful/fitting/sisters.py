@@ -84,18 +84,56 @@ def _quantile(parts: Sequence[tuple[float, float, float, float]], share: float, 
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """One way out of the data: a product of powers of axes, and the ends of its log in the data."""
+
+    powers: Mapping[str, int]
+    low: float
+    high: float
+
+    def distance(self, log: Array | float) -> Array:
+        """Log units outside the data; 0 inside."""
+        with np.errstate(invalid="ignore"):  # 0 where the data have 0
+            return np.fmax(np.fmax(np.asarray(log) - self.high, self.low - np.asarray(log)), 0.0)
+
+    def of(self, at: Mapping[str, float]) -> float:
+        with np.errstate(divide="ignore"):
+            return float(self.distance(sum(power * np.log(at[axis]) for axis, power in self.powers.items())))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How far forecasts are off, by their errors on runs left out (lawful.fitting.rolling).
+
+    sigma   of the log residuals of runs inside the data
+    parts   for each direction, variance for each square of log distance, and the ways in which a point may lie beyond
+    dof     of a t distribution
+    """
+
+    sigma: float
+    parts: tuple[tuple[float, tuple[Beyond, ...]], ...]
+    dof: float
+
+    def error(self, at: Mapping[str, float]) -> float:
+        """Standard error of the forecast of a run's log loss."""
+        more = (rate * max(way.of(at) for way in ways) ** 2 for rate, ways in self.parts)
+        return math.sqrt(self.sigma**2 + sum(more))
+
+
+@dataclass(frozen=True)
 class Alternatives:
     """What a forecast averages over where the form is in doubt: laws with their weights, which sum to 1.
 
-    is_fitting   the best of them has no trend in its residuals; else intervals grow by the best law's misfit, and more
-                 with the distance from the data
+    is_fitting   the best of them has no trend in its residuals
     rows         of the table
+    growth       where no law can be trusted, how far their average is off: this is then the error of each
     """
 
     laws: tuple[Sister, ...]
     weights: tuple[float, ...]
     is_fitting: bool
     rows: int
+    growth: Growth | None = None
 
     @property
     def best(self) -> Sister:
@@ -107,23 +145,27 @@ class Alternatives:
         shares = sorted(zip(self.weights, self.laws, strict=True), key=lambda pair: -pair[0])
         return ", ".join(f"{law.name} {100 * share:.0f} %" for share, law in shares if share > 0.005)
 
-    @property
-    def run_spread(self) -> float:
-        return self.best.rmse_log * float(np.sqrt(self.rows / max(self.rows - len(self.best.free), 1)))
+    def spread_of_run(self, between_replicates: float | None) -> float:
+        """Of one run's log loss about the curve; none where the interval is one of runs already."""
+        if self.growth is not None:
+            return 0.0
+        away = self.best.rmse_log * float(np.sqrt(self.rows / max(self.rows - len(self.best.free), 1)))
+        return max(between_replicates or 0.0, away)
 
-    def interval(self, at: Mapping[str, float], level: float, domain: Mapping[str, Sequence[float]]) -> Array:
+    def interval(self, at: Mapping[str, float], level: float) -> Array:
         """Loss at one point, and the ends of the middle `level` of the mixture of the t distributions. Shape (3,).
 
-        The value is that of a law which has more than half of the weight, else the median of the mixture.
+        The value is that of a law which has more than half of the weight, else the median of the mixture; where errors
+        on runs left out decide, the mean of the logs, of which they are the errors.
         """
         means, errors = np.array([law.log_loss(at) for law in self.laws]).T
         errors = np.nan_to_num(errors, nan=UNKNOWN, posinf=UNKNOWN).clip(max=UNKNOWN)
-        if not self.is_fitting:
-            errors = np.hypot(errors, self.best.rmse_log * self._reach(at, domain))
+        dofs = [law.dof for law in self.laws]
+        if self.growth is not None:
+            errors, dofs = np.full(len(means), self.growth.error(at)), [self.growth.dof] * len(means)
         weights = np.array(self.weights)
         weights = np.where((errors <= LARGEST) | (weights == weights.max()), weights, 0.0)
         weights = weights / weights.sum()
-        dofs = [law.dof for law in self.laws]
 
         parts = [
             (float(w), float(mean), max(float(error), 1e-12), dof)
@@ -135,25 +177,16 @@ class Alternatives:
             reach = [t_quantile(0.5 + level / 2, dof) * error for dof, error in zip(dofs, errors, strict=True)]
             low, high = float((means - 2 * np.array(reach)).min()), float((means + 2 * np.array(reach)).max())
             ends.append(_quantile(parts, share, low, high))
-        if weights.max() > 0.5:
+        if self.growth is not None:
+            ends[0] = min(max(float(weights @ means), ends[1]), ends[2])
+        elif weights.max() > 0.5:
             ends[0] = min(max(float(means[weights.argmax()]), ends[1]), ends[2])
         return np.asarray(np.exp(ends))
 
-    @staticmethod
-    def _reach(at: Mapping[str, float], domain: Mapping[str, Sequence[float]]) -> float:
-        """1 inside the data; one more for each width of the data (on a log scale) outside of them."""
-        most = 1.0
-        for axis, value in at.items():
-            low, high = domain[axis]
-            if low <= 0:  # an input that may be 0 is taken as it is
-                most = max(most, value / high)
-                continue
-            outside = max(np.log(value / high), np.log(low / value), 0.0)
-            most = max(most, 1 + outside / max(np.log(high / low), 1e-12))
-        return most
-
     def drawn(self, draws: int, seed: int) -> list[tuple[Sister, dict[str, Array]]]:
-        """Parameters of each law that has a part, as many as its weight says."""
+        """Parameters of each law that has a part, as many as its weight says. Errors on runs left out do not say whose
+        best size is right: where these decide, each law has as many."""
         rng = np.random.default_rng(seed)
-        counts = [round(draws * weight) for weight in self.weights]
+        weights = self.weights if self.growth is None else [1 / len(self.laws)] * len(self.laws)
+        counts = [round(draws * weight) for weight in weights]
         return [(law, law.drawn(count, rng)) for law, count in zip(self.laws, counts, strict=True) if count > 1]

@@ -85,25 +85,30 @@
     return [value, value * Math.exp(-reach), value * Math.exp(reach)];
   }
 
+  // Standard error of a run's log loss, by the errors on runs left out: it grows with the distance from the data.
+  function ofRuns(growth, at) {
+    const more = growth.parts.map(([rate, ways]) => {
+      const distances = ways.map(({ powers, low, high }) => {
+        const log = Object.entries(powers).reduce((total, [axis, power]) => total + power * Math.log(at[axis]), 0);
+        return Math.max(log - high, low - log, 0);
+      });
+      return rate * Math.max(...distances) ** 2;
+    });
+    return Math.sqrt(growth.sigma ** 2 + more.reduce((a, b) => a + b, 0));
+  }
+
   // The average over several laws: the middle of a mixture of Student's t distributions.
   function ofSisters(held, at) {
     const means = held.sisters.map((law) => Math.log(loss(law, law.values, at)));
     let errors = held.sisters.map((law) => Math.min(stderr(law, at) || 0, 20));
     errors = errors.map((error, k) => (Number.isFinite(stderr(held.sisters[k], at)) ? error : 20));
-    if (!held.is_fitting) {
-      let reach = 1;
-      for (const [axis, [low, high]] of Object.entries(held.domain)) {
-        const outside = Math.max(Math.log(at[axis] / high), Math.log(low / at[axis]), 0);
-        reach = Math.max(reach, 1 + outside / Math.max(Math.log(high / low), 1e-12));
-      }
-      errors = errors.map((error) => Math.hypot(error, held.rmse * reach));
-    }
+    if (held.growth) errors = errors.map(() => ofRuns(held.growth, at));
     const most = Math.max(...held.weights);
     let weights = held.weights.map((weight, k) => (errors[k] <= 1 || weight === most ? weight : 0));
     const sum = weights.reduce((a, b) => a + b, 0);
     weights = weights.map((weight) => weight / sum);
-    const share = (x) => weights.reduce((total, weight, k) => total + (weight ? weight * below((x - means[k]) / Math.max(errors[k], 1e-12), held.sisters[k].dof) : 0), 0);
-    const reaches = held.sisters.map((law, k) => 2 * law.tail * errors[k]);
+    const share = (x) => weights.reduce((total, weight, k) => total + (weight ? weight * below((x - means[k]) / Math.max(errors[k], 1e-12), held.growth ? held.growth.dof : held.sisters[k].dof) : 0), 0);
+    const reaches = held.sisters.map((law, k) => 2 * (held.growth ? held.growth.tail : law.tail) * errors[k]);
     const ends = [0.5, 0.025, 0.975].map((wanted) => {
       let low = Math.min(...means.map((mean, k) => mean - reaches[k])), high = Math.max(...means.map((mean, k) => mean + reaches[k]));
       for (let step = 0; step < 60; step += 1) {
@@ -113,7 +118,8 @@
       }
       return (low + high) / 2;
     });
-    if (Math.max(...weights) > 0.5) ends[0] = Math.min(Math.max(means[weights.indexOf(Math.max(...weights))], ends[1]), ends[2]);
+    if (held.growth) ends[0] = Math.min(Math.max(weights.reduce((total, weight, k) => total + (weight ? weight * means[k] : 0), 0), ends[1]), ends[2]);
+    else if (Math.max(...weights) > 0.5) ends[0] = Math.min(Math.max(means[weights.indexOf(Math.max(...weights))], ends[1]), ends[2]);
     return ends.map(Math.exp);
   }
 

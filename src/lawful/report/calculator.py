@@ -14,6 +14,7 @@ from lawful.fitting.fitted import run_spread
 from lawful.fitting.frontier import Frontier
 from lawful.fitting.quantiles import LEVEL, t_quantile
 from lawful.fitting.result import Fit
+from lawful.fitting.sisters import Growth
 from lawful.fitting.traced import trace
 from lawful.fitting.uncertainty import BOOTSTRAP, DECADES, widening
 from lawful.laws import Law
@@ -109,13 +110,20 @@ def calculation(fit: Fit) -> dict[str, Json] | None:
         "tail": t_quantile(TAIL, fit.dof),
         "sisters": sisters,
         "weights": list(among.weights) if among else [],
-        "is_fitting": among.is_fitting if among else True,
-        "rmse": among.best.rmse_log if among else 0.0,
-        "spread": max(fit.goodness.sigma_run or 0.0, among.run_spread) if among else run_spread(fit),
+        "growth": _growth(among.growth) if among and among.growth else None,
+        "spread": among.spread_of_run(fit.goodness.sigma_run) if among else run_spread(fit),
         "spread_slopes": dict(fit.spread_slopes),
         "pivot": dict(fit.data.pivot),
         "decades": DECADES,
     }
+
+
+def _growth(growth: Growth) -> dict[str, Json]:
+    parts: list[Json] = [
+        [rate, [{"powers": dict(way.powers), "low": way.low, "high": way.high} for way in ways]]
+        for rate, ways in growth.parts
+    ]
+    return {"sigma": growth.sigma, "parts": parts, "dof": growth.dof, "tail": t_quantile(TAIL, growth.dof)}
 
 
 def _law(
