@@ -58,6 +58,12 @@ Share = Annotated[
     str | None,
     typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),
 ]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        help="With --by: parameters pooled in part, A,B: each arm's is drawn from a normal of unknown spread."
+    ),
+]
 AgainstFit = Annotated[
     str | None,
     typer.Option(
@@ -87,6 +93,7 @@ def fit_command(
     asked: Fitted,
     by: By = None,
     share: Share = None,
+    pool: Pool = None,
     plot: PlotFile = None,
     verbose: Verbose = False,
     published: AgainstFit = None,
@@ -96,11 +103,11 @@ def fit_command(
     from lawful.fitting.against import against
     from lawful.fitting.ranking import with_ranking
 
-    if asked.is_as_declared and by is None and plot is None and published is None and share is None:
+    if asked.is_as_declared and by is None and plot is None and published is None and share is None and pool is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
-    if share is not None:
-        _fit_shared(asked, by, share, plot, published)
+    if share is not None or pool is not None:
+        _fit_joint(asked, by, share, pool, plot, published)
         return
     if plot is not None and by is not None:
         raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
@@ -122,17 +129,24 @@ def fit_command(
             typer.echo("\n" + "\n".join(held[name].lines))
 
 
-def _fit_shared(asked: Fitted, by: str | None, share: str, plot: Path | None, published: str | None) -> None:
+def _fit_joint(
+    asked: Fitted, by: str | None, share: str | None, pool: str | None, plot: Path | None, published: str | None
+) -> None:
+    """Arms that share parameters, or whose parameters are pooled in part."""
     from lawful.cli.asked import names_of
+    from lawful.fitting.pool import fit_pooled
     from lawful.fitting.shared import fit_shared
 
+    flag = "--share" if pool is None else "--pool"
+    if share is not None and pool is not None:
+        raise DeclarationError("--pool and --share: expected one of the two; arms of a shared parameter do not differ.")
     if by is None:
-        raise DeclarationError("--share: expected --by COLUMN beside it, which names the arms.")
+        raise DeclarationError(f"{flag}: expected --by COLUMN beside it, which names the arms.")
     if plot is not None or published is not None or asked.prior or asked.x or asked.objective != "robust":
-        raise DeclarationError("--share: expected neither --plot, --against, --prior, --x nor --objective beside it.")
+        raise DeclarationError(f"{flag}: expected neither --plot, --against, --prior, --x nor --objective beside it.")
     table, law, columns = asked.ask()
     how: Any = {"cluster": asked.cluster, **columns, **limited(asked.bounds, asked.fixed)}
-    found = fit_shared(table, by, names_of(share), law=law, **how)
+    found = (fit_shared if pool is None else fit_pooled)(table, by, names_of(share or pool), law=law, **how)
     if asked.as_json:
         _print_plain({**vars(found), "loss_unit": table.loss_unit})
         return

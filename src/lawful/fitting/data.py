@@ -151,7 +151,7 @@ def sample(
         cluster = cluster_codes(observations, column, by, columns, x, apart, loss)
     errors = None
     if by is None:  # arms are compared by permuting their labels: rows weigh alike there
-        errors = _errors(observations, column, loss)
+        errors = errors_of(observations, column, loss)
     is_uneven = errors is None and observations.response.is_log
     spread = spread_of(x, loss, apart, cluster) if is_uneven else SpreadSlopes()
     expected = spread.expected_variance(x.logs)
@@ -169,7 +169,7 @@ def _noise_of_arms(x: Axes, loss: Array, response: Response) -> Array | None:
     return np.asarray(noise / np.exp(np.log(noise).mean()))
 
 
-def _errors(observations: Observations, column: Mapping[str, str], loss: Array) -> Array | None:
+def errors_of(observations: Observations, column: Mapping[str, str], loss: Array) -> Array | None:
     """The standard error of each row in units of the response's noise: that of counts, or the one that the table
     gives."""
     if "trials" in column and observations.response.is_share:

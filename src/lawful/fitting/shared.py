@@ -15,7 +15,7 @@ from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.cautions import about_clusters
 from lawful.fitting.data import Sample, read_table
 from lawful.fitting.default_law import resolved
-from lawful.fitting.joint import alone, arm_sample, axes_of, fit_ladder, why_not_certified
+from lawful.fitting.joint import alone, arm_sample, axes_of, fit_ladder, names_in, why_not_certified
 from lawful.fitting.number_text import interval
 from lawful.fitting.one_law import step_test
 from lawful.fitting.profiles import profile_intervals
@@ -87,7 +87,7 @@ def fit_shared(
         raise DeclarationError(f"share: {chosen.spec} has parameters for each {by} already; expected a law without.")
     limits(chosen, held, bounds or {})  # bad names
     every = frozenset(chosen.parameters) - frozenset(held)
-    common = frozenset(_named(chosen, share, every))
+    common = frozenset(names_in(chosen, share, every, "share"))
     data, arms = arm_sample(table, by, chosen, columns, fixed=len(held))
     if unused := [data.column[role] for role in ("stderr", "trials") if role in data.column]:
         raise DeclarationError(
@@ -132,18 +132,6 @@ def _weighed_alike(same: Point, data: Sample) -> Sample:
     if not spread.shrunk and not data.spread_slopes:
         return data
     return replace(data, spread_slopes=spread.shrunk, expected_variance=spread.expected_variance(data.x.logs))
-
-
-def _named(law: Law, share: Sequence[str], every: frozenset[str]) -> list[str]:
-    for name in share:
-        if name not in every:
-            fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)
-            way = f" {name} follows from {fitted}: share that, and the exponents with it." if fitted else ""
-            known = ", ".join(one for one in law.parameters if one in every)
-            raise DeclarationError(f"share: {name!r} is no parameter that {law.spec} fits here; it fits {known}.{way}")
-    if not share or len(set(share)) < len(share):
-        raise DeclarationError(f"share: expected names of parameters, each once, got {', '.join(share) or 'none'}.")
-    return list(share)
 
 
 def _parameters(point: Point, around: noise.Noise) -> dict[str, Parameter]:
