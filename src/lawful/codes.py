@@ -205,6 +205,10 @@ CAUTIONS = _all(
             "variance, and the interval of a new run follows the noise at its size.",
             "Nothing. More seeds at each size tell the change better. `--objective l2`: every run weighs the same.",
         ),
+        "sharing_costs": (
+            "Arms were taken to share parameters, and an F test says that they differ in them (or could not be made).",
+            "Leave `--share` out, or share what the arms do have in common.",
+        ),
         "arms_share_noise": (
             "Runs of one size and seed lie off the laws of all arms together; pooling takes arms to have noise apart.",
             "Give the arms seeds of their own. To compare arms run by run: `lawful compare`, which uses the pairs.",

@@ -23,6 +23,7 @@ from lawful.cli.asked import (
     Seed,
     Table,
     limited,
+    names_of,
     numbers,
     one_axis,
     with_options,
@@ -57,6 +58,10 @@ PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of
 Share = Annotated[
     str | None,
     typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),
+]
+ShareOf = Annotated[
+    str | None,
+    typer.Option("--share", help="Parameters that all arms share, A,B; a test says whether that costs anything."),
 ]
 Pool = Annotated[
     str | None,
@@ -133,7 +138,6 @@ def _fit_joint(
     asked: Fitted, by: str | None, share: str | None, pool: str | None, plot: Path | None, published: str | None
 ) -> None:
     """Arms that share parameters, or whose parameters are pooled in part."""
-    from lawful.cli.asked import names_of
     from lawful.fitting.pool import fit_pooled
     from lawful.fitting.shared import fit_shared
 
@@ -357,6 +361,7 @@ def compare_command(
             callback=options.of(Literal["own", "shared"]),
         ),
     ] = "own",
+    share: ShareOf = None,
     cluster: ClusterColumn = None,
     bounds: Bounds = None,
     fixed: Fixed = None,
@@ -369,7 +374,7 @@ def compare_command(
     from lawful.fitting.number_text import interval
 
     table, chosen, columns = asked.read(law)
-    how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
+    how: Any = {"floor": floor, "share": names_of(share), "cluster": cluster, **columns, **limited(bounds, fixed)}
     found = compare(table, by, law=chosen, **how)
     if asked.as_json:
         _print_plain({**vars(found), "loss_unit": table.loss_unit})
@@ -385,6 +390,8 @@ def compare_command(
     for one in found.explanations:
         test = "" if one.F is None or one.p is None else f"{one.F:9.3g}{one.p:10.3g}"
         typer.echo(f"{one.name:28}{one.parameters:11}{test or ' ' * 19}{one.aicc:10.1f}{one.bic:10.1f}")
+    if found.sharing is not None:
+        typer.echo(found.sharing.sentence)
     for d in found.differences:
         typer.echo(
             f"{d.parameter}: {d.second} - {d.first} = "
@@ -404,6 +411,7 @@ def crossover_command(
     arms: Annotated[str | None, typer.Option(help="FIRST,SECOND where there are more than two.")] = None,
     law: LawName = None,
     x: Axis = None,
+    share: ShareOf = None,
     cluster: ClusterColumn = None,
     draws: Draws = 1000,
     seed: Seed = 0,
@@ -419,7 +427,8 @@ def crossover_command(
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
     if pair is not None and len(pair) != 2:
         raise DeclarationError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
-    found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
+    how: Any = {"share": names_of(share), "draws": draws, "seed": seed, "cluster": cluster, **columns}
+    found = crossover(table, by, arms=pair, law=chosen, **how)
     if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
@@ -428,6 +437,8 @@ def crossover_command(
         return
     _print_headline(of_crossing(found, found.warnings))
     typer.echo(found.sentence)
+    if found.sharing is not None:
+        typer.echo(found.sharing.sentence)
     _print_cautions(found.warnings)
 
 

@@ -53,6 +53,24 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Parameters that all arms share, and the F test that they are the same, against arms that share nothing."""
+
+    share: tuple[str, ...]
+    F: AnyFloat
+    dof: tuple[AnyFloat, AnyFloat]
+    p: AnyFloat
+
+    @property
+    def sentence(self) -> str:
+        named = " and ".join(self.share)
+        cost = f"F = {self.F:.3g} on {self.dof[0]:.0f} and {self.dof[1]:.3g} degrees of freedom, p = {self.p:.2g}"
+        if self.p < ALPHA:
+            return f"Sharing {named} costs: the arms differ in it ({cost})."
+        return f"That sharing {named} costs anything is not shown ({cost})."
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """arms in order of appearance.
 
@@ -68,6 +86,7 @@ class Comparison:
     exponents_p    that the exponents agree, by a closed test (Marcus, Peritz & Gabriel 1976)
     matters        the smallest difference that would matter, by exponent
     more_seeds     per arm, to see such a difference four times in five, where it is not decided; None where unknown
+    sharing        the parameters that were taken to be the same in all arms, and the test of that
     """
 
     law: str
@@ -89,6 +108,7 @@ class Comparison:
     n: int
     clusters: int
     warnings: tuple[Warning, ...]
+    sharing: Sharing | None = None
 
     def __repr__(self) -> str:
         return f"<Comparison of {' and '.join(self.arms)}, n {self.n}: {self.sentence}>"
