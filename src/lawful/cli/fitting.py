@@ -121,7 +121,7 @@ def fit_command(
         table = _named_runs(table, plot)
     fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in _parts(table, by)}
     if plot is not None:
-        _save_picture(table, next(iter(fits.values())), plot)
+        _save_picture(table, next(iter(fits.values())), plot, published)
     held = {name: against(found, published) for name, found in fits.items()} if published else {}
     if asked.as_json:
         out = [{**found.to_json(), **({"against": _plain(held[name])} if held else {})} for name, found in fits.items()]
@@ -623,12 +623,12 @@ def _named_runs(table: Observations, plot: Path) -> Observations:
     return with_run_names(table)
 
 
-def _save_picture(table: Observations, found: Fit, plot: Path) -> None:
+def _save_picture(table: Observations, found: Fit, plot: Path, published: str | None) -> None:
     from lawful.fitting.answer_table import answer_of_fit
     from lawful.report import figures
     from lawful.report.table_page import picture
 
-    chart = picture(table, (answer_of_fit(table, found),))
+    chart = picture(table, (answer_of_fit(table, found),), published)
     if chart is not None:
         figures.save(chart, plot)
 

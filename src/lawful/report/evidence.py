@@ -14,6 +14,7 @@ from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer, answer_in, read_answer
 from lawful.fitting.asked import questions_of
 from lawful.fitting.frontier import Frontier
+from lawful.fitting.published import Published
 from lawful.fitting.registered import Forecasts, read_forecasts
 from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
@@ -53,6 +54,7 @@ class Evidence:
     answers      one per question that was fitted, in the study's order
     unanswered   questions without a fit yet
     registered   the forecasts that were written before the held-out runs began
+    against      a published law that is drawn beside the fitted ones of params and tokens
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Evidence:
     registered: Forecasts
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
+    against: Published | None = None
 
     @functools.cached_property
     def frontiers(self) -> dict[str, Frontier]:
