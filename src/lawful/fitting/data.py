@@ -355,6 +355,12 @@ def _missing(observations: Observations, role: str) -> Any:
 
 
 def refuse_too_little(data: Sample, law: Law, free: int) -> None:
+    if not data.response.is_log and np.ptp(data.loss) == 0:
+        raise Refusal(
+            "no_fall",
+            f"{data.column['loss']!r} is {data.loss[0]:.4g} in all {data.n} runs: nothing changes with "
+            f"{' or '.join(law.inputs)}, and no law can be fitted. Take runs over a wider range.",
+        )
     if data.n < free + 1:
         raise Refusal(
             "too_few_points",
