@@ -209,6 +209,11 @@ CAUTIONS = _all(
             "Arms were taken to share parameters, and an F test says that they differ in them (or could not be made).",
             "Leave `--share` out, or share what the arms do have in common.",
         ),
+        "weights_not_used": (
+            "The table says how certain each row is, and a comparison of arms weighs all rows alike. A note where the "
+            "error bars are of about one length.",
+            "Where they differ much, fit each arm (`--by`), which weighs by them, or leave the least certain rows out.",
+        ),
         "arms_share_noise": (
             "Runs of one size and seed lie off the laws of all arms together; pooling takes arms to have noise apart.",
             "Give the arms seeds of their own. To compare arms run by run: `lawful compare`, which uses the pairs.",

@@ -145,3 +145,14 @@ def test_sharing_all_or_what_is_no_parameter_is_refused(ask):
         ask(rows, law="power_floor:params", share=["gamma"])
     with pytest.raises(DeclarationError, match="all of them"):
         ask(rows, law="power_floor:params", share=["E", "a_pivot", "alpha"])
+
+
+def test_that_a_comparison_uses_no_error_bars_is_said():
+    """A note where they are of one length, as a share of the loss; a warning where they differ."""
+    for ask, factor, severity in ((lawful.compare, 1.0, "note"), (lawful.crossover, 5.0, "warning")):
+        rows = [
+            {**row, "loss_se": 0.005 * row["loss"] * (factor if i % 4 else 1)}
+            for i, row in enumerate(two_arms(np.random.default_rng(1), runs=5, seeds=1))
+        ]
+        told = [one.severity for one in ask(rows, law="power:params").warnings if one.code == "weights_not_used"]
+        assert told == [severity]

@@ -29,6 +29,7 @@ from lawful.fitting.exponents import Difference, differences, more_seeds
 from lawful.fitting.fit_sample import fit_sample
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.joint import (
+    about_weights,
     arm_sample,
     fit_ladder,
     floors,
@@ -295,7 +296,7 @@ def _explanation(
 
 
 def _cautions(point: Point, data: Sample, is_paired: bool) -> tuple[Warning, ...]:
-    found = []
+    found = about_weights(data)
     if not is_paired:
         found += about_clusters(data.column.get("cluster", ""), data.n, data.clusters)
     if data.response.is_log:

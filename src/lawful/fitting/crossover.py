@@ -18,7 +18,7 @@ from lawful.fitting.data import read_table
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import Gap, JointFit, fit_both
-from lawful.fitting.joint import why_not_certified
+from lawful.fitting.joint import about_weights, why_not_certified
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.result import Fit
 from lawful.laws import Array, Law
@@ -308,7 +308,7 @@ def _in_words(piece: tuple[float, float], axis: str) -> str:
 
 
 def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Warning, ...]:
-    found = []
+    found = about_weights(joint.data)
     if (why := why_not_certified(joint.point)) is not None:
         sentence = f"The fit of both arms is not certified ({why}): no crossing and no lead is named."
         found.append(Warning("not_certified", "severe", sentence))

@@ -12,7 +12,7 @@ import numpy as np
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import noise, solver
 from lawful.fitting.arms import ARM, ArmsLaw, arm_name, refuse_alike
-from lawful.fitting.data import Sample, refuse_too_little, sample
+from lawful.fitting.data import Sample, errors_of, refuse_too_little, sample
 from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.replicates import cells_of
 from lawful.fitting.search import (
@@ -28,6 +28,7 @@ from lawful.fitting.search import (
 )
 from lawful.fitting.starts import grid_starts
 from lawful.laws import Array, Axes, Law
+from lawful.schema import Warning
 
 CERTIFIED = 1e-6  # relative Newton decrement: what another step could still change leaves every F as it is
 # correlation of paired residuals from which on pairs are used. With less they hardly narrow an interval, and without
@@ -36,6 +37,9 @@ LEAST_SHARED = 0.25
 # and that in units of its error where nothing is shared, 5 % one-sided. With .25 alone, 22 % of tables of 10 pairs that
 # share nothing were taken to share, and the arms of the others, whose pairs lie apart by chance, differed too often
 CLEARLY_SHARED = 1.645
+UNEVEN = (
+    2.0  # factor between error bars from which on weights would matter: the noisier rows have a quarter of the weight
+)
 
 
 def arm_sample(
@@ -177,6 +181,22 @@ def pairs_of(data: Sample) -> Array:
     return cells_of(
         axes_of(data), np.unique([str(row.get("seed")) for row in data.observations], return_inverse=True)[1]
     )
+
+
+def about_weights(data: Sample) -> list[Warning]:
+    """A comparison of arms permutes their labels, for which rows of a cell weigh alike: what to say of error bars."""
+    bars = errors_of(data.observations, data.column, data.loss)
+    if bars is None:
+        return []
+    column = data.column["trials" if "trials" in data.column and data.response.is_share else "stderr"]
+    uneven = float(bars.max() / bars.min())
+    sentence = (
+        f"All rows weigh alike in a comparison of arms: column {column!r}, which says how certain each is, is not used."
+    )
+    if uneven < UNEVEN:
+        return [Warning("weights_not_used", "note", sentence)]
+    sentence += f" Its error bars differ by a factor of {uneven:.2g}; `lawful fit --by` weighs each arm's rows by them."
+    return [Warning("weights_not_used", "warning", sentence)]
 
 
 def names_in(law: Law, names: Sequence[str], every: frozenset[str], option: str) -> list[str]:
