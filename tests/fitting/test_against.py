@@ -154,3 +154,10 @@ def test_a_page_against_what_is_no_published_law_is_refused_before_a_fit(tmp_pat
     path.write_text("params,loss\n1e6,3\n")
     refused = CliRunner().invoke(app, ["report", str(path), "--against", "hofman"]).exception
     assert isinstance(refused, DeclarationError) and "hoffmann" in str(refused)
+
+
+def test_a_fit_with_a_prior_is_not_tested_against_a_published_one(table):
+    """The prior may be the published value itself: that they agree would then be no finding."""
+    fit = lawful.fit(table, "chinchilla", prior={"beta": (0.28, 0.001)}, draws=0)
+    with pytest.raises(DeclarationError, match="has a prior on beta"):
+        against(fit, "hoffmann")

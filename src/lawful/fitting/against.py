@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.errors import Refusal
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.published import Published
 from lawful.fitting.published_curve import LETTERS, SAME_DATA, losses_of, published_of
@@ -67,10 +67,16 @@ class Against:
 def against(fit: FittedLaw, name: str) -> Against:
     """Hold a fit against a published one, NAME, or NAME:same-data where data, tokenizer and counts are theirs.
 
-    Raises DeclarationError for an unknown name, Refusal where nothing can be compared.
+    Raises DeclarationError for an unknown name, and for a fit with a prior, Refusal where nothing can be compared.
     """
     one, is_same = published_of(name)
     expect_loss(fit.data.response, "against")
+    if fit.priors:
+        named = " and ".join(prior.name for prior in fit.priors)
+        raise DeclarationError(
+            f"against: whether a fit differs from {one.name} is for its runs alone to say, and this one has a prior on "
+            f"{named}. Leave the prior out."
+        )
     tests = tuple(_test(fit, one, own) for own in _in_common(fit, one))
     ratio, why = None, _why_no_ratio(fit, one, is_same=is_same)
     if not why:
