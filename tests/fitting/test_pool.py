@@ -85,6 +85,21 @@ def test_one_arm_that_says_little_gets_its_value_from_the_others():
     assert found.arms[0].share < 0.6
 
 
+def test_an_arm_that_is_far_off_is_in_the_spread_and_stays_what_it_is():
+    """The scatter of the others says nothing of it. Against the standard deviation, which the errors hardly widen."""
+    values = [0.35, 0.352, 0.348, 0.351, 0.349, 0.8]
+    found = pooled([normal(value, 0.001, dof=8) for value in values])
+    assert found.spread_ci95[0] < np.std(values, ddof=1) < found.spread_ci95[1] and found.spread_ci95[1] > 0.25
+    for one, value in zip(found.arms, values, strict=True):
+        low, high = one.ci95
+        assert low < value < high and high - low == pytest.approx(2 * 2.306 * 0.001, rel=0.05)
+
+
+def test_the_interval_of_an_arm_at_a_bound_holds_the_bound():
+    found = pooled([Profile(0.02 * np.linspace(0, 4.5, 30), np.linspace(0, 4.5, 30), 1e6, 0.0, 5.0) for _ in range(4)])
+    assert all(one.ci95[0] == 0 and 0.01 < one.ci95[1] < 0.04 for one in found.arms)
+
+
 def test_planted_arms_are_pooled_and_the_command_says_how_much(tmp_path):
     alphas = (0.30, 0.31, 0.32, 0.33, 0.34)
     rows = arms(alphas)

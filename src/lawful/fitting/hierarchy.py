@@ -26,6 +26,7 @@ ROUNDS = 6  # of widening or narrowing where FAR lies
 CELLS = 80  # of an arm's values, over its own profile and again over all arms
 MEANS, SPREADS = 61, 40  # of the grid: by three times as many an interval of 8 arms moves by less than 2 % of its width
 REACH = 5.5  # the means go to sinh(REACH) = 122 units on either side
+GROWTH = 1.6  # of cells in the tails
 NARROWEST = 8  # arms at whose own values further means lie
 LEAST_SPREAD, LARGEST_SPREAD = 0.03, 20.0  # beside 0, in units of the scatter of the arms' values
 STEEP, STEP = 8.0, 0.004  # of the table of the normal's distribution function
@@ -159,11 +160,16 @@ def pooled(profiles: Sequence[Profile]) -> Hierarchy:
     scatter = math.hypot(float(np.median(stderr)), between)
     weight = 1 / (stderr**2 + between**2)
     centre, unit = float(weight @ best / weight.sum()), scatter / math.sqrt(len(profiles))
-    bend = np.sinh(np.linspace(-REACH, REACH, MEANS))
+    # one arm far off is no part of the median's scatter, and is of the spread
+    widest = max(scatter, math.sqrt(float(stderr**-2.0 @ (best - centre) ** 2 / (stderr**-2.0).sum())))
+    reach = math.asinh(math.sinh(REACH) * widest / scatter)
     near = [best[i] + stderr[i] * np.linspace(-3, 3, 5) for i in np.argsort(stderr)[:NARROWEST]]
-    means = np.unique(np.concatenate([centre + unit * bend, *near]))
-    spreads = np.append(0.0, scatter * np.geomspace(LEAST_SPREAD, LARGEST_SPREAD, SPREADS))
-    beside = centre + unit * np.sinh(np.linspace(-REACH, REACH, CELLS))
+    means = np.unique(np.concatenate([centre + unit * np.sinh(np.linspace(-reach, reach, MEANS)), *near]))
+    steps = (
+        SPREADS * math.log(LARGEST_SPREAD / LEAST_SPREAD * widest / scatter) / math.log(LARGEST_SPREAD / LEAST_SPREAD)
+    )
+    spreads = np.append(0.0, np.geomspace(LEAST_SPREAD * scatter, LARGEST_SPREAD * widest, math.ceil(steps)))
+    beside = centre + unit * np.sinh(np.linspace(-reach, reach, CELLS))
     tables = [_Cells.of(one, beside) for one in profiles]
     logs = np.array([np.log(np.maximum(one.evidence(means, spreads), 1e-300)) + one.top for one in tables])
     total = logs.sum(axis=0)
@@ -173,9 +179,9 @@ def pooled(profiles: Sequence[Profile]) -> Hierarchy:
     low, high = _quantiles(means, weights.sum(axis=1), [0.025, 0.975])
     arms = []
     for one, of_arm, error in zip(tables, logs, stderr, strict=True):
-        ends = one.quantiles(means, spreads, weights / np.exp(of_arm - one.top), [0.025, 0.5, 0.975])
+        middle, ends = one.drawn(means, spreads, weights / np.exp(of_arm - one.top))
         share = float(of_spread @ (error**2 / (error**2 + spreads**2)))
-        arms.append(Drawn(ends[1], (ends[0], ends[2]), share))
+        arms.append(Drawn(middle, ends, share))
     spread, ends_of_spread = _highest(spreads, of_spread / _widths(spreads))
     middle = _quantiles(means, weights.sum(axis=1), [0.5])[0]
     return Hierarchy(middle, (low, high), spread, ends_of_spread, tuple(arms))
@@ -193,7 +199,11 @@ class _Cells:
     @classmethod
     def of(cls, one: Profile, beside: Array) -> _Cells:
         own = np.linspace(one.values[0], one.values[-1], CELLS)
-        edges = np.unique(np.clip(np.concatenate([own, beside]), one.low, one.high))
+        step, most = own[1] - own[0], float(np.abs(beside - one.best).max())
+        # beyond its own values cells grow from theirs to those of all arms
+        tail = step * np.geomspace(1, max(most / step, 2.0), max(math.ceil(math.log(max(most / step, 2.0), GROWTH)), 2))
+        edges = np.concatenate([own, own[0] - tail, own[-1] + tail, beside])
+        edges = np.unique(np.clip(edges, one.low, one.high))
         ends, middle = one.log_likelihood(edges), one.log_likelihood((edges[1:] + edges[:-1]) / 2)
         top = float(max(ends.max(), middle.max()))
         at_ends = np.exp(ends - top)
@@ -210,11 +220,26 @@ class _Cells:
         out[:, 0] = np.exp(self.profile.log_likelihood(means) - self.top)  # without spread an arm's value is the mean
         return np.maximum(out, 0.0)
 
-    def quantiles(self, means: Array, spreads: Array, weights: Array, shares: Sequence[float]) -> list[float]:
+    def drawn(self, means: Array, spreads: Array, weights: Array) -> tuple[float, tuple[float, float]]:
+        """The middle and the interval of the arm's value. One whose density is higher at a bound than at the other end
+        begins or ends at the bound: between two quantiles it would never hold it."""
         below = np.array([float((weights * _below(edge, means, spreads)).sum()) for edge in self.edges])
         mass = np.maximum(self.likelihood * np.diff(below), 0.0)
-        at = np.append(0.0, np.cumsum(mass) / mass.sum())
-        return [float(np.interp(share, at, self.edges)) for share in shares]
+        share = np.append(0.0, np.cumsum(mass) / mass.sum())
+        density = mass / np.diff(self.edges)
+
+        def at(part: float) -> float:
+            return float(np.interp(part, share, self.edges))
+
+        low, high = at((1 - LEVEL) / 2), at((1 + LEVEL) / 2)
+        at_low, at_high = (
+            density[min(int(np.searchsorted(self.edges, end)) - 1, len(density) - 1)] for end in (low, high)
+        )
+        if self.edges[0] == self.profile.low and density[0] >= at_high:
+            low, high = float(self.edges[0]), at(LEVEL)
+        elif self.edges[-1] == self.profile.high and density[-1] >= at_low:
+            low, high = at(1 - LEVEL), float(self.edges[-1])
+        return at(0.5), (low, high)
 
 
 def _below(edge: float, means: Array, spreads: Array) -> Array:
