@@ -147,7 +147,8 @@ def test_a_rising_formula_is_fitted_and_said_to_rise() -> None:
     found = lawful.fit(rows, "1 - a*(C/1e20)^-b", loss="acc", draws=0)
     low, high = found.params["b"].ci95
     assert low < 0.15 < high and "rises" in of_fit(found).sentence
-    assert with_ranking(found).ranking == ()  # the laws beside it are of losses that fall
+    beside = {one.law for one in with_ranking(found).ranking}  # laws of shares, none of losses that fall
+    assert beside == {found.law, "sigmoid", "top - a*C^-b", "1 - a*C^-b"}
     assert found.alternatives is None
 
 
