@@ -33,9 +33,9 @@ from lawful.fitting.joint import (
     arm_sample,
     fit_ladder,
     floors,
-    names_in,
     pairs_of,
     rows_of,
+    shared_names,
     shares_noise,
     why_not_certified,
 )
@@ -128,10 +128,8 @@ def compare(
     bounds = bounds or {}
     arms_law, fixed = choice.law.holding(fixed or {})
     limits(arms_law, fixed, bounds)  # bad names
-    every = frozenset(arms_law.parameters) - frozenset(fixed)
-    common = frozenset(names_in(arms_law, share, every, "share") if share else ())
-    if common == every:
-        raise DeclarationError("share: expected a parameter that arms may differ in, got all of them as shared.")
+    common = shared_names(arms_law, share, fixed)
+    groups = _groups(arms_law, floor, common | frozenset(fixed))
     data, arms = arm_sample(table, by, arms_law, columns, fixed=len(fixed))
     fits = {
         arm: fit_sample(
@@ -139,9 +137,6 @@ def compare(
         )
         for index, arm in enumerate(arms)
     }
-    groups = _groups(arms_law, floor, common | frozenset(fixed))
-    if not groups.every:
-        raise DeclarationError("share: expected a parameter that arms may differ in; a shared floor leaves none here.")
     found = _compared(data, arms_law, fits, by, floor, groups, paired, matters, fixed, bounds)
     said = [*([choice.caution] if choice.caution else []), *_of_arms(fits), *found.warnings]
     if not common:
@@ -185,11 +180,14 @@ class _Groups:
 def _groups(law: Law, floor: Floor, gone: frozenset[str]) -> _Groups:
     """gone   what is fixed, or shared by all arms"""
     irreducible = floors(law)
-    return _Groups(
+    found = _Groups(
         (irreducible if floor == "own" else frozenset()) - gone,
         (frozenset(law.coefficients) | frozenset(law.places)) - irreducible - gone,
         frozenset(shape.name for shape in law.shapes) - frozenset(law.places) - gone,
     )
+    if not found.every:
+        raise DeclarationError("compare: expected a parameter that arms may differ in; all are fixed or shared.")
+    return found
 
 
 def _compared(

@@ -18,7 +18,7 @@ from lawful.errors import DeclarationError
 from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.joint import alone, arm_sample, fit_ladder, names_in, pairs_of, shares_noise, why_not_certified
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shared_names, shares_noise, why_not_certified
 from lawful.fitting.one_law import one_law
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.search import Point
@@ -157,10 +157,7 @@ def fit_both(
             f"crossover: expected a law of one axis, such as power_floor:tokens; {law.spec} reads "
             f"{' and '.join(law.inputs)}."
         )
-    every = frozenset(law.parameters)
-    common = frozenset(names_in(law, share, every, "share") if share else ())
-    if common == every:
-        raise DeclarationError("share: expected a parameter that the arms may differ in, got all of them as shared.")
+    every, common = frozenset(law.parameters), shared_names(law, share, {})
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
     each = alone(data, law, (first, second))
     same, point = fit_ladder(data, law, (first, second), [frozenset[str](), every - common], {}, {}, each)

@@ -215,6 +215,15 @@ def names_in(law: Law, names: Sequence[str], every: frozenset[str], option: str)
     return list(names)
 
 
+def shared_names(law: Law, share: Sequence[str], fixed: Mapping[str, float]) -> frozenset[str]:
+    """The parameters that arms of a comparison share. Raises DeclarationError for others, and where none is left."""
+    every = frozenset(law.parameters) - frozenset(fixed)
+    common = frozenset(names_in(law, share, every, "share") if share else ())
+    if share and common == every:
+        raise DeclarationError("share: expected a parameter that arms may differ in, got all of them as shared.")
+    return common
+
+
 def floors(law: Law) -> frozenset[str]:
     """Which of its coefficients are an irreducible loss."""
     return frozenset({"E", "floor"} & set(law.coefficients))
