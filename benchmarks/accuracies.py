@@ -2,10 +2,15 @@
 response.
 
     OMP_NUM_THREADS=1 python benchmarks/accuracies.py --tables 100
+    OMP_NUM_THREADS=1 python benchmarks/accuracies.py --tables 100 --ranking
 
 A table has 2 runs at each of 12 budgets from 1e18 to 1e22 FLOPs. Counted are the tables whose 95 % interval holds the
 planted parameter, and the law at ten times the largest budget; a refused table is a miss. `logit` is what `lawful fit`
 does with an accuracy; `log` and `identity` are what its rows would give as a loss, and as any number.
+
+With --ranking no law is named: counted are the tables in which the planted law predicts runs left out best, in which
+another is said to be far better than the one fitted, and whose interval of that one (a sigmoid) holds the law at ten
+times the largest budget.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import lawful
 from lawful.errors import LawfulError
 from lawful.fitting.data import sample
 from lawful.fitting.fit_sample import fit_sample
@@ -105,6 +111,18 @@ def held(cell: Cell, rows: list[dict[str, float]], response: str, draws: int) ->
     return {**out, "a new run": (run.low <= new <= run.high, run.high - run.low)}
 
 
+def ranked(cell: Cell, rows: list[dict[str, float]]) -> tuple[bool, bool, bool]:
+    """Whether the planted law comes first, another is said to be far better, and the forecast far outside holds."""
+    found = lawful.fit(
+        rows, loss="acc", response="logit", chance=CHANCE if cell.is_sigmoid else 0.0, cluster="none", draws=0
+    )
+    far = found.predict(flops=10 * LARGEST, interval="mean")
+    first = found.ranking[0].law if found.ranking else ""
+    planted = ("sigmoid",) if cell.is_sigmoid else ("1 - a*C^-b", "top - a*C^-b")
+    is_said = any(one.code == "another_law" for one in found.warnings)
+    return first in planted, is_said, far.low <= float(truth(cell, 10 * LARGEST)) <= far.high
+
+
 def main(say: Callable[[str], None] = print) -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--tables", type=int, default=100)
@@ -112,6 +130,7 @@ def main(say: Callable[[str], None] = print) -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", default="", help="cells whose names hold this")
     options.add_argument("--responses", default=",".join(RESPONSES))
+    options.add_argument("--ranking", action="store_true")
     told = options.parse_args()
     for number, cell in enumerate(CELLS):
         if told.only not in cell.name:
@@ -119,6 +138,10 @@ def main(say: Callable[[str], None] = print) -> None:
         say(cell.name)
         seeds = np.random.SeedSequence([told.seed, number]).spawn(told.tables)
         tables = [drawn(cell, np.random.default_rng(one)) for one in seeds]
+        if told.ranking:
+            first, said, held_far = np.mean([ranked(cell, rows) for rows in tables], axis=0)
+            say(f"  planted law first {first:.2f}; another said to be far better {said:.2f}; L at 10 C {held_far:.2f}")
+            continue
         for response in told.responses.split(","):
             found = [held(cell, rows, response, told.draws) for rows in tables]
             known = [one for one in found if one is not None]

@@ -22,6 +22,7 @@ HANDED_ON = {
     ("report/evidence.py", "str(raw.get('code'))"),  # of an answer's file
     ("fitting/mixtures.py", "code"),
     ("fitting/joint.py", "refusal.code"),
+    ("fitting/pool.py", "refusal.code"),
     ("fitting/crossover.py", "refusal.code"),
 }
 

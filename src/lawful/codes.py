@@ -105,6 +105,10 @@ REFUSALS = _all(
             "A comparison was asked and the table holds one arm.",
             "Name the column of the arms with `--by`; look whether the other arm's runs finished.",
         ),
+        "few_arms": (
+            "Parameters are pooled over arms, and fewer than 4 arms say too little of the spread between them.",
+            "Fit each arm (`--by`), or let all share the parameter (`--by` with `--share`).",
+        ),
         "several_runs": (
             "Arms are compared run by run along one coordinate; an arm has several runs of one value and seed, which "
             "differ in something else.",
@@ -217,6 +221,14 @@ CAUTIONS = _all(
             "Replicates show that the noise between runs changes along the ladder. Runs weigh by the inverse of their "
             "variance, and the interval of a new run follows the noise at its size.",
             "Nothing. More seeds at each size tell the change better. `--objective l2`: every run weighs the same.",
+        ),
+        "sharing_costs": (
+            "Arms were taken to share parameters, and an F test says that they differ in them (or could not be made).",
+            "Leave `--share` out, or share what the arms do have in common.",
+        ),
+        "arms_share_noise": (
+            "Runs of one size and seed lie off the laws of all arms together; pooling takes arms to have noise apart.",
+            "Give the arms seeds of their own. To compare arms run by run: `lawful compare`, which uses the pairs.",
         ),
         "rounded": (
             "The losses are given with so few digits that rounding is a good part of the noise. It is a uniform error "

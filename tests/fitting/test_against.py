@@ -10,9 +10,13 @@ from typer.testing import CliRunner
 import lawful
 from lawful.cli import app
 from lawful.errors import DeclarationError, Refusal
-from lawful.fitting.against import against, losses_of
+from lawful.fitting.against import against
+from lawful.fitting.answer_table import answer_of_fit, with_run_names
 from lawful.fitting.published import PUBLISHED
+from lawful.fitting.published_curve import losses_of
 from lawful.laws import named
+from lawful.report.table_page import picture, write_table_page
+from lawful.tables import read_by_role
 
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 
@@ -103,6 +107,57 @@ def test_the_command_line_lists_them_and_holds_a_fit_against_one(table, tmp_path
     path.write_text(
         "params,tokens,loss\n" + "\n".join(f"{r['params']},{r['tokens']},{r['loss']}" for r in table) + "\n"
     )
-    words = ["fit", str(path), "--law", "chinchilla", "--draws", "0", "--against", "besiroglu"]
+    drawn = tmp_path / "law.svg"
+    words = ["fit", str(path), "--law", "chinchilla", "--draws", "0", "--against", "besiroglu", "--plot", str(drawn)]
     out = CliRunner().invoke(app, words).output
     assert "against besiroglu (Besiroglu et al. 2024" in out and "losses are not compared" in out
+    assert "besiroglu, published" in drawn.read_text()
+
+
+def test_the_curve_of_a_published_law_is_drawn_dashed_and_named(fit):
+    figure = fit.plot(against="hoffmann")
+    axes = figure.axes[0]
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    assert len(dashed) == 5  # one for each level of the tokens
+    size, loss = (np.asarray(values) for values in dashed[0].get_data())
+    assert loss == pytest.approx(1.69 + 406.4 * size**-0.34 + 410.7 * 1e9**-0.28)
+    assert "hoffmann, published (MassiveText)" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert not [line for line in fit.plot().axes[0].lines if line.get_linestyle() == "--"]
+
+
+@pytest.mark.parametrize(
+    ("law", "name", "says"),
+    [("power_floor:params", "hoffmann", "needs N and D"), ("chinchilla", "llama3", "no law of the loss"),
+     ("chinchilla", "hofman", "hoffmann")],
+)  # fmt: skip
+def test_a_published_law_that_cannot_be_drawn_is_refused(table, law, name, says):
+    rows = [row for row in table if row["tokens"] == table[0]["tokens"]] if law != "chinchilla" else table
+    with pytest.raises(DeclarationError, match=says):
+        lawful.fit(rows, law, draws=0).plot(against=name)
+
+
+def test_the_page_of_a_table_draws_the_published_law_and_names_its_data(table, tmp_path):
+    read = with_run_names(read_by_role(table, {}))
+    answers = (answer_of_fit(read, lawful.fit(read, "chinchilla", draws=0)),)
+    page = write_table_page(read, answers, tmp_path / "runs.html", against="hoffmann").read_text()
+    assert "hoffmann, published (MassiveText)" in page and "Dashed: the law of Hoffmann et al. 2022" in page
+    assert "published (" not in write_table_page(read, answers, tmp_path / "plain.html").read_text()
+    chart = picture(read, answers, "besiroglu")
+    dashed = [line for line in chart.lines if line.dash == "dash"]
+    assert dashed and [line.is_named for line in dashed] == [True] + [False] * (len(dashed) - 1)
+    for line, own in zip(dashed, chart.lines, strict=False):
+        assert np.array(line.y) == pytest.approx(np.array(own.y), rel=0.01)  # the table is planted by that law
+
+
+def test_a_page_against_what_is_no_published_law_is_refused_before_a_fit(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("params,loss\n1e6,3\n")
+    refused = CliRunner().invoke(app, ["report", str(path), "--against", "hofman"]).exception
+    assert isinstance(refused, DeclarationError) and "hoffmann" in str(refused)
+
+
+def test_a_fit_with_a_prior_is_not_tested_against_a_published_one(table):
+    """The prior may be the published value itself: that they agree would then be no finding."""
+    fit = lawful.fit(table, "chinchilla", prior={"beta": (0.28, 0.001)}, draws=0)
+    with pytest.raises(DeclarationError, match="has a prior on beta"):
+        against(fit, "hoffmann")

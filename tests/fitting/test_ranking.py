@@ -114,3 +114,37 @@ def test_of_a_law_of_one_axis_the_largest_sizes_and_groups_of_sizes_are_left_out
         "largest sizes": [2, 4],
         "groups of sizes": [4, 4, 4, 2, 2],
     }
+
+
+def shares(law, seed=0):
+    """Of 1,000 items, 2 runs at each of 10 budgets."""
+    rng = np.random.default_rng([26, seed])
+    flops = np.repeat(np.geomspace(1e18, 1e22, 10), 2)
+    right = rng.binomial(1000, law(flops)) / 1000
+    return [{"flops": c, "seed": i % 2, "acc": y} for i, (c, y) in enumerate(zip(flops, right, strict=True))]
+
+
+def test_laws_of_an_accuracy_are_ranked_by_errors_in_units_of_the_noise_of_counts():
+    rows = shares(lambda c: 1 - 0.3 * (c / 1e20) ** -0.15)
+    found = lawful.fit(rows, loss="acc", draws=0)
+    assert found.law == "sigmoid" and {one.law for one in found.ranking} == {"sigmoid", "top - a*C^-b", "1 - a*C^-b"}
+    own = next(one for one in found.ranking if one.law == "1 - a*C^-b")
+    fitted = lawful.fit(rows, "1 - a*C^-b", loss="acc", draws=0)
+    compute = np.array([row["flops"] for row in rows])
+    p = np.array([one.predicted for one in fitted.residuals])
+    noise = np.sqrt(p * (1 - p)) / np.exp(np.log(np.sqrt(p * (1 - p))).mean())
+    errors = []
+    for largest in (1, 2):  # of 10: an eighth and a quarter
+        is_out = compute >= np.unique(compute)[-largest]
+        alone = lawful.fit([row for row, out in zip(rows, is_out, strict=True) if not out], "1 - a*C^-b", loss="acc",
+                           draws=0)  # fmt: skip
+        ahead = alone.loss(alone.values, {"flops": compute[is_out]})
+        errors += list((ahead - np.array([row["acc"] for row in rows])[is_out]) / noise[is_out])
+    assert own.left_out["largest compute"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=0.05)
+    assert "points (" in ranking_lines(found)[1]
+
+
+def test_a_planted_sigmoid_predicts_left_out_accuracies_best():
+    found = lawful.fit(shares(lambda c: 0.25 + 0.6 / (1 + (1e20 / c) ** 0.6)), loss="acc", chance=0.25, draws=0)
+    assert found.ranking[0].law == "sigmoid"
+    assert not any(one.code == "another_law" for one in found.warnings)

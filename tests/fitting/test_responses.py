@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.cli import app
-from lawful.errors import LawfulError, Refusal
+from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting import Fit
 from lawful.fitting.against import against
 from lawful.fitting.answer_table import answer_of_fit
@@ -147,7 +147,8 @@ def test_a_rising_formula_is_fitted_and_said_to_rise() -> None:
     found = lawful.fit(rows, "1 - a*(C/1e20)^-b", loss="acc", draws=0)
     low, high = found.params["b"].ci95
     assert low < 0.15 < high and "rises" in of_fit(found).sentence
-    assert with_ranking(found).ranking == ()  # the laws beside it are of losses that fall
+    beside = {one.law for one in with_ranking(found).ranking}  # laws of shares, none of losses that fall
+    assert beside == {found.law, "sigmoid", "top - a*C^-b", "1 - a*C^-b"}
     assert found.alternatives is None
 
 
@@ -294,3 +295,40 @@ def test_the_band_of_one_more_run_in_a_chart_is_that_of_a_forecast() -> None:
         mean, run = found.predict(**at, interval="mean"), found.predict(**at)
         low, high = curve.new_run(np.array([mean.value]), (np.array([mean.low]), np.array([mean.high])), at)
         assert (low[0], high[0]) == pytest.approx((run.low, run.high))
+
+
+ENDS = (0.0, 0.0, 0.02, 0.1, 0.2, 0.38, 0.5, 0.66, 0.74, 1.0)
+
+
+def of_ends(metric, cells=ENDS, **more):
+    return [{"flops": c, metric: y, **more} for c, y in zip(np.geomspace(1e18, 1e22, len(cells)), cells, strict=True)]
+
+
+def test_accuracies_of_exactly_0_and_1_count_as_they_are():
+    """By the quasi-likelihood of counts, which takes no logarithm: rows of .001 and .999 in their place move the law by
+    little, and no row is left out."""
+    cells = (ENDS, [min(max(one, 1e-3), 1 - 1e-3) for one in ENDS])
+    plain, other = (lawful.fit(of_ends("acc", c, n=50), "sigmoid", loss="acc", trials="n", draws=0) for c in cells)
+    assert plain.goodness.n == len(ENDS)
+    assert plain.params["log_C_mid"].value == pytest.approx(other.params["log_C_mid"].value, abs=0.1)
+
+
+def test_an_error_rate_of_0_as_a_loss_names_the_row_and_the_response_that_takes_it():
+    wrong = [1 - one for one in ENDS]
+    with pytest.raises(TableError, match="(?s)row 10, column 'error_rate'.* got 0.*--response logit.*--trials-column"):
+        lawful.fit(of_ends("error_rate", wrong), "power", loss="error_rate")
+    with pytest.raises(TableError, match="(?s)expected a positive loss, got 0.0[^-]*--skip-bad-rows"):
+        lawful.fit(of_ends("loss", [*wrong]), "power")
+
+
+def test_the_error_bar_of_an_accuracy_of_0_is_no_bar():
+    bars = [{**row, "se": (row["acc"] * (1 - row["acc"]) / 50) ** 0.5} for row in of_ends("acc")]
+    with pytest.raises(TableError, match="(?s)row 1, column 'se'.*exactly 0 or 1 .*--trials-column"):
+        lawful.fit(bars, "sigmoid", loss="acc", stderr="se")
+
+
+@pytest.mark.parametrize(("response", "value", "law"), [("logit", 0.0, "sigmoid"), ("identity", 0.0, "a - b*C^-k"),
+                                                       ("logit", 1.0, "sigmoid")])  # fmt: skip
+def test_a_metric_that_never_changes_is_refused_in_words(response, value, law):
+    with pytest.raises(Refusal, match="in all 10 runs: nothing changes with flops"):
+        lawful.fit(of_ends("metric", [value] * 10), law, loss="metric", response=response)

@@ -110,3 +110,50 @@ def test_standard_errors_that_a_joint_fit_would_not_heed_are_refused():
     with pytest.raises(DeclarationError, match="weighs rows without the column 'stderr'.*leave that column out"):
         fit_shared(rows, "arm", ["alpha"], law="power")
     assert fit_shared(rows, "arm", ["alpha"], law="power", stderr="none").p > 0.05
+
+
+def test_a_comparison_of_arms_that_share_an_exponent_is_of_the_others_and_sharper():
+    """A factor of .97 between arms of one exponent. The test of sharing is that of fit --by --share; the intervals of
+    what is left are narrower, as one parameter fewer is estimated."""
+    rows = two_arms(np.random.default_rng(5), gain=1.3)
+    law = "E + A/N^alpha"
+    plain = lawful.compare(rows, law=law, paired=False)
+    found = lawful.compare(rows, law=law, paired=False, share=["alpha"])
+    assert found.sharing.p == pytest.approx(fit_shared(rows, "arm", ["alpha"], law=law).p, rel=1e-6)
+    assert plain.sharing is None and found.sharing.share == ("alpha",)
+    assert not found.differences and plain.differences  # of exponents
+    assert found.params["a"]["alpha"] == found.params["b"]["alpha"]
+    (own,), (shared,) = plain.multipliers, found.multipliers
+    assert shared.ci95[0] < 1 / 1.3 < shared.ci95[1]
+    assert np.ptp(shared.ci95) < np.ptp(own.ci95)
+    assert {tuple(one.own) for one in found.explanations} == {(), ("E",), ("A_pivot",), ("A_pivot", "E")}
+
+
+def test_an_answer_that_rests_on_a_wrong_sharing_says_so(tmp_path):
+    rows = two_arms(np.random.default_rng(5), shift=0.05)
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,params,loss\n" + "\n".join(f"{r['arm']},{r['params']},{r['loss']}" for r in rows) + "\n")
+    for command, *more in (["compare"], ["crossover", "--draws", "0"]):
+        words = [command, str(path), "--law", "power_floor:params", "--share", "alpha", *more]
+        told = CliRunner().invoke(app, words).output
+        assert "Sharing alpha costs: the arms differ in it (F = " in told and "severe: sharing_costs" in told
+
+
+def test_a_crossing_of_arms_that_share_an_exponent_is_that_of_their_law():
+    """Floors of 1.8 and 1.9 and one exponent of .35: the arms cross where 1.2 (x^-.35 - (x/g)^-.35) is .1."""
+    rng = np.random.default_rng(2)
+    rows = two_arms(rng, gain=16.0, lift=0.1, sigma=0.002)
+    found = lawful.crossover(rows, law="power_floor:params", share=["alpha"], draws=0)
+    right = 3e7 * (0.1 / 1.2 / (1 - 16**-0.35)) ** (-1 / 0.35)
+    assert found.sharing.p > 0.01
+    low, high = found.set95[0]
+    assert low < right < high
+
+
+@pytest.mark.parametrize("ask", [lawful.compare, lawful.crossover])
+def test_sharing_all_or_what_is_no_parameter_is_refused(ask):
+    rows = two_arms(np.random.default_rng(1))
+    with pytest.raises(DeclarationError, match="'gamma' is no parameter"):
+        ask(rows, law="power_floor:params", share=["gamma"])
+    with pytest.raises(DeclarationError, match="all of them"):
+        ask(rows, law="power_floor:params", share=["E", "a_pivot", "alpha"])

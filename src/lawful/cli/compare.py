@@ -18,11 +18,17 @@ from lawful.cli.asked import (
     Seed,
     Table,
     limited,
+    names_of,
     one_axis,
     with_options,
 )
 from lawful.cli.results import ByArm, amount, print_cautions, print_headline, print_plain
 from lawful.errors import DeclarationError
+
+ShareOf = Annotated[
+    str | None,
+    typer.Option("--share", help="Parameters that all arms share, A,B; a test says whether that costs anything."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +48,7 @@ def compare_command(
             callback=options.of(Literal["own", "shared"]),
         ),
     ] = "own",
+    share: ShareOf = None,
     cluster: ClusterColumn = None,
     bounds: Bounds = None,
     fixed: Fixed = None,
@@ -54,7 +61,7 @@ def compare_command(
     from lawful.fitting.number_text import interval
 
     table, chosen, columns = asked.read(law)
-    how: Any = {"floor": floor, "cluster": cluster, **columns, **limited(bounds, fixed)}
+    how: Any = {"floor": floor, "share": names_of(share), "cluster": cluster, **columns, **limited(bounds, fixed)}
     found = compare(table, by, law=chosen, **how)
     if asked.as_json:
         print_plain({**vars(found), "loss_unit": table.loss_unit})
@@ -70,6 +77,8 @@ def compare_command(
     for one in found.explanations:
         test = "" if one.F is None or one.p is None else f"{one.F:9.3g}{one.p:10.3g}"
         typer.echo(f"{one.name:28}{one.parameters:11}{test or ' ' * 19}{one.aicc:10.1f}{one.bic:10.1f}")
+    if found.sharing is not None:
+        typer.echo(found.sharing.sentence)
     for d in found.differences:
         typer.echo(
             f"{d.parameter}: {d.second} - {d.first} = "
@@ -93,6 +102,7 @@ def crossover_command(
     arms: Annotated[str | None, typer.Option(help="FIRST,SECOND where there are more than two.")] = None,
     law: LawName = None,
     x: Axis = None,
+    share: ShareOf = None,
     cluster: ClusterColumn = None,
     draws: Draws = 1000,
     seed: Seed = 0,
@@ -108,7 +118,8 @@ def crossover_command(
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))
     if pair is not None and len(pair) != 2:
         raise DeclarationError(f"--arms: expected FIRST,SECOND, got {arms!r}.")
-    found = crossover(table, by, arms=pair, law=chosen, draws=draws, seed=seed, cluster=cluster, **columns)
+    how: Any = {"share": names_of(share), "draws": draws, "seed": seed, "cluster": cluster, **columns}
+    found = crossover(table, by, arms=pair, law=chosen, **how)
     if asked.as_json:
         law_of = laws.to_data(next(iter(found.fits.values())).model)
         params = {arm: fitted.values for arm, fitted in found.fits.items()}
@@ -117,6 +128,8 @@ def crossover_command(
         return
     print_headline(of_crossing(found, found.warnings))
     typer.echo(found.sentence)
+    if found.sharing is not None:
+        typer.echo(found.sharing.sentence)
     print_cautions(found.warnings)
 
 

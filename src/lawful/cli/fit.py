@@ -29,6 +29,12 @@ Share = Annotated[
     str | None,
     typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),
 ]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        help="With --by: parameters pooled in part, A,B: each arm's is drawn from a normal of unknown spread."
+    ),
+]
 AgainstFit = Annotated[
     str | None,
     typer.Option(
@@ -47,6 +53,7 @@ def fit_command(
     asked: Fitted,
     by: By = None,
     share: Share = None,
+    pool: Pool = None,
     plot: PlotFile = None,
     plot_columns: PlotColumns = None,
     verbose: Verbose = False,
@@ -59,13 +66,15 @@ def fit_command(
     from lawful.fitting.ranking import with_ranking
 
     if metric is not None:
+        if any(one is not None for one in (by, share, pool, plot, published)):
+            raise DeclarationError("--metric: expected neither --by, --share, --pool, --plot nor --against beside it.")
         metrics.show(asked, metric, {})
         return
-    if asked.is_as_declared and by is None and plot is None and published is None and share is None:
+    if asked.is_as_declared and by is None and plot is None and published is None and share is None and pool is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
-    if share is not None:
-        _fit_shared(asked, by, share, plot, published)
+    if share is not None or pool is not None:
+        _fit_joint(asked, by, share, pool, plot, published)
         return
     if plot is not None and by is not None:
         raise DeclarationError("--plot: expected one fit, got one for each value of --by.")
@@ -74,7 +83,7 @@ def fit_command(
         table = _named_runs(table, plot)
     fits = {name: with_ranking(asked.fit(part, law, columns)) for name, part in parts_by(table, by)}
     if plot is not None:
-        _save_picture(table, next(iter(fits.values())), plot, plot_columns)
+        _save_picture(table, next(iter(fits.values())), plot, plot_columns, published)
     held = {name: against(found, published) for name, found in fits.items()} if published else {}
     if asked.as_json:
         out = [{**found.to_json(), **({"against": plain(held[name])} if held else {})} for name, found in fits.items()]
@@ -87,16 +96,23 @@ def fit_command(
             typer.echo("\n" + "\n".join(held[name].lines))
 
 
-def _fit_shared(asked: Fitted, by: str | None, share: str, plot: Path | None, published: str | None) -> None:
+def _fit_joint(
+    asked: Fitted, by: str | None, share: str | None, pool: str | None, plot: Path | None, published: str | None
+) -> None:
+    """Arms that share parameters, or whose parameters are pooled in part."""
+    from lawful.fitting.pool import fit_pooled
     from lawful.fitting.shared import fit_shared
 
+    flag = "--share" if pool is None else "--pool"
+    if share is not None and pool is not None:
+        raise DeclarationError("--pool and --share: expected one of the two; arms of a shared parameter do not differ.")
     if by is None:
-        raise DeclarationError("--share: expected --by COLUMN beside it, which names the arms.")
+        raise DeclarationError(f"{flag}: expected --by COLUMN beside it, which names the arms.")
     if plot is not None or published is not None or asked.prior or asked.x or asked.objective != "robust":
-        raise DeclarationError("--share: expected neither --plot, --against, --prior, --x nor --objective beside it.")
+        raise DeclarationError(f"{flag}: expected neither --plot, --against, --prior, --x nor --objective beside it.")
     table, law, columns = asked.ask()
     how: Any = {"cluster": asked.cluster, **columns, **limited(asked.bounds, asked.fixed)}
-    found = fit_shared(table, by, names_of(share), law=law, **how)
+    found = (fit_shared if pool is None else fit_pooled)(table, by, names_of(share or pool), law=law, **how)
     if asked.as_json:
         print_plain({**vars(found), "loss_unit": table.loss_unit})
         return
@@ -132,12 +148,12 @@ def _named_runs(table: Observations, plot: Path) -> Observations:
     return with_run_names(table)
 
 
-def _save_picture(table: Observations, found: Fit, plot: Path, columns: int | None) -> None:
+def _save_picture(table: Observations, found: Fit, plot: Path, columns: int | None, published: str | None) -> None:
     from lawful.fitting.answer_table import answer_of_fit
     from lawful.report import figures
     from lawful.report.table_page import picture
 
-    chart = picture(table, (answer_of_fit(table, found),))
+    chart = picture(table, (answer_of_fit(table, found),), published)
     if chart is not None:
         figures.save(chart, plot, columns)
 

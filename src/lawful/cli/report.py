@@ -34,6 +34,10 @@ def report(
     by: Annotated[
         str | None, typer.Option("--by", help="For a table: the column that names the arms (default: arm).")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Of a table: draw a published law beside its own (`lawful laws --published`)."),
+    ] = None,
 ) -> None:
     """Write the page of a table of runs, or of a study again. Of a study, from its folder alone; torch is not needed.
     Of two studies, or two states of one: what each has, side by side; a folder without fits is fitted first. Of a
@@ -43,9 +47,9 @@ def report(
     first = Path(asked.source)
     is_study = first.is_dir() and (out is None or (first / "study.json").exists())  # a tracker's folder needs --out
     if beside is None and not is_study:
-        _report_table(asked, out, law, bounds, fixed, by)
+        _report_table(asked, out, law, bounds, fixed, by, against)
         return
-    if asked.has_options or bounds or fixed or by:
+    if asked.has_options or bounds or fixed or by or against:
         raise DeclarationError(f"{first}: a study declares its columns and rows; these options are for a table.")
     trust_laws(law)
     if beside is None:
@@ -77,10 +81,12 @@ def _report_table(
     bounds: list[str] | None,
     fixed: list[str] | None,
     by: str | None,
+    against: str | None,
 ) -> None:
     """The page of a table of runs; --law then names the law to fit, --bounds where the parameters of a formula are
     sought, --fixed those that are known, --by the arms."""
     from lawful.fitting.answer_table import answer_table, with_arms, with_run_names
+    from lawful.fitting.published_curve import published_of
     from lawful.laws import with_bounds
     from lawful.report.table_page import write_table_page
 
@@ -92,6 +98,8 @@ def _report_table(
     if others:
         named = law[0] if law else ""
         raise DeclarationError(f"--bounds: {', '.join(others)}: expected parameters of a formula, --law {named!r}.")
+    if against is not None:
+        published_of(against)  # a bad name, before a fit that takes minutes
     table = with_run_names(asked.table())
     if by is not None:
         table = with_arms(table, by)
@@ -99,6 +107,6 @@ def _report_table(
         print(f"read: {line}")
     answers = answer_table(table, law=chosen, fixed=limited(None, fixed)["fixed"])
     out = out or Path(asked.source).with_suffix(".html")
-    write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]))
+    write_table_page(table, answers, out, shlex.join(["lawful", *sys.argv[1:]]), against)
     print_answer(answers[0])
     print(f"report: {out.resolve()}")

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.checks import nearest
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.published import PUBLISHED, Published
+from lawful.fitting.published import Published
+from lawful.fitting.published_curve import LETTERS, SAME_DATA, losses_of, published_of
 from lawful.fitting.quantiles import t_cdf
-from lawful.formula import derivatives
-from lawful.formula.parse import In, Name, Node, leaves, parse, replaced
-from lawful.laws import Array
+from lawful.formula.parse import Name, leaves, parse
 from lawful.response import expect_loss
 
-SAME_DATA = "same-data"
-LETTERS = {"N": "params", "D": "tokens"}
 FORM = "E + A/N^alpha + B/D^beta"
 AGREES = 1e-6  # relative: a formula whose losses differ by less is of that form
 DIFFERS = 0.05
@@ -71,16 +67,18 @@ class Against:
 def against(fit: FittedLaw, name: str) -> Against:
     """Hold a fit against a published one, NAME, or NAME:same-data where data, tokenizer and counts are theirs.
 
-    Raises DeclarationError for an unknown name, Refusal where nothing can be compared.
+    Raises DeclarationError for an unknown name, and for a fit with a prior, Refusal where nothing can be compared.
     """
-    key, _, said = name.partition(":")
-    if key not in PUBLISHED or said not in ("", SAME_DATA):
-        known = nearest(key, list(PUBLISHED))
-        raise DeclarationError(f"against: expected NAME or NAME:{SAME_DATA}, got {name!r}; NAME is one of {known}.")
+    one, is_same = published_of(name)
     expect_loss(fit.data.response, "against")
-    one = PUBLISHED[key]
+    if fit.priors:
+        named = " and ".join(prior.name for prior in fit.priors)
+        raise DeclarationError(
+            f"against: whether a fit differs from {one.name} is for its runs alone to say, and this one has a prior on "
+            f"{named}. Leave the prior out."
+        )
     tests = tuple(_test(fit, one, own) for own in _in_common(fit, one))
-    ratio, why = None, _why_no_ratio(fit, one, is_same=said == SAME_DATA)
+    ratio, why = None, _why_no_ratio(fit, one, is_same=is_same)
     if not why:
         ours = fit.loss(fit.values, {axis: [row.axes[axis] for row in fit.residuals] for axis in fit.model.inputs})
         theirs = losses_of(one, *(np.array([row.axes[axis] for row in fit.residuals]) for axis in LETTERS.values()))
@@ -89,23 +87,12 @@ def against(fit: FittedLaw, name: str) -> Against:
     if not tests and ratio is None:
         raise Refusal(
             "nothing_in_common",
-            f"against {key}: {fit.law} has none of its exponents ({', '.join(one.exponents)}), or they mean another "
-            f"thing there, and {why}",
+            f"against {one.name}: {fit.law} has none of its exponents ({', '.join(one.exponents)}), or they mean "
+            f"another thing there, and {why}",
         )
     column = fit.data.columns.get("params", "")
     counted = f"N is {one.params} there, and the column {column!r} here: an exponent of N depends on what is counted."
     return Against(one, tests, ratio, why, counted if column else "")
-
-
-def losses_of(one: Published, size: Array, tokens: Array) -> Array:
-    """Of a published law that has numbers for all of it."""
-    tree = replaced(parse(one.law), lambda leaf: In(LETTERS[leaf.name]) if isinstance(leaf, Name) else leaf)
-    return np.asarray(_value(tree, {"params": size, "tokens": tokens}))
-
-
-def _value(tree: Node, at: dict[str, Array]) -> Array:
-    logs = {axis: np.log(values) for axis, values in at.items()}
-    return np.asarray(derivatives.plain(tree, derivatives.Point(logs, {}, {}, {}, has_slopes=False)).value)
 
 
 def _in_common(fit: FittedLaw, one: Published) -> list[str]:

@@ -36,6 +36,7 @@ from lawful.fitting.joint import (
     floors,
     pairs_of,
     rows_of,
+    shared_names,
     shares_noise,
     weighed_alike,
     why_not_certified,
@@ -43,6 +44,7 @@ from lawful.fitting.joint import (
 from lawful.fitting.multiplier import multiplier
 from lawful.fitting.one_law import one_law, step_test
 from lawful.fitting.search import AT_BOUND, Point, limits
+from lawful.fitting.shared import sharing
 from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
@@ -56,6 +58,7 @@ def compare(
     *,
     law: str | Law | None = None,
     floor: Floor = "own",
+    share: Sequence[str] = (),
     params: str | None = None,
     tokens: str | None = None,
     loss: str | None = None,
@@ -79,6 +82,9 @@ def compare(
     floor
         "own": each arm may have its irreducible loss; "shared": all are known to have one (exponents then compare more
         sharply, and wrongly where floors differ by as little as 1 %).
+    share
+        Parameters that all arms are known to share; whether that costs is tested as `lawful fit --by --share` does, and
+        the arms are compared in the others.
     params, tokens, loss, flops, cluster
         The columns' names, as of `lawful.fit`.
     paired
@@ -124,6 +130,8 @@ def compare(
     bounds = bounds or {}
     arms_law, fixed = choice.law.holding(fixed or {})
     limits(arms_law, fixed, bounds)  # bad names
+    common = shared_names(arms_law, share, fixed)
+    groups = _groups(arms_law, floor, common | frozenset(fixed))
     data, arms = arm_sample(table, by, arms_law, columns, fixed=len(fixed))
     fits = {
         arm: fit_sample(
@@ -131,9 +139,12 @@ def compare(
         )
         for index, arm in enumerate(arms)
     }
-    found = _compared(data, arms_law, fits, by, floor, paired, matters, fixed, bounds)
+    found = _compared(data, arms_law, fits, by, floor, groups, paired, matters, fixed, bounds)
     said = [*([choice.caution] if choice.caution else []), *_of_arms(fits), *found.warnings]
-    return replace(found, warnings=tuple(said))
+    if not common:
+        return replace(found, warnings=tuple(said))
+    tested = sharing(data, arms_law, arms, common, fixed, bounds, [fitted.values for fitted in fits.values()])
+    return replace(found, warnings=(*tested.warnings, *said), sharing=tested.test)
 
 
 def _of_arms(fits: Mapping[str, FittedLaw]) -> list[Warning]:
@@ -168,13 +179,17 @@ class _Groups:
         return dict(reversed({own: name for name, own in reversed(named.items())}.items()))
 
 
-def _groups(law: Law, floor: Floor, fixed: Mapping[str, float]) -> _Groups:
-    gone, irreducible = frozenset(fixed), floors(law)
-    return _Groups(
+def _groups(law: Law, floor: Floor, gone: frozenset[str]) -> _Groups:
+    """gone   what is fixed, or shared by all arms"""
+    irreducible = floors(law)
+    found = _Groups(
         (irreducible if floor == "own" else frozenset()) - gone,
         (frozenset(law.coefficients) | frozenset(law.places)) - irreducible - gone,
         frozenset(shape.name for shape in law.shapes) - frozenset(law.places) - gone,
     )
+    if not found.every:
+        raise DeclarationError("compare: expected a parameter that arms may differ in; all are fixed or shared.")
+    return found
 
 
 def _compared(
@@ -183,13 +198,13 @@ def _compared(
     fits: Mapping[str, FittedLaw],
     by: str,
     floor: Floor,
+    groups: _Groups,
     paired: bool | None,
     matters: float,
     fixed: Mapping[str, float],
     bounds: Mapping[str, tuple[float, float]],
 ) -> Comparison:
-    arms, groups = tuple(fits), _groups(law, floor, fixed)
-    ladder = groups.ladder
+    arms, ladder = tuple(fits), groups.ladder
     points = fit_ladder(data, law, arms, list(ladder), fixed, bounds, [fitted.values for fitted in fits.values()])
     by_own = dict(zip(ladder, points, strict=True))
     last, same = by_own[groups.every], by_own[frozenset()]

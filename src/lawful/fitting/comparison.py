@@ -54,6 +54,24 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Parameters that all arms share, and the F test that they are the same, against arms that share nothing."""
+
+    share: tuple[str, ...]
+    F: AnyFloat
+    dof: tuple[AnyFloat, AnyFloat]
+    p: AnyFloat
+
+    @property
+    def sentence(self) -> str:
+        named = " and ".join(self.share)
+        cost = f"F = {self.F:.3g} on {self.dof[0]:.0f} and {self.dof[1]:.3g} degrees of freedom, p = {self.p:.2g}"
+        if self.p < ALPHA:
+            return f"Sharing {named} costs: the arms differ in it ({cost})."
+        return f"That sharing {named} costs anything is not shown ({cost})."
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """arms in order of appearance.
 
@@ -70,6 +88,7 @@ class Comparison:
     matters        the smallest difference that would matter, by exponent
     best           which arm is the best, with what probability
     more_seeds     per arm, to see such a difference four times in five, where it is not decided; None where unknown
+    sharing        the parameters that were taken to be the same in all arms, and the test of that
     """
 
     law: str
@@ -92,6 +111,7 @@ class Comparison:
     clusters: int
     warnings: tuple[Warning, ...]
     best: BestArm = BestArm()
+    sharing: Sharing | None = None
 
     def __repr__(self) -> str:
         return f"<Comparison of {' and '.join(self.arms)}, n {self.n}: {self.sentence}>"

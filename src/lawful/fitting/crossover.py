@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from lawful.checks import AnyFloat, NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.arms import arm_name
 from lawful.fitting.cautions import about_clusters
+from lawful.fitting.comparison import Sharing
 from lawful.fitting.data import read_table
 from lawful.fitting.default_law import resolved
 from lawful.fitting.estimate import fit
@@ -45,6 +46,7 @@ class Crossing:
                        confidence of a one-sided test that it is ahead there
     level              .95, or above where several pairs of arms are judged at once
     is_paired          the arms' noise was taken to be shared where they have the same seeds, as much as their runs show
+    sharing            the parameters that were taken to be the same in both arms, and the test of that
     """
 
     axis: str
@@ -62,6 +64,7 @@ class Crossing:
     level: float
     is_paired: bool
     sentence: str
+    sharing: Sharing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,7 @@ def crossover(
     *,
     arms: tuple[str, str] | None = None,
     law: str | Law | None = None,
+    share: Sequence[str] = (),
     params: str | None = None,
     tokens: str | None = None,
     loss: str | None = None,
@@ -111,6 +115,8 @@ def crossover(
         The two, where there are more.
     law
         Of one axis (power_floor:tokens and the like); by default a power law with a floor over the axis that varies.
+    share
+        Parameters that both arms are known to share; whether that costs is tested as `lawful fit --by --share` does.
     params, tokens, loss, flops, cluster
         The columns' names, as of `lawful.fit`.
     draws, seed
@@ -139,7 +145,7 @@ def crossover(
     choice = resolved(law, table, axes=1)
     law = choice.law
     pair = _two(arms, list(dict.fromkeys(map(arm_name, table.values(by)))), by)
-    joint = fit_both(table, by, pair, law, columns)  # it refuses mixtures over both arms
+    joint = fit_both(table, by, pair, law, columns, share)  # it refuses mixtures over both arms
     fits = {
         arm: fit(_of_arm(table, by, arm), law, draws=draws, seed=seed + number, cluster=cluster)
         for number, arm in enumerate(pair)
@@ -200,6 +206,7 @@ def between(joint: JointFit, fits: Mapping[str, Fit], *, level: float = LEVEL) -
         sentence=_sentence(
             name, joint.p, at, leader, _of_data(pieces, low, high), small, small_p, large, large_p, level, _ahead(joint)
         ),
+        sharing=None if joint.shared is None else joint.shared.test,
         fits=dict(fits),
         joint=joint,
         warnings=_cautions(joint, fits, inside.value, at is not None),
@@ -301,10 +308,12 @@ def _in_words(piece: tuple[float, float], axis: str) -> str:
 
 
 def _cautions(joint: JointFit, fits: Mapping[str, Fit], centre: Array, is_crossing: bool) -> tuple[Warning, ...]:
-    found = []
+    found: list[Warning] = []
     if (why := why_not_certified(joint.point)) is not None:
         sentence = f"The fit of both arms is not certified ({why}): no crossing and no lead is named."
         found.append(Warning("not_certified", "severe", sentence))
+    if joint.shared is not None:
+        found += joint.shared.warnings
     found += about_clusters(joint.data.column.get("cluster", ""), joint.data.n, joint.data.clusters)
     crossings = int((np.diff(np.sign(centre)) != 0).sum())
     if crossings > 1 and is_crossing:

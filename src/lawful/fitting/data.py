@@ -151,7 +151,7 @@ def sample(
         cluster = np.arange(len(observations))
     else:
         cluster = cluster_codes(observations, column, by, columns, x, apart, loss)
-    errors = _errors(observations, column, loss)
+    errors = errors_of(observations, column, loss)
     if by is not None and errors is not None and np.ptp(errors) <= ALIKE * errors.max():
         errors = None  # arms' labels may then be permuted
     is_uneven = errors is None and observations.response.is_log
@@ -171,7 +171,7 @@ def _noise_of_arms(x: Axes, loss: Array, response: Response) -> Array | None:
     return np.asarray(noise / np.exp(np.log(noise).mean()))
 
 
-def _errors(observations: Observations, column: Mapping[str, str], loss: Array) -> Array | None:
+def errors_of(observations: Observations, column: Mapping[str, str], loss: Array) -> Array | None:
     """The standard error of each row in units of the response's noise: that of counts, or the one that the table
     gives."""
     if "trials" in column and observations.response.is_share:
@@ -357,6 +357,12 @@ def _missing(observations: Observations, role: str) -> Any:
 
 
 def refuse_too_little(data: Sample, law: Law, free: int) -> None:
+    if not data.response.is_log and np.ptp(data.loss) == 0:
+        raise Refusal(
+            "no_fall",
+            f"{data.column['loss']!r} is {data.loss[0]:.4g} in all {data.n} runs: nothing changes with "
+            f"{' or '.join(law.inputs)}, and no law can be fitted. Take runs over a wider range.",
+        )
     if data.n < free + 1:
         raise Refusal(
             "too_few_points",

@@ -18,10 +18,11 @@ from lawful.errors import DeclarationError
 from lawful.fitting import derivatives, noise
 from lawful.fitting.arms import ARM, ArmsLaw
 from lawful.fitting.data import Sample
-from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shares_noise, why_not_certified
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, pairs_of, shared_names, shares_noise, why_not_certified
 from lawful.fitting.one_law import one_law
 from lawful.fitting.quantiles import t_cdf
 from lawful.fitting.search import Point
+from lawful.fitting.shared import Tested, sharing
 from lawful.fitting.uncertainty import LEAST_STEP, RELATIVE_STEP
 from lawful.laws import Array, Axes, Law
 
@@ -32,7 +33,8 @@ BAND_DRAWS = 4000  # of the largest deviation of a band: its 95 % quantile is th
 class JointFit:
     """Both arms fitted at once, each with its own parameters.
 
-    p   that one law serves both (compare.one_law)
+    p       that one law serves both (compare.one_law)
+    shared  the parameters that both share, with the test of that; None: each has its own
     """
 
     data: Sample
@@ -42,6 +44,7 @@ class JointFit:
     axis: str
     is_paired: bool
     p: float
+    shared: Tested | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -140,18 +143,27 @@ class Gap:
         return int((self.scores > reach).all())
 
 
-def fit_both(source: Any, by: str, arms: Sequence[str], law: Law, columns: Mapping[str, str | None]) -> JointFit:
+def fit_both(
+    source: Any,
+    by: str,
+    arms: Sequence[str],
+    law: Law,
+    columns: Mapping[str, str | None],
+    share: Sequence[str] = (),
+) -> JointFit:
     """Raises Refusal where an arm has too few runs, DeclarationError for a law of several axes."""
     if len(law.inputs) != 1:
         raise DeclarationError(
             f"crossover: expected a law of one axis, such as power_floor:tokens; {law.spec} reads "
             f"{' and '.join(law.inputs)}."
         )
+    every, common = frozenset(law.parameters), shared_names(law, share, {})
     data, (first, second) = arm_sample(source, by, law, columns, keep=arms)
-    owns = [frozenset[str](), frozenset(law.parameters)]
-    same, point = fit_ladder(data, law, (first, second), owns, {}, {}, alone(data, law, (first, second)))
+    each = alone(data, law, (first, second))
+    same, point = fit_ladder(data, law, (first, second), [frozenset[str](), every - common], {}, {}, each)
+    shared = sharing(data, law, (first, second), common, {}, {}, each) if common else None
     if is_paired := shares_noise(point, data):
         data = replace(data, cluster=pairs_of(data))
     around = noise.measure(point, data)
     p = one_law(same, point, around, data, is_paired)
-    return JointFit(data, (first, second), point, around, law.inputs[0], is_paired, p)
+    return JointFit(data, (first, second), point, around, law.inputs[0], is_paired, p, shared)

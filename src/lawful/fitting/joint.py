@@ -185,6 +185,11 @@ def _noisiest(point: Point, data: Sample) -> float:
 def shares_noise(full: Point, data: Sample) -> bool:
     """Whether arms are to be compared run by run: every row its own cluster, each cell and seed in every arm once, and
     residuals of a pair that correlate. Where nothing is shared, pairs would cost half the degrees of freedom."""
+    return correlate(noise.pseudo_values(full, full.residuals), data)
+
+
+def correlate(residual: Array, data: Sample) -> bool:
+    """Whether residuals of all arms do so in pairs, as shares_noise has it."""
     if data.clusters < data.n or "seed" not in data.observations.columns:
         return False
     pairs = pairs_of(data)
@@ -192,7 +197,6 @@ def shares_noise(full: Point, data: Sample) -> bool:
     arms = len(np.unique(data.x[ARM]))
     if not (counts == arms).all():
         return False
-    residual = noise.pseudo_values(full, full.residuals)
     squares = float(residual @ residual)
     shared = float((np.bincount(pairs, residual) ** 2).sum()) - squares
     error = np.sqrt(2 / (arms * (arms - 1) * len(counts)))
@@ -204,6 +208,31 @@ def pairs_of(data: Sample) -> Array:
     return cells_of(
         axes_of(data), np.unique([str(row.get("seed")) for row in data.observations], return_inverse=True)[1]
     )
+
+
+def names_in(law: Law, names: Sequence[str], every: frozenset[str], option: str) -> list[str]:
+    """Of `every` parameter that is fitted, those that an option names. Raises DeclarationError for others."""
+    for name in names:
+        if name not in every:
+            fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)
+            way = f" {name} follows from {fitted}: {option} that, and the exponents with it." if fitted else ""
+            known = ", ".join(one for one in law.parameters if one in every)
+            raise DeclarationError(
+                f"{option}: {name!r} is no parameter that {law.spec} fits here; it fits {known}.{way}"
+            )
+    if not names or len(set(names)) < len(names):
+        got = ", ".join(names) or "none"
+        raise DeclarationError(f"{option}: expected names of parameters, each once, got {got}.")
+    return list(names)
+
+
+def shared_names(law: Law, share: Sequence[str], fixed: Mapping[str, float]) -> frozenset[str]:
+    """The parameters that arms of a comparison share. Raises DeclarationError for others, and where none is left."""
+    every = frozenset(law.parameters) - frozenset(fixed)
+    common = frozenset(names_in(law, share, every, "share") if share else ())
+    if share and common == every:
+        raise DeclarationError("share: expected a parameter that arms may differ in, got all of them as shared.")
+    return common
 
 
 def floors(law: Law) -> frozenset[str]:

@@ -17,6 +17,8 @@ from lawful.fitting.cost import PerToken, six_n
 from lawful.fitting.curve_interval import mean_interval
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, best_size
+from lawful.fitting.published import Published
+from lawful.fitting.published_curve import curve_name, drawable, losses_of
 from lawful.laws import Array
 
 if TYPE_CHECKING:
@@ -31,18 +33,20 @@ BESIDE = 1.15  # factor by which a curve is drawn beyond the runs
 LETTERS = {"params": "parameters N", "tokens": "training tokens D", "flops": "compute C (FLOPs)", "unique_tokens": "U"}
 
 
-def plot(fit: FittedLaw, ax: Axes | None = None) -> Figure:
+def plot(fit: FittedLaw, ax: Axes | None = None, against: str | None = None) -> Figure:
     """As Fit.plot: the law into `ax`; without one, a figure with the law and the residuals."""
     expect_matplotlib("plot()")
     from matplotlib.figure import Figure
 
+    data, inputs = fit.data, fit.model.inputs
+    one = None if against is None else drawable(against, inputs, fit.law, data.response, data.loss_unit)
     with _font():
         if ax is not None:
-            _draw_law(fit, _expect_axes(ax))
+            _draw_law(fit, _expect_axes(ax), published=one)
             return _figure_of(ax)
         figure = Figure(figsize=(9, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        _draw_law(fit, left)
+        _draw_law(fit, left, published=one)
         _draw_residuals(fit, right)
     return figure
 
@@ -90,7 +94,7 @@ def as_image(fit: FittedLaw) -> str:
     return f'<img alt="{alt}" src="data:image/png;base64,{text}">'
 
 
-def _draw_law(fit: FittedLaw, axes: Axes, along: str | None = None) -> None:
+def _draw_law(fit: FittedLaw, axes: Axes, along: str | None = None, published: Published | None = None) -> None:
     """The runs and the law along one axis (by default its first), a curve for each level of the next one."""
     axis = along or _first(fit)
     other = next((one for one in fit.model.inputs if one != axis), None)
@@ -104,9 +108,14 @@ def _draw_law(fit: FittedLaw, axes: Axes, along: str | None = None) -> None:
         if other is not None:
             at[other] = float(level)
         _draw_curve(fit, axes, axis, grid, at, colour)
+        if published is not None:
+            there = {**at, axis: grid}
+            axes.plot(grid, losses_of(published, there["params"], there["tokens"]), color=colour, lw=1.1, ls="--")
         label = _runs(fit) if other is None else _level_name(fit, other, float(level))
         own = np.ones(len(x), dtype=bool) if other is None else _nearest(fit, other, levels) == level
         axes.plot(x[own], _observed(fit)[own], "o", color=colour, ms=4.5, mec="white", mew=0.5, label=label)
+    if published is not None:
+        axes.plot([], [], color="0.4", lw=1.1, ls="--", label=curve_name(published))
     axes.set(xscale="linear" if has_zero else "log", yscale=_scale(fit), xlabel=_name(fit, axis), ylabel=_loss(fit))
     axes.legend(title=None if other is None else _name(fit, other), fontsize=7.5, title_fontsize=7.5, frameon=False)
     _plain_ticks(axes)

@@ -1,5 +1,8 @@
 """Laws of the same axes beside a fit's own, by their errors on runs left out.
 
+Of a share (an accuracy, an error rate) the laws are those of shares, and errors are differences in units of the noise
+of counts, sqrt(p (1 - p)), times that of the typical run: a run near 0 or 1 counts as much as another.
+
 Left out in turn are the largest compute, the largest sizes and each group of neighbouring sizes; each law is fitted
 to the rest and predicts them. The order is information: no fit follows it. Where no law has the form of the runs,
 forecasts follow like errors (lawful.fitting.rolling).
@@ -24,6 +27,7 @@ from lawful.fitting.search import Point, beside, limits, robust_sigma
 from lawful.fitting.trends import MOST_ROWS
 from lawful.laws import BUILT_IN, FORMULA, ONE_AXIS, Array, Law, named, on_axis
 from lawful.schema import Warning
+from lawful.tables.roles import shell_word
 
 Fitted = TypeVar("Fitted", bound=FittedLaw)
 
@@ -31,6 +35,10 @@ Fitted = TypeVar("Fitted", bound=FittedLaw)
 OF_SURFACE = (*SURFACE, "overtrained")
 OF_LINE = (*LINE, "shifted")
 LARGEST = (0.125, 0.25)  # shares of the runs, and of the sizes, that are left out as the largest, in turn
+# of a share along one axis, with its letter: right answers, then wrong ones
+OF_RIGHT = ("R0 + gain/(1 + ({0}_mid/{0})^B)", "top - a*{0}^-b", "1 - a*{0}^-b")
+OF_WRONG = ("saturating", "power_floor", "power")
+LETTER = {"params": "N", "tokens": "D", "flops": "C"}
 GROUPS = 5  # into which the sizes are split, at most
 CLEARLY = 2.0  # in AICc over all rows, by which the other law must be the better there, too
 SPARE = 2  # rows that a fit has beyond its parameters
@@ -39,9 +47,9 @@ FAR_BETTER = 2.0  # times the other law's error: an error so much larger is said
 
 @dataclass(frozen=True)
 class Tried:
-    """A law fitted to all rows, and its log errors on runs left out: what was left out -> errors.
+    """A law fitted to all rows, and its errors on runs left out, on the response's scale: what was left out -> errors.
 
-    noise   robust sigma of log loss about the law: a smaller error on runs left out is luck
+    noise   robust sigma about the law: a smaller error on runs left out is luck
     """
 
     law: Law
@@ -58,9 +66,10 @@ class Tried:
 
 def with_ranking(fit: Fitted) -> Fitted:
     """The fit with its law's place among the laws of its axes, and a warning where another is far better. The fit as it
-    is where runs are too few to leave some out, no other law reads the same axes, the metric is no loss, or the fit has
-    a prior, which no other law would heed."""
-    if fit.ranking or fit.priors or not fit.data.response.is_log:
+    is where runs are too few to leave some out, no other law reads the same axes, the metric is neither a loss nor a
+    share, or the fit has a prior, which no other law would heed."""
+    response = fit.data.response
+    if fit.ranking or fit.priors or not (response.is_log or response.is_share):
         return fit
     ranking = _ranking(fit)
     if not ranking:
@@ -75,18 +84,19 @@ def about_ranking(fit: FittedLaw, ranking: tuple[Ranked, ...]) -> tuple[Warning,
     is_worse_everywhere = all(own.left_out[kind] > error for kind, error in best.left_out.items())
     if own.error < FAR_BETTER * best.error or not is_worse_everywhere or best.aicc > own.aicc - CLEARLY:
         return ()
-    if any(f"--law {best.law}." in one.sentence for one in fit.warnings):
+    if any(f"--law {shell_word(best.law)}." in one.sentence for one in fit.warnings):
         return ()
+    unit = "%" if fit.data.response.is_log else "points"
     sentence = (
-        f"{best.law} predicts runs that are left out far better: rms error {100 * best.error:.2g} %, against "
-        f"{100 * own.error:.2g} % of {own.law}. Try --law {best.law}."
+        f"{best.law} predicts runs that are left out far better: rms error {100 * best.error:.2g} {unit}, against "
+        f"{100 * own.error:.2g} {unit} of {own.law}. Try --law {shell_word(best.law)}."
     )
     return (Warning("another_law", "warning", sentence),)
 
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities: it then has no part
 def _ranking(fit: FittedLaw) -> tuple[Ranked, ...]:
-    laws = _laws_beside(fit.model)
+    laws = _laws_beside(fit.model) if fit.data.response.is_log else _laws_of_share(fit)
     if not laws:
         return ()
     point, data = point_of(fit, fit.model)
@@ -113,6 +123,20 @@ def _laws_beside(law: Law) -> list[Law]:
     if law.name in BUILT_IN and law.name not in (*names, FORMULA):
         return []
     return [other for other in laws if other.spec != law.spec]
+
+
+def _laws_of_share(fit: FittedLaw) -> list[Law]:
+    """Those along the same one axis."""
+    if len(fit.model.inputs) != 1 or fit.model.inputs[0] not in LETTER:
+        return []
+    axis = fit.model.inputs[0]
+    if fit.data.response.is_error:
+        laws = [on_axis(named(name), axis) for name in OF_WRONG]
+    else:
+        laws = [named(text.format(LETTER[axis])) for text in OF_RIGHT]
+        if axis == "flops":
+            laws[0] = named("sigmoid")
+    return [other for other in laws if other.spec != fit.model.spec]
 
 
 def left_out(data: Sample) -> dict[str, list[Array]]:
@@ -164,7 +188,10 @@ def _tried(point: Point, data: Sample, masks: Mapping[str, list[Array]]) -> Trie
     each = np.array([mask for own in masks.values() for mask in own])
     starts = np.repeat(point.parameters[None], len(each), axis=0)
     found = solver.solve(point.problem, starts, (~each).astype(float), tolerance=solver.ROUGH, is_near=True)
-    away = np.log(point.problem.levels(found.parameters)) - np.log(data.loss)
+    response = data.response
+    away = response.away(data.loss, response.inside(point.problem.levels(found.parameters)))
+    if response.is_share:
+        away = away / data.relative
     if not np.isfinite(away).all():
         return None
     parts = iter(row[mask] for row, mask in zip(away, each, strict=True))

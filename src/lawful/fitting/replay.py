@@ -273,7 +273,7 @@ def _ahead(
     undeciding: set[str],
 ) -> Replay:
     try:
-        found = crossover(source, by, arms=arms, law=named(law), draws=draws, seed=seed, **columns)
+        found = crossover(source, by, arms=arms, law=named(law), share=(), draws=draws, seed=seed, **columns)
     except Refusal as refusal:
         return Replay(claim, "not decided", (f"No law can be fitted to these points: {refusal}",), {})
     side, limit = where

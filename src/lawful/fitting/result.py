@@ -227,13 +227,16 @@ class Fit(FittedLaw):
         part = argument("what", what, Frames)
         return as_frame(columns_of(self, part), kind, index="parameter" if part == "parameters" else "")
 
-    def plot(self, ax: MatplotlibAxes | None = None) -> Figure:
+    def plot(self, ax: MatplotlibAxes | None = None, against: str | None = None) -> Figure:
         """Draw the runs and the law along its first axis, with the 95 % band of the curve.
 
         Parameters
         ----------
         ax
             Axes of matplotlib to draw into; by default a figure of its own, with the residuals on the right.
+        against
+            Also the curve of a published law, dashed: "hoffmann" (`lawful laws --published`). The fit's law must read
+            params and tokens.
 
         Returns
         -------
@@ -244,7 +247,7 @@ class Fit(FittedLaw):
         --------
         >>> fit.plot().savefig("law.png")
         """
-        return plot(self, ax)
+        return plot(self, ax, argument("against", against, str | None))
 
     def plot_compute(self, ax: MatplotlibAxes | None = None) -> Figure:
         """Draw loss against training compute, C = 6 N D: the runs, the law of each size, the compute-optimal frontier.

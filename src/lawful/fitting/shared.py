@@ -13,9 +13,10 @@ from lawful.errors import DeclarationError
 from lawful.fitting import noise
 from lawful.fitting.arms import ArmsLaw
 from lawful.fitting.cautions import about_clusters
-from lawful.fitting.data import read_table
+from lawful.fitting.comparison import ALPHA, Sharing
+from lawful.fitting.data import Sample, read_table
 from lawful.fitting.default_law import resolved
-from lawful.fitting.joint import alone, arm_sample, fit_ladder, weighed_alike, why_not_certified
+from lawful.fitting.joint import alone, arm_sample, fit_ladder, names_in, weighed_alike, why_not_certified
 from lawful.fitting.number_text import interval
 from lawful.fitting.one_law import step_test
 from lawful.fitting.profiles import profile_intervals
@@ -24,7 +25,7 @@ from lawful.fitting.search import Point, limits, side_of
 from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
-COSTS = 0.05  # level of the test that sharing costs something
+CLEARLY = 0.01  # p of the sharing, below which nothing is quoted that rests on it: chance gives .05 in 1 of 20 tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +49,9 @@ class Shared:
 
     @property
     def lines(self) -> list[str]:
-        named = " and ".join(self.share)
-        cost = f"F = {self.F:.3g} on {self.dof[0]:.0f} and {self.dof[1]:.3g} degrees of freedom, p = {self.p:.2g}"
-        verdict = f"Sharing {named} costs: the arms differ in it" if self.p < COSTS else f"That sharing {named} costs"
-        verdict += " " if self.p < COSTS else " anything is not shown "
         width = max(map(len, self.params))
-        out = [f"{verdict}({cost}).", f"{self.n} runs in {self.clusters} clusters, {len(self.arms)} arms", ""]
+        test = Sharing(share=self.share, F=self.F, dof=self.dof, p=self.p)
+        out = [test.sentence, f"{self.n} runs in {self.clusters} clusters, {len(self.arms)} arms", ""]
         for name, one in self.params.items():
             out.append(f"{name:{width}}  {one.value:>10.4g}  {interval(*one.ci95, '.4g')}")
         return [*out, *(f"  {one.severity}: {one.code}: {one.sentence}" for one in self.warnings)]
@@ -86,7 +84,7 @@ def fit_shared(
         raise DeclarationError(f"share: {chosen.spec} has parameters for each {by} already; expected a law without.")
     limits(chosen, held, bounds or {})  # bad names
     every = frozenset(chosen.parameters) - frozenset(held)
-    common = frozenset(_named(chosen, share, every))
+    common = frozenset(names_in(chosen, share, every, "share"))
     data, arms = arm_sample(table, by, chosen, columns, fixed=len(held))
     if unused := [data.column[role] for role in ("stderr", "trials") if role in data.column]:
         raise DeclarationError(
@@ -94,39 +92,75 @@ def fit_shared(
             f"leave that column out ({'--stderr-column none' if 'stderr' in data.column else 'of the table'}), or fit "
             "each arm (--by without --share)."
         )
-    owns = [every - common, every]
-    each = alone(data, chosen, arms)
-    points = fit_ladder(data, chosen, arms, owns, held, bounds or {}, each)
-    smaller, larger, data = weighed_alike(points[0], points[1], data)
-    found = step_test(smaller, larger, data, common)
+    tested = sharing(data, chosen, arms, common, held, bounds or {}, alone(data, chosen, arms))
+    data, test = tested.data, tested.test
     said = list(about_clusters(data.column.get("cluster", ""), data.n, data.clusters))
-    if why := next((why for point in (smaller, larger) if (why := why_not_certified(point)) is not None), None):
-        said.append(Warning("not_certified", "severe", f"The joint fit is not certified: {why}. Its p means nothing."))
+    if tested.why_not_certified:
+        sentence = f"The joint fit is not certified: {tested.why_not_certified}. Its p means nothing."
+        said.append(Warning("not_certified", "severe", sentence))
     return Shared(
         law=chosen.spec,
         by=by,
         arms=arms,
         share=tuple(share),
-        params=_parameters(smaller, noise.measure(smaller, data)),
-        F=found[0],
-        dof=found[1],
-        p=found[2],
+        params=_parameters(tested.point, noise.measure(tested.point, data)),
+        F=test.F,
+        dof=test.dof,
+        p=test.p,
         n=data.n,
         clusters=data.clusters,
         warnings=tuple(said),
     )
 
 
-def _named(law: Law, share: Sequence[str], every: frozenset[str]) -> list[str]:
-    for name in share:
-        if name not in every:
-            fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)
-            way = f" {name} follows from {fitted}: share that, and the exponents with it." if fitted else ""
-            known = ", ".join(one for one in law.parameters if one in every)
-            raise DeclarationError(f"share: {name!r} is no parameter that {law.spec} fits here; it fits {known}.{way}")
-    if not share or len(set(share)) < len(share):
-        raise DeclarationError(f"share: expected names of parameters, each once, got {', '.join(share) or 'none'}.")
-    return list(share)
+@dataclass(frozen=True)
+class Tested:
+    """The joint fit with what is shared, its rows as they then weigh, and the test of the sharing."""
+
+    point: Point
+    data: Sample
+    test: Sharing
+    why_not_certified: str | None
+
+    @property
+    def warnings(self) -> list[Warning]:
+        """For an answer that takes the sharing for granted."""
+        named, test = " and ".join(self.test.share), self.test
+        if self.why_not_certified:
+            sentence = (
+                f"Whether sharing {named} costs is not known: that fit is not certified ({self.why_not_certified})."
+            )
+            return [Warning("sharing_costs", "warning", sentence)]
+        if test.p >= ALPHA:
+            return []
+        sentence = (
+            f"Sharing {named} costs: the arms differ in it (F = {test.F:.3g}, p = {test.p:.2g}), and an answer that "
+            "takes it for one in all arms is wrong. Leave --share out."
+        )
+        return [Warning("sharing_costs", "severe" if test.p < CLEARLY else "warning", sentence)]
+
+
+def sharing(
+    data: Sample,
+    law: Law,
+    arms: tuple[str, ...],
+    common: frozenset[str],
+    held: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    each: Sequence[Mapping[str, float]],
+) -> Tested:
+    """Test that the parameters `common` are the same in all arms, against arms that have everything of their own.
+
+    each   the parameters of each arm fitted alone, at the common pivot
+    """
+    every = frozenset(law.parameters) - frozenset(held)
+    owns = [every - common, every]
+    points = fit_ladder(data, law, arms, owns, held, bounds, each)
+    smaller, larger, data = weighed_alike(points[0], points[1], data)
+    F, dof, p = step_test(smaller, larger, data, common)
+    why = next((why for point in (smaller, larger) if (why := why_not_certified(point)) is not None), None)
+    ordered = tuple(name for name in law.parameters if name in common)
+    return Tested(smaller, data, Sharing(share=ordered, F=F, dof=dof, p=p), why)
 
 
 def _parameters(point: Point, around: noise.Noise) -> dict[str, Parameter]:

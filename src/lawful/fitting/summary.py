@@ -128,16 +128,17 @@ def ranking_lines(fit: FittedLaw) -> list[str]:
     own = [(place, one) for place, one in places if one.law == fit.law]
     shown = places[:SHOWN] if own[:1] and own[0][0] <= SHOWN else [*places[: SHOWN - 1], *own]
     out = [""] if shown else []
+    unit = "%" if fit.data.response.is_log else "points"
     for place, one in shown:
-        parts = ", ".join(f"{kind} {_percent(error)}" for kind, error in one.left_out.items())
+        parts = ", ".join(f"{kind} {_hundredths(error)} {unit}" for kind, error in one.left_out.items())
         mark = " (fitted here)" if one.law == fit.law else ""
-        out.append(f"{place}. {one.law}{mark}: error on runs left out {_percent(one.error)} ({parts})")
+        out.append(f"{place}. {one.law}{mark}: error on runs left out {_hundredths(one.error)} {unit} ({parts})")
     return out
 
 
-def _percent(share: float) -> str:
+def _hundredths(share: float) -> str:
     """Of two digits, never as a power of ten below a million."""
-    return f"{float(f'{100 * share:.2g}'):.7g} %"
+    return f"{float(f'{100 * share:.2g}'):.7g}"
 
 
 def held_out_lines(fit: FittedLaw) -> list[str]:

@@ -14,6 +14,7 @@ from lawful.fitting.absent_law import law_or_absent
 from lawful.fitting.answers import Answer, answer_in, read_answer
 from lawful.fitting.asked import questions_of
 from lawful.fitting.frontier import Frontier
+from lawful.fitting.published import Published
 from lawful.fitting.registered import Forecasts, read_forecasts
 from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
@@ -54,6 +55,7 @@ class Evidence:
     unanswered   questions without a fit yet
     registered   the forecasts that were written before the held-out runs began
     shared_table of a page that leaves the folder: the table that it offers in place of observations.csv; empty: none
+    against      a published law that is drawn beside the fitted ones of params and tokens
     """
 
     folder: Path
@@ -67,6 +69,7 @@ class Evidence:
     curves: Mapping[str, Curve]
     former: tuple[Observation, ...] = ()
     shared_table: bytes | None = None
+    against: Published | None = None
 
     @functools.cached_property
     def frontiers(self) -> dict[str, Frontier]:

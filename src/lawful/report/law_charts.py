@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from lawful.fitting.answers import Answer
+from lawful.fitting.published import Published
+from lawful.fitting.published_curve import curve_name, losses_of
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.compute_charts import Compute, against_compute, best_charts, compute_of, isoflop_chart
@@ -87,6 +89,8 @@ def _against(
         curve, axis, everything, np.geomspace(min(xs) / 1.15, max(xs) * 1.25, CURVE_POINTS), levels
     )
     colours = charts.level_colours(len(levels)) if other else ["arm0"]
+    if evidence.against is not None and set(curve.inputs) == {"params", "tokens"} and other:
+        lines += _published_lines(evidence.against, axis, other, levels, lines)
     points = []
     for index, level in enumerate(levels):
         mine = [row for row in rows if not other or nearest(levels, value_of(row, curve.columns[other])) == index]
@@ -110,7 +114,8 @@ def _against(
             short_name(other) if other and len(levels) == MOST_LEVELS else "",
             off,
             is_new_run_drawn=any(band.is_of_new_run for band in bands),
-        ),
+        )
+        + _about_published(evidence.against if any(line.legend == "published" for line in lines) else None),
         alt=f"{loss_title(rows, question.loss)} "
         f"against {what} over a factor of {spans}: {tables.many(len(rows), 'fitted run')}"
         + (f" and {len(held)} held out" if held else "")
@@ -160,6 +165,24 @@ def _curves_at_levels(
         name = f"law at {level_name(other, level)}" if other else "fitted law"
         lines.append(Line(name=name, x=plain(grid), y=plain(predicted), colour=colour, legend=key, is_named=not other))
     return bands, lines
+
+
+def _published_lines(one: Published, axis: str, other: str, levels: Sequence[float], own: Sequence[Line]) -> list[Line]:
+    """The published law at the same levels, over the same range as the fitted one; one entry of the legend names it."""
+    lines = []
+    for index, (level, fitted) in enumerate(zip(levels, own, strict=True)):
+        at = {axis: np.array(fitted.x), other: np.array(level)}
+        losses = losses_of(one, at["params"], at["tokens"])
+        lines.append(
+            replace(fitted, name=curve_name(one), y=plain(losses), dash="dash", legend="published", is_named=not index)
+        )
+    return lines
+
+
+def _about_published(one: Published | None) -> str:
+    if one is None:
+        return ""
+    return f" Dashed: the law of {one.source}, fitted to {one.data} with N as {one.params}; {one.tokenizer}."
 
 
 def _caption(

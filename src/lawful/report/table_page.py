@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lawful
 from lawful.fitting.answers import Answer
+from lawful.fitting.published_curve import drawable, published_of
 from lawful.fitting.registered import NOTHING
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
@@ -18,22 +19,30 @@ from lawful.storage.atomic import write_text
 from lawful.tables import Observations, is_finished
 
 
-def write_table_page(table: Observations, answers: Sequence[Answer], out: Path, command: str = "") -> Path:
-    """Write the page and return its path. Raises OSError where it cannot be written."""
-    evidence = evidence_of_table(table, answers, out, command)
+def write_table_page(
+    table: Observations, answers: Sequence[Answer], out: Path, command: str = "", against: str | None = None
+) -> Path:
+    """Write the page and return its path. Raises OSError where it cannot be written, DeclarationError for a published
+    law (`against`) that cannot be drawn beside those of the answers."""
+    evidence = evidence_of_table(table, answers, out, command, against)
     write_text(out, page(evidence, all_charts(evidence)))
     return out
 
 
-def picture(table: Observations, answers: Sequence[Answer]) -> Chart | None:
+def picture(table: Observations, answers: Sequence[Answer], against: str | None = None) -> Chart | None:
     """The one chart that shows the answer, under what was found."""
-    evidence = evidence_of_table(table, answers, Path())
+    evidence = evidence_of_table(table, answers, Path(), against=against)
     lead = leading_chart(evidence, all_charts(evidence))
     return finding_as_title(lead, evidence) if lead else None
 
 
-def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Path, command: str = "") -> Evidence:
+def evidence_of_table(
+    table: Observations, answers: Sequence[Answer], place: Path, command: str = "", against: str | None = None
+) -> Evidence:
     """A table as a study without a plan: its rows are the runs that ended."""
+    published = None if against is None else published_of(against)[0]
+    for fit in [answer.fit for answer in answers if against is not None and answer.fit is not None]:
+        published = drawable(against or "", fit.model.inputs, fit.law, fit.data.response, fit.data.loss_unit)
     source = Path(table.source).name
     study = StudyPlan(
         name=source,
@@ -62,6 +71,7 @@ def evidence_of_table(table: Observations, answers: Sequence[Answer], place: Pat
         counts={},
         registered=NOTHING,
         curves={},
+        against=published,
     )
 
 

@@ -21,7 +21,7 @@ from lawful.tables.find import factors, marks, summaries, with_roles
 from lawful.tables.history import expect_progress, reduced, with_runs
 from lawful.tables.observations import Observations, identity
 from lawful.tables.optima import optima_of
-from lawful.tables.responses import NOTHING, Asked
+from lawful.tables.responses import NOTHING, Asked, may_be_share
 from lawful.tables.roles import ROLES
 from lawful.tables.source import read_columns, refuse
 from lawful.tables.sweep import best_over
@@ -249,8 +249,25 @@ def _checked(table: Observations, roles: Mapping[str, str], told: set[str], *, s
             "takes them as they are."
         )
     hint = "\n  --skip-bad-rows leaves such rows out, and lists them." if len(problems) < len(rows) else ""
+    hint = _about_shares(table, roles) + hint
     refuse(table.source, [f"row {number}{problem}" for number, problem in problems.items()], hint)
     return typed_table
+
+
+def _about_shares(table: Observations, roles: Mapping[str, str]) -> str:
+    """What to do about a share of 0 that is to be a loss, and about the error bar of a share of exactly 0 or 1."""
+    zero = {role: any(as_float(row.get(roles.get(role, ""))) == 0 for row in table.rows) for role in ("loss", "stderr")}
+    if zero["loss"] and table.response.is_log and may_be_share(roles["loss"]):
+        return (
+            f"\n  {roles['loss']!r} may be 0 as a share, which has no logarithm: --response logit fits it so "
+            "(--trials-column COLUMN: of how many items). Without its zeros the law would be of the other runs alone."
+        )
+    if zero["stderr"] and table.response.is_share:
+        return (
+            "\n  The error bar of a share of exactly 0 or 1 comes out as 0, and is not. Name the number of items in "
+            "its place (--trials-column COLUMN), or leave the bars out (--stderr-column none)."
+        )
+    return ""
 
 
 def _expected(role: str, table: Observations) -> str:

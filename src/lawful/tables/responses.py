@@ -43,6 +43,12 @@ def is_share(column: str) -> bool:
     return _is_share(words) and not words & ERROR_RATES
 
 
+def may_be_share(column: str) -> bool:
+    """Whether a name says that its numbers are shares, of right answers or of wrong ones."""
+    words = _words(column)
+    return _is_share(words) or bool(words & ERROR_RATES)
+
+
 def _is_share(words: frozenset[str]) -> bool:
     return bool(words & SHARES) or ("rate" in words and bool(words & RATES))
 
