@@ -15,7 +15,7 @@ from lawful.conduct import train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
-from lawful.observe import observations
+from lawful.observe import observations, write_observations
 from lawful.planning.adopt import adopted, write_adopted
 from lawful.planning.commands import plan_commands
 from lawful.storage.layout import Store
@@ -174,3 +174,20 @@ def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:
         DeclarationError, match="for the coordinate seed, got .*; call the column seed, config.seed or params.seed"
     ):
         adopt()
+
+
+def test_a_sweep_becomes_a_study_without_a_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lawful.cli.studies._announce", lambda folder, page: None)  # the page is another test's
+    words = ("--command", f"{sys.executable} train.py {{width}} {{seed}}", "--params", "12*4*{width}^2")
+    words += ("--tokens", "1e6", "--reads", "log: val loss {loss}", "--law", "power:params", "--hold-out", "width=96")
+    words += ("--grid", "width=16,24,32,48,64,96 seed=0..1", "--out", "out")
+    with pytest.raises(DeclarationError, match="expected --study or --command, got neither"):
+        CliRunner().invoke(app, ["adopt", "sweep.json", "--out", "out"], catch_exceptions=False)
+    with pytest.raises(DeclarationError, match="expected --study or --command, got both"):
+        adopt(*words)
+    monkeypatch.setattr("lawful.conduct.conclude", lambda folder, say: write_observations(folder))
+    done = CliRunner().invoke(app, ["adopt", "sweep.json", *words], catch_exceptions=False)
+    assert "10 runs are adopted, 2 are to do" in done.output
+    study = Store(here / "out").read_study()
+    assert study.name == "out" and study.settings["params"] == "12*4*{width}^2"
+    assert [row["loss"] for row in observations(here / "out")] == [loss(w, seed) for w in WIDTHS for seed in (0, 1)]

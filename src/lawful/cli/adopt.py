@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from lawful.cli.asked import Source, with_options
+from lawful.cli.commands import CommandLadder
+from lawful.cli.studies import Cpus, Gpus
 from lawful.errors import DeclarationError
 
 MOST_ROWS = 5  # numbers of rows that are listed
@@ -21,8 +23,14 @@ def register(app: typer.Typer) -> None:
 
 def adopt(
     asked: Source,
-    study: Annotated[Path, typer.Option(help="The Python file of a study of commands; `lawful new` writes one.")],
+    told: CommandLadder,
     out: Annotated[Path, typer.Option(help="The study's folder, a new one.")],
+    study: Annotated[
+        Path | None,
+        typer.Option(help="The Python file of a study of commands (`lawful new` writes one); or give --command."),
+    ] = None,
+    cpus_per_run: Cpus = 1,
+    gpus_per_run: Gpus = 0.0,
 ) -> None:
     """Take runs that are done (W&B sweep, an Optuna study, a Hydra multirun, a folder of runs, a table) into a study of
     commands: each row becomes the run of the rung with its coordinates. Fits and reports; starts nothing. `lawful
@@ -34,11 +42,22 @@ def adopt(
     from lawful.planning.commands import is_of_commands, plan_commands
     from lawful.study import declare, import_file
 
-    declared = declare(import_file(study))
+    declared = told.study(out, cores=cpus_per_run, gpus=gpus_per_run)
+    if (study is None) == (declared is None):
+        raise DeclarationError(f"expected --study or --command, got {'both' if study else 'neither'}.")
+    if declared is None:
+        assert study is not None
+        if cpus_per_run != 1 or gpus_per_run:
+            raise DeclarationError("--cpus-per-run, --gpus-per-run: the commands of a file say it: cores=..., gpus=...")
+        declared = declare(import_file(study))
     if not is_of_commands(declared):
         raise DeclarationError(f"{study}: expected a study whose runs are commands, got one that lawful trains itself.")
     planned = plan_commands(
-        declared, cores=available_cores(), command=shlex.join(["lawful", *sys.argv[1:]]), study_file=study
+        declared,
+        cores=available_cores(),
+        settings=told.settings,
+        command=shlex.join(["lawful", *sys.argv[1:]]),
+        study_file=study,
     )
     table = asked.table()
     for line in table.said:

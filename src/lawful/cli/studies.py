@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from lawful.cli.commands import (
     ReadsFrom,
     Tokens,
     Unit,
+    plan_more_rungs,
 )
 from lawful.cli.data import show_progress
 from lawful.cli.terminal import answer_interrupts, console
@@ -160,7 +161,7 @@ OF_ONE: dict[str, dict[str, Any]] = {  # options of one kind of executor alone, 
 
 
 def register(app: typer.Typer) -> None:
-    for command in (studies, plan, run, resume, extend, status, with_options(report), sample):
+    for command in (studies, plan, run, resume, with_options(extend), status, with_options(report), sample):
         app.command()(command)
 
 
@@ -228,14 +229,7 @@ def plan(
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
     command line. Train nothing."""
     of_command = CommandOptions(
-        command=command,
-        grid=grid,
-        params=params,
-        tokens=tokens,
-        reads=reads or (),
-        unit=unit,
-        hold_out=hold_out,
-        law=law,
+        command=command, grid=grid, params=params, tokens=tokens, reads=reads, unit=unit, hold_out=hold_out, law=law
     ).study(None, cores=1, gpus=0)
     shown = _plan(study, of_command, scale, data, device, workers, stack, settings).study
     if anchors_only:
@@ -286,16 +280,10 @@ def run(
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
     study's folder is refused. With --command the study is a command line and its --grid. Ends with status 3 where runs
     failed."""
-    of_command = CommandOptions(
-        command=command,
-        grid=grid,
-        params=params,
-        tokens=tokens,
-        reads=reads or (),
-        unit=unit,
-        hold_out=hold_out,
-        law=law,
-    ).study(out, cores=cpus_per_run, gpus=gpus_per_run)
+    told = CommandOptions(
+        command=command, grid=grid, params=params, tokens=tokens, reads=reads, unit=unit, hold_out=hold_out, law=law
+    )
+    of_command = told.study(out, cores=cpus_per_run, gpus=gpus_per_run)
     place = _executor(
         executor,
         workers=workers,
@@ -316,7 +304,16 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
     planned = _plan(
-        study, of_command, scale, data, place.device, workers, stack, settings, is_elsewhere=executor != "local"
+        study,
+        of_command,
+        scale,
+        data,
+        place.device,
+        workers,
+        stack,
+        settings,
+        is_elsewhere=executor != "local",
+        kept=told.settings,
     )
     _expect_match(planned.study, only)
     folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
@@ -381,18 +378,31 @@ def extend(
     study: Annotated[
         str | None, typer.Argument(help="Its own Python file, if that has changed since the study was planned.")
     ] = None,
+    *,
+    told: CommandOptions,
     settings: Set = None,
     data: Data = None,
     trust: Trust = None,
 ) -> None:
     """Add rungs to a finished study: what it has stays as it is, and every new run is forecast by its laws before it
-    begins. Trains nothing: `lawful resume` then does. --set is given as to `lawful run`; what is not given stays."""
+    begins. Trains nothing: `lawful resume` then does. --set, or --grid of a study that --command declared, is given
+    as to `lawful run`; what is not given stays."""
     from lawful.planning.extend import added_runs, write_extension
     from lawful.storage.layout import Store
 
     former = Store(folder).read_study()
     _allow(trust, former, folder)
-    planned = _extension(folder, former, study, {**former.settings, **_settings(settings)}, data)
+    is_of_options = former.is_of_commands and former.study_file is None and study is None
+    if told != CommandOptions() and not is_of_options:
+        raise DeclarationError(
+            "--grid, --command and what belongs to them: expected a study that --command declared, and no file."
+        )
+    if is_of_options:
+        if settings or data is not None:
+            raise DeclarationError("--set, --data: a study that --command declared has none; expected --grid.")
+        planned = plan_more_rungs(folder, former, told)
+    else:
+        planned = _extension(folder, former, study, {**former.settings, **_settings(settings)}, data)
     registered = write_extension(folder, planned)
     for warning in planned.study.warnings:
         console(stderr=True).print(f"[yellow]{warning.severity}[/] {_escape(warning.sentence)}")
@@ -417,12 +427,6 @@ def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dic
     from lawful.study import declare, import_file, scales_of, trusted_file
 
     if study is not None or (own := trusted_file(former, folder)) is None:
-        if study is None and former.is_of_commands and former.study_file is None:
-            raise DeclarationError(
-                f"{folder}: expected a study with a Python file of its own, got one that --command declared. "
-                "Declare the same command, grid, counts and questions in a file (lawful new FILE.py --trainer command "
-                f"writes one), with name={former.name!r}, and name it: lawful extend {shlex.quote(str(folder))} FILE.py"
-            )
         module, path = built_in.find(study or former.name)
     else:
         module, path = import_file(own[0], sha256=own[1]), own[0]
@@ -586,7 +590,9 @@ def _plan(
     settings: list[str] | None,
     *,
     is_elsewhere: bool = False,
+    kept: Mapping[str, str] | None = None,
 ) -> Plan:
+    """kept    the options beside --command, which the plan keeps as its settings"""
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
     from lawful.planning.commands import is_of_commands, plan_commands
@@ -613,7 +619,7 @@ def _plan(
             study,
             workers=workers,
             cores=available_cores(),
-            settings=given,
+            settings=given or kept,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
         )

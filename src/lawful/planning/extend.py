@@ -14,7 +14,7 @@ from lawful.observe import statuses, write_observations
 from lawful.planning.commands import is_of_commands, plan_commands
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
-from lawful.replan import SHOWN, question_meaning
+from lawful.replan import SHOWN, counts_of, question_meaning
 from lawful.run import Precision, Run, to_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import Json, read_json
@@ -136,6 +136,8 @@ def _expect_all_of(store: Store, former: StudyPlan, plan: Plan) -> None:
         if run.run in planned:
             if planned[run.run].rung != run.rung:
                 problems.append(f"{run.rung}: it is called {planned[run.run].rung} now")
+            elif counts_of(planned[run.run]) != counts_of(run):
+                problems.append(f"{run.rung}: its params, tokens or flops are others now")
         elif run.rung in by_rung:
             changed = _changed(store, run, plan, by_rung[run.rung])
             problems.append(f"{run.rung}: its run has changed{f' ({changed})' if changed else ''}")
