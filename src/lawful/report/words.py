@@ -126,7 +126,9 @@ def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
     own = evidence.arms_of(answer) or [one for one in evidence.answers if one.arm in arms]
     items = held_out_of(answer, *own)
     if not items:
-        held = any(run.held_out for run in evidence.runs)
+        held = {run.run for run in evidence.runs if run.held_out}
+        if held and not held & {row.get("run") for row in evidence.rows}:
+            return "The held-out runs are still to come."
         return "The held-out runs are of another question." if held else "No run was held out to test it."
     before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
     inside = sum(item.is_inside for item in items)
@@ -204,7 +206,9 @@ def held_out_summary(*answers: Answer) -> str:
     items = held_out_of(*answers)
     errors = errors_of(items)
     if not errors:
-        return "no held-out run has finished"
+        is_to_come = any(one.code == "held_out_to_come" for answer in answers for one in answer.warnings)
+        is_none = not items and not is_to_come
+        return "nothing was held out" if is_none else "no held-out run has finished"
     inside = sum(item.is_inside for item in items)
     return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
 
