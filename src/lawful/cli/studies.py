@@ -112,6 +112,20 @@ MaxHours = Annotated[
         callback=options.of(PositiveFloat),
     ),
 ]
+MaxGpuHours = Annotated[
+    float | None,
+    typer.Option(
+        "--max-gpu-hours",
+        help="Start no run that could take the study above so many GPU hours, those that are spent included.",
+        callback=options.of(PositiveFloat),
+    ),
+]
+Price = Annotated[
+    float | None,
+    typer.Option(
+        "--price-per-gpu-hour", help="For the forecast of what the study costs.", callback=options.of(PositiveFloat)
+    ),
+]
 Processes = Annotated[
     int,
     typer.Option(
@@ -225,6 +239,7 @@ def plan(
     unit: Unit = "",
     hold_out: HoldOut = None,
     law: LawName = None,
+    price_per_gpu_hour: Price = None,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
     command line. Train nothing."""
@@ -232,6 +247,7 @@ def plan(
         command=command, grid=grid, params=params, tokens=tokens, reads=reads, unit=unit, hold_out=hold_out, law=law
     ).study(None, cores=1, gpus=0)
     shown = _plan(study, of_command, scale, data, device, workers, stack, settings).study
+    shown = replace(shown, price_per_gpu_hour=price_per_gpu_hour)
     if anchors_only:
         shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
     if as_json:
@@ -267,6 +283,7 @@ def run(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
     max_hours: MaxHours = None,
+    max_gpu_hours: MaxGpuHours = None,
     echo: Echo = False,
     command: CommandLine = None,
     grid: Grid = None,
@@ -276,6 +293,7 @@ def run(
     unit: Unit = "",
     hold_out: HoldOut = None,
     law: LawName = None,
+    price_per_gpu_hour: Price = None,
 ) -> None:
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
     study's folder is refused. With --command the study is a command line and its --grid. Ends with status 3 where runs
@@ -317,10 +335,10 @@ def run(
     )
     _expect_match(planned.study, only)
     folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
-    planned.write(folder)
+    replace(planned, study=replace(planned.study, price_per_gpu_hour=price_per_gpu_hour)).write(folder)
     for warning in planned.study.warnings:
         console(stderr=True).print(f"[yellow]{warning.severity}[/] {_escape(warning.sentence)}")
-    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
+    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only, max_gpu_hours=max_gpu_hours)
 
 
 def resume(
@@ -343,6 +361,7 @@ def resume(
     time: Time = "60",
     array_parallelism: Parallelism = 256,
     max_hours: MaxHours = None,
+    max_gpu_hours: MaxGpuHours = None,
     echo: Echo = False,
 ) -> None:
     """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
@@ -370,7 +389,7 @@ def resume(
         max_hours=max_hours,
         echo=echo,
     )
-    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only)
+    _train_and_conclude(folder, place, only=only, is_anchors_only=anchors_only, max_gpu_hours=max_gpu_hours)
 
 
 def extend(
@@ -728,7 +747,9 @@ def _executor(
     return cls.of_options(shared, {"workers": workers, "gpus_per_run": gpus_per_run, **of_one})
 
 
-def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
+def _train_and_conclude(
+    folder: Path, executor: Executor, *, only: str, is_anchors_only: bool, max_gpu_hours: float | None
+) -> None:
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
     from lawful.storage.layout import Store
     from lawful.study import own_module
@@ -739,7 +760,15 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
-            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=_tell)
+            train_study(
+                folder,
+                executor,
+                only=only,
+                is_anchors_only=is_anchors_only,
+                max_gpu_hours=max_gpu_hours,
+                watch=watch,
+                say=_tell,
+            )
     except KeyboardInterrupt:
         of_commands = Store(folder).read_study().is_of_commands
         done = "every command was ended" if of_commands else "every run was checkpointed"

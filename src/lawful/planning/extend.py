@@ -60,7 +60,7 @@ def plan_extension(
             study_file=study_file,
         )
         _expect_all_of(store, former, commands)
-        return commands
+        return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
     plan = make_plan(
         replace(study, ladder=ladder),
         data=data,

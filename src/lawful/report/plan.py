@@ -122,6 +122,9 @@ def _totals(plan: StudyPlan) -> str:
     text = ", ".join(part for part in parts if part) + "."
     if stacked := sum(bool(planned.stack) for planned in runs):
         text += f" {stacked} runs are stacked: trained as one model with others of their shape."
+    if gpus := max((planned.gpus for planned in runs), default=0.0):
+        price = f", at {plan.price_per_gpu_hour:g} each" if plan.price_per_gpu_hour else ""
+        text += f" GPUs: {gpus:g} a run at most. `lawful status` tells the GPU hours{price}, once three have finished."
     estimates = [planned.seconds_estimate for planned in runs if planned.seconds_estimate is not None]
     if runs and len(estimates) == len(runs):
         text += f" Estimated: {tables.seconds(sum(estimates))} of training and evaluation"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from lawful.costs import Seconds, estimates
+from lawful.costs import GpuHours, Seconds, estimates, gpu_hours
 from lawful.observe import over_in_table
 from lawful.report import tables
 from lawful.report.tables import number
@@ -58,7 +58,8 @@ class RunStatus:
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
     """share_done weighs runs by their estimated time; seconds_left takes as many workers as are at work now, or as the
-    plan has where some may be idle; seconds_range is its interval, where a cost law gives both."""
+    plan has where some may be idle; seconds_range is its interval, where a cost law gives both. gpu_hours is None where
+    no run says that it takes a GPU."""
 
     name: str
     scale: str
@@ -67,6 +68,8 @@ class StudyStatus:
     seconds_left: float | None
     workers: int
     seconds_range: tuple[float, float] | None = None
+    gpu_hours: GpuHours | None = None
+    price_per_gpu_hour: float | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -113,6 +116,8 @@ def study_status(folder: Path) -> StudyStatus:
         seconds_left=None if None in left else clock_seconds(planned, [own or 0.0 for own in left], workers),
         workers=workers,
         seconds_range=_whole_range(planned, runs, workers),
+        gpu_hours=gpu_hours(planned, over),
+        price_per_gpu_hour=study.price_per_gpu_hour,
     )
 
 
@@ -142,6 +147,8 @@ def status_table(status: StudyStatus) -> Table:
     whole.add_row(head)
     whole.add_row(ProgressBar(total=1.0, completed=status.share_done))
     whole.add_row(_counts_text(counts, len(status.runs)))
+    if status.gpu_hours is not None:
+        whole.add_row(Text(tables.gpu_hours_text(status.gpu_hours, status.price_per_gpu_hour)))
     running = [run for run in status.runs if run.state == "running"]
     if running:
         whole.add_row("")
@@ -181,6 +188,8 @@ def status_line(status: StudyStatus) -> str:
     parts.append(f"{100 * status.share_done:.0f} % of the work")
     if status.seconds_left is not None and not status.is_over:
         parts.append(f"about {tables.seconds(status.seconds_left)} left{_between(status)}")
+    if status.gpu_hours is not None:
+        parts.append(tables.gpu_hours_text(status.gpu_hours, status.price_per_gpu_hour))
     return f"{status.name} {status.scale}: " + ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lawful.costs import gpu_hours
 from lawful.fitting.answers import Answer
 from lawful.fitting.number_text import counted
 from lawful.fitting.records import HeldOut
@@ -13,7 +14,7 @@ from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
 from lawful.report.tables import number
-from lawful.schema import Observation, Warning
+from lawful.schema import Observation, RunRecord, Warning
 
 FAILURES = 3  # reasons of failed runs that stand at the top
 
@@ -154,7 +155,22 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out] if answer else []
     if asked:
         facts.append(("Held-out error", held_out_summary(*asked)))
+    if hours := gpu_hours(evidence.runs, _results(evidence)):
+        facts.append(("Cost", tables.gpu_hours_text(hours, evidence.study.price_per_gpu_hour)))
     return facts
+
+
+def _results(evidence: Evidence) -> dict[str, RunRecord]:
+    """How the runs ended, as far as the table says."""
+    columns = ("seconds", "flops", "tokens_per_second")
+    return {
+        str(row["run"]): RunRecord(
+            status="finished" if row.get("status") == "finished" else "failed",
+            measured={name: number(row.get(name)) for name in columns},
+        )
+        for row in evidence.rows
+        if row.get("run") and row.get("status")
+    }
 
 
 def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
