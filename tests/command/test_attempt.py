@@ -130,7 +130,7 @@ def test_how_a_run_failed_is_said(tmp_path: Path, text: str, says: str) -> None:
     assert result.status == "failed"
     assert says in result.reason
     assert "output.log" in result.reason
-    assert not result.measured
+    assert result.measured.keys() == {"seconds"}, "what it cost, and no number of the run"
 
 
 def test_a_number_that_is_missing_is_said_with_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_is_a_divergence(tmp_path: Path, status: int, v
     result = run_of(tmp_path, text, reads=LogPattern("step {step} val loss {loss}"))
     assert result.status == "diverged"
     assert result.reason == f"the loss is {value} first at step 7"
-    assert result.measured == {"diverged_at_step": 7}
+    assert result.measured.keys() == {"diverged_at_step", "seconds"} and result.number("diverged_at_step") == 7
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
