@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lawful.command import process
+from lawful.command import nodes, process
 from lawful.command.log import Log
 from lawful.command.numbers import plain_text
 from lawful.command.reads import COLUMNS, LOG_FILE
 from lawful.command.record import CommandRun
 from lawful.command.sources import Source, Values, opened
 from lawful.command.template import placed
-from lawful.errors import in_words
+from lawful.errors import DeclarationError, in_words
 from lawful.schema import Cell, Coordinate, RunRecord
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import MOST
@@ -111,12 +111,19 @@ class _Attempt:
         with Log(self.place.store.output(self.run.id)) as self.log, contextlib.ExitStack() as self.open_files:
             arguments = self.run.arguments(str(self.work), is_resumed=self.is_resumed)
             line = self.run.line(str(self.work), is_resumed=self.is_resumed)
+            environment = self._environment(mark)
+            if self.run.nodes > 1:
+                try:
+                    found = nodes.launch(arguments, nodes=self.run.nodes, run_id=self.run.id, environment=environment)
+                except DeclarationError as error:
+                    return self._failed(str(error))
+                arguments, environment = list(found.arguments), {**environment, **found.environment}
             self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} in {self.run.cwd}: {line}".encode(errors="replace"))
             try:
                 ended = process.run(
                     arguments,
                     cwd=Path(self.run.cwd),
-                    environment=self._environment(mark),
+                    environment=environment,
                     output=self._output,
                     tick=self._poll,
                     should_stop=self.place.should_stop,

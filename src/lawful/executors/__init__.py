@@ -52,6 +52,7 @@ class Needs:
     """What a cluster reserves for a group of runs that one worker does.
 
     gpus         below 1: the share of one
+    nodes        of which each has these cores, GPUs and memory
     resources    name on the cluster -> how much
     minutes      that a run may take; None: not known
     can_go_on    whether a run that is stopped part way goes on where it was
@@ -59,6 +60,7 @@ class Needs:
 
     cores: int
     gpus: float = 0.0
+    nodes: int = 1
     memory_gb: float | None = None
     resources: tuple[tuple[str, float], ...] = ()
     minutes: float | None = None
@@ -158,6 +160,11 @@ class Executor(ABC):
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
 
 
+def expect_one_node(nodes: int) -> None:
+    if nodes > 1:
+        raise DeclarationError(f"nodes: only --executor slurm starts a command on several nodes, got nodes={nodes}.")
+
+
 def _needs(least: Needs, commands: Sequence[CommandRun]) -> Needs:
     """The most that any of these commands, one after the other, needs."""
     resources: dict[str, float] = {}
@@ -168,6 +175,7 @@ def _needs(least: Needs, commands: Sequence[CommandRun]) -> Needs:
     return Needs(
         cores=max(least.cores, *(run.cores for run in commands)),
         gpus=max(least.gpus, *(run.gpus * run.gpu_share for run in commands)),
+        nodes=max(run.nodes for run in commands),
         memory_gb=max((run.memory_gb for run in commands if run.memory_gb is not None), default=None),
         resources=tuple(sorted(resources.items())),
         minutes=sum(limit for limit in limits if limit is not None) if None not in limits else None,

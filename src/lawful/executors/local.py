@@ -19,7 +19,7 @@ from lawful.checks import NaturalInt
 from lawful.command import trusted
 from lawful.costs import estimates
 from lawful.errors import DeviceError
-from lawful.executors import Executor, Job, Worker
+from lawful.executors import Executor, Job, Worker, expect_one_node
 from lawful.schema import StudyPlan
 from lawful.storage.layout import Store
 
@@ -108,6 +108,7 @@ def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Seq
     store = Store(folder)
     found = trusted.trusted_commands(store, study)
     commands = [trusted.command_of(found, run_id, store) for run_id in own]
+    expect_one_node(max(run.nodes for run in commands))
     gpus = max(run.gpus for run in commands)
     count = executor.workers or max(1, available_cores() // max(run.cores for run in commands))
     slots = [""] * count

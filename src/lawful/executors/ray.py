@@ -15,7 +15,7 @@ from typing import Any
 
 from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, LawfulError, MissingDependency
-from lawful.executors import Executor, Job, Needs, Worker, give_up
+from lawful.executors import Executor, Job, Needs, Worker, expect_one_node, give_up
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 
@@ -93,6 +93,7 @@ class RayJob(Job):
 
 def _reserved(needs: Needs) -> dict[str, Any]:
     """As options of a task of Ray's."""
+    expect_one_node(needs.nodes)
     own: dict[str, Any] = {"num_cpus": needs.cores, "num_gpus": needs.gpus or None}
     if needs.memory_gb is not None:
         own["memory"] = round(needs.memory_gb * 1e9)
