@@ -15,7 +15,7 @@ from lawful.checks import NaturalInt, checked
 from lawful.command.trusted import trusted_commands
 from lawful.costs import affordable, estimates, gpu_hours
 from lawful.errors import DeclarationError, LawfulError, StoreError
-from lawful.executors import Executor
+from lawful.executors import Executor, are_commands
 from lawful.observe import OVER, statuses, write_observations
 from lawful.plugins import analyses
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
@@ -47,15 +47,16 @@ def run_study(
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
     from lawful.executors.local import Local, available_cores
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
 
     executor = Local(workers=workers, device=device)
-    if is_of_commands(study):
+    if not has_training(study):
         planned = plan_commands(study, workers=workers, cores=available_cores())
     else:
+        from lawful.planning.mixed import plan_mixed
         from lawful.planning.plan import make_plan
 
-        planned = make_plan(
+        planned = (plan_mixed if is_of_commands(study) else make_plan)(
             study,
             data=None if data is None else Path(data),
             device_name=device,
@@ -103,10 +104,9 @@ def train_study(
 
     store = Store(folder)
     study = store.read_study()
-    if study.is_of_commands:
-        if unfinished(store, study):
-            trusted_commands(store, study)
-    else:
+    if any(planned.kind == "command" for planned in unfinished(store, study)):
+        trusted_commands(store, study)
+    if study.has_training:
         trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered
     if max_gpu_hours is not None and not any(planned.gpus for planned in study.runs):
@@ -192,7 +192,8 @@ def _train_affordable(
     watch: Callable[[], None],
     max_gpu_hours: float | None,
 ) -> None:
-    """Wave after wave: what the budget has room for, then what it has room for by the costs of these."""
+    """Wave after wave: what the budget has room for, then what it has room for by the costs of these. Commands and our
+    own runs have workers of their own, one after the other."""
     store = Store(folder)
     study = store.read_study()
     while waiting:
@@ -204,7 +205,9 @@ def _train_affordable(
                 f"{sum(map(len, waiting))} of the runs did not begin: the study could spend more than the "
                 f"{max_gpu_hours:g} GPU hours of --max-gpu-hours with the next of them"
             )
-        _train_groups(folder, executor, wave, watch)
+        for apart in (True, False):
+            if own := [group for group in wave if are_commands(study, [group]) == apart]:
+                _train_groups(folder, executor, own, watch)
         waiting = [group for group in waiting if group not in wave]
 
 
@@ -292,8 +295,7 @@ def _grouped(runs: Sequence[PlannedRun]) -> list[list[str]]:
         for trunks in groups.values()
     ]
     # of commands the cheapest first: they tell what the others will take, and whether the program works at all
-    sign = 1 if any(planned.kind == "command" for planned in runs) else -1
-    beside.sort(key=lambda group: sign * sum(planned.flops for planned in group))
+    beside.sort(key=lambda group: (1 if group[0].kind == "command" else -1) * sum(planned.flops for planned in group))
     return [[planned.run for planned in group] for group in beside]
 
 

@@ -390,7 +390,12 @@ class StudyPlan:
 
     @property
     def is_of_commands(self) -> bool:
+        """Whether some of its runs are; has_training: whether some are trained by our own loop."""
         return any(planned.kind == "command" for planned in self.runs)
+
+    @property
+    def has_training(self) -> bool:
+        return any(planned.kind == "training" for planned in self.runs)
 
     def __post_init__(self) -> None:
         if not self.questions:

@@ -158,8 +158,6 @@ class Study:
             if value not in levels:
                 some = ", ".join(str(level) for level in levels) or "not an axis here"
                 problems.append(f"held_out: no rung has {name}={value}; {name}s are {some}.")
-        if len({isinstance(rung.run, CommandRun) for rung in self.ladder}) > 1:
-            problems.append("ladder: expected Runs or Commands, got both; declare a study of each.")
         runs = {rung.run for rung in self.ladder}
         for rung in self.ladder:
             if (parent := rung.starts_from) is None:
@@ -393,20 +391,21 @@ def _roles_of(spec: str | LawData, law: Law) -> set[str]:
 def _number_columns(study: Study, rows: Sequence[Observation]) -> set[str]:
     """The columns of numbers that the table of this study can have."""
     runs = [rung.run for rung in study.ladder if isinstance(rung.run, Run)]
-    if not runs:
-        commands = [(rung.run, rung.held_out) for rung in study.ladder if isinstance(rung.run, CommandRun)]
-        return number_columns(commands) | _numeric_coordinates(study, rows)
+    commands = [(rung.run, rung.held_out) for rung in study.ladder if isinstance(rung.run, CommandRun)]
+    coordinates = _numeric_coordinates(study, rows)
+    if not commands:
+        return _columns_of_training(runs) | coordinates
+    told = number_columns(commands)
+    return (told & _columns_of_training(runs) if runs else told) | coordinates
+
+
+def _columns_of_training(runs: Sequence[Run]) -> set[str]:
     of_tasks = {name for run in runs for name in getattr(run.task, "columns", ())}
     others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
     parts = [part for run in runs for part in (run.family, run.rule)]
     others |= {name for part in parts for name in getattr(part, "columns", ())}
     judged = {"loss", "bits_per_byte", *of_tasks}
-    return (
-        others
-        | of_tasks
-        | _numeric_coordinates(study, rows)
-        | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
-    )
+    return others | of_tasks | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
 
 
 def _numeric_coordinates(study: Study, rows: Sequence[Observation]) -> set[str]:

@@ -39,7 +39,7 @@ def adopt(
     from lawful.conduct import conclude
     from lawful.executors.local import available_cores
     from lawful.planning.adopt import adopted, write_adopted
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, plan_commands
     from lawful.study import declare, import_file
 
     declared = told.study(out, cores=cpus_per_run, gpus=gpus_per_run)
@@ -50,8 +50,10 @@ def adopt(
         if cpus_per_run != 1 or gpus_per_run:
             raise DeclarationError("--cpus-per-run, --gpus-per-run: the commands of a file say it: cores=..., gpus=...")
         declared = declare(import_file(study))
-    if not is_of_commands(declared):
-        raise DeclarationError(f"{study}: expected a study whose runs are commands, got one that lawful trains itself.")
+    if has_training(declared):
+        raise DeclarationError(
+            f"{study}: expected a study whose runs are all commands, got one with runs that lawful trains itself."
+        )
     planned = plan_commands(
         declared,
         cores=available_cores(),

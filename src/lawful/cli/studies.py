@@ -614,7 +614,7 @@ def _plan(
     """kept    the options beside --command, which the plan keeps as its settings"""
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
     from lawful.study import declare
 
     given = _settings(settings)
@@ -631,7 +631,7 @@ def _plan(
     else:
         module, own_file = built_in.find(str(name))
         study = declare(module, scale, given)
-    if is_of_commands(study):
+    if not has_training(study):
         if data is not None or stack:
             raise DeclarationError("--data, --stack: the runs of this study are commands, which take their own.")
         return plan_commands(
@@ -642,10 +642,11 @@ def _plan(
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
         )
+    from lawful.planning.mixed import plan_mixed
     from lawful.planning.plan import make_plan
 
     with _progress() as progress:
-        return make_plan(
+        return (plan_mixed if is_of_commands(study) else make_plan)(
             study,
             data=data,
             device_name=device,
@@ -677,10 +678,12 @@ def _allow(digits: str | None, study: StudyPlan, folder: Path) -> None:
 
     if digits is None:
         return
-    if study.is_of_commands:
-        trusted.allow(digits, Store(folder), study)
+    own = own_file(study)
+    is_of_file = not study.is_of_commands or (own is not None and own[1].startswith(digits.lower()))
+    if is_of_file and study.has_training:
+        trust.allow(digits, own, folder)
     else:
-        trust.allow(digits, own_file(study), folder)
+        trusted.allow(digits, Store(folder), study)
 
 
 def _expect_match(study: StudyPlan, only: str) -> None:

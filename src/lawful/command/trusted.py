@@ -21,6 +21,8 @@ def read_commands(store: Store, study: StudyPlan) -> Commands:
     """The commands of a study, as its folder has them. Raises StoreError where one is missing."""
     found = {}
     for planned in study.runs:
+        if planned.kind != "command":
+            continue
         path = store.run(planned.run)
         if not path.exists():
             raise StoreError(

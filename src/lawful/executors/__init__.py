@@ -105,10 +105,10 @@ class Executor(ABC):
         """Start the runs named by id. Those of one group share a trunk, or are stacked, and are best done by one
         worker, in the order given."""
 
-    def command(self, folder: Path) -> list[str]:
-        """A worker that takes ids from its standard input, but for the Python that runs it."""
+    def command(self, folder: Path, groups: Sequence[Sequence[str]] = ()) -> list[str]:
+        """A worker that takes ids of these groups from its standard input, but for the Python that runs it."""
         study = Store(folder).read_study()
-        if study.is_of_commands:
+        if are_commands(study, groups):
             return self._command_worker(Store(folder), study)
         own = own_file(study)
         trusted = ["--trust", own[1]] if own and trust.is_trusted(own[1]) else []  # else the worker refuses it
@@ -118,7 +118,7 @@ class Executor(ABC):
         return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes_per_run}", *worker]
 
     def _command_worker(self, store: Store, study: StudyPlan) -> list[str]:
-        if self.processes_per_run > 1 or self.log or self.micro_batch:
+        if (self.processes_per_run > 1 or self.log or self.micro_batch) and not study.has_training:
             raise DeclarationError(
                 f"{store.study}: expected none of --processes-per-run, --log and --shard: its runs are commands of "
                 "other programs, which take options of their own."
@@ -135,7 +135,7 @@ class Executor(ABC):
         own = Needs(cores=self.threads * self.processes_per_run, gpus=gpus_per_run)
         store = Store(folder)
         study = store.read_study()
-        if not study.is_of_commands:
+        if not are_commands(study, groups):
             return [own for _ in groups]
         found = trusted.trusted_commands(store, study)
         return [_needs(own, [trusted.command_of(found, run_id, store) for run_id in group]) for group in groups]
@@ -158,6 +158,12 @@ class Executor(ABC):
         if not any(Path(place).resolve() == Path.cwd() for place in sys.path):
             named["PYTHONSAFEPATH"] = SAFE_PATH
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
+
+
+def are_commands(study: StudyPlan, groups: Sequence[Sequence[str]]) -> bool:
+    """Whether the runs of these groups are commands; those of our own loop are submitted apart from them."""
+    kinds = {planned.run: planned.kind for planned in study.runs}
+    return any(kinds[run] == "command" for group in groups for run in group)
 
 
 def expect_one_node(nodes: int) -> None:

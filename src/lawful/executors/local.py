@@ -19,7 +19,7 @@ from lawful.checks import NaturalInt
 from lawful.command import trusted
 from lawful.costs import estimates
 from lawful.errors import DeviceError
-from lawful.executors import Executor, Job, Worker, expect_one_node
+from lawful.executors import Executor, Job, Worker, are_commands, expect_one_node
 from lawful.schema import StudyPlan
 from lawful.storage.layout import Store
 
@@ -102,7 +102,7 @@ def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int
 def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Sequence[Sequence[str]]) -> list[Worker]:
     """A worker for each command that runs at once: as many as there are cores, or GPUs, for the largest of these runs.
     A run that needs fewer GPUs sees the first of its worker's."""
-    if executor.device not in ("auto", "cpu"):
+    if executor.device not in ("auto", "cpu") and not study.has_training:
         raise DeviceError(f"--device: the commands of a study choose theirs, with gpus=...; got {executor.device!r}.")
     own = {run_id for group in groups for run_id in group}
     store = Store(folder)
@@ -120,7 +120,7 @@ def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Seq
         slots = [",".join(here[first : first + gpus]) for first in range(0, len(here) - gpus + 1, gpus)] * on_each
         slots = slots[: executor.workers or len(slots)]
     slots = slots[: 1 if executor.is_echoed else len(groups)]
-    command, environment = executor.command(folder), executor.environment()
+    command, environment = executor.command(folder, groups), executor.environment()
     return [
         Worker(folder, [*command, *(["--gpus", slot] if slot else [])], environment, is_echoed=executor.is_echoed)
         for slot in slots
@@ -154,7 +154,7 @@ class LocalJob(Job):
         self._clock = None if executor.until is None else Clock(Store(folder), study, executor.until)
         self._workers = (
             command_workers(executor, folder, study, groups)
-            if study.is_of_commands
+            if are_commands(study, groups)
             else self._training_workers(executor, folder, study, groups)
         )
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
@@ -174,7 +174,7 @@ class LocalJob(Job):
         return [
             Worker(
                 folder,
-                [*executor.command(folder), *_cores(executor, number, count)],
+                [*executor.command(folder, groups), *_cores(executor, number, count)],
                 _surroundings(executor, device, gpus, number),
             )
             for number in range(count)

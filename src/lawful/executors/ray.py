@@ -50,7 +50,7 @@ class RayJob(Job):
         self._store = Store(folder)
         task = self._ray.remote(_train)
         shared = {"name": "lawful", "max_retries": LOSSES, "scheduling_strategy": "SPREAD"}
-        command, environment = executor.command(folder), executor.environment()
+        command, environment = executor.command(folder, groups), executor.environment()
         needs = executor.needs(folder, groups, gpus_per_run=executor.gpus_per_run)
         self._groups = {
             task.options(**shared, **_reserved(one)).remote(str(folder), command, environment, list(group)): group

@@ -157,7 +157,7 @@ class SlurmJob(Job):
             slurm_signal_delay_s=min(60, limit // 4),
         )
         tasks = [list(groups[start::MOST_TASKS]) for start in range(min(len(groups), MOST_TASKS))]
-        command, environment = options.command(self._store.folder), options.environment()
+        command, environment = options.command(self._store.folder, groups), options.environment()
         try:
             with queue.batch():
                 jobs = [queue.submit(Task(str(self._store.folder), command, environment, task)) for task in tasks]

@@ -11,7 +11,8 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
-from lawful.planning.commands import is_of_commands, plan_commands
+from lawful.planning.commands import has_training, is_of_commands, plan_commands
+from lawful.planning.mixed import plan_mixed
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
 from lawful.replan import SHOWN, counts_of, question_meaning
@@ -50,7 +51,7 @@ def plan_extension(
         )
     held_out = {planned.rung for planned in former.runs if planned.held_out}
     ladder = [replace(rung, held_out=rung.held_out or rung.label in held_out) for rung in study.ladder]
-    if is_of_commands(study):
+    if not has_training(study):
         commands = plan_commands(
             replace(study, ladder=ladder),
             workers=former.workers,
@@ -61,7 +62,7 @@ def plan_extension(
         )
         _expect_all_of(store, former, commands)
         return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
-    plan = make_plan(
+    plan = (plan_mixed if is_of_commands(study) else make_plan)(
         replace(study, ladder=ladder),
         data=data,
         device_name=former.device,
@@ -110,12 +111,14 @@ def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Any]) -> Stu
     """The former record of each run that is there. What a new run does itself is counted without the checkpoints of
     finished trunks, which are not kept."""
     known = {planned.run: planned for planned in former.runs}
-    new = added_runs(former, plan.study)
+    new = [run for run in added_runs(former, plan.study) if run.kind == "training"]
     steps = dict(zip([run.run for run in new], steps_after_trunks([rungs[run.rung] for run in new]), strict=True))
     runs = tuple(
         replace(known[run.run], corpus=run.corpus)
         if run.run in known
         else replace(run, own_flops=run.flops * steps[run.run] // run.steps)
+        if run.run in steps
+        else run
         for run in plan.study.runs
     )
     probe = plan.study.precision_probe or former.precision_probe
