@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def declared(folder: Path, **settings: str) -> tuple[Study, Path]:
 
 
 def test_our_runs_and_commands_are_one_study_with_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lawful.fitting.forecast.answer_study", partial(answer_study, draws=0))  # time
     study, path = declared(tmp_path)
     planned = plan_mixed(study, study_file=path, is_timed=False, device_name="cpu")
     assert [type(planned.runs[one.run]) for one in planned.study.runs] == [Run, CommandRun] * 4
