@@ -111,7 +111,12 @@ def test_a_folder_of_somebody_else_runs_nothing_until_its_hash_is_trusted(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another_user"))
     monkeypatch.setattr(trust, "_remembered", set())
     study_status(tmp_path / "out")
-    with pytest.raises(StoreError, match=rf"that you have not planned or run before.*--trust {own[:12]}"):
+    with pytest.raises(StoreError, match=rf"that you have not planned or run before.*trust them, say.*{own[:12]}"):
+        train_study(tmp_path / "out", Local(workers=1))
+    left = store(tmp_path).work(planned.study.runs[0].run)
+    left.mkdir()
+    (left / "checkpoint.pt").touch()
+    with pytest.raises(StoreError, match=r"trust them, and the files in runs/\*/work from which 1 of them would go on"):
         train_study(tmp_path / "out", Local(workers=1))
     assert not (tmp_path / "ran").exists()
     with pytest.raises(DeclarationError, match="of the SHA-256 of this study's commands"):
