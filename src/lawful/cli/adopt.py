@@ -40,6 +40,7 @@ def adopt(
     from lawful.executors.local import available_cores
     from lawful.planning.adopt import adopted, write_adopted
     from lawful.planning.commands import has_training, plan_commands
+    from lawful.planning.run_folders import is_folder_of_runs, read_folders
     from lawful.study import declare, import_file
 
     declared = told.study(out, cores=cpus_per_run, gpus=gpus_per_run)
@@ -61,7 +62,9 @@ def adopt(
         command=shlex.join(["lawful", *sys.argv[1:]]),
         study_file=study,
     )
-    table = asked.table()
+    source = Path(asked.source)
+    is_of_folders = not asked.has_options and is_folder_of_runs(source)
+    table = read_folders(source, planned) if is_of_folders else asked.table()
     for line in table.said:
         print(f"read: {line}")
     found = adopted(planned, table)

@@ -56,6 +56,16 @@ def opened(source: Reads, folder: Path, cwd: Path) -> Source:
     return _Followed(source, path) if isinstance(source, JSONLines) else _Table(source, path)
 
 
+def finished_run(source: Reads, folder: Path) -> Source:
+    """As opened, of a run that another program did before: all that its folder has counts."""
+    if isinstance(source, LogPattern):
+        return _Lines(source)
+    path = folder / placed(source.file, str(folder))
+    return (
+        _Followed(source, path, is_over=True) if isinstance(source, JSONLines) else _Table(source, path, is_over=True)
+    )
+
+
 class _Lines(Source):
     def __init__(self, source: LogPattern) -> None:
         self._pattern = numbers.compiled(source.pattern, tuple(COLUMNS))
@@ -104,10 +114,11 @@ class _Before:
 class _Followed(Source):
     """A file of JSON lines."""
 
-    def __init__(self, source: JSONLines, path: Path) -> None:
+    def __init__(self, source: JSONLines, path: Path, *, is_over: bool = False) -> None:
+        """is_over    the run ended before: its numbers are no earlier attempt's"""
         self._names = source.names
         self._path = path
-        self._before = _Before.of(path)
+        self._before = None if is_over else _Before.of(path)
         self._start: int | None = None  # up to where this attempt's part is read
         self._tail = b""  # the bytes before that place, by which a file that was written anew is noticed
         self._rest = b""
@@ -152,9 +163,9 @@ class _Followed(Source):
 class _Table(Source):
     """A table is read whole each time; each of its rows is told once."""
 
-    def __init__(self, source: TableFile, path: Path) -> None:
+    def __init__(self, source: TableFile, path: Path, *, is_over: bool = False) -> None:
         self._names, self._path = source.names, path
-        self._seen = self._state()
+        self._seen = None if is_over else self._state()
         self._before = [] if self._seen is None else self._read()
         self._told: list[Mapping[str, object]] = []
         self._trouble = "no such file"
