@@ -28,6 +28,7 @@ from lawful.report.page import write_report
 from lawful.report.plan import plan_table
 from lawful.report.progress import study_status
 from lawful.run import Run
+from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.study import Study, declare, import_file
 
@@ -96,7 +97,9 @@ def test_our_runs_and_commands_are_one_study_with_one_page(tmp_path: Path, monke
     }
     size = answer_study(folder, draws=0)[0]
     assert size.comparison is not None and size.comparison.arms == ("ours", "theirs")
+    write_json(Store(folder).baselines, {"baselines": [{"loss": 0.5}]})  # counts of our own text are none of theirs
     page = write_report(folder).read_text(encoding="utf-8")
+    assert "count of its own text" not in page and "count model of its own text" not in page
     assert "theirs" in page and study_status(folder).is_over
 
     longer, path = declared(tmp_path, widths="8,16,24,32,40")

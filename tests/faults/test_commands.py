@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,14 +124,18 @@ def programs(folder: Path) -> list[int]:
     return found
 
 
-def strike(worker: subprocess.Popen[str], folder: Path, how: str, draw: random.Random) -> None:
-    if how == "program" and (victims := programs(folder)):
-        os.kill(draw.choice(victims), signal.SIGKILL)
+def strike(worker: subprocess.Popen[str], folder: Path, how: str, draw: random.Random) -> bool:
+    """Whether a command was running then."""
+    victims = programs(folder)
+    if how == "program" and victims:
+        with suppress(ProcessLookupError):
+            os.kill(draw.choice(victims), signal.SIGKILL)
     elif how == "parent":  # as when lawful is killed: the worker's input ends
         assert worker.stdin is not None
         worker.stdin.close()
     elif how != "program":
         worker.send_signal(getattr(signal, how))
+    return bool(victims)
 
 
 HOW = {
@@ -153,11 +158,10 @@ def test_whatever_ends_a_command_its_study_is_the_one_left_alone(
         folder = ladder(tmp_path / str(number))
         while fault.tried < times and left(folder):
             with started(folder) as worker:
-                wait_for(lambda: worker.poll() is not None or bool(programs(folder)))  # noqa: B023
+                wait_for(lambda: worker.poll() is not None or bool(programs(folder)) or not left(folder))  # noqa: B023
                 time.sleep(draw.uniform(0, 0.3))
                 if worker.poll() is None:
-                    strike(worker, folder, how, draw)
-                    fault.tried += 1
+                    fault.tried += strike(worker, folder, how, draw)
                 if how == "program" and worker.poll() is None and worker.stdin is not None:
                     worker.stdin.write("end\n")
             wait_for(lambda: not programs(folder))  # noqa: B023
