@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lawful.costs import cost_law, estimates
+from lawful.costs import affordable, cost_law, estimates, gpu_hours
 from lawful.schema import PlannedRun, RunRecord
 
 
@@ -69,3 +69,42 @@ def test_only_runs_that_were_not_stopped_tell_what_the_others_of_their_arm_take(
     assert found.keys() == {"r5"}, "the arm of r6 and r7 has no law"
     assert found["r5"].middle == pytest.approx(5)
     assert not estimates(planned, dict(list(told.items())[:2]))
+
+
+def on_gpus(*flops: float, gpus: float = 2.0, arm: str = "") -> list[PlannedRun]:
+    return [replace(PlannedRun.example(), run=f"{arm}{own:.0e}", flops=round(own), gpus=gpus, arm=arm) for own in flops]
+
+
+def ended(runs: list[PlannedRun], seconds_of: float = 1e-9) -> dict[str, RunRecord]:
+    return {
+        one.run: RunRecord(status="finished", measured={"seconds": one.flops * seconds_of, "tokens_per_second": 1.0})
+        for one in runs
+    }
+
+
+def test_gpu_hours_are_seconds_times_gpus_spent_and_to_come() -> None:
+    runs = on_gpus(1e12, 2e12, 4e12, 8e12)
+    hours = gpu_hours(runs, ended(runs[:3]))
+    assert hours is not None and hours.left is not None
+    assert hours.spent == pytest.approx(2 * 7000 / 3600)
+    assert (hours.left.low, hours.left.middle, hours.left.high) == pytest.approx([2 * 8000 / 3600] * 3, rel=1e-6)
+    unknown = gpu_hours(runs, ended(runs[:2]))
+    assert unknown is not None and unknown.left is None, "two runs tell no law"
+    over = {**ended(runs[:3]), runs[3].run: RunRecord(status="failed", measured={"seconds": 3600.0})}
+    whole = gpu_hours(runs, over)
+    assert whole is not None and whole.spent == pytest.approx(2 * 10600 / 3600), "a failed run was paid for"
+    assert gpu_hours([replace(one, gpus=0.0) for one in runs], {}) is None
+
+
+def test_a_budget_lets_begin_what_makes_a_cost_law_then_what_it_has_room_for() -> None:
+    runs = [*on_gpus(1e12, 2e12, 4e12, 8e12, 16e12, arm="a"), *on_gpus(1e12, 2e12, arm="b"), *on_gpus(9e15, gpus=0.0)]
+    groups = [[one.run] for one in runs]
+    first = affordable(groups, runs, {}, 100.0)
+    assert first == [groups[0], groups[1], groups[2], groups[5], groups[6], groups[7]]
+    over = ended([runs[at] for at in (0, 1, 2, 5, 6, 7)])
+    left = [groups[3], groups[4]]
+    spent = 2 * 10_000 / 3600
+    assert affordable(left, runs, over, spent + 2 * 8_001 / 3600) == [groups[3]]
+    assert affordable(left, runs, over, spent + 2 * 24_001 / 3600) == left
+    assert affordable(left, runs, over, spent + 2 * 7_999 / 3600) == []
+    assert affordable(groups[:1], runs, {}, 1e-9) == groups[:1] and affordable([groups[4]], runs, over, spent) == []

@@ -367,6 +367,10 @@ CAUTIONS = _all(
             "No run was kept back, so the law was never tested on one it had not seen.",
             "Hold out the largest size (`held_out`), or try `lawful holdout`.",
         ),
+        "held_out_to_come": (
+            "The held-out runs have not ended yet, so the law was not tested on a run it had not seen.",
+            "Train them: `lawful resume DIR`. Their forecasts are written before they begin.",
+        ),
         "held_out_missed": (
             "Held-out runs lie outside the interval for a new run.",
             "Believe the runs. The law does not reach that far; look at the residuals for a trend.",

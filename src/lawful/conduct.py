@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from lawful.checks import NaturalInt, checked
 from lawful.command.trusted import trusted_commands
-from lawful.costs import estimates
+from lawful.costs import affordable, estimates, gpu_hours
 from lawful.errors import DeclarationError, LawfulError, StoreError
-from lawful.executors import Executor
+from lawful.executors import Executor, are_commands
 from lawful.observe import OVER, statuses, write_observations
 from lawful.plugins import analyses
-from lawful.schema import PlannedRun, StudyPlan
+from lawful.schema import PlannedRun, RunRecord, StudyPlan
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
@@ -47,15 +47,16 @@ def run_study(
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
     from lawful.executors.local import Local, available_cores
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
 
     executor = Local(workers=workers, device=device)
-    if is_of_commands(study):
+    if not has_training(study):
         planned = plan_commands(study, workers=workers, cores=available_cores())
     else:
+        from lawful.planning.mixed import plan_mixed
         from lawful.planning.plan import make_plan
 
-        planned = make_plan(
+        planned = (plan_mixed if is_of_commands(study) else make_plan)(
             study,
             data=None if data is None else Path(data),
             device_name=device,
@@ -81,6 +82,7 @@ def train_study(
     *,
     only: str = "*",
     is_anchors_only: bool = False,
+    max_gpu_hours: float | None = None,
     watch: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda what: None,
 ) -> None:
@@ -91,6 +93,7 @@ def train_study(
 
     only             a glob over labels and ids (--only); the rest waits for a later resume
     is_anchors_only  leave the held-out runs for a later resume
+    max_gpu_hours    of the whole study, what has been spent included: no run begins that could take it above
     watch            called about twice a second
     say              called with what a reader must know: a question without a forecast, held-out runs that do not begin
     On Ctrl+C every worker checkpoints and leaves before KeyboardInterrupt goes on. Raises Unfinished where runs were
@@ -101,37 +104,47 @@ def train_study(
 
     store = Store(folder)
     study = store.read_study()
-    if study.is_of_commands:
-        if unfinished(store, study):
-            trusted_commands(store, study)
-    else:
+    if any(planned.kind == "command" for planned in unfinished(store, study)):
+        trusted_commands(store, study)
+    if study.has_training:
         trusted_file(study, folder)  # refused before anything begins
     expect_laws(study)  # before hours of training that could not be answered
+    if max_gpu_hours is not None and not any(planned.gpus for planned in study.runs):
+        raise DeclarationError(
+            "--max-gpu-hours: expected runs that say how many GPUs they take, as commands do (gpus=..., or "
+            "--gpus-per-run beside --command), got none."
+        )
     waiting = groups(store, study, only)
     _say_costs(store, study, say)
-    _train_groups(folder, executor, waiting.anchors, watch)
+    _train_affordable(folder, executor, waiting.anchors, watch, max_gpu_hours)
     if waiting.held_out:
         _say_costs(store, study, say)
     if waiting.held_out and not is_anchors_only and _may_begin(folder, waiting.held_out, say):
-        _train_groups(folder, executor, waiting.held_out, watch)
+        _train_affordable(folder, executor, waiting.held_out, watch, max_gpu_hours)
     if continued := groups(store, study, only).continued:
-        _train_groups(folder, executor, continued, watch)
+        _train_affordable(folder, executor, continued, watch, max_gpu_hours)
     if not unfinished(store, study):
         shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
 
 
 def _say_costs(store: Store, study: StudyPlan, say: Callable[[str], None]) -> None:
     """What the commands that are left will take, before they begin, where finished ones tell."""
-    from lawful.report.tables import seconds
+    from lawful.report.tables import gpu_hours_text, seconds
 
     if not study.is_of_commands:
         return
-    over = {one.run: result for one in study.runs if (result := store.read_result(one.run)) is not None}
+    over = _ended(store, study)
     costs = estimates(study.runs, over)
     if known := [(one, costs[one.run]) for one in study.runs if one.run in costs]:
         one, most = max(known, key=lambda pair: pair[1].middle)
         low, middle, high = (seconds(number) for number in (most.low, most.middle, most.high))
         say(f"by the cost of the finished runs, {one.rung} will take {middle} ({low} to {high}), as the longest")
+    if (hours := gpu_hours(study.runs, over)) and hours.left and hours.left.high:
+        say(gpu_hours_text(hours, study.price_per_gpu_hour))
+
+
+def _ended(store: Store, study: StudyPlan) -> dict[str, RunRecord]:
+    return {one.run: result for one in study.runs if (result := store.read_result(one.run)) is not None}
 
 
 def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[str], None]) -> bool:
@@ -170,6 +183,32 @@ def failed_runs(folder: Path) -> list[tuple[str, str]]:
 
 class Unfinished(RuntimeError):
     """Runs have neither ended nor failed: something outside stopped them, or their time was over."""
+
+
+def _train_affordable(
+    folder: Path,
+    executor: Executor,
+    waiting: list[list[str]],
+    watch: Callable[[], None],
+    max_gpu_hours: float | None,
+) -> None:
+    """Wave after wave: what the budget has room for, then what it has room for by the costs of these. Commands and our
+    own runs have workers of their own, one after the other."""
+    store = Store(folder)
+    study = store.read_study()
+    while waiting:
+        wave = waiting
+        if max_gpu_hours is not None:
+            wave = affordable(waiting, study.runs, _ended(store, study), max_gpu_hours)
+        if not wave:
+            raise Unfinished(
+                f"{sum(map(len, waiting))} of the runs did not begin: the study could spend more than the "
+                f"{max_gpu_hours:g} GPU hours of --max-gpu-hours with the next of them"
+            )
+        for apart in (True, False):
+            if own := [group for group in wave if are_commands(study, [group]) == apart]:
+                _train_groups(folder, executor, own, watch)
+        waiting = [group for group in waiting if group not in wave]
 
 
 def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], watch: Callable[[], None]) -> None:
@@ -256,8 +295,7 @@ def _grouped(runs: Sequence[PlannedRun]) -> list[list[str]]:
         for trunks in groups.values()
     ]
     # of commands the cheapest first: they tell what the others will take, and whether the program works at all
-    sign = 1 if any(planned.kind == "command" for planned in runs) else -1
-    beside.sort(key=lambda group: sign * sum(planned.flops for planned in group))
+    beside.sort(key=lambda group: (1 if group[0].kind == "command" else -1) * sum(planned.flops for planned in group))
     return [[planned.run for planned in group] for group in beside]
 
 

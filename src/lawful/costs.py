@@ -11,6 +11,7 @@ from lawful.schema import PlannedRun, RunRecord
 FEWEST = 3  # finished runs: two parameters, and one more to see how far off the law is
 LEVEL = 0.95  # of intervals
 ONE_SIZE = 1.05  # FLOPs within this factor cannot tell a start from a rate
+HOUR = 3600.0  # seconds
 MOST_TIMES = 1e6  # an interval's end is at most so many times its middle
 
 
@@ -109,3 +110,68 @@ def estimates(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -
         for one in planned
         if one.run not in results and one.flops and (law := laws.get(one.arm)) is not None
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """An estimate with the interval in which it is expected; every run at the same end, since one law gives them."""
+
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuHours:
+    """spent    by the runs that have ended: the last attempt of each, also of one that failed
+    left     of the runs that have not, with the ends of its interval; None where no law tells it of each
+    """
+
+    spent: float
+    left: Hours | None
+
+
+def gpu_hours(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -> GpuHours | None:
+    """What the runs that take GPUs have spent and will; None where none does."""
+    own = [one for one in planned if one.gpus]
+    if not own:
+        return None
+    costs = estimates(planned, results)
+    spent = sum(one.gpus * (results[one.run].number("seconds") or 0.0) for one in own if one.run in results)
+    to_come = [(one.gpus, costs.get(one.run)) for one in own if one.run not in results]
+    known = [(gpus, cost) for gpus, cost in to_come if cost is not None]
+    left = Hours(
+        middle=sum(gpus * cost.middle for gpus, cost in known) / HOUR,
+        low=sum(gpus * cost.low for gpus, cost in known) / HOUR,
+        high=sum(gpus * cost.high for gpus, cost in known) / HOUR,
+    )
+    return GpuHours(spent=spent / HOUR, left=left if len(known) == len(to_come) else None)
+
+
+def affordable(
+    groups: Sequence[Sequence[str]],
+    planned: Sequence[PlannedRun],
+    results: Mapping[str, RunRecord],
+    max_gpu_hours: float,
+) -> list[list[str]]:
+    """The groups that may begin now, so that the study as a whole spends no more GPU hours: by the upper ends of the
+    intervals. Where an arm has no cost law yet, its first groups alone, as many as make one."""
+    by_id = {one.run: one for one in planned}
+    waiting = {run for group in groups for run in group}
+    whole = gpu_hours(planned, results)
+    left = max_gpu_hours - (whole.spent if whole else 0.0)
+    costs = estimates(planned, {run: result for run, result in results.items() if run not in waiting})
+    chosen: list[list[str]] = []
+    without_law: dict[str, int] = {}  # arm -> groups of it that begin
+    for group in groups:
+        own = [by_id[run] for run in group if by_id[run].gpus]
+        unknown = [one for one in own if one.run not in costs]
+        if not own:
+            chosen.append(list(group))
+        elif unknown and left > 0 and without_law.get(unknown[0].arm, 0) < FEWEST:
+            without_law[unknown[0].arm] = without_law.get(unknown[0].arm, 0) + 1
+            chosen.append(list(group))
+        elif not unknown and (needed := sum(one.gpus * costs[one.run].high for one in own) / HOUR) <= left:
+            left -= needed
+            chosen.append(list(group))
+    return chosen

@@ -127,7 +127,7 @@ def _losses(store: Store, former: StudyPlan, plan: StudyPlan, seen: set[str]) ->
     if gone := [str(entry.get("rung")) for entry in tested if entry["run"] not in after]:
         losses.append(f"the registered forecasts of runs that are not planned any more: {_listed(gone)}")
     forecast = {entry["run"] for entry in tested}
-    if moved := [old.rung for old, new in shared if old.run in forecast and _counts(old) != _counts(new)]:
+    if moved := [old.rung for old, new in shared if old.run in forecast and counts_of(old) != counts_of(new)]:
         losses.append(
             f"the registered forecasts of commands whose params, tokens or flops are others now: {_listed(moved)}"
         )
@@ -151,7 +151,7 @@ def question_meaning(question: Question, study: StudyPlan) -> tuple[Question, st
     return replace(question, asks="", truth={}, loss=current_name(question.loss)), study.arm
 
 
-def _counts(planned: PlannedRun) -> tuple[int, ...]:
+def counts_of(planned: PlannedRun) -> tuple[int, ...]:
     """The counts of a command, which its id does not fix; () for our own runs, whose counts follow from the id."""
     own = (planned.params_non_embedding, planned.tokens, planned.flops)
     return own if planned.kind == "command" else ()

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,17 @@ from typer.testing import CliRunner
 from lawful import trust
 from lawful.cli import app
 from lawful.cli.commands import CommandOptions, values_of
-from lawful.errors import DeclarationError
+from lawful.command import CommandRun, trusted
+from lawful.errors import DeclarationError, LawfulError, StoreError
+from lawful.fitting.registered import read_forecasts
 from lawful.observe import observations
 from lawful.planning.commands import plan_commands
+from lawful.run import from_json
+from lawful.schema import RunRecord
+from lawful.storage.codec import write_result, write_study
+from lawful.storage.json_files import read_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
 
 TRAIN = """
 import pathlib, sys
@@ -49,18 +58,98 @@ def test_a_plan_shows_every_command_and_starts_none(here: Path) -> None:
     assert not (here / "ran").exists()
 
 
-def test_a_study_of_options_is_extended_by_a_file_that_declares_it(here: Path) -> None:
-    command, grid, params, tokens, reads, hold_out = ASKED[1::2]
+LADDER = "width=16,24,32,48,64"
+LONGER = f"{LADDER},96"
+
+
+def planned_by_options() -> Store:
+    """A finished study of options, without its processes."""
     options = CommandOptions(
-        command=command, grid=grid, params=params, tokens=tokens, reads=[reads], unit="", hold_out=hold_out, law=None
+        command=f"{sys.executable} train.py {{width}}",
+        grid=LADDER,
+        params="12*4*{width}^2",
+        tokens="1e7",
+        reads=["log: val loss {loss}"],
+        hold_out="width=64",
+        law="power:params",
+        unit="nats",
     )
-    declared = options.study(Path("out"), cores=1, gpus=0.0)
+    declared = options.study(Path("out"), cores=2, gpus=0.0)
     assert declared is not None
-    plan_commands(declared).write(Path("out"))
-    with pytest.raises(
-        DeclarationError, match=r"one that --command declared.* name='out'.* lawful extend out FILE\.py"
+    plan_commands(declared, settings=options.settings).write(Path("out"))
+    store = Store(Path("out"))
+    for number, planned in enumerate(store.read_study().runs):
+        measured = {"loss": 30 * planned.params_non_embedding**-0.2 * (1 + 0.001 * (-1) ** number)}
+        with claimed(store.claim(planned.run)) as lease:
+            assert lease is not None
+            write_result(store.result(planned.run), RunRecord(status="finished", measured=measured), lease=lease)
+    return store
+
+
+def extended(*options: str) -> str:
+    done = CliRunner().invoke(app, ["extend", "out", *options], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_study_of_options_is_extended_by_its_longer_grid(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = planned_by_options()
+    before = {path.parent.name: path.read_bytes() for path in store.folder.glob("runs/*/run.json")}
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    Path("out").symlink_to("../out")
+    assert "5 runs stay as they are, 1 are new" in extended("--grid", LONGER)
+    study = store.read_study()
+    new = study.runs[-1]
+    assert (new.rung, new.params_non_embedding, new.tokens) == ("width=96", 48 * 96**2, 10**7)
+    run = from_json(read_json(store.run(new.run)))
+    assert isinstance(run, CommandRun) and (run.cwd, run.cores, run.unit) == (str(here), 2, "nats")
+    assert study.name == "out" and study.settings["grid"] == LONGER
+    for name, text in before.items():
+        assert (store.folder / "runs" / name / "run.json").read_bytes() == text
+    (forecast,) = (entry for entry in read_forecasts(store).forecasts if entry.run == new.run)
+    assert forecast.predicted == pytest.approx(30 * (48 * 96**2) ** -0.2, rel=0.01)
+
+
+def test_an_extension_that_is_none_is_refused(here: Path) -> None:
+    planned_by_options()
+    for options, says in (
+        ([], "--grid: expected the whole ladder, the former rungs with the new ones"),
+        (["--grid", "width=16,24,32,64,96"], "width=48: it is not declared"),
+        (["--grid", LADDER], "expected new rungs, got the 5 that are there"),
+        (["--grid", LONGER, "--tokens", "2e7"], "its params, tokens or flops are others now"),
+        (["--grid", LONGER, "--reads", "log: loss {loss}"], "its run has changed"),
+        (["--grid", LONGER, "--set", "a=1"], "--set, --data: a study that --command declared"),
+        (["mine.py", "--grid", LONGER], "expected a study that --command declared, and no file"),
     ):
-        CliRunner().invoke(app, ["extend", "out"], catch_exceptions=False)
+        with pytest.raises(LawfulError, match=re.escape(says)):
+            CliRunner().invoke(app, ["extend", "out", *options], catch_exceptions=False)
+
+
+def test_a_folder_that_does_not_keep_its_options_is_extended_by_all_of_them(here: Path) -> None:
+    store = planned_by_options()
+    kept = store.read_study().settings
+    write_study(store.study, replace(store.read_study(), settings={}))  # as an older version wrote it
+    with pytest.raises(DeclarationError, match=r"expected --command and its other options.*name='out'"):
+        CliRunner().invoke(app, ["extend", "out", "--grid", LONGER], catch_exceptions=False)
+    reads = ["--reads", "log: val loss {loss}"]
+    others = [
+        word for name in ("command", "params", "tokens", "hold_out", "law", "unit") for word in (name, kept[name])
+    ]
+    others[::2] = [f"--{name.replace('_', '-')}" for name in others[::2]]
+    assert "5 runs stay as they are, 1 are new" in extended("--grid", LONGER, *reads, *others)
+
+
+def test_a_received_study_of_options_is_extended_only_where_its_commands_are_trusted(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = planned_by_options()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here / "another_user"))
+    monkeypatch.setattr(trust, "_remembered", set())
+    with pytest.raises(StoreError, match="that you have not planned or run before"):
+        CliRunner().invoke(app, ["extend", "out", "--grid", LONGER], catch_exceptions=False)
+    own = trusted.hash_of(trusted.read_commands(store, store.read_study()))
+    assert "1 are new" in extended("--grid", LONGER, "--trust", own[:12])
 
 
 def test_one_run_in_the_foreground_shows_its_output_then_the_rest_gives_a_page(here: Path) -> None:

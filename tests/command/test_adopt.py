@@ -11,15 +11,17 @@ from typer.testing import CliRunner
 
 from commands import script
 from lawful.cli import app
+from lawful.cli.commands import CommandOptions
 from lawful.conduct import train_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
-from lawful.observe import observations
+from lawful.observe import observations, write_observations
 from lawful.planning.adopt import adopted, write_adopted
 from lawful.planning.commands import plan_commands
+from lawful.planning.run_folders import is_folder_of_runs, read_folders
 from lawful.storage.layout import Store
-from lawful.study import import_file
+from lawful.study import Study, import_file
 from lawful.tables import read_by_role
 
 STUDY = """
@@ -174,3 +176,67 @@ def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:
         DeclarationError, match="for the coordinate seed, got .*; call the column seed, config.seed or params.seed"
     ):
         adopt()
+
+
+def test_a_sweep_becomes_a_study_without_a_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lawful.cli.studies._announce", lambda folder, page: None)  # the page is another test's
+    words = ("--command", f"{sys.executable} train.py {{width}} {{seed}}", "--params", "12*4*{width}^2")
+    words += ("--tokens", "1e6", "--reads", "log: val loss {loss}", "--law", "power:params", "--hold-out", "width=96")
+    words += ("--grid", "width=16,24,32,48,64,96 seed=0..1", "--out", "out")
+    with pytest.raises(DeclarationError, match="expected --study or --command, got neither"):
+        CliRunner().invoke(app, ["adopt", "sweep.json", "--out", "out"], catch_exceptions=False)
+    with pytest.raises(DeclarationError, match="expected --study or --command, got both"):
+        adopt(*words)
+    monkeypatch.setattr("lawful.conduct.conclude", lambda folder, say: write_observations(folder))
+    done = CliRunner().invoke(app, ["adopt", "sweep.json", *words], catch_exceptions=False)
+    assert "10 runs are adopted, 2 are to do" in done.output
+    study = Store(here / "out").read_study()
+    assert study.name == "out" and study.settings["params"] == "12*4*{width}^2"
+    assert [row["loss"] for row in observations(here / "out")] == [loss(w, seed) for w in WIDTHS for seed in (0, 1)]
+
+
+def folder_of_runs(*, log: str = "val loss {loss}", reads: str = "log: val loss {loss}") -> Study:
+    """The runs of the sweep as folders, half of them named by a config.json; the study that reads them."""
+    for width in WIDTHS:
+        for seed in (0, 1):
+            own = Path("runs") / (f"width={width},seed={seed}" if seed else f"run-{width}")
+            own.mkdir(parents=True)
+            if not seed:
+                (own / "config.json").write_text(json.dumps({"width": width, "seed": 0, "else": [1]}))
+            (own / "train.log").write_text("val loss 9.5\n" + log.format(loss=loss(width, seed)) + "\n")
+            (own / "m.jsonl").write_text(json.dumps({"val": {"loss": loss(width, seed)}, "step": 5}) + "\n")
+    (Path("runs") / "width=17,seed=0").mkdir()
+    options = CommandOptions(
+        command=f"{sys.executable} train.py {{width}} {{seed}}",
+        grid="width=16,24,32,48,64,96 seed=0..1",
+        params="12*4*{width}^2",
+        tokens="1e6",
+        reads=[reads],
+        hold_out="width=96",
+    )
+    found = options.study(Path("out"), cores=1, gpus=0)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("reads", ["log: val loss {loss}", "jsonl m.jsonl: loss=val/loss step=step"])
+def test_a_folder_of_runs_is_adopted_by_what_the_study_reads(here: Path, reads: str) -> None:
+    planned = plan_commands(folder_of_runs(reads=reads))
+    assert is_folder_of_runs(Path("runs"))
+    found = adopted(planned, read_folders(Path("runs"), planned))
+    assert len(found.others) == 1
+    by_rung = {run.rung: found.results.get(run.run) for run in planned.study.runs}
+    for width in WIDTHS:
+        for seed in (0, 1):
+            result = by_rung[f"width={width},seed={seed}"]
+            assert result is not None and result.measured["loss"] == loss(width, seed)
+    assert not any(is_folder_of_runs(path) for path in (Path("sweep.json"), Path("nothing"), Path("runs/run-16")))
+
+
+def test_a_folder_of_runs_that_does_not_tell_a_loss_is_refused_with_where_it_was_looked_for(here: Path) -> None:
+    planned = plan_commands(folder_of_runs(log="loss of validation: {loss}", reads="log: held-out {loss}"))
+    with pytest.raises(DeclarationError, match=r"the study reads:\n  run-16: no loss was found in train"):
+        read_folders(Path("runs"), planned)
+    (Path("runs") / "run-16" / "other.txt").touch()
+    with pytest.raises(DeclarationError, match=r"run-16: expected one log .* got other.txt, train.log"):
+        read_folders(Path("runs"), planned)

@@ -130,7 +130,7 @@ def test_how_a_run_failed_is_said(tmp_path: Path, text: str, says: str) -> None:
     assert result.status == "failed"
     assert says in result.reason
     assert "output.log" in result.reason
-    assert not result.measured
+    assert result.measured.keys() == {"seconds"}, "what it cost, and no number of the run"
 
 
 def test_a_number_that_is_missing_is_said_with_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_is_a_divergence(tmp_path: Path, status: int, v
     result = run_of(tmp_path, text, reads=LogPattern("step {step} val loss {loss}"))
     assert result.status == "diverged"
     assert result.reason == f"the loss is {value} first at step 7"
-    assert result.measured == {"diverged_at_step": 7}
+    assert result.measured.keys() == {"diverged_at_step", "seconds"} and result.number("diverged_at_step") == 7
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -210,6 +210,42 @@ def test_a_number_of_an_earlier_attempt_is_not_read(tmp_path: Path) -> None:
     assert result.status == "failed"
     assert "no loss was found" in result.reason
     assert "no line of this attempt has it" in result.reason
+
+
+CUT_BACK = """
+import json, os, sys
+path, is_table = os.path.join(sys.argv[1], "m.json" if sys.argv[2] == "table" else "m.jsonl"), sys.argv[2] == "table"
+rows = [{"step": step, "loss": 9.0 - step} for step in (1, 2, 3, 4)]
+is_first = not os.path.exists(path)
+rows = rows if is_first else rows[:2] + ([{"step": 3, "loss": 5.5}] if sys.argv[3] == "more" else [])
+with open(path + ".new", "w") as file:
+    file.write(json.dumps(rows) if is_table else "".join(json.dumps(row) + "\\n" for row in rows))
+os.replace(path + ".new", path)
+sys.exit(is_first)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reads"),
+    [("table", TableFile("m.json", loss="loss", step="step")), ("lines", JSONLines("m.jsonl", loss="loss"))],
+)
+def test_a_record_that_is_cut_back_on_resume_tells_only_what_this_attempt_adds(
+    tmp_path: Path, kind: str, reads: TableFile | JSONLines
+) -> None:
+    """A trainer that goes on from a checkpoint drops what came after it: what is left is no number of this attempt."""
+    (tmp_path / "less").mkdir()
+    (tmp_path / "more").mkdir()
+    again = {"reads": reads, "retries": 1, "resume": "{folder}"}
+    nothing = run_of(tmp_path / "less", CUT_BACK, f"{{folder}} {kind} less", **again)
+    assert nothing.status == "failed" and "no loss was found" in nothing.reason
+    assert run_of(tmp_path / "more", CUT_BACK, f"{{folder}} {kind} more", **again).measured["loss"] == 5.5
+
+
+@pytest.mark.parametrize("reads", [TableFile("pipe.csv", loss="loss"), JSONLines("pipe.jsonl", loss="loss")])
+def test_a_pipe_in_place_of_a_file_does_not_hold_the_worker(tmp_path: Path, reads: TableFile | JSONLines) -> None:
+    text = f"import os, sys; os.mkfifo(os.path.join(sys.argv[1], '{reads.file}'))"
+    result = run_of(tmp_path, text, "{folder}", reads=reads)
+    assert result.status == "failed" and "no loss was found" in result.reason
 
 
 def test_a_file_that_is_older_than_the_attempt_is_not_read(tmp_path: Path) -> None:

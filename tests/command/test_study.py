@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from lawful.command import Command, LogPattern, trusted
 from lawful.command.code import Code
 from lawful.conduct import Unfinished, conclude, failed_runs, groups, train_study
 from lawful.errors import DeclarationError, StoreError
+from lawful.executors import Executor, Job
 from lawful.executors.local import Local
 from lawful.fitting.registered import read_forecasts
 from lawful.linter import observed
 from lawful.observe import observations, write_observations
+from lawful.report.evidence import read_evidence
+from lawful.report.plan import plan_table
 from lawful.report.progress import study_status
 from lawful.report.status_shown import status_line, status_table
 from lawful.report.tables import seconds
+from lawful.report.words import key_facts
 from lawful.schema import RunRecord
 from lawful.storage.codec import write_result
 from lawful.storage.layout import Store
@@ -107,7 +112,12 @@ def test_a_folder_of_somebody_else_runs_nothing_until_its_hash_is_trusted(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another_user"))
     monkeypatch.setattr(trust, "_remembered", set())
     study_status(tmp_path / "out")
-    with pytest.raises(StoreError, match=rf"that you have not planned or run before.*--trust {own[:12]}"):
+    with pytest.raises(StoreError, match=rf"that you have not planned or run before.*trust them, say.*{own[:12]}"):
+        train_study(tmp_path / "out", Local(workers=1))
+    left = store(tmp_path).work(planned.study.runs[0].run)
+    left.mkdir()
+    (left / "checkpoint.pt").touch()
+    with pytest.raises(StoreError, match=r"trust them, and the files in runs/\*/work from which 1 of them would go on"):
         train_study(tmp_path / "out", Local(workers=1))
     assert not (tmp_path / "ran").exists()
     with pytest.raises(DeclarationError, match="of the SHA-256 of this study's commands"):
@@ -421,3 +431,62 @@ def test_no_command_begins_that_would_not_end_in_time(tmp_path: Path) -> None:
     assert said[0].startswith("by the cost of the finished runs, width=96,seed=0 will take 44 min 14 s (")
     assert len(observations(folder)) == 3
     assert not Store(folder).forecasts.exists()
+
+
+class Paid(Executor):
+    """Any executor: each run ends at once, and says that it took seconds(FLOPs)."""
+
+    def submit(self, folder: Path, groups: Sequence[Sequence[str]]) -> Job:
+        waves.append([run for group in groups for run in group])
+        known = {planned.run: planned for planned in Store(folder).read_study().runs}
+        for run in waves[-1]:
+            work = known[run].flops
+            own = {"loss": 1 + 1e4 * work**-0.4, "seconds": work / 1e9, "tokens_per_second": 1e9}
+            write_result(Store(folder).result(run), RunRecord(status="finished", measured=own))
+        return Over()
+
+
+class Over(Job):
+    def is_over(self) -> bool:
+        return True
+
+    def stop(self) -> None:
+        pass
+
+
+waves: list[list[str]] = []
+
+
+def test_a_study_spends_no_more_gpu_hours_than_it_may_under_any_executor(tmp_path: Path) -> None:
+    waves.clear()
+    script(tmp_path, TRAIN)
+
+    def on_gpus(width: int) -> Command:
+        return command("{width}", params="12*4*{width}^2", tokens="1e6", reads=VAL_LOSS, gpus=4)
+
+    planned = plan(tmp_path, grid(on_gpus, width=[16, 24, 32, 48, 64, 96]), held_out={"width": 96})
+    replace(planned, study=replace(planned.study, price_per_gpu_hour=2.0)).write(tmp_path / "out")
+    folder = tmp_path / "out"
+    hours = [4 * 6 * 48 * width**2 * 1e6 / 1e9 / 3600 for width in (16, 24, 32, 48, 64, 96)]
+    said: list[str] = []
+    with pytest.raises(Unfinished, match=r"1 of the runs did not begin: .* more than the 1.75 GPU hours of --max-gpu"):
+        train_study(folder, Paid(), max_gpu_hours=1.75, say=said.append)
+    assert sum(hours[:4]) < 1.75 < sum(hours[:5])
+    assert [len(wave) for wave in waves] == [3, 1], "three make the law; then what it has room for"
+    status = study_status(folder)
+    assert status.gpu_hours is not None and status.gpu_hours.left is not None
+    assert status.gpu_hours.spent == pytest.approx(sum(hours[:4]))
+    assert status.gpu_hours.left.high == pytest.approx(sum(hours[4:]), rel=1e-3)
+    told = "1.33 GPU hours spent, about 4.26 (4.26 to 4.26) to come; 11.2 (11.2 to 11.2) in all, at 2 each"
+    assert told in status_line(status)
+    with pytest.raises(Unfinished):
+        train_study(folder, Paid(), max_gpu_hours=4.0, say=said.append)
+    assert said[-1] == "2.64 GPU hours spent, about 2.95 (2.95 to 2.95) to come; 11.2 (11.2 to 11.2) in all, at 2 each"
+    assert Store(folder).forecasts.exists() and len(observations(folder)) == 5
+    assert dict(key_facts(read_evidence(folder)))["Cost"] == said[-1], "as on the page"
+    console = Console(width=200, file=io.StringIO())
+    console.print(plan_table(planned.study))
+    assert "GPUs: 4 a run at most" in console.file.getvalue()  # type: ignore[attr-defined]
+    with pytest.raises(DeclarationError, match="expected runs that say how many GPUs they take"):
+        (tmp_path / "cpu").mkdir()
+        train_study(ladder(tmp_path / "cpu", seed=[0], width=[2, 4, 6]), Paid(), max_gpu_hours=1.0)

@@ -160,6 +160,21 @@ def test_commands_under_slurm_give_the_same_table_in_an_array_for_each_of_their_
     assert large["slurm_additional_parameters"] == {"requeue": True, "gres": "licence:2"}
     assert small["cpus_per_task"] == 2 and not {"gpus_per_node", "mem_gb"} & small.keys()
     assert small["slurm_additional_parameters"] == {"requeue": True}
+    assert (small["nodes"], small["tasks_per_node"]) == (1, 1)
+
+
+def test_nodes_reach_slurm_and_are_part_of_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitit = FakeSubmitit()
+    monkeypatch.setitem(sys.modules, "submitit", submitit)
+    monkeypatch.setattr("lawful.executors.slurm.Task.__call__", lambda task: None)
+    script(tmp_path, TRAIN)
+    planned = plan(tmp_path, grid(lambda width: command("{width}", params=width, nodes=4), width=[16, 24, 32]))
+    planned.write(tmp_path / "out")
+    Slurm(cluster="debug").submit(tmp_path / "out", [[run] for run in planned.runs]).is_over()
+    ((asked, jobs),) = submitit.arrays
+    assert (asked["nodes"], asked["tasks_per_node"], jobs) == (4, 1, 3)
+    alone = plan(tmp_path, grid(lambda width: command("{width}", params=width), width=[16, 24, 32]))
+    assert alone.runs.keys() == planned.runs.keys()
 
 
 def test_a_command_that_would_begin_anew_in_each_task_of_slurm_is_refused(

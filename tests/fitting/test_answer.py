@@ -18,6 +18,7 @@ from lawful.fitting.answer_words import crossings_sentence
 from lawful.fitting.answers import Answer, read_answers
 from lawful.fitting.asked import declared
 from lawful.fitting.crossover import Crossing
+from lawful.report.page import write_report
 from lawful.schema import Question
 from lawful.tables import read_runs, write_csv
 from records import planned_run, write_plan
@@ -33,8 +34,8 @@ SURFACE = {
 }
 
 
-def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, **changed):
-    """A folder as training leaves it: the largest size held out, one run diverged."""
+def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, is_over=True, **changed):
+    """A folder as training leaves it: the largest size held out, one run diverged. is_over: the held-out runs ended."""
     rng = np.random.default_rng(0)
     rows, rungs = [], []
     for arm in arms:
@@ -64,8 +65,10 @@ def study(folder, questions, *, sizes=6, arms=("",), gain=1.0, sigma=0.004, **ch
                             **changed,
                         }
                     )
-                    rungs.append(planned_run(run, at={"size": i, "tokens": int(d), "seed": s}))
-    write_csv(folder / "observations.csv", rows)
+                    at = {"size": i, "tokens": int(d), "seed": s}
+                    counts = {"tokens": int(d), "params_non_embedding": int(n)}
+                    rungs.append(planned_run(run, at=at, held_out=not is_over and i == sizes - 1, **counts))
+    write_csv(folder / "observations.csv", [row for row in rows if is_over or not row["held_out"]])
     write_plan(folder, *rungs, name="planted", questions=tuple(Question(**one) for one in questions))
     return folder
 
@@ -102,6 +105,22 @@ def test_a_power_law_takes_the_axis_that_where_leaves_open(tmp_path, where, axis
     (found,) = answer_study(study(tmp_path, [{**SURFACE, "law": "power_floor", "where": where}]), draws=0)
     assert found.fit.law == f"power_floor:{axis}"
     assert found.fit.goodness.n == n
+
+
+def test_held_out_runs_that_have_not_ended_are_said_to_be_still_to_come(tmp_path):
+    where = {"tokens": 64_000_000_000}
+    asked = {**SURFACE, "law": "power_floor:params", "where": where}
+    folder = study(
+        tmp_path, [asked, {**asked, "name": "small", "where": {"size": (0, 1, 2, 3), **where}}], is_over=False
+    )
+    large, small = answer_study(folder, draws=0)
+    assert [one.sentence for one in large.warnings if "held_out" in one.code] == [
+        "2 held-out runs are still to come: the law was not tested on any yet."
+    ]
+    assert "held-out runs are still to come" in large.headline
+    assert "nothing_held_out" in {one.code for one in small.warnings}, "those to come are of another question"
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "The held-out runs are still to come." in page and "no held-out run has finished" in page
 
 
 def test_a_power_law_with_both_axes_open_is_refused_with_the_way_out(tmp_path):

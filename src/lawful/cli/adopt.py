@@ -11,6 +11,8 @@ import typer
 
 from lawful.cli.announce import announce, say
 from lawful.cli.asked import Source, with_options
+from lawful.cli.commands import CommandLadder
+from lawful.cli.training_options import Cpus, Gpus
 from lawful.errors import DeclarationError
 
 MOST_ROWS = 5  # numbers of rows that are listed
@@ -22,8 +24,14 @@ def register(app: typer.Typer) -> None:
 
 def adopt(
     asked: Source,
-    study: Annotated[Path, typer.Option(help="The Python file of a study of commands; `lawful new` writes one.")],
+    told: CommandLadder,
     out: Annotated[Path, typer.Option(help="The study's folder, a new one.")],
+    study: Annotated[
+        Path | None,
+        typer.Option(help="The Python file of a study of commands (`lawful new` writes one); or give --command."),
+    ] = None,
+    cpus_per_run: Cpus = 1,
+    gpus_per_run: Gpus = 0.0,
 ) -> None:
     """Take runs that are done (W&B sweep, an Optuna study, a Hydra multirun, a folder of runs, a table) into a study of
     commands: each row becomes the run of the rung with its coordinates. Fits and reports; starts nothing. `lawful
@@ -31,16 +39,32 @@ def adopt(
     from lawful.conduct import conclude
     from lawful.executors.local import available_cores
     from lawful.planning.adopt import adopted, write_adopted
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, plan_commands
+    from lawful.planning.run_folders import is_folder_of_runs, read_folders
     from lawful.study import declare, import_file
 
-    declared = declare(import_file(study))
-    if not is_of_commands(declared):
-        raise DeclarationError(f"{study}: expected a study whose runs are commands, got one that lawful trains itself.")
+    declared = told.study(out, cores=cpus_per_run, gpus=gpus_per_run)
+    if (study is None) == (declared is None):
+        raise DeclarationError(f"expected --study or --command, got {'both' if study else 'neither'}.")
+    if declared is None:
+        assert study is not None
+        if cpus_per_run != 1 or gpus_per_run:
+            raise DeclarationError("--cpus-per-run, --gpus-per-run: the commands of a file say it: cores=..., gpus=...")
+        declared = declare(import_file(study))
+    if has_training(declared):
+        raise DeclarationError(
+            f"{study}: expected a study whose runs are all commands, got one with runs that lawful trains itself."
+        )
     planned = plan_commands(
-        declared, cores=available_cores(), command=shlex.join(["lawful", *sys.argv[1:]]), study_file=study
+        declared,
+        cores=available_cores(),
+        settings=told.settings,
+        command=shlex.join(["lawful", *sys.argv[1:]]),
+        study_file=study,
     )
-    table = asked.table()
+    source = Path(asked.source)
+    is_of_folders = not asked.has_options and is_folder_of_runs(source)
+    table = read_folders(source, planned) if is_of_folders else asked.table()
     for line in table.said:
         print(f"read: {line}")
     found = adopted(planned, table)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lawful.errors import DeclarationError
-from lawful.schema import Coordinate
+from lawful.checks import shown
+from lawful.errors import DeclarationError, StoreError
+from lawful.schema import Coordinate, StudyPlan
 
 if TYPE_CHECKING:
     from lawful.command import Command
+    from lawful.planning.written import Plan
     from lawful.study import Study
 
 MOST_VALUES = 10_000  # of one axis
+OPTIONS = ("command", "grid", "params", "tokens", "unit", "hold_out", "law")  # beside --reads, which may be repeated
 PANEL = "With --command"
 
 CommandLine = Annotated[
@@ -53,7 +58,7 @@ LawName = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandOptions:
+class CommandLadder:
     """The options of one command line that declare a study of commands."""
 
     command: CommandLine = None
@@ -61,13 +66,23 @@ class CommandOptions:
     params: Params = None
     tokens: Tokens = None
     reads: ReadsFrom = None
-    unit: Unit = ""
     hold_out: HoldOut = None
     law: LawName = None
 
-    def study(self, out: Path | None, *, cores: int, gpus: float) -> Study | None:
-        """The study; None where --command is not given. Its name is that of its folder.
+    unit = ""  # `lawful adopt` has a --unit of its own, of the table's columns
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a plan keeps of the options, so that `lawful extend` can declare the study again with more rungs."""
+        kept = {**{name: getattr(self, name) for name in OPTIONS}, "reads": shlex.join(self.reads or ())}
+        return {name: value for name, value in kept.items() if value} if self.command else {}
+
+    def study(
+        self, out: Path | None, *, cores: int, gpus: float, name: str | None = None, cwd: str = "."
+    ) -> Study | None:
+        """The study; None where --command is not given.
+
+        name    by default that of its folder, out
         Raises DeclarationError where options of a command stand without one.
         """
         from lawful.command.reads import LOGGED, read_of
@@ -75,8 +90,7 @@ class CommandOptions:
         from lawful.study import grid as rungs_of
 
         if self.command is None:
-            given = ("grid", "params", "tokens", "reads", "unit", "hold_out", "law")
-            if alone := [name for name in given if getattr(self, name)]:
+            if alone := [option for option in (*OPTIONS, "reads") if getattr(self, option)]:
                 raise DeclarationError(f"--{alone[0].replace('_', '-')}: expected --command beside it, got none.")
             return None
         if gpus != int(gpus):
@@ -84,28 +98,95 @@ class CommandOptions:
         text, reads = self.command, [read_of(one) for one in self.reads or ()] or [LOGGED]
         axes = values_of("--grid", self.grid or "")
         held_out = {}
-        for name, values in values_of("--hold-out", self.hold_out or "").items():
+        for axis, values in values_of("--hold-out", self.hold_out or "").items():
             if len(values) > 1:
-                raise DeclarationError(f"--hold-out: expected one value of {name}, got {len(values)}.")
-            held_out[name] = values[0]
+                raise DeclarationError(f"--hold-out: expected one value of {axis}, got {len(values)}.")
+            held_out[axis] = values[0]
 
         def rung(**at: Coordinate) -> Command:
             from lawful.command import Command
 
             return Command(
-                text, params=self.params, tokens=self.tokens, reads=reads, unit=self.unit, cores=cores, gpus=int(gpus)
+                text,
+                params=self.params,
+                tokens=self.tokens,
+                reads=reads,
+                unit=self.unit,
+                cwd=cwd,
+                cores=cores,
+                gpus=int(gpus),
             )
 
         ladder = rungs_of(rung, **axes)
         law = self.law or _law([rung.run.known for rung in ladder if hasattr(rung.run, "known")])
-        along = " and ".join(name for name, values in axes.items() if name != "seed" and len(values) > 1) or "the grid"
+        along = " and ".join(axis for axis, values in axes.items() if axis != "seed" and len(values) > 1) or "the grid"
         return Study(
-            name=_name(out),
+            name=name or _name(out),
             question=f"How does the loss fall along {along}?",
             ladder=ladder,
             held_out=held_out,
             questions=[Question(name="law", asks=f"How does the loss fall along {along}?", law=law)],
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions(CommandLadder):
+    """And the unit of the loss."""
+
+    unit: Unit = ""
+
+    def with_former(self, settings: Mapping[str, str]) -> CommandOptions:
+        """What is not given is as in the plan that has these settings, but for the grid, which must be given: the
+        values of the ladder are the user's own, never those of a folder."""
+        if self.grid is None:
+            raise DeclarationError(
+                "--grid: expected the whole ladder, the former rungs with the new ones, got none; it was "
+                f"{shown(settings.get('grid', ''))}."
+            )
+        try:
+            reads = self.reads or shlex.split(settings.get("reads", ""))
+        except ValueError:
+            raise StoreError(f"study.json: settings: reads: expected words, got {shown(settings['reads'])}.") from None
+        return replace(
+            self,
+            command=self.command or settings.get("command"),
+            params=self.params or settings.get("params"),
+            tokens=self.tokens or settings.get("tokens"),
+            reads=reads,
+            unit=self.unit or settings.get("unit", ""),
+            hold_out=self.hold_out or settings.get("hold_out"),
+            law=self.law or settings.get("law"),
+        )
+
+
+def plan_more_rungs(folder: Path, former: StudyPlan, told: CommandOptions) -> Plan:
+    """The plan of a study that --command declared, with the rungs that --grid gives it now.
+
+    Raises StoreError where its commands are not trusted: the new ones are made from what the folder says.
+    """
+    from lawful.command.trusted import command_of, trusted_commands
+    from lawful.executors.local import available_cores
+    from lawful.planning.extend import plan_extension
+    from lawful.storage.layout import Store
+
+    store = Store(folder)
+    first = command_of(trusted_commands(store, former), former.runs[0].run, store)
+    options = told.with_former(former.settings)
+    if options.command is None:
+        raise DeclarationError(
+            f"{folder}: expected --command and its other options, as they were when the study was planned, got --grid "
+            "alone: the folder does not keep them. Or declare the same in a Python file (lawful new FILE.py --trainer "
+            f"command writes one), with name={former.name!r}: lawful extend {shlex.quote(str(folder))} FILE.py"
+        )
+    declared = options.study(None, cores=first.cores, gpus=first.gpus, name=former.name, cwd=first.cwd)
+    assert declared is not None
+    return plan_extension(
+        folder,
+        declared,
+        cores=available_cores(),
+        settings=options.settings,
+        command=shlex.join(["lawful", *sys.argv[1:]]),
+    )
 
 
 def values_of(option: str, text: str) -> dict[str, list[Coordinate]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.announce import say_warnings, tell
+from lawful.cli.asked import with_options
+from lawful.cli.commands import CommandOptions, plan_more_rungs
 from lawful.cli.plan import planning_progress
 from lawful.cli.study_options import Data, Set, Trust, allow, settings_of
 from lawful.errors import DeclarationError
@@ -23,7 +25,7 @@ MOST_FORECASTS = 12  # that `lawful extend` prints
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(extend)
+    app.command()(with_options(extend))
 
 
 def extend(
@@ -31,18 +33,31 @@ def extend(
     study: Annotated[
         str | None, typer.Argument(help="Its own Python file, if that has changed since the study was planned.")
     ] = None,
+    *,
+    told: CommandOptions,
     settings: Set = None,
     data: Data = None,
     trust: Trust = None,
 ) -> None:
     """Add rungs to a finished study: what it has stays as it is, and every new run is forecast by its laws before it
-    begins. Trains nothing: `lawful resume` then does. --set is given as to `lawful run`; what is not given stays."""
+    begins. Trains nothing: `lawful resume` then does. --set, or --grid of a study that --command declared, is given
+    as to `lawful run`; what is not given stays."""
     from lawful.planning.extend import added_runs, write_extension
     from lawful.storage.layout import Store
 
     former = Store(folder).read_study()
     allow(trust, former, folder)
-    planned = _extension(folder, former, study, {**former.settings, **settings_of(settings)}, data)
+    is_of_options = former.is_of_commands and former.study_file is None and study is None
+    if told != CommandOptions() and not is_of_options:
+        raise DeclarationError(
+            "--grid, --command and what belongs to them: expected a study that --command declared, and no file."
+        )
+    if is_of_options:
+        if settings or data is not None:
+            raise DeclarationError("--set, --data: a study that --command declared has none; expected --grid.")
+        planned = plan_more_rungs(folder, former, told)
+    else:
+        planned = _extension(folder, former, study, {**former.settings, **settings_of(settings)}, data)
     registered = write_extension(folder, planned)
     say_warnings(planned.study)
     new = added_runs(former, planned.study)
@@ -66,12 +81,6 @@ def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dic
     from lawful.study import declare, import_file, scales_of, trusted_file
 
     if study is not None or (own := trusted_file(former, folder)) is None:
-        if study is None and former.is_of_commands and former.study_file is None:
-            raise DeclarationError(
-                f"{folder}: expected a study with a Python file of its own, got one that --command declared. "
-                "Declare the same command, grid, counts and questions in a file (lawful new FILE.py --trainer command "
-                f"writes one), with name={former.name!r}, and name it: lawful extend {shlex.quote(str(folder))} FILE.py"
-            )
         module, path = built_in.find(study or former.name)
     else:
         module, path = import_file(own[0], sha256=own[1]), own[0]

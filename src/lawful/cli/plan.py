@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from lawful.cli.study_options import (
     settings_of,
 )
 from lawful.cli.terminal import console
+from lawful.cli.training_options import Price
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def plan(
             "STUDY, a table or a folder."
         ),
     ] = None,
+    price_per_gpu_hour: Price = None,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
     command line. Train nothing."""
@@ -69,6 +71,7 @@ def plan(
         return
     declared = of_command.study(None, cores=1, gpus=0)
     shown = plan_of(study, declared, scale, data, device, workers, stack, settings).study
+    shown = replace(shown, price_per_gpu_hour=price_per_gpu_hour)
     if anchors_only:
         shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
     if as_json:
@@ -92,10 +95,12 @@ def plan_of(
     settings: list[str] | None,
     *,
     is_elsewhere: bool = False,
+    kept: Mapping[str, str] | None = None,
 ) -> Plan:
+    """kept    the options beside --command, which the plan keeps as its settings"""
     from lawful import studies as built_in
     from lawful.executors.local import available_cores
-    from lawful.planning.commands import is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
     from lawful.study import declare
 
     given = settings_of(settings)
@@ -112,21 +117,22 @@ def plan_of(
     else:
         module, own_file = built_in.find(str(name))
         study = declare(module, scale, given)
-    if is_of_commands(study):
+    if not has_training(study):
         if data is not None or stack:
             raise DeclarationError("--data, --stack: the runs of this study are commands, which take their own.")
         return plan_commands(
             study,
             workers=workers,
             cores=available_cores(),
-            settings=given,
+            settings=given or kept,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
         )
+    from lawful.planning.mixed import plan_mixed
     from lawful.planning.plan import make_plan
 
     with planning_progress() as progress:
-        return make_plan(
+        return (plan_mixed if is_of_commands(study) else make_plan)(
             study,
             data=data,
             device_name=device,

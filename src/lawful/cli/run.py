@@ -19,7 +19,7 @@ from lawful.cli.commands import CommandOptions
 from lawful.cli.plan import plan_of
 from lawful.cli.study_options import Data, Scale, Set, Stack, StudyName, Trust, TrustedLaws, allow, trust_laws
 from lawful.cli.terminal import answer_interrupts, console
-from lawful.cli.training_options import TrainingOptions
+from lawful.cli.training_options import Price, TrainingOptions
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def run(
     stack: Stack = 0,
     training: TrainingOptions,
     of_command: CommandOptions,
+    price_per_gpu_hour: Price = None,
 ) -> None:
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
     study's folder is refused. With --command the study is a command line and its --grid. Ends with status 3 where runs
@@ -59,13 +60,22 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
     planned = plan_of(
-        study, declared, scale, data, executor.device, training.workers, stack, settings, is_elsewhere=not is_local
+        study,
+        declared,
+        scale,
+        data,
+        executor.device,
+        training.workers,
+        stack,
+        settings,
+        is_elsewhere=not is_local,
+        kept=of_command.settings,
     )
     _expect_match(planned.study, training.only)
     folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
-    planned.write(folder)
+    replace(planned, study=replace(planned.study, price_per_gpu_hour=price_per_gpu_hour)).write(folder)
     say_warnings(planned.study)
-    _train_and_conclude(folder, executor, only=training.only, is_anchors_only=training.anchors_only)
+    _train_and_conclude(folder, executor, training)
 
 
 def resume(
@@ -83,7 +93,7 @@ def resume(
     trust_laws(law)
     allow(trust, study, folder)
     _expect_match(study, training.only)
-    _train_and_conclude(folder, training.make(), only=training.only, is_anchors_only=training.anchors_only)
+    _train_and_conclude(folder, training.make(), training)
 
 
 def _expect_match(study: StudyPlan, only: str) -> None:
@@ -92,7 +102,7 @@ def _expect_match(study: StudyPlan, only: str) -> None:
     expect_match(study, only)
 
 
-def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_anchors_only: bool) -> None:
+def _train_and_conclude(folder: Path, executor: Executor, training: TrainingOptions) -> None:
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
     from lawful.storage.layout import Store
     from lawful.study import own_module
@@ -103,7 +113,15 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
-            train_study(folder, executor, only=only, is_anchors_only=is_anchors_only, watch=watch, say=tell)
+            train_study(
+                folder,
+                executor,
+                only=training.only,
+                is_anchors_only=training.anchors_only,
+                max_gpu_hours=training.max_gpu_hours,
+                watch=watch,
+                say=tell,
+            )
     except KeyboardInterrupt:
         of_commands = Store(folder).read_study().is_of_commands
         done = "every command was ended" if of_commands else "every run was checkpointed"
@@ -116,7 +134,7 @@ def _train_and_conclude(folder: Path, executor: Executor, *, only: str, is_ancho
         print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
         raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
     if executor.is_echoed:
-        _say_ended(folder, only)
+        _say_ended(folder, training.only)
         return
     page = conclude(folder, say, own=lambda: own_module(Store(folder).read_study(), folder))
     announce(folder, page)

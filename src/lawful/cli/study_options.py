@@ -88,7 +88,9 @@ def allow(digits: str | None, study: StudyPlan, folder: Path) -> None:
 
     if digits is None:
         return
-    if study.is_of_commands:
-        trusted.allow(digits, Store(folder), study)
+    own = own_file(study)
+    is_of_file = not study.is_of_commands or (own is not None and own[1].startswith(digits.lower()))
+    if is_of_file and study.has_training:
+        trust.allow(digits, own, folder)
     else:
-        trust.allow(digits, own_file(study), folder)
+        trusted.allow(digits, Store(folder), study)

@@ -69,6 +69,20 @@ MaxHours = Annotated[
         callback=options.of(PositiveFloat),
     ),
 ]
+MaxGpuHours = Annotated[
+    float | None,
+    typer.Option(
+        "--max-gpu-hours",
+        help="Start no run that could take the study above so many GPU hours, those that are spent included.",
+        callback=options.of(PositiveFloat),
+    ),
+]
+Price = Annotated[
+    float | None,
+    typer.Option(
+        "--price-per-gpu-hour", help="For the forecast of what the study costs.", callback=options.of(PositiveFloat)
+    ),
+]
 Processes = Annotated[
     int,
     typer.Option(
@@ -105,6 +119,7 @@ class TrainingOptions:
     time: Time = "60"
     array_parallelism: Parallelism = 256
     max_hours: MaxHours = None
+    max_gpu_hours: MaxGpuHours = None
     echo: Echo = False
 
     def make(self) -> Executor:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lawful.command import process
+from lawful.command import nodes, process
 from lawful.command.log import Log
 from lawful.command.numbers import plain_text
 from lawful.command.reads import COLUMNS, LOG_FILE
 from lawful.command.record import CommandRun
 from lawful.command.sources import Source, Values, opened
 from lawful.command.template import placed
-from lawful.errors import in_words
+from lawful.errors import DeclarationError, in_words
 from lawful.schema import Cell, Coordinate, RunRecord
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import MOST
@@ -111,12 +111,19 @@ class _Attempt:
         with Log(self.place.store.output(self.run.id)) as self.log, contextlib.ExitStack() as self.open_files:
             arguments = self.run.arguments(str(self.work), is_resumed=self.is_resumed)
             line = self.run.line(str(self.work), is_resumed=self.is_resumed)
+            environment = self._environment(mark)
+            if self.run.nodes > 1:
+                try:
+                    found = nodes.launch(arguments, nodes=self.run.nodes, run_id=self.run.id, environment=environment)
+                except DeclarationError as error:
+                    return self._failed(str(error))
+                arguments, environment = list(found.arguments), {**environment, **found.environment}
             self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} in {self.run.cwd}: {line}".encode(errors="replace"))
             try:
                 ended = process.run(
                     arguments,
                     cwd=Path(self.run.cwd),
-                    environment=self._environment(mark),
+                    environment=environment,
                     output=self._output,
                     tick=self._poll,
                     should_stop=self.place.should_stop,
@@ -220,20 +227,20 @@ class _Attempt:
             found = {**latest, **found}
         loss = found.get("loss")
         if loss is not None and not _is_measurement(loss):
-            return self._diverged(loss, found)
+            return self._diverged(loss, ended.seconds)
         if ended.cause == "time":
-            return self._failed(f"stopped at its time limit of {self.run.minutes:g} minutes")
+            return self._failed(f"stopped at its time limit of {self.run.minutes:g} minutes", ended)
         if ended.status:
-            return self._failed(self._why(ended))
+            return self._failed(self._why(ended), ended)
         if missing := [name for name in self.run.measured if name not in found]:
-            return self._failed("; ".join(map(self._not_found, missing)))
+            return self._failed("; ".join(map(self._not_found, missing)), ended)
         odd = [name for name in self.run.measured if not _is_measurement(found[name])]
         odd += [name for name in COUNTED if name not in odd and not _is_count(found.get(name, 1))]
         if odd:
             told = ", ".join(f"{name} {found[name]}" for name in odd)
-            return self._failed(f"expected finite numbers, and whole counts of at least 1, got {told}")
+            return self._failed(f"expected finite numbers, and whole counts of at least 1, got {told}", ended)
         if found["loss"] <= 0:
-            return self._failed(f"expected a loss above 0, got {found['loss']:g}; read or print one that is")
+            return self._failed(f"expected a loss above 0, got {found['loss']:g}; read or print one that is", ended)
         return RunRecord(status="finished", measured=self._columns(found, ended))
 
     def _columns(self, found: Mapping[str, float], ended: process.Ended) -> dict[str, Cell]:
@@ -255,11 +262,11 @@ class _Attempt:
             columns["tokens_per_second"] = both["tokens"] / ended.seconds
         return columns
 
-    def _diverged(self, loss: float, found: Mapping[str, float]) -> RunRecord:
+    def _diverged(self, loss: float, seconds: float) -> RunRecord:
         step = self.first_not_finite if self.first_not_finite is not None else math.nan
         at = f" first at step {step:.0f}" if math.isfinite(step) else ""
         measured: dict[str, Cell] = {"diverged_at_step": round(step)} if math.isfinite(step) else {}
-        return RunRecord(status="diverged", reason=f"the loss is {loss}{at}", measured=measured)
+        return RunRecord(status="diverged", reason=f"the loss is {loss}{at}", measured={**measured, "seconds": seconds})
 
     def _why(self, ended: process.Ended) -> str:
         """An exit status in words."""
@@ -283,13 +290,17 @@ class _Attempt:
         ]
         return f"the command ended well, and no {name} was found: looked for {' and '.join(looked)}"
 
-    def _failed(self, why: str) -> RunRecord:
+    def _failed(self, why: str, ended: process.Ended | None = None) -> RunRecord:
         last = " | ".join(self.last_lines)[-LAST_LETTERS:]
         log = self.place.store.output(self.run.id)
         said = f"; its last lines: {last}" if last else "; it wrote nothing"
         if self.is_resumed:
             said += f"; it went on from {self.work}: remove that folder to have the run begin anew"
-        return RunRecord(status="failed", reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)")
+        return RunRecord(
+            status="failed",
+            reason=f"{why}{said} ({log.parent.name}/{log.name} has its output)",
+            measured={} if ended is None else {"seconds": ended.seconds},  # a GPU was paid for them
+        )
 
 
 def _is_count(value: float) -> bool:

@@ -57,6 +57,9 @@ class Command:
         The whole text is given to /bin/sh, the values quoted.
     cores, gpus, gpu_share : int, int, float
         CPU cores of a run; GPUs of a run, which it sees in CUDA_VISIBLE_DEVICES; the share of a GPU that it needs.
+    nodes : int
+        Nodes of a run; cores, GPUs and memory are of each. Only Slurm gives more than one: srun starts the command on
+        all of them, and torchrun finds the others by the variables that it then has.
     memory_gb, resources : float, mapping of str to float
         What a cluster reserves for a run beside them: memory, and further resources by their names there, of Ray or
         gres of Slurm. The local executor does not look at them.
@@ -85,6 +88,7 @@ class Command:
     cores: PositiveInt
     gpus: NaturalInt
     gpu_share: Annotated[float, Within(above=0, at_most=1)]
+    nodes: PositiveInt
     memory_gb: PositiveFloat | None
     resources: Mapping[str, PositiveFloat]
     minutes: PositiveFloat | None
@@ -108,6 +112,7 @@ class Command:
         cores: int = 1,
         gpus: int = 0,
         gpu_share: float = 1.0,
+        nodes: int = 1,
         memory_gb: float | None = None,
         resources: Mapping[str, float] | None = None,
         minutes: float | None = None,
@@ -158,6 +163,7 @@ class Command:
             cores=self.cores,
             gpus=self.gpus,
             gpu_share=self.gpu_share,
+            nodes=self.nodes,
             memory_gb=self.memory_gb,
             resources=tuple(self.resources.items()),
             minutes=self.minutes,

@@ -47,6 +47,7 @@ def planned_command(
         corpus="",
         own_flops=known.get("flops"),
         threads=run.cores,
+        gpus=run.gpus * run.gpu_share * run.nodes,
         kind="command",
         command=tuple(run.arguments("{folder}")),
         unknown=(

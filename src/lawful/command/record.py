@@ -14,7 +14,7 @@ from lawful.run import added, digest_of, to_json
 
 # neither where a command runs nor how often it is tried changes what it computes
 _NOT_IN_ID = (
-    *("cwd", "cores", "gpus", "gpu_share", "memory_gb", "resources"),
+    *("cwd", "cores", "gpus", "gpu_share", "nodes", "memory_gb", "resources"),
     *("minutes", "grace_seconds", "retries", "steps", "counts"),
 )
 
@@ -30,6 +30,7 @@ class CommandRun:
     counts         column -> number that is known beforehand
     steps          how many steps the run has, if that is known: for the live table and the curves
     code           the state of the folder `cwd` when the study was planned; see code.py
+    nodes          of Slurm, on each of which srun starts the command; cores and GPUs are of each
     memory_gb, resources    what a cluster reserves for the run beside cores and GPUs
     minutes        time limit of an attempt
     grace_seconds  between SIGTERM and SIGKILL
@@ -49,6 +50,7 @@ class CommandRun:
     cores: PositiveInt = 1
     gpus: NaturalInt = 0
     gpu_share: PositiveFloat = 1.0
+    nodes: PositiveInt = added(1)
     memory_gb: PositiveFloat | None = added(None)
     resources: tuple[tuple[str, PositiveFloat], ...] = added(())
     minutes: PositiveFloat | None = None

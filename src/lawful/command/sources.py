@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import itertools
 import json
 import math
+import os
 import re
+import stat
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +56,16 @@ def opened(source: Reads, folder: Path, cwd: Path) -> Source:
     return _Followed(source, path) if isinstance(source, JSONLines) else _Table(source, path)
 
 
+def finished_run(source: Reads, folder: Path) -> Source:
+    """As opened, of a run that another program did before: all that its folder has counts."""
+    if isinstance(source, LogPattern):
+        return _Lines(source)
+    path = folder / placed(source.file, str(folder))
+    return (
+        _Followed(source, path, is_over=True) if isinstance(source, JSONLines) else _Table(source, path, is_over=True)
+    )
+
+
 class _Lines(Source):
     def __init__(self, source: LogPattern) -> None:
         self._pattern = numbers.compiled(source.pattern, tuple(COLUMNS))
@@ -72,28 +86,39 @@ class _Lines(Source):
 
 @dataclass(frozen=True)
 class _Before:
-    """A file as it was before this attempt: its length, its last bytes, and when it was changed."""
+    """A file as it was before this attempt: its length, its last bytes, when it was changed, and for each line a
+    checksum of all up to its end."""
 
     size: int
     tail: bytes
     changed: tuple[int, int]
+    lines: tuple[int, ...]
 
     @classmethod
     def of(cls, path: Path) -> _Before | None:
         try:
-            facts = path.stat()
-            return cls(facts.st_size, _tail(path, facts.st_size), (facts.st_mtime_ns, facts.st_ino))
+            facts = _facts(path)
+            lines = tuple(checksum for checksum, _ in _checksums(path))
+            return cls(facts.st_size, _tail(path, facts.st_size), (facts.st_mtime_ns, facts.st_ino), lines)
         except OSError:
             return None
+
+    def common(self, path: Path) -> int:
+        """How many bytes of a file that was written anew are the same lines as before: those of a trainer that cuts its
+        record back to the step at which it goes on."""
+        pairs = zip(self.lines, _checksums(path), strict=False)
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1][0], pairs)
+        return max((end for _, (_, end) in same), default=0)
 
 
 class _Followed(Source):
     """A file of JSON lines."""
 
-    def __init__(self, source: JSONLines, path: Path) -> None:
+    def __init__(self, source: JSONLines, path: Path, *, is_over: bool = False) -> None:
+        """is_over    the run ended before: its numbers are no earlier attempt's"""
         self._names = source.names
         self._path = path
-        self._before = _Before.of(path)
+        self._before = None if is_over else _Before.of(path)
         self._start: int | None = None  # up to where this attempt's part is read
         self._tail = b""  # the bytes before that place, by which a file that was written anew is noticed
         self._rest = b""
@@ -109,7 +134,7 @@ class _Followed(Source):
             return []
 
     def _read(self, *, is_over: bool) -> list[Values]:
-        facts = self._path.stat()
+        facts = _facts(self._path)
         before = self._before
         if before is not None and (facts.st_mtime_ns, facts.st_ino) == before.changed and facts.st_size == before.size:
             self._trouble = "the file is older than this attempt"
@@ -117,8 +142,8 @@ class _Followed(Source):
         if self._start is None or facts.st_size < self._start or _tail(self._path, self._start) != self._tail:
             is_continued = before is not None and facts.st_size >= before.size
             is_continued = is_continued and before is not None and _tail(self._path, before.size) == before.tail
-            self._start, self._tail = (before.size, before.tail) if is_continued and before is not None else (0, b"")
-            self._rest = b""
+            self._start = 0 if before is None else before.size if is_continued else before.common(self._path)
+            self._tail, self._rest = _tail(self._path, self._start), b""
         with self._path.open("rb") as file:
             file.seek(self._start)
             read = file.read()
@@ -138,9 +163,9 @@ class _Followed(Source):
 class _Table(Source):
     """A table is read whole each time; each of its rows is told once."""
 
-    def __init__(self, source: TableFile, path: Path) -> None:
+    def __init__(self, source: TableFile, path: Path, *, is_over: bool = False) -> None:
         self._names, self._path = source.names, path
-        self._seen = self._state()
+        self._seen = None if is_over else self._state()
         self._before = [] if self._seen is None else self._read()
         self._told: list[Mapping[str, object]] = []
         self._trouble = "no such file"
@@ -170,13 +195,11 @@ class _Table(Source):
 
     def _rows(self, *, is_over: bool) -> list[Values]:
         self._trouble = ""
-        rows, earlier = self._read(), len(self._before)
-        if len(rows) > earlier and rows[:earlier] == self._before:
-            rows = rows[earlier:]  # an earlier attempt wrote the others
+        rows = self._read()
+        if rows != self._before:
+            rows = rows[_common(rows, self._before) :]  # an earlier attempt wrote the others
         self._trouble = self._trouble or f"{len(rows)} rows of this attempt"
-        known = sum(
-            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(self._told, rows, strict=False))
-        )
+        known = _common(self._told, rows)
         self._told = rows or self._told
         found = [_numbers((name, row.get(column)) for name, column in self._names.items()) for row in rows[known:]]
         if is_over:  # the readers of tables take NaN for an empty cell
@@ -187,6 +210,7 @@ class _Table(Source):
         """What tells whether it was written again; of a folder, its newest file."""
         try:
             if not self._path.is_dir():
+                _facts(self._path)
                 return _changed(self._path)
             return max((_changed(path) for path in self._path.rglob("*") if path.is_file()), default=None)
         except OSError:
@@ -195,6 +219,12 @@ class _Table(Source):
     @property
     def place(self) -> str:
         return f"{self._path} ({self._trouble})"
+
+
+def _common(rows: Sequence[Mapping[str, object]], others: Sequence[Mapping[str, object]]) -> int:
+    """How many rows both begin with."""
+    pairs = zip(rows, others, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _ends_in_nan(path: Path, column: str) -> bool:
@@ -226,6 +256,25 @@ def _text_rows(text: str, sign: str) -> list[list[str]]:
 def _changed(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_mtime_ns, facts.st_size
+
+
+def _facts(path: Path) -> os.stat_result:
+    """Raises OSError for a pipe or a device, whose reader would wait for ever."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    return facts
+
+
+def _checksums(path: Path) -> Iterator[tuple[int, int]]:
+    """Of each line: a checksum of the file up to its end, and where that is."""
+    checksum = end = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # it may go on
+            checksum, end = zlib.crc32(line, checksum), end + len(line)
+            yield checksum, end
 
 
 def _tail(path: Path, size: int) -> bytes:

@@ -21,6 +21,8 @@ def read_commands(store: Store, study: StudyPlan) -> Commands:
     """The commands of a study, as its folder has them. Raises StoreError where one is missing."""
     found = {}
     for planned in study.runs:
+        if planned.kind != "command":
+            continue
         path = store.run(planned.run)
         if not path.exists():
             raise StoreError(
@@ -56,7 +58,7 @@ def trusted_commands(store: Store, study: StudyPlan, *, trusted: str = "") -> Co
         raise StoreError(
             f"{store.study} has commands (SHA-256 {own}) that you have not planned or run before: they would run as "
             f"programs, with your rights: {_listed(commands, store)}. Read them first, in runs/*/run.json; if you "
-            f"trust them, say so: --trust {own[: trust.FEWEST_DIGITS]}"
+            f"trust them{_left(commands, store)}, say so: --trust {own[: trust.FEWEST_DIGITS]}"
         )
     return commands
 
@@ -70,6 +72,15 @@ def allow(digits: str, store: Store, study: StudyPlan) -> None:
             f"{digits!r}; it is {own}."
         )
     trust.remember(own, f"commands of {store.folder.resolve()}")
+
+
+def _left(commands: Commands, store: Store) -> str:
+    """Of runs that would go on from what somebody else's attempt left: a checkpoint may be a program, too."""
+    open_runs = [run for run in commands if not store.result(run).exists() and any(store.work(run).glob("*"))]
+    if not open_runs:
+        return ""
+    folder = store.work(open_runs[0]).name
+    return f", and the files in runs/*/{folder} from which {len(open_runs)} of them would go on"
 
 
 def _listed(commands: Commands, store: Store) -> str:

@@ -52,6 +52,7 @@ class Needs:
     """What a cluster reserves for a group of runs that one worker does.
 
     gpus         below 1: the share of one
+    nodes        of which each has these cores, GPUs and memory
     resources    name on the cluster -> how much
     minutes      that a run may take; None: not known
     can_go_on    whether a run that is stopped part way goes on where it was
@@ -59,6 +60,7 @@ class Needs:
 
     cores: int
     gpus: float = 0.0
+    nodes: int = 1
     memory_gb: float | None = None
     resources: tuple[tuple[str, float], ...] = ()
     minutes: float | None = None
@@ -125,10 +127,10 @@ class Executor(ABC):
         """Start the runs named by id. Those of one group share a trunk, or are stacked, and are best done by one
         worker, in the order given."""
 
-    def command(self, folder: Path) -> list[str]:
-        """A worker that takes ids from its standard input, but for the Python that runs it."""
+    def command(self, folder: Path, groups: Sequence[Sequence[str]] = ()) -> list[str]:
+        """A worker that takes ids of these groups from its standard input, but for the Python that runs it."""
         study = Store(folder).read_study()
-        if study.is_of_commands:
+        if are_commands(study, groups):
             return self._command_worker(Store(folder), study)
         own = own_file(study)
         trusted = ["--trust", own[1]] if own and trust.is_trusted(own[1]) else []  # else the worker refuses it
@@ -138,7 +140,7 @@ class Executor(ABC):
         return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes_per_run}", *worker]
 
     def _command_worker(self, store: Store, study: StudyPlan) -> list[str]:
-        if self.processes_per_run > 1 or self.log or self.micro_batch:
+        if (self.processes_per_run > 1 or self.log or self.micro_batch) and not study.has_training:
             raise DeclarationError(
                 f"{store.study}: expected none of --processes-per-run, --log and --shard: its runs are commands of "
                 "other programs, which take options of their own."
@@ -155,7 +157,7 @@ class Executor(ABC):
         own = Needs(cores=self.threads * self.processes_per_run, gpus=gpus_per_run)
         store = Store(folder)
         study = store.read_study()
-        if not study.is_of_commands:
+        if not are_commands(study, groups):
             return [own for _ in groups]
         found = trusted.trusted_commands(store, study)
         return [_needs(own, [trusted.command_of(found, run_id, store) for run_id in group]) for group in groups]
@@ -180,6 +182,17 @@ class Executor(ABC):
         return {**named, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
 
 
+def are_commands(study: StudyPlan, groups: Sequence[Sequence[str]]) -> bool:
+    """Whether the runs of these groups are commands; those of our own loop are submitted apart from them."""
+    kinds = {planned.run: planned.kind for planned in study.runs}
+    return any(kinds[run] == "command" for group in groups for run in group)
+
+
+def expect_one_node(nodes: int) -> None:
+    if nodes > 1:
+        raise DeclarationError(f"nodes: only --executor slurm starts a command on several nodes, got nodes={nodes}.")
+
+
 def _needs(least: Needs, commands: Sequence[CommandRun]) -> Needs:
     """The most that any of these commands, one after the other, needs."""
     resources: dict[str, float] = {}
@@ -190,6 +203,7 @@ def _needs(least: Needs, commands: Sequence[CommandRun]) -> Needs:
     return Needs(
         cores=max(least.cores, *(run.cores for run in commands)),
         gpus=max(least.gpus, *(run.gpus * run.gpu_share for run in commands)),
+        nodes=max(run.nodes for run in commands),
         memory_gb=max((run.memory_gb for run in commands if run.memory_gb is not None), default=None),
         resources=tuple(sorted(resources.items())),
         minutes=sum(limit for limit in limits if limit is not None) if None not in limits else None,

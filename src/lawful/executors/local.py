@@ -18,7 +18,7 @@ from lawful.checks import NaturalInt
 from lawful.command import trusted
 from lawful.costs import estimates
 from lawful.errors import DeviceError
-from lawful.executors import Executor, Job, OwnOptions, SharedOptions, Worker
+from lawful.executors import Executor, Job, OwnOptions, SharedOptions, Worker, are_commands, expect_one_node
 from lawful.schema import StudyPlan
 from lawful.storage.layout import Store
 
@@ -101,12 +101,13 @@ def _surroundings(executor: Local, device: str, gpus: Sequence[str], number: int
 def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Sequence[Sequence[str]]) -> list[Worker]:
     """A worker for each command that runs at once: as many as there are cores, or GPUs, for the largest of these runs.
     A run that needs fewer GPUs sees the first of its worker's."""
-    if executor.device not in ("auto", "cpu"):
+    if executor.device not in ("auto", "cpu") and not study.has_training:
         raise DeviceError(f"--device: the commands of a study choose theirs, with gpus=...; got {executor.device!r}.")
     own = {run_id for group in groups for run_id in group}
     store = Store(folder)
     found = trusted.trusted_commands(store, study)
     commands = [trusted.command_of(found, run_id, store) for run_id in own]
+    expect_one_node(max(run.nodes for run in commands))
     gpus = max(run.gpus for run in commands)
     count = executor.workers or max(1, available_cores() // max(run.cores for run in commands))
     slots = [""] * count
@@ -118,7 +119,7 @@ def command_workers(executor: Local, folder: Path, study: StudyPlan, groups: Seq
         slots = [",".join(here[first : first + gpus]) for first in range(0, len(here) - gpus + 1, gpus)] * on_each
         slots = slots[: executor.workers or len(slots)]
     slots = slots[: 1 if executor.is_echoed else len(groups)]
-    command, environment = executor.command(folder), executor.environment()
+    command, environment = executor.command(folder, groups), executor.environment()
     return [
         Worker(folder, [*command, *(["--gpus", slot] if slot else [])], environment, is_echoed=executor.is_echoed)
         for slot in slots
@@ -152,7 +153,7 @@ class LocalJob(Job):
         self._clock = None if executor.until is None else Clock(Store(folder), study, executor.until)
         self._workers = (
             command_workers(executor, folder, study, groups)
-            if study.is_of_commands
+            if are_commands(study, groups)
             else self._training_workers(executor, folder, study, groups)
         )
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
@@ -172,7 +173,7 @@ class LocalJob(Job):
         return [
             Worker(
                 folder,
-                [*executor.command(folder), *_cores(executor, number, count)],
+                [*executor.command(folder, groups), *_cores(executor, number, count)],
                 _surroundings(executor, device, gpus, number),
             )
             for number in range(count)

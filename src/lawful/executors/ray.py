@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from lawful.checks import NaturalInt, NonNegativeFloat
 from lawful.errors import DeclarationError, LawfulError, MissingDependency
-from lawful.executors import Executor, Job, Needs, OwnOptions, SharedOptions, Worker, give_up
+from lawful.executors import Executor, Job, Needs, OwnOptions, SharedOptions, Worker, expect_one_node, give_up
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 
@@ -51,7 +51,7 @@ class RayJob(Job):
         self._store = Store(folder)
         task = self._ray.remote(_train)
         shared = {"name": "lawful", "max_retries": LOSSES, "scheduling_strategy": "SPREAD"}
-        command, environment = executor.command(folder), executor.environment()
+        command, environment = executor.command(folder, groups), executor.environment()
         needs = executor.needs(folder, groups, gpus_per_run=executor.gpus_per_run)
         self._groups = {
             task.options(**shared, **_reserved(one)).remote(str(folder), command, environment, list(group)): group
@@ -103,6 +103,7 @@ class Reserved(TypedDict, total=False):
 
 def _reserved(needs: Needs) -> Reserved:
     """As options of a task of Ray's."""
+    expect_one_node(needs.nodes)
     own: Reserved = {"num_cpus": needs.cores, "num_gpus": needs.gpus or None}
     if needs.memory_gb is not None:
         own["memory"] = round(needs.memory_gb * 1e9)

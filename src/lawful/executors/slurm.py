@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import re
 import subprocess
 import threading
@@ -152,7 +153,7 @@ class SlurmJob(Job):
         queue.update_parameters(
             name="lawful",
             timeout_min=options.minutes,
-            nodes=1,
+            nodes=needs.nodes,
             tasks_per_node=1,
             **_reserved(needs),
             **({"slurm_partition": options.partition} if options.partition else {}),
@@ -161,7 +162,7 @@ class SlurmJob(Job):
             slurm_signal_delay_s=min(60, limit // 4),
         )
         tasks = [list(groups[start::MOST_TASKS]) for start in range(min(len(groups), MOST_TASKS))]
-        command, environment = options.command(self._store.folder), options.environment()
+        command, environment = options.command(self._store.folder, groups), options.environment()
         try:
             with queue.batch():
                 jobs = [queue.submit(Task(str(self._store.folder), command, environment, task)) for task in tasks]
@@ -231,6 +232,8 @@ class Task:
 
     def __call__(self) -> None:
         folder, command, environment, groups = self.facts
+        if os.environ.get("SLURM_PROCID", "0") != "0":
+            return  # of a command on several nodes: the first node starts it on all
         while True:
             worker = self._worker = Worker(Path(folder), command, environment)
             self._thread = threading.Thread(target=_serve, args=(worker, groups))

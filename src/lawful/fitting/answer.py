@@ -23,9 +23,11 @@ from lawful.fitting.asked import (
     columns_of,
     expect_columns,
     expect_laws,
+    held_out_to_come,
     law_asked,
     not_held_out,
     of_arm,
+    question_rows,
     with_coordinates,
 )
 from lawful.fitting.compare import compare
@@ -58,18 +60,19 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     table = with_coordinates(read_runs(home.folder), study)
     registered = read_forecasts(home).forecasts
     design = [one for one in (*study.warnings, *linter.observed(study.runs, table.rows)) if one.severity == "severe"]
+    to_come = held_out_to_come(study, table)
     answers = []
     for question in study.questions:
-        found = _answer(question, table, registered, draws=draws, seed=seed)
+        found = _answer(question, table, registered, to_come, draws=draws, seed=seed)
         if isinstance(found, _Arms):
-            asked = [_answer(one, table, registered, draws=draws, seed=seed) for one in found.questions]
+            asked = [_answer(one, table, registered, to_come, draws=draws, seed=seed) for one in found.questions]
             each = [answer for answer in asked if isinstance(answer, Answer)]
             answers += [_with_crossings(_compared(question, found), each, found), *each]
         else:
             answers.append(found)
     together = asked_together(study)
     if together is not None:
-        found = _answer(together, table, registered, draws=draws, seed=seed)
+        found = _answer(together, table, registered, to_come, draws=draws, seed=seed)
         if isinstance(found, _Arms):
             answers.insert(0, _with_crossings(_compared(together, found), answers, found))
     answers = [answer.with_headline(design) for answer in answers]
@@ -176,6 +179,7 @@ def _answer(
     question: Question,
     table: Observations,
     registered: Sequence[Forecast],
+    to_come: Observations,
     *,
     draws: int,
     seed: int,
@@ -211,7 +215,7 @@ def _answer(
         sentence=law_sentence(found, held),
         held_out=held,
         excluded=tuple(excluded),
-        warnings=(*_about_held_out(held), *moved, *found.warnings),
+        warnings=(*_about_held_out(held, len(question_rows(question, table, to_come))), *moved, *found.warnings),
         also=_sisters(found, fitted, columns, chosen),
         truth=truth.of_fit(question.truth, found.params),
         added=_as_registered(question, added, registered)[0],
@@ -317,8 +321,11 @@ def _sister_laws(found: Fit) -> list[tuple[Law, dict[str, float]]]:
     return [(law, {"E": 0.0})] if "E" in found.free else []
 
 
-def _about_held_out(held: Sequence[HeldOut]) -> tuple[Warning, ...]:
+def _about_held_out(held: Sequence[HeldOut], to_come: int) -> tuple[Warning, ...]:
     missed = [row for row in held if not row.is_inside]
+    if not held and to_come:
+        runs = "1 held-out run is" if to_come == 1 else f"{to_come} held-out runs are"
+        return (Warning("held_out_to_come", "note", f"{runs} still to come: the law was not tested on any yet."),)
     if not held:
         return (
             Warning(

@@ -12,7 +12,7 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.answer_records import Excluded
 from lawful.fitting.default_law import levels_of, on_its_axis
 from lawful.laws import BUILT_IN, Law, stored, to_data
-from lawful.schema import Cell, Coordinate, Observation, Question, StudyPlan
+from lawful.schema import Cell, Coordinate, Observation, PlannedRun, Question, StudyPlan
 from lawful.storage.layout import Store
 from lawful.tables import Observations, is_finished, is_of_ladder, read_runs, why_off_ladder
 
@@ -84,6 +84,20 @@ def question_rows(question: Question, table: Observations, extra: Observations) 
     both = dataclasses.replace(table, rows=(*finished, *extra))
     wanted = {id(row) for row in extra}
     return tuple(row for row in _matching(both, question.where, []) if id(row) in wanted)
+
+
+def row_to_come(study: StudyPlan, planned: PlannedRun) -> dict[str, Cell]:
+    """What the plan knows of a run that is to come, as a row of the table."""
+    corpus = study.corpora.get(planned.corpus)
+    known: dict[str, Cell] = {"unique_tokens": corpus.train_tokens if corpus else None, "status": "finished"}
+    return {**planned.at, **planned.columns(), **known, "held_out": True}
+
+
+def held_out_to_come(study: StudyPlan, table: Observations) -> Observations:
+    """The held-out runs of the plan that have not ended."""
+    ended = {row.get("run") for row in table.rows}
+    waiting = [planned for planned in study.runs if planned.held_out and planned.run not in ended]
+    return Observations(tuple(row_to_come(study, planned) for planned in waiting), source=table.source)
 
 
 def expect_laws(study: StudyPlan) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from lawful.errors import Refusal, TableError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer
-from lawful.fitting.asked import question_rows, with_coordinates
+from lawful.fitting.asked import question_rows, row_to_come, with_coordinates
 from lawful.fitting.data import coordinates
 from lawful.fitting.registered import NOTHING, Forecast, Forecasts, NoForecast, read_forecasts, write_forecasts
 from lawful.observe import begun
-from lawful.schema import Cell, PlannedRun, StudyPlan
+from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.layout import Store
 from lawful.tables import Observations, is_finished, is_of_ladder, read_cells, read_runs
 
@@ -103,7 +103,7 @@ def _forecasts(
             "remove runs/ID/result.json of such a run, and `lawful resume` trains it again."
         )
     table = with_coordinates(read_runs(home.folder), study)
-    to_come = Observations(tuple(_row(plan, planned) for planned in runs), source=str(home.study))
+    to_come = Observations(tuple(row_to_come(plan, planned) for planned in runs), source=str(home.study))
     made: list[Forecast] = []
     refused = []
     for answer in answer_study(home.folder):
@@ -138,10 +138,3 @@ def _of_question(answer: Answer, table: Observations, to_come: Observations) -> 
             )
         )
     return found
-
-
-def _row(study: StudyPlan, planned: PlannedRun) -> dict[str, Cell]:
-    """What the plan knows of a run that is to come, as a row of the table."""
-    corpus = study.corpora.get(planned.corpus)
-    known: dict[str, Cell] = {"unique_tokens": corpus.train_tokens if corpus else None, "status": "finished"}
-    return {**planned.at, **planned.columns(), **known, "held_out": True}

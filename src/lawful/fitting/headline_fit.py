@@ -36,7 +36,8 @@ def of_fit(
     said = fit.warnings if warnings is None else warnings
     doubts = [*severe, *(one for one in said if one.severity == "severe")]
     blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
-    forecast = _forecasts(held, fit.data.response)
+    to_come = any(one.code == "held_out_to_come" for one in said)
+    forecast = "held-out runs are still to come" if to_come else _forecasts(held, fit.data.response)
     runs = counted(fit)
     next_step = _next_of_fit(fit, doubts, said)
     if not fit.data.response.is_log:

@@ -23,6 +23,10 @@ def is_of_commands(study: Study) -> bool:
     return any(isinstance(rung.run, CommandRun) for rung in study.ladder)
 
 
+def has_training(study: Study) -> bool:
+    return not all(isinstance(rung.run, CommandRun) for rung in study.ladder)
+
+
 def plan_commands(
     study: Study,
     *,

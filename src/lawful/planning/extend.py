@@ -10,10 +10,11 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
-from lawful.planning.commands import is_of_commands, plan_commands
+from lawful.planning.commands import has_training, is_of_commands, plan_commands
+from lawful.planning.mixed import plan_mixed
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
-from lawful.replan import SHOWN, question_meaning
+from lawful.replan import SHOWN, counts_of, question_meaning
 from lawful.run import Precision, Run, to_json
 from lawful.schema import PlannedRun, StudyPlan
 from lawful.storage.json_files import Json, read_json
@@ -49,7 +50,7 @@ def plan_extension(
         )
     held_out = {planned.rung for planned in former.runs if planned.held_out}
     ladder = [replace(rung, held_out=rung.held_out or rung.label in held_out) for rung in study.ladder]
-    if is_of_commands(study):
+    if not has_training(study):
         commands = plan_commands(
             replace(study, ladder=ladder),
             workers=former.workers,
@@ -59,8 +60,8 @@ def plan_extension(
             study_file=study_file,
         )
         _expect_all_of(store, former, commands)
-        return commands
-    plan = make_plan(
+        return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
+    plan = (plan_mixed if is_of_commands(study) else make_plan)(
         replace(study, ladder=ladder),
         data=data,
         device_name=former.device,
@@ -109,12 +110,14 @@ def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Rung]) -> St
     """The former record of each run that is there. What a new run does itself is counted without the checkpoints of
     finished trunks, which are not kept."""
     known = {planned.run: planned for planned in former.runs}
-    new = added_runs(former, plan.study)
+    new = [run for run in added_runs(former, plan.study) if run.kind == "training"]
     steps = dict(zip([run.run for run in new], steps_after_trunks([rungs[run.rung] for run in new]), strict=True))
     runs = tuple(
         replace(known[run.run], corpus=run.corpus)
         if run.run in known
         else replace(run, own_flops=run.flops * steps[run.run] // run.steps)
+        if run.run in steps
+        else run
         for run in plan.study.runs
     )
     probe = plan.study.precision_probe or former.precision_probe
@@ -135,6 +138,8 @@ def _expect_all_of(store: Store, former: StudyPlan, plan: Plan) -> None:
         if run.run in planned:
             if planned[run.run].rung != run.rung:
                 problems.append(f"{run.rung}: it is called {planned[run.run].rung} now")
+            elif counts_of(planned[run.run]) != counts_of(run):
+                problems.append(f"{run.rung}: its params, tokens or flops are others now")
         elif run.rung in by_rung:
             changed = _changed(store, run, plan, by_rung[run.rung])
             problems.append(f"{run.rung}: its run has changed{f' ({changed})' if changed else ''}")

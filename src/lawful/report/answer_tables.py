@@ -84,7 +84,7 @@ def fit_facts(answer: Answer, fit: Fit) -> list[tuple[str, str]]:
         ("Runs", f"{goodness.n} in {goodness.clusters} clusters (runs that share noise count once)"),
         ("Loss" if is_log else "Metric", fit.data.loss if "loss" in fit.data.columns else ""),
         ("Counting", counting),
-        ("Held out", held_out_summary(answer) if answer.held_out else "nothing was held out"),
+        ("Held out", held_out_summary(answer)),
         ("Residuals", f"{spread(goodness.rmse_log)} root mean square, of {'log loss' if is_log else 'the metric'}"),
         ("Objective", _objective(fit.objective)),
         ("Intervals", fit.interval_method),

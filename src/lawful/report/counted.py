@@ -69,13 +69,19 @@ def _gaps(answer: Answer, study: StudyPlan, rows: Sequence[Observation], counts:
     loss = answer.question.loss
     left_out = {item.run for item in answer.excluded}
     corpora = {run.run: run.corpus for run in study.runs}
+    commands = {run.run for run in study.runs if run.kind == "command"}  # whose text nobody has counted
     gaps: dict[str, list[float]] = {}
     for row in rows:
         value = number(row.get(loss))
         if str(row.get("run")) in left_out or value is None or row.get("arm") in (None, ""):
             continue
         least = counts.strongest(corpora.get(str(row.get("run")), ""))
-        if least is None or loss not in LOSSES or row.get("loss_unit") != "nats_per_token":
+        if (
+            str(row.get("run")) in commands
+            or least is None
+            or loss not in LOSSES
+            or row.get("loss_unit") != "nats_per_token"
+        ):
             return {}
         gaps.setdefault(str(row["arm"]), []).append(value - least)
     return gaps

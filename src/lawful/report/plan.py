@@ -19,16 +19,19 @@ _STYLES = ("red", "yellow", "dim")
 
 def plan_table(plan: StudyPlan) -> Group:
     """The plan, written or not. Runs that differ only in their seed share a row."""
+    tables_of = [_training(plan)] if plan.has_training else []
+    return _plan_of(plan, *tables_of, *([_commands(plan)] if plan.is_of_commands else []))
+
+
+def _training(plan: StudyPlan) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    if plan.is_of_commands:
-        return _plan_of(plan, _commands(plan))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=False)
     table.add_column("rung", overflow="fold")
     for name in ("runs", "params", "blocks", "tokens", "FLOPs", "rate", "batch", "each"):
         table.add_column(name, justify="right", no_wrap=True)
-    for group in _without_seeds(plan.runs):
+    for group in _without_seeds([planned for planned in plan.runs if planned.kind == "training"]):
         first = group[0]
         label = _coordinates(first, plan.arm) + (" *" if first.held_out else "")
         table.add_row(
@@ -42,7 +45,7 @@ def plan_table(plan: StudyPlan) -> Group:
             tables.count(first.batch_tokens),
             tables.seconds(_mean(group, lambda planned: planned.seconds_estimate)),
         )
-    return _plan_of(plan, table)
+    return table
 
 
 def _commands(plan: StudyPlan) -> Table:
@@ -55,6 +58,8 @@ def _commands(plan: StudyPlan) -> Table:
     for name in ("params", "tokens", "FLOPs"):
         table.add_column(name, justify="right", no_wrap=True)
     for planned in plan.runs:
+        if planned.kind != "command":
+            continue
         columns = planned.columns()
         table.add_row(
             Text(tables.readable(planned.rung) + (" *" if planned.held_out else ""), style="bold"),
@@ -66,7 +71,7 @@ def _commands(plan: StudyPlan) -> Table:
     return table
 
 
-def _plan_of(plan: StudyPlan, table: Table) -> Group:
+def _plan_of(plan: StudyPlan, *shown: Table) -> Group:
     from rich.console import Group
     from rich.text import Text
 
@@ -74,8 +79,7 @@ def _plan_of(plan: StudyPlan, table: Table) -> Group:
         Text(f"{plan.name} · {plan.scale}", style="bold"),
         Text(plan.question),
         Text(""),
-        table,
-        Text(""),
+        *(part for table in shown for part in (table, Text(""))),
         Text(_totals(plan)),
     ]
     if any(planned.held_out for planned in plan.runs):
@@ -115,13 +119,16 @@ def _totals(plan: StudyPlan) -> str:
     tokens = sum(planned.tokens for planned in runs)
     is_known = not any({"tokens", "flops"} & set(planned.unknown) for planned in runs)
     counts = [f"{tables.count(tokens)} tokens", tables.flops(flops)] if is_known else []
-    parts = [f"{len(runs)} {'commands' if plan.is_of_commands else 'runs'}", *counts, plan.precision]
+    parts = [f"{len(runs)} {'runs' if plan.has_training else 'commands'}", *counts, plan.precision]
     spent = float(sum(planned.own_flops or 0 for planned in runs))
     if 0 < spent < 0.999 * flops:
         parts.append(f"of which {tables.flops(spent)} are spent, {flops / spent:.2f} times fewer: budgets share trunks")
     text = ", ".join(part for part in parts if part) + "."
     if stacked := sum(bool(planned.stack) for planned in runs):
         text += f" {stacked} runs are stacked: trained as one model with others of their shape."
+    if gpus := max((planned.gpus for planned in runs), default=0.0):
+        price = f", at {plan.price_per_gpu_hour:g} each" if plan.price_per_gpu_hour else ""
+        text += f" GPUs: {gpus:g} a run at most. `lawful status` tells the GPU hours{price}, once three have finished."
     estimates = [planned.seconds_estimate for planned in runs if planned.seconds_estimate is not None]
     if runs and len(estimates) == len(runs):
         text += f" Estimated: {tables.seconds(sum(estimates))} of training and evaluation"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from lawful.costs import Seconds, estimates
+from lawful.costs import GpuHours, Seconds, estimates, gpu_hours
 from lawful.observe import over_in_table
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
@@ -53,7 +53,8 @@ class RunStatus:
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
     """share_done weighs runs by their estimated time; seconds_left takes as many workers as are at work now, or as the
-    plan has where some may be idle; seconds_range is its interval, where a cost law gives both."""
+    plan has where some may be idle; seconds_range is its interval, where a cost law gives both. gpu_hours is None where
+    no run says that it takes a GPU."""
 
     name: str
     scale: str
@@ -62,6 +63,8 @@ class StudyStatus:
     seconds_left: float | None
     workers: int
     seconds_range: tuple[float, float] | None = None
+    gpu_hours: GpuHours | None = None
+    price_per_gpu_hour: float | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,6 +111,8 @@ def study_status(folder: Path) -> StudyStatus:
         seconds_left=None if None in left else clock_seconds(planned, [own or 0.0 for own in left], workers),
         workers=workers,
         seconds_range=_whole_range(planned, runs, workers),
+        gpu_hours=gpu_hours(planned, over),
+        price_per_gpu_hour=study.price_per_gpu_hour,
     )
 
 

@@ -34,6 +34,8 @@ def status_table(status: StudyStatus) -> Table:
     whole.add_row(head)
     whole.add_row(ProgressBar(total=1.0, completed=status.share_done))
     whole.add_row(_counts_text(counts, len(status.runs)))
+    if status.gpu_hours is not None:
+        whole.add_row(Text(tables.gpu_hours_text(status.gpu_hours, status.price_per_gpu_hour)))
     running = [run for run in status.runs if run.state == "running"]
     if running:
         whole.add_row("")
@@ -73,6 +75,8 @@ def status_line(status: StudyStatus) -> str:
     parts.append(f"{100 * status.share_done:.0f} % of the work")
     if status.seconds_left is not None and not status.is_over:
         parts.append(f"about {tables.seconds(status.seconds_left)} left{_between(status)}")
+    if status.gpu_hours is not None:
+        parts.append(tables.gpu_hours_text(status.gpu_hours, status.price_per_gpu_hour))
     return f"{status.name} {status.scale}: " + ", ".join(parts)
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from lawful.costs import GpuHours
 from lawful.schema import Cell
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
@@ -87,6 +88,24 @@ def seconds(value: Cell) -> str:
             rest = whole % unit // smaller
             return f"{whole // unit} {name} {rest} {smaller_name}" if rest else f"{whole // unit} {name}"
     return f"{whole} s"
+
+
+def gpu_hours_text(hours: GpuHours, price: float | None) -> str:
+    """What was spent, what is to come with its interval, and what both cost.
+
+    price    of a GPU hour; None: not told
+    """
+    at = f", at {price:g} each" if price else ""
+    if hours.left is None:
+        return f"{hours.spent:.3g} GPU hours spent{at}; the others are known once three runs of each arm have finished"
+    if not hours.left.high:
+        return f"{hours.spent:.3g} GPU hours spent" + (f", {hours.spent * price:.3g}{at}" if price else "")
+    left = hours.left
+    text = f"{hours.spent:.3g} GPU hours spent, about {left.middle:.3g} ({left.low:.3g} to {left.high:.3g}) to come"
+    if not price:
+        return text
+    low, middle, high = ((hours.spent + own) * price for own in (left.low, left.middle, left.high))
+    return f"{text}; {middle:.3g} ({low:.3g} to {high:.3g}) in all{at}"
 
 
 def loss(value: Cell) -> str:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from lawful.costs import gpu_hours
 from lawful.fitting.answers import Answer
 from lawful.fitting.number_text import counted
 from lawful.fitting.records import HeldOut
@@ -15,7 +16,7 @@ from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
 from lawful.report.tables import number
-from lawful.schema import Observation, Warning
+from lawful.schema import Observation, RunRecord, Warning
 
 FAILURES = 3  # reasons of failed runs that stand at the top
 
@@ -164,7 +165,9 @@ def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
     own = evidence.arms_of(answer) or [one for one in evidence.answers if one.arm in arms]
     items = held_out_of(answer, *own)
     if not items:
-        held = any(run.held_out for run in evidence.runs)
+        held = {run.run for run in evidence.runs if run.held_out}
+        if held and not held & {row.get("run") for row in evidence.rows}:
+            return "The held-out runs are still to come."
         return "The held-out runs are of another question." if held else "No run was held out to test it."
     before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
     inside = sum(item.is_inside for item in items)
@@ -190,7 +193,22 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out] if answer else []
     if asked:
         facts.append(("Held-out error", held_out_summary(*asked)))
+    if hours := gpu_hours(evidence.runs, _results(evidence)):
+        facts.append(("Cost", tables.gpu_hours_text(hours, evidence.study.price_per_gpu_hour)))
     return facts
+
+
+def _results(evidence: Evidence) -> dict[str, RunRecord]:
+    """How the runs ended, as far as the table says."""
+    columns = ("seconds", "flops", "tokens_per_second")
+    return {
+        str(row["run"]): RunRecord(
+            status="finished" if row.get("status") == "finished" else "failed",
+            measured={name: number(row.get(name)) for name in columns},
+        )
+        for row in evidence.rows
+        if row.get("run") and row.get("status")
+    }
 
 
 def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
@@ -242,7 +260,9 @@ def held_out_summary(*answers: Answer) -> str:
     items = held_out_of(*answers)
     errors = errors_of(items)
     if not errors:
-        return "no held-out run has finished"
+        is_to_come = any(one.code == "held_out_to_come" for answer in answers for one in answer.warnings)
+        is_none = not items and not is_to_come
+        return "nothing was held out" if is_none else "no held-out run has finished"
     inside = sum(item.is_inside for item in items)
     return f"{tables.percent(sum(errors) / len(errors))}, {inside} of {len(items)} in the interval"
 

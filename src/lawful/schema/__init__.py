@@ -70,6 +70,7 @@ class PlannedRun:
     decay_start         first step at which the learning rate depends on the run's length
     stack               runs with one non-empty stack are trained as one batched model
     threads             CPU threads that a worker gives the run
+    gpus                that a command takes; below 1: the share of one. Of our own runs 0: nobody knows beforehand
     seconds_estimate    on one worker; None where nothing was timed
     kind                "command": a program of somebody else's trains it
     command             of a run of kind command: the program and its arguments; {folder} is the run's own folder
@@ -108,6 +109,7 @@ class PlannedRun:
     own_flops: NaturalInt | None = None
     stack: str = ""
     threads: PositiveInt = 1
+    gpus: NonNegativeFloat = 0.0
     seconds_estimate: NonNegativeFloat | None = None
     kind: Literal["training", "command"] = "training"
     command: tuple[str, ...] = ()
@@ -173,7 +175,7 @@ _PLANNED_COLUMNS = tuple(
     if one.name
     not in {
         *("at", "params_by_group", "decay_start", "own_flops"),
-        *("stack", "threads", "seconds_estimate", "kind", "command", "unknown"),
+        *("stack", "threads", "gpus", "seconds_estimate", "kind", "command", "unknown"),
         "is_decayed",  # decided by what the run really did
     }
 )
@@ -274,6 +276,7 @@ class StudyPlan:
     workers     processes that train at once; on GPUs, of all of them
     corpora     by the name that PlannedRun.corpus has
     created     date and time; "" in a recorded study that does not say it
+    price_per_gpu_hour    in whatever currency; None: not told
     """
 
     format: int = FORMAT
@@ -299,6 +302,7 @@ class StudyPlan:
     command: str = ""
     study_file: StudyFile | None = None
     created: str = ""
+    price_per_gpu_hour: PositiveFloat | None = None
 
     @classmethod
     def example(cls) -> StudyPlan:
@@ -314,7 +318,12 @@ class StudyPlan:
 
     @property
     def is_of_commands(self) -> bool:
+        """Whether some of its runs are; has_training: whether some are trained by our own loop."""
         return any(planned.kind == "command" for planned in self.runs)
+
+    @property
+    def has_training(self) -> bool:
+        return any(planned.kind == "training" for planned in self.runs)
 
     def __post_init__(self) -> None:
         if not self.questions:

@@ -12,7 +12,6 @@ from lawful.checks import (
     refuse_lines,
     shown,
 )
-from lawful.command import CommandRun
 from lawful.errors import DeclarationError
 from lawful.schema import Coordinate, Question
 from lawful.study.questions import question_problems
@@ -81,8 +80,6 @@ class Study:
             if value not in levels:
                 some = ", ".join(str(level) for level in levels) or "not an axis here"
                 problems.append(f"held_out: no rung has {name}={value}; {name}s are {some}.")
-        if len({isinstance(rung.run, CommandRun) for rung in self.ladder}) > 1:
-            problems.append("ladder: expected Runs or Commands, got both; declare a study of each.")
         runs = {rung.run for rung in self.ladder}
         for rung in self.ladder:
             if (parent := rung.starts_from) is None:

@@ -118,20 +118,21 @@ def _roles_of(spec: str | LawData, law: Law) -> set[str]:
 def _number_columns(ladder: Sequence[Rung], rows: Sequence[Observation]) -> set[str]:
     """The columns of numbers that the table of this study can have."""
     runs = [rung.run for rung in ladder if isinstance(rung.run, Run)]
-    if not runs:
-        commands = [(rung.run, rung.held_out) for rung in ladder if isinstance(rung.run, CommandRun)]
-        return number_columns(commands) | _numeric_coordinates(ladder, rows)
+    commands = [(rung.run, rung.held_out) for rung in ladder if isinstance(rung.run, CommandRun)]
+    coordinates = _numeric_coordinates(ladder, rows)
+    if not commands:
+        return _columns_of_training(runs) | coordinates
+    told = number_columns(commands)
+    return (told & _columns_of_training(runs) if runs else told) | coordinates
+
+
+def _columns_of_training(runs: Sequence[Run]) -> set[str]:
     of_tasks = {name for run in runs for name in getattr(run.task, "columns", ())}
     others = {name for name, (kind, _) in COLUMNS.items() if kind not in ("text", "yes/no")} - TASK_COLUMNS
     parts = [part for run in runs for part in (run.family, run.rule)]
     others |= {name for part in parts for name in getattr(part, "columns", ())}
     judged = {"loss", "bits_per_byte", *of_tasks}
-    return (
-        others
-        | of_tasks
-        | _numeric_coordinates(ladder, rows)
-        | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
-    )
+    return others | of_tasks | {f"{part}{name}" for part in ("test_", BEST, f"{BEST}test_") for name in judged}
 
 
 def _numeric_coordinates(ladder: Sequence[Rung], rows: Sequence[Observation]) -> set[str]:
