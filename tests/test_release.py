@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lawful
+from lawful.tables import by_role, write_csv
 
 ROOT = Path(__file__).parents[1]
 yaml = pytest.importorskip("yaml")
@@ -80,3 +83,28 @@ def test_the_completion_files_are_what_the_command_line_gives() -> None:
         assert (module.PLACE / name).read_text(encoding="utf-8") == module.script(shell), (
             "python release/completions.py"
         )
+
+
+@pytest.mark.parametrize(("gain", "fail_on", "status"), [(1.4, "no", 0), (1.0, "no", 1)])
+def test_the_action_for_pull_requests_writes_a_comment_and_a_picture_and_fails_where_it_is_asked_to(
+    gain: float, fail_on: str, status: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+
+    def row(n: float, factor: float) -> dict[str, float]:
+        loss = 1.8 + 480 / (factor**0.5 * n) ** 0.35 + 2100 / (factor**0.5 * 20 * n) ** 0.37
+        return {"params": n, "tokens": 20 * n, "loss": loss * float(np.exp(0.002 * rng.standard_normal()))}
+
+    spread = [{**row(n, 1.0), "tokens": r * n} for n in np.geomspace(3e7, 3e9, 6) for r in (5, 20, 80)]
+    for one in spread:
+        one["loss"] = 1.8 + 480 / one["params"] ** 0.35 + 2100 / one["tokens"] ** 0.37
+        one["loss"] *= float(np.exp(0.002 * rng.standard_normal()))
+    lawful.fit(by_role(spread), law="chinchilla").save(tmp_path / "law.json")
+    write_csv(tmp_path / "runs.csv", [row(n, gain) for n in (1e8, 2e8, 4e8, 8e8)], columns=["params", "tokens", "loss"])
+    environment = {**os.environ, "GATE_RUNS": "runs.csv", "GATE_REFERENCE": "law.json", "GATE_AT_LEAST": "1.1"}
+    environment |= {"GATE_FAIL_ON": fail_on, "PYTHONPATH": str(Path(lawful.__file__).parents[1])}
+    script = ROOT / ".github" / "actions" / "gate" / "gate.py"
+    ended = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    assert (tmp_path / "gate" / "comment.md").read_text().startswith("### ")
+    assert (tmp_path / "gate" / "law.png").stat().st_size > 5_000
