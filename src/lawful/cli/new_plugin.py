@@ -34,7 +34,7 @@ def new_plugin(
     for place, text in _files(resources.files("lawful") / "templates" / "plugin"):
         write_text(folder / place.replace(NAME, name), text.replace(NAME, name))
     print(f"{folder}: a law, a reader, a corpus, a study and a section; pyproject.toml names each")
-    print(f"next: cd {folder}, pip install --editable '.[train,test]', then what README.md says")
+    print(f"next: cd {folder}, pip install -e '.[train,test]', then what README.md says")
 
 
 def _files(folder: Traversable, before: str = "") -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ SHORT_REFUSALS = {
     "no_value": "some runs lack a number that the law needs",
     "too_few_levels": "the runs take too few different sizes or budgets",
     "one_cluster": "all runs share their noise",
+    "inputs_together": "its inputs vary together",
     "no_fall": "the metric does not follow every axis of the law",
     "two_axes": "both size and data vary, and the law reads one of them",
     "nothing_in_common": "the published fit has no exponent in common with this one",
