@@ -42,6 +42,7 @@ SHORT_REFUSALS = {
     "seconds_of_decay": "the seconds of some runs are of their decay alone",
     "padding_in_loss": "padding counts in the loss of some runs",
     "one_arm": "there is one arm only",
+    "few_arms": "fewer than 4 arms say too little of the spread between them",
     "several_runs": "an arm has several runs of one level and seed",
     "no_replicates": "no level has two seeds, so the noise is not known",
     "no_shared_range": "the arms have no sizes in common",
