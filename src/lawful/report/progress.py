@@ -6,14 +6,16 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from lawful.costs import Seconds, estimates
+from lawful.fitting.mid_run import EARLIEST, EndForecast
 from lawful.observe import over_in_table
-from lawful.report import tables
+from lawful.report import mid_run, tables
+from lawful.report.cached import Cached
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
 from lawful.storage import codec, json_files
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 State = Literal["finished", "diverged", "failed", "running", "waiting"]
 STATES: tuple[State, ...] = ("finished", "diverged", "failed", "running", "waiting")
 TAIL_BYTES = 4096  # holds the last ten lines of a record or more
-MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the whole fits 24 lines
+MOST_RUNNING, MOST_ENDED, MOST_TROUBLED, MOST_LOST = 6, 5, 3, 1  # rows shown, so that the whole fits 24 lines
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
 _started: dict[Path, float | None] = {}  # when the runs that have ended began
@@ -39,6 +41,8 @@ class RunStatus:
     steps    0 where only the run knows how many there will be
     seconds_range    the interval of seconds_left, where a cost law gives both
     ended_at    seconds since 1970
+    end     where it will end, by the finished runs of the study; never a result. None: not forecast (yet)
+    cannot_win    a sentence where even the lower end of that lies above a finished rival's loss; else ""
     """
 
     run: str
@@ -53,6 +57,8 @@ class RunStatus:
     reason: str
     ended_at: float | None
     seconds_range: tuple[float, float] | None = None
+    end: EndForecast | None = None
+    cannot_win: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +104,7 @@ def study_status(folder: Path) -> StudyStatus:
         _ended(here, one, result) if result else _unfinished(here, one, pace, costs.get(one.run))
         for one, result in zip(planned, results, strict=True)
     )
+    runs = _with_ends(here, planned, results, runs)
     weights = [one.seconds_estimate or float(one.flops or 1) for one in planned]
     done = sum(weight * _share(run, one.own_steps) for weight, run, one in zip(weights, runs, planned, strict=True))
     workers = _workers(study, runs)
@@ -113,6 +120,18 @@ def study_status(folder: Path) -> StudyStatus:
         seconds_left=None if None in left else clock_seconds(planned, [own or 0.0 for own in left], workers),
         workers=workers,
         seconds_range=_whole_range(planned, runs, workers),
+    )
+
+
+def _with_ends(
+    here: Store, planned: Sequence[PlannedRun], results: Sequence[RunRecord | None], runs: Sequence[RunStatus]
+) -> tuple[RunStatus, ...]:
+    """The runs, those under way with where they will end."""
+    steps_done = {run.run: run.step for run in runs if run.ended_at is None}
+    ends = mid_run.forecasts(here, planned, results, steps_done)
+    lost = mid_run.cannot_win(planned, results, ends)
+    return tuple(
+        replace(run, end=ends[run.run], cannot_win=lost.get(run.run, "")) if run.run in ends else run for run in runs
     )
 
 
@@ -145,18 +164,23 @@ def status_table(status: StudyStatus) -> Table:
     running = [run for run in status.runs if run.state == "running"]
     if running:
         whole.add_row("")
-        table = _runs_table("running", ("step", "loss", "tokens/s", "left"))
+        has_ends = any(_is_due(run) for run in running)
+        ends_column = ["ends at, 95 %"] if has_ends else []
+        table = _runs_table("running", ("step", "loss", *ends_column, "tokens/s", "left"))
         for run in running[:MOST_RUNNING]:
             table.add_row(
                 Text(_label(run)),
                 f"{run.step}/{run.steps}" if run.steps else f"{run.step}",
                 tables.loss(run.loss),
+                *([_end_text(run)] if has_ends else []),
                 tables.count(run.tokens_per_second),
                 tables.seconds(run.seconds_left),
             )
         whole.add_row(table)
         if len(running) > MOST_RUNNING:
             whole.add_row(Text(f"and {len(running) - MOST_RUNNING} more running", style="dim"))
+    for run in [run for run in running if run.cannot_win][:MOST_LOST]:
+        whole.add_row(Text(run.cannot_win, style="yellow"))
     ended = sorted((run for run in status.runs if run.ended_at is not None), key=lambda run: -(run.ended_at or 0))
     if ended:
         whole.add_row("")
@@ -171,6 +195,15 @@ def status_table(status: StudyStatus) -> Table:
         text = Text(f"{run.rung} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
         whole.add_row(text)
     return whole
+
+
+def _is_due(run: RunStatus) -> bool:
+    """Whether enough of the run is done for a forecast of its end."""
+    return run.state == "running" and run.steps > 0 and run.step >= EARLIEST * run.steps
+
+
+def _end_text(run: RunStatus) -> str:
+    return "" if not _is_due(run) else "not forecast yet" if run.end is None else mid_run.between(run.end)
 
 
 def status_line(status: StudyStatus) -> str:
@@ -368,34 +401,6 @@ def _last_values(path: Path) -> dict[str, Cell]:
     return found
 
 
-Content = TypeVar("Content")
-
-
-class _Cached(Generic[Content]):
-    """Files that are parsed once for as long as they do not change, by modification time and size."""
-
-    def __init__(self, parse: Callable[[Path], Content]) -> None:
-        self._parse = parse
-        self._known: dict[Path, tuple[tuple[int, int], Content]] = {}
-
-    def read(self, path: Path) -> Content | None:
-        """None where there is no file."""
-        try:
-            facts = path.stat()
-        except OSError:
-            return None
-        key = (facts.st_mtime_ns, facts.st_size)
-        known = self._known.get(path)
-        if known is None or known[0] != key:
-            known = self._known[path] = (key, self._parse(path))
-        return known[1]
-
-    def changed_at(self, path: Path) -> float | None:
-        """Seconds since 1970, of a file that was read; None of any other."""
-        known = self._known.get(path)
-        return known[0][0] / 1e9 if known else None
-
-
 def _results_in_table(path: Path) -> dict[str, RunRecord]:
     """The runs that a study's table says are over."""
     return {
@@ -408,9 +413,9 @@ def _results_in_table(path: Path) -> dict[str, RunRecord]:
     }
 
 
-_studies = _Cached(codec.read_study)
-_results = _Cached(codec.read_result)
-_tables = _Cached(_results_in_table)
+_studies = Cached(codec.read_study)
+_results = Cached(codec.read_result)
+_tables = Cached(_results_in_table)
 
 
 def _runs_table(first: str, others: Sequence[str]) -> Table:
