@@ -1,10 +1,11 @@
 """The end of a run that is under way, forecast from the finished runs of its study.
 
 The beginning of a run at a constant rate does not say what the decay of the rate will bring. Finished runs under the
-same schedule do: how far the log loss falls from a share of the steps to the end. That fall is a plane in the logs of
-parameters and tokens, fitted to the finished runs; the interval is the t interval of one more run. It grows with the
-distance of the run from the finished ones. A law of the loss curve (laws/annealing.py) with the same finished runs was
-less exact: benchmarks/mid_run.py.
+same schedule do. With l the log loss at the share of the steps that the run has reached, and L that at the end, L - k l
+is a plane in the logs of parameters and tokens, fitted to the finished runs. k is how much of a run's distance from the
+others so far is left at the end: of KEPT, the one with the narrowest interval. The interval is the t interval of one
+more run; it grows with the distance of the run from the finished ones. A law of the loss curve (laws/annealing.py) with
+the same finished runs was less exact: benchmarks/mid_run.py.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 EARLIEST = 0.3  # of the steps; before, warmup and the first fall of the loss say little of the end
+KEPT = (0.0, 0.25, 0.5, 0.75, 1.0)
 WINDOW = 1 / 3  # of the share reached: training losses of the last third of the steps so far are averaged
 LEAST_LOSSES = 3  # in that window
 WIDEST_GAP = 0.1  # of the steps: evaluations that lie farther apart are not interpolated
-FEWEST = 3  # finished runs; two degrees of freedom of the residuals are asked for besides
+LEAST_FREEDOM = 2  # of the residuals; the t interval of one is 12.7 standard errors to each side
 ALIKE = 0.05  # of a log count: counts that differ by less do not tell runs apart
 STRANGE = 0.999  # a run whose loss so far lies outside this interval of the finished ones is not forecast
 
@@ -94,20 +96,24 @@ def _beginnings(
 
 def _from(running: RunCurve, beginnings: _Beginnings) -> EndForecast | None:
     now, pairs = beginnings.own, beginnings.others
-    if len(pairs) < FEWEST:
+    if not pairs:
         return None
     at = np.log([(one.params, one.tokens) for one, _ in pairs])
     here = np.log([running.params, running.tokens])
     early = np.array([log_loss for _, log_loss in pairs])
-    fall = np.log([one.final for one, _ in pairs if one.final is not None]) - early
-    expected, end = _plane(at, early, here, STRANGE), _plane(at, fall, here, 0.95)
-    if expected is None or end is None or abs(now - expected.value) > expected.half:
+    final = np.log([one.final for one, _ in pairs if one.final is not None])
+    expected = _plane(at, early, here, STRANGE)
+    if expected is None or abs(now - expected.value) > expected.half:
         return None
-    middle = now + end.value
+    ends = [(kept, _plane(at, final - kept * early, here, 0.95)) for kept in KEPT]
+    possible = [(end.half, kept * now + end.value) for kept, end in ends if end is not None]
+    if not possible:
+        return None
+    half, middle = min(possible)
     return EndForecast(
         loss=float(np.exp(middle)),
-        low=float(np.exp(middle - end.half)),
-        high=float(np.exp(middle + end.half)),
+        low=float(np.exp(middle - half)),
+        high=float(np.exp(middle + half)),
         share=beginnings.share,
         runs=len(pairs),
     )
@@ -123,28 +129,28 @@ def _plane(
     at: NDArray[np.float64], values: NDArray[np.float64], here: NDArray[np.float64], level: float
 ) -> _Predicted | None:
     """One more value at `here`, of the plane through the values; flat along what does not vary. None where `here` lies
-    off the line or point that all `at` lie on, or fewer than two degrees of freedom are left.
+    off the line or point that all `at` lie on, or fewer than two degrees of freedom are left; one is spent on k.
 
     Seeds of one rung are one point, their mean: that a plane is not the form shows between rungs, not between seeds.
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit  # the quantile of t
 
     rungs, rung_of = np.unique(at.round(2), axis=0, return_inverse=True)
     num_seeds = np.bincount(rung_of.ravel())
     means = np.bincount(rung_of.ravel(), values) / num_seeds
     between_seeds = values - means[rung_of.ravel()]
-    seeds_freedom = len(at) - len(rungs)
+    seeds_freedom = len(at) - len(rungs) - (len(rungs) == 1)
     if len(rungs) == 1:
-        if seeds_freedom < 2 or np.abs(here - rungs[0]).max() > ALIKE:
+        if seeds_freedom < LEAST_FREEDOM or np.abs(here - rungs[0]).max() > ALIKE:
             return None
         spread = np.sqrt(np.sum(between_seeds**2) / seeds_freedom * (1 + 1 / len(at)))
-        return _Predicted(float(means[0]), float(student.ppf((1 + level) / 2, seeds_freedom) * spread))
+        return _Predicted(float(means[0]), float(stdtrit(seeds_freedom, (1 + level) / 2) * spread))
     centre = rungs.mean(axis=0)
     _, spreads, directions = np.linalg.svd((rungs - centre) / np.sqrt(len(rungs)), full_matrices=True)
     varies = np.pad(spreads, (0, 2 - len(spreads))) > ALIKE
     offset = directions @ (here - centre)
-    freedom = len(rungs) - 1 - int(varies.sum())
-    if freedom < 2 or np.abs(offset[~varies]).max(initial=0.0) > 2 * ALIKE:
+    freedom = len(rungs) - 2 - int(varies.sum())
+    if freedom < LEAST_FREEDOM or np.abs(offset[~varies]).max(initial=0.0) > 2 * ALIKE:
         return None
     design = np.column_stack([np.ones(len(rungs)), (rungs - centre) @ directions[varies].T])
     inverse = np.linalg.inv(design.T @ design)
@@ -153,7 +159,7 @@ def _plane(
     variance = float(np.sum((means - design @ fitted) ** 2)) / freedom
     within = float(np.sum(between_seeds**2)) / seeds_freedom if seeds_freedom else 0.0
     one_run = within * (1 - 1 / num_seeds.mean())  # the mean of a rung's seeds is nearer than one of them
-    half = student.ppf((1 + level) / 2, freedom) * np.sqrt(variance * (1 + point @ inverse @ point) + one_run)
+    half = stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance * (1 + point @ inverse @ point) + one_run)
     return _Predicted(float(point @ fitted), float(half))
 
 
