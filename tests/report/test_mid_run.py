@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lawful.observe import write_observations
-from lawful.report.mid_run import _keys
+from lawful.report.mid_run import _are_rivals, _keys
 from lawful.report.progress import status_json, status_table, study_status
 from lawful.report.watch import Watch
 from lawful.schema import RunRecord
@@ -112,6 +112,16 @@ def test_another_seed_is_no_rival(make_folder: Make) -> None:
     write_result(here.result(sister.run), RunRecord(status="finished", measured={"loss": 0.5}))
     with claimed(here.claim(runs[RUN].run)):
         assert study_status(folder).runs[RUN].cannot_win == ""
+
+
+def test_commands_on_other_data_are_no_rivals() -> None:
+    """lawful does not know what a command reads; a coordinate that is a text may name it."""
+    at = {"trainer": "a", "data": "books", "width": 8}
+    command = planned_run("0", at=at, arm="a", kind="command", corpus="")
+    other_arm = replace(command, run="1", at={**at, "trainer": "b"}, arm="b")
+    other_data = replace(other_arm, run="2", at={**other_arm.at, "data": "code"})
+    other_width = replace(command, run="3", at={**at, "width": 16})
+    assert [_are_rivals(command, one) for one in (other_arm, other_data, other_width)] == [True, False, True]
 
 
 def test_kin_have_one_schedule_and_one_setting_of_all_that_is_no_size() -> None:

@@ -117,8 +117,13 @@ def _are_rivals(one: PlannedRun, other: PlannedRun) -> bool:
     def setting(run: PlannedRun) -> dict[str, Coordinate]:
         return {name: value for name, value in run.at.items() if name != "seed"}
 
+    def texts(run: PlannedRun) -> dict[str, Coordinate]:
+        """One may name the data of a command, whose corpus is not known; the arm may differ."""
+        return {name: value for name, value in run.at.items() if isinstance(value, str) and value != run.arm}
+
     return (
         one.corpus == other.corpus
+        and (one.kind != "command" or texts(one) == texts(other))
         and bool(one.starts_from) == bool(other.starts_from)
         and setting(one) != setting(other)
         and _is_known(other)

@@ -198,8 +198,8 @@ def status_table(status: StudyStatus) -> Table:
 
 
 def _is_due(run: RunStatus) -> bool:
-    """Whether enough of the run is done for a forecast of its end."""
-    return run.state == "running" and run.steps > 0 and run.step >= EARLIEST * run.steps
+    """Whether a forecast of the run's end may be looked for: EARLIEST of its steps are done, and not all."""
+    return run.state == "running" and EARLIEST * run.steps <= run.step < run.steps
 
 
 def _end_text(run: RunStatus) -> str:
