@@ -84,8 +84,8 @@ def test_a_run_unlike_the_finished_ones_so_far_is_not_forecast() -> None:
     assert forecast_end(run, others) is not None and forecast_end(spike, others) is None
 
 
-def test_evaluations_are_read_in_place_of_training_losses_where_all_runs_have_them() -> None:
-    """They are of fixed data: here without noise, so that the interval is narrower."""
+def test_of_evaluations_and_training_losses_the_narrower_interval_stands() -> None:
+    """Here evaluations have no noise."""
     dice = np.random.default_rng(8)
     others = [curve(*at, dice) for at in GRID]
     run = curve(3e4, 3e6, dice)

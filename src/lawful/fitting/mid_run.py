@@ -3,9 +3,9 @@
 The beginning of a run at a constant rate does not say what the decay of the rate will bring. Finished runs under the
 same schedule do. With l the log loss at the share of the steps that the run has reached, and L that at the end, L - k l
 is a plane in the logs of parameters and tokens, fitted to the finished runs. k is how much of a run's distance from the
-others so far is left at the end: of KEPT, the one with the narrowest interval. The interval is the t interval of one
-more run; it grows with the distance of the run from the finished ones. A law of the loss curve (laws/annealing.py) with
-the same finished runs was less exact: benchmarks/mid_run.py.
+others so far is left at the end. Of KEPT, and of evaluations and training losses, the narrowest interval stands. It is
+the t interval of one more run, and grows with the distance of the run from the finished ones. A law of the loss curve
+(laws/annealing.py) with the same finished runs was less exact: benchmarks/mid_run.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EARLIEST = 0.3  # of the steps; before, warmup and the first fall of the loss sa
 KEPT = (0.0, 0.25, 0.5, 0.75, 1.0)
 WINDOW = 1 / 3  # of the share reached: training losses of the last third of the steps so far are averaged
 LEAST_LOSSES = 3  # in that window
-WIDEST_GAP = 0.1  # of the steps: evaluations that lie farther apart are not interpolated
+WIDEST_GAP = 0.1  # of the steps: evaluations farther apart are not interpolated
 LEAST_FREEDOM = 2  # of the residuals; the t interval of one is 12.7 standard errors to each side
 ALIKE = 0.05  # of a log count: counts that differ by less do not tell runs apart
 STRANGE = 0.999  # a run whose loss so far lies outside this interval of the finished ones is not forecast
@@ -70,8 +70,11 @@ def forecast_end(running: RunCurve, finished: Sequence[RunCurve]) -> EndForecast
     than EARLIEST of the steps done, or a loss so far that is unlike theirs."""
     evaluated = _beginnings(running.evaluations, [(one, one.evaluations) for one in finished], _evaluated)
     trained = _beginnings(running.training, [(one, one.training) for one in finished], _trained)
-    best = max(evaluated, trained, key=lambda one: len(one.others))  # evaluations have less noise: they win a tie
-    return _from(running, best)
+    kinds = [one for one in (evaluated, trained) if one.others]
+    if any(_is_strange(running, one) for one in kinds):
+        return None
+    found = [end for end in (_from(running, one) for one in kinds) if end is not None]
+    return min(found, key=lambda end: end.high / end.low, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,10 @@ class _Beginnings:
     share: float
     own: float
     others: Sequence[tuple[RunCurve, float]]
+
+    @property
+    def log_losses(self) -> NDArray[np.float64]:
+        return np.array([log_loss for _, log_loss in self.others])
 
 
 def _beginnings(
@@ -94,17 +101,15 @@ def _beginnings(
     return _Beginnings(share=own.reached, own=now, others=pairs)
 
 
+def _is_strange(running: RunCurve, beginnings: _Beginnings) -> bool:
+    expected = _plane(_counts(beginnings), beginnings.log_losses, _log_counts(running), STRANGE)
+    return expected is not None and abs(beginnings.own - expected.value) > expected.half
+
+
 def _from(running: RunCurve, beginnings: _Beginnings) -> EndForecast | None:
-    now, pairs = beginnings.own, beginnings.others
-    if not pairs:
-        return None
-    at = np.log([(one.params, one.tokens) for one, _ in pairs])
-    here = np.log([running.params, running.tokens])
-    early = np.array([log_loss for _, log_loss in pairs])
+    now, pairs, early = beginnings.own, beginnings.others, beginnings.log_losses
+    at, here = _counts(beginnings), _log_counts(running)
     final = np.log([one.final for one, _ in pairs if one.final is not None])
-    expected = _plane(at, early, here, STRANGE)
-    if expected is None or abs(now - expected.value) > expected.half:
-        return None
     ends = [(kept, _plane(at, final - kept * early, here, 0.95)) for kept in KEPT]
     possible = [(end.half, kept * now + end.value) for kept, end in ends if end is not None]
     if not possible:
@@ -117,6 +122,14 @@ def _from(running: RunCurve, beginnings: _Beginnings) -> EndForecast | None:
         share=beginnings.share,
         runs=len(pairs),
     )
+
+
+def _counts(beginnings: _Beginnings) -> NDArray[np.float64]:
+    return np.array([_log_counts(one) for one, _ in beginnings.others])
+
+
+def _log_counts(run: RunCurve) -> NDArray[np.float64]:
+    return np.log([run.params, run.tokens])
 
 
 @dataclass(frozen=True)
