@@ -7,7 +7,7 @@
 
 Each finished run is cut at a share of its steps and its end forecast from other runs of its study, in three ways:
 
-    plane     lawful's: the fall of the log loss from there to the end, a plane in log parameters and log tokens
+    plane     lawful's (fitting/mid_run.py): a plane in log parameters and log tokens of the finished runs
     law       the loss-curve law E + A S1^-alpha - C S2 (arXiv:2408.11029): alpha and C of the finished runs, E and A of
               the run's own beginning
     law, E    the same with E of the finished runs, too
