@@ -6,21 +6,22 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import Literal
 
 from lawful.costs import GpuHours, Seconds, estimates, gpu_hours
+from lawful.fitting.mid_run import EndForecast
 from lawful.observe import over_in_table
+from lawful.report import mid_run
+from lawful.report.cached import Cached
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
 from lawful.storage import codec
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
 
-if TYPE_CHECKING:
-    pass
 State = Literal["finished", "diverged", "failed", "running", "waiting"]
 STATES: tuple[State, ...] = ("finished", "diverged", "failed", "running", "waiting")
 TAIL_BYTES = 4096  # holds the last ten lines of a record or more
@@ -34,6 +35,8 @@ class RunStatus:
     steps    0 where only the run knows how many there will be
     seconds_range    the interval of seconds_left, where a cost law gives both
     ended_at    seconds since 1970
+    end     where it will end, by the finished runs of the study; never a result. None: not forecast (yet)
+    cannot_win    a sentence where even the lower end of that lies above a finished rival's loss; else ""
     """
 
     run: str
@@ -48,6 +51,8 @@ class RunStatus:
     reason: str
     ended_at: float | None
     seconds_range: tuple[float, float] | None = None
+    end: EndForecast | None = None
+    cannot_win: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,7 @@ def study_status(folder: Path) -> StudyStatus:
         _ended(here, one, result) if result else _unfinished(here, one, pace, costs.get(one.run))
         for one, result in zip(planned, results, strict=True)
     )
+    runs = _with_ends(here, planned, results, runs)
     weights = [one.seconds_estimate or float(one.flops or 1) for one in planned]
     done = sum(weight * _share(run, one.own_steps) for weight, run, one in zip(weights, runs, planned, strict=True))
     workers = _workers(study, runs)
@@ -113,6 +119,18 @@ def study_status(folder: Path) -> StudyStatus:
         seconds_range=_whole_range(planned, runs, workers),
         gpu_hours=gpu_hours(planned, over),
         price_per_gpu_hour=study.price_per_gpu_hour,
+    )
+
+
+def _with_ends(
+    here: Store, planned: Sequence[PlannedRun], results: Sequence[RunRecord | None], runs: Sequence[RunStatus]
+) -> tuple[RunStatus, ...]:
+    """The runs, those under way with where they will end."""
+    steps_done = {run.run: run.step for run in runs if run.ended_at is None}
+    ends = mid_run.forecasts(here, planned, results, steps_done)
+    lost = mid_run.cannot_win(planned, results, ends)
+    return tuple(
+        replace(run, end=ends[run.run], cannot_win=lost.get(run.run, "")) if run.run in ends else run for run in runs
     )
 
 
@@ -304,34 +322,6 @@ def _last_values(path: Path) -> dict[str, Cell]:
     return found
 
 
-Content = TypeVar("Content")
-
-
-class _Cached(Generic[Content]):
-    """Files that are parsed once for as long as they do not change, by modification time and size."""
-
-    def __init__(self, parse: Callable[[Path], Content]) -> None:
-        self._parse = parse
-        self._known: dict[Path, tuple[tuple[int, int], Content]] = {}
-
-    def read(self, path: Path) -> Content | None:
-        """None where there is no file."""
-        try:
-            facts = path.stat()
-        except OSError:
-            return None
-        key = (facts.st_mtime_ns, facts.st_size)
-        known = self._known.get(path)
-        if known is None or known[0] != key:
-            known = self._known[path] = (key, self._parse(path))
-        return known[1]
-
-    def changed_at(self, path: Path) -> float | None:
-        """Seconds since 1970, of a file that was read; None of any other."""
-        known = self._known.get(path)
-        return known[0][0] / 1e9 if known else None
-
-
 def _results_in_table(path: Path) -> dict[str, RunRecord]:
     """The runs that a study's table says are over."""
     return {
@@ -344,6 +334,6 @@ def _results_in_table(path: Path) -> dict[str, RunRecord]:
     }
 
 
-_studies = _Cached(codec.read_study)
-_results = _Cached(codec.read_result)
-_tables = _Cached(_results_in_table)
+_studies = Cached(codec.read_study)
+_results = Cached(codec.read_result)
+_tables = Cached(_results_in_table)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from lawful.report import tables
+from lawful.fitting.mid_run import EARLIEST
+from lawful.report import mid_run, tables
 from lawful.report.progress import RunStatus, StudyStatus
 from lawful.storage import json_files
 from lawful.storage.json_files import Json
@@ -14,7 +15,7 @@ from lawful.storage.json_files import Json
 if TYPE_CHECKING:
     from rich.table import Table
 
-MOST_RUNNING, MOST_ENDED, MOST_TROUBLED = 6, 5, 3  # rows shown, so that the whole fits 24 lines
+MOST_RUNNING, MOST_ENDED, MOST_TROUBLED, MOST_LOST = 6, 5, 3, 1  # rows shown, so that the whole fits 24 lines
 _MARKS = {"finished": "done", "diverged": "[red]diverged[/]", "failed": "[red]failed[/]"}
 
 
@@ -39,18 +40,23 @@ def status_table(status: StudyStatus) -> Table:
     running = [run for run in status.runs if run.state == "running"]
     if running:
         whole.add_row("")
-        table = _runs_table("running", ("step", "loss", "tokens/s", "left"))
+        has_ends = any(_is_due(run) for run in running)
+        ends_column = ["ends at, 95 %"] if has_ends else []
+        table = _runs_table("running", ("step", "loss", *ends_column, "tokens/s", "left"))
         for run in running[:MOST_RUNNING]:
             table.add_row(
                 Text(_label(run)),
                 f"{run.step}/{run.steps}" if run.steps else f"{run.step}",
                 tables.loss(run.loss),
+                *([_end_text(run)] if has_ends else []),
                 tables.count(run.tokens_per_second),
                 tables.seconds(run.seconds_left),
             )
         whole.add_row(table)
         if len(running) > MOST_RUNNING:
             whole.add_row(Text(f"and {len(running) - MOST_RUNNING} more running", style="dim"))
+    for run in [run for run in running if run.cannot_win][:MOST_LOST]:
+        whole.add_row(Text(run.cannot_win, style="yellow"))
     ended = sorted((run for run in status.runs if run.ended_at is not None), key=lambda run: -(run.ended_at or 0))
     if ended:
         whole.add_row("")
@@ -65,6 +71,15 @@ def status_table(status: StudyStatus) -> Table:
         text = Text(f"{run.rung} {run.state}: {' '.join(run.reason.split())}", style="red", no_wrap=True)
         whole.add_row(text)
     return whole
+
+
+def _is_due(run: RunStatus) -> bool:
+    """Whether a forecast of the run's end may be looked for: EARLIEST of its steps are done, and not all."""
+    return run.state == "running" and EARLIEST * run.steps <= run.step < run.steps
+
+
+def _end_text(run: RunStatus) -> str:
+    return "" if not _is_due(run) else "not forecast yet" if run.end is None else mid_run.between(run.end)
 
 
 def status_line(status: StudyStatus) -> str:

@@ -22,7 +22,7 @@ from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.markup import tag
 from lawful.report.page import all_charts, page
-from lawful.report.progress import study_status
+from lawful.report.progress import StudyStatus, study_status
 from lawful.report.status_shown import status_line
 from lawful.storage.layout import Store, mirror
 
@@ -41,6 +41,7 @@ class Watch:
     page     the newest page
     version  how many pages there have been
     line     how far the study is, and what it waits for
+    lost     a run under way that cannot win, and why
     trouble  the file that cannot be read now, such as one that is being copied, or what went wrong with the last refit
     """
 
@@ -54,6 +55,7 @@ class Watch:
         self.line = ""
         self.trouble = ""
         self.headline = ""
+        self.lost = ""
         self._fitted: object = None  # what of the folder the newest fits and page were made from
         self._shown: object = None
         self._refit_due = self._redraw_due = 0.0  # not before, by time.monotonic
@@ -65,11 +67,12 @@ class Watch:
         try:
             self.study = Store(self.folder).read_study()
             is_new = self._refit_or_redraw()
-            done = status_line(study_status(self.folder))
+            status = study_status(self.folder)
+            done, self.lost = status_line(status), _lost(status)
             trouble = self._refit_trouble and f"not fitted again: {self._refit_trouble}"
         except (LawfulError, OSError) as error:  # a file in the middle of being copied, a folder that went away
             done, trouble = self.line.partition(" · ")[0], f"waiting: {error}"
-        self.line = " · ".join(part for part in (done, trouble) if part)
+        self.line = " · ".join(part for part in (done, self.lost, trouble) if part)
         self.trouble = trouble
         return is_new
 
@@ -139,9 +142,9 @@ def serve(
         thread.start()
         try:
             ready(f"http://{ADDRESS}:{server.server_port}/")
-            said = ["", ""]
+            said = ["", "", ""]
             while True:
-                for place, text in enumerate((watch.headline, watch.trouble)):
+                for place, text in enumerate((watch.headline, watch.lost, watch.trouble)):
                     if text and text != said[place]:
                         say(text)
                     said[place] = text
@@ -150,6 +153,13 @@ def serve(
         finally:
             server.shutdown()
             server.server_close()
+
+
+def _lost(status: StudyStatus) -> str:
+    """The first run that cannot win, and how many more there are."""
+    found = [run.cannot_win for run in status.runs if run.state == "running" and run.cannot_win]
+    more = f" (and {len(found) - 1} more that cannot win)" if len(found) > 1 else ""
+    return found[0] + more if found else ""
 
 
 class _Server(ThreadingHTTPServer):
