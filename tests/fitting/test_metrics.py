@@ -135,4 +135,4 @@ def test_metrics_from_the_command_line(tmp_path):
     low, high = out["hellaswag"]["prediction"]["ci95"]
     assert low < right_share(chinchilla_loss(1e10, 2e11)) < high
     odd = CliRunner().invoke(app, ["fit", *words, "--chance", ".25"])
-    assert "expected neither --chance beside it" in str(odd.exception)
+    assert "expected no --chance beside it" in str(odd.exception)

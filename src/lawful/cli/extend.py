@@ -48,7 +48,7 @@ def extend(
     former = Store(folder).read_study()
     allow(trust, former, folder)
     is_of_options = former.is_of_commands and former.study_file is None and study is None
-    if told != CommandOptions() and not is_of_options:
+    if told.given and not is_of_options:
         raise DeclarationError(
             "--grid, --command and what belongs to them: expected a study that --command declared, and no file."
         )
