@@ -31,8 +31,8 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
     of_one: dict[str, object] = {"--x": asked.x, "--cluster": asked.cluster, "--question": asked.question}
     of_one |= {"--bounds": asked.bounds, "--fixed": asked.fixed, "--prior": asked.prior}
     of_one |= {"--loss-column": asked.loss_column, "--response": asked.response, "--chance": asked.chance}
-    of_one |= {"--trials-column": asked.trials_column, "--stderr-column": asked.stderr_column not in (None, "none")}
-    expect_alone("--metric", {**of_one, "--objective": asked.objective != "robust"})
+    of_one |= {"--trials-column": asked.trials_column, "--objective": asked.objective != "robust"}
+    expect_alone("--metric", of_one)
     point = {name: float(value) for name, value in at.items() if not isinstance(value, str)}
     if len(point) < len(at):
         raise DeclarationError("--metric: expected numbers in --at.")
