@@ -27,7 +27,7 @@ from lawful.cli.study_options import (
     Stack,
     StudyName,
     Workers,
-    settings_of,
+    given_settings,
 )
 from lawful.cli.terminal import console
 from lawful.cli.training_options import Price
@@ -109,7 +109,7 @@ def plan_of(
     from lawful.planning.commands import has_training, is_of_commands, plan_commands
     from lawful.study import declare
 
-    given = settings_of(settings)
+    given = given_settings(settings)
     if (name is None) == (of_command is None):
         raise DeclarationError(
             f"expected a study (a name, or the path of its Python file) or --command, got "
