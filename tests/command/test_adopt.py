@@ -179,7 +179,7 @@ def test_a_coordinate_without_a_column_is_refused(here: Path) -> None:
 
 
 def test_a_sweep_becomes_a_study_without_a_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lawful.cli.studies._announce", lambda folder, page: None)  # the page is another test's
+    monkeypatch.setattr("lawful.cli.adopt.announce", lambda folder, page: None)  # the page is another test's
     words = ("--command", f"{sys.executable} train.py {{width}} {{seed}}", "--params", "12*4*{width}^2")
     words += ("--tokens", "1e6", "--reads", "log: val loss {loss}", "--law", "power:params", "--hold-out", "width=96")
     words += ("--grid", "width=16,24,32,48,64,96 seed=0..1", "--out", "out")
