@@ -1,4 +1,4 @@
-"""Laws: formulas with named parameters, each a sum of positive terms. One file each; a user adds one by writing one.
+"""What a law is: a formula with named parameters, a sum of positive terms of the axes. laws/ holds them, by name.
 
 Every law here is  L(x) = sum_k c_k phi_k(x; shapes)  with coefficients c_k >= 0 and a few shape parameters (exponents
 and the like). That form is what makes a fit fast and certain: given the shapes the coefficients are linear, and with

@@ -244,6 +244,13 @@ def test_checklist(table):
         (("predict", "{table}", "--params", "1e9x", "--tokens", "1e9"), "expected a count"),
         (("crossover", "{table}", "--arms", "a"), "expected FIRST,SECOND"),
         (("allocate", "{table}", "--flops", "1e21", "--cost", "guess"), "--cost: expected 6nd, exact, or"),
+        (("fit", "{table}", "--metric", "loss", "--by", "arm", "--verbose"), "neither --by nor --verbose beside"),
+        (("fit", "{table}", "--metric", "loss", "--objective", "lad"), "--metric: expected no --objective beside it"),
+        (("fit", "{table}", "--plot-columns", "2"), "--plot-columns: expected --plot FILE beside it"),
+        (("fit", "{table}", "--by", "arm", "--share", "E", "--verbose"), "--share: expected no --verbose beside it"),
+        (("predict", "{table}", "--metric", "loss", "--interval", "mean"), "--metric: expected no --interval beside"),
+        (("plan", "{table}", "--isoflop", "budgets=1e20,1e21", "--scale", "full"), "expected no --scale beside it"),
+        (("plan", "--isoflop", "budgets=1e20,1e21", "--grid", "a=1"), "--isoflop: expected no --grid beside it"),
         (("power", "--shift", "0.01", "--sigma", "0.01"), "points of the ladder"),
     ],
 )

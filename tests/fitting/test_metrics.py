@@ -123,6 +123,22 @@ def test_odd_lists_of_metrics_are_refused(metrics, error):
         lawful.fit_metrics(tasks(np.random.default_rng(0)), metrics)
 
 
+def test_standard_errors_of_one_metric_weigh_no_other():
+    rows = [
+        {
+            "params": n,
+            "val_loss": 2 + 400 * n**-0.35 * (1 + 0.01 * i % 3),
+            "train_loss": 1 + 300 * n**-0.3,
+            "stderr": 0.01,
+        }
+        for i, n in enumerate(np.geomspace(1e7, 1e10, 8))
+    ]
+    with pytest.raises(
+        TableError, match="stderr: expected standard errors of one metric, got them beside val_loss and"
+    ):
+        lawful.fit_metrics(rows, ["val_loss", "train_loss"], law="power_floor:params", draws=200)
+
+
 def test_metrics_from_the_command_line(tmp_path):
     write_csv(tmp_path / "runs.csv", rows := tasks(np.random.default_rng(0)), columns=list(rows[0]))
     words = [str(tmp_path / "runs.csv"), "--metric", ",".join(ASKED), "--draws", "200"]
@@ -135,4 +151,4 @@ def test_metrics_from_the_command_line(tmp_path):
     low, high = out["hellaswag"]["prediction"]["ci95"]
     assert low < right_share(chinchilla_loss(1e10, 2e11)) < high
     odd = CliRunner().invoke(app, ["fit", *words, "--chance", ".25"])
-    assert "expected neither --chance beside it" in str(odd.exception)
+    assert "expected no --chance beside it" in str(odd.exception)

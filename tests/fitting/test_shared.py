@@ -105,11 +105,23 @@ def test_what_cannot_be_shared_is_refused(share, says):
         fit_shared(straight(), "arm", share, law="power")
 
 
-def test_standard_errors_that_a_joint_fit_would_not_heed_are_refused():
-    rows = [{**row, "stderr": 0.01} for row in straight()]
-    with pytest.raises(DeclarationError, match="weighs rows without the column 'stderr'.*leave that column out"):
-        fit_shared(rows, "arm", ["alpha"], law="power")
-    assert fit_shared(rows, "arm", ["alpha"], law="power", stderr="none").p > 0.05
+def test_standard_errors_weigh_the_rows_of_a_shared_fit():
+    """Straight lines in the logarithms with one slope: weighted least squares by hand, of known errors."""
+    rng = np.random.default_rng(0)
+    sizes = np.tile(np.geomspace(1e7, 1e10, 9), 2)
+    is_first = np.arange(18) < 9
+    error = np.where(rng.random(18) < 0.5, 0.04, 0.004)
+    loss = np.where(is_first, 400.0, 300.0) * sizes**-0.1 * np.exp(error * rng.standard_normal(18))
+    rows = [
+        {"arm": "ab"[not first], "params": size, "loss": value, "stderr": value * own}
+        for first, size, value, own in zip(is_first, sizes, loss, error, strict=True)
+    ]
+    design = np.column_stack([is_first, ~is_first, -np.log(sizes)]) / error[:, None]
+    by_hand = np.linalg.lstsq(design, np.log(loss) / error, rcond=None)[0][2]
+    found = fit_shared(rows, "arm", ["alpha"], law="power:params").params["alpha"]
+    unweighed = fit_shared(rows, "arm", ["alpha"], law="power:params", stderr="none").params["alpha"]
+    assert found.value == pytest.approx(by_hand, abs=2e-4) and found.ci95[0] < 0.1 < found.ci95[1]
+    assert np.diff(found.ci95) < 0.5 * np.diff(unweighed.ci95)
 
 
 def test_a_comparison_of_arms_that_share_an_exponent_is_of_the_others_and_sharper():

@@ -72,6 +72,11 @@ class CommandLadder:
     unit = ""  # `lawful adopt` has a --unit of its own, of the table's columns
 
     @property
+    def given(self) -> list[str]:
+        """The names of the options that are given."""
+        return [name for name in (*OPTIONS, "reads") if getattr(self, name)]
+
+    @property
     def settings(self) -> dict[str, str]:
         """What a plan keeps of the options, so that `lawful extend` can declare the study again with more rungs."""
         kept = {**{name: getattr(self, name) for name in OPTIONS}, "reads": shlex.join(self.reads or ())}
@@ -90,7 +95,7 @@ class CommandLadder:
         from lawful.study import grid as rungs_of
 
         if self.command is None:
-            if alone := [option for option in (*OPTIONS, "reads") if getattr(self, option)]:
+            if alone := self.given:
                 raise DeclarationError(f"--{alone[0].replace('_', '-')}: expected --command beside it, got none.")
             return None
         if gpus != int(gpus):

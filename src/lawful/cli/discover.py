@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.asked import ClusterColumn, Seed, Table, names_of, with_options
+from lawful.cli.results import print_json
 from lawful.cli.terminal import prose
 
 if TYPE_CHECKING:
@@ -26,16 +27,14 @@ def register(app: typer.Typer) -> None:
 def discover_command(asked: Table, inputs: Inputs, cluster: ClusterColumn = None, seed: Seed = 0) -> None:
     """Search for the formula of a table. Forms by their errors on rungs left out, and how sure the choice is."""
     import dataclasses
-    import json
 
     from lawful.fitting.discover import discover
-    from lawful.storage.json_files import plain
 
     table, _, columns = asked.read()
     roles = {role: columns[role] for role in ("params", "tokens", "loss", "flops")}
     found = discover(table, names_of(inputs), **roles, cluster=cluster, seed=seed, progress=_Said())
     if asked.as_json:
-        typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=1, allow_nan=False))
+        print_json(dataclasses.asdict(found))
         return
     typer.echo(prose(found.sentence))
     values = ", ".join(f"{name} {value:.4g}" for name, value in found.forms[0].values.items())

@@ -13,7 +13,7 @@ from lawful.cli.announce import say_warnings, tell
 from lawful.cli.asked import with_options
 from lawful.cli.commands import CommandOptions, plan_more_rungs
 from lawful.cli.plan import planning_progress
-from lawful.cli.study_options import Data, Set, Trust, allow, settings_of
+from lawful.cli.study_options import Data, Set, Trust, allow, given_settings
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def extend(
     former = Store(folder).read_study()
     allow(trust, former, folder)
     is_of_options = former.is_of_commands and former.study_file is None and study is None
-    if told != CommandOptions() and not is_of_options:
+    if told.given and not is_of_options:
         raise DeclarationError(
             "--grid, --command and what belongs to them: expected a study that --command declared, and no file."
         )
@@ -57,7 +57,7 @@ def extend(
             raise DeclarationError("--set, --data: a study that --command declared has none; expected --grid.")
         planned = plan_more_rungs(folder, former, told)
     else:
-        planned = _extension(folder, former, study, {**former.settings, **settings_of(settings)}, data)
+        planned = _extension(folder, former, study, {**former.settings, **given_settings(settings)}, data)
     registered = write_extension(folder, planned)
     say_warnings(planned.study)
     new = added_runs(former, planned.study)

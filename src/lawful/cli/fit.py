@@ -10,7 +10,7 @@ import typer
 from lawful.cli import metrics, options
 from lawful.cli.asked import Fitted, limited, names_of, with_options
 from lawful.cli.metrics import ManyMetrics
-from lawful.cli.results import By, parts_by, plain, print_json, print_plain
+from lawful.cli.results import By, expect_alone, parts_by, plain, print_json, print_plain
 from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
@@ -66,14 +66,17 @@ def fit_command(
     from lawful.fitting.ranking import with_ranking
 
     if metric is not None:
-        if any(one is not None for one in (by, share, pool, plot, published)):
-            raise DeclarationError("--metric: expected neither --by, --share, --pool, --plot nor --against beside it.")
+        beside = {"--by": by, "--share": share, "--pool": pool, "--plot": plot, "--against": published}
+        expect_alone("--metric", {**beside, "--verbose": verbose})
         metrics.show(asked, metric, {})
         return
+    if plot is None and plot_columns is not None:
+        raise DeclarationError("--plot-columns: expected --plot FILE beside it, got none.")
     if asked.is_as_declared and by is None and plot is None and published is None and share is None and pool is None:
         _answer_folder(asked.source, asked.draws, asked.seed, asked.as_json, verbose)
         return
     if share is not None or pool is not None:
+        expect_alone("--share" if pool is None else "--pool", {"--verbose": verbose})
         _fit_joint(asked, by, share, pool, plot, published)
         return
     if plot is not None and by is not None:

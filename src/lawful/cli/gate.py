@@ -10,6 +10,7 @@ import typer
 from lawful.checks import PositiveFloat
 from lawful.cli import options
 from lawful.cli.asked import Source, with_options
+from lawful.cli.results import ByArm, print_json, print_read
 
 if TYPE_CHECKING:
     from lawful.fitting.gate import Gate
@@ -37,18 +38,16 @@ def gate_command(
         str | None,
         typer.Option(help="An arm of the table with the reference's recipe: runs are held against its, pair by pair."),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="The column that names the arms.")] = "arm",
+    by: ByArm = "arm",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment in CI.")] = False,
 ) -> None:
     """Whether a variant saves enough compute against a frozen law. Exits 0: yes, 5: no, 6: not decided."""
     import dataclasses
-    import json
 
     from lawful.errors import DeclarationError
     from lawful.fitting.gate import gate
     from lawful.fitting.result import load
-    from lawful.storage.json_files import plain
 
     if as_json and as_markdown:
         raise DeclarationError("--markdown: expected it or --json, got both.")
@@ -57,12 +56,11 @@ def gate_command(
     table = asked.table()
     found = gate(table, known, at_least=at_least, baseline=baseline, by=by, **told)
     if as_json:
-        typer.echo(json.dumps(plain({**dataclasses.asdict(found), "sentence": found.sentence}), indent=1))
+        print_json({**dataclasses.asdict(found), "sentence": found.sentence})
     elif as_markdown:
         typer.echo(_markdown(found))
     else:
-        for line in table.said:
-            typer.echo(f"read: {line}")
+        print_read(table)
         typer.echo(_text(found))
     if status := STATUS[found.verdict]:
         raise typer.Exit(status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
+from lawful.cli.results import print_json
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ MOST_BUDGETS, MOST_SIZES = 50, 200
 def show(text: str, earlier: str | None, as_json: bool) -> None:
     """Print the plan that `text` asks for; earlier: finished runs, a table or a study's folder."""
     from lawful.fitting.isoflop_plan import isoflop_plan
-    from lawful.storage.json_files import plain
 
     budgets, sizes = parsed(text)
     if earlier is not None and not Path(earlier).exists():
@@ -35,7 +34,7 @@ def show(text: str, earlier: str | None, as_json: bool) -> None:
         )
     found = isoflop_plan(budgets, sizes=sizes, earlier=earlier)
     if as_json:
-        typer.echo(json.dumps(plain(dataclasses.asdict(found)), indent=1))
+        print_json(dataclasses.asdict(found))
     else:
         typer.echo(_text(found))
 

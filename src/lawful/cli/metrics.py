@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lawful.cli.asked import Fitted, names_of
+from lawful.cli.results import expect_alone, print_cautions, print_json, print_read
 from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
@@ -28,16 +28,11 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
     """Fit each metric; predict it where a point is given. Exits 1 where none can be answered."""
     from lawful.fitting.metrics import fit_metrics
 
-    alone: dict[str, object] = {
-        "--x": asked.x,
-        "--cluster": asked.cluster,
-        "--bounds": asked.bounds,
-        "--fixed": asked.fixed,
-    }
-    alone |= {"--prior": asked.prior, "--loss-column": asked.loss_column, "--response": asked.response}
-    alone |= {"--chance": asked.chance, "--trials-column": asked.trials_column}
-    if told := [name for name, value in alone.items() if value]:
-        raise DeclarationError(f"--metric: expected neither {' nor '.join(told)} beside it: they are of one metric.")
+    of_one: dict[str, object] = {"--x": asked.x, "--cluster": asked.cluster, "--question": asked.question}
+    of_one |= {"--bounds": asked.bounds, "--fixed": asked.fixed, "--prior": asked.prior}
+    of_one |= {"--loss-column": asked.loss_column, "--response": asked.response, "--chance": asked.chance}
+    of_one |= {"--trials-column": asked.trials_column, "--objective": asked.objective != "robust"}
+    expect_alone("--metric", of_one)
     point = {name: float(value) for name, value in at.items() if not isinstance(value, str)}
     if len(point) < len(at):
         raise DeclarationError("--metric: expected numbers in --at.")
@@ -49,14 +44,12 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
         name: one.predict("new_run", **point) for name, one in found.answers.items() if point and one.fit is not None
     }
     if asked.as_json:
-        _print_json(found.answers, forecasts)
+        _print_answers(found.answers, forecasts)
     else:
-        for line in table.said:
-            typer.echo(f"read: {line}")
+        print_read(table)
         for name, answer in found.answers.items():
             typer.echo(_text(name, answer, forecasts.get(name)) + "\n")
-        for warning in found.warnings:
-            typer.echo(prose(f"  {warning.severity}: {warning.code}: {warning.sentence}"))
+        print_cautions(found.warnings)
     if all(one.fit is None for one in found.answers.values()):
         raise typer.Exit(1)
 
@@ -83,9 +76,8 @@ def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | None) ->
     return "\n".join(lines)
 
 
-def _print_json(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, MetricPrediction]) -> None:
+def _print_answers(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, MetricPrediction]) -> None:
     from lawful.storage.codec import to_plain
-    from lawful.storage.json_files import plain
 
     out = {
         name: {
@@ -97,4 +89,4 @@ def _print_json(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, Met
         }
         for name, one in answers.items()
     }
-    typer.echo(json.dumps(plain(out), indent=1))
+    print_json(out)

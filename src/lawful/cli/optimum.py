@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.asked import Source, names_of, numbers, with_options
+from lawful.cli.results import print_cautions, print_json, print_read
 
 if TYPE_CHECKING:
     from lawful.fitting.allocate import Interval
@@ -29,10 +30,8 @@ def optimum_command(
 ) -> None:
     """The best learning rate or batch size of sweeps, and its law."""
     import dataclasses
-    import json
 
     from lawful.fitting.optima import optimum
-    from lawful.storage.json_files import plain
 
     told = {role: asked.columns[role] for role in ("params", "tokens", "flops", "loss")}
     table = asked.table()
@@ -41,19 +40,15 @@ def optimum_command(
     there = {name: law.predict(is_of_cell=False, **point) for name, law in found.laws.items()} if point else {}
     if as_json:
         out = {**dataclasses.asdict(found), "at": {name: dataclasses.asdict(one) for name, one in there.items()}}
-        typer.echo(json.dumps(plain(out), indent=1))
+        print_json(out)
         return
-    for line in table.said:
-        typer.echo(f"read: {line}")
+    print_read(table)
     typer.echo("\n".join([*_laws(found), "", *_cells(found.read)]))
     if there:
         typer.echo(f"\nat {', '.join(f'{name} {value:.4g}' for name, value in point.items())}:")
         for name, one in there.items():
             typer.echo(f"  {name} {_interval(one)}")
-    for warning in found.warnings:
-        from lawful.cli.terminal import prose
-
-        typer.echo(prose(f"  {warning.severity}: {warning.code}: {warning.sentence}"))
+    print_cautions(found.warnings)
 
 
 def _laws(found: OptimumOver) -> list[str]:

@@ -16,6 +16,7 @@ import typer
 from lawful.cli.asked import with_options
 from lawful.cli.commands import CommandOptions
 from lawful.cli.data import show_progress
+from lawful.cli.results import expect_alone
 from lawful.cli.study_options import (
     AnchorsOnly,
     AsJson,
@@ -26,7 +27,7 @@ from lawful.cli.study_options import (
     Stack,
     StudyName,
     Workers,
-    settings_of,
+    given_settings,
 )
 from lawful.cli.terminal import console
 from lawful.cli.training_options import Price
@@ -67,6 +68,11 @@ def plan(
     if isoflop is not None:
         from lawful.cli import isoflop_plan
 
+        of_ladder: dict[str, object] = {"--scale": scale, "--data": data, "--workers": workers, "--stack": stack}
+        of_ladder |= {"--device": device != "auto", "--set": settings, "--anchors-only": anchors_only}
+        of_ladder |= {"--price-per-gpu-hour": price_per_gpu_hour}
+        of_ladder |= {f"--{name.replace('_', '-')}": name for name in of_command.given}
+        expect_alone("--isoflop", of_ladder)
         isoflop_plan.show(isoflop, study, as_json)
         return
     declared = of_command.study(None, cores=1, gpus=0)
@@ -103,7 +109,7 @@ def plan_of(
     from lawful.planning.commands import has_training, is_of_commands, plan_commands
     from lawful.study import declare
 
-    given = settings_of(settings)
+    given = given_settings(settings)
     if (name is None) == (of_command is None):
         raise DeclarationError(
             f"expected a study (a name, or the path of its Python file) or --command, got "

@@ -11,7 +11,16 @@ from lawful.checks import PositiveInt
 from lawful.cli import metrics, options
 from lawful.cli.asked import Fitted, with_options
 from lawful.cli.metrics import ManyMetrics
-from lawful.cli.results import amount, in_unit, named_inputs, print_cautions, print_headline, print_plain, rounded_to
+from lawful.cli.results import (
+    amount,
+    expect_alone,
+    in_unit,
+    named_inputs,
+    print_cautions,
+    print_headline,
+    print_plain,
+    rounded_to,
+)
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ def predict_command(
     point: dict[str, float | str] = {axis: float(count(value)) for axis, value in given.items() if value is not None}
     point |= named_inputs(at or [])
     if metric is not None:
+        expect_alone("--metric", {"--interval": interval == "mean"})
         metrics.show(asked, metric, point)
         return
     if asked.is_as_declared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 By = Annotated[str | None, typer.Option("--by", help="Fit each value of this column apart.")]
 ByArm = Annotated[str, typer.Option("--by", help="The column that names the arms.")]
+
+
+def expect_alone(option: str, beside: Mapping[str, object]) -> None:
+    """Refuse the options that `option` would leave unread. beside: option -> its value, empty where it is not given."""
+    if told := [name for name, value in beside.items() if value]:
+        others = told[0] if len(told) == 1 else f"neither {' nor '.join(told)}"
+        raise DeclarationError(f"{option}: expected {'no ' if len(told) == 1 else ''}{others} beside it.")
+
+
+def print_read(table: Observations) -> None:
+    """How the table was read: which column was taken for what, which rows were left out."""
+    for line in table.said:
+        typer.echo(f"read: {line}")
 
 
 def named_inputs(parts: list[str]) -> dict[str, float | str]:

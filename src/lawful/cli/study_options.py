@@ -59,7 +59,7 @@ StudyName = Annotated[
 ]
 
 
-def settings_of(pairs: list[str] | None) -> dict[str, str]:
+def given_settings(pairs: list[str] | None) -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")

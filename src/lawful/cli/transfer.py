@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.asked import Source, names_of, with_options
+from lawful.cli.results import print_json, print_read
 from lawful.cli.terminal import prose
 
 if TYPE_CHECKING:
@@ -31,15 +32,14 @@ def transfer_command(
     as_json: AsJson = False,
 ) -> None:
     """Whether a small model's learning rate serves larger ones. Also: whether activations change alike."""
-    import json
-
     from lawful.fitting.transfer import transfer
-    from lawful.storage.json_files import plain
 
-    found = transfer(asked.table(), along=names_of(along), by=by, rate=rate, loss=asked.loss_column)
+    table = asked.table()
+    found = transfer(table, along=names_of(along), by=by, rate=rate, loss=asked.loss_column)
     if as_json:
-        typer.echo(json.dumps(plain(_as_json(found)), indent=1, allow_nan=False))
+        print_json(_as_json(found))
         return
+    print_read(table)
     for arm in found.arms:
         _print_arm(arm)
 

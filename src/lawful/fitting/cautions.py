@@ -1,4 +1,4 @@
-"""What a reader of a fit must be told, with stable codes; and how the exponents move under other choices."""
+"""What a reader of a fit must be told, with stable codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from lawful.fitting import search, solver
 from lawful.fitting.clusters import ACROSS_SIZES, BY_ROUNDING, BY_SEED, MAY_BE_SEEDS, ONE_SEED
 from lawful.fitting.data import Sample
 from lawful.fitting.default_law import unread_axis
@@ -16,75 +15,18 @@ from lawful.fitting.fitted import FittedLaw, run_spread
 from lawful.fitting.form import Doubt, Fixed
 from lawful.fitting.number_text import interval
 from lawful.fitting.prior import about_priors
-from lawful.fitting.records import ErrorBars, Sensitivity, WithoutRun
+from lawful.fitting.records import ErrorBars
 from lawful.fitting.replicates import resolution
-from lawful.fitting.search import OBJECTIVES, OF_ANY_RESPONSE, Point, best_point
 from lawful.fitting.shares import about_shares, counts_disagree
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import MISFIT, SUSPECTED, Rung
-from lawful.laws import Axes
 from lawful.response import Response
 from lawful.schema import Observation, Warning
 
-SUSPECTS = 20  # rows with the largest residuals, each left out once
 COARSE_SHARE = 0.3  # of the residuals' spread: rounding is then a tenth of their variance
 EXACT = 1e-8  # a rounding that is smaller matters to no fit
 LACKING = 0.005  # level of the F test against replicates: with the tests of form, 2 % of right laws are warned of
 RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a direction is not identified
-
-
-def sensitivity(fit: FittedLaw, data: Sample, point: Point) -> Sensitivity:
-    """The same law under every named objective, and without each of the rows that fit worst."""
-    law = point.problem.law
-    if fit.priors:  # under another objective their weight would be another one
-        return Sensitivity(outlier=_without_one(data, point))
-    under: dict[str, dict[str, float]] = {}
-    for objective in OBJECTIVES if data.response.is_log else OF_ANY_RESPONSE:
-        if objective == fit.objective.name:
-            under[objective] = fit.values
-            continue
-        other = best_point(data, law, objective, point.problem.low, point.problem.high, near=point.parameters)
-        under[objective] = dict(zip(law.parameters, map(float, other.parameters), strict=True))
-    counted = _counted_otherwise(fit, data, point)
-    return Sensitivity(objective=under, outlier=_without_one(data, point), counting=counted)
-
-
-COUNTS = {"params": ("params_non_embedding", "params_total"), "flops": ("flops", "flops_6nd")}
-
-
-def _counted_otherwise(fit: FittedLaw, data: Sample, point: Point) -> dict[str, dict[str, float]]:
-    """The shapes under every other count of the same thing that the table holds; one data set gave .835 or .707."""
-    law, out = point.problem.law, {}
-    for axis in law.inputs:
-        for name in COUNTS.get(axis, ()):
-            if name == data.column[axis] or name not in data.observations.columns:
-                continue
-            counted = data.observations.numbers(name)
-            if not (np.isfinite(counted) & (counted > 0)).all():
-                continue
-            values = {**data.values, axis: counted}
-            other = replace(data, values=values, x=Axes.of(values))
-            found = best_point(other, law, fit.objective.name, point.problem.low, point.problem.high)
-            shapes = {s.name: float(found.parameters[law.parameters.index(s.name)]) for s in law.shapes}
-            out[f"{axis} as {name}"] = shapes
-    return out
-
-
-def _without_one(data: Sample, point: Point) -> tuple[WithoutRun, ...]:
-    """For the worst-fitting rows."""
-    rows = np.argsort(-np.abs(point.residuals))[:SUSPECTS]
-    weights = np.ones((len(rows), data.n))
-    weights[np.arange(len(rows)), rows] = 0
-    starts = np.repeat(point.parameters[None], len(rows), axis=0)
-    found = solver.solve(
-        point.problem, starts, weights, is_near=data.n > search.SEARCHED_ROWS
-    )  # one of many moves little
-    names = point.problem.law.parameters
-    runs = data.run_names
-    return tuple(
-        WithoutRun(run=runs[row], params=dict(zip(names, map(float, values), strict=True)))
-        for row, values in zip(rows, found.parameters, strict=True)
-    )
 
 
 def cautions(fit: FittedLaw, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from lawful.errors import Refusal
 from lawful.fitting import derivatives, noise, solver, uncertainty
 from lawful.fitting import prior as priors
-from lawful.fitting.cautions import cautions, sensitivity
+from lawful.fitting.cautions import cautions
 from lawful.fitting.cost import cost_of
 from lawful.fitting.data import Sample, refuse_too_little, sample
 from lawful.fitting.error_bars import weighed
@@ -31,6 +31,7 @@ from lawful.fitting.records import (
     Sensitivity,
 )
 from lawful.fitting.search import FEW_STARTS, Point, best_point, limits, robust_sigma, side_of
+from lawful.fitting.sensitivity import sensitivity
 from lawful.fitting.sisters import FORM_DRAWS, Alternatives
 from lawful.fitting.starts import grid_starts
 from lawful.laws import Axes, Law

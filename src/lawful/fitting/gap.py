@@ -33,7 +33,7 @@ BAND_DRAWS = 4000  # of the largest deviation of a band: its 95 % quantile is th
 class JointFit:
     """Both arms fitted at once, each with its own parameters.
 
-    p       that one law serves both (compare.one_law)
+    p       that one law serves both (one_law.py)
     shared  the parameters that both share, with the test of that; None: each has its own
     """
 

@@ -23,7 +23,7 @@ from lawful.fitting.records import HeldOutRow, Prediction, expect_fit
 from lawful.laws import Array
 from lawful.response import Response
 from lawful.schema import Observation, Warning
-from lawful.tables import by_role
+from lawful.tables import Observations, by_role
 
 SAME_AMOUNT = 0.02  # amounts that differ by less, relatively, are one
 Largest = Literal["compute", "params", "tokens"]
@@ -158,39 +158,17 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
             f"holdout: expected top between 1 and {len(levels) - 1} (there are {len(levels)} amounts of {words}), got "
             f"{top}."
         )
-    limit = levels[-top] * (1 - SAME_AMOUNT / 2)
-    rows: list[Observation] = [
-        {**_cells(fit, row.axes), "loss": row.observed, "run": row.run, "cluster": str(row.cluster)}
-        for row in fit.residuals
-    ]
-    if fit.error_bars is not None:
-        errors = np.array([row.error or 0.0 for row in fit.residuals])
-        bars = response.bars(errors, np.array([row.observed for row in fit.residuals]))
-        given = ("trials", 1 / errors**2) if fit.error_bars.is_count else ("stderr", bars)
-        rows = [{**own, given[0]: float(bar)} for own, bar in zip(rows, given[1], strict=True)]
-    is_held_out = size >= limit
+    is_held_out = size >= levels[-top] * (1 - SAME_AMOUNT / 2)
     runs = np.array([row.run for row in fit.residuals])
     is_kept = ~np.isin(runs, runs[is_held_out])  # the earlier rows of a run that is held out are no forecast of it
-    kept = [row for row, is_here in zip(rows, is_kept, strict=True) if is_here]
-    fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"}
+    kept = [row for row, is_here in zip(_rows(fit), is_kept, strict=True) if is_here]
     if not kept:
         raise Refusal(
             "too_few_points",
             f"holdout: expected runs that do not reach the largest {words}, got none: nothing is left to fit. Hold out "
             "by another amount (--largest).",
         )
-    table = by_role(kept, response)
-    smaller = fit_table(
-        table,
-        resolved(fit.model, table).law,
-        {},
-        objective=fit.objective.name,
-        fixed=fixed,
-        bounds=fit.bounds,
-        prior={one.name: (one.mean, one.stderr) for one in fit.priors},
-        draws=len(fit.draws),
-        seed=fit.seed,
-    )
+    smaller = _fit_again(fit, by_role(kept, response))
     axes = np.array([[row.axes[axis] for axis in inputs] for row in fit.residuals])
     axes = np.where((axes > 0).all(axis=0), np.log(np.where(axes > 0, axes, 1.0)), axes)  # what may be 0 is taken as is
     loss = np.array([row.observed for row in fit.residuals])
@@ -218,6 +196,35 @@ def holdout(fit: Fitted, *, top: int = 1, largest: Largest | None = None) -> Hol
         _rms(last_errors),
         _rms(line_errors),
         (*chosen, *rests_on(smaller)),
+    )
+
+
+def _rows(fit: FittedLaw) -> list[Observation]:
+    """The runs of a fit as a table by role, with their error bars."""
+    rows: list[Observation] = [
+        {**_cells(fit, row.axes), "loss": row.observed, "run": row.run, "cluster": str(row.cluster)}
+        for row in fit.residuals
+    ]
+    if fit.error_bars is None:
+        return rows
+    errors = np.array([row.error or 0.0 for row in fit.residuals])
+    bars = fit.data.response.bars(errors, np.array([row.observed for row in fit.residuals]))
+    role, values = ("trials", 1 / errors**2) if fit.error_bars.is_count else ("stderr", bars)
+    return [{**own, role: float(value)} for own, value in zip(rows, values, strict=True)]
+
+
+def _fit_again(fit: FittedLaw, table: Observations) -> FittedLaw:
+    """The same law with the same settings, of other rows."""
+    return fit_table(
+        table,
+        resolved(fit.model, table).law,
+        {},
+        objective=fit.objective.name,
+        fixed={name: p.value for name, p in fit.params.items() if p.role == "fixed"},
+        bounds=fit.bounds,
+        prior={one.name: (one.mean, one.stderr) for one in fit.priors},
+        draws=len(fit.draws),
+        seed=fit.seed,
     )
 
 

@@ -138,15 +138,7 @@ def isoflop(
     curves = [curve_of(runs.take(g), method) for g in groups]
     known = [c for c in curves if c.params is not None]
     if len(known) < LEAST_CURVES:
-        raise Refusal(
-            "too_few_budgets",
-            f"{len(known)} of {len(curves)} budgets have at least {LEAST_ON_CURVE} runs "
-            f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides."
-            if len(groups)
-            else f"No {LEAST_ON_CURVE} runs have the same compute, so there is no curve of loss against size at a "
-            f"budget; {LEAST_CURVES} such budgets are needed. `lawful allocate` reads the best size off a law of size "
-            "and data. If each row is the best of its budget already: --method given.",
-        )
+        raise _too_few(len(known), len(curves))
     by_method: dict[str, Line] = {}
     for other in METHODS:
         optima = [c for c in (curve_of(runs.take(g), other) for g in groups) if c.params is not None]
@@ -167,6 +159,18 @@ def isoflop(
         _envelope_exponent(known),
         (*_about_convention(runs), *_cautions(curves, sizes, by_method, _untrusted(runs, groups), surface), *misfitted),
         table.loss_unit,
+    )
+
+
+def _too_few(known: int, curves: int) -> Refusal:
+    return Refusal(
+        "too_few_budgets",
+        f"{known} of {curves} budgets have at least {LEAST_ON_CURVE} runs "
+        f"with the lowest between two others; {LEAST_CURVES} are needed. Add sizes on both sides."
+        if curves
+        else f"No {LEAST_ON_CURVE} runs have the same compute, so there is no curve of loss against size at a "
+        f"budget; {LEAST_CURVES} such budgets are needed. `lawful allocate` reads the best size off a law of size "
+        "and data. If each row is the best of its budget already: --method given.",
     )
 
 

@@ -201,7 +201,22 @@ def fit_metrics(
         upstream = None if loss is None or one is loss or one.kind != "accuracy" else answers[loss.column]
         kept = [one, *([upstream.metric] if upstream is not None else [])]
         answers[one.column] = _answer(_alone(table, one, asked, kept), one, told, law, upstream, draws, seed)
+    _expect_own_errors(table, answers)
     return Metrics(answers={name: answers[name] for name in names}, warnings=_about_shared(asked))
+
+
+def _expect_own_errors(table: Observations, answers: Mapping[str, MetricAnswer]) -> None:
+    """Raise TableError where one column was read as the standard errors of two metrics: it is of one of them alone."""
+    of_column: dict[str, str] = {}
+    for name, one in answers.items():
+        bars = None if one.fit is None else one.fit.error_bars
+        if bars is None or bars.is_count:
+            continue
+        if (other := of_column.setdefault(bars.column, name)) != name:
+            raise TableError(
+                f"{table.source}: {bars.column}: expected standard errors of one metric, got them beside {other} and "
+                f"{name}: name the column after its metric ({other}_stderr), or leave it out."
+            )
 
 
 def _is_loss(metric: Metric) -> bool:

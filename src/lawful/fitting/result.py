@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 from lawful import laws
 from lawful.checks import Part, PositiveFloat, argument, nearest, shown
 from lawful.errors import DeclarationError, StoreError
-from lawful.fitting.allocate import Allocation, DiminishingReturns, allocate, diminishing_returns
+from lawful.fitting.allocate import Allocation, allocate
 from lawful.fitting.checklist import Item, checklist
 from lawful.fitting.cost import FlopsPerToken
+from lawful.fitting.diminishing import DiminishingReturns, diminishing_returns
 from lawful.fitting.fit_frames import Frames, columns_of
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.holdout import Holdout, Largest, holdout
@@ -192,7 +193,7 @@ class Fit(FittedLaw):
     def diminishing_returns(
         self, *, threshold: float | None = None, at: Mapping[str, float | str] | None = None
     ) -> DiminishingReturns:
-        """The point beyond which a doubling buys less than a threshold; see lawful.fitting.allocate."""
+        """The point beyond which a doubling buys less than a threshold; see lawful.fitting.diminishing."""
         return diminishing_returns(self, threshold=argument("threshold", threshold, PositiveFloat | None), at=at)
 
     def holdout(self, *, top: int = 1, largest: Largest | None = None) -> Holdout[Fit]:

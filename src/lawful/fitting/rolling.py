@@ -26,10 +26,9 @@ SPARE = 2  # rows that a fit has beyond its parameters
 # errors on public tables differ by 5 %
 SHARPNESS = 6.0
 DISCOUNT = 0.3  # a run counts as compute to this power: of ten times the compute, twice
-SURPRISED = (
-    1.5  # times the variance that a law says its errors on runs left out have: from there on it is not believed.
-)
-# Of 180 planted surfaces 8 go beyond it under their own law
+# times the variance that a law says its errors on runs left out have: from there on it is not believed. Of 180 planted
+# surfaces 8 go beyond it under their own law
+SURPRISED = 1.5
 MOST_ROWS = 1_000  # of a larger table so many, drawn at random, are enough to weigh laws
 LEAST_ERROR = 1e-9  # of log loss: smaller ones are rounding
 

@@ -86,12 +86,6 @@ def fit_shared(
     every = frozenset(chosen.parameters) - frozenset(held)
     common = frozenset(names_in(chosen, share, every, "share"))
     data, arms = arm_sample(table, by, chosen, columns, fixed=len(held))
-    if unused := [data.column[role] for role in ("stderr", "trials") if role in data.column]:
-        raise DeclarationError(
-            f"share: a joint fit of arms weighs rows without the column {unused[0]!r}, which says how certain each is; "
-            f"leave that column out ({'--stderr-column none' if 'stderr' in data.column else 'of the table'}), or fit "
-            "each arm (--by without --share)."
-        )
     tested = sharing(data, chosen, arms, common, held, bounds or {}, alone(data, chosen, arms))
     data, test = tested.data, tested.test
     said = list(about_clusters(data.column.get("cluster", ""), data.n, data.clusters))

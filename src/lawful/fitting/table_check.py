@@ -193,9 +193,8 @@ def check(
     problem = problem or unread(table, table.roles, table.noise).removeprefix(f"{raw.source}: ")
     if problem:
         return _unusable(table, problem)
-    options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None] + [
-        f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()
-    ]
+    options = [f"{option_of(role)} {shell_word(column)}" for role, column in told.items() if column is not None]
+    options += [f"--unit {shell_word(column)}={unit}" for column, unit in (units or {}).items()]
     options += [f"--response {response}"] * bool(response) + ([] if chance is None else [f"--chance {chance:g}"])
     options += [f"--reduce {reduce}"] * bool(reduce) + ["--skip-bad-rows"] * skip_bad_rows
     options += [f"--best-over {','.join(map(shell_word, best))}"] * bool(best)

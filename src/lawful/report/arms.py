@@ -50,18 +50,17 @@ def reported_table(evidence: Evidence) -> Table:
     """Figures that others published for rungs of this ladder, and ours at the same coordinates, seeds averaged."""
     rows = []
     for entry in evidence.study.reported:
-        at = entry.at
         ours = [
             row
             for row in evidence.finished
-            if all(str(row.get(f"at_{name}")) == str(value) for name, value in at.items())
+            if all(str(row.get(f"at_{name}")) == str(value) for name, value in entry.at.items())
         ]
         losses = [value for row in ours if (value := number(row.get("loss"))) is not None]
         mean = math.exp(sum(losses) / len(losses)) if losses else None
         theirs = entry.figures.get("perplexity")
         rows.append(
             (
-                tables.coordinates(at),
+                tables.coordinates(entry.at),
                 tables.general(theirs, 4),
                 tables.general(mean, 4),
                 tables.general(mean / theirs, 3) if mean and theirs else tables.DASH,
