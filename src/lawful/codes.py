@@ -169,8 +169,8 @@ CAUTIONS = _all(
         "clustered_by_seed": (
             "Runs of one size and seed that differ in their length share noise, and count as one cluster. As a "
             "warning: runs of one seed share noise across sizes too.",
-            "Give a column `cluster`, or `--cluster COLUMN`. Where the seeds mean nothing: `--cluster none`, every row "
-            "its own.",
+            "Nothing, if runs of one seed do share noise: the intervals count it. Otherwise fit with "
+            "`--cluster COLUMN`, the column that marks what shares noise, or `--cluster none`, every row by itself.",
         ),
         "seeds_may_share": (
             "Runs of one seed lie on one side of their sizes' means at most sizes: seeds may share noise across sizes "

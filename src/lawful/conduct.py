@@ -138,7 +138,7 @@ def _say_costs(store: Store, study: StudyPlan, say: Callable[[str], None]) -> No
     if known := [(one, costs[one.run]) for one in study.runs if one.run in costs]:
         one, most = max(known, key=lambda pair: pair[1].middle)
         low, middle, high = (seconds(number) for number in (most.low, most.middle, most.high))
-        say(f"by the cost of the finished runs, {one.rung} will take {middle} ({low} to {high}), as the longest")
+        say(f"the longest run to come, {one.rung}, will take {middle} ({low} to {high}), as the finished ones tell")
     if (hours := gpu_hours(study.runs, over)) and hours.left and hours.left.high:
         say(gpu_hours_text(hours, study.price_per_gpu_hour))
 

@@ -196,3 +196,28 @@ def test_progress_of_data_keeps_its_own_line_and_shows_a_hostile_name(
     shown: list[Callable[[str, float], None]] = []
     terminal.guarded(lambda: shown.append(data.show_progress()) or shown[0]("\x1b]0;x\x07", 0.5))()  # type: ignore[func-returns-value]
     assert capsys.readouterr().err == "\\x1b]0;x\\x07: 50%, 99 s\n"
+
+
+def test_a_long_line_is_broken_between_words_and_a_command_is_never_broken() -> None:
+    quoted = "there is no curve of loss against size at a budget; `lawful allocate runs.csv` reads it off a law"
+    lines = terminal.wrapped(quoted, 52).split("\n")
+    assert max(map(len, lines)) <= 52
+    assert " ".join(line.strip() for line in lines) == quoted
+    assert any("`lawful allocate runs.csv`" in line for line in lines)
+    command = "next: lawful compare a_table_with_a_long_name.csv --law power_floor:flops --by arm"
+    assert terminal.wrapped(command, 40) == command
+    assert terminal.wrapped('{"a": "one two three four"}', 10) == '{"a": "one two three four"}'
+
+
+def test_what_any_command_prints_on_a_terminal_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen, pipe = Screen(), io.StringIO()
+    for stream in (screen, pipe):
+        print("one two three four five six seven", file=terminal.Printable(stream))  # type: ignore[arg-type]
+    assert max(map(len, screen.getvalue().split("\n"))) <= 20
+    assert pipe.getvalue() == "one two three four five six seven\n"

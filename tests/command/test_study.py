@@ -428,7 +428,7 @@ def test_no_command_begins_that_would_not_end_in_time(tmp_path: Path) -> None:
     next_one = 6 * 48 * 48**2 * 1e6 / 1e9
     with pytest.raises(Unfinished, match="2 of the runs did not begin: they would not end within --max-hours"):
         train_study(folder, Local(workers=1, until=time.monotonic() + 0.9 * next_one), say=said.append)
-    assert said[0].startswith("by the cost of the finished runs, width=96,seed=0 will take 44 min 14 s (")
+    assert said[0].startswith("the longest run to come, width=96,seed=0, will take 44 min 14 s (")
     assert len(observations(folder)) == 3
     assert not Store(folder).forecasts.exists()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lawful.codes import REFUSALS
-from lawful.fitting import headline, headline_arms, headline_fit, headline_text
+from lawful.fitting import headline, headline_arms, headline_fit, headline_text, number_text
 from lawful.fitting.answer_records import ArmPair
 from lawful.fitting.answers import Answer
 from lawful.fitting.records import HeldOut, Parameter
@@ -211,3 +211,11 @@ def test_the_rows_of_a_history_are_not_called_runs():
     branches = [{**row, "run": f"{number}"} for number, row in enumerate(rows)]
     found = a_fit(PowerFloor("tokens"), found.values, branches, goodness=found.goodness)
     assert headline_fit.of_fit(found).basis.endswith("100 runs in 5 clusters")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.514, 0.572, "51 to 57"), (0.5991, 0.6018, "59.9 to 60.2"), (0.98997, 0.99002, "98.997 to 99.002")],
+)
+def test_the_ends_of_an_interval_in_per_cent_are_written_apart(low: float, high: float, said: str) -> None:
+    assert number_text.percent_range(low, high) == said

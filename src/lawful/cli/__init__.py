@@ -42,7 +42,7 @@ from lawful.cli import (
     transfer,
     watch,
 )
-from lawful.cli.terminal import answer_interrupts, guarded
+from lawful.cli.terminal import Printable, answer_interrupts, guarded
 from lawful.errors import LawfulError, Refusal, in_words
 from lawful.report.tables import printable
 
@@ -164,7 +164,7 @@ def _run() -> str | int | None:
 
 def _failed(message: str, status: int = REFUSED) -> int:
     if sys.stderr is not None:
-        print(printable(f"lawful: {message}"), file=sys.stderr)
+        print(f"lawful: {message}", file=Printable(sys.stderr))
     return status
 
 

@@ -31,7 +31,7 @@ def print_answer(answer: Answer) -> None:
 def say_warnings(study: StudyPlan) -> None:
     """The warnings of a plan, on standard error."""
     for warning in study.warnings:
-        console(stderr=True).print(f"[yellow]{warning.severity}[/] {_escape(warning.sentence)}")
+        console(stderr=True).print(f"[yellow]{warning.severity}[/]: {warning.code}: {_escape(warning.sentence)}")
 
 
 def tell(what: str) -> None:

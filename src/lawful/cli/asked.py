@@ -52,12 +52,13 @@ Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", callback=optio
 
 
 Bounds = Annotated[
-    list[str] | None, typer.Option("--bounds", help="NAME=LOW:HIGH, where a parameter is sought; may be repeated.")
+    list[str] | None,
+    typer.Option("--bounds", help="NAME=LOW:HIGH, the range in which a parameter is sought; may be repeated."),
 ]
-Fixed = Annotated[list[str] | None, typer.Option("--fixed", help="NAME=VALUE, a parameter that is known; the same.")]
+Fixed = Annotated[list[str] | None, typer.Option("--fixed", help="NAME=VALUE, a known parameter; may be repeated.")]
 Prior = Annotated[
     list[str] | None,
-    typer.Option("--prior", help="NAME=MEAN~STDERR, what you know of a parameter beside these runs; may be repeated."),
+    typer.Option("--prior", help="NAME=MEAN~STDERR, what is known of a parameter from elsewhere; may be repeated."),
 ]
 
 
@@ -79,7 +80,9 @@ class Source:
     flops_column: Annotated[str | None, typer.Option(help="Column of training FLOPs.")] = None
     stderr_column: Annotated[
         str | None,
-        typer.Option(help="Column of standard errors of the loss, by which rows weigh; `none`: they do not."),
+        typer.Option(
+            help="Column of standard errors of the loss, which weight the rows; `none`: all rows weigh alike."
+        ),
     ] = None
     trials_column: Annotated[
         str | None, typer.Option(help="Column of the numbers of test items that an accuracy is of: noise of counts.")

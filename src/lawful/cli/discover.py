@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def discover_command(asked: Table, inputs: Inputs, cluster: ClusterColumn = None, seed: Seed = 0) -> None:
-    """Search for the formula of a table. Forms by their errors on rungs left out, and how sure the choice is."""
+    """Search for the formula of a table. Rank forms by their errors on rungs left out; say how sure the choice is."""
     import dataclasses
 
     from lawful.fitting.discover import discover

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 PlotColumns = Annotated[
     int | None,
-    typer.Option(help="Of --plot: as wide as 1 or 2 columns of a paper.", callback=options.of(Literal[1, 2] | None)),
+    typer.Option(
+        help="Width of the --plot picture: 1 or 2 columns of a paper.", callback=options.of(Literal[1, 2] | None)
+    ),
 ]
-PlotFile = Annotated[Path | None, typer.Option("--plot", help="Also a picture of the fit: FILE.png, .svg or .pdf.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw the fit as well: FILE.png, .svg or .pdf.")]
 Share = Annotated[
     str | None,
     typer.Option(help="With --by: parameters that all arms share, A,B; the rest is each arm's own. One joint fit."),

@@ -19,7 +19,7 @@ ManyMetrics = Annotated[
     str | None,
     typer.Option(
         "--metric",
-        help="Several at once, an answer each: COLUMN:KIND@CHANCE#ITEMS, val_loss,hellaswag:accuracy@.25#10042.",
+        help="Fit several metrics: COLUMN:KIND@CHANCE#ITEMS, joined by commas: val_loss,hellaswag:accuracy@.25#10042.",
     ),
 ]
 

@@ -22,7 +22,12 @@ def register(app: typer.Typer) -> None:
 def optimum_command(
     asked: Source,
     over: Annotated[str, typer.Option(help="Columns of the settings that were swept: learning_rate,batch_size.")],
-    by: Annotated[str, typer.Option("--by", help="What a sweep is: columns, or N, D, C, U for what they are.")] = "N,D",
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by", help="Columns whose values mark one sweep; or N, D, C, U (size, tokens, FLOPs, unique tokens)."
+        ),
+    ] = "N,D",
     at: Annotated[
         list[str] | None, typer.Option("--at", help="Also the optimum there: NAME=NUMBER for each of --by.")
     ] = None,

@@ -22,11 +22,11 @@ def register(app: typer.Typer) -> None:
 def report(
     asked: Source,
     beside: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Another study's folder, to lay beside the first.")
+        Path | None, typer.Argument(metavar="DIR", help="Another study's folder, to lay beside the first.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The page to write. For two studies by default DIR/beside-DIR.html, for a table TABLE.html."),
+        typer.Option(help="The page to write (default: TABLE.html for a table, DIR/beside-DIR.html for two studies)."),
     ] = None,
     law: TrustedLaws = None,
     bounds: Bounds = None,
@@ -36,12 +36,12 @@ def report(
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Of a table: draw a published law beside its own (`lawful laws --published`)."),
+        typer.Option(help="For a table: draw a published law beside its own (`lawful laws --published`)."),
     ] = None,
 ) -> None:
-    """Write the page of a table of runs, or of a study again. Of a study, from its folder alone; torch is not needed.
-    Of two studies, or two states of one: what each has, side by side; a folder without fits is fitted first. Of a
-    table: its law, or its arms compared; the options about columns, rows, arms and parameters are for a table."""
+    """Write the page of a table of runs, or of a study again. A study's folder is enough; torch is not needed. Two
+    studies, or two states of one, are shown side by side; a folder without fits is fitted first. The page of a table
+    shows its law, or compares its arms. Options about columns, rows, arms and parameters are for tables only."""
     from lawful.conduct import conclude
 
     first = Path(asked.source)

@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def sample(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or label, or the start of either.")],
+    run_id: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run's id or label, or the start of either; without it, they are listed."),
+    ] = "",
     prompt: Annotated[str, typer.Option(help="Text to go on from; with --out, a file.")] = "",
     temperature: Annotated[
         float, typer.Option(help="0: always the most likely.", callback=options.of(NonNegativeFloat))

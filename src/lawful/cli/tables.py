@@ -53,8 +53,8 @@ def convert_command(asked: Source, out: Out) -> None:
 
 
 def merge_command(
-    first: Annotated[str, typer.Argument(help="A table, or a study's folder.")],
-    second: Annotated[str, typer.Argument(help="Another.")],
+    first: Annotated[str, typer.Argument(help="A table or a study folder.")],
+    second: Annotated[str, typer.Argument(help="A second table or study folder.")],
     out: Out,
 ) -> None:
     """Write two tables, or two studies, as one tidy table. What stands in both counts once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import sys
@@ -17,6 +18,8 @@ from lawful.report.tables import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_NO_BREAK = "\0"  # stands for a space that is no place to break; printable text holds none
 
 
 def answer_interrupts(said: str = "stopping") -> None:
@@ -47,27 +50,35 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prose(text: str) -> str:
-    """The text with long lines broken between words where it goes to a terminal; lines with a command stay whole, so
-    that it can be copied."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    """The text, wrapped where it goes to a terminal."""
+    return wrapped(text, shutil.get_terminal_size().columns) if sys.stdout is not None and sys.stdout.isatty() else text
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text with long lines broken between words. A command stays whole, so that it can be copied; JSON too."""
+    if text.startswith(("{", "[")):
         return text
-    width = shutil.get_terminal_size().columns
-    return "\n".join(
-        line
-        if len(line) <= width or "lawful " in line
-        else textwrap.fill(line, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
-        for line in text.split("\n")
-    )
+    return "\n".join(line if len(line) <= width else _broken(line, width) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int) -> str:
+    joined = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", _NO_BREAK), line)
+    if "lawful " in joined:  # a command, to the end of the line
+        return line
+    lines = textwrap.wrap(joined, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_NO_BREAK, " ")
 
 
 class Printable:
-    """A text stream that writes control characters out (\\x1b). It has no `buffer`, which would let them through."""
+    """A text stream that writes control characters out (\\x1b) and, on a terminal, wraps long lines. It has no
+    `buffer`, which would let control characters through."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        self.stream.write(printable(text))
+        shown = printable(text)
+        self.stream.write(wrapped(shown, shutil.get_terminal_size().columns) if self.stream.isatty() else shown)
         return len(text)
 
     def writelines(self, lines: Iterator[str]) -> None:

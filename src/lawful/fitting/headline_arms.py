@@ -21,7 +21,7 @@ from lawful.fitting.headline_text import (
     short_doubt,
 )
 from lawful.fitting.multiplier import Multiplier
-from lawful.fitting.number_text import amount_of, factor, percent, runs_counted, unit_of
+from lawful.fitting.number_text import amount_of, factor, percent, percent_range, runs_counted, unit_of
 from lawful.fitting.paired import Paired
 from lawful.schema import Warning
 
@@ -187,7 +187,7 @@ def _gain(one: Multiplier, pairs: int) -> _Gain | None:
     share = f"{percent(1 - value)} % {less} {one.of} than {named_arm(other)}"
     sentence = f"{named_arm(better)} needs {share} for the same {one.metric}"
     return _Gain(
-        better, sentence, f"95 % interval {percent(1 - high)} to {percent(1 - low)} %, at {one.metric} {one.loss:.4g}"
+        better, sentence, f"95 % interval {percent_range(1 - high, 1 - low)} %, at {one.metric} {one.loss:.4g}"
     )
 
 

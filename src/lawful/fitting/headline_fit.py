@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_text import OF_EXPONENTS, Headline, advice, capped, short_doubt
 from lawful.fitting.holdout import are_held
-from lawful.fitting.number_text import amount_of, counted, interval, percent
+from lawful.fitting.number_text import amount_of, counted, interval, percent, percent_range
 from lawful.fitting.records import HeldOut, HeldOutRow
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.chinchilla import Chinchilla
@@ -80,7 +80,7 @@ def of_fit(
             f"Tenfold {first.thing} {first.verb} the {first.part} part of the {loss} by {percent(first.share)} %, "
             f"tenfold {second.thing} the {second.part} part by {percent(second.share)} %"
         )
-    basis = [f"{percent(low)} to {percent(high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
+    basis = [f"{percent_range(low, high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
              for one in known for low, high in [one.ci95]]  # fmt: skip
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
     intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))

@@ -43,6 +43,16 @@ def percent(share: float) -> str:
     return text if "e" not in text else f"{value:.0f}"
 
 
+def percent_range(low: float, high: float) -> str:
+    """51 to 57; with more digits, up to six, where two would write both ends alike: 59.9 to 60.2."""
+    first, last = percent(low), percent(high)
+    for digits in range(3, 7):
+        if first != last or low == high:
+            break
+        first, last = (f"{100 * share:.{digits}g}" for share in (low, high))
+    return f"{first} to {last}"
+
+
 def factor(value: float) -> str:
     text = f"{value:.2g}"
     return text if "e" not in text else f"{value:.0f}"

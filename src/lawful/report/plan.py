@@ -91,8 +91,8 @@ def _plan_of(plan: StudyPlan, *shown: Table) -> Group:
         parts.append(Text(""))
         for warning in warnings:
             line = Text()
-            line.append(f"{warning.severity} ", style=_STYLES[warning.rank])
-            line.append(warning.sentence)
+            line.append(warning.severity, style=_STYLES[warning.rank])
+            line.append(f": {warning.code}: {warning.sentence}")
             parts.append(line)
     return Group(*parts)
 
