@@ -250,6 +250,11 @@ CAUTIONS = _all(
             "Fit the law that is named, with `--law`. Look at the residual plot. `replay` gives no verdict unless you "
             "name the law yourself.",
         ),
+        "skew_unseen": (
+            "Sweeps have no runs beyond those that their optimum is read from: a valley that is steeper on one side "
+            "moves the reading, would not be seen, and is not in the intervals.",
+            "Try two more values of the setting in each sweep, one on each side.",
+        ),
         "cells_left_out": (
             "Sweeps have no optimum: the best run lies at an edge of what was tried, the valley is flat, or the runs "
             "are too few.",
@@ -279,6 +284,11 @@ CAUTIONS = _all(
         "speed_up_moves": (
             "The speed-up of a gate's runs changes with their compute: the one given is that at the largest run.",
             "Look at each run's own; a law of the variant's runs and `lawful crossover` say where it ends.",
+        ),
+        "unlike_reference": (
+            "A gate's speed-up is above 100 or below 1/100, which no change of a recipe brings: the runs are of other "
+            "units or other data than the reference. It is never a yes.",
+            "Bring losses, params and tokens to the reference's units (`--unit COLUMN=UNIT`), on its validation set.",
         ),
         "unpaired": (
             "Some of the variant's runs have no baseline's run of their point and seed, and were left out.",

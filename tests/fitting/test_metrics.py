@@ -152,3 +152,11 @@ def test_metrics_from_the_command_line(tmp_path):
     assert low < right_share(chinchilla_loss(1e10, 2e11)) < high
     odd = CliRunner().invoke(app, ["fit", *words, "--chance", ".25"])
     assert "expected no --chance beside it" in str(odd.exception)
+
+
+def test_accuracies_in_per_cent_are_refused_with_what_to_do(tmp_path):
+    rows = [{**row, "hellaswag": 100 * row["hellaswag"]} for row in tasks(np.random.default_rng(7))]
+    write_csv(tmp_path / "runs.csv", rows, columns=list(rows[0]))
+    asked = ["fit", str(tmp_path / "runs.csv"), "--metric", "val_loss,hellaswag:accuracy@.25", "--draws", "200"]
+    found = CliRunner().invoke(app, asked)
+    assert found.exit_code and "If 'hellaswag' is in per cent, write it divided by 100." in str(found.exception)

@@ -154,3 +154,16 @@ def test_the_command_prints_a_verdict_for_each_arm_and_json_with_the_same(tmp_pa
     said = json.loads(CliRunner().invoke(app, ["transfer", str(path), "--json"], catch_exceptions=False).stdout)
     assert [one["verdict"] for one in said["arms"]] == ["does not transfer", "transfers"]
     assert said["arms"][1]["slopes"][0]["verdict"] == "flat"
+
+
+@pytest.mark.parametrize(("widths", "ratio"), [((64, 128), 4), ((64, 128, 256, 512), 10)])
+def test_a_rate_as_one_over_width_never_transfers_however_coarse_the_grid(widths, ratio):
+    """One grid step over these sizes is more than a slope of 1."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"width": width, "learning_rate": rate, "loss": 3 * np.exp(0.01 * np.log(rate * width) ** 2 + noise)}
+        for width in widths
+        for rate in 0.007 * float(ratio) ** np.arange(-3, 4)
+        for noise in [0.0005 * rng.standard_normal()]
+    ]
+    assert lawful.transfer(rows).arms[0].verdict == "does not transfer"

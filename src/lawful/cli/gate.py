@@ -84,7 +84,7 @@ def _text(found: Gate) -> str:
     from lawful.cli.terminal import prose
 
     lines = [found.sentence, ""]
-    lines += [f"{name:22}{value}" for name, value in _facts(found).items()]
+    lines += [f"{name:24}{value}" for name, value in _facts(found).items()]
     lines += ["", "run by run:"]
     lines += [
         f"  {one.run}: {', '.join(f'{axis} {value:.4g}' for axis, value in one.at.items())}: loss {one.loss:.4f}, "

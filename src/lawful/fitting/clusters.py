@@ -51,7 +51,7 @@ def cluster_codes(
     if is_last_word or (len(np.unique(codes)) < len(each) and not observations.is_of_study):
         return codes
     by_seed = _seed_codes(observations, column, by)
-    if by_seed is not None and len(np.unique(joined := _joined(codes, by_seed))) < len(np.unique(codes)):
+    if by_seed is not None and len(np.unique(joined := joined_clusters(codes, by_seed))) < len(np.unique(codes)):
         if len(np.unique(joined)) == 1:  # of one cluster nothing can be estimated: what the seed does is not seen
             column["cluster"] = ONE_SEED
             return codes
@@ -129,7 +129,7 @@ def _seed_codes(observations: Observations, column: Mapping[str, str], by: str |
     return np.unique(names, return_inverse=True)[1]
 
 
-def _joined(first: Array, second: Array) -> Array:
+def joined_clusters(first: Array, second: Array) -> Array:
     """The finest clusters that hold both those of `first` and those of `second` whole."""
     codes = np.unique(first, return_inverse=True)[1]
     while True:

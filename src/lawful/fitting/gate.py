@@ -12,9 +12,10 @@ import numpy as np
 from lawful.checks import AnyFloat, PositiveFloat, checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.arms import arm_name, refuse_alike
+from lawful.fitting.clusters import joined_clusters
 from lawful.fitting.data import Sample, sample
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.gate_search import MOST_SHIFT, Curve, Noise, Search
+from lawful.fitting.gate_search import MOST_SHIFT, NO_GAIN, Curve, Search, cautions
 from lawful.fitting.multiplier import multiplied
 from lawful.fitting.number_text import counted
 from lawful.fitting.predict import too_far
@@ -230,7 +231,7 @@ def _refuse_own_runs(own: Sample, reference: FittedLaw) -> None:
 
 def _paired(own: Sample, base: Sample, by: str) -> tuple[Sample, Array, int]:
     """The variant's rows that have a baseline's run of their point and seed, its log loss for each, and how many have
-    none. Several baseline runs of one seed count by their mean."""
+    none. Several baseline runs of one seed count by their mean; the rows held against it share its noise: a cluster."""
     axes = sorted(own.values)
 
     def keys(data: Sample) -> list[tuple[str, ...]]:
@@ -250,7 +251,9 @@ def _paired(own: Sample, base: Sample, by: str) -> tuple[Sample, Array, int]:
             "Train the baseline there, or leave --baseline out.",
         )
     level = np.array([np.mean(losses[mine[place]]) for place in rows])
-    return own.take(rows), level, own.n - len(rows)
+    paired = own.take(rows)
+    held_against = np.unique([repr(mine[place]) for place in rows], return_inverse=True)[1]
+    return replace(paired, cluster=joined_clusters(paired.cluster, held_against)), level, own.n - len(rows)
 
 
 @np.errstate(over="ignore", under="ignore")
@@ -292,6 +295,8 @@ def _judged(
     far = sorted(far, key=lambda warning: warning.rank)[:1]
     if far and far[0].severity == "severe" and base is None:
         verdict = "not decided"
+    if root > NO_GAIN and verdict == "yes":
+        verdict = "not decided"
     lever = search.lever(root)
     return Gate(
         verdict=verdict,
@@ -312,7 +317,7 @@ def _judged(
         at_end=search.weight is not None,
         reference=f"{reference.law} of {counted(reference)}",
         runs=_by_run(search),
-        warnings=(*said, *far, *_about(search, noise)),
+        warnings=(*said, *far, *cautions(search, noise, root)),
     )
 
 
@@ -365,24 +370,3 @@ def _by_run(search: Search) -> tuple[RunSpeedUp, ...]:
         )
         for row, name in enumerate(search.own.run_names)
     )
-
-
-def _about(search: Search, noise: Noise) -> list[Warning]:
-    said = []
-    if noise.is_borrowed:
-        sentence = (
-            f"{search.own.n} {'pairs' if search.curve.is_paired else 'runs'} are too few to show their own noise: it "
-            "is taken from the reference's runs"
-            f"{', as if the two of a pair shared none' if search.curve.is_paired else ''}. More seeds say more."
-        )
-        said.append(Warning("noise_borrowed", "note", sentence))
-    if search.weight is not None:
-        sentence = (
-            "The speed-up changes with the size of the runs, so it is that at the largest run, along a line through "
-            "all: see each run's own."
-        )
-        said.append(Warning("speed_up_moves", "warning", sentence))
-    if (among := search.reference.alternatives) is not None:
-        sentence = f"The reference's form is in doubt: the interval covers {among.listed}."
-        said.append(Warning("form_uncertain", "note", sentence))
-    return said

@@ -15,8 +15,10 @@ from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import LEVEL, f_tail, t_quantile
 from lawful.fitting.replicates import resolution
 from lawful.laws import Array, Axes, Law
+from lawful.schema import Warning
 
 MOST_SHIFT = 20.0  # of the log speed-up: beyond it, it is no number
+NO_GAIN = math.log(100)  # of the log speed-up: no change of a recipe saves so much, so units or data differ
 STEP = 1e-4  # of the log speed-up, for slopes
 NOISIER = 0.25  # level at which the variant's own scatter counts as larger than the reference's noise
 LEAST_PAIRS = 4  # from which on the scatter of the pairs is their noise; below it twice that of the reference's runs
@@ -203,6 +205,37 @@ class Search:
                 return zero(inside, inner, outer)
             inner, reach = outer, 1.5 * reach
         return side * math.inf
+
+
+def cautions(search: Search, noise: Noise, root: float) -> list[Warning]:
+    said = [_not_believed(search)] if abs(root) > NO_GAIN else []
+    if noise.is_borrowed:
+        sentence = (
+            f"{search.own.n} {'pairs' if search.curve.is_paired else 'runs'} are too few to show their own noise: it "
+            "is taken from the reference's runs"
+            f"{', as if the two of a pair shared none' if search.curve.is_paired else ''}. More seeds say more."
+        )
+        said.append(Warning("noise_borrowed", "note", sentence))
+    if search.weight is not None:
+        sentence = (
+            "The speed-up changes with the size of the runs, so it is that at the largest run, along a line through "
+            "all: see each run's own."
+        )
+        said.append(Warning("speed_up_moves", "warning", sentence))
+    if (among := search.reference.alternatives) is not None:
+        sentence = f"The reference's form is in doubt: the interval covers {among.listed}."
+        said.append(Warning("form_uncertain", "note", sentence))
+    return said
+
+
+def _not_believed(search: Search) -> Warning:
+    known, here = np.array([row.observed for row in search.reference.residuals]), search.own.loss
+    sentence = (
+        f"A factor beyond {math.exp(NO_GAIN):.3g} is no change of a recipe. The runs' losses are {here.min():.4g} to "
+        f"{here.max():.4g}, the reference's {known.min():.4g} to {known.max():.4g}: see that both are of one unit and "
+        "one validation set, and that params and tokens are counted alike."
+    )
+    return Warning("unlike_reference", "severe", sentence)
 
 
 def zero(value: Callable[[float], float], first: float, last: float) -> float:

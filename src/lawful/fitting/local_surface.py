@@ -70,7 +70,7 @@ def surface(x: Array, log_loss: Array, size: float = 1.0) -> Surface | None:
     size   of the window, in units of the usual
     """
     count, settings = x.shape
-    window = max(least_runs(settings), round(size * count * WINDOW**settings))
+    window = max(least_runs(settings), round(size * max(least_runs(settings), count * WINDOW**settings)))
     while True:
         found = _around(x, log_loss, min(window, count))
         if found is not None or window >= count:

@@ -26,6 +26,7 @@ from lawful.tables.vocabulary import LETTERS
 
 MOST_SETTINGS = 3  # a quadratic of four has 15 coefficients: no sweep has the runs
 SMALLER, LARGER = 0.65, 1.6  # windows, in units of the usual: how far they move the law is part of its error
+LEAST_WIDER = 1.1  # runs of the larger window over those of the usual, from which on the two say something of skew
 LEAST_LEVELS = 3  # of a setting in a cell: two values have no lowest point between them
 SPARE_CELLS = 2  # beyond the law's coefficients
 
@@ -147,17 +148,17 @@ def optimum(
     names = tuple(settings)
     usual = [_surface(x[rows], log_loss[rows]) for rows in groups]
     shared = _noise(usual)
+    wide = [_surface(x[rows], log_loss[rows], LARGER) for rows in groups]
     cells = tuple(
-        _cell(point, names, x[rows], found, shared) for point, rows, found in zip(points, groups, usual, strict=True)
+        _cell(point, names, x[rows], found, larger, shared)
+        for point, rows, found, larger in zip(points, groups, usual, wide, strict=True)
     )
     _expect_enough(table, cells, names, tuple(inputs))
     kept = [i for i, cell in enumerate(cells) if not cell.refused]
-    others = [[_surface(x[groups[i]], log_loss[groups[i]], size) for i in kept] for size in (SMALLER, LARGER)]
-    # a skewed valley biases a reading by the square of the window's width: the usual one by so many times what the
-    # larger one moves it
-    weights = (1.0, 1 / (LARGER ** (2 / len(settings)) - 1))
+    others = [[_surface(x[groups[i]], log_loss[groups[i]], SMALLER) for i in kept], [wide[i] for i in kept]]
     at = [points[i] for i in kept]
     found = [one for i in kept if (one := usual[i]) is not None]
+    weights = 1.0, -_biased_by(found, others[1])
 
     def law(place: int, name: str, axes: Sequence[str]) -> OptimumLaw:
         logs, errors = _readings(found, place, shared)
@@ -297,8 +298,24 @@ def _noise(surfaces: Sequence[Surface | None]) -> float:
     return float(np.median(each)) if each else 0.0
 
 
+def _biased_by(usual: Sequence[Surface], larger: Sequence[Surface | None]) -> float:
+    """A skewed valley biases a reading by the square of its window's width: the usual one by so many times what the
+    larger one moves it. 0 where the cells have no runs for a larger one."""
+    pairs = [(one.runs, wide.runs) for one, wide in zip(usual, larger, strict=True) if wide is not None]
+    if not pairs:
+        return 0.0
+    wider = math.exp(sum(math.log(large / small) for small, large in pairs) / len(pairs))
+    settings = len(usual[0].at)
+    return 1 / (wider ** (2 / settings) - 1) if wider > LEAST_WIDER else 0.0
+
+
 def _cell(
-    point: Mapping[str, float], names: Sequence[str], x: Array, found: Surface | None, shared: float
+    point: Mapping[str, float],
+    names: Sequence[str],
+    x: Array,
+    found: Surface | None,
+    larger: Surface | None,
+    shared: float,
 ) -> OptimumCell:
     refused = _why_not(names, x, found, shared)
     if found is None or refused:
@@ -306,10 +323,12 @@ def _cell(
             at=point, runs=len(x), window=0, settings={}, loss=math.nan, noise=math.nan, miss_of_two={}, refused=refused
         )
     reach = found.reach(shared)
-    ends = {
-        name: Interval(*(math.exp(found.at[i] + side * min(reach[i], 300.0)) for side in (0, -1, 1)))
-        for i, name in enumerate(names)
-    }
+    is_near = larger is not None and bool((np.abs(larger.at - found.at) < math.log(4)).all())
+    skew = _biased_by([found], [larger]) * (found.at - larger.at) if larger is not None and is_near else 0 * found.at
+    ends = {}  # around the reading, and around where it lies without what its window's width moves it by
+    for i, name in enumerate(names):
+        low, high = (side * min(reach[i] + max(side * skew[i], 0.0), 300.0) for side in (-1, 1))
+        ends[name] = Interval(*(math.exp(found.at[i] + away) for away in (0, low, high)))
     bends = np.diag(found.curvature)
     return OptimumCell(
         at=point,
@@ -367,8 +386,11 @@ def _other(surfaces: Sequence[Surface | None], weight: float, place: int, usual:
 
 
 def _warnings(cells: Sequence[OptimumCell]) -> tuple[Warning, ...]:
-    refused = [cell for cell in cells if cell.refused]
-    if not refused:
-        return ()
-    sentence = f"{len(refused)} of {len(cells)} cells have no optimum and were left out:{_reasons(refused[:5])}"
-    return (Warning("cells_left_out", "warning" if len(refused) > len(cells) / 4 else "note", sentence),)
+    refused, said = [cell for cell in cells if cell.refused], []
+    if refused:
+        sentence = f"{len(refused)} of {len(cells)} cells have no optimum and were left out:{_reasons(refused[:5])}"
+        said.append(Warning("cells_left_out", "warning" if len(refused) > len(cells) / 4 else "note", sentence))
+    if blind := sum(not cell.refused and cell.runs <= LEAST_WIDER * cell.window for cell in cells):
+        sentence = f"{blind} of {len(cells)} cells have too few runs to show skew: intervals are for even valleys."
+        said.append(Warning("skew_unseen", "warning", sentence))
+    return tuple(said)

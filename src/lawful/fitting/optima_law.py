@@ -53,7 +53,7 @@ class OptimumLaw:
     exponents    input -> its exponent
     value        the optimum at the centre of the cells
     scatter      of the log of one cell's optimum about the law, beside the error of reading it
-    by_window    coefficients as far off as other windows show that the reading may have moved them
+    by_window    coefficients as other windows say that they may be
     """
 
     setting: str
@@ -90,20 +90,21 @@ class OptimumLaw:
         return self._at(point, is_of_cell)
 
     def _at(self, point: Array, is_of_cell: bool = False) -> Interval:
-        reach, middle = self._reach(point, is_of_cell), float(point @ np.array(self.coefficients))
-        low, value, high = (math.exp(min(middle + side * reach, 700.0)) for side in (-1, 0, 1))
+        value, low, high = (math.exp(min(end, 700.0)) for end in self._ends(point, is_of_cell))
         return Interval(value, low, high)
 
-    def _reach(self, point: Array, is_of_cell: bool = False) -> float:
+    def _ends(self, point: Array, is_of_cell: bool = False) -> tuple[float, float, float]:
+        """The sum of the coefficients times a point, and its interval: around that by each window."""
         variance = float(point @ np.array(self.covariance) @ point) + self.scatter**2 * is_of_cell
-        reading = max((abs(float(point @ (np.array(own) - self.coefficients))) for own in self.by_window), default=0.0)
-        return math.hypot(t_quantile(0.975, self.dof) * math.sqrt(variance), reading)
+        reach = t_quantile(0.975, self.dof) * math.sqrt(variance)
+        middle, *others = (float(point @ np.array(own)) for own in (self.coefficients, *self.by_window))
+        return middle, min([middle, *others]) - reach, max([middle, *others]) + reach
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Optima by another window: of which cells, their logarithms and variances; weight: how far its law reaches, in
-    units of its distance from the usual one."""
+    """Optima by another window: of which cells, their logarithms and variances; weight: where the law may lie, in units
+    of the distance of its own law from the usual one; below 0 on the other side."""
 
     rows: Array
     logs: Array
@@ -143,9 +144,7 @@ def optimum_law(
     )
     ends = {}
     for place, name in enumerate(inputs, start=1):
-        reach = law._reach(np.eye(len(own.values))[place])
-        middle = float(own.values[place])
-        ends[name] = Interval(middle, middle - reach, middle + reach)
+        ends[name] = Interval(*law._ends(np.eye(len(own.values))[place]))
     made = law._at(np.eye(len(own.values))[0])
     return OptimumLaw(**{**vars(law), "exponents": ends, "value": made})
 

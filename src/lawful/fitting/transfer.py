@@ -27,6 +27,7 @@ from lawful.tables import Observations, is_empty
 
 # A forgotten factor 1/width changes a slope by 1, a forgotten square root by a half; a quarter is half of that
 SCALE_LIMIT = 0.25
+MOST_DRIFT = 1 - SCALE_LIMIT  # of a best rate, however coarse the grid: a rate as 1/width must never count as flat
 # The first changes of queries are not aligned with keys yet: their products then grow as the root of the head size, and
 # under a scale of 1 / head size shrink as its root. What they should not do is grow with the width
 LOWEST = {"change_scores": -0.75}
@@ -155,7 +156,8 @@ def transfer(
 
     Notes
     -----
-    The limit of the best rate's slope is one grid step over the sizes tried: log(step of the rates) / log(range).
+    The limit of the best rate's slope is one grid step over the sizes tried, log(step of the rates) / log(range), and
+    at most .75.
 
     Examples
     --------
@@ -382,7 +384,7 @@ def _drift(curves: Sequence[_Curve], noise: float, dof: int, sizes: Sequence[str
     covariance = covariance * max(excess, 1.0)
     slopes = []
     for k, (axis, own) in enumerate(moving.items(), start=1):
-        limit = step / float(own.max() - own.min())
+        limit = min(step / float(own.max() - own.min()), MOST_DRIFT)
         stderr = math.sqrt(covariance[k, k])
         slopes.append(_slope("best rate", axis, float(found[k]), stderr, dof, own, (-limit, limit)))
     return slopes

@@ -262,6 +262,8 @@ def _about_shares(table: Observations, roles: Mapping[str, str]) -> str:
             f"\n  {roles['loss']!r} may be 0 as a share, which has no logarithm: --response logit fits it so "
             "(--trials-column COLUMN: of how many items). Without its zeros the law would be of the other runs alone."
         )
+    if table.response.is_share and any(as_float(row.get(roles.get("loss", ""))) > 1 for row in table.rows):
+        return f"\n  If {roles['loss']!r} is in per cent, write it divided by 100."
     if zero["stderr"] and table.response.is_share:
         return (
             "\n  The error bar of a share of exactly 0 or 1 comes out as 0, and is not. Name the number of items in "
