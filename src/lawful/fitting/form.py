@@ -27,7 +27,7 @@ from lawful.fitting.search import (
 )
 from lawful.fitting.sisters import Alternatives, Sister
 from lawful.fitting.trends import LEAST_DOF, MISFIT, MOST_ROWS, SUSPECTED, Form, Rung, is_at, look
-from lawful.laws import ONE_AXIS, Array, Axes, Law, named, on_axis
+from lawful.laws import ONE_AXIS, Array, Axes, Law, bounds_of, named, on_axis
 from lawful.schema import Observation
 from lawful.tables import by_role
 
@@ -43,6 +43,7 @@ LESS_LIKELY = 0.25
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 LINE = ("power_floor", "power", "broken_power", "saturating")
 
+FLOORS = ("E", "floor")  # what laws call their irreducible loss
 MAY_LACK_FLOOR = ("broken_power",)  # with E = 0 too; the others have a sister without floor, or hardly move
 
 
@@ -165,6 +166,25 @@ def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
     return None if weights[0] > MOSTLY else _average(laws, weights, True, data)
 
 
+def floorless(fit: FitRecord, law: Law) -> Sister | None:
+    """The same law with a floor of 0, where these runs do not exclude that and no floor below 0 was asked for. None
+    elsewhere."""
+    floors = [name for name in FLOORS if name in law.coefficients]
+    if not fit.data.response.is_log or fit.priors or fit.goodness.n > MOST_ROWS or len(floors) != 1:
+        return None
+    floor = fit.params[floors[0]]
+    if (
+        floor.role != "fitted"
+        or not floor.ci95[0] <= 0
+        or fit.bounds.get(floor.name, bounds_of(law)[floor.name])[0] < 0
+    ):
+        return None
+    _, data = point_of(fit, law)
+    fixed = {name: p.value for name, p in fit.params.items() if p.role == "fixed"} | {floor.name: 0.0}
+    others = {name: pair for name, pair in fit.bounds.items() if name != floor.name}
+    return _sister(f"{law.spec} without floor", beside(data, law, *limits(law, fixed, others)), data)
+
+
 def cannot_tell(fit: FitRecord, law: Law) -> bool:
     """Whether the runs are so few that no law with one more parameter could have a part in a forecast."""
     free = sum(fit.params[name].role == "fitted" for name in law.parameters)
@@ -243,6 +263,9 @@ def _sister_points(point: Point, data: Sample) -> list[Point]:
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
             if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:
                 continue
+            with_floor = found[-1] if found else point
+            if fixed and with_floor.problem.law == law and side_of(with_floor, 0) == "low":
+                continue  # the same curve again: it would count twice
             found.append(beside(data, law, *limits(law, fixed, {})))
     return found
 
@@ -316,8 +339,8 @@ def _without(point: Point, data: Sample, rung: Rung) -> Sister | None:
 
 
 def _beside(law: Sister, data: Sample, rung: Rung) -> Array:
-    """Log residuals, where the rung has a level of its own."""
-    away = np.log(law.law.predict(law.values, data.x) / data.loss)
+    """Log residuals over the rows' relative noise, where the rung has a level of its own."""
+    away = np.log(law.law.predict(law.values, data.x) / data.loss) / data.relative
     is_here = is_at(data, rung)
     return np.asarray(np.where(is_here, away - np.median(away[is_here]), away))
 
