@@ -205,7 +205,7 @@ def test_an_undertrained_top_rung_is_named_and_forecasts_cover_both_fits():
 
 
 def test_a_rung_that_stands_off_is_named_beside_a_law_that_explains_it_as_well():
-    found = lawful.fit(line_table(35, top=1.02), "power_floor", draws=0)
+    found = lawful.fit(line_table(23, top=1.02), "power_floor", draws=0)
     assert found.doubt.form.rung is None and {"rung_off", "form_uncertain"} <= codes(found)
     caution = next(caution for caution in found.warnings if caution.code == "rung_off")
     assert "1e+07" in caution.sentence and "Another form of the law explains it about as well" in caution.sentence
