@@ -259,7 +259,8 @@ def point_of(fit: FitRecord, law: Law) -> tuple[Point, Sample]:
 
 def _sister_points(point: Point, data: Sample) -> list[Point]:
     """The laws of the same axes that the rows can carry."""
-    own, found = point.problem.law, []
+    own = point.problem.law
+    found: list[Point] = []
     for law in _sisters_of(own):
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
             if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:

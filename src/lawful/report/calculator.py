@@ -107,7 +107,7 @@ def calculation(fit: Fit) -> dict[str, Json] | None:
         else [],
         "widen": widening(fit.dof) if is_drawn else 1.0,
         "tail": t_quantile(TAIL, fit.dof),
-        "floorless": floorless and _of_sister(floorless),
+        "floorless": None if floorless is None else _of_sister(floorless),
         "sisters": sisters,
         "weights": list(among.weights) if among else [],
         "is_fitting": among.is_fitting if among else True,
