@@ -40,7 +40,7 @@ CONTENDER = 10.0  # in AICc, above the best law, up to which a law has a part in
 # how likely each sister is, beside the fitted law, where no test suspects the form. Planted, the half-width of L at 10
 # times the data grows under the right law by 7 to 14 % at .25, by 21 to 42 % at 1; of 8 sizes with 3 seeds, where the
 # sisters weigh most, by a third at .25 and by a fifth at .2
-LESS_LIKELY = 0.2
+LESS_LIKELY = 0.225
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 LINE = ("power_floor", "power", "broken_power", "saturating")
 
