@@ -3,15 +3,16 @@ measured on other tables says on how many."""
 
 NOTES = {
     "line 8x3, noise shrinks with size: L at 10 x N": (
-        "not the limit. An interval by restricted likelihood that knows the law's form, and that the noise is a power "
-        "of the size, is 1.11 times as wide as one that knows the noise. Ours estimates that power from replicates "
-        "alone, allows for its error, and covers other forms of the law."
+        "how the noise changes with size hardly matters here. With its slope known the interval was 1.30 in place of "
+        "1.33 times as wide (60 tables, seed 101; each other law a quarter as likely as the fitted one, as before "
+        "this cell was counted). The fitted law's own interval, which takes its form for granted, is 1.0 times as wide."
     ),
     "power without floor, no law named, 8x2: L at 10 x N": (
         "these sizes hardly tell whether there is a floor, and with one to seek even a fit that knows the noise is "
-        "3.48 times as wide. The bound of Pratt (1961): an interval that holds the truth in 95 % of "
-        "tables for every floor has at least 2.01 times the half-width on average where there is no floor, whatever "
-        "the method. The goal of 2 is below that."
+        "3.48 times as wide. The bound of Pratt (1961): an interval that holds the truth in 95 % of tables for every "
+        "floor has at least 2.01 times the half-width on average where there is no floor, whatever the method. The "
+        "goal of 2 is below that. Since this cell was counted, the fitted law's own interval ends no lower than that "
+        "of the law without floor: about 3.1 times as wide on 110 of its tables, .945 ± .022 of them covered."
     ),
     "shifted, no law named, 8x2: L at 10 x N": (
         "the interval is as narrow as that of a fit of the planted law (1.02 times), from other laws of about the same "

@@ -41,8 +41,12 @@ def kaplan(n: float, d: float) -> float:
 
 def fits() -> dict[str, Any]:
     alone = lawful.fit(rows(chinchilla, sizes=8, seeds=3), law="chinchilla", draws=300)
-    vars(alone)["alternatives"] = None  # forecasts of the law alone, from its draws
+    floorless = lawful.fit(rows(lambda n, d: chinchilla(n, d) - 1.7, sizes=4, seeds=1), law="chinchilla", draws=100)
+    for fit in (alone, floorless):
+        vars(fit)["alternatives"] = None  # forecasts of the law alone
+    assert floorless.floorless is not None
     return {
+        "no floor is shown": floorless,
         "bootstrap": alone,
         "another law is true": lawful.fit(rows(kaplan), law="chinchilla", draws=100),
         "few runs": lawful.fit(rows(chinchilla, sizes=4, seeds=1), law="chinchilla", draws=100),

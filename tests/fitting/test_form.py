@@ -205,7 +205,7 @@ def test_an_undertrained_top_rung_is_named_and_forecasts_cover_both_fits():
 
 
 def test_a_rung_that_stands_off_is_named_beside_a_law_that_explains_it_as_well():
-    found = lawful.fit(line_table(35, top=1.02), "power_floor", draws=0)
+    found = lawful.fit(line_table(23, top=1.02), "power_floor", draws=0)
     assert found.doubt.form.rung is None and {"rung_off", "form_uncertain"} <= codes(found)
     caution = next(caution for caution in found.warnings if caution.code == "rung_off")
     assert "1e+07" in caution.sentence and "Another form of the law explains it about as well" in caution.sentence
@@ -411,3 +411,29 @@ def test_porians_tuned_rows_are_no_chinchilla_law_and_the_best_size_is_that_of_t
     best = found.allocate(flops=largest.flops)
     assert best.params.low < largest.params < best.params.high
     assert best.N_exponent.low < curves.N_exponent < best.N_exponent.high
+
+
+def test_where_runs_do_not_show_a_floor_a_forecast_ends_at_that_of_no_floor():
+    rows, at = line_table(0, lambda size: 3.0 * (size / 1e6) ** -0.08, seeds=3), {"params": 1e8}
+    found, free, flat = (
+        lawful.fit(rows, law, draws=0, **how)
+        for law, how in (("power_floor", {}), ("power_floor", {"bounds": {"E": (-10.0, 10.0)}}), ("power", {}))
+    )
+    assert found.params["E"].ci95[0] == 0 and free.params["E"].ci95[0] < 0
+    assert mean_interval(found, at)[0] == pytest.approx(mean_interval(flat, at)[0], rel=1e-3)
+    assert mean_interval(free, at)[0] < mean_interval(flat, at)[0] - 0.01
+    assert lawful.fit(line_table(0), "power_floor", draws=0).floorless is None
+
+
+def test_a_law_whose_floor_ends_at_zero_is_not_averaged_twice(monkeypatch):
+    rows = line_table(1)
+    _, point, data = looked(rows, "power_floor")
+    assert [one.problem.high[0] for one in form._sister_points(point, data)].count(0) == 1  # held without floor
+
+    def ends_at_zero(data, law, low, high):
+        found = beside(data, law, low, np.append(0.0, high[1:]))
+        return replace(found, problem=replace(found.problem, high=high))
+
+    monkeypatch.setattr(form, "beside", ends_at_zero)
+    laws = [one.problem.law.name for one in form._sister_points(point, data) if one.problem.law.coefficients[0] == "E"]
+    assert laws == ["broken_power"]

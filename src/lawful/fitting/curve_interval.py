@@ -32,10 +32,21 @@ def mean_interval(fit: FittedLaw, at: Mapping[str, float], level: float = LEVEL)
         return value + (low - value) * widen, value + (high - value) * widen
     reach = t_quantile(0.5 + level / 2, fit.dof) * mean_stderr_log(fit, at)
     if response.is_log:
-        return float(value * np.exp(-reach)), float(value * np.exp(reach))
+        return _above_floor(fit, at, level, value, float(value * np.exp(-reach))), float(value * np.exp(reach))
     if response.is_share:
         return _about_share(response, value, reach)
     return value - reach, value + reach
+
+
+def _above_floor(fit: FittedLaw, at: Mapping[str, float], level: float, value: float, low: float) -> float:
+    """The lower end, where the runs do not say whether there is a floor: no floor lies below 0, so no end lies below
+    that of the same law without one. Only where a floor raises the law, as it does outside the data."""
+    if (least := fit.floorless) is None:
+        return low
+    mean, error = least.log_loss(at)
+    if mean > math.log(value):
+        return low
+    return max(low, math.exp(mean - t_quantile(0.5 + level / 2, least.dof) * error))
 
 
 def _about_share(response: Response, value: float, reach: float) -> tuple[float, float]:

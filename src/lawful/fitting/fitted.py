@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 
 from lawful.fitting.error_bars import geometric_mean
-from lawful.fitting.form import Doubt, of_fit, unsuspected
+from lawful.fitting.form import Doubt, floorless, of_fit, unsuspected
 from lawful.fitting.records import FitRecord, Parameter, Residual
-from lawful.fitting.sisters import Alternatives
+from lawful.fitting.sisters import Alternatives, Sister
 from lawful.laws import Array, Axes, Law, Points, Values
 
 
@@ -46,6 +46,11 @@ class FittedLaw(FitRecord):
         doubt = self.doubt
         is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
         return doubt.alternatives if is_decided else unsuspected(self, self.model)
+
+    @functools.cached_property
+    def floorless(self) -> Sister | None:
+        """The same law with a floor of 0, where the runs allow that; see lawful.fitting.form."""
+        return floorless(self, self.model)
 
     @property
     def domain(self) -> Mapping[str, Sequence[float]]:

@@ -82,7 +82,12 @@
       return [value, ...[0.025, 0.975].map((share) => value * (quantile(drawn, share) / value) ** held.widen)];
     }
     const reach = held.law.tail * stderr(held.law, at);
-    return [value, value * Math.exp(-reach), value * Math.exp(reach)];
+    let low = value * Math.exp(-reach);
+    if (held.floorless) { // no floor lies below 0
+      const least = loss(held.floorless, held.floorless.values, at);
+      if (least <= value) low = Math.max(low, least * Math.exp(-held.floorless.tail * stderr(held.floorless, at)));
+    }
+    return [value, low, value * Math.exp(reach)];
   }
 
   // Standard error of a run's log loss, by the errors on runs left out: it grows with the distance from the data.

@@ -14,7 +14,7 @@ from lawful.fitting.fitted import run_spread
 from lawful.fitting.frontier import Frontier
 from lawful.fitting.quantiles import LEVEL, t_quantile
 from lawful.fitting.result import Fit
-from lawful.fitting.sisters import Growth
+from lawful.fitting.sisters import Growth, Sister
 from lawful.fitting.traced import trace
 from lawful.fitting.uncertainty import BOOTSTRAP, DECADES, widening
 from lawful.laws import Law
@@ -93,12 +93,11 @@ def calculation(fit: Fit) -> dict[str, Json] | None:
     ):
         return None
     own = _law(fit.model, fit.values, fit.free, np.array(fit.covariance), fit.dof, fit.data.pivot)
-    sisters = [
-        _law(one.law, one.values, one.free, one.covariance, one.dof, one.pivot) for one in (among.laws if among else ())
-    ]
+    sisters = [_of_sister(one) for one in (among.laws if among else ())]
     if own is None or None in sisters:
         return None
     is_drawn = fit.interval_method == BOOTSTRAP
+    floorless = None if is_drawn or among else fit.floorless
     return {
         "axes": list(fit.model.inputs),
         "domain": {axis: list(ends) for axis, ends in fit.domain.items()},
@@ -108,6 +107,7 @@ def calculation(fit: Fit) -> dict[str, Json] | None:
         else [],
         "widen": widening(fit.dof) if is_drawn else 1.0,
         "tail": t_quantile(TAIL, fit.dof),
+        "floorless": None if floorless is None else _of_sister(floorless),
         "sisters": sisters,
         "weights": list(among.weights) if among else [],
         "growth": _growth(among.growth) if among and among.growth else None,
@@ -124,6 +124,10 @@ def _growth(growth: Growth) -> dict[str, Json]:
         for rate, ways in growth.parts
     ]
     return {"sigma": growth.sigma, "parts": parts, "dof": growth.dof, "tail": t_quantile(TAIL, growth.dof)}
+
+
+def _of_sister(one: Sister) -> dict[str, Json] | None:
+    return _law(one.law, one.values, one.free, one.covariance, one.dof, one.pivot)
 
 
 def _law(
