@@ -243,7 +243,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         return None
     axis, column = drawn[-1].axis, drawn[-1].column
     counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
-    names = ", ".join(line.name.removesuffix(" counts") for line in counts)
+    names = ", ".join(line.name.removesuffix(" model") for line in counts)
     hollow = [part.hollow for part in drawn if part.hollow]
     shown = [row for part in drawn for row in part.rows]
     arms = ", ".join(part.marks.name for part in drawn)
@@ -345,13 +345,13 @@ def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
                 by_name.setdefault(str(entry.get("name")), {}).setdefault(size, []).append(value)
     return [
         Line(
-            name=f"{name} counts",
+            name=f"{name} model",
             x=sorted(found),
             y=[float(np.mean(found[size])) for size in sorted(found)],
             colour="reference",
             dash="dot",
             is_thin=True,
-            hover=f"{name} counts",
+            hover=f"{name} model",
         )
         for name, found in by_name.items()
         if len(found) > 1

@@ -156,7 +156,7 @@ def references_of(
         at = number(baseline.get(question.loss))
         if at is None:
             continue
-        label = f"{baseline.get('name')} counts {at:.3f}"
+        label = f"{baseline.get('name')} model {at:.3f}"
         if min(losses) / 1.3 <= at <= max(losses) * 1.12:
             inside.append(Reference(y=at, label=label))
         else:

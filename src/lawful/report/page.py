@@ -19,6 +19,7 @@ from lawful.report.gallery import gallery
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.page_law import MOST_RESIDUALS, all_arms, law, law_heading, learned, other_questions, own_charts
+from lawful.report.rests_on import rests_on
 from lawful.report.runs import runs
 from lawful.report.table import Table
 from lawful.schema import Cell, Warning
@@ -123,14 +124,15 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
         tag(
             "p",
             tag("span", study.name, class_="name"),
-            tag("span", f"{study.scale} scale") if study.scale else None,
             tag("span", words.how_many_runs(evidence)),
+            tag("span", words.scale_of(study)) if study.scale else None,
             tag("span", study.created[:10]) if study.created else None,
             class_="eyebrow",
         ),
         tag("p", study.question, class_="question"),
         tag("h1", parts.unbroken(words.headline(evidence)), class_="refused" if refused else None),
         tag("p", parts.unbroken(said), class_="basis") if (said := words.basis(evidence)) else None,
+        tag("p", parts.unbroken(rests), class_="basis") if (rests := rests_on(evidence)) else None,
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
         tag("div", parts.chart(lead, has_caption=False), class_="charts lead") if lead else None,
         parts.facts(words.first_facts(evidence), "first"),
