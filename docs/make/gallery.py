@@ -38,7 +38,7 @@ CHARTS = {
     "music": ("architecture_arms", "loss against size, transformer and LSTM"),
     "emg": ("size_by_size", "loss against size, on made-up EMG"),
     "equilibrium": ("data_arms", "loss against the size of the text, five arms"),
-    "ground_truth": ("data_by_tokens", "loss against data, with the planted law found"),
+    "ground_truth": ("truth_recovered", "each recovered value over the planted one, with its interval"),
 }
 FILES = ("observations.csv", "study.json", "forecasts.json", "baselines.json")
 # of a machine or of a moment, not of the evidence

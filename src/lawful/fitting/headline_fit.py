@@ -50,13 +50,13 @@ def of_fit(
         why = short_doubt(blocking[0], fit.law)
         if forecast == HELD and blocking[0].code == "misfit":
             sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
-            basis = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
-            return Headline(sentence=sentence, basis=basis, next_step=next_step)
+            all_inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
+            return Headline(sentence=sentence, basis=all_inside, next_step=next_step)
         fall = percent(_whole_fall(fit))
         if blocking[0].code == "misfit" and not fall.startswith("-"):
             sentence = f"From the smallest run to the largest the loss falls by {fall} %, but {why}."
-            basis = f"{_by_what(fit)}; {runs if held else f'{forecast}; {runs}'}"
-            return Headline(sentence=capped(sentence), basis=basis, next_step=next_step)
+            about = f"{_by_what(fit)}; {runs if held else f'{forecast}; {runs}'}"
+            return Headline(sentence=capped(sentence), basis=about, next_step=next_step)
         return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
     known, unknown = _cuts(fit, doubts)
     loss = loss_name(fit.data.columns["loss"])
@@ -246,8 +246,8 @@ def _next_of_fit(fit: FittedLaw, doubts: Sequence[Warning], warnings: Sequence[W
     """The advice for the severest warning that has one; else how far the law reaches."""
     better = fit.known_doubt.better if fit.known_doubt else None
     if better is not None and any(one.code == "misfit" for one in doubts):
-        own, others = (percent(one) for one in (fit.goodness.rmse_log, better.rmse_log))
-        by = f" (rms of its residuals {others} % instead of {own} %)" if fit.data.response.is_log else ""
+        rms, less = (percent(each) for each in (fit.goodness.rmse_log, better.rmse_log))
+        by = f" (rms of its residuals {less} % instead of {rms} %)" if fit.data.response.is_log else ""
         return f"Try --law {shlex.quote(better.law.spec)}, which fits better{by}, and look at the residuals."
     ranked = [*doubts, *(one for one in warnings if one.severity == "warning"), *warnings]
     for one in ranked:

@@ -32,6 +32,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts.append(_facts([*words.first_facts(evidence), *words.key_facts(evidence)]))
     if known := truth.truth_table(evidence):
         parts += [f"## {truth.TITLE}", truth.truth_sentence(evidence), _table(known)]
+        parts += _pictures([chart for chart in drawn if chart.kind == "truth"])
     for index, answer in enumerate(evidence.answers):
         parts.append(f"## {markdown_text(answer.question.asks or answer.name)}")
         if index:

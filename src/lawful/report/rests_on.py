@@ -35,8 +35,7 @@ def rests_on(evidence: Evidence) -> str:
         groups.setdefault(kind, []).append(run)
     parts = [_part(kind, [rows[run] for run in of_kind if run in rows], len(of_kind), evidence.answers[0])
              for kind, of_kind in groups.items() if of_kind]  # fmt: skip
-    within = _groups(evidence.answers[0], len(groups["fitted"]))
-    return f"{tables.many(len(runs), 'run')}: {_joined(parts)}.{within}"
+    return f"{tables.many(len(runs), 'run')}: {_joined(parts)}."
 
 
 def _answers(evidence: Evidence) -> list[Answer]:
@@ -80,7 +79,7 @@ def _why_not(row: Observation | None, reason: str | None) -> str:
 
 def _part(kind: str, rows: Sequence[Observation], count: int, answer: Answer) -> str:
     if kind == "fitted":
-        said = _span(rows, answer)
+        said = "; ".join(part for part in (_span(rows, answer), _groups(answer, count)) if part)
         return f"{count} fitted{f' ({said})' if said else ''}"
     if kind == "held out":
         ends = _ends([number(row.get(answer.question.params)) for row in rows])
@@ -119,7 +118,7 @@ def _groups(answer: Answer, runs: int) -> str:
     of = answer.fit.goodness.clusters if answer.fit else answer.comparison.clusters if answer.comparison else runs
     if not 0 < of < runs or answer.truth:
         return ""
-    return f" Runs that share their noise, such as branches of one training, count as one group: {of} groups."
+    return f"{of} independent groups: runs that share noise count as one"
 
 
 def _joined(parts: Sequence[str]) -> str:
