@@ -246,8 +246,8 @@ def _next_of_fit(fit: FittedLaw, doubts: Sequence[Warning], warnings: Sequence[W
     """The advice for the severest warning that has one; else how far the law reaches."""
     better = fit.known_doubt.better if fit.known_doubt else None
     if better is not None and any(one.code == "misfit" for one in doubts):
-        rms, less = (percent(each) for each in (fit.goodness.rmse_log, better.rmse_log))
-        by = f" (rms of its residuals {less} % instead of {rms} %)" if fit.data.response.is_log else ""
+        rms, less = (f"{100 * each:.3g}" for each in (fit.goodness.rmse_log, better.rmse_log))
+        by = f" (rms of its residuals {less} % instead of {rms} %)" if fit.data.response.is_log and rms != less else ""
         return f"Try --law {shlex.quote(better.law.spec)}, which fits better{by}, and look at the residuals."
     ranked = [*doubts, *(one for one in warnings if one.severity == "warning"), *warnings]
     for one in ranked:

@@ -136,7 +136,7 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
             tag("span", study.name, class_="name"),
             tag("span", words.how_many_runs(evidence)) if evidence.missing or not rests else None,
             tag("span", words.scale_of(study)) if study.scale else None,
-            tag("span", study.created[:10]) if study.created else None,
+            tag("span", study.created[:10], class_="date") if study.created else None,
             class_="eyebrow",
         ),
         tag("p", study.question, class_="question"),

@@ -94,7 +94,9 @@ def _span(rows: Sequence[Observation], answer: Answer) -> str:
     parts = [f"{len(arms)} arms"] if len(arms) > 1 else []
     for axis, column, unit in (("params", question.params, "parameters"), ("tokens", question.tokens, "tokens")):
         values = [number(row.get(column)) for row in rows]
-        levels = levels_of(known) if (known := [one for one in values if one and one > 0]) else []
+        if not any(values) and answer.fit:  # what a law reads may follow from other columns
+            values = [one.axes.get(axis) for one in answer.fit.residuals]
+        levels = levels_of(known, most=len(known)) if (known := [one for one in values if one and one > 0]) else []
         if len(levels) < 2:
             continue
         unit = "tokens of text" if column == "unique_tokens" else unit
